@@ -1,0 +1,45 @@
+# make demo   set up .venv and run both jobs        make test   set up .venv, then lint, types and every test
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Two test processes share the cores; sleeping threads must not spin. Two numba threads keep the parallel kernels parallel.
+JOBS ?= 2
+TEST_ENV := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=2 OMP_WAIT_POLICY=passive
+
+.PHONY: setup demo test tests lint types format bench clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: setup
+	$(BIN)/mgnet demo
+
+test: lint types tests
+
+tests: setup
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/mgnet bench poisson
+	$(BIN)/mgnet bench training
+
+clean:
+	rm -rf $(VENV) build dist mgnet-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,21 @@
+"""mgnet: one multigrid core, two jobs.
+
+``mgnet.pde.solve`` solves -div(a grad u) + c u = f; ``mgnet.vision.train`` trains MgNet, the
+classifier whose forward pass is the left leg of the same V-cycle. Subpackages load on first use.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "core", "pde", "vision"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in ("core", "pde", "vision"):
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

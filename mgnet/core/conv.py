@@ -1,0 +1,157 @@
+"""Levels whose operators are convolutions: with learned weights MgNet, with stencils a PDE solver."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mgnet.core.equations import correct, relax, transfer
+
+Operator = Callable[[Tensor], Tensor]
+_CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+def convolution(weight: Tensor, *, stride: int = 1, padding: int | None = None, learned: bool = False) -> nn.Module:
+    """v -> weight * v, a bias-free batched convolution in 1, 2 or 3 dimensions.
+
+    Parameters
+    ----------
+    weight : (c_out, c_in, *kernel)   the kernel's size is odd along each axis
+    padding : zeros around the grid; default: half the kernel, which keeps the grid at stride 1
+    learned : whether the weight takes part in training
+
+    Example
+    -------
+    >>> A = convolution(torch.tensor([[[-1.0, 2.0, -1.0]]]))
+    >>> A(torch.tensor([[[1.0, 2.0, 3.0]]])).tolist()
+    [[[0.0, 0.0, 4.0]]]
+    """
+    kernel = tuple(weight.shape[2:])
+    pad = tuple(k // 2 if padding is None else padding for k in kernel)
+    module = _CONVOLUTIONS[len(kernel)](
+        weight.shape[1], weight.shape[0], kernel, stride, pad, bias=False, dtype=weight.dtype, device=weight.device
+    )
+    module.weight = nn.Parameter(weight.detach().clone(), requires_grad=learned)
+    return module
+
+
+def transposed_convolution(weight: Tensor, *, stride: int = 2, padding: int = 0, learned: bool = False) -> nn.Module:
+    """The transpose of ``convolution(weight, stride=stride, padding=padding)``: P = R^T.
+
+    Parameters
+    ----------
+    weight : (c_in of the result, c_out of the result, *kernel): the very tensor given to ``convolution``
+
+    Example
+    -------
+    >>> P = transposed_convolution(torch.tensor([[[0.5, 1.0, 0.5]]]))
+    >>> P(torch.tensor([[[2.0, 4.0]]])).tolist()
+    [[[1.0, 2.0, 3.0, 4.0, 2.0]]]
+    """
+    kernel = tuple(weight.shape[2:])
+    module = _TRANSPOSED[len(kernel)](
+        weight.shape[0], weight.shape[1], kernel, stride, padding, bias=False, dtype=weight.dtype, device=weight.device
+    )
+    module.weight = nn.Parameter(weight.detach().clone(), requires_grad=learned)
+    return module
+
+
+def _modules(operators: Sequence[Operator]) -> nn.ModuleList:
+    return nn.ModuleList([op if isinstance(op, nn.Module) else _Call(op) for op in operators])
+
+
+class _Call(nn.Module):
+    """A plain function among modules."""
+
+    def __init__(self, function: Operator):
+        super().__init__()
+        self.forward = function
+
+
+class ConvLevel(nn.Module):
+    """The readable level: A, B, R, Pi, P are given, the verbs are equations (1)-(3) word for word.
+
+    Parameters
+    ----------
+    A : feature -> data, (N, c_u, *grid) -> (N, c_f, *grid)
+    Bs : one smoother a sweep, data -> feature; nu = len(Bs)
+    R, Pi : data -> coarse data, feature -> coarse feature; Pi None is Pi = 0 (the correction scheme)
+    P : coarse feature -> feature; only the way up needs it
+    Bs_up : the smoothers of the way up; default: those of the way down in reverse, which makes the
+        cycle symmetric when each B is
+
+    Source: He & Xu 2019, arXiv:1901.10415.
+    """
+
+    def __init__(
+        self,
+        A: Operator,
+        Bs: Sequence[Operator],
+        R: Operator | None = None,
+        Pi: Operator | None = None,
+        P: Operator | None = None,
+        Bs_up: Sequence[Operator] | None = None,
+    ):
+        super().__init__()
+        self.A, self.R, self.Pi, self.P = A, R, Pi, P
+        self.Bs = _modules(Bs)
+        self.Bs_up = _modules(list(self.Bs)[::-1] if Bs_up is None else Bs_up)
+
+    def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
+        return self._sweep(self.Bs, u, f)
+
+    def down(self, u: Tensor | None, f: Tensor, coarse: "ConvLevel") -> tuple[Tensor, Tensor | None, Tensor]:
+        assert self.R is not None, "a level above another needs R"
+        u = self.smooth(u, f)
+        u_c, f_c = transfer(self.A, coarse.A, self.R, self.Pi, u, f)
+        return u, u_c, f_c
+
+    def up(self, u: Tensor, f: Tensor, before: Tensor | None, after: Tensor) -> Tensor:
+        assert self.P is not None, "the way up needs P"
+        return self._sweep(self.Bs_up, correct(self.P, u, before, after), f)
+
+    def _sweep(self, Bs: nn.ModuleList, u: Tensor | None, f: Tensor) -> Tensor:
+        for B in Bs:
+            u = relax(self.A, B, u, f)
+        return torch.zeros_like(f) if u is None else u
+
+
+class ResidualConvLevel:
+    """The same left leg with fewer convolutions, for linear A: the datum is the residual.
+
+    Instead of f the level carries r = f - A(u), which determines f once u is known. Then
+
+        e = B(r),   u <- u + e,   r <- r - A(e)                     (1')
+        u_c = Pi(u),   r_c = R(r)                                   (2')
+
+    Neither A(0), nor A_c(u_c), nor a second f - A(u) for R is ever computed, and the last residual
+    of the coarsest grid is not needed: nu applications of A a grid instead of nu + 2. Equal to
+    ConvLevel in exact arithmetic, outputs and gradients alike.
+
+    Parameters
+    ----------
+    level : the ConvLevel whose operators are used (shared, not copied)
+    """
+
+    def __init__(self, level: ConvLevel):
+        self.level = level
+
+    def smooth(self, u: Tensor | None, r: Tensor) -> Tensor:
+        u, _ = self._sweep(u, r, last_residual=False)
+        return u
+
+    def down(self, u: Tensor | None, r: Tensor, coarse: object) -> tuple[Tensor, Tensor | None, Tensor]:
+        level = self.level
+        assert level.R is not None, "a level above another needs R"
+        u, r = self._sweep(u, r, last_residual=True)
+        return u, None if level.Pi is None else level.Pi(u), level.R(r)
+
+    def _sweep(self, u: Tensor | None, r: Tensor, last_residual: bool) -> tuple[Tensor, Tensor]:
+        Bs = self.level.Bs
+        for i, B in enumerate(Bs, start=1):
+            e = B(r)
+            u = e if u is None else u + e
+            if last_residual or i < len(Bs):
+                r = r - self.level.A(e)
+        return torch.zeros_like(r) if u is None else u, r
