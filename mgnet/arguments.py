@@ -1,0 +1,138 @@
+"""Text on a command line -> the values that the public functions take."""
+
+from math import prod, tau
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+def number(name: str, text: str) -> float:
+    """A float, or an error that names the argument.
+
+    Example
+    -------
+    >>> number("tol", "1e-8")
+    1e-08
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"`{name}` must be a number; it is {text!r}.") from None
+
+
+def per_axis(name: str, text: str) -> float | list[float]:
+    """One number, or one per axis.
+
+    Example
+    -------
+    >>> per_axis("upper", "1"), per_axis("upper", "1,2.5")
+    (1.0, [1.0, 2.5])
+    """
+    numbers = [number(name, part) for part in text.split(",")]
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def faces(text: str) -> str | list[str | tuple[str, ...]]:
+    """Boundary conditions: one for all faces, one per axis, low:high where the ends differ.
+
+    Example
+    -------
+    >>> faces("periodic"), faces("neumann,dirichlet:neumann")
+    ('periodic', ['neumann', ('dirichlet', 'neumann')])
+    """
+    axes: list[str | tuple[str, ...]] = [tuple(e.split(":")) if ":" in e else e for e in text.split(",")]
+    return axes if len(axes) > 1 or ":" in text else text
+
+
+def tolerance(text: str) -> float | None:
+    """A number, or none.
+
+    Example
+    -------
+    >>> tolerance("1e-6"), tolerance("none")
+    (1e-06, None)
+    """
+    return None if text == "none" else number("tol", text)
+
+
+def box(bc: str, lower: str, upper: str, centering: str) -> dict[str, Any]:
+    """The arguments that mgnet.pde.Grid and mgnet.pde.solve share.
+
+    Example
+    -------
+    >>> box("periodic", "0", "1,2", "node")
+    {'bc': 'periodic', 'lower': 0.0, 'upper': [1.0, 2.0], 'centering': 'node'}
+    """
+    return {
+        "bc": faces(bc),
+        "lower": per_axis("lower", lower),
+        "upper": per_axis("upper", upper),
+        "centering": centering,
+    }
+
+
+def wave(shape: tuple[int, ...], box: dict[str, Any]) -> "torch.Tensor":
+    """f = cos(2 pi x) cos(2 pi y) ..., x, y in [0, 1] across the box: mean zero under every boundary condition.
+
+    Returns
+    -------
+    f : shape, float64
+
+    Example
+    -------
+    >>> wave((4,), box("periodic", "0", "1", "node")).abs().round().tolist()
+    [1.0, 0.0, 1.0, 0.0]
+    """
+    import numpy as np
+    import torch
+
+    from mgnet.pde import Grid
+
+    grid = Grid(shape, **box)
+    axes = zip(grid.coordinates(), grid.lower, grid.upper, strict=True)
+    return torch.as_tensor(prod(np.cos(tau * (x - low) / (high - low)) for x, low, high in axes))
+
+
+def load_datum(path: Path) -> "torch.Tensor":
+    """A right-hand side from a .npy file, in its own precision.
+
+    Raises
+    ------
+    OSError, ValueError : no such file; not a .npy file of real numbers
+    """
+    import numpy as np
+    import torch
+
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"`f` must be a number of unknowns or a .npy file; {path} is neither ({error}).") from None
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"`f` must hold real numbers; {path} holds {array.dtype}.")
+    return torch.from_numpy(array)
+
+
+def cast(datum: "torch.Tensor", dtype: str | None, device: str) -> "torch.Tensor":
+    """The datum in the wanted precision on a device that is there.
+
+    Raises
+    ------
+    ValueError : torch knows no such device, or this machine has none
+
+    Example
+    -------
+    >>> import torch
+    >>> cast(torch.ones(2), "float64", "cpu").dtype
+    torch.float64
+    """
+    import torch
+
+    try:
+        return datum.to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
+    except (RuntimeError, AssertionError) as error:  # the second: torch built without CUDA
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"`device` must be a device of this machine, such as cpu; {device!r} is not ({reason})"
+        ) from None

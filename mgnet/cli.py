@@ -1,0 +1,137 @@
+"""The ``mgnet`` command: the public functions on a command line, options named as their arguments.
+
+Nothing heavy is imported before a command runs, so that ``mgnet --help`` answers at once. A wrong
+argument costs one line on stderr and exit status 2; a solver that did not converge, status 1.
+"""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from typer.exceptions import TyperException
+
+import mgnet
+
+if TYPE_CHECKING:
+    from mgnet.pde import Solution
+
+app = typer.Typer(
+    name="mgnet",
+    help="Solve Poisson problems and train MgNet classifiers with one multigrid core.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        return app(arguments, prog_name="mgnet", standalone_mode=False) or 0
+    except TyperException as error:
+        return _complain(error.format_message(), 2)
+    except (ValueError, TypeError, OSError) as error:
+        return _complain(str(error), 2)
+
+
+def _complain(message: str, status: int) -> int:
+    if message:  # the help page that stands in for a missing command has none
+        print("mgnet: " + " ".join(message.split()), file=sys.stderr)
+    return status
+
+
+@app.command()
+def solve(
+    f: Annotated[str, typer.Argument(metavar="N|FILE.npy", help="N unknowns along each axis, or a right-hand side.")],
+    bc: Annotated[
+        str,
+        typer.Option(help="dirichlet, neumann or periodic; one per axis as a,b; low:high where ends differ."),
+    ] = "dirichlet",
+    lower: Annotated[str, typer.Option(help="Lower end of the box; a number, or one per axis as a,b.")] = "0",
+    upper: Annotated[str, typer.Option(help="Upper end of the box; a number, or one per axis as a,b.")] = "1",
+    centering: Annotated[Literal["node", "cell"], typer.Option(help="Where the unknowns lie.")] = "node",
+    a: Annotated[float, typer.Option(help="Diffusion coefficient, positive.")] = 1.0,
+    c: Annotated[float, typer.Option(help="Reaction coefficient, not negative.")] = 0.0,
+    boundary: Annotated[float, typer.Option(help="Dirichlet value; on Neumann faces the outward a du/dn.")] = 0.0,
+    ndim: Annotated[
+        int | None, typer.Option(help="How many trailing axes are grid axes.", show_default="2 for N, all for FILE")
+    ] = None,
+    tol: Annotated[str, typer.Option(help="Relative residual; none: one full multigrid pass.")] = "1e-8",
+    max_cycles: Annotated[int, typer.Option(help="Give up after so many cycles.")] = 100,
+    dtype: Annotated[
+        Literal["float32", "float64"] | None,
+        typer.Option(help="Precision of the computation.", show_default="float64 for N, FILE's own"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
+    out: Annotated[Path, typer.Option(help="Folder for u.npy and solution.png.")] = Path("runs/solve"),
+) -> int:
+    """Solve -div(a grad u) + c u = f on a box.
+
+    N stands for f = cos(2 pi x) cos(2 pi y) ..., x and y from 0 to 1 across the box.
+    """
+    from mgnet import arguments, pde
+    from mgnet.output import writable_directory
+
+    box = arguments.box(bc, lower, upper, centering)
+    tolerance = arguments.tolerance(tol)
+    datum = arguments.wave((int(f),) * (ndim or 2), box) if f.isdigit() else arguments.load_datum(Path(f))
+    datum = arguments.cast(datum, dtype, device)
+    folder = writable_directory(out)
+    try:
+        solution = pde.solve(datum, a=a, c=c, boundary=boundary, ndim=ndim, tol=tolerance, max_cycles=max_cycles, **box)
+    except pde.NotConverged as error:
+        return _complain(str(error), 1)
+    _write_solution(solution, folder)
+    return 0
+
+
+def _write_solution(solution: "Solution", folder: Path) -> None:
+    import numpy as np
+
+    from mgnet.output import replacing
+
+    with replacing(folder / "u.npy") as part:
+        np.save(part, solution.u.cpu().numpy())
+    with replacing(folder / "solution.png") as part:
+        solution.plot().savefig(part, dpi=150)
+    last = f"residual {solution.residuals[-1]:.2e}, factor {solution.factor:.3f}" if solution.residuals else ""
+    print(f"{solution.status}: {solution.cycles} cycles {last}")
+    print(f"wrote {folder / 'u.npy'} and {folder / 'solution.png'}")
+
+
+@app.command()
+def info() -> None:
+    """Print versions, devices and threads."""
+    from mgnet.info import installation
+
+    for name, value in installation().items():
+        print(f"{name:22s} {value}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("mgnet-demo"),
+) -> None:
+    """Do both jobs in about two minutes: solve a Poisson problem, train a classifier, show that they are one."""
+    from mgnet.demo import run
+    from mgnet.output import writable_directory
+
+    run(writable_directory(out))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(
+    context: typer.Context,
+    name: Annotated[Literal["poisson", "training"], typer.Argument(help="Which benchmark.")],
+) -> int:
+    """Run a benchmark of the source tree.
+
+    Further options are the benchmark's own: mgnet bench poisson -- --help lists them.
+    """
+    root = Path(mgnet.__file__).parent.parent
+    if not (root / "benchmarks" / f"{name}.py").exists():
+        raise ValueError(f"`mgnet bench {name}` needs the source tree: clone it and run `make setup`.")
+    return subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *context.args], cwd=root).returncode

@@ -1,0 +1,51 @@
+"""Files that appear whole or not at all, in folders known to be writable before the work starts."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def writable_directory(path: str | Path) -> Path:
+    """Make the folder if need be and prove that a file can be made in it.
+
+    Raises
+    ------
+    OSError : the folder cannot be made, or cannot be written to
+
+    Example
+    -------
+    >>> writable_directory(tempfile.gettempdir()).is_dir()
+    True
+    """
+    directory = Path(path)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return directory
+    except OSError as error:
+        raise OSError(
+            f"`out` must be a folder that can be written to; {directory} is not ({error.strerror}). Pass another."
+        ) from error
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary name of the same suffix beside ``path``; rename it to ``path`` if all went well.
+
+    Example
+    -------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replacing(Path(folder) / "u.txt") as part:
+    ...         _ = part.write_text("whole")
+    ...     [(p.name, p.read_text()) for p in Path(folder).iterdir()]
+    [('u.txt', 'whole')]
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
