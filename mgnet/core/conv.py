@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from mgnet.core.equations import correct, relax, transfer
+from mgnet.core.equations import correct, relax, transfer, two_step
 
 Operator = Callable[[Tensor], Tensor]
 _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -80,6 +80,8 @@ class ConvLevel(nn.Module):
     P : coarse feature -> feature; only the way up needs it
     Bs_up : the smoothers of the way up; default: those of the way down in reverse, which makes the
         cycle symmetric when each B is
+    omega : weight of the two-step iteration, from the second sweep of a leg on:
+        u^i = omega (u^{i-1} + B(f - A(u^{i-1}))) + (1 - omega) u^{i-2};   1: plain sweeps
 
     Source: He & Xu 2019, arXiv:1901.10415.
     """
@@ -92,8 +94,10 @@ class ConvLevel(nn.Module):
         Pi: Operator | None = None,
         P: Operator | None = None,
         Bs_up: Sequence[Operator] | None = None,
+        omega: float = 1.0,
     ):
         super().__init__()
+        self.omega = omega
         self.A, self.R, self.Pi, self.P = A, R, Pi, P
         self.Bs = _modules(Bs)
         self.Bs_up = _modules(list(self.Bs)[::-1] if Bs_up is None else Bs_up)
@@ -112,8 +116,9 @@ class ConvLevel(nn.Module):
         return self._sweep(self.Bs_up, correct(self.P, u, before, after), f)
 
     def _sweep(self, Bs: nn.ModuleList, u: Tensor | None, f: Tensor) -> Tensor:
-        for B in Bs:
-            u = relax(self.A, B, u, f)
+        before = u
+        for i, B in enumerate(Bs):
+            u, before = two_step(self.omega if i else 1.0, relax(self.A, B, u, f), before), u
         return torch.zeros_like(f) if u is None else u
 
 
@@ -149,9 +154,11 @@ class ResidualConvLevel:
 
     def _sweep(self, u: Tensor | None, r: Tensor, last_residual: bool) -> tuple[Tensor, Tensor]:
         Bs = self.level.Bs
+        u_before, r_before = u, r
         for i, B in enumerate(Bs, start=1):
             e = B(r)
-            u = e if u is None else u + e
+            omega = self.level.omega if i > 1 else 1.0
+            u, u_before = two_step(omega, e if u is None else u + e, u_before), u
             if last_residual or i < len(Bs):
-                r = r - self.level.A(e)
+                r, r_before = two_step(omega, r - self.level.A(e), r_before), r
         return torch.zeros_like(r) if u is None else u, r

@@ -41,6 +41,23 @@ def relax(A: Operator, B: Operator, u: Array | None, f: Array) -> Array:
     return e if u is None else u + e
 
 
+def two_step(omega: float, u: Array, before: Array | None) -> Array:
+    """u <- omega u + (1 - omega) u^{i-2}, the semi-iterative form of (1); None stands for zero.
+
+    The residual follows the same recursion when A is linear.
+
+    Source: Golub & Varga 1961; He & Xu 2019, section 3 (multi-step iteration).
+
+    Example
+    -------
+    >>> two_step(0.5, 3.0, 1.0)
+    2.0
+    """
+    if omega == 1:
+        return u
+    return omega * u if before is None else omega * u + (1 - omega) * before
+
+
 def transfer(
     A: Operator, A_c: Operator, R: Operator, Pi: Operator | None, u: Array | None, f: Array
 ) -> tuple[Array | None, Array]:
