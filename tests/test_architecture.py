@@ -1,0 +1,83 @@
+"""The import arrows: core <- pde, core <- vision, and no other; only the command line sees all of it.
+
+Read from the source, so that imports inside of functions count as well.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mgnet
+
+ROOT = Path(mgnet.__file__).parent
+PARTS = ("core", "pde", "vision")
+ALLOWED = {"core": {"core"}, "pde": {"pde", "core"}, "vision": {"vision", "core"}}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    """core, pde or vision; "" for what stands above them."""
+    first = path.relative_to(ROOT).parts[0]
+    return first if first in PARTS else ""
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, wherever the statement stands; relative ones made absolute."""
+    package = ["mgnet", *path.relative_to(ROOT).parent.parts]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def forbidden(path: Path) -> set[str]:
+    """The imports of a file that no arrow allows."""
+    own = part(path)
+    inside = {name for name in imports(path) if name.startswith("mgnet.")}
+    if not own:
+        return set()
+    return {name for name in inside if name.split(".")[1] not in ALLOWED[own]}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_follow_the_arrows(path):
+    assert not forbidden(path)
+
+
+def test_core_imports_torch_at_most():
+    standard = {"abc", "collections", "dataclasses", "functools", "itertools", "math", "typing"}
+    for path in (ROOT / "core").glob("*.py"):
+        assert {name.split(".")[0] for name in imports(path)} <= standard | {"torch", "mgnet"}, path
+
+
+def test_each_part_was_read():
+    assert {part(path) for path in FILES} == {"", *PARTS}
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "caught"),
+    [
+        ("pde/x.py", "from mgnet.vision import train", True),
+        ("pde/x.py", "from mgnet import vision", True),
+        ("pde/x.py", "def f():\n    import mgnet.vision.train", True),
+        ("pde/x.py", "from ..vision import train", True),
+        ("pde/kernels/x.py", "from ..grid import Grid", False),
+        ("vision/x.py", "from mgnet.pde import solve", True),
+        ("core/x.py", "from mgnet import pde", True),
+        ("core/x.py", "from mgnet.demo import run", True),
+        ("vision/x.py", "from mgnet.core import descend", False),
+        ("demo.py", "from mgnet import pde, vision", False),
+    ],
+)
+def test_the_check_catches_each_way_to_write_an_import(file, line, caught, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(line)
+    assert bool(forbidden(path)) == caught

@@ -1,0 +1,60 @@
+"""Importing is cheap: mgnet loads nothing, mgnet.pde nothing of vision, the command line nothing at all."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+import mgnet
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules that a fresh interpreter holds after the statement."""
+    code = f"import json, sys; {statement}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def test_import_takes_less_than_a_third_of_a_second():
+    """The best of three fresh interpreters, less what an empty one takes."""
+
+    def seconds(statement: str) -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", statement], check=True)
+        return time.perf_counter() - start
+
+    assert min(seconds("import mgnet") for _ in range(3)) - min(seconds("pass") for _ in range(3)) < 0.3
+
+
+def test_import_loads_no_subpackage_and_no_torch():
+    modules = loaded_by("import mgnet")
+    assert "mgnet" in modules
+    assert not modules & {"torch", "numpy", "mgnet.core", "mgnet.pde", "mgnet.vision"}
+
+
+def test_command_line_loads_no_torch():
+    assert not loaded_by("import mgnet.cli") & {"torch", "numpy", "mgnet.core"}
+
+
+def test_pde_loads_nothing_of_vision():
+    modules = loaded_by("import mgnet.pde")
+    assert "mgnet.pde" in modules
+    assert not modules & {"torchvision", "mgnet.vision", "sklearn", "matplotlib"}
+
+
+def test_vision_loads_nothing_of_pde():
+    modules = loaded_by("import mgnet.vision")
+    assert "mgnet.vision" in modules
+    assert not modules & {"mgnet.pde", "numba"}
+
+
+def test_subpackages_load_on_first_use():
+    assert "mgnet.core" in loaded_by("import mgnet; mgnet.core.cycle")
+    assert {"core", "pde", "vision"} <= set(dir(mgnet))
+
+
+def test_unknown_attribute_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'solve'"):
+        _ = mgnet.solve
