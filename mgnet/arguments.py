@@ -91,8 +91,8 @@ def wave(shape: tuple[int, ...], box: dict[str, Any]) -> "torch.Tensor":
     from mgnet.pde import Grid
 
     grid = Grid(shape, **box)
-    axes = zip(grid.coordinates(), grid.lower, grid.upper, strict=True)
-    return torch.as_tensor(prod(np.cos(tau * (x - low) / (high - low)) for x, low, high in axes))
+    parts = zip(grid.coordinates(), grid.axes, strict=True)
+    return torch.as_tensor(prod(np.cos(tau * (x - axis.lower) / (axis.upper - axis.lower)) for x, axis in parts))
 
 
 def load_datum(path: Path) -> "torch.Tensor":
