@@ -1,0 +1,72 @@
+"""MgNet and its rivals: build, train, evaluate, predict, export.
+
+>>> import mgnet
+>>> run = mgnet.vision.train(epochs=20)                         # doctest: +SKIP
+>>> mgnet.vision.evaluate(run.directory).accuracy               # doctest: +SKIP
+0.98
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mgnet.vision.baselines import BASELINES, build
+    from mgnet.vision.datasets import READERS, load
+    from mgnet.vision.evaluation import Metrics, evaluate
+    from mgnet.vision.learner import Diverged
+    from mgnet.vision.network import MgNet
+    from mgnet.vision.notation import Notation, parse
+    from mgnet.vision.prediction import Predictions, predict
+    from mgnet.vision.recipe import FAST, PAPER, PRESETS, Recipe, preset
+    from mgnet.vision.runs import Run, read_history
+    from mgnet.vision.training import train
+
+_HOMES = {
+    "baselines": ("BASELINES", "build"),
+    "datasets": ("READERS", "load"),
+    "evaluation": ("Metrics", "evaluate"),
+    "learner": ("Diverged",),
+    "network": ("MgNet",),
+    "notation": ("Notation", "parse"),
+    "prediction": ("Predictions", "predict"),
+    "recipe": ("FAST", "PAPER", "PRESETS", "Recipe", "preset"),
+    "runs": ("Run", "read_history"),
+    "training": ("train",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BASELINES",
+    "FAST",
+    "PAPER",
+    "PRESETS",
+    "READERS",
+    "Diverged",
+    "Metrics",
+    "MgNet",
+    "Notation",
+    "Predictions",
+    "Recipe",
+    "Run",
+    "build",
+    "evaluate",
+    "load",
+    "parse",
+    "predict",
+    "preset",
+    "read_history",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Names load their module on first use: importing mgnet.vision is quick."""
+    if name == "plots":
+        return import_module("mgnet.vision.plots")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,141 @@
+"""Augmentation of whole batches on the device where they lie; each image has its own luck."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from mgnet.vision.randomness import seed_of
+from mgnet.vision.recipe import Recipe
+
+
+def crop(x: Tensor, pad: int, g: Generator) -> Tensor:
+    """Shift each image by up to `pad` pixels along each axis; zeros come in.
+
+    Parameters
+    ----------
+    x : (N, C, H, W)
+
+    Example
+    -------
+    >>> crop(torch.ones(5, 3, 8, 8), 2, Generator()).shape
+    torch.Size([5, 3, 8, 8])
+    """
+    if pad == 0:
+        return x
+    N, _, H, W = x.shape
+    dy, dx = torch.randint(0, 2 * pad + 1, (2, N), generator=g).to(x.device)
+    windows = F.pad(x, (pad,) * 4).unfold(2, H, 1).unfold(3, W, 1)
+    return windows[torch.arange(N, device=x.device), :, dy, dx]
+
+
+def flip(x: Tensor, which: Tensor) -> Tensor:
+    """Mirror the images for which `which`, (N,) bool, holds.
+
+    Example
+    -------
+    >>> flip(torch.tensor([[[[1, 2]]], [[[1, 2]]]]), torch.tensor([True, False])).flatten().tolist()
+    [2, 1, 1, 2]
+    """
+    return torch.where(which.to(x.device)[:, None, None, None], x.flip(3), x)
+
+
+def cutout(x: Tensor, share: float, g: Generator) -> Tensor:
+    """Zero a square of side share * H in each image; its centre is anywhere in the image.
+
+    Source: DeVries & Taylor 2017, arXiv:1708.04552.
+
+    Example
+    -------
+    >>> int((cutout(torch.ones(1, 1, 8, 8), 0.5, Generator().manual_seed(0)) == 0).sum()) <= 16
+    True
+    """
+    return x.masked_fill(_box(x, torch.full((len(x),), share), g), 0)
+
+
+def mixup(x: Tensor, target: Tensor, alpha: float, g: Generator) -> tuple[Tensor, Tensor]:
+    """Blend each image and its target with its neighbour's in the batch, lam ~ Beta(alpha, alpha).
+
+    Parameters
+    ----------
+    x, target : (N, C, H, W), (N, classes)
+
+    Source: Zhang et al. 2018, arXiv:1710.09412.
+
+    Example
+    -------
+    >>> x, target = mixup(torch.eye(2).reshape(2, 2, 1, 1), torch.eye(2), 1.0, Generator())
+    >>> torch.allclose(x.flatten(1), target)
+    True
+    """
+    lam = _beta(alpha, len(x), g).to(x.device)
+    pixels = lam[:, None, None, None]
+    return pixels * x + (1 - pixels) * x.roll(1, 0), _blend(target, lam)
+
+
+def cutmix(x: Tensor, target: Tensor, alpha: float, g: Generator) -> tuple[Tensor, Tensor]:
+    """Paste a box of the neighbour into each image; targets are shared as the areas are.
+
+    Source: Yun et al. 2019, arXiv:1905.04899.
+
+    Example
+    -------
+    >>> x, target = cutmix(torch.eye(2).reshape(2, 2, 1, 1).expand(2, 2, 4, 4), torch.eye(2), 1.0, Generator())
+    >>> torch.allclose(x.mean((2, 3)), target)
+    True
+    """
+    box = _box(x, (1 - _beta(alpha, len(x), g)).sqrt(), g)
+    return torch.where(box, x.roll(1, 0), x), _blend(target, 1 - box.float().mean((1, 2, 3)))
+
+
+def _blend(target: Tensor, lam: Tensor) -> Tensor:
+    return lam[:, None] * target + (1 - lam[:, None]) * target.roll(1, 0)
+
+
+def _beta(alpha: float, n: int, g: Generator) -> Tensor:
+    """n draws of Beta(alpha, alpha) from the two gamma variables that make one."""
+    a, b = torch._standard_gamma(torch.full((2, n), alpha), generator=g).clamp(min=1e-30)
+    return a / (a + b)
+
+
+def _box(x: Tensor, share: Tensor, g: Generator) -> Tensor:
+    """(N, 1, H, W) bool: a box of sides share * (H, W) about a random centre, clipped."""
+    ranges = [_interval(n, share, g).to(x.device) for n in x.shape[2:]]
+    return ranges[0][:, None, :, None] & ranges[1][:, None, None, :]
+
+
+def _interval(n: int, share: Tensor, g: Generator) -> Tensor:
+    length = (share * n).round().long()[:, None]
+    start = torch.randint(0, n, (len(share), 1), generator=g) - length // 2
+    i = torch.arange(n)[None]
+    return (i >= start) & (i < start + length)
+
+
+def per_image(recipe: Recipe) -> Callable[[Tensor, int], Tensor] | None:
+    """(image (C, H, W) uint8, seed) -> image: torchvision's transforms, one image at a time; None: there are none."""
+    from torchvision.transforms import v2
+
+    chosen: list = {
+        "none": [],
+        "randaugment": [v2.RandAugment()],
+        "trivialaugment": [v2.TrivialAugmentWide()],
+    }[recipe.auto_augment]
+    if recipe.erasing:
+        chosen = [*chosen, v2.RandomErasing(recipe.erasing)]
+    if not chosen:
+        return None
+    transform = v2.Compose(chosen)
+
+    def apply(image: Tensor, seed: int) -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return transform(image)
+
+    return apply
+
+
+def each(x: Tensor, transform: Callable[[Tensor, int], Tensor], index: Tensor, epoch: int, seed: int) -> Tensor:
+    """A per-image transform over a batch; image i's luck depends on (seed, epoch, i)."""
+    images = [transform(image, seed_of(seed, "image", epoch, i)) for image, i in zip(x, index.tolist(), strict=True)]
+    return torch.stack(images)

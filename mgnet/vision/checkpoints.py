@@ -1,0 +1,90 @@
+"""Checkpoints of a run: a folder each, complete from the moment it has its name.
+
+    RUN/checkpoints/step-00000390/model.safetensors     weights, as they are saved everywhere
+                                  state.pt              optimiser, averages, history, position
+"""
+
+import os
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mgnet.vision.files import unwritable
+from mgnet.vision.weights import Card, save_weights
+
+_KEPT = 2
+
+
+def save_checkpoint(run: Path, step: int, model: nn.Module, card: Card, state: dict[str, Any]) -> Path:
+    """Write a checkpoint and drop all but the last two.
+
+    Raises
+    ------
+    OSError : no space; the earlier checkpoints are untouched
+    """
+    folder = run / "checkpoints"
+    temporary, final = folder / ".writing", folder / f"step-{step:08d}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        save_weights(temporary / "model.safetensors", model, card)
+        _save_state(temporary / "state.pt", state)
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+    except OSError as error:
+        raise unwritable(final, error) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    for old in all_checkpoints(run)[:-_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def _save_state(path: Path, state: dict[str, Any]) -> None:
+    with path.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # torch's writer hides the OSError of a full disk
+            if error.__context__ is None:
+                raise
+            raise OSError(28, str(error)) from error
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def all_checkpoints(run: Path) -> list[Path]:
+    """Oldest first."""
+    return sorted((run / "checkpoints").glob("step-*"))
+
+
+def load_state(checkpoint: Path) -> dict[str, Any]:
+    """What save_checkpoint was given as state; nothing but tensors and plain values is ever built.
+
+    Raises
+    ------
+    ValueError : a damaged file
+    """
+    path = checkpoint / "state.pt"
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{path} is damaged: {reason}. Remove {checkpoint.name} to resume from the checkpoint before it."
+        ) from None
+
+
+def newest_weights(checkpoint: Path) -> Path:
+    """The weight file that a run's folder, a checkpoint's folder or a file itself stands for."""
+    if not checkpoint.is_dir():
+        return checkpoint
+    folders = [checkpoint, *reversed(all_checkpoints(checkpoint))]
+    found = [folder / "model.safetensors" for folder in folders if (folder / "model.safetensors").is_file()]
+    if not found:
+        raise FileNotFoundError(f"`checkpoint` must be a run's folder or a .safetensors file; {checkpoint} has no weights.")
+    return found[0]

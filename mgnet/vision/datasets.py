@@ -1,0 +1,83 @@
+"""Data sets by name or folder: read, checked, never downloaded.
+
+    digits          scikit-learn's 1,797 handwritten digits, 8x8, embedded
+    cifar10, cifar100, mnist, fashion-mnist         in the layout that torchvision leaves on disk
+    imagenet        data/imagenet/train and data/imagenet/val, a folder a class
+    a folder        train/ and test/ (or val/), a folder a class
+"""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+
+from mgnet.vision.cifar import read_cifar10, read_cifar100
+from mgnet.vision.folder import read_folder
+from mgnet.vision.idx import read_fashion_mnist, read_mnist
+from mgnet.vision.images import Dataset, Images
+
+
+def read_digits(root: Path) -> Dataset:
+    """Handwritten digits of the UCI repository, as scikit-learn embeds them.
+
+    1,437 train, 360 test; the split is fixed and holds each class in proportion.
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    pixels = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)[:, None]
+    labels = torch.from_numpy(bunch.target).long()
+    train, test = train_test_split(torch.arange(len(labels)), test_size=0.2, random_state=0, stratify=labels)
+    images = Images(pixels, labels)
+    names = tuple(map(str, range(10)))
+    return Dataset("digits", images.select(train), images.select(test), names, (8, 8), mirror=False)
+
+
+def read_imagenet(root: Path) -> Dataset:
+    return read_folder(root / "imagenet", "imagenet", image_size=224)
+
+
+READERS: dict[str, Callable[[Path], Dataset]] = {
+    "digits": read_digits,
+    "cifar10": read_cifar10,
+    "cifar100": read_cifar100,
+    "mnist": read_mnist,
+    "fashion-mnist": read_fashion_mnist,
+    "imagenet": read_imagenet,
+}
+
+
+def load(dataset: str, data: str | Path = "data", image_size: int | None = None) -> Dataset:
+    """Read a data set.
+
+    Parameters
+    ----------
+    dataset : a name of READERS, or a folder with train/ and test/ (or val/)
+    data : where the named ones lie
+    image_size : resize and crop the images of a folder to this; default: 224 for imagenet, else as they are
+
+    Raises
+    ------
+    ValueError : no such data set (the nearest name is suggested), or damaged data
+    FileNotFoundError : the data are not there
+
+    Example
+    -------
+    >>> digits = load("digits")
+    >>> len(digits.train), len(digits.test), digits.size
+    (1437, 360, (8, 8))
+    """
+    if image_size is not None and (dataset not in READERS or dataset == "imagenet"):
+        root = Path(data) / "imagenet" if dataset == "imagenet" else Path(dataset)
+        return read_folder(root, root.name, image_size)
+    if dataset in READERS:
+        if image_size is not None:
+            raise ValueError(f"`image_size` is for folders of images; {dataset} has a fixed size. Leave it out.")
+        return READERS[dataset](Path(data))
+    if not Path(dataset).is_dir():
+        near = get_close_matches(dataset.lower().replace("_", "-"), READERS, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(READERS)}."
+        raise ValueError(f"`dataset` must be a known name or a folder; it is {dataset!r}. {hint}")
+    return read_folder(Path(dataset), Path(dataset).name, image_size)

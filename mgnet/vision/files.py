@@ -1,0 +1,42 @@
+"""Files that are either whole or not there: written under another name, then renamed."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write(path: Path, save: Callable[[Path], object]) -> None:
+    """Let `save` write a temporary file beside `path`, then rename it to `path`.
+
+    Raises
+    ------
+    OSError : the place is unwritable or full; what was at `path` before is untouched
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> path = Path(mkdtemp()) / "a.txt"
+    >>> write(path, lambda temporary: temporary.write_text("whole"))
+    >>> path.read_text(), len(list(path.parent.iterdir()))
+    ('whole', 1)
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(temporary)
+        _flush(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> OSError:
+    return OSError(error.errno, f"{path} cannot be written: {error.strerror or error}. Free some space, or write elsewhere")
+
+
+def _flush(path: Path) -> None:
+    """Wait until the bytes are on the disk, so that no rename overtakes them."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

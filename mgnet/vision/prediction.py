@@ -1,0 +1,132 @@
+"""What a trained network says of new images."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mgnet.vision.batches import Normaliser
+from mgnet.vision.checkpoints import newest_weights
+from mgnet.vision.files import write
+from mgnet.vision.folder import list_images, read_image
+from mgnet.vision.process import choose_device
+from mgnet.vision.weights import Card, load_weights
+
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities of the classes of some images.
+
+    images : a file's path, or its number where arrays were given
+    classes : names
+    probabilities : (N, classes)
+    """
+
+    images: tuple[str, ...]
+    classes: tuple[str, ...]
+    probabilities: Tensor
+
+    @property
+    def labels(self) -> Tensor:
+        """The likeliest class of each image, (N,)."""
+        return self.probabilities.argmax(1)
+
+    @property
+    def names(self) -> list[str]:
+        return [self.classes[i] for i in self.labels.tolist()]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def write_csv(self, path: str | Path) -> None:
+        """A row an image: its name, the likeliest class, the probability of each class."""
+
+        def save(temporary: Path) -> None:
+            with temporary.open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(["image", "class", *self.classes])
+                for image, name, row in zip(self.images, self.names, self.probabilities.tolist(), strict=True):
+                    writer.writerow([image, name, *(f"{p:.6f}" for p in row)])
+
+        write(Path(path), save)
+
+
+def predict(
+    checkpoint: str | Path,
+    images: object,
+    *,
+    device: str | None = None,
+) -> Predictions:
+    """Classify images.
+
+    Parameters
+    ----------
+    checkpoint : a run's folder or a .safetensors file
+    images : an image file, a folder of them, a list of files; or an array or tensor (N, C, H, W), or
+        (N, H, W) for one channel, uint8 or real in [0, 1]. Files of another size are resized (shorter
+        side) and cropped (centre) to the size of training, and converted to its channels.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, TypeError : no such file; no image; wrong shape, range or kind
+    """
+    model, card = load_weights(newest_weights(Path(checkpoint)))
+    place = choose_device(device)
+    names, pixels = _read(images, card)
+    normalise = Normaliser(list(card.mean), list(card.std), place)
+    model = model.to(place)
+    with torch.no_grad():
+        parts = [model(normalise(part.to(place))).softmax(1).cpu() for part in pixels.split(_BATCH)]
+    return Predictions(names, card.classes, torch.cat(parts))
+
+
+def _read(images: object, card: Card) -> tuple[tuple[str, ...], Tensor]:
+    if isinstance(images, str | Path):
+        return _read_files(_find(Path(images)), card)
+    if isinstance(images, Sequence):
+        return _read_files([Path(p) for p in images], card)
+    pixels = _check_array(images, card)
+    return tuple(map(str, range(len(pixels)))), pixels
+
+
+def _find(path: Path) -> list[Path]:
+    found = list_images(path) if path.is_dir() else [path]
+    if not found:
+        raise FileNotFoundError(f"`images` must hold images; the folder {path} has none.")
+    return found
+
+
+def _read_files(paths: list[Path], card: Card) -> tuple[tuple[str, ...], Tensor]:
+    return tuple(map(str, paths)), torch.stack([_shaped(read_image(path, card.in_channels), card) for path in paths])
+
+
+def _shaped(image: Tensor, card: Card) -> Tensor:
+    from torchvision.transforms.v2 import functional as T
+
+    H, W = card.image_size
+    if image.shape[1:] == (H, W):
+        return image
+    scale = max(H / image.shape[1], W / image.shape[2])
+    size = [max(H, round(scale * image.shape[1])), max(W, round(scale * image.shape[2]))]
+    return T.center_crop(T.resize(image, size, antialias=True), [H, W])
+
+
+def _check_array(images: object, card: Card) -> Tensor:
+    pixels = torch.as_tensor(images)
+    pixels = pixels[:, None] if pixels.ndim == 3 and card.in_channels == 1 else pixels
+    wanted = (card.in_channels, *card.image_size)
+    if tuple(pixels.shape[1:]) != wanted or len(pixels) == 0:
+        raise ValueError(f"`images` must have shape (N, {', '.join(map(str, wanted))}); it is {tuple(pixels.shape)}.")
+    if pixels.dtype == torch.uint8:
+        return pixels
+    if not pixels.is_floating_point():
+        raise TypeError(f"`images` must be uint8, or real in [0, 1]; it is {pixels.dtype}.")
+    low, high = pixels.min().item(), pixels.max().item()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"`images` must lie in [0, 1]; it spans [{low:g}, {high:g}]. Divide by 255, or pass uint8.")
+    return pixels.float()

@@ -1,0 +1,70 @@
+"""The processes of one training: alone, or started together by torchrun."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+
+@dataclass(frozen=True)
+class Process:
+    """One of `world` processes that train together; rank 0 writes and prints."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def total(self, counts: Tensor) -> Tensor:
+        """The sum over all processes."""
+        if self.world > 1:
+            dist.all_reduce(counts)
+        return counts
+
+    def wait(self) -> None:
+        if self.world > 1:
+            dist.barrier()
+
+
+def start(device: str | None = None) -> Process:
+    """Join the processes that torchrun started, if it did.
+
+    Parameters
+    ----------
+    device : "cpu", "cuda", "cuda:1", ...; default: an accelerator where there is one
+
+    Raises
+    ------
+    ValueError : a device that torch does not have here
+    """
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    place = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    return Process(rank, world, place)
+
+
+def finish(process: Process) -> None:
+    if process.world > 1:
+        dist.destroy_process_group()
+
+
+def choose_device(device: str | None, local_rank: int = 0) -> torch.device:
+    """
+    >>> choose_device("cpu")
+    device(type='cpu')
+    """
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"`device` must be one that torch has here; {device!r} is not: {reason}") from None
+    return torch.device(f"cuda:{local_rank}") if place.type == "cuda" and place.index is None else place
