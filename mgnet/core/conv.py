@@ -108,7 +108,8 @@ class ConvLevel(nn.Module):
     def down(self, u: Tensor | None, f: Tensor, coarse: "ConvLevel") -> tuple[Tensor, Tensor | None, Tensor]:
         assert self.R is not None, "a level above another needs R"
         u = self.smooth(u, f)
-        u_c, f_c = transfer(self.A, coarse.A, self.R, self.Pi, u, f)
+        A_c = None if self.Pi is None else coarse.A  # Pi = 0 asks nothing of the coarse operator
+        u_c, f_c = transfer(self.A, A_c, self.R, self.Pi, u, f)
         return u, u_c, f_c
 
     def up(self, u: Tensor, f: Tensor, before: Tensor | None, after: Tensor) -> Tensor:

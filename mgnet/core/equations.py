@@ -59,7 +59,7 @@ def two_step(omega: float, u: Array, before: Array | None) -> Array:
 
 
 def transfer(
-    A: Operator, A_c: Operator, R: Operator, Pi: Operator | None, u: Array | None, f: Array
+    A: Operator, A_c: Operator | None, R: Operator, Pi: Operator | None, u: Array | None, f: Array
 ) -> tuple[Array | None, Array]:
     """Pose the coarse problem A_c(u_c) = f_c for a fine iterate.
 
@@ -84,6 +84,7 @@ def transfer(
     r_c = R(residual(A, u, f))
     if Pi is None or u is None:
         return None, r_c
+    assert A_c is not None, "Pi needs the coarse operator"
     u_c = Pi(u)
     return u_c, r_c + A_c(u_c)
 

@@ -1,0 +1,208 @@
+"""One axis of a structured grid: where its unknowns lie, and how two such axes exchange values.
+
+Everything about a boundary that does not depend on the coefficients is decided here, in one
+dimension; grids, operators and transfers are products of axes.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+DIRICHLET, NEUMANN, PERIODIC = "dirichlet", "neumann", "periodic"
+
+
+@dataclass(frozen=True)
+class Robin:
+    """The boundary condition alpha u + a du/dn = g with a constant alpha >= 0 (n points outward).
+
+    An entry of ``bc``; g comes by ``boundary``. A node-centred Robin end belongs to the grid, as a
+    Neumann end does.
+
+    Example
+    -------
+    >>> from mgnet.pde import Grid
+    >>> Grid((4,), bc=[(Robin(2.0), "dirichlet")], upper=4.0).spacing
+    (1.0,)
+    """
+
+    alpha: float
+
+    def __post_init__(self) -> None:
+        if not (np.isscalar(self.alpha) and np.isfinite(self.alpha) and self.alpha >= 0):
+            raise ValueError(f"`alpha` of Robin must be a finite number >= 0; it is {self.alpha!r}.")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A row-sparse matrix whose row i holds ``weights[i]`` at columns start[i], start[i] + 1, ...
+
+    Columns of a periodic axis wrap around; elsewhere they lie inside the axis.
+    """
+
+    start: np.ndarray  # (rows,)
+    weights: np.ndarray  # (rows, width)
+    columns: int
+
+    @cached_property
+    def index(self) -> np.ndarray:
+        """(rows, width) column numbers, wrapped."""
+        return (self.start[:, None] + np.arange(self.weights.shape[1])) % self.columns
+
+    @cached_property
+    def transpose(self) -> "Table":
+        """The transposed matrix in the same form."""
+        return _transpose(self)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """n unknowns between ``lower`` and ``upper``.
+
+    Parameters
+    ----------
+    n : number of unknowns
+    low, high : "dirichlet", "neumann", "periodic" (both or neither) or Robin
+    centering : "node" or "cell"
+    """
+
+    n: int
+    low: str | Robin
+    high: str | Robin
+    centering: str
+    lower: float
+    upper: float
+
+    @property
+    def periodic(self) -> bool:
+        return self.low == PERIODIC
+
+    @property
+    def intervals(self) -> int:
+        """Number of mesh widths between lower and upper."""
+        if self.centering == "cell" or self.periodic:
+            return self.n
+        return self.n - 1 + (self.low == DIRICHLET) + (self.high == DIRICHLET)
+
+    @property
+    def h(self) -> float:
+        return (self.upper - self.lower) / self.intervals
+
+    @property
+    def offset(self) -> float:
+        """x_0 = lower + offset h."""
+        return 0.5 if self.centering == "cell" else float(self.low == DIRICHLET)
+
+    @property
+    def x(self) -> np.ndarray:
+        """Coordinates of the unknowns."""
+        return self.lower + (np.arange(self.n) + self.offset) * self.h
+
+    @property
+    def faces(self) -> np.ndarray:
+        """Coordinates of the n + 1 faces halfway between unknowns, never outside [lower, upper].
+
+        The end faces of a node-centred axis that own no flux of their own (Neumann) and those at
+        half a mesh width from a Dirichlet value lie where the flux is taken. Periodic: the first
+        and the last face are one, at upper - h/2 (node) or upper (cell).
+        """
+        x = self.lower + (np.arange(self.n + 1) + self.offset - 0.5) * self.h
+        if self.periodic:
+            x[0] = x[-1]
+        return np.clip(x, self.lower, self.upper)
+
+    @property
+    def share(self) -> np.ndarray:
+        """Each unknown's share of a cell: 1, or 1/2 at a node-centred Neumann or Robin end."""
+        w = np.ones(self.n)
+        if self.centering == "node" and not self.periodic:
+            w[0] *= 1.0 if self.low == DIRICHLET else 0.5
+            w[-1] *= 1.0 if self.high == DIRICHLET else 0.5
+        return w
+
+    def ghost(self, side: int) -> tuple[float, int]:
+        """The value next to the first (side 0) or last (side 1) unknown, by reflection.
+
+        Returns (sign, i): the ghost value is sign * u[i]. Homogeneous data; Robin counts as Neumann.
+        """
+        end, inner = (0, min(1, self.n - 1)) if side == 0 else (self.n - 1, max(self.n - 2, 0))
+        if self.periodic:
+            return 1.0, self.n - 1 - end
+        dirichlet = (self.low, self.high)[side] == DIRICHLET
+        if self.centering == "cell":
+            return (-1.0 if dirichlet else 1.0), end
+        return (0.0, end) if dirichlet else (1.0, inner)
+
+    def coarsen(self) -> "Axis":
+        """The axis of about half as many mesh widths: exactly half if their number is even.
+
+        An odd number N goes to the number within 7 % above N/2 that can be halved most often: the
+        coarse unknowns then do not lie among the fine ones, and later grids are nested.
+        """
+        N = self.intervals
+        candidates = [N // 2] if N % 2 == 0 else range((N + 1) // 2, int(0.535 * N) + 2)
+        best = max(candidates, key=lambda m: (m & -m, -m))
+        return Axis(self.n - N + best, self.low, self.high, self.centering, self.lower, self.upper)
+
+    def interpolation(self, coarse: "Axis", order: int = 2) -> Table:
+        """The matrix P that takes values on ``coarse`` to this axis.
+
+        Parameters
+        ----------
+        order : 2 linear, with ghost values by reflection (a correction vanishes at Dirichlet ends);
+            4 cubic through the four nearest unknowns, with no assumption about the boundary (an
+            iterate of full multigrid may have any boundary data)
+        """
+        t = (self.x - coarse.lower) / coarse.h - coarse.offset  # in units of coarse unknowns
+        return _linear(coarse, t) if order == 2 else _lagrange(coarse, t, order)
+
+
+def _linear(coarse: Axis, t: np.ndarray) -> Table:
+    j = np.floor(t + 1e-9).astype(np.int64)
+    theta = np.where(np.abs(t - j) < 1e-9, 0.0, t - j)
+    weights = np.stack([1 - theta, theta], axis=1)
+    if coarse.periodic:
+        return Table(j, weights, coarse.n)
+    start = np.clip(j, 0, max(coarse.n - 2, 0))
+    folded = np.zeros((len(t), min(2, coarse.n)))
+    for column, w in ((j, weights[:, 0]), (j + 1, weights[:, 1])):
+        sign, i = np.ones(len(t)), column.copy()
+        for side, outside in ((0, column < 0), (1, column >= coarse.n)):
+            ghost, image = coarse.ghost(side)
+            sign, i = np.where(outside, ghost, sign), np.where(outside, image, i)
+        np.add.at(folded, (np.arange(len(t)), np.clip(i - start, 0, folded.shape[1] - 1)), sign * w)
+    return Table(start, folded, coarse.n)
+
+
+def _lagrange(coarse: Axis, t: np.ndarray, order: int) -> Table:
+    width = order if coarse.periodic else min(order, coarse.n)
+    start = np.floor(t + 1e-9).astype(np.int64) - (width - 1) // 2
+    if not coarse.periodic:
+        start = np.clip(start, 0, coarse.n - width)
+    s = t - start
+    weights = np.ones((len(t), width))
+    for k in range(width):
+        for m in range(width):
+            if m != k:
+                weights[:, k] *= (s - m) / (k - m)
+    weights[np.abs(weights) < 1e-12] = 0.0
+    return Table(start, weights, coarse.n)
+
+
+def _transpose(table: Table) -> Table:
+    """Row-sparse form of the transposed matrix: each column's rows lie side by side (wrapped)."""
+    rows, width = table.weights.shape
+    column = table.start[:, None] + np.arange(width)
+    row = np.arange(rows)[:, None] - rows * (column // table.columns)  # unwrapped beside its column
+    keep = table.weights != 0
+    row, column, w = row[keep], column[keep] % table.columns, table.weights[keep]
+    start, stop = np.full(table.columns, rows), np.full(table.columns, -rows)
+    np.minimum.at(start, column, row)
+    np.maximum.at(stop, column, row + 1)
+    start = np.where(stop > start, start, 0)
+    width = int(min(max((stop - start).max(), 1), rows))
+    if start.min() >= 0 and stop.max() <= rows:  # nothing wraps: keep the windows inside
+        start = np.minimum(start, rows - width)
+    weights = np.zeros((table.columns, width))
+    np.add.at(weights, (column, (row - start[column]) % rows), w)
+    return Table(start, weights, rows)

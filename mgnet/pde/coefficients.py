@@ -1,0 +1,145 @@
+"""Coefficients and boundary data, from what a user may give to tensors on faces and unknowns."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgnet.pde.axis import Axis
+from mgnet.pde.grid import Grid
+
+Coefficient = float | Tensor | np.ndarray | Callable[..., Any] | None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What callables are given, and what tensors are made of."""
+
+    numpy: bool = True
+    dtype: torch.dtype = torch.float64
+    device: torch.device = torch.device("cpu")
+
+    def tensor(self, value: Any) -> Tensor:
+        return torch.as_tensor(value).to(dtype=self.dtype, device=self.device)
+
+    def meshes(self, points: Sequence[np.ndarray]) -> tuple[Any, ...]:
+        """The product of one-dimensional point sets: numpy float64 arrays or tensors, "ij"."""
+        meshes = np.meshgrid(*points, indexing="ij")
+        return tuple(meshes) if self.numpy else tuple(self.tensor(mesh) for mesh in meshes)
+
+    def evaluate(self, name: str, g: Callable[..., Any], points: Sequence[np.ndarray]) -> Tensor:
+        """g on a product of point sets, as a tensor that has the set's shape at its end."""
+        value = self.tensor(g(*self.meshes(points)))
+        shape = tuple(len(p) for p in points)
+        try:
+            torch.broadcast_shapes(value.shape, shape)
+        except RuntimeError:
+            raise ValueError(
+                f"`{name}` must return values of the meshes' shape {shape}; it returned {tuple(value.shape)}."
+            ) from None
+        return value + torch.zeros(shape, dtype=self.dtype, device=self.device)
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def check(name: str, value: Tensor, positive: bool) -> Tensor:
+    """Refuse coefficients that are not finite, or of the wrong sign."""
+    data = value.detach()
+    if not torch.isfinite(data).all():
+        raise ValueError(f"`{name}` must be finite; it has NaN or infinity. Clean the coefficient.")
+    if (data <= 0).any() if positive else (data < 0).any():
+        need = "positive" if positive else ">= 0"
+        raise ValueError(f"`{name}` must be {need} everywhere; its smallest value is {data.min().item():.6g}.")
+    return value
+
+
+def at_unknowns(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
+    """A number, array or callable at the unknowns: (*batch, *grid) or broadcastable to it."""
+    if callable(value):
+        return kind.evaluate(name, value, [axis.x for axis in grid.axes])
+    return _array(name, value, grid, kind)
+
+
+def on_faces(name: str, value: Any, grid: Grid, d: int, kind: Kind) -> Tensor:
+    """A number, array or callable on the n_d + 1 faces of axis d.
+
+    A callable is evaluated there; an array gives a face the harmonic mean of its two neighbours,
+    and an end face the nearest unknown's value.
+    """
+    if callable(value):
+        points = [axis.faces if e == d else axis.x for e, axis in enumerate(grid.axes)]
+        return kind.evaluate(name, value, points)
+    a = _array(name, value, grid, kind)
+    if a.ndim == 0:
+        ones = [grid.axes[e].n + 1 if e == d else 1 for e in range(grid.ndim)]
+        return a.expand(ones)
+    return _harmonic(check(name, a, positive=True), d - grid.ndim, grid.axes[d])
+
+
+def _harmonic(a: Tensor, dim: int, axis: Axis) -> Tensor:
+    n = axis.n
+    left, right = a.narrow(dim, 0, n - 1), a.narrow(dim, 1, n - 1)
+    inner = 2 * left * right / (left + right)
+    first, last = a.narrow(dim, 0, 1), a.narrow(dim, n - 1, 1)
+    if axis.periodic:
+        first = last = 2 * first * last / (first + last)
+    return torch.cat([first, inner, last], dim=dim)
+
+
+def _array(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
+    if not (is_number(value) or isinstance(value, (Tensor, np.ndarray))):
+        raise TypeError(f"`{name}` must be a number, an array or a callable; it is {type(value).__name__}.")
+    array = torch.as_tensor(value)
+    if array.is_complex() or array.dtype == torch.bool:
+        raise TypeError(f"`{name}` must be real; its dtype is {array.dtype}.")
+    if array.ndim and tuple(array.shape[-grid.ndim :]) != grid.shape:
+        raise ValueError(
+            f"`{name}` must have the grid's shape {grid.shape} as its last axes; it has {tuple(array.shape)}."
+        )
+    return kind.tensor(array)
+
+
+def boundary_pairs(boundary: Any, ndim: int) -> list[tuple[Any, Any]]:
+    """One (low, high) pair of data per axis."""
+    if boundary is None or is_number(boundary) or callable(boundary):
+        return [(boundary, boundary)] * ndim
+    if isinstance(boundary, (list, tuple)) and len(boundary) == ndim:
+        pairs = [(entry, entry) if entry is None or is_number(entry) or callable(entry) else entry for entry in boundary]
+        if all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
+            return [(pair[0], pair[1]) for pair in pairs]
+    raise TypeError(
+        f"`boundary` must be None, a number, a callable, or one (low, high) pair of those per axis ({ndim}); "
+        f"it is {boundary!r}."
+    )
+
+
+def on_end(value: Any, grid: Grid, d: int, side: int, kind: Kind) -> Tensor:
+    """Boundary data on one end of axis d: (*batch, *grid with 1 along d) or broadcastable to it.
+
+    An array has the shape of the end, the grid's without axis d (a batch may precede it).
+    """
+    end = np.array([(grid.axes[d].lower, grid.axes[d].upper)[side]])
+    points = [end if e == d else axis.x for e, axis in enumerate(grid.axes)]
+    if callable(value):
+        g = kind.evaluate("boundary", value, points)
+    elif is_number(value) or (isinstance(value, Tensor) and value.ndim == 0):
+        g = kind.tensor(value)
+    elif isinstance(value, (Tensor, np.ndarray)):
+        shape = grid.shape[:d] + grid.shape[d + 1 :]
+        if grid.ndim > 1 and tuple(value.shape[-(grid.ndim - 1) :]) != shape:
+            raise ValueError(
+                f"`boundary` of axis {d} must have the shape {shape} of that end; it has {tuple(value.shape)}."
+            )
+        g = kind.tensor(value).unsqueeze(d - grid.ndim)
+    else:
+        raise TypeError(
+            f"`boundary` of axis {d} must be None, a number, an array or a callable; it is {type(value).__name__}."
+        )
+    if not torch.isfinite(g.detach()).all():
+        raise ValueError(f"`boundary` must be finite; on axis {d} it has NaN or infinity.")
+    return g

@@ -1,0 +1,110 @@
+"""From a problem to its levels: which grids, and the readable levels on them."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from mgnet.core import ConvLevel, Level
+from mgnet.pde.axis import Axis
+from mgnet.pde.direct import DirectLevel
+from mgnet.pde.operators import Diffusion, along, conductances
+from mgnet.pde.smoothers import omegas
+from mgnet.pde.transfers import Transfer
+
+DIRECT_WORK = 300_000  # multiply-adds of a direct solve that is cheaper than another level
+ISOTROPIC = 0.3  # an axis with at least this share of the strongest coupling a / h^2 is coarsened
+
+
+def grids(axes: Sequence[Axis], a: Sequence[float], direct_work: int = DIRECT_WORK) -> list[tuple[Axis, ...]]:
+    """The axes of every grid, finest first.
+
+    Only strongly coupled axes are coarsened (semicoarsening), until all couplings are alike: point
+    smoothers then work for any constant anisotropy and any aspect of the mesh.
+    Source: Trottenberg et al. 2001, section 5.1.
+    """
+    chain = [tuple(axes)]
+    while _direct_work(chain[-1]) > direct_work:
+        coarse = _coarsen(chain[-1], a)
+        if coarse == chain[-1]:
+            break
+        chain.append(coarse)
+    return chain
+
+
+def _direct_work(axes: Sequence[Axis]) -> int:
+    size = 1
+    for axis in axes:
+        size *= axis.n
+    return size * sum(axis.n for axis in axes)
+
+
+def _coarsen(axes: Sequence[Axis], a: Sequence[float]) -> tuple[Axis, ...]:
+    coupling = [a_d / axis.h**2 for axis, a_d in zip(axes, a, strict=True)]
+    can = [axis.intervals >= 4 for axis in axes]
+    strongest = max((s for s, ok in zip(coupling, can, strict=True) if ok), default=0.0)
+    return tuple(
+        axis.coarsen() if ok and s >= ISOTROPIC * strongest else axis
+        for axis, s, ok in zip(axes, coupling, can, strict=True)
+    )
+
+
+def operator(axes: Sequence[Axis], a: Sequence[float], c: float, like: Tensor) -> Diffusion:
+    """A with constant coefficients on a grid."""
+    ndim = len(axes)
+    faces = [along(torch.full((axis.n + 1,), a_d, dtype=like.dtype, device=like.device), d, ndim)
+             for d, (axis, a_d) in enumerate(zip(axes, a, strict=True))]  # fmt: skip
+    k, _ = conductances(axes, faces)
+    reaction = None if c == 0 else torch.full((1,) * ndim, c, dtype=like.dtype, device=like.device)
+    return Diffusion(tuple(axes), k, reaction)
+
+
+def diagonal(A: Diffusion, a: Sequence[float], c: float) -> Tensor:
+    """The translation-invariant diagonal of A: that of an inner equation, weighted by the shares.
+
+    With it a smoother meets no boundary: its iterates are those of the field continued by reflection.
+    """
+    d = c + sum(2 * a_d / axis.h**2 for axis, a_d in zip(A.axes, a, strict=True))
+    return A.weigh(torch.full([axis.n for axis in A.axes], d, dtype=A.k[0].dtype, device=A.k[0].device))
+
+
+def red_black(axes: Sequence[Axis], like: Tensor) -> tuple[Tensor, Tensor]:
+    """The two colours of a checkerboard, as masks."""
+    parity = sum(along(torch.arange(axis.n, device=like.device), d, len(axes)) for d, axis in enumerate(axes)) % 2
+    return (parity == 0).to(like.dtype), (parity == 1).to(like.dtype)
+
+
+def smoothing_steps(D: Tensor, axes: Sequence[Axis], smoother: str, nu: int) -> list[Callable[[Tensor], Tensor]]:
+    """The Bs of nu sweeps: r -> omega D^-1 r, or per sweep the same on red, then on black."""
+    steps = [_step(omega / D) for omega in omegas(smoother, nu, len(axes))]
+    if smoother != "red-black":
+        return steps
+    return [_step(colour / D) for _ in range(nu) for colour in red_black(axes, D)]
+
+
+def _step(scale: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda r: scale * r
+
+
+def readable_levels(
+    chain: Sequence[Sequence[Axis]],
+    a: Sequence[float],
+    c: float,
+    like: Tensor,
+    smoother: str = "chebyshev",
+    nu: tuple[int, int] = (2, 2),
+) -> tuple[list[Level], list[Transfer]]:
+    """The levels in plain torch: any device and dtype, differentiable, equations (1)-(3) word for word.
+
+    The way up uses the sweeps of the way down in reverse order, so that a cycle with nu[0] = nu[1]
+    is symmetric.
+    """
+    transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
+    levels: list[Level] = []
+    for axes, transfer in zip(chain, transfers, strict=False):
+        A = operator(axes, a, c, like)
+        D = diagonal(A, a, c)
+        down, up = (smoothing_steps(D, axes, smoother, n) for n in nu)
+        levels.append(ConvLevel(A, down, transfer.R, None, transfer.P, up[::-1]))  # type: ignore[arg-type]
+    levels.append(DirectLevel(chain[-1], a, c, like))  # type: ignore[arg-type]
+    return levels, transfers

@@ -1,0 +1,254 @@
+"""A level whose three verbs are one fused pass each (constant coefficients, CPU)."""
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from mgnet.pde.axis import Axis, Table
+from mgnet.pde.direct import eigenbasis
+from mgnet.pde.kernels.diagonalise import diagonalise
+from mgnet.pde.kernels.rows import GHOSTS
+from mgnet.pde.kernels.wavefront import parallel, serial
+from mgnet.pde.transfers import Transfer, identity
+
+SMALL = 20_000  # unknowns below which threads cost more than they bring
+BLOCK_ROWS = 24  # rows of a plane that a task works on in three dimensions
+
+_launch = threading.Lock()  # numba's threading layers need not allow two launches at once
+_forked = False  # a forked child may not use the parent's thread pool
+
+
+def _after_fork() -> None:
+    global _forked, _launch
+    _forked, _launch = True, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class Interpolant(NamedTuple):
+    """The iterate Q(coarse), not yet evaluated; smooth already, so ``down`` takes no steps on it."""
+
+    coarse: np.ndarray
+
+
+def four(shape: Sequence[int]) -> tuple[int, int, int]:
+    """A grid's shape as (n0, n1, n2): two dimensions have n1 = 1, one has n0 = n1 = 1."""
+    return (1,) * (3 - len(shape)) + tuple(shape) if len(shape) != 2 else (shape[0], 1, shape[1])
+
+
+class FusedLevel:
+    """One grid of a hierarchy with constant coefficients; arrays are (batch, n0, n1, n2).
+
+    Parameters
+    ----------
+    transfer : to the next coarser grid
+    a, c : the coefficient per axis, and the reaction
+    steps : (down, up): the omegas of the Jacobi steps of either way
+    dtype : numpy float32 or float64
+    batch : number of right-hand sides
+    """
+
+    def __init__(
+        self,
+        transfer: Transfer,
+        a: Sequence[float],
+        c: float,
+        steps: tuple[Sequence[float], Sequence[float]],
+        dtype: np.dtype,
+        batch: int,
+    ):
+        self.shape = (batch, *four([axis.n for axis in transfer.fine]))
+        self.coarse_shape = (batch, *four([axis.n for axis in transfer.coarse]))
+        self.dtype = np.dtype(dtype)
+        self._ints, self._reals = _pack(transfer, a, c, self.dtype)
+        self._down, self._up = (np.array(s, dtype=self.dtype) for s in steps)
+        self._none = np.empty((0, 0, 0, 0), self.dtype)
+        self._no_steps = np.empty(0, self.dtype)
+        self._iterates: list[np.ndarray | None] = [None, None]
+        self._f_c = np.empty(self.coarse_shape, self.dtype)
+        self._blocks, self._kernel = _plan(self.shape, self.coarse_shape)
+        self._squares = np.zeros(batch * self._blocks[0] * self._blocks[1])
+
+    def smooth(self, u: np.ndarray | None, f: np.ndarray) -> np.ndarray:
+        return self._pass(u, f, steps=self._down, out=self._other(u))
+
+    def down(self, u: np.ndarray | Interpolant | None, f: np.ndarray, coarse: object):
+        if isinstance(u, Interpolant):
+            self._pass(u, f, f_c=self._f_c)
+            return u, None, self._f_c
+        if len(self._down) == 0 and u is not None:
+            self._pass(u, f, f_c=self._f_c)
+            return u, None, self._f_c
+        u = self._pass(u, f, steps=self._down, out=self._other(u), f_c=self._f_c)
+        return u, None, self._f_c
+
+    def up(self, u, f: np.ndarray, before: None, after: np.ndarray) -> np.ndarray:
+        return self._pass(u, f, e=after, steps=self._up, out=self._other(u))
+
+    def restrict(self, f: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """R f."""
+        self._pass(None, f, f_c=out)
+        return out
+
+    def residuals(self, u: np.ndarray | None, f: np.ndarray) -> np.ndarray:
+        """(batch,) the squared norms of f - A u."""
+        self._pass(u, f, norm=True)
+        return self._squares.reshape(self.shape[0], -1).sum(axis=1)
+
+    def release(self, u: np.ndarray) -> np.ndarray:
+        """Give an iterate away: it is no longer a workspace of the level."""
+        self._iterates = [None if w is u else w for w in self._iterates]
+        return u
+
+    def _other(self, u: object) -> np.ndarray:
+        """A workspace that is not u."""
+        k = 1 if u is self._iterates[0] and u is not None else 0
+        if self._iterates[k] is None:
+            self._iterates[k] = np.empty(self.shape, self.dtype)
+        return self._iterates[k]  # type: ignore[return-value]
+
+    def _pass(self, u, f, e=None, steps=None, out=None, f_c=None, norm=False):
+        none = self._none
+        guess = none
+        if isinstance(u, Interpolant):
+            u, guess = none, u.coarse
+        self._ints[6] = norm or f_c is not None
+        arguments = (
+            none if u is None else u,
+            guess,
+            none if e is None else e,
+            f,
+            none if out is None else out,
+            none if f_c is None else f_c,
+            self._no_steps if steps is None else steps,
+            self._ints,
+            self._reals,
+            self._squares,
+            *self._blocks,
+        )
+        launch(self._kernel, arguments)
+        return out
+
+
+def launch(kernel, arguments) -> None:
+    """Run a kernel on this thread, or on all threads one launch at a time."""
+    if kernel is serial or _forked:
+        serial(*arguments)
+        return
+    with _launch:
+        kernel(*arguments)
+
+
+def _plan(shape: Sequence[int], coarse: Sequence[int]):
+    """((blocks of planes, blocks of rows), kernel)."""
+    batch, n0, n1, n2 = shape
+    threads = numba.get_num_threads()
+    rows = max(1, min(coarse[2], round(n1 / BLOCK_ROWS))) if n1 > 1 else 1
+    if batch * n0 * n1 * n2 <= SMALL or threads == 1:
+        return (1, rows), serial
+    planes = 1 if batch * rows >= 4 * threads else min(coarse[1], max(1, -(-2 * threads // (batch * rows))))
+    return (planes, rows), parallel
+
+
+def _pack(transfer: Transfer, a: Sequence[float], c: float, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Everything the kernel reads about a level, in one integer and one real array."""
+    fine, coarse = _pad(transfer.fine), _pad(transfer.coarse)
+    tables = [_pad([t or identity(axis.n) for t, axis in zip(kind, transfer.fine, strict=True)])
+              for kind in transfer.tables]  # fmt: skip
+    couplings = [0.0 if axis is None else a_d / axis.h**2 for axis, a_d in zip(fine, _pad(a), strict=True)]
+    reals = [*couplings, c + 2 * sum(couplings)]
+    for axis in fine:
+        reals += _ghosts(axis)
+    ints = [axis.n if axis else 1 for axis in fine] + [axis.n if axis else 1 for axis in coarse]
+    ints += [0] * (16 - len(ints))
+    header, starts, weights = [], [], []
+    at, wat = 16 + 6 * 9, len(reals)
+    for table in (t or identity(1) for kind in tables for t in kind):
+        lo, hi = _regular(table)
+        header += [at, wat, *table.weights.shape, lo, hi]
+        starts.append(table.start)
+        weights.append(table.weights.ravel())
+        at, wat = at + len(table.start), wat + table.weights.size
+    return (
+        np.concatenate([np.array(ints + header), *starts]).astype(np.int64),
+        np.concatenate([np.array(reals), *weights]).astype(dtype),
+    )
+
+
+def _pad(per_axis: Sequence) -> list:
+    """Per grid axis to per array axis, None for the missing ones."""
+    v = list(per_axis)
+    return [v[0], None, v[1]] if len(v) == 2 else [None] * (3 - len(v)) + v
+
+
+def _ghosts(axis: Axis | None) -> list[float]:
+    """(sign, index, share, wraps, 1) of both ends."""
+    if axis is None:
+        return [0.0, 0.0, 1.0, 0.0, 1.0] * 2
+    out: list[float] = []
+    for side, share in ((0, axis.share[0]), (1, axis.share[-1])):
+        sign, index = axis.ghost(side)
+        out += [sign, index, share, float(axis.periodic), 1.0]
+    return out
+
+
+def _regular(table: Table) -> tuple[int, int]:
+    """The longest range of rows that repeats: P every two rows one further, R every row two further.
+
+    Rows of R [lo, hi) have equal weights, and start two apart; rows of P [lo, hi) in pairs.
+    """
+    start, w = table.start, table.weights
+    n, width = w.shape
+    if width in (3, 4) and n >= 4:  # R, or Q
+        same = (np.diff(start) == 2) & (np.abs(np.diff(w, axis=0)).max(axis=1) < 1e-14)
+        lo, hi = _longest(same)
+        if hi - lo >= 2:
+            return (lo, hi) if start[lo] >= 0 and start[hi - 1] + width <= table.columns else _trim(lo, hi, start, width, table.columns)
+    if width in (2, 4) and n >= 6:
+        same = (start[2:] - start[:-2] == 1) & (np.abs(w[2:] - w[:-2]).max(axis=1) < 1e-14)
+        lo, hi = _longest(same)
+        hi = min(hi + 1, n)
+        if hi - lo >= 4:
+            return lo, lo + (hi - lo) // 2 * 2
+    return 0, 0
+
+
+def _longest(same: np.ndarray) -> tuple[int, int]:
+    """[lo, hi) of rows joined by the longest run of True between neighbours."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(int), [0]])))
+    if len(edges) == 0:
+        return 0, 0
+    runs = edges.reshape(-1, 2)
+    lo, hi = runs[np.argmax(runs[:, 1] - runs[:, 0])]
+    return int(lo), int(hi) + 1
+
+
+def _trim(lo: int, hi: int, start: np.ndarray, width: int, columns: int) -> tuple[int, int]:
+    while lo < hi and start[lo] < 0:
+        lo += 1
+    while hi > lo and start[hi - 1] + width > columns:
+        hi -= 1
+    return lo, hi
+
+
+class FusedDirectLevel:
+    """u = A^-1 f on the coarsest grid, by fast diagonalisation; arrays are (batch, n0, n1, n2)."""
+
+    def __init__(self, axes: Sequence[Axis], a: Sequence[float], c: float, dtype: np.dtype, batch: int):
+        Vs, D = eigenbasis(axes, a, c)
+        shape = four(D.shape)
+        self._Vs = [np.ones((1, 1), dtype) if V is None else V.astype(dtype) for V in _pad(Vs)]
+        self._D = np.ascontiguousarray(D.reshape(shape), dtype=dtype)
+        self._u = np.empty((batch, *shape), dtype)
+
+    def smooth(self, u: object, f: np.ndarray) -> np.ndarray:
+        diagonalise(f, self._u, *self._Vs, self._D)
+        return self._u
+
+
+__all__ = ["GHOSTS", "FusedDirectLevel", "FusedLevel", "Interpolant"]

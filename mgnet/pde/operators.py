@@ -1,0 +1,160 @@
+"""The finite-volume operator, in conductances: readable, differentiable, any device and dtype.
+
+    (A u)_i = sum_d  cross_d [ k_{i-1/2} (u_i - u_{i-1}) + k_{i+1/2} (u_i - u_{i+1}) ]  +  m u_i
+
+k lives on the n + 1 faces of axis d: a / h^2 inside, 0 at a Neumann end, the coupling to a zero
+ghost value at a Dirichlet or Robin end. ``cross_d`` holds the unknowns' shares of a cell along the
+other axes. All boundary kinds, both centrings and any coefficients are this one formula.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sparse
+import torch
+from torch import Tensor
+
+from mgnet.pde.axis import DIRICHLET, NEUMANN, Axis, Robin
+
+
+def along(v: Tensor, d: int, ndim: int) -> Tensor:
+    """A vector as an array that varies along grid axis d alone."""
+    return v.reshape([-1 if e == d else 1 for e in range(ndim)])
+
+
+def end_coupling(axis: Axis, end: str | Robin, a: Tensor) -> tuple[Tensor, Tensor]:
+    """(k, beta) of an end face: its coupling to a zero ghost value, and the weight of its datum.
+
+    The boundary equation is k u_0 = ... + beta g. Dirichlet: the ghost value g lies h away (node)
+    or h/2 (cell). Neumann: a du/dn = g enters as g / h. Robin, cell-centred: the face value is
+    eliminated from alpha u + a du/dn = g.
+    """
+    h = axis.h
+    half = 2 * a / h  # conductance from a cell centre to its face
+    if end == DIRICHLET:
+        k = half / h if axis.centering == "cell" else a / h**2
+        return k, k
+    alpha = end.alpha if isinstance(end, Robin) else 0.0
+    if axis.centering == "cell":
+        return alpha * half / (alpha + half) / h, half / (alpha + half) / h
+    return torch.full_like(a, alpha / h), torch.full_like(a, 1 / h)
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """A: (*batch, *grid) -> (*batch, *grid), symmetric positive (semi)definite.
+
+    Parameters
+    ----------
+    axes : the grid
+    k : per axis the conductances of its faces, (*batch, *grid with n_d + 1) or broadcastable to it
+    c : (*batch, *grid) or broadcastable; None for zero
+    """
+
+    axes: tuple[Axis, ...]
+    k: tuple[Tensor, ...]
+    c: Tensor | None
+
+    @property
+    def ndim(self) -> int:
+        return len(self.axes)
+
+    @cached_property
+    def shares(self) -> list[Tensor | None]:
+        """Per axis each unknown's share of a cell, None where all are 1."""
+        return [
+            None if (axis.share == 1).all() else along(torch.as_tensor(axis.share).to(self.k[0]), d, self.ndim)
+            for d, axis in enumerate(self.axes)
+        ]
+
+    def weigh(self, v: Tensor, but: int | None = None) -> Tensor:
+        """v times the shares along every axis (but one)."""
+        for d, share in enumerate(self.shares):
+            if share is not None and d != but:
+                v = v * share
+        return v
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """A u."""
+        out = torch.zeros_like(u) if self.c is None else self.weigh(self.c * u)
+        for d, k in enumerate(self.k):
+            flux = k * torch.diff(self._with_ghosts(u, d), dim=d - self.ndim)
+            out = out - self.weigh(torch.diff(flux, dim=d - self.ndim), but=d)
+        return out
+
+    def magnitude(self, u: Tensor) -> Tensor:
+        """|A| |u|, the scale of the round-off in A u."""
+        u = u.abs()
+        out = torch.zeros_like(u) if self.c is None else self.weigh(self.c * u)
+        for d, k in enumerate(self.k):
+            ghosts = self._with_ghosts(u, d)
+            n = self.axes[d].n
+            sums = k * (ghosts.narrow(d - self.ndim, 0, n + 1) + ghosts.narrow(d - self.ndim, 1, n + 1))
+            both = sums.narrow(d - self.ndim, 0, n) + sums.narrow(d - self.ndim, 1, n)
+            out = out + self.weigh(both, but=d)
+        return out
+
+    @cached_property
+    def diagonal(self) -> Tensor:
+        """The diagonal of A, broadcastable to the grid."""
+        shape = [axis.n for axis in self.axes]
+        total = torch.zeros(shape, dtype=self.k[0].dtype, device=self.k[0].device)
+        total = total if self.c is None else self.weigh(self.c + total)
+        for d, k in enumerate(self.k):
+            n = self.axes[d].n
+            total = total + self.weigh(k.narrow(d - self.ndim, 0, n) + k.narrow(d - self.ndim, 1, n), but=d)
+        return total
+
+    def _with_ghosts(self, u: Tensor, d: int) -> Tensor:
+        n, dim = self.axes[d].n, d - self.ndim
+        first, last = u.narrow(dim, 0, 1), u.narrow(dim, n - 1, 1)
+        if self.axes[d].periodic:
+            return torch.cat([last, u, first], dim=dim)
+        return torch.cat([torch.zeros_like(first), u, torch.zeros_like(last)], dim=dim)
+
+    def to_scipy(self) -> sparse.csr_array:
+        """The same matrix, rows and columns numbered in C order."""
+        shape = tuple(axis.n for axis in self.axes)
+        index = np.arange(int(np.prod(shape))).reshape(shape)
+        one = torch.ones(shape, dtype=self.k[0].dtype)
+        diagonal = (one * self.diagonal.cpu()).numpy().ravel()
+        rows, columns, values = [index.ravel()], [index.ravel()], [diagonal]
+        for d, axis in enumerate(self.axes):
+            k = self.weigh(self.k[d].narrow(d - self.ndim, 0, axis.n), but=d).cpu() * one  # low faces
+            i, j, kk = index, np.roll(index, 1, axis=d), k.numpy()
+            if not axis.periodic:
+                i, j, kk = (np.delete(v, 0, axis=d) for v in (i, j, kk))
+            rows += [i.ravel(), j.ravel()]
+            columns += [j.ravel(), i.ravel()]
+            values += [-kk.ravel(), -kk.ravel()]
+        coo = sparse.coo_array((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))))
+        return coo.tocsr()
+
+
+def conductances(axes: Sequence[Axis], a: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], list[tuple[Tensor, Tensor]]]:
+    """Face conductances k and the data weights (beta_low, beta_high) per axis, from a on the faces.
+
+    Parameters
+    ----------
+    a : per axis the coefficient on its n + 1 faces, (*batch, *grid with n_d + 1) or broadcastable
+        with at least the face axis in full
+    """
+    ks, betas = [], []
+    for d, (axis, a_d) in enumerate(zip(axes, a, strict=True)):
+        dim, n = d - len(axes), axis.n
+        if axis.periodic:
+            k = a_d / axis.h**2 if n > 1 else torch.zeros_like(a_d)
+            beta = torch.zeros_like(a_d.narrow(dim, 0, 1))
+            ks.append(k)
+            betas.append((beta, beta))
+            continue
+        low, beta_low = end_coupling(axis, axis.low, a_d.narrow(dim, 0, 1))
+        high, beta_high = end_coupling(axis, axis.high, a_d.narrow(dim, n, 1))
+        ks.append(torch.cat([low, a_d.narrow(dim, 1, n - 1) / axis.h**2, high], dim=dim))
+        betas.append((beta_low, beta_high))
+    return tuple(ks), betas
+
+
+__all__ = ["DIRICHLET", "NEUMANN", "Diffusion", "along", "conductances", "end_coupling"]

@@ -1,0 +1,138 @@
+"""The problem -div(a grad u) + c u = f on a grid, as the linear system A u = b."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sparse
+import torch
+from torch import Tensor
+
+from mgnet.pde.axis import PERIODIC
+from mgnet.pde.coefficients import Kind, at_unknowns, boundary_pairs, check, is_number, on_end, on_faces
+from mgnet.pde.grid import Grid
+from mgnet.pde.operators import Diffusion, conductances
+
+_REAL = (torch.float32, torch.float64)
+
+
+class Poisson:
+    """-div(a grad u) + c u = f with boundary conditions, discretised to second order.
+
+    Fluxes a du/dn live on the faces halfway between unknowns. The linear system A u = b is the
+    symmetric finite-volume one: each equation is weighted by its unknown's share of a cell (1, or
+    1/2 per node-centred Neumann or Robin end).
+
+    Parameters
+    ----------
+    grid : Grid
+    a : None (1), a positive number, an array at the unknowns (a face gets the harmonic mean of its
+        neighbours), a callable a(x, y, ...) evaluated on the faces, or a tuple with one of those
+        per axis. Arrays may have batch axes in front.
+    c : None (0), or >= 0: a number, an array or a callable at the unknowns
+    like : a tensor or array whose kind, dtype and device the operator has; default numpy float64
+
+    Raises
+    ------
+    ValueError, TypeError : naming the argument, what it must be and what came
+
+    Source: Trottenberg, Oosterlee & Schueller 2001, sections 2.8, 5.6-5.7.
+
+    Example
+    -------
+    >>> A = Poisson(Grid((3,), upper=4.0))
+    >>> A.apply(np.array([1.0, 2.0, 3.0])).tolist()
+    [0.0, 0.0, 4.0]
+    """
+
+    def __init__(self, grid: Grid, a: Any = None, c: Any = None, *, like: Any = None):
+        if not isinstance(grid, Grid):
+            raise TypeError(f"`grid` must be a mgnet.pde.Grid; it is {type(grid).__name__}.")
+        self.grid, self.kind = grid, kind_of(like)
+        a = (1.0 if a is None else a,) * grid.ndim if not isinstance(a, (tuple, list)) else tuple(a)
+        if len(a) != grid.ndim:
+            raise ValueError(f"`a` as a tuple must have one entry per axis ({grid.ndim}); it has {len(a)}.")
+        self._a, self._c = a, 0.0 if c is None else c
+        faces = [
+            check("a", on_faces("a", a_d, grid, d, self.kind), positive=True) for d, a_d in enumerate(a)
+        ]
+        reaction = None if is_number(self._c) and self._c == 0 else at_unknowns("c", self._c, grid, self.kind)
+        self.c = None if reaction is None else check("c", reaction, positive=False)
+        k, self._betas = conductances(grid.axes, faces)
+        self.A = Diffusion(grid.axes, k, self.c)
+
+    @cached_property
+    def constant(self) -> tuple[tuple[float, ...], float] | None:
+        """(a per axis, c) if all coefficients are numbers, else None."""
+        if all(is_number(v) for v in (*self._a, self._c)):
+            return tuple(float(v) for v in self._a), float(self._c)
+        return None
+
+    @cached_property
+    def singular(self) -> bool:
+        """Whether A maps constants to zero: closed ends, and c = 0 (somewhere in the batch)."""
+        if not self.grid.closed or self.c is None:
+            return self.grid.closed
+        dims = tuple(range(-min(self.grid.ndim, self.c.ndim), 0))
+        return bool((self.c.detach().amax(dims) == 0).any())
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the matrix."""
+        return self.grid.size, self.grid.size
+
+    def apply(self, u: Any) -> Any:
+        """A u for u of shape (*batch, *grid); numpy in, numpy out."""
+        out = self.A(self._tensor("u", u))
+        return out.numpy() if isinstance(u, np.ndarray) else out
+
+    def rhs(self, f: Any, boundary: Any = None) -> Any:
+        """b of A u = b: f weighted by the shares of a cell, plus the boundary data.
+
+        Parameters
+        ----------
+        f : (*batch, *grid)
+        boundary : None (homogeneous), a number, a callable g(x, y, ...), or one (low, high) pair of
+            those (or arrays of the end's shape) per axis: the value at Dirichlet ends, a du/dn at
+            Neumann ends (outward), alpha u + a du/dn at Robin ends
+        """
+        b = self.A.weigh(self._tensor("f", f))
+        for d, pair in enumerate(boundary_pairs(boundary, self.grid.ndim)):
+            if self.grid.bc[d][0] == PERIODIC:
+                continue
+            for side, g in enumerate(pair):
+                if g is not None and not (is_number(g) and g == 0):
+                    b = b + self._datum(g, d, side)
+        return b.numpy() if isinstance(f, np.ndarray) else b
+
+    def to_scipy(self) -> sparse.csr_array:
+        """A as a sparse matrix, unknowns numbered in C order."""
+        if any(k.ndim > self.grid.ndim for k in self.A.k) or (self.c is not None and self.c.ndim > self.grid.ndim):
+            raise ValueError("`to_scipy` needs one matrix, but the coefficients are batched. Pass one member's.")
+        return self.A.to_scipy()
+
+    def _datum(self, g: Any, d: int, side: int) -> Tensor:
+        """beta g at the unknowns next to an end, zero elsewhere."""
+        n, dim = self.grid.axes[d].n, d - self.grid.ndim
+        flux = self._betas[d][side] * on_end(g, self.grid, d, side, self.kind)
+        shape = torch.broadcast_shapes(flux.shape, tuple(1 if e == d else m for e, m in enumerate(self.grid.shape)))
+        flux = flux.expand(shape)
+        zeros = flux.new_zeros((*shape[:dim], n - 1, *shape[len(shape) + dim + 1 :]))
+        return self.A.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
+
+    def _tensor(self, name: str, v: Any) -> Tensor:
+        tensor = torch.as_tensor(v)
+        if tuple(tensor.shape[-self.grid.ndim :]) != self.grid.shape:
+            raise ValueError(
+                f"`{name}` must have the grid's shape {self.grid.shape} as its last axes; it has {tuple(tensor.shape)}."
+            )
+        return tensor if tensor.dtype in _REAL else tensor.to(self.kind.dtype)
+
+
+def kind_of(like: Any) -> Kind:
+    """The kind of an array: numpy float64 without one."""
+    if like is None:
+        return Kind()
+    if isinstance(like, Tensor):
+        return Kind(False, like.dtype if like.dtype in _REAL else torch.float64, like.device)
+    return Kind(True, torch.float32 if np.asarray(like).dtype == np.float32 else torch.float64)
