@@ -1,11 +1,16 @@
 """Text on a command line -> the values that the public functions take."""
 
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from difflib import get_close_matches
 from math import prod, tau
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+    from mgnet.vision import Recipe
 
 
 def number(name: str, text: str) -> float:
@@ -136,3 +141,47 @@ def cast(datum: "torch.Tensor", dtype: str | None, device: str) -> "torch.Tensor
         raise ValueError(
             f"`device` must be a device of this machine, such as cpu; {device!r} is not ({reason})"
         ) from None
+
+
+def recipe(name: str, changes: Sequence[str]) -> "Recipe":
+    """A recipe for training with some of its fields changed.
+
+    Raises
+    ------
+    ValueError : no such recipe, no such field, or a value that the field cannot have
+
+    Example
+    -------
+    >>> changed = recipe("fast", ["lr=0.05", "nesterov=false", "flip=none"])
+    >>> changed.lr, changed.nesterov, changed.flip
+    (0.05, False, 'none')
+    """
+    from mgnet.vision import preset
+
+    start = preset(name)
+    return replace(start, **dict(_change(text, start) for text in changes))
+
+
+def _change(text: str, start: "Recipe") -> tuple[str, Any]:
+    field, _, value = text.partition("=")
+    known = [f.name for f in fields(start)]
+    if field not in known:
+        raise ValueError(
+            f"`set` must be FIELD=VALUE with a field of the recipe; it is {text!r}. {_nearest(field, known)}"
+        )
+    return field, _read(field, value, type(getattr(start, field)))
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    near = get_close_matches(word, known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+
+
+def _read(field: str, value: str, kind: type) -> Any:
+    if kind is bool:
+        if value not in ("true", "false"):
+            raise ValueError(f"`{field}` must be true or false; it is {value!r}.")
+        return value == "true"
+    if kind is int:
+        return int(value) if value.lstrip("-").isdigit() else number(field, value)
+    return number(field, value) if kind is float else value

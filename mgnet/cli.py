@@ -26,6 +26,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# What several commands take.
+Checkpoint = Annotated[Path, typer.Argument(help="A run's folder or a .safetensors file.")]
+Data = Annotated[Path, typer.Option(help="Where the known data sets lie.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1.", show_default="cuda if there is one")]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
@@ -33,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return app(arguments, prog_name="mgnet", standalone_mode=False) or 0
     except TyperException as error:
         return _complain(error.format_message(), 2)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:  # the last: an extra is not installed
         return _complain(str(error), 2)
 
 
@@ -100,6 +105,132 @@ def _write_solution(solution: "Solution", folder: Path) -> None:
     last = f"residual {solution.residuals[-1]:.2e}, factor {solution.factor:.3f}" if solution.residuals else ""
     print(f"{solution.status}: {solution.cycles} cycles {last}")
     print(f"wrote {folder / 'u.npy'} and {folder / 'solution.png'}")
+
+
+@app.command()
+def train(
+    model: Annotated[
+        str, typer.Option(help="An MgNet notation, or a baseline such as resnet18.")
+    ] = "MgNet[2,2,2,2]-32-B^l",
+    dataset: Annotated[str, typer.Option(help="A known data set, or a folder with train/ and test/.")] = "digits",
+    data: Data = Path("data"),
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="the recipe's")] = None,
+    seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run.", show_default="runs/DATASET-MODEL-seedN")
+    ] = None,
+    recipe: Annotated[Literal["fast", "paper"], typer.Option(help="How to train; paper: as published.")] = "fast",
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change the recipe, as lr=0.05; repeatable."),
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(help="Folders: resize and crop the pictures to this.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    device: Device = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(help="Steps between checkpoints.", show_default="an epoch's end")
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard too.")] = False,
+) -> int:
+    """Train an image classifier; the test set is looked at once, at the end."""
+    from mgnet import arguments, vision
+
+    steps = arguments.recipe(recipe, change or [])
+    try:
+        run = vision.train(
+            model=model,
+            dataset=dataset,
+            data=data,
+            epochs=epochs,
+            seed=seed,
+            out=out,
+            recipe=steps,
+            image_size=image_size,
+            resume=resume,
+            device=device,
+            checkpoint_every=checkpoint_every,
+            tensorboard=tensorboard,
+        )
+    except vision.Diverged as error:
+        return _complain(str(error), 1)
+    except KeyboardInterrupt as error:
+        return _complain(str(error), 130)
+    print(f"test accuracy {run.accuracy:.2%} after {len(run.history)} epochs; the run lies in {run.directory}")
+    return 0
+
+
+@app.command()
+def evaluate(
+    checkpoint: Checkpoint,
+    dataset: Annotated[
+        str | None, typer.Option(help="A known data set or a folder.", show_default="the one trained on")
+    ] = None,
+    data: Data = Path("data"),
+    split: Annotated[Literal["test", "validation"], typer.Option(help="Which images.")] = "test",
+    flip: Annotated[bool, typer.Option("--flip", help="Average over image and mirror image too.")] = False,
+    device: Device = None,
+    out: Annotated[Path | None, typer.Option(help="Also write everything measured to this JSON file.")] = None,
+) -> None:
+    """Measure a trained classifier."""
+    from mgnet import vision
+    from mgnet.output import writable_directory
+
+    if out is not None:
+        writable_directory(out.parent)
+    metrics = vision.evaluate(checkpoint, dataset, data, split=split, flip=flip, device=device)
+    for name in ("images", "accuracy", "top5", "loss", "calibration_error", "flipped_accuracy"):
+        value = getattr(metrics, name)
+        if value is not None:
+            print(f"{name:18s} {value:g}")
+    if out is not None:
+        metrics.save(out)
+
+
+@app.command()
+def predict(
+    checkpoint: Checkpoint,
+    images: Annotated[list[Path], typer.Argument(help="Image files, or one folder of them.")],
+    device: Device = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the probability of each class to this CSV file.")] = None,
+) -> None:
+    """Name the class of each image, and its probability."""
+    from mgnet import vision
+    from mgnet.output import writable_directory
+
+    if out is not None:
+        writable_directory(out.parent)
+    predictions = vision.predict(checkpoint, images[0] if len(images) == 1 else images, device=device)
+    best = predictions.probabilities.amax(1).tolist()
+    for image, name, probability in zip(predictions.images, predictions.names, best, strict=True):
+        print(f"{image}  {name}  {probability:.4f}")
+    if out is not None:
+        predictions.write_csv(out)
+
+
+@app.command()
+def export(
+    checkpoint: Checkpoint,
+    path: Annotated[Path, typer.Argument(help="The file to write: .onnx, or .pt2 for torch.export.")],
+) -> None:
+    """Write a trained classifier for use without mgnet, and check what was written."""
+    from mgnet import vision
+    from mgnet.output import writable_directory
+
+    writable_directory(path.parent)
+    print(f"wrote {vision.export(checkpoint, path)}")
+
+
+@app.command()
+def summary(
+    notation: Annotated[str, typer.Argument(help="An MgNet notation or a baseline's name.")],
+    in_channels: Annotated[int, typer.Option(help="Channels of the images.")] = 3,
+    num_classes: Annotated[int, typer.Option(help="Number of classes.")] = 10,
+    image_size: Annotated[int, typer.Option(help="Height and width of the images.")] = 32,
+) -> None:
+    """Print what a network costs: parameters and multiply-adds, part by part."""
+    from mgnet import vision
+
+    print(vision.summary(notation, in_channels, num_classes, image_size))
 
 
 @app.command()

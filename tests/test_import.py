@@ -55,6 +55,16 @@ def test_subpackages_load_on_first_use():
     assert {"core", "pde", "vision"} <= set(dir(mgnet))
 
 
+@pytest.mark.parametrize("package", ["mgnet.core", "mgnet.pde", "mgnet.vision"])
+def test_a_public_name_is_the_same_on_every_use(package):
+    """A lazy name must not give way to the module of that name once it is loaded."""
+    code = (
+        f"import {package} as p; changed = [n for n in p.__all__ if getattr(p, n) is not getattr(p, n)]; print(changed)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_unknown_attribute_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'solve'"):
         _ = mgnet.solve

@@ -1,7 +1,8 @@
 """What README.md and CONTRIBUTING.md show is true.
 
 1  Each python block runs, and prints the text block that follows it.
-2  Each `mgnet ...` line of a shell block names a command and its options, each `make ...` line names a target, each path exists.
+2  Each `mgnet ...` line of a shell block names a command and its options, each `make ...` line a target.
+3  Each path exists.
 """
 
 import re
