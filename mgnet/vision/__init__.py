@@ -11,26 +11,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mgnet.vision.baselines import BASELINES, build
+    from mgnet.vision.costs import summary
     from mgnet.vision.datasets import READERS, load
     from mgnet.vision.evaluation import Metrics, evaluate
+    from mgnet.vision.exporting import export
     from mgnet.vision.learner import Diverged
     from mgnet.vision.network import MgNet
     from mgnet.vision.notation import Notation, parse
     from mgnet.vision.prediction import Predictions, predict
+    from mgnet.vision.published import load_published_checkpoint
     from mgnet.vision.recipe import FAST, PAPER, PRESETS, Recipe, preset
     from mgnet.vision.runs import Run, read_history
+    from mgnet.vision.seeds import Sweep, sweep
     from mgnet.vision.training import train
 
 _HOMES = {
     "baselines": ("BASELINES", "build"),
     "datasets": ("READERS", "load"),
     "evaluation": ("Metrics", "evaluate"),
+    "exporting": ("export",),
     "learner": ("Diverged",),
     "network": ("MgNet",),
     "notation": ("Notation", "parse"),
     "prediction": ("Predictions", "predict"),
+    "published": ("load_published_checkpoint",),
     "recipe": ("FAST", "PAPER", "PRESETS", "Recipe", "preset"),
     "runs": ("Run", "read_history"),
+    "costs": ("summary",),
+    "seeds": ("Sweep", "sweep"),
     "training": ("train",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -48,13 +56,19 @@ __all__ = [
     "Predictions",
     "Recipe",
     "Run",
+    "Sweep",
     "build",
     "evaluate",
+    "export",
     "load",
+    "load_published_checkpoint",
     "parse",
+    "plots",
     "predict",
     "preset",
     "read_history",
+    "summary",
+    "sweep",
     "train",
 ]
 

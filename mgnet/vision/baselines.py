@@ -112,14 +112,18 @@ def _basic(c_in: int, c: int, stride: int) -> PreActivation:
 
 
 def _pre_activation(
-    stem: nn.Module, block: Callable[[int, int, int], PreActivation], c: int, stages: list[tuple[int, int]], classes: int
+    stem: nn.Module,
+    block: Callable[[int, int, int], PreActivation],
+    c: int,
+    stages: list[tuple[int, int]],
+    classes: int,
 ) -> nn.Module:
     """Stages of (width, blocks); each but the first halves the grid."""
     blocks: list[nn.Module] = []
     for stage, (width, count) in enumerate(stages):
         for i in range(count):
             blocks.append(block(c, width, 2 if stage and i == 0 else 1))
-            c = blocks[-1].kernels[-1].out_channels  # type: ignore[union-attr, index, assignment]
+            c = blocks[-1].kernels[-1].out_channels  # type: ignore[union-attr, index]
     tail = (nn.BatchNorm2d(c), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, classes))
     return nn.Sequential(stem, *blocks, *tail).apply(_he_initialise)
 

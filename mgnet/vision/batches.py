@@ -160,7 +160,7 @@ def picture_loader(pictures: Pictures, order: Iterable[list[tuple[int, int]]]) -
     """Batches of pictures in the given order of keys, decoded by one worker a thread."""
     return DataLoader(
         pictures,
-        batch_sampler=order,  # type: ignore[arg-type]
+        batch_sampler=order,
         num_workers=min(8, torch.get_num_threads()),
         pin_memory=torch.cuda.is_available(),
     )

@@ -1,7 +1,7 @@
 """Checkpoints of a run: a folder each, complete from the moment it has its name.
 
-    RUN/checkpoints/step-00000390/model.safetensors     weights, as they are saved everywhere
-                                  state.pt              optimiser, averages, history, position
+RUN/checkpoints/step-00000390/model.safetensors     weights, as they are saved everywhere
+                              state.pt              optimiser, averages, history, position
 """
 
 import os
@@ -86,5 +86,5 @@ def newest_weights(checkpoint: Path) -> Path:
     folders = [checkpoint, *reversed(all_checkpoints(checkpoint))]
     found = [folder / "model.safetensors" for folder in folders if (folder / "model.safetensors").is_file()]
     if not found:
-        raise FileNotFoundError(f"`checkpoint` must be a run's folder or a .safetensors file; {checkpoint} has no weights.")
+        raise FileNotFoundError(f"`checkpoint` must be a run's folder or a .safetensors file; {checkpoint} is neither.")
     return found[0]

@@ -1,9 +1,9 @@
 """Data sets by name or folder: read, checked, never downloaded.
 
-    digits          scikit-learn's 1,797 handwritten digits, 8x8, embedded
-    cifar10, cifar100, mnist, fashion-mnist         in the layout that torchvision leaves on disk
-    imagenet        data/imagenet/train and data/imagenet/val, a folder a class
-    a folder        train/ and test/ (or val/), a folder a class
+digits          scikit-learn's 1,797 handwritten digits, 8x8, embedded
+cifar10, cifar100, mnist, fashion-mnist         in the layout that torchvision leaves on disk
+imagenet        data/imagenet/train and data/imagenet/val, a folder a class
+a folder        train/ and test/ (or val/), a folder a class
 """
 
 from collections.abc import Callable

@@ -124,7 +124,9 @@ def measure(
     return tally.metrics(classes, process, flip)
 
 
-def _inputs(images: Images | Files, size: int, normalise: Normaliser, process: Process) -> Iterator[tuple[Tensor, Tensor]]:
+def _inputs(
+    images: Images | Files, size: int, normalise: Normaliser, process: Process
+) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's share, normalised, in batches."""
     mine = torch.arange(process.rank, len(images), process.world)
     for pixels, labels in _batches(images, mine.split(_BATCH), size):
@@ -137,6 +139,12 @@ def _batches(images: Images | Files, parts: Sequence[Tensor], size: int) -> Iter
         return ((images.pixels[i], images.labels[i]) for i in parts)
     pictures = Pictures(images, size, recipe=None, mirror=False, seed=0)
     return picture_loader(pictures, ([(int(i), 0) for i in part] for part in parts))
+
+
+def first_image(images: Images | Files, size: int, normalise: Normaliser) -> Tensor:
+    """The first one, (1, C, H, W), as the network sees it."""
+    pixels, _ = next(iter(_batches(images, [torch.tensor([0])], size)))
+    return normalise(pixels.to(normalise.mean.device))
 
 
 class Tally:

@@ -33,7 +33,8 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> OSError:
-    return OSError(error.errno, f"{path} cannot be written: {error.strerror or error}. Free some space, or write elsewhere")
+    reason = error.strerror or str(error)
+    return OSError(error.errno, f"{path} cannot be written: {reason}. Free some space, or write elsewhere")
 
 
 def _flush(path: Path) -> None:

@@ -108,8 +108,8 @@ def read_image(path: str | Path, channels: int | None = None) -> Tensor:
 
     modes = {count: mode for mode, count in _MODES.items()}
     try:
-        with Image.open(path) as image:
-            image = image.convert(modes[channels]) if channels else image
+        with Image.open(path) as file:
+            image = file.convert(modes[channels]) if channels else file
             if image.mode not in _MODES:
                 raise ValueError(f"{path} has mode {image.mode}; modes are {', '.join(_MODES)}. Convert it.")
             pixels = np.array(image)

@@ -88,16 +88,14 @@ class Dataset:
         order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))
         held = max(1, round(share * len(self.train)))
         train, validation = self.train.select(order[held:]), self.train.select(order[:held])
-        return Dataset(
-            self.name, train, self.test, self.classes, self.size, self.mirror, validation
-        )
+        return Dataset(self.name, train, self.test, self.classes, self.size, self.mirror, validation)
 
 
 def mean_and_std(images: Images | Files) -> tuple[list[float], list[float]]:
     """Of each channel, for pixels in [0, 1]; ImageNet's customary values for files."""
     if isinstance(images, Files):
         return ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]) if images.channels == 3 else ([0.5], [0.25])
-    totals, squares = torch.zeros(images.channels, dtype=torch.float64), torch.zeros(images.channels, dtype=torch.float64)
+    totals, squares = torch.zeros(2, images.channels, dtype=torch.float64)
     for part in images.pixels.split(4096):
         x = part.double().div(255)
         totals, squares = totals + x.sum((0, 2, 3)).cpu(), squares + x.square().sum((0, 2, 3)).cpu()

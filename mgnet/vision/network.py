@@ -75,6 +75,13 @@ class MgNet(nn.Module):
         """u and f on each grid, as the paper defines them."""
         return descend(self._levels, None, self.stem(x))
 
+    def published(self, x: Tensor) -> Tensor:
+        """The same as the published code computes it, from u = 0 stored as zeros; for comparisons."""
+        f = self.stem(x)
+        c_u = self.levels[0].A.in_channels  # type: ignore[union-attr]
+        u = f.new_zeros(f.shape[0], c_u, *f.shape[2:])
+        return self.classify(descend(self._levels, u, f)[-1].u)
+
     def classify(self, u: Tensor) -> Tensor:
         return self.head(u.mean((2, 3)))
 

@@ -89,7 +89,7 @@ def parse(text: str) -> Notation:
     >>> parse("MgNet[2,2]-64-C^l")
     Traceback (most recent call last):
     ...
-    ValueError: `notation` must look like MgNet[2,2,2,2]-64-B^l; it is 'MgNet[2,2]-64-C^l': no field is called 'C^l'. Did you mean 'B^l'?
+    ValueError: `notation` must look like ...: no field is called 'C^l'. Did you mean 'B^l'?
     """
     if not isinstance(text, str):
         raise TypeError(f"`notation` must be a string such as {_EXAMPLE!r}; it is a {type(text).__name__}.")
@@ -135,7 +135,7 @@ def _omega(field: str) -> float:
 def _choose(field: str, known: dict[str, str]) -> str:
     """The key that a field means; LaTeX and plain spellings are one."""
     spellings = {re.sub(r"[ {}]", "", key): key for key in known}
-    plain = re.sub(r"[{}]", "", field).replace("α", "alpha").replace("Π", "Pi")
+    plain = re.sub(r"[{}]", "", field).replace("\u03b1", "alpha").replace("\u03a0", "Pi")
     if plain in spellings:
         return spellings[plain]
     near = get_close_matches(plain, spellings, n=1, cutoff=0.3)

@@ -1,7 +1,7 @@
 """Everything that decides how a network is trained, in one place."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 _CHOICES = {
@@ -42,7 +42,7 @@ class Recipe:
 
     Example
     -------
-    >>> replace(FAST, flip="alternate")
+    >>> Recipe(flip="alternate")
     Traceback (most recent call last):
     ...
     ValueError: `flip` must be one of none, random, alternating; it is 'alternate'. Did you mean 'alternating'?

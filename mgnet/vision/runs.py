@@ -1,7 +1,7 @@
 """A run's folder: what was asked, on which machine, and what came of it.
 
-    config.json  environment.json  history.csv  metrics.json  model.safetensors  checkpoints/
-    plots/*.png  report.html  tensorboard/
+config.json  environment.json  history.csv  metrics.json  model.safetensors  checkpoints/
+plots/*.png  report.html  tensorboard/
 """
 
 import csv
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from mgnet.vision.evaluation import Metrics
-from mgnet.vision.files import unwritable, write
+from mgnet.vision.files import write
 
 Row = dict[str, float]
 
@@ -51,7 +51,8 @@ def open_folder(out: Path, config: dict[str, Any], resume: bool) -> None:
     path = out / "config.json"
     if not path.exists():
         write(path, lambda temporary: temporary.write_text(json.dumps(config, indent=1) + "\n"))
-        write(out / "environment.json", lambda temporary: temporary.write_text(json.dumps(environment(), indent=1) + "\n"))
+        here = json.dumps(environment(), indent=1) + "\n"
+        write(out / "environment.json", lambda temporary: temporary.write_text(here))
         return
     if not resume:
         raise FileExistsError(f"`out` must be a new folder; {out} holds a run. Pass resume, or name another folder.")
@@ -132,11 +133,3 @@ def append_scalars(out: Path, row: Row) -> None:
     with SummaryWriter(str(out / "tensorboard"), purge_step=int(row["epoch"])) as writer:
         for name, value in row.items():
             writer.add_scalar(name, value, int(row["epoch"]))
-
-
-def check_disk(out: Path) -> None:
-    """That a file can be made in the run's folder."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(out, error) from None

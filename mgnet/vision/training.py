@@ -14,18 +14,21 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from mgnet.vision import plots
 from mgnet.vision.baselines import build
-from mgnet.vision.batches import Batches, Normaliser, make_batches
+from mgnet.vision.batches import Normaliser, make_batches
 from mgnet.vision.checkpoints import all_checkpoints, load_state, save_checkpoint
 from mgnet.vision.datasets import load
-from mgnet.vision.evaluation import measure
+from mgnet.vision.evaluation import first_image, measure
 from mgnet.vision.images import Dataset, Files, mean_and_std
 from mgnet.vision.learner import Diverged, Learner
+from mgnet.vision.network import MgNet
 from mgnet.vision.process import Process, finish, start
 from mgnet.vision.randomness import seed_of
 from mgnet.vision.recipe import FAST, Recipe
+from mgnet.vision.report import write_report
 from mgnet.vision.runs import Row, Run, append_scalars, open_folder, read_metrics, write_history
-from mgnet.vision.weights import Card, copy_into, load_weights, read_weights, save_weights
+from mgnet.vision.weights import Card, copy_into, read_weights, save_weights
 
 _LOOK = 20  # steps between two looks at the loss
 
@@ -75,9 +78,9 @@ def train(
     Example
     -------
     >>> from tempfile import mkdtemp
-    >>> run = train("MgNet[1,1]-8-B^l", "digits", epochs=3, out=mkdtemp() + "/run", progress=False)
-    >>> len(run.history), run.accuracy > 0.5
-    (3, True)
+    >>> run = train("MgNet[1,1]-8-B^l", "digits", epochs=2, out=mkdtemp() + "/run", progress=False)
+    >>> len(run.history), (run.directory / "report.html").exists()
+    (2, True)
     """
     recipe = dataclasses.replace(recipe, epochs=epochs) if epochs is not None else recipe
     process = start(device)
@@ -205,7 +208,19 @@ class _Session:
                 metrics.save(self.out / "metrics.json")
             self.process.wait()
         metrics = read_metrics(self.out)
-        return Run(self.learner.tested.eval(), self.history, metrics.accuracy, self.out, metrics)
+        run = Run(self.learner.tested.eval(), self.history, metrics.accuracy, self.out, metrics)
+        if self.process.first:
+            self.illustrate(run)
+        return run
+
+    def illustrate(self, run: Run) -> None:
+        """Plots and the report."""
+        plots.learning_curves(run.history, self.out / "plots" / "learning_curves.png")
+        plots.confusion_matrix(run.metrics.confusion, self.data.classes, self.out / "plots" / "confusion_matrix.png")
+        if isinstance(run.model, MgNet):
+            image = first_image(self.data.validation or self.data.train, max(self.data.size), self.normalise)
+            plots.feature_maps(run.model, image, self.out / "plots" / "feature_maps.png")
+        write_report(run)
 
 
 def _network(model: str, data: Dataset, seed: int) -> nn.Module:

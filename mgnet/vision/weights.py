@@ -6,6 +6,7 @@ Nothing is ever unpickled. A tensor that a network uses in several places is sto
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -41,9 +42,7 @@ class Card:
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
     """Each parameter and buffer once, under its first name."""
-    return {
-        name: t.detach() for name, t in [*model.named_parameters(), *model.named_buffers()]
-    }
+    return {name: t.detach() for name, t in [*model.named_parameters(), *model.named_buffers()]}
 
 
 def copy_into(model: nn.Module, stored: dict[str, Tensor], source: Path) -> None:
@@ -94,5 +93,12 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Card]:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}. Use another checkpoint.") from None
     if _KEY not in metadata:
         raise ValueError(f"{path} does not say which network it belongs to; it was not written by mgnet.")
-    fields = json.loads(metadata[_KEY])
-    return stored, Card(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    return stored, _read_card(metadata[_KEY], path)
+
+
+def _read_card(text: str, path: Path) -> Card:
+    try:
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()}
+        return Card(**fields)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: what it says of its network cannot be read ({error}).") from None
