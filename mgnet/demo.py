@@ -14,6 +14,7 @@ from scipy import fft
 from mgnet import pde, vision
 from mgnet.core import descend
 from mgnet.output import replacing
+from mgnet.vision.images import mean_and_std
 
 ACCURACY = 0.97  #: what the classifier must reach on the validation images
 
@@ -27,7 +28,7 @@ def run(out: Path) -> None:
     """
     poisson(out, 1023)
     one_program(255)
-    accuracy = classify(out, epochs=40)
+    accuracy = classify(out, epochs=20)
     assert accuracy >= ACCURACY, f"the classifier must reach {ACCURACY:.0%} on the validation images"
     print(f"\nPictures: {', '.join(sorted(str(path) for path in out.glob('*.png')))}")
 
@@ -137,7 +138,8 @@ def classify(out: Path, epochs: int) -> float:
     print(
         f"   validation accuracy {accuracy:.1%}, test accuracy {run.accuracy:.1%}, {epochs} epochs in {seconds:.0f} s"
     )
-    image = vision.load("digits").test.pixels[0].float() / 255
+    digits = vision.load("digits")
+    mean, std = (torch.tensor(v)[:, None, None] for v in mean_and_std(digits.train))
     vision.plots.learning_curves(run.history, out / "learning.png")
-    vision.plots.feature_maps(run.model, image, out / "features.png")
+    vision.plots.feature_maps(run.model, (digits.test.pixels[0] / 255 - mean) / std, out / "features.png")
     return accuracy
