@@ -102,8 +102,8 @@ def _write_solution(solution: "Solution", folder: Path) -> None:
         np.save(part, solution.u.cpu().numpy())
     with replacing(folder / "solution.png") as part:
         solution.plot().savefig(part, dpi=150)
-    last = f"residual {solution.residuals[-1]:.2e}, factor {solution.factor:.3f}" if solution.residuals else ""
-    print(f"{solution.status}: {solution.cycles} cycles {last}")
+    residual = f", residual {solution.residuals[-1]:.1e}, factor {solution.factor:.3f}" if solution.residuals else ""
+    print(f"{solution.status}: {solution.cycles} cycle{'s' * (solution.cycles != 1)}{residual}")
     print(f"wrote {folder / 'u.npy'} and {folder / 'solution.png'}")
 
 

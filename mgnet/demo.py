@@ -14,7 +14,7 @@ from scipy import fft
 from mgnet import pde, vision
 from mgnet.core import descend
 from mgnet.output import replacing
-from mgnet.vision.images import mean_and_std
+from mgnet.vision.images import Images, mean_and_std
 
 ACCURACY = 0.97  #: what the classifier must reach on the validation images
 
@@ -139,6 +139,7 @@ def classify(out: Path, epochs: int) -> float:
         f"   validation accuracy {accuracy:.1%}, test accuracy {run.accuracy:.1%}, {epochs} epochs in {seconds:.0f} s"
     )
     digits = vision.load("digits")
+    assert isinstance(digits.test, Images)
     mean, std = (torch.tensor(v)[:, None, None] for v in mean_and_std(digits.train))
     vision.plots.learning_curves(run.history, out / "learning.png")
     vision.plots.feature_maps(run.model, (digits.test.pixels[0] / 255 - mean) / std, out / "features.png")

@@ -156,6 +156,23 @@ def test_info_names_versions_devices_and_threads(capsys):
     assert {"torch", "numpy", "numba", "python", "cores"} <= set(lines)
 
 
+@pytest.fixture
+def source_tree(tmp_path, monkeypatch):
+    """A source tree whose only benchmark prints its arguments and exits with 3."""
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "poisson.py").write_text("import sys; print(*sys.argv[1:]); sys.exit(3)")
+    monkeypatch.setattr(mgnet, "__file__", str(tmp_path / "mgnet" / "__init__.py"))
+
+
+def test_bench_runs_the_module_with_its_own_options(source_tree, capfd):
+    assert main(["bench", "poisson", "--n", "255", "quick"]) == 3
+    assert capfd.readouterr().out == "--n 255 quick\n"
+
+
+def test_bench_says_where_benchmarks_are(source_tree, capsys):
+    assert "source tree" in wrong(["bench", "training"], 2, capsys)
+
+
 def commands() -> dict[str, typer.core.TyperCommand]:
     return typer.main.get_command(app).commands
 
