@@ -239,7 +239,7 @@ def info() -> None:
     from mgnet.info import installation
 
     for name, value in installation().items():
-        print(f"{name:22s} {value}")
+        print(f"{name:18s} {value}")
 
 
 @app.command()
