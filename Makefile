@@ -13,6 +13,7 @@ TEST_ENV := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=2 OMP_WAIT_POLICY=passive
 setup: $(READY)
 
 $(READY): pyproject.toml
+	@echo "Setting up $(VENV): one to two minutes, about 5 GB"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
