@@ -63,7 +63,7 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str],
     side = min(12.0, 3 + 0.45 * n)
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    image = axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=100)
     if n <= 20:
         axes.set_xticks(range(n), classes, rotation=45, ha="right")
         axes.set_yticks(range(n), classes)
@@ -118,7 +118,7 @@ def _show_image(figure, x: Tensor) -> None:  # type: ignore[no-untyped-def]
     x = (x - x.amin()) / (x.amax() - x.amin()).clamp(min=1e-6)
     axes = figure.subplots()
     shown = x[:3].permute(1, 2, 0) if len(x) >= 3 else x[0]
-    axes.imshow(shown.cpu(), cmap="gray")
+    axes.imshow(shown.cpu().numpy(), cmap="gray")
     axes.set_title("image")
     axes.axis("off")
 
@@ -131,7 +131,9 @@ def _show_channels(figure, grids: Sequence[Tensor]) -> None:  # type: ignore[no-
         for axes in row:
             axes.axis("off")
         for axes, channel in zip(row, liveliest.tolist(), strict=False):
-            axes.imshow(feature[channel].cpu(), cmap="magma", vmin=feature.min().item(), vmax=feature.max().item())
+            axes.imshow(
+                feature[channel].cpu().numpy(), cmap="magma", vmin=feature.min().item(), vmax=feature.max().item()
+            )
         row[0].set_title(f"grid {l}, {feature.shape[1]}x{feature.shape[2]}", size=8, loc="left")
 
 

@@ -67,7 +67,7 @@ def predict(
     Parameters
     ----------
     checkpoint : a run's folder or a .safetensors file
-    images : an image file, a folder of them, a list of files; or an array or tensor (N, C, H, W), or
+    images : an image file, a folder of them, a list of those; or an array or tensor (N, C, H, W), or
         (N, H, W) for one channel, uint8 or real in [0, 1]. Files of another size are resized (shorter
         side) and cropped (centre) to the size of training, and converted to its channels.
 
@@ -89,15 +89,16 @@ def _read(images: object, card: Card) -> tuple[tuple[str, ...], Tensor]:
     if isinstance(images, str | Path):
         return _read_files(_find(Path(images)), card)
     if isinstance(images, Sequence):
-        return _read_files([Path(p) for p in images], card)
+        return _read_files([path for image in images for path in _find(Path(image))], card)
     pixels = _check_array(images, card)
     return tuple(map(str, range(len(pixels)))), pixels
 
 
 def _find(path: Path) -> list[Path]:
     found = list_images(path) if path.is_dir() else [path]
-    if not found:
-        raise FileNotFoundError(f"`images` must hold images; the folder {path} has none.")
+    if not found or not found[0].is_file():
+        what = "the folder has none" if path.is_dir() else "there is no such file"
+        raise FileNotFoundError(f"`images` must be image files or folders of them; {path}: {what}.")
     return found
 
 

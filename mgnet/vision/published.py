@@ -13,6 +13,7 @@ A tensor that the network shares is repeated under each name; the copies must ag
 import pickle
 import re
 import zipfile
+from itertools import combinations
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 from mgnet.vision.network import MgNet
 from mgnet.vision.weights import copy_into
 
+_NAMES = re.compile(r"(conv1|bn1|fc|layer\d+\.\d+\.(A|B|A_old|A_conv|Pi_conv|R_conv|bn1|bn2))\.\w+")
 _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 State = dict[str, Tensor]
 
@@ -65,7 +67,13 @@ def _read(path: Path) -> State:
     state = content.get("model_state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise ValueError(f"{path} must hold a dict with model_state_dict, as the published code saves it.")
-    return {name.removeprefix("module."): t for name, t in state.items()}  # module.: DataParallel
+    state = {name.removeprefix("module."): t for name, t in state.items()}  # module.: DataParallel
+    foreign = [name for name in state if not _NAMES.fullmatch(name)]
+    if foreign:
+        raise ValueError(
+            f"{path} must be a checkpoint of the published MgNet code; {foreign[0]!r} is none of its tensors."
+        )
+    return state
 
 
 def _translate(state: State) -> tuple[MgNet, State]:
@@ -73,7 +81,7 @@ def _translate(state: State) -> tuple[MgNet, State]:
     grids = 1 + max((int(m[1]) for name in state if (m := re.match(r"layer(\d+)\.", name))), default=0)
     steps = [_steps(state, l) for l in range(grids)]
     As = [_same(state, _copies_of_A(state, l, steps)) for l in range(grids)]
-    own = any(len(places) > 1 and not _equal(state, _kernels_of_B(l, places)) for l, places in enumerate(steps))
+    own = _own_B(state, steps)
     channels = ",".join(f"({A.shape[1]},{A.shape[0]})" if A.shape[0] != A.shape[1] else str(A.shape[0]) for A in As)
     notation = f"MgNet[{','.join(str(len(s)) for s in steps)}]-[{channels}]-{'B^{l,i}' if own else 'B^l'}"
     model = MgNet(notation, state["conv1.weight"].shape[1], len(state["fc.weight"]))
@@ -104,6 +112,15 @@ def _kernels_of_B(l: int, places: list[int]) -> list[str]:
 
 def _equal(state: State, names: list[str]) -> bool:
     return all(torch.equal(state[name], state[names[0]]) for name in names)
+
+
+def _own_B(state: State, steps: list[list[int]]) -> bool:
+    """Whether each step has a B of its own; some that agree and some that do not are neither case."""
+    groups = [[state[name] for name in _kernels_of_B(l, places)] for l, places in enumerate(steps)]
+    alike = [torch.equal(B, other) for Bs in groups for B, other in combinations(Bs, 2)]
+    if any(alike) and not all(alike):
+        raise _Disagree("the B of some steps should be copies of one tensor and differ")
+    return bool(alike) and not all(alike)
 
 
 def _same(state: State, names: list[str]) -> Tensor:

@@ -83,6 +83,8 @@ def train(
     (2, True)
     """
     recipe = dataclasses.replace(recipe, epochs=epochs) if epochs is not None else recipe
+    if checkpoint_every is not None and checkpoint_every < 1:
+        raise ValueError(f"`checkpoint_every` must be at least 1 step; it is {checkpoint_every}.")
     process = start(device)
     try:
         session = _Session(model, dataset, data, seed, out, recipe, image_size, resume, process, tensorboard)

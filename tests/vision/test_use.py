@@ -1,0 +1,249 @@
+"""What one does with a trained network: evaluate, predict, export, look at it."""
+
+import csv
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import mgnet
+from mgnet.vision import Run, evaluate, export, load, predict
+from mgnet.vision.batches import Normaliser
+from mgnet.vision.evaluation import Tally, measure
+from mgnet.vision.images import Images
+from mgnet.vision.process import Process
+from mgnet.vision.weights import load_weights
+from tests.vision.samples import write_cifar10, write_folder
+
+CPU = Process(0, 1, torch.device("cpu"))
+
+
+def test_evaluate_repeats_the_test_of_the_run(run: Run) -> None:
+    assert evaluate(run.directory) == run.metrics
+    assert evaluate(run.directory / "model.safetensors", "digits") == run.metrics
+
+
+def test_validation_is_the_part_the_run_held_out(run: Run) -> None:
+    metrics = evaluate(run.directory, split="validation")
+    assert metrics.accuracy == pytest.approx(run.history[-1]["validation_accuracy"])
+    assert metrics.images == 144
+
+
+def test_flips_are_reported_apart(run: Run) -> None:
+    metrics = evaluate(run.directory, flip=True)
+    assert metrics.accuracy == run.accuracy
+    assert metrics.flipped_accuracy is not None
+    assert 0 < metrics.flipped_accuracy < 1
+
+
+def test_metrics_of_known_logits() -> None:
+    """Four images, three classes; right, right, wrong, wrong with confidences .5, .9, .9, .5."""
+    p = torch.tensor([[0.5, 0.3, 0.2], [0.05, 0.9, 0.05], [0.9, 0.06, 0.04], [0.5, 0.1, 0.4]])
+    labels = torch.tensor([0, 1, 1, 2])
+    tally = Tally(3, CPU.device)
+    tally.add(p.log(), labels, None)
+    metrics = tally.metrics(("a", "b", "c"), CPU, flip=False)
+    assert (metrics.images, metrics.accuracy, metrics.top5, metrics.flipped_accuracy) == (4, 0.5, 1.0, None)
+    assert metrics.per_class == {"a": 1.0, "b": 0.5, "c": 0.0}
+    assert metrics.confusion == ((1, 0, 0), (1, 1, 0), (1, 0, 0))
+    assert metrics.loss == pytest.approx(-sum(math.log(q) for q in (0.5, 0.9, 0.06, 0.4)) / 4)
+    assert metrics.calibration_error == pytest.approx((abs(1 - 1.0) + abs(1 - 1.8)) / 4, abs=1e-6)
+
+
+class FirstPixels(nn.Module):
+    """Logits are the first row of the image."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, 0, 0]
+
+
+def test_several_processes_count_each_image_once() -> None:
+    images = Images(torch.randint(0, 256, (1003, 1, 8, 8), dtype=torch.uint8), torch.randint(0, 8, (1003,)))
+    normalise, names = Normaliser([0.0], [1.0], CPU.device), tuple("abcdefgh")
+
+    class Part(Process):
+        def total(self, counts: torch.Tensor) -> torch.Tensor:
+            return counts  # each process on its own; the sums are added below
+
+    whole = measure(FirstPixels(), images, 8, names, normalise, CPU)
+    parts = [measure(FirstPixels(), images, 8, names, normalise, Part(rank, 3, CPU.device)) for rank in range(3)]
+    assert sum(part.images for part in parts) == whole.images == 1003
+    assert sum(round(part.accuracy * part.images) for part in parts) == round(whole.accuracy * 1003)
+
+
+def test_metrics_are_json(run: Run, tmp_path: Path) -> None:
+    run.metrics.save(tmp_path / "metrics.json")
+    assert json.loads((tmp_path / "metrics.json").read_text())["accuracy"] == run.accuracy
+
+
+def test_predict_from_arrays(run: Run) -> None:
+    test = load("digits").test
+    assert isinstance(test, Images)
+    bytes_ = predict(run.directory, test.pixels)
+    real = predict(run.directory, test.pixels[:, 0].numpy() / 255)
+    assert (bytes_.labels == test.labels).double().mean().item() == pytest.approx(run.accuracy)
+    torch.testing.assert_close(bytes_.probabilities, real.probabilities)
+    torch.testing.assert_close(bytes_.probabilities.sum(1), torch.ones(360))
+
+
+def test_predict_from_files_and_folders(run: Run, tmp_path: Path) -> None:
+    test = load("digits").test
+    assert isinstance(test, Images)
+    for i in range(3):
+        Image.fromarray(test.pixels[i, 0].numpy()).save(tmp_path / f"{i}.png")
+    arrays = predict(run.directory, test.pixels[:3])
+    for images in (tmp_path, str(tmp_path), [tmp_path / f"{i}.png" for i in range(3)]):
+        files = predict(run.directory, images)
+        assert torch.equal(files.probabilities, arrays.probabilities)
+        assert [Path(name).name for name in files.images] == ["0.png", "1.png", "2.png"]
+    assert len(predict(run.directory, tmp_path / "0.png")) == 1
+
+
+def test_predict_resizes_and_converts(run: Run, tmp_path: Path) -> None:
+    Image.new("RGB", (50, 31)).save(tmp_path / "large.png")
+    assert predict(run.directory, tmp_path).probabilities.shape == (1, 10)
+
+
+def test_predictions_as_csv(run: Run, tmp_path: Path) -> None:
+    predictions = predict(run.directory, torch.zeros(2, 8, 8))
+    predictions.write_csv(tmp_path / "predictions.csv")
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == ["0", "1"]
+    assert rows[0]["class"] == predictions.names[0]
+    assert sum(float(rows[0][name]) for name in predictions.classes) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "says"),
+    [
+        (torch.zeros(2, 3, 8, 8), ValueError, "must have shape (N, 1, 8, 8); it is (2, 3, 8, 8)"),
+        (torch.zeros(0, 1, 8, 8), ValueError, "must have shape"),
+        (torch.full((2, 8, 8), 200.0), ValueError, "must lie in [0, 1]; it spans [200, 200]"),
+        (torch.full((2, 8, 8), float("nan")), ValueError, "must lie in [0, 1]"),
+        (torch.zeros(2, 8, 8, dtype=torch.int32), TypeError, "uint8, or real"),
+        ("nowhere.png", FileNotFoundError, "nowhere.png"),
+    ],
+)
+def test_images_that_cannot_be_predicted(run: Run, images: object, error: type, says: str) -> None:
+    with pytest.raises(error) as caught:
+        predict(run.directory, images)
+    assert "`images`" in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_a_file_that_is_no_image(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"text")
+    with pytest.raises(ValueError, match=r"a\.png must be an image"):
+        predict(run.directory, tmp_path)
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(FileNotFoundError, match="has none"):
+        predict(run.directory, tmp_path)
+
+
+def test_onnx_round_trip(run: Run, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
+    pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+    path = export(run.directory, tmp_path / "model.onnx")
+    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+    session = runtime.InferenceSession(path)
+    images = np.random.default_rng(0).random((7, 1, 8, 8), dtype=np.float32)
+    for n in (1, 7):
+        (probabilities,) = session.run(None, {"images": images[:n]})
+        np.testing.assert_allclose(probabilities, predict(run.directory, images[:n]).probabilities, atol=1e-4)
+
+
+def test_program_round_trip(run: Run, tmp_path: Path) -> None:
+    program = torch.export.load(export(run.directory, tmp_path / "model.pt2")).module()
+    images = torch.rand(5, 1, 8, 8)
+    for n in (1, 5):
+        torch.testing.assert_close(program(images[:n]), predict(run.directory, images[:n]).probabilities)
+
+
+@pytest.mark.parametrize(
+    "notation", ["MgNet[2,2]-8-B-omega=0.5", "MgNet[1,2]-8-alpha_i B^l-Pi_2", "MgNet[2,2]-[(8,6),(6,8)]-B^l-Pi_0"]
+)
+def test_the_family_trains_saves_and_exports(tmp_path: Path, notation: str) -> None:
+    recipe = mgnet.vision.Recipe(epochs=1, precision="float32")
+    run = mgnet.vision.train(notation, out=tmp_path / "run", recipe=recipe, progress=False)
+    assert evaluate(run.directory) == run.metrics
+    assert export(run.directory, tmp_path / "model.pt2").exists()
+
+
+def test_export_refuses_other_suffixes(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"`path` must end in \.onnx or \.pt2"):
+        export(run.directory, tmp_path / "model.pt")
+
+
+def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "model.safetensors"):
+        with pytest.raises(FileNotFoundError, match="`checkpoint` must be a run's folder or a .safetensors file"):
+            evaluate(path)
+
+
+def test_a_damaged_checkpoint(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    whole = (run.directory / "model.safetensors").read_bytes()
+    for content in (b"", b"nonsense", whole[:200], whole[:-40]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="is damaged"):
+            predict(path, torch.zeros(1, 8, 8))
+
+
+def test_a_checkpoint_of_another_kind(run: Run, tmp_path: Path) -> None:
+    stored = load_file(run.directory / "model.safetensors")
+    path = tmp_path / "model.safetensors"
+    save_file(stored, path)
+    with pytest.raises(ValueError, match="does not say which network"):
+        evaluate(path)
+    save_file(stored, path, {"mgnet.vision": json.dumps({"model": "resnet18"})})
+    with pytest.raises(ValueError, match="what it says of its network cannot be read"):
+        evaluate(path)
+
+
+def test_a_checkpoint_of_another_architecture(run: Run, tmp_path: Path) -> None:
+    _, card = load_weights(run.directory / "model.safetensors")
+    stored = load_file(run.directory / "model.safetensors")
+    path = tmp_path / "model.safetensors"
+    for wrong in ("MgNet[2,1]-8-B^l", "MgNet[1,1]-16-B^l"):
+        fields = {**card.__dict__, "model": wrong}
+        save_file(stored, path, {"mgnet.vision": json.dumps(fields)})
+        with pytest.raises(ValueError, match="checkpoint of another architecture"):
+            evaluate(path)
+
+
+def test_data_that_do_not_fit(run: Run, tmp_path: Path, rng: np.random.Generator) -> None:
+    write_cifar10(tmp_path, rng)
+    with pytest.raises(ValueError, match="trained for channels 1, cifar10 has 3"):
+        evaluate(run.directory, "cifar10", tmp_path)
+    write_folder(tmp_path / "pets", rng, mode="L", size=(8, 8))
+    with pytest.raises(ValueError, match="trained for classes 10, pets has 2"):
+        evaluate(run.directory, str(tmp_path / "pets"))
+    with pytest.raises(ValueError, match="`split` must be test or validation"):
+        evaluate(run.directory, split="train")
+
+
+def test_an_interrupted_run_can_be_used(run: Run, tmp_path: Path) -> None:
+    """Only checkpoints, no model.safetensors yet: the newest speaks."""
+    shutil.copytree(run.directory / "checkpoints", tmp_path / "checkpoints")
+    assert evaluate(tmp_path) == run.metrics
+
+
+def test_feature_maps_need_an_mgnet(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="must be an MgNet"):
+        mgnet.vision.plots.feature_maps(nn.Flatten(), torch.zeros(1, 8, 8), tmp_path / "maps.png")
+
+
+def test_baselines_train_too(tmp_path: Path, rng: np.random.Generator) -> None:
+    root = write_folder(tmp_path / "pets", rng, size=(32, 32))
+    recipe = mgnet.vision.Recipe(epochs=1, batch_size=8, precision="float32")
+    run = mgnet.vision.train("alexnet", str(root), out=tmp_path / "run", recipe=recipe, progress=False)
+    assert evaluate(run.directory) == run.metrics
+    assert not (run.directory / "plots" / "feature_maps.png").exists()
