@@ -127,13 +127,12 @@ def _show_channels(figure, grids: Sequence[Tensor]) -> None:  # type: ignore[no-
     """A row a grid: its liveliest channels, on one scale."""
     rows = figure.subplots(len(grids), _SHOWN, squeeze=False)
     for l, (feature, row) in enumerate(zip(grids, rows, strict=True)):
+        low, high = feature.min().item(), feature.max().item()
         liveliest = feature.flatten(1).std(1, correction=0).argsort(descending=True)
         for axes in row:
             axes.axis("off")
         for axes, channel in zip(row, liveliest.tolist(), strict=False):
-            axes.imshow(
-                feature[channel].cpu().numpy(), cmap="magma", vmin=feature.min().item(), vmax=feature.max().item()
-            )
+            axes.imshow(feature[channel].cpu().numpy(), cmap="magma", vmin=low, vmax=high)
         row[0].set_title(f"grid {l}, {feature.shape[1]}x{feature.shape[2]}", size=8, loc="left")
 
 

@@ -70,9 +70,7 @@ def _read(path: Path) -> State:
     state = {name.removeprefix("module."): t for name, t in state.items()}  # module.: DataParallel
     foreign = [name for name in state if not _NAMES.fullmatch(name)]
     if foreign:
-        raise ValueError(
-            f"{path} must be a checkpoint of the published MgNet code; {foreign[0]!r} is none of its tensors."
-        )
+        raise ValueError(f"{path} must be a checkpoint of the published MgNet code; that has no {foreign[0]!r}.")
     return state
 
 

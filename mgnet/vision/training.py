@@ -110,7 +110,7 @@ class _Session:
         tensorboard: bool,
     ):
         self.process, self.tensorboard, self.seed = process, tensorboard, seed
-        self.recipe = dataclasses.replace(recipe, precision=_precision(recipe.precision, process.device))
+        self.recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, process.device))
         self.data = load(dataset, data, image_size).hold_out(recipe.validation)
         network = _network(model, self.data, seed)
         self.card = _card(getattr(network, "notation", model), dataset, self.data)
@@ -240,7 +240,14 @@ def _slug(model: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in model).strip("-")
 
 
-def _precision(asked: str, device: torch.device) -> str:
+def resolve_precision(asked: str, device: torch.device) -> str:
+    """What "auto" means on a device.
+
+    Example
+    -------
+    >>> resolve_precision("float32", torch.device("cpu"))
+    'float32'
+    """
     if asked != "auto":
         return asked
     if device.type == "cuda":

@@ -223,7 +223,7 @@ def test_sixty_four_images_are_learnt_by_heart() -> None:
     ],
 )
 def test_unknown_networks(name: str, size: int, says: str) -> None:
-    with pytest.raises(ValueError, match="^`(model|notation)`") as caught:
+    with pytest.raises(ValueError, match=r"^`(model|notation)`") as caught:
         build(name, image_size=size)
     assert says in str(caught.value)
 

@@ -36,12 +36,20 @@ def test_spaces_and_case_do_not_matter(notation: Notation, random) -> None:  # t
     assert parse("".join(c + " " * random.randint(0, 1) for c in text)) == notation
 
 
-@given(st.text(max_size=40))
+@given(st.text(alphabet="MgNet[](),-0129Bli^{}_alphPomega=. ", max_size=30).map(lambda tail: "MgNet[2,2]-" + tail))
 def test_any_text_is_parsed_or_refused_with_one_error(text: str) -> None:
+    if (refusal := refused(text)) is None:
+        assert parse(str(parse(text))) == parse(text)
+    else:
+        assert refusal.startswith(f"`notation` must look like MgNet[2,2,2,2]-64-B^l; it is {text!r}: ")
+
+
+def refused(text: str) -> str | None:
     try:
         parse(text)
     except ValueError as error:
-        assert "`notation` must look like MgNet[2,2,2,2]-64-B^l" in str(error)
+        return str(error)
+    return None
 
 
 @pytest.mark.parametrize(

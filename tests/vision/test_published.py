@@ -138,7 +138,7 @@ class Malicious:
 
 @pytest.mark.parametrize("content", [{"state": {}}, [1], {"model_state_dict": {"fc.weight": 3}}, Malicious()])
 def test_other_content(tmp_path: Path, content: object, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="must hold a dict with model_state_dict|is damaged"):
+    with pytest.raises(ValueError, match=r"must hold a dict with model_state_dict|is damaged"):
         load_published_checkpoint(saved(tmp_path / "published.pt", content))
     assert capsys.readouterr().out == ""
 

@@ -1,4 +1,4 @@
-"""Training: reproducible, resumable bit for bit, honest about the test set; what goes wrong is said and loses nothing."""
+"""Training: reproducible, resumable bit for bit, honest about the test set; failures are said and lose nothing."""
 
 import dataclasses
 import json
