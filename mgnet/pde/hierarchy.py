@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from mgnet.core import ConvLevel, Level
-from mgnet.pde.axis import Axis
+from mgnet.core import ConvLevel, Level, cycle, full_multigrid
+from mgnet.pde.axis import Axis, Robin
 from mgnet.pde.direct import DirectLevel
 from mgnet.pde.operators import Diffusion, along, conductances
 from mgnet.pde.smoothers import omegas
@@ -93,18 +93,60 @@ def readable_levels(
     like: Tensor,
     smoother: str = "chebyshev",
     nu: tuple[int, int] = (2, 2),
+    symmetric: bool = False,
 ) -> tuple[list[Level], list[Transfer]]:
     """The levels in plain torch: any device and dtype, differentiable, equations (1)-(3) word for word.
 
-    The way up uses the sweeps of the way down in reverse order, so that a cycle with nu[0] = nu[1]
-    is symmetric.
+    Parameters
+    ----------
+    symmetric : whether the way up takes the colours of red-black sweeps in reverse order, which
+        makes a cycle with nu[0] = nu[1] symmetric (and a little slower); Jacobi steps always are
     """
     transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
     levels: list[Level] = []
     for axes, transfer in zip(chain, transfers, strict=False):
         A = operator(axes, a, c, like)
-        D = diagonal(A, a, c)
+        polynomial = smoother != "red-black"
+        D = diagonal(A, a, c) if polynomial and not _robin(axes) else A.diagonal
         down, up = (smoothing_steps(D, axes, smoother, n) for n in nu)
-        levels.append(ConvLevel(A, down, transfer.R, None, transfer.P, up[::-1]))  # type: ignore[arg-type]
+        levels.append(ConvLevel(A, down, transfer.R, None, transfer.P, up[::-1] if polynomial or symmetric else up))
     levels.append(DirectLevel(chain[-1], a, c, like))  # type: ignore[arg-type]
     return levels, transfers
+
+
+def _robin(axes: Sequence[Axis]) -> bool:
+    return any(isinstance(end, Robin) for axis in axes for end in (axis.low, axis.high))
+
+
+class ReadableHierarchy:
+    """Levels in plain torch as a hierarchy that the outer loops can drive."""
+
+    def __init__(self, levels: Sequence[Level], transfers: Sequence[Transfer], A: Diffusion, gamma: int | str):
+        self.levels, self._transfers, self._A, self._gamma = levels, transfers, A, gamma
+        self._dims = tuple(range(-A.ndim, 0))
+
+    def data(self, b: Tensor) -> Tensor:
+        return b
+
+    def tensor(self, u: Tensor) -> Tensor:
+        return u
+
+    release = tensor
+
+    def start(self, b: Tensor, watch: bool = True) -> Tensor:
+        fs = [b]
+        for transfer in self._transfers:
+            fs.append(transfer.R(fs[-1]))
+        self._last = full_multigrid(self.levels, fs, lambda l, u: self._transfers[l].Q(u), self._gamma), b
+        return self._last[0]
+
+    def cycle(self, u: Tensor | None, b: Tensor, watch: bool = True) -> Tensor:
+        self._last = cycle(self.levels, u, b, self._gamma), b
+        return self._last[0]
+
+    def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
+        r = b if u is None else b - self._A(u)
+        return torch.linalg.vector_norm(r, dim=self._dims)
+
+    def watched(self) -> Tensor:
+        return self.norms(*self._last)

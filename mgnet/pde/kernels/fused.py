@@ -11,8 +11,8 @@ import numpy as np
 from mgnet.pde.axis import Axis, Table
 from mgnet.pde.direct import eigenbasis
 from mgnet.pde.kernels.diagonalise import diagonalise
-from mgnet.pde.kernels.rows import GHOSTS
-from mgnet.pde.kernels.wavefront import parallel, serial
+from mgnet.pde.kernels.memory import Pool
+from mgnet.pde.kernels.wavefront import INTS, TABLE_HEADER, parallel, serial
 from mgnet.pde.transfers import Transfer, identity
 
 SMALL = 20_000  # unknowns below which threads cost more than they bring
@@ -48,7 +48,7 @@ class FusedLevel:
     ----------
     transfer : to the next coarser grid
     a, c : the coefficient per axis, and the reaction
-    steps : (down, up): the omegas of the Jacobi steps of either way
+    steps : (down, up): per step of either way its damping, and the colour it works on (-1: all)
     dtype : numpy float32 or float64
     batch : number of right-hand sides
     """
@@ -58,7 +58,7 @@ class FusedLevel:
         transfer: Transfer,
         a: Sequence[float],
         c: float,
-        steps: tuple[Sequence[float], Sequence[float]],
+        steps: tuple[Sequence[tuple[float, int]], Sequence[tuple[float, int]]],
         dtype: np.dtype,
         batch: int,
     ):
@@ -66,13 +66,15 @@ class FusedLevel:
         self.coarse_shape = (batch, *four([axis.n for axis in transfer.coarse]))
         self.dtype = np.dtype(dtype)
         self._ints, self._reals = _pack(transfer, a, c, self.dtype)
-        self._down, self._up = (np.array(s, dtype=self.dtype) for s in steps)
+        self._down, self._up = (np.array(s, dtype=self.dtype).reshape(-1, 2) for s in steps)
         self._none = np.empty((0, 0, 0, 0), self.dtype)
-        self._no_steps = np.empty(0, self.dtype)
+        self._no_steps = np.empty((0, 2), self.dtype)
+        self._pool = Pool(self.shape, self.dtype)
         self._iterates: list[np.ndarray | None] = [None, None]
         self._f_c = np.empty(self.coarse_shape, self.dtype)
         self._blocks, self._kernel = _plan(self.shape, self.coarse_shape)
         self._squares = np.zeros(batch * self._blocks[0] * self._blocks[1])
+        self.watch = False  # whether ``up`` also computes the residual's norm
 
     def smooth(self, u: np.ndarray | None, f: np.ndarray) -> np.ndarray:
         return self._pass(u, f, steps=self._down, out=self._other(u))
@@ -88,28 +90,32 @@ class FusedLevel:
         return u, None, self._f_c
 
     def up(self, u, f: np.ndarray, before: None, after: np.ndarray) -> np.ndarray:
-        return self._pass(u, f, e=after, steps=self._up, out=self._other(u))
+        return self._pass(u, f, e=after, steps=self._up, out=self._other(u), norm=self.watch)
 
     def restrict(self, f: np.ndarray, out: np.ndarray) -> np.ndarray:
         """R f."""
         self._pass(None, f, f_c=out)
         return out
 
+    def squares(self) -> np.ndarray:
+        """(batch,) the squared norms of f - A u that the last watched pass met."""
+        return self._squares.reshape(self.shape[0], -1).sum(axis=1)
+
     def residuals(self, u: np.ndarray | None, f: np.ndarray) -> np.ndarray:
         """(batch,) the squared norms of f - A u."""
         self._pass(u, f, norm=True)
-        return self._squares.reshape(self.shape[0], -1).sum(axis=1)
+        return self.squares()
 
-    def release(self, u: np.ndarray) -> np.ndarray:
-        """Give an iterate away: it is no longer a workspace of the level."""
-        self._iterates = [None if w is u else w for w in self._iterates]
+    def release(self, u: np.ndarray, instead: np.ndarray | None = None) -> np.ndarray:
+        """Give an iterate away: another array (or a new one) becomes the level's workspace."""
+        self._iterates = [instead if w is u else w for w in self._iterates]
         return u
 
     def _other(self, u: object) -> np.ndarray:
         """A workspace that is not u."""
         k = 1 if u is self._iterates[0] and u is not None else 0
         if self._iterates[k] is None:
-            self._iterates[k] = np.empty(self.shape, self.dtype)
+            self._iterates[k] = self._pool.empty()
         return self._iterates[k]  # type: ignore[return-value]
 
     def _pass(self, u, f, e=None, steps=None, out=None, f_c=None, norm=False):
@@ -117,7 +123,7 @@ class FusedLevel:
         guess = none
         if isinstance(u, Interpolant):
             u, guess = none, u.coarse
-        self._ints[6] = norm or f_c is not None
+        self._ints[6], self._ints[7] = norm or f_c is not None, norm
         arguments = (
             none if u is None else u,
             guess,
@@ -165,9 +171,9 @@ def _pack(transfer: Transfer, a: Sequence[float], c: float, dtype: np.dtype) -> 
     for axis in fine:
         reals += _ghosts(axis)
     ints = [axis.n if axis else 1 for axis in fine] + [axis.n if axis else 1 for axis in coarse]
-    ints += [0] * (16 - len(ints))
+    ints += [0] * (INTS - len(ints))
     header, starts, weights = [], [], []
-    at, wat = 16 + 6 * 9, len(reals)
+    at, wat = INTS + 9 * TABLE_HEADER, len(reals)
     for table in (t or identity(1) for kind in tables for t in kind):
         lo, hi = _regular(table)
         header += [at, wat, *table.weights.shape, lo, hi]
@@ -246,9 +252,13 @@ class FusedDirectLevel:
         self._D = np.ascontiguousarray(D.reshape(shape), dtype=dtype)
         self._u = np.empty((batch, *shape), dtype)
 
+    def release(self, u: np.ndarray, instead: np.ndarray | None = None) -> np.ndarray:
+        """Give the solution away, as FusedLevel does."""
+        self._u = np.empty_like(u) if instead is None else instead
+        return u
+
     def smooth(self, u: object, f: np.ndarray) -> np.ndarray:
         diagonalise(f, self._u, *self._Vs, self._D)
         return self._u
 
 
-__all__ = ["GHOSTS", "FusedDirectLevel", "FusedLevel", "Interpolant"]

@@ -1,261 +1,324 @@
-"""One pass through memory: source -> nu Jacobi steps -> iterate -> residual -> restriction.
+"""One pass through memory: source -> nu steps -> iterate -> residual -> restriction.
 
 The three verbs of a level are this pass with stages left out. Planes (2-D: rows) travel through the
-stages as a wavefront: when plane p enters, step s works on plane p - s, the residual on plane
-p - nu - 1, so only three planes a stage live in cache and every array is read or written once.
-A task owns a block of planes and of rows; the few planes around it are computed again, so tasks
-share nothing. Grids are (batch, n0, n1, n2); two dimensions have n1 = 1, one has n0 = n1 = 1.
+stages as a wavefront: when plane p enters, step s works on plane p - s and the residual on plane
+p - nu - 1, so three planes a stage live in cache and every array is read or written once. A task
+owns a block of planes and of rows; the few planes around it are computed again, so tasks share
+nothing. Arrays are (batch, n0, n1, n2); two dimensions have n1 = 1, one has n0 = n1 = 1.
 
     source     u, or the interpolant Q guess, or zero;  plus P e
-    step       u <- u + omega / d (f / w - L u)           A = w L, d the diagonal of L
+    step       u <- u + omega / d (f / w - L u)          A = w L, d the diagonal of L, w the shares
     residual   r = f - w L u
     restrict   f_c = R r
 
-Boundaries are reflections (``Axis.ghost``), so no kernel asks which one it meets.
+Boundaries are reflections (``Axis.ghost``), so no stage asks which one it meets.
 """
 
+from collections import namedtuple
+
 import numpy as np
-from numba import njit, prange
+from numba import carray, njit, prange, types
+from numba.extending import intrinsic
 
-from mgnet.pde.kernels.rows import FAST, GHOSTS, contract, expand, weighted_sum
+from mgnet.pde.kernels.rows import FAST, GHOSTS, add, assign, coloured_sum, contract, expand, square, weighted_sum
+
+AXIS_HEADER, TABLE_HEADER = 10, 6  # numbers per axis in ``reals``, per table in ``ints``
+INTS, REALS = 8, 4  # where they begin
+
+# an axis: its size and its ends (sign, index, share of a cell); a table: Axis.interpolation
+Line = namedtuple("Line", "n wraps sign_lo index_lo share_lo sign_hi index_hi share_hi one")
+Rows = namedtuple("Rows", "start weights lo hi")
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
-def _reach(lo, hi, halo, n, periodic):
+@intrinsic
+def _pointer(typingctx, address):
+    """An integer address as a pointer."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.intp), codegen
+
+
+@njit(fastmath=FAST, nogil=True)
+def _borrow(v):
+    """The same array without a reference count: slicing rows off it then costs nothing.
+
+    Whoever borrows keeps the owner alive.
+    """
+    return carray(_pointer(v.ctypes.data), v.shape, v.dtype)
+
+
+@njit(fastmath=FAST, nogil=True)
+def _line(ints, reals, axis):
+    g = reals[REALS + AXIS_HEADER * axis : REALS + AXIS_HEADER * (axis + 1)]
+    return Line(ints[axis], g[3] != 0, g[0], int(g[1]), g[2], g[5], int(g[6]), g[7], g[4])
+
+
+@njit(fastmath=FAST, nogil=True)
+def _table(ints, reals, which, axis):
+    """Table ``which`` (0 P, 1 Q, 2 R) along an axis."""
+    at = INTS + TABLE_HEADER * (3 * which + axis)
+    s, w, rows, width = ints[at], ints[at + 1], ints[at + 2], ints[at + 3]
+    weights = reals[w : w + rows * width].reshape((rows, width))
+    return Rows(ints[s : s + rows], weights, ints[at + 4], ints[at + 5])
+
+
+@njit(fastmath=FAST, nogil=True)
+def _reach(lo, hi, halo, line):
     """[lo, hi) widened by a halo, inside the grid unless it wraps."""
-    if periodic:
+    if line.wraps:
         return lo - halo, hi + halo
-    return max(lo - halo, 0), min(hi + halo, n)
+    return max(lo - halo, 0), min(hi + halo, line.n)
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
-def _neighbour(p, side, n, ghost):
-    """(plane, sign) of the plane before (side 0) or after (side 1) plane p."""
-    if side == 0:
-        return (int(ghost[0, 1]), ghost[0, 0]) if p == 0 and ghost[0, 3] == 0 else (p - 1, ghost[0, 4])
-    return (int(ghost[1, 1]), ghost[1, 0]) if p == n - 1 and ghost[0, 3] == 0 else (p + 1, ghost[0, 4])
+@njit(fastmath=FAST, nogil=True)
+def _before(p, line):
+    """(plane before p, its sign)."""
+    if p == 0 and not line.wraps:
+        return line.index_lo, line.sign_lo
+    return p - 1, line.one
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
-def _share(p, n, ghost):
+@njit(fastmath=FAST, nogil=True)
+def _after(p, line):
+    """(plane after p, its sign)."""
+    if p == line.n - 1 and not line.wraps:
+        return line.index_hi, line.sign_hi
+    return p + 1, line.one
+
+
+@njit(fastmath=FAST, nogil=True)
+def _share(p, line):
     """Share of a cell of plane p."""
     if p == 0:
-        return ghost[0, 2] * (ghost[1, 2] if n == 1 else ghost[0, 4])
-    return ghost[1, 2] if p == n - 1 else ghost[0, 4]
+        return line.share_lo * (line.share_hi if line.n == 1 else line.one)
+    return line.share_hi if p == line.n - 1 else line.one
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
-def _add_interpolated(row, coarse, pad, p, j, t0, w0, t1, w1, t2, w2, lo, hi, wraps):
-    """row += (P coarse)[p, j, :], coarse of shape (nc0, nc1, nc2)."""
+@njit(fastmath=FAST, nogil=True)
+def _combine(coarse, pad, t0, t1, p, j, wraps):
+    """pad = the coarse rows around fine row (p, j), weighted along the first two axes, ghosts filled."""
     nc0, nc1, nc2 = coarse.shape
     line = pad[GHOSTS : GHOSTS + nc2]
-    line[:] = 0
-    for a in range(w0.shape[1]):
-        for b in range(w1.shape[1]):
-            w = w0[p, a] * w1[j, b]
+    fresh = True
+    for a in range(t0.weights.shape[1]):
+        for b in range(t1.weights.shape[1]):
+            w = t0.weights[p, a] * t1.weights[j, b]
             if w != 0:
-                source = coarse[(t0[p] + a) % nc0, (t1[j] + b) % nc1]
-                for i in range(nc2):
-                    line[i] += w * source[i]
+                source = coarse[(t0.start[p] + a) % nc0, (t1.start[j] + b) % nc1]
+                if fresh:
+                    assign(line, w, source)
+                else:
+                    add(line, w, source)
+                fresh = False
+    if fresh:
+        assign(line, t0.weights[p, 0] * t1.weights[j, 0], coarse[0, 0])
     if wraps:
         for k in range(GHOSTS):
             pad[k] = line[(k - GHOSTS) % nc2]
             pad[GHOSTS + nc2 + k] = line[k % nc2]
-    expand(row, pad, t2, w2, lo, hi)
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
-def _table(ints, reals, which, axis):
-    """(start, weights, lo, hi) of table ``which`` (0 P, 1 Q, 2 R) along an axis."""
-    at = 16 + 6 * (3 * which + axis)
-    s, w, rows, width = ints[at], ints[at + 1], ints[at + 2], ints[at + 3]
-    return ints[s : s + rows], reals[w : w + rows * width].reshape((rows, width)), ints[at + 4], ints[at + 5]
+@njit(fastmath=FAST, nogil=True)
+def _source_row(row, zeros, u, guess, e, pad, P0, P1, P2, Q0, Q1, Q2, p, j, wraps):
+    """row = u[p, j] or (Q guess)[p, j] or 0, plus (P e)[p, j]."""
+    base = u[p, j] if u.shape[0] > 0 else zeros
+    if guess.shape[0] > 0:
+        _combine(guess, pad, Q0, Q1, p, j, wraps)
+        expand(row, base, pad, Q2.start, Q2.weights, Q2.lo, Q2.hi)
+        base = row
+    if e.shape[0] > 0:
+        _combine(e, pad, P0, P1, p, j, wraps)
+        expand(row, base, pad, P2.start, P2.weights, P2.lo, P2.hi)
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
-def _task(u, guess, e, f, out, f_c, omegas, ints, reals, I0, I1, J0, J1):
+@njit(fastmath=FAST, nogil=True)
+def _workspace(planes, rows, n, like):
+    """(owner, (planes, rows, n)) whose rows start one number before a cache line, as inner loops do at 1."""
+    itemsize = like.itemsize
+    per_line = 64 // itemsize
+    stride = (n + per_line - 1) // per_line * per_line + per_line
+    if stride * itemsize % 4096 < 512:  # rows a page apart would fight for the same cache sets
+        stride += 8 * per_line
+    flat = np.empty(planes * rows * stride + 2 * per_line, like.dtype)
+    skip = (64 - flat.ctypes.data % 64) // itemsize + per_line - 1
+    return flat, _borrow(flat[skip : skip + planes * rows * stride].reshape((planes, rows, stride)))
+
+
+@njit(fastmath=FAST, nogil=True)
+def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
     """The pass over one block: coarse planes [I0, I1) and rows [J0, J1) and the fine ones they own.
 
     Returns the sum of the squared residuals of the block's own unknowns.
     """
+    a0, a1, a2 = _line(ints, reals, 0), _line(ints, reals, 1), _line(ints, reals, 2)
+    P0, P1, P2 = _table(ints, reals, 0, 0), _table(ints, reals, 0, 1), _table(ints, reals, 0, 2)
+    Q0, Q1, Q2 = _table(ints, reals, 1, 0), _table(ints, reals, 1, 1), _table(ints, reals, 1, 2)
+    R0, R1, R2 = _table(ints, reals, 2, 0), _table(ints, reals, 2, 1), _table(ints, reals, 2, 2)
+    x0, x1, x2, d = reals[0], reals[1], reals[2], reals[3]
     n0, n1, n2 = f.shape
-    nc0, nc1, nc2 = ints[3], ints[4], ints[5]
+    lo2, hi2 = (a2.sign_lo, a2.index_lo, a2.share_lo), (a2.sign_hi, a2.index_hi, a2.share_hi)
+    one, flat, nu = f.dtype.type(1), n1 == 1, steps.shape[0]
     residual, restricts = ints[6] != 0, f_c.shape[0] > 0
-    x0, x1, x2, diagonal = reals[0], reals[1], reals[2], reals[3]
-    ghost0, ghost1, ghost2 = reals[4:14].reshape((2, 5)), reals[14:24].reshape((2, 5)), reals[24:34].reshape((2, 5))
-    one = ghost0[0, 4]
-    wraps0, wraps1, wraps2 = ghost0[0, 3] != 0, ghost1[0, 3] != 0, ghost2[0, 3] != 0
-    lo2 = (ghost2[0, 0], ghost2[0, 1], ghost2[0, 2])
-    hi2 = (ghost2[1, 0], ghost2[1, 1], ghost2[1, 2])
-    flat = n1 == 1
-    p0, z0, _, _ = _table(ints, reals, 0, 0)
-    p1, z1, _, _ = _table(ints, reals, 0, 1)
-    p2, z2, plo, phi = _table(ints, reals, 0, 2)
-    q0, y0, _, _ = _table(ints, reals, 1, 0)
-    q1, y1, _, _ = _table(ints, reals, 1, 1)
-    q2, y2, qlo, qhi = _table(ints, reals, 1, 2)
-    R0, W0, _, _ = _table(ints, reals, 2, 0)
-    R1, W1, _, _ = _table(ints, reals, 2, 1)
-    R2, W2, rlo, rhi = _table(ints, reals, 2, 2)
+    given = u.shape[0] > 0 and e.shape[0] == 0  # the source is u itself: read it where it lies
+    zero = u.shape[0] == 0 and guess.shape[0] == 0 and e.shape[0] == 0
 
-    # what this block owns, and what each stage must compute for it
-    nu = omegas.shape[0]
-    i0, i1, j0, j1 = I0 * n0 // nc0, I1 * n0 // nc0, J0 * n1 // nc1, J1 * n1 // nc1
+    # what this block owns, and what each stage computes for it
+    m0, m1 = R0.weights.shape[1], R1.weights.shape[1]
+    i0, i1 = I0 * n0 // ints[3], I1 * n0 // ints[3]
+    j0, j1 = J0 * n1 // ints[4], J1 * n1 // ints[4]
     r0, r1, s0, s1 = i0, i1, j0, j1  # planes and rows of the residual
     if restricts:
-        r0, r1 = min(i0, R0[I0]), max(i1, R0[I1 - 1] + W0.shape[1])
-        s0, s1 = min(j0, R1[J0]), max(j1, R1[J1 - 1] + W1.shape[1])
-        if not wraps0:
-            r0, r1 = max(r0, 0), min(r1, n0)
-        if not wraps1:
-            s0, s1 = max(s0, 0), min(s1, n1)
-    h0 = 1 if residual else 0
-    h1 = 0 if flat else h0
-    grow = 0 if flat else 1
-    base0, top0 = _reach(r0, r1, h0 + nu, n0, wraps0)
-    base1, top1 = _reach(s0, s1, h1 + nu * grow, n1, wraps1)
+        r0, r1 = min(i0, R0.start[I0]), max(i1, R0.start[I1 - 1] + m0)
+        s0, s1 = min(j0, R1.start[J0]), max(j1, R1.start[J1 - 1] + m1)
+    r0, r1 = (r0, r1) if a0.wraps else (max(r0, 0), min(r1, n0))
+    s0, s1 = (s0, s1) if a1.wraps else (max(s0, 0), min(s1, n1))
+    halo = 1 if residual else 0
+    wide = 0 if flat else 1
+    base0, top0 = _reach(r0, r1, halo + nu, a0)
+    base1, top1 = _reach(s0, s1, (halo + nu) * wide, a1)
+
     rows = top1 - base1
+    owner0, ring = _workspace(3 * (nu + 1), rows, n2, f)
+    depth = m0 + 1 if restricts else 1
+    owner1, rring = _workspace(depth, s1 - s0, n2, f)
+    owner2, lines = _workspace(4, 1, max(n2, ints[5]) + 2 * GHOSTS, f)
+    line, pad, zeros, checkers = lines[0, 0, :n2], lines[1, 0], lines[2, 0, :n2], lines[3, 0]
+    lines[:] = 0
+    checkers[::2] = 1
+    total, next_coarse = 0.0, I0
+    first = 1 if given or (zero and nu > 0) else 0
 
-    zero = u.shape[0] == 0 and guess.shape[0] == 0 and e.shape[0] == 0
-    depth = W0.shape[1] + 1 if restricts else 1
-    ring = np.empty((nu + 1, 3, rows, n2), f.dtype)
-    rring = np.empty((depth, s1 - s0, n2), f.dtype)
-    line, pad = np.empty(n2, f.dtype), np.zeros(max(nc2, ints[5]) + 2 * GHOSTS, f.dtype)
-    total = 0.0
-    first = 1 if zero and nu > 0 else 0
-    next_coarse = I0
-    last = nu + (1 if residual else 0)
-
-    for t in range(base0, top0 + last):
+    for t in range(base0, top0 + nu + halo):
         for s in range(first, nu + 1):
             p = t - s
-            lo, hi = _reach(r0, r1, h0 + nu - s, n0, wraps0)
+            lo, hi = _reach(r0, r1, halo + nu - s, a0)
             if p < lo or p >= hi:
                 continue
-            jlo, jhi = _reach(s0, s1, h1 + (nu - s) * grow, n1, wraps1)
-            pm = p % n0
-            plane = ring[s, (p - base0) % 3]
+            jlo, jhi = _reach(s0, s1, (halo + nu - s) * wide, a1)
+            pm, plane = p % n0, ring[3 * s + (p - base0) % 3]
+            into = s == nu and not residual and out.shape[0] > 0  # the iterate goes straight to memory
             if s == 0:
                 for j in range(jlo, jhi):
-                    row, jm = plane[j - base1], j % n1
-                    if u.shape[0] > 0:
-                        row[:] = u[pm, jm]
+                    row = out[pm, j % n1] if into else plane[j - base1, :n2]
+                    _source_row(row, zeros, u, guess, e, pad, P0, P1, P2, Q0, Q1, Q2, pm, j % n1, a2.wraps)
+                continue
+            omega, colour = steps[s - 1, 0], int(steps[s - 1, 1])
+            w = omega / d
+            before, a = _before(p, a0)
+            after, b = _after(p, a0)
+            a, b = a * w * x0, b * w * x0
+            kp, kb, ka = 3 * (s - 1) + (p - base0) % 3, 3 * (s - 1) + (before - base0) % 3, 3 * (s - 1) + (after - base0) % 3
+            for j in range(jlo, jhi):
+                jm, q = j % n1, j - base1
+                row, source = out[pm, jm] if into else plane[q, :n2], f[pm, jm]
+                g = w / (_share(pm, a0) * _share(jm, a1))
+                mask = checkers[(pm + jm + colour) % 2 :]
+                if s == 1 and zero:
+                    if colour < 0:
+                        assign(row, g, source)
                     else:
-                        row[:] = 0
-                    if guess.shape[0] > 0:
-                        _add_interpolated(row, guess, pad, pm, jm, q0, y0, q1, y1, q2, y2, qlo, qhi, wraps2)
-                    if e.shape[0] > 0:
-                        _add_interpolated(row, e, pad, pm, jm, p0, z0, p1, z1, p2, z2, plo, phi, wraps2)
-            elif s == 1 and zero:
-                for j in range(jlo, jhi):
-                    g = omegas[0] / (diagonal * _share(pm, n0, ghost0) * _share(j % n1, n1, ghost1))
-                    row, source = plane[j - base1], f[pm, j % n1]
-                    for i in range(n2):
-                        row[i] = g * source[i]
-                    row[0] /= lo2[2]
-                    row[n2 - 1] /= hi2[2]
-            else:
-                before, a = _neighbour(p, 0, n0, ghost0)
-                after, b = _neighbour(p, 1, n0, ghost0)
-                old, down, up = (
-                    ring[s - 1, (p - base0) % 3],
-                    ring[s - 1, (before - base0) % 3],
-                    ring[s - 1, (after - base0) % 3],
-                )
-                w = omegas[s - 1] / diagonal
-                a, b = a * w * x0, b * w * x0
-                for j in range(jlo, jhi):
-                    q = j - base1
-                    g = w / (_share(pm, n0, ghost0) * _share(j % n1, n1, ghost1))
-                    jb, c = _neighbour(j, 0, n1, ghost1)
-                    ja, d = _neighbour(j, 1, n1, ghost1)
-                    kb, ka = (q, q) if flat else (jb - base1, ja - base1)
-                    weighted_sum(
-                        plane[q], old[q], down[q], up[q], old[kb], old[ka], f[pm, j % n1],
-                        one - omegas[s - 1], g, w * x2, a, b, c * w * x1, d * w * x1, lo2, hi2, flat,
-                    )  # fmt: skip
-        p = t - nu
-        if out.shape[0] > 0 and i0 <= p < i1:
-            for j in range(j0, j1):
-                out[p, j] = ring[nu, (p - base0) % 3, j - base1]
-        p = t - nu - 1
-        if residual and r0 <= p < r1:
-            pm = p % n0
-            before, a = _neighbour(p, 0, n0, ghost0)
-            after, b = _neighbour(p, 1, n0, ghost0)
-            old, down, up = (
-                ring[nu, (p - base0) % 3],
-                ring[nu, (before - base0) % 3],
-                ring[nu, (after - base0) % 3],
-            )
-            plane = rring[(p - r0) % depth]
-            for j in range(s0, s1):
-                q, w = j - base1, _share(pm, n0, ghost0) * _share(j % n1, n1, ghost1)
-                row, source = plane[j - s0], f[pm, j % n1]
-                if zero and nu == 0:
-                    row[:] = source
+                        for i in range(n2):
+                            row[i] = g * mask[i] * source[i]
+                    row[0] /= a2.share_lo
+                    row[n2 - 1] /= a2.share_hi
+                    continue
+                jb, c = _before(j, a1)
+                ja, dd = _after(j, a1)
+                c, dd = c * w * x1, dd * w * x1
+                if s == 1 and given:
+                    v, vb, va = u[pm, jm], u[before % n0, jm], u[after % n0, jm]
+                    wb, wa = (v, v) if flat else (u[pm, jb % n1], u[pm, ja % n1])
                 else:
-                    jb, c = _neighbour(j, 0, n1, ghost1)
-                    ja, d = _neighbour(j, 1, n1, ghost1)
-                    kb, ka = (q, q) if flat else (jb - base1, ja - base1)
-                    weighted_sum(
-                        row, old[q], down[q], up[q], old[kb], old[ka], source, -diagonal * w, one, w * x2,
-                        a * w * x0, b * w * x0, c * w * x1, d * w * x1, lo2, hi2, flat,
-                    )  # fmt: skip
-                    row[0] *= lo2[2]
-                    row[n2 - 1] *= hi2[2]
-                if i0 <= p < i1 and j0 <= j < j1:
-                    square = one - one
-                    for i in range(n2):
-                        square += row[i] * row[i]
-                    total += square
-            while restricts and next_coarse < I1 and R0[next_coarse] + W0.shape[1] - 1 <= p:
-                I = next_coarse
-                for J in range(J0, J1):
-                    line[:] = 0
-                    for k in range(W0.shape[1]):
-                        for m in range(W1.shape[1]):
-                            w = W0[I, k] * W1[J, m]
-                            if w != 0:
-                                row = rring[(R0[I] + k - r0) % depth, R1[J] + m - s0]
-                                for i in range(n2):
-                                    line[i] += w * row[i]
-                    contract(f_c[I, J], line, R2, W2, rlo, rhi, n2)
-                next_coarse += 1
+                    v, vb, va = ring[kp, q, :n2], ring[kb, q, :n2], ring[ka, q, :n2]
+                    wb, wa = (v, v) if flat else (ring[kp, jb - base1, :n2], ring[kp, ja - base1, :n2])
+                if colour < 0:
+                    weighted_sum(row, v, vb, va, wb, wa, source, one - omega, g, w * x2, a, b, c, dd, lo2, hi2, flat)
+                else:
+                    coloured_sum(row, mask, v, vb, va, wb, wa, source, g, w * x2, a, b, c, dd, lo2, hi2, flat)
+
+        p = t - nu
+        if residual and out.shape[0] > 0 and i0 <= p < i1:
+            for j in range(j0, j1):
+                assign(out[p, j], one, ring[3 * nu + (p - base0) % 3, j - base1, :n2])
+        p = t - nu - 1
+        if not residual or p < r0 or p >= r1:
+            continue
+        pm, plane = p % n0, rring[(p - r0) % depth]
+        before, a = _before(p, a0)
+        after, b = _after(p, a0)
+        kp, kb, ka = 3 * nu + (p - base0) % 3, 3 * nu + (before - base0) % 3, 3 * nu + (after - base0) % 3
+        for j in range(s0, s1):
+            jm, q = j % n1, j - base1
+            row, source = plane[j - s0, :n2], f[pm, jm]
+            w = _share(pm, a0) * _share(jm, a1)
+            if zero and nu == 0:
+                assign(row, one, source)
+            else:
+                jb, c = _before(j, a1)
+                ja, dd = _after(j, a1)
+                if nu == 0 and given:
+                    v, vb, va = u[pm, jm], u[before % n0, jm], u[after % n0, jm]
+                    wb, wa = (v, v) if flat else (u[pm, jb % n1], u[pm, ja % n1])
+                else:
+                    v, vb, va = ring[kp, q, :n2], ring[kb, q, :n2], ring[ka, q, :n2]
+                    wb, wa = (v, v) if flat else (ring[kp, jb - base1, :n2], ring[kp, ja - base1, :n2])
+                weighted_sum(
+                    row, v, vb, va, wb, wa, source, -d * w, one, w * x2,
+                    a * w * x0, b * w * x0, c * w * x1, dd * w * x1, lo2, hi2, flat,
+                )  # fmt: skip
+                row[0] *= a2.share_lo
+                row[n2 - 1] *= a2.share_hi
+            if ints[7] != 0 and i0 <= p < i1 and j0 <= j < j1:
+                total += square(row)
+        while restricts and next_coarse < I1 and R0.start[next_coarse] + m0 - 1 <= p:
+            I = next_coarse
+            for J in range(J0, J1):
+                fresh = True
+                for k in range(m0):
+                    for m in range(m1):
+                        w = R0.weights[I, k] * R1.weights[J, m]
+                        if w != 0:
+                            row = rring[(R0.start[I] + k - r0) % depth, R1.start[J] + m - s0, :n2]
+                            if fresh:
+                                assign(line, w, row)
+                            else:
+                                add(line, w, row)
+                            fresh = False
+                contract(f_c[I, J], line, R2.start, R2.weights, R2.lo, R2.hi)
+            next_coarse += 1
+    owner0[0] = owner1[0] = owner2[0] = 0  # alive until here
     return total
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
-def _block(task, blocks0, blocks1, nc0, nc1):
-    """(batch member, I0, I1, J0, J1) of a task."""
+@njit(fastmath=FAST, nogil=True)
+def _run(task, u, guess, e, f, out, f_c, steps, ints, reals, squares, blocks0, blocks1):
+    """One task: which block of which member of the batch."""
     b, rest = task // (blocks0 * blocks1), task % (blocks0 * blocks1)
     p, q = rest // blocks1, rest % blocks1
-    return b, p * nc0 // blocks0, (p + 1) * nc0 // blocks0, q * nc1 // blocks1, (q + 1) * nc1 // blocks1
-
-
-@njit(fastmath=FAST, nogil=True, cache=True)
-def _run(task, u, guess, e, f, out, f_c, omegas, ints, reals, squares, blocks0, blocks1):
-    b, I0, I1, J0, J1 = _block(task, blocks0, blocks1, ints[3], ints[4])
+    nothing = f[0, :0]
     squares[task] = _task(
-        u[min(b, u.shape[0] - 1)] if u.shape[0] > 0 else u.reshape((0, 0, 0)),
-        guess[b] if guess.shape[0] > 0 else guess.reshape((0, 0, 0)),
-        e[b] if e.shape[0] > 0 else e.reshape((0, 0, 0)),
-        f[b],
-        out[b] if out.shape[0] > 0 else out.reshape((0, 0, 0)),
-        f_c[b] if f_c.shape[0] > 0 else f_c.reshape((0, 0, 0)),
-        omegas, ints, reals, I0, I1, J0, J1,
+        _borrow(u[b] if u.shape[0] > 0 else nothing),
+        _borrow(guess[b] if guess.shape[0] > 0 else nothing),
+        _borrow(e[b] if e.shape[0] > 0 else nothing),
+        _borrow(f[b]),
+        _borrow(out[b] if out.shape[0] > 0 else nothing),
+        _borrow(f_c[b] if f_c.shape[0] > 0 else nothing),
+        _borrow(steps), _borrow(ints), _borrow(reals),
+        p * ints[3] // blocks0, (p + 1) * ints[3] // blocks0, q * ints[4] // blocks1, (q + 1) * ints[4] // blocks1,
     )  # fmt: skip
 
 
 @njit(fastmath=FAST, nogil=True, cache=True)
-def serial(u, guess, e, f, out, f_c, omegas, ints, reals, squares, blocks0, blocks1):
+def serial(u, guess, e, f, out, f_c, steps, ints, reals, squares, blocks0, blocks1):
     """The pass over all blocks, one after the other."""
     for task in range(f.shape[0] * blocks0 * blocks1):
-        _run(task, u, guess, e, f, out, f_c, omegas, ints, reals, squares, blocks0, blocks1)
+        _run(task, u, guess, e, f, out, f_c, steps, ints, reals, squares, blocks0, blocks1)
 
 
 @njit(fastmath=FAST, nogil=True, parallel=True, cache=True)
-def parallel(u, guess, e, f, out, f_c, omegas, ints, reals, squares, blocks0, blocks1):
+def parallel(u, guess, e, f, out, f_c, steps, ints, reals, squares, blocks0, blocks1):
     """The pass over all blocks, on all threads."""
     for task in prange(f.shape[0] * blocks0 * blocks1):
-        _run(task, u, guess, e, f, out, f_c, omegas, ints, reals, squares, blocks0, blocks1)
+        _run(task, u, guess, e, f, out, f_c, steps, ints, reals, squares, blocks0, blocks1)

@@ -1,0 +1,102 @@
+"""The outer loop: cycles until the residual is small, at round-off, or the cycles are spent."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+STALLED = 0.5  # a cycle that does not halve the residual asks whether round-off is reached
+
+
+class Hierarchy(Protocol):
+    """What a set of levels offers the outer loops; iterates and data are in its own format."""
+
+    def data(self, b: Tensor) -> Any:
+        """b, (batch, *grid), in the format of the levels."""
+        ...
+
+    def tensor(self, u: Any) -> Tensor:
+        """An iterate as a tensor (batch, *grid); it holds until the next cycle."""
+        ...
+
+    def release(self, u: Any) -> Tensor:
+        """An iterate as a tensor that is the caller's to keep."""
+        ...
+
+    def start(self, b: Any, watch: bool = True) -> Any:
+        """One full multigrid pass."""
+        ...
+
+    def cycle(self, u: Any, b: Any, watch: bool = True) -> Any:
+        """One cycle; u None for zero."""
+        ...
+
+    def norms(self, u: Any, b: Any) -> Tensor:
+        """(batch,) ||b - A u||; u None for zero."""
+        ...
+
+    def watched(self) -> Tensor:
+        """(batch,) the same for what the last watched ``start`` or ``cycle`` returned."""
+        ...
+
+
+@dataclass
+class Outcome:
+    """An iterate and how it was reached."""
+
+    u: Tensor
+    residuals: list[float]
+    status: str
+
+
+def relative(norms: Tensor, scale: Tensor) -> Tensor:
+    """||r|| / ||b||, 0 where both are 0."""
+    return torch.where(norms == 0, norms, norms / scale)
+
+
+def iterate(
+    hierarchy: Hierarchy,
+    b: Tensor,
+    guess: Tensor | None,
+    tol: float,
+    max_cycles: int,
+    roundoff: Callable[[Tensor], Tensor],
+    callback: Callable[[int, float], None] | None,
+) -> Outcome:
+    """Cycle until every member of the batch is done.
+
+    The first cycle without a guess is a full multigrid pass.
+
+    Parameters
+    ----------
+    b, guess : (batch, *grid)
+    roundoff : u -> (batch,) the residual below which no cycle helps, 2 eps || |A||u| + |b| ||
+    callback : called with (cycle, largest relative residual) after each cycle
+    """
+    f = hierarchy.data(b)
+    scale = hierarchy.norms(None, f)
+    u = None if guess is None else hierarchy.data(guess)
+    relatives = relative(scale if u is None else hierarchy.norms(u, f), scale)
+    residuals = [relatives.max().item()]
+    done = relatives <= tol
+    while not done.all() and len(residuals) <= max_cycles:
+        u = hierarchy.start(f) if u is None else hierarchy.cycle(u, f)
+        before, relatives = relatives, relative(hierarchy.watched(), scale)
+        residuals.append(relatives.max().item())
+        if not torch.isfinite(relatives).all():
+            raise FloatingPointError(
+                f"the residual became {residuals[-1]} in cycle {len(residuals) - 1}: f or the coefficients overflow "
+                f"in {b.dtype}, or are not finite. Scale the problem or use float64."
+            )
+        if callback is not None:
+            callback(len(residuals) - 1, residuals[-1])
+        done = relatives <= tol
+        stalled = ~done & (relatives > STALLED * before)
+        if stalled.any():
+            done = done | (relatives * scale <= roundoff(hierarchy.tensor(u)))
+    result = torch.zeros_like(b) if u is None else hierarchy.release(u)
+    if not done.all():
+        return Outcome(result, residuals, "not converged")
+    return Outcome(result, residuals, "tolerance" if (relatives <= tol).all() else "round-off")

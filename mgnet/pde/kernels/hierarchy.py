@@ -1,0 +1,95 @@
+"""The fused levels as a hierarchy that the outer loops can drive."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgnet.core import cycle, full_multigrid
+from mgnet.pde.axis import Axis, Robin
+from mgnet.pde.kernels.fused import FusedDirectLevel, FusedLevel, Interpolant, four
+from mgnet.pde.smoothers import omegas
+from mgnet.pde.transfers import Transfer
+
+SHORTEST = 4  # unknowns along an axis that the kernel needs
+
+
+def fusible(chain: Sequence[Sequence[Axis]], device: torch.device) -> bool:
+    """Whether there is a fused level for every grid."""
+    ends = [end for axis in chain[0] for end in (axis.low, axis.high)]
+    return (
+        device.type == "cpu"
+        and not any(isinstance(end, Robin) for end in ends)
+        and all(axis.n >= SHORTEST for axes in chain[:-1] for axis in axes)
+    )
+
+
+def steps(smoother: str, nu: tuple[int, int], ndim: int, symmetric: bool) -> tuple[list, list]:
+    """(damping, colour) of each step of the way down and of the way up."""
+    if smoother == "red-black":
+        down, up = ([(1.0, colour) for _ in range(n) for colour in (0, 1)] for n in nu)
+        return down, up[::-1] if symmetric else up
+    down, up = ([(omega, -1) for omega in omegas(smoother, n, ndim)] for n in nu)
+    return down, up[::-1]
+
+
+class FusedHierarchy:
+    """Constant coefficients on the CPU; iterates and data are numpy arrays (batch, n0, n1, n2)."""
+
+    def __init__(
+        self,
+        chain: Sequence[Sequence[Axis]],
+        a: Sequence[float],
+        c: float,
+        dtype: torch.dtype,
+        batch: int,
+        smoother: str,
+        nu: tuple[int, int],
+        gamma: int | str,
+        symmetric: bool,
+    ):
+        self._dtype = np.dtype(np.float32 if dtype == torch.float32 else np.float64)
+        self._gamma, self._shape = gamma, (batch, *(axis.n for axis in chain[0]))
+        transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
+        both = steps(smoother, nu, len(chain[0]), symmetric)
+        self.levels: list = [FusedLevel(t, a, c, both, self._dtype, batch) for t in transfers]
+        self._data = [np.empty(level.coarse_shape, self._dtype) for level in self.levels]
+        self._held: list[np.ndarray | None] = [None] * len(self.levels)
+        self.levels.append(FusedDirectLevel(chain[-1], a, c, self._dtype, batch))
+
+    def data(self, b: Tensor) -> np.ndarray:
+        return b.contiguous().numpy().reshape(self._shape[0], *four(self._shape[1:]))
+
+    def tensor(self, u: np.ndarray) -> Tensor:
+        return torch.from_numpy(u).reshape(self._shape)
+
+    def release(self, u: np.ndarray) -> Tensor:
+        return self.tensor(self.levels[0].release(u))
+
+    def start(self, b: np.ndarray, watch: bool = True) -> np.ndarray:
+        self._watch(watch)
+        fs = [b]
+        for level, data in zip(self.levels[:-1], self._data, strict=True):
+            fs.append(level.restrict(fs[-1], data))
+        return full_multigrid(self.levels, fs, self._interpolate, self._gamma)
+
+    def cycle(self, u: np.ndarray | None, b: np.ndarray, watch: bool = True) -> np.ndarray:
+        self._watch(watch)
+        return cycle(self.levels, u, b, self._gamma)
+
+    def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.sqrt(self.levels[0].residuals(u, b)))
+
+    def watched(self) -> Tensor:
+        """(batch,) ||b - A u|| of the iterate that a watched ``start`` or ``cycle`` returned last."""
+        return torch.from_numpy(np.sqrt(self.levels[0].squares()))
+
+    def _watch(self, watch: bool) -> None:
+        self.levels[0].watch = watch
+
+    def _interpolate(self, l: int, u: np.ndarray) -> Interpolant:
+        """u becomes an interpolant; its memory is exchanged for that of the last one."""
+        self._held[l], spare = u, self._held[l]
+        self.levels[l + 1].release(u, spare)
+        return Interpolant(u)

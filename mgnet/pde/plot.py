@@ -1,0 +1,80 @@
+"""Pictures of a solution."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mgnet.pde.solution import Solution
+
+
+def draw(solution: "Solution", path: str | Path | None, axes: Any) -> Any:
+    """The solution beside its convergence history."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if axes is None:
+        figure = Figure(figsize=(10, 4.2), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(1, 2)
+    left, right = axes
+    _field(left, solution)
+    _history(right, solution)
+    if path is not None:
+        _save(left.figure, Path(path))
+    return left.figure
+
+
+def _field(ax: Any, solution: "Solution") -> None:
+    from mgnet.pde.solution import as_numpy
+
+    u, grid = as_numpy(solution.u), solution.grid
+    u = u.reshape(-1, *grid.shape)[0]
+    axes = grid.axes
+    ax.set_title(f"u, {' x '.join(map(str, grid.shape))}")
+    if grid.ndim == 1:
+        ax.plot(axes[0].x, u)
+        ax.set_xlabel("x")
+        return
+    if grid.ndim == 3:
+        middle = grid.shape[2] // 2
+        u = u[:, :, middle]
+        ax.set_title(f"u, {' x '.join(map(str, grid.shape))}, slice z = {axes[2].x[middle]:.3g}")
+    image = ax.imshow(
+        u.T,
+        origin="lower",
+        extent=[axes[0].lower, axes[0].upper, axes[1].lower, axes[1].upper],
+        aspect="equal",
+        cmap="RdBu_r" if u.min() < 0 < u.max() else "viridis",
+        vmin=-np.abs(u).max() if u.min() < 0 < u.max() else None,
+        vmax=np.abs(u).max() if u.min() < 0 < u.max() else None,
+    )
+    ax.set_xlabel("x")
+    ax.set_ylabel("y")
+    ax.figure.colorbar(image, ax=ax, shrink=0.85)
+
+
+def _history(ax: Any, solution: "Solution") -> None:
+    if not solution.residuals:
+        ax.text(0.5, 0.5, "one full multigrid pass\n(no residual test)", ha="center", va="center")
+        ax.set_axis_off()
+        return
+    cycles = np.arange(len(solution.residuals))
+    ax.semilogy(cycles, np.maximum(solution.residuals, 1e-300), "o-", color="C3")
+    ax.set_xlabel("cycle")
+    ax.set_ylabel("relative residual")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set_title(f"{solution.status}: factor {solution.factor:.3f} per cycle")
+    ax.grid(True, which="major", alpha=0.3)
+
+
+def _save(figure: Any, path: Path) -> None:
+    """Write beside the target, then rename."""
+    part = path.with_name(f".{path.stem}.part{path.suffix or '.png'}")
+    try:
+        figure.savefig(part, dpi=150)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,80 @@
+"""What a solve returns, and the error it raises."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from mgnet.pde.grid import Grid
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The solution of A u = b and how it was reached.
+
+    u : (*batch, *grid), of f's kind, dtype and device
+    residuals : the batch's largest relative residual ||b - A u|| / ||b||: the guess's, then after each
+        cycle (a conjugate gradient step with its one preconditioner call is a cycle); empty for tol=None
+    converged : whether all members converged
+    status : "tolerance", "round-off" (no cycle can help), "full multigrid" (tol=None) or "not converged"
+    method : the hierarchy, smoother and iteration in words
+    work : work units of one cycle: residual-sized passes over all grids, in units of the finest
+    seconds : time of the solve, set-up excluded
+    """
+
+    u: Any
+    residuals: list[float]
+    converged: bool
+    status: str
+    grid: Grid = field(repr=False)
+    method: str = ""
+    work: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def cycles(self) -> int:
+        return max(len(self.residuals) - 1, 1 if self.status == "full multigrid" else 0)
+
+    @property
+    def factor(self) -> float:
+        """Geometric mean of the residual's reduction per cycle (NaN without a residual history)."""
+        r = self.residuals
+        if len(r) < 2 or r[0] == 0:
+            return float("nan")
+        return float((r[-1] / r[0]) ** (1 / (len(r) - 1)))
+
+    def plot(self, path: str | Path | None = None, axes: Any = None) -> Any:
+        """Draw the solution (the middle slice in 3-D, the first of a batch) and the convergence.
+
+        Parameters
+        ----------
+        path : where to write a picture (the suffix names the format); None: do not write
+        axes : two matplotlib axes to draw into; default: a new figure
+
+        Returns
+        -------
+        The matplotlib figure
+        """
+        from mgnet.pde.plot import draw
+
+        return draw(self, path, axes)
+
+
+class NotConverged(RuntimeError):
+    """The tolerance was not reached; ``solution`` holds what there is."""
+
+    def __init__(self, solution: Solution, tol: float):
+        self.solution = solution
+        last = ", ".join(f"{r:.1e}" for r in solution.residuals[-3:])
+        super().__init__(
+            f"not converged to {tol:g} in {solution.cycles} cycles: the last relative residuals are {last}, "
+            f"a factor of {solution.factor:.2f} per cycle. Raise `max_cycles`, loosen `tol`, or pass "
+            f"throw=False to get the iterate."
+        )
+
+
+def as_numpy(u: Any) -> np.ndarray:
+    """The values of an array or tensor."""
+    return u.detach().cpu().numpy() if isinstance(u, Tensor) else np.asarray(u)
