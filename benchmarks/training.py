@@ -30,10 +30,9 @@ from torch.nn import functional as F
 from mgnet.vision import FAST, MgNet, Recipe
 from mgnet.vision.batches import Normaliser, make_batches
 from mgnet.vision.images import Dataset, Images
-from mgnet.vision.learner import Learner
+from mgnet.vision.learner import Learner, resolve_precision
 from mgnet.vision.process import Process
 from mgnet.vision.runs import environment
-from mgnet.vision.training import resolve_precision
 
 BATCH = 128
 CPU = torch.device("cpu")

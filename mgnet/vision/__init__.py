@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mgnet.vision.datasets import READERS, load
     from mgnet.vision.evaluation import Metrics, evaluate
     from mgnet.vision.exporting import export
-    from mgnet.vision.learner import Diverged
     from mgnet.vision.network import MgNet
     from mgnet.vision.notation import Notation, parse
     from mgnet.vision.prediction import Predictions, predict
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
     from mgnet.vision.runs import Run, read_history
     from mgnet.vision.seeds import Sweep, sweep
     from mgnet.vision.training import train
+    from mgnet.vision.watch import Diverged
 
 _HOMES = {
     "baselines": ("BASELINES", "build"),
     "datasets": ("READERS", "load"),
     "evaluation": ("Metrics", "evaluate"),
     "exporting": ("export",),
-    "learner": ("Diverged",),
     "network": ("MgNet",),
     "notation": ("Notation", "parse"),
     "prediction": ("Predictions", "predict"),
@@ -40,6 +39,7 @@ _HOMES = {
     "costs": ("summary",),
     "seeds": ("Sweep", "sweep"),
     "training": ("train",),
+    "watch": ("Diverged",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

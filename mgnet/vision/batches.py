@@ -4,6 +4,7 @@ Both kinds know how to begin at any step, and give (x, target) with x (n, C, H, 
 target (n, classes) probabilities.
 """
 
+import signal
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -163,4 +164,9 @@ def picture_loader(pictures: Pictures, order: Iterable[list[tuple[int, int]]]) -
         batch_sampler=order,
         num_workers=min(8, torch.get_num_threads()),
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_leave_interrupts_to_the_main_process,
     )
+
+
+def _leave_interrupts_to_the_main_process(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -63,7 +63,7 @@ def evaluate(
     ----------
     checkpoint : a run's folder or a .safetensors file
     dataset, data : as for `train`; default: the data set it was trained on
-    split : "test", or "validation" as a run holds it out of train when it keeps a tenth
+    split : "test", or "validation", the images that the run held out of train
     flip : measure also the mean over each image and its mirror image
 
     Raises
@@ -83,8 +83,9 @@ def _split(card: Card, dataset: str, data: str | Path, split: str) -> Images | F
         raise ValueError(f"`split` must be test or validation; it is {split!r}.")
     loaded = load(dataset, data, max(card.image_size) if card.resized and dataset != "imagenet" else None)
     check_fit(card, loaded)
-    images = loaded.test if split == "test" else loaded.hold_out(0.1).validation
-    assert images is not None
+    images = loaded.test if split == "test" else loaded.hold_out(card.validation).validation
+    if images is None:
+        raise ValueError("`split` must be test: the run held out no validation images.")
     return images
 
 

@@ -1,7 +1,7 @@
 """What a trained network says of new images."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,21 +77,22 @@ def predict(
     """
     model, card = load_weights(newest_weights(Path(checkpoint)))
     place = choose_device(device)
-    names, pixels = _read(images, card)
+    names, batches = _read(images, card)
     normalise = Normaliser(list(card.mean), list(card.std), place)
     model = model.to(place)
     with torch.no_grad():
-        parts = [model(normalise(part.to(place))).softmax(1).cpu() for part in pixels.split(_BATCH)]
+        parts = [model(normalise(pixels.to(place))).softmax(1).cpu() for pixels in batches]
     return Predictions(names, card.classes, torch.cat(parts))
 
 
-def _read(images: object, card: Card) -> tuple[tuple[str, ...], Tensor]:
-    if isinstance(images, str | Path):
-        return _read_files(_find(Path(images)), card)
-    if isinstance(images, Sequence):
-        return _read_files([path for image in images for path in _find(Path(image))], card)
+def _read(images: object, card: Card) -> tuple[tuple[str, ...], Iterable[Tensor]]:
+    """The names of the images, and their pixels in batches."""
+    if isinstance(images, str | Path | Sequence):
+        listed = [images] if isinstance(images, str | Path) else images
+        paths = [path for image in listed for path in _find(Path(image))]
+        return tuple(map(str, paths)), _batches(paths, card)
     pixels = _check_array(images, card)
-    return tuple(map(str, range(len(pixels)))), pixels
+    return tuple(map(str, range(len(pixels)))), pixels.split(_BATCH)
 
 
 def _find(path: Path) -> list[Path]:
@@ -102,8 +103,9 @@ def _find(path: Path) -> list[Path]:
     return found
 
 
-def _read_files(paths: list[Path], card: Card) -> tuple[tuple[str, ...], Tensor]:
-    return tuple(map(str, paths)), torch.stack([_shaped(read_image(path, card.in_channels), card) for path in paths])
+def _batches(paths: list[Path], card: Card) -> Iterator[Tensor]:
+    for first in range(0, len(paths), _BATCH):
+        yield torch.stack([_shaped(read_image(p, card.in_channels), card) for p in paths[first : first + _BATCH]])
 
 
 def _shaped(image: Tensor, card: Card) -> Tensor:

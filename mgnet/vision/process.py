@@ -26,6 +26,11 @@ class Process:
             dist.all_reduce(counts)
         return counts
 
+    def share(self, tensors: list[Tensor]) -> None:
+        """Give all processes the first one's values."""
+        for tensor in tensors if self.world > 1 else ():
+            dist.broadcast(tensor, 0)
+
     def wait(self) -> None:
         if self.world > 1:
             dist.barrier()

@@ -44,7 +44,12 @@ class Sampler:
 
     def __init__(self, count: int, batch_size: int, seed: int, parts: int = 1):
         self.count, self.seed, self.parts = count, seed, parts
-        self.batch_size = min(batch_size, count - count % parts)
+        if count < 2 * parts or batch_size < 2 * parts:
+            raise ValueError(
+                f"each of the {parts} parts of a batch must have two images or more; there are {count} training "
+                f"images in batches of {batch_size}. Use fewer processes or a smaller `accumulate`."
+            )
+        self.batch_size = min(batch_size, count) // parts * parts
         self.steps_per_epoch = count // self.batch_size
         self._order = (-1, torch.empty(0, dtype=torch.long))
 

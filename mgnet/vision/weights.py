@@ -25,6 +25,7 @@ class Card:
 
     mean, std : of each channel, for pixels in [0, 1]
     resized : whether pictures of other sizes were resized and cropped to image_size
+    validation : the share of the training images that was held out
     """
 
     model: str
@@ -35,6 +36,7 @@ class Card:
     std: tuple[float, ...]
     dataset: str
     resized: bool = False
+    validation: float = 0.1
 
     def build(self) -> nn.Module:
         return build(self.model, self.in_channels, len(self.classes), max(self.image_size))

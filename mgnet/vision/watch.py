@@ -1,0 +1,98 @@
+"""What goes on beside the steps of a training: the loss is watched, time is taken, Ctrl-C is heard."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mgnet.vision.process import Process
+
+
+class Diverged(RuntimeError):
+    """The loss is not finite."""
+
+
+class Watch:
+    """Sums (loss, right, images) of steps not yet looked at: to look makes an accelerator wait.
+
+    Parameters
+    ----------
+    step : steps already done
+    """
+
+    def __init__(self, step: int):
+        self.step, self.pending = step, list[Tensor]()
+
+    def add(self, sums: Tensor) -> None:
+        self.pending.append(sums)
+
+    def look(self, process: Process) -> Tensor:
+        """The sums over all these steps and all processes.
+
+        Raises
+        ------
+        Diverged : one of the losses is not finite
+        """
+        sums = process.total(torch.stack(self.pending)).cpu()
+        bad = (~sums[:, 0].isfinite()).nonzero()
+        if len(bad):
+            raise Diverged(
+                f"the loss is not finite at step {self.step + int(bad[0]) + 1}; training stopped, the last good "
+                "checkpoint is kept. Train anew with a smaller `lr`, a longer `warmup` or `clip`."
+            )
+        self.step += len(self.pending)
+        self.pending = []
+        return sums.sum(0)
+
+
+class Clock:
+    """Times of the steps since the last row of the history."""
+
+    def __init__(self) -> None:
+        self.steps, self.last, self.cpu = list[float](), time.perf_counter(), time.process_time()
+
+    def tick(self) -> None:
+        now = time.perf_counter()
+        self.steps.append(now - self.last)
+        self.last = now
+
+    def row(self, batch_size: int) -> dict[str, float]:
+        """images/s of the median step; seconds of all steps; processor seconds of this process, validation included."""
+        row = {"images_per_second": batch_size / median(self.steps), "seconds": sum(self.steps)}
+        return {**row, "cpu_seconds": time.process_time() - self.cpu}
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event instead of breaking into a step; a second Ctrl-C breaks in."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread hears signals
+        return
+
+    def note(number: int, frame: Any) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Kernels that give other bits each time are refused inside, where that is wanted."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(wanted or before)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
