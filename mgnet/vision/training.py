@@ -184,7 +184,8 @@ class _Session:
     def show(self, bar: tqdm, clock: Clock) -> None:
         loss, right, count = self.sums.tolist()
         rate = self.batches.sampler.batch_size / median(clock.steps)
-        validated = f", validation {self.history[-1]['validation_accuracy']:.2%}" if self.history else ""
+        known = self.history and self.data.validation is not None
+        validated = f", validation {self.history[-1]['validation_accuracy']:.2%}" if known else ""
         bar.set_description(f"epoch {(self.step - 1) // self.per_epoch + 1}/{self.recipe.epochs}", refresh=False)
         bar.set_postfix_str(f"loss {loss / count:.3f}, accuracy {right / count:.2%}{validated}, {rate:,.0f} images/s")
         bar.update(self.step - bar.n)
