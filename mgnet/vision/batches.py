@@ -6,6 +6,7 @@ target (n, classes) probabilities.
 
 import signal
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -45,28 +46,24 @@ class Normaliser:
 
 
 def make_batches(data: Dataset, recipe: Recipe, seed: int, normalise: Normaliser, process: Process) -> Batches:
-    parts = process.world * recipe.accumulate
-    sampler = Sampler(len(data.train), recipe.batch_size, seed, parts)
+    """From memory or from disk, as the data are."""
+    sampler = Sampler(len(data.train), recipe.batch_size, seed, process.world * recipe.accumulate)
     mine = range(process.rank * recipe.accumulate, (process.rank + 1) * recipe.accumulate)
-    kind = Resident if isinstance(data.train, Images) else Streamed
-    return kind(data, recipe, seed, normalise, sampler, mine, process.device)
+    parts = Parts(data, recipe, seed, normalise, sampler, mine, process.device)
+    return Resident(parts, data.train) if isinstance(data.train, Images) else Streamed(parts, data.train)
 
 
-class _Parts:
-    """What both kinds share: which parts are mine, and what is done to floats."""
+@dataclass(frozen=True)
+class Parts:
+    """Which parts of a batch are this process's, and what is done to them as floats."""
 
-    def __init__(
-        self,
-        data: Dataset,
-        recipe: Recipe,
-        seed: int,
-        normalise: Normaliser,
-        sampler: Sampler,
-        mine: range,
-        device: torch.device,
-    ):
-        self.data, self.recipe, self.seed, self.device = data, recipe, seed, device
-        self.normalise, self.sampler, self.mine = normalise, sampler, mine
+    data: Dataset
+    recipe: Recipe
+    seed: int
+    normalise: Normaliser
+    sampler: Sampler
+    mine: range
+    device: torch.device
 
     def finish(self, pixels: Tensor, labels: Tensor, step: int, part: int) -> Batch:
         """Normalise, erase and blend a part."""
@@ -74,58 +71,63 @@ class _Parts:
         x = self.normalise(pixels)
         target = F.one_hot(labels, len(self.data.classes)).float()
         x = cutout(x, recipe.cutout, g) if recipe.cutout else x
-        blends = [blend for blend in (mixup, cutmix) if getattr(recipe, blend.__name__)]
+        blends = [(blend, alpha) for blend, alpha in ((mixup, recipe.mixup), (cutmix, recipe.cutmix)) if alpha]
         if blends:
-            blend = blends[int(torch.randint(len(blends), (), generator=g))]
-            x, target = blend(x, target, getattr(recipe, blend.__name__), g)
+            blend, alpha = blends[int(torch.randint(len(blends), (), generator=g))]
+            x, target = blend(x, target, alpha, g)
         return x, target
 
 
-class Resident(_Parts):
+class Resident:
     """The whole training set on the device as bytes."""
 
+    def __init__(self, parts: Parts, images: Images):
+        self.parts, self.sampler = parts, parts.sampler
+        self.images = images.to(parts.device)
+        self.transform = per_image(parts.recipe)
+        self.side = torch.randint(0, 2, (len(images),), generator=generator(parts.seed, "side"))
+
     def stream(self, first: int, last: int) -> Iterator[list[Batch]]:
-        assert isinstance(self.data.train, Images)
-        self.images = self.data.train.to(self.device)
-        self.transform = per_image(self.recipe)
-        count = len(self.images)
-        self.side = torch.randint(0, 2, (count,), generator=generator(self.seed, "side"))
         for step in range(first, last):
-            yield [self.batch(step, part) for part in self.mine]
+            yield [self.batch(step, part) for part in self.parts.mine]
 
     def batch(self, step: int, part: int) -> Batch:
-        index, epoch = self.sampler.part(step, part), self.sampler.epoch(step)
-        chosen = self.images.select(index.to(self.device))
-        pixels = self.augmented(chosen.pixels, index, epoch, generator(self.seed, "augment", step, part))
-        return self.finish(pixels, chosen.labels, step, part)
+        index = self.sampler.part(step, part)
+        chosen = self.images.select(index.to(self.parts.device))
+        g = generator(self.parts.seed, "augment", step, part)
+        pixels = self.augmented(chosen.pixels, index, self.sampler.epoch(step), g)
+        return self.parts.finish(pixels, chosen.labels, step, part)
 
     def augmented(self, pixels: Tensor, index: Tensor, epoch: int, g: torch.Generator) -> Tensor:
-        pixels = crop(pixels, round(self.recipe.crop * pixels.shape[2]), g)
-        if self.data.mirror and self.recipe.flip != "none":
-            alternating = self.recipe.flip == "alternating"
+        recipe = self.parts.recipe
+        pixels = crop(pixels, round(recipe.crop * pixels.shape[2]), g)
+        if self.parts.data.mirror and recipe.flip != "none":
+            alternating = recipe.flip == "alternating"
             side = self.side[index] + epoch if alternating else torch.randint(0, 2, (len(index),), generator=g)
             pixels = flip(pixels, side % 2 == 1)
-        return each(pixels, self.transform, index, epoch, self.seed) if self.transform else pixels
+        return each(pixels, self.transform, index, epoch, self.parts.seed) if self.transform else pixels
 
 
-class Streamed(_Parts):
+class Streamed:
     """Pictures read, cropped to size and augmented by DataLoader workers."""
 
+    def __init__(self, parts: Parts, files: Files):
+        self.parts, self.sampler = parts, parts.sampler
+        self.pictures = Pictures(files, parts.data.size[0], parts.recipe, parts.data.mirror, parts.seed)
+
     def stream(self, first: int, last: int) -> Iterator[list[Batch]]:
-        assert isinstance(self.data.train, Files)
-        pictures = Pictures(self.data.train, self.data.size[0], self.recipe, self.data.mirror, self.seed)
-        order = (self.keys(step, part) for step in range(first, last) for part in self.mine)
-        loaded = iter(picture_loader(pictures, order))
+        order = (self.keys(step, part) for step in range(first, last) for part in self.parts.mine)
+        loaded = iter(picture_loader(self.pictures, order))
         for step in range(first, last):
-            yield [self.part(next(loaded), step, part) for part in self.mine]
+            yield [self.batch(next(loaded), step, part) for part in self.parts.mine]
 
     def keys(self, step: int, part: int) -> list[tuple[int, int]]:
         epoch = self.sampler.epoch(step)
         return [(i, epoch) for i in self.sampler.part(step, part).tolist()]
 
-    def part(self, loaded: Batch, step: int, part: int) -> Batch:
-        pixels, labels = (t.to(self.device, non_blocking=True) for t in loaded)
-        return self.finish(pixels, labels, step, part)
+    def batch(self, loaded: Batch, step: int, part: int) -> Batch:
+        pixels, labels = (t.to(self.parts.device, non_blocking=True) for t in loaded)
+        return self.parts.finish(pixels, labels, step, part)
 
 
 class Pictures(torch.utils.data.Dataset):

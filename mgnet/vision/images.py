@@ -1,6 +1,6 @@
 """Images with labels, and the checks that any collection of them must pass."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -88,7 +88,7 @@ class Dataset:
         order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))
         held = max(1, round(share * len(self.train)))
         train, validation = self.train.select(order[held:]), self.train.select(order[:held])
-        return Dataset(self.name, train, self.test, self.classes, self.size, self.mirror, validation)
+        return replace(self, train=train, validation=validation)
 
 
 def mean_and_std(images: Images | Files) -> tuple[list[float], list[float]]:

@@ -10,6 +10,7 @@ Source: He & Xu 2019, arXiv:1901.10415.
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from difflib import get_close_matches
 
 SMOOTHERS = {
@@ -69,7 +70,7 @@ class Notation:
     def __str__(self) -> str:
         fields = [f"MgNet[{','.join(map(str, self.nu))}]", _write_channels(self.channels), self.smoother]
         fields += [self.Pi] if self.Pi != "Pi_1" else []
-        fields += [f"omega={self.omega:g}"] if self.omega != 1 else []
+        fields += [f"omega={Decimal(repr(self.omega)):f}"] if self.omega != 1 else []
         return "-".join(fields)
 
 
@@ -127,7 +128,7 @@ def _read_options(fields: list[str]) -> dict:
 
 
 def _omega(field: str) -> float:
-    match = re.fullmatch(r"omega=(\d*\.?\d+(?:e[+]?\d+)?)", field)
+    match = re.fullmatch(r"omega=(\d*\.?\d+)", field)
     _require(match is not None, f"{field!r} should read omega=0.5, say")
     return float(match[1])  # type: ignore[index]
 

@@ -106,7 +106,7 @@ def test_two_processes_see_the_two_parts_of_one() -> None:
 
 def test_alternating_flips_show_each_side_every_other_epoch() -> None:
     made = batches(Recipe(batch_size=40, flip="alternating", crop=0.0))
-    pixels = made.data.train.pixels.float() / 255
+    pixels = made.parts.data.train.pixels.float() / 255
     upright = []
     for step in range(3):
         ((x, _),) = next(made.stream(step, step + 1))
@@ -120,7 +120,7 @@ def test_alternating_flips_show_each_side_every_other_epoch() -> None:
 def test_digits_are_never_mirrored() -> None:
     made = batches(Recipe(batch_size=40, flip="random", crop=0.0), mirror=False)
     ((x, _),) = next(made.stream(0, 1))
-    assert torch.equal(x, made.data.train.pixels[made.sampler.images(0)].float() / 255)
+    assert torch.equal(x, made.parts.data.train.pixels[made.sampler.images(0)].float() / 255)
     assert not load("digits").mirror
     assert not load("digits").hold_out(0.1).mirror
 

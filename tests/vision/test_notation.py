@@ -21,7 +21,7 @@ def notations(draw: st.DrawFn) -> Notation:
         pairs = [(pairs[0][0], c_f) for _, c_f in pairs] if smoother != "B" else pairs
     if Pi == "Pi_0":
         nu[-1] = max(nu[-1], 1)
-    omega = draw(st.sampled_from([1.0, 0.5, 0.25, 1.75]))
+    omega = draw(st.just(1.0) | st.floats(0, 2, exclude_min=True, exclude_max=True))
     return Notation(tuple(nu), tuple(pairs), smoother, Pi, omega)
 
 
