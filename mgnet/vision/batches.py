@@ -5,7 +5,7 @@ target (n, classes) probabilities.
 """
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -130,6 +130,13 @@ class Streamed:
         return self.parts.finish(pixels, labels, step, part)
 
 
+def centre(size: int) -> Callable[[Tensor], Tensor]:
+    """The middle size x size pixels of an image whose shorter side is made 8/7 of that."""
+    from torchvision.transforms import v2
+
+    return v2.Compose([v2.Resize(round(size * 8 / 7)), v2.CenterCrop(size)])
+
+
 class Pictures(torch.utils.data.Dataset):
     """Files as square uint8 images; random crops in training, the centre in testing.
 
@@ -142,8 +149,7 @@ class Pictures(torch.utils.data.Dataset):
         self.files, self.seed, self.size = files, seed, size
         self.random = recipe is not None
         if recipe is None:
-            self.shape: object = v2.Compose([v2.Resize(round(size * 8 / 7)), v2.CenterCrop(size)])
-            self.transform = None
+            self.shape, self.transform = centre(size), None
             return
         mirrored = [v2.RandomHorizontalFlip()] if mirror and recipe.flip != "none" else []
         self.shape = v2.Compose([v2.RandomResizedCrop(size), *mirrored])
@@ -155,7 +161,7 @@ class Pictures(torch.utils.data.Dataset):
         image = read_image(self.files.paths[i], self.files.channels)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            image = self.shape(image)  # type: ignore[operator]
+            image = self.shape(image)
         return (self.transform(image, seed + 1) if self.transform else image), self.files.labels[i]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mgnet.vision.batches import Normaliser
+from mgnet.vision.batches import Normaliser, centre
 from mgnet.vision.checkpoints import newest_weights
 from mgnet.vision.files import write
 from mgnet.vision.folder import list_images, read_image
@@ -74,6 +74,14 @@ def predict(
     Raises
     ------
     FileNotFoundError, ValueError, TypeError : no such file; no image; wrong shape, range or kind
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> from mgnet.vision import train
+    >>> run = train("MgNet[1]-4-B^l", epochs=1, out=mkdtemp() + "/run", progress=False)
+    >>> predict(run.directory, torch.zeros(2, 8, 8)).probabilities.shape
+    torch.Size([2, 10])
     """
     model, card = load_weights(newest_weights(Path(checkpoint)))
     place = choose_device(device)
@@ -89,6 +97,8 @@ def _read(images: object, card: Card) -> tuple[tuple[str, ...], Iterable[Tensor]
     """The names of the images, and their pixels in batches."""
     if isinstance(images, str | Path | Sequence):
         listed = [images] if isinstance(images, str | Path) else images
+        if not listed:
+            raise ValueError("`images` must hold one image or more; the list is empty.")
         paths = [path for image in listed for path in _find(Path(image))]
         return tuple(map(str, paths)), _batches(paths, card)
     pixels = _check_array(images, card)
@@ -112,6 +122,8 @@ def _shaped(image: Tensor, card: Card) -> Tensor:
     from torchvision.transforms.v2 import functional as T
 
     H, W = card.image_size
+    if card.resized:
+        return centre(H)(image)
     if image.shape[1:] == (H, W):
         return image
     scale = max(H / image.shape[1], W / image.shape[2])

@@ -319,8 +319,12 @@ def test_a_class_folder_from_memory_and_from_disk(
     recipe = dataclasses.replace(QUICK, epochs=6, batch_size=16, erasing=0.2)
     run = train(TINY, str(root), out=tmp_path / "run", recipe=recipe, image_size=image_size, progress=False)
     assert run.accuracy > 0.9
-    again = mgnet.vision.evaluate(run.directory)
-    assert again.accuracy == run.accuracy
+    assert mgnet.vision.evaluate(run.directory) == run.metrics
+    predictions = mgnet.vision.predict(run.directory, root / "test")
+    right = sum(
+        Path(image).parent.name == name for image, name in zip(predictions.images, predictions.names, strict=True)
+    )
+    assert right / len(predictions) == run.accuracy
 
 
 def test_a_stream_from_disk_resumes_bitwise(tmp_path: Path, rng: np.random.Generator, monkeypatch) -> None:  # type: ignore[no-untyped-def]

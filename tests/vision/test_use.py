@@ -130,6 +130,7 @@ def test_predictions_as_csv(run: Run, tmp_path: Path) -> None:
         (torch.full((2, 8, 8), float("nan")), ValueError, "must lie in [0, 1]"),
         (torch.zeros(2, 8, 8, dtype=torch.int32), TypeError, "uint8, or real"),
         ("nowhere.png", FileNotFoundError, "nowhere.png"),
+        ([], ValueError, "the list is empty"),
     ],
 )
 def test_images_that_cannot_be_predicted(run: Run, images: object, error: type, says: str) -> None:
