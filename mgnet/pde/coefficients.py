@@ -1,7 +1,7 @@
 """Coefficients and boundary data, from what a user may give to tensors on faces and unknowns."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.axis import Axis
+from mgnet.pde.checks import looked_at
 from mgnet.pde.grid import Grid
 
 Coefficient = float | Tensor | np.ndarray | Callable[..., Any] | None
@@ -20,7 +21,7 @@ class Kind:
 
     numpy: bool = True
     dtype: torch.dtype = torch.float64
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def tensor(self, value: Any) -> Tensor:
         return torch.as_tensor(value).to(dtype=self.dtype, device=self.device)
@@ -47,15 +48,22 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
+def is_scalar(value: Any) -> bool:
+    """A number, or an array of no axes."""
+    return is_number(value) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim == 0)
+
+
 def check(name: str, value: Tensor, positive: bool) -> Tensor:
     """Refuse coefficients that are not finite, or of the wrong sign."""
-    data = value.detach()
-    if not torch.isfinite(data).all():
-        raise ValueError(f"`{name}` must be finite; it has NaN or infinity. Clean the coefficient.")
-    if (data <= 0).any() if positive else (data < 0).any():
-        need = "positive" if positive else ">= 0"
-        raise ValueError(f"`{name}` must be {need} everywhere; its smallest value is {data.min().item():.6g}.")
-    return value
+
+    def look(data: Tensor) -> None:
+        if not torch.isfinite(data).all():
+            raise ValueError(f"`{name}` must be finite; it has NaN or infinity. Clean the coefficient.")
+        if (data <= 0).any() if positive else (data < 0).any():
+            need = "positive" if positive else ">= 0"
+            raise ValueError(f"`{name}` must be {need} everywhere; its smallest value is {data.min().item():.6g}.")
+
+    return looked_at(value, look)
 
 
 def at_unknowns(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
@@ -109,7 +117,9 @@ def boundary_pairs(boundary: Any, ndim: int) -> list[tuple[Any, Any]]:
     if boundary is None or is_number(boundary) or callable(boundary):
         return [(boundary, boundary)] * ndim
     if isinstance(boundary, (list, tuple)) and len(boundary) == ndim:
-        pairs = [(entry, entry) if entry is None or is_number(entry) or callable(entry) else entry for entry in boundary]
+        pairs = [
+            (entry, entry) if entry is None or is_number(entry) or callable(entry) else entry for entry in boundary
+        ]
         if all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
             return [(pair[0], pair[1]) for pair in pairs]
     raise TypeError(
@@ -140,6 +150,9 @@ def on_end(value: Any, grid: Grid, d: int, side: int, kind: Kind) -> Tensor:
         raise TypeError(
             f"`boundary` of axis {d} must be None, a number, an array or a callable; it is {type(value).__name__}."
         )
-    if not torch.isfinite(g.detach()).all():
-        raise ValueError(f"`boundary` must be finite; on axis {d} it has NaN or infinity.")
-    return g
+
+    def look(data: Tensor) -> None:
+        if not torch.isfinite(data).all():
+            raise ValueError(f"`boundary` must be finite; on axis {d} it has NaN or infinity.")
+
+    return looked_at(g, look)

@@ -46,7 +46,8 @@ def conv_levels(
     regular = set(grid.shape) == {n} and log2(n + 1).is_integer() and grid.centering == "node"
     if problem.constant is None or not regular or any(end != DIRICHLET for pair in grid.bc for end in pair):
         raise ValueError(
-            f"`problem` must have constant coefficients and node-centred Dirichlet axes of equal size 2^k - 1; it is {grid}."
+            f"`problem` must have constant coefficients and node-centred Dirichlet axes of equal size 2^k - 1; "
+            f"it is {grid}."
         )
     a, c = problem.constant
     like = problem.A.k[0]

@@ -153,11 +153,9 @@ def _pair(entry: Any, d: int) -> tuple[BoundaryType, BoundaryType]:
         raise TypeError(f"`bc` of axis {d} must be a word, Robin(alpha) or a (low, high) pair; it is {entry!r}.")
     for end in pair:
         if not isinstance(end, Robin) and end not in _WORDS:
-            raise ValueError(
-                f'`bc` must be "dirichlet", "neumann", "periodic" or Robin(alpha); axis {d} has {end!r}.'
-            )
+            raise ValueError(f'`bc` must be "dirichlet", "neumann", "periodic" or Robin(alpha); axis {d} has {end!r}.')
     if (pair[0] == PERIODIC) != (pair[1] == PERIODIC):
-        raise ValueError(f'`bc` of axis {d} must be periodic at both ends or at neither; it is {tuple(pair)!r}.')
+        raise ValueError(f"`bc` of axis {d} must be periodic at both ends or at neither; it is {tuple(pair)!r}.")
     return pair[0], pair[1]
 
 

@@ -49,6 +49,7 @@ class Outcome:
     u: Tensor
     residuals: list[float]
     status: str
+    guessed: bool = False
 
 
 def relative(norms: Tensor, scale: Tensor) -> Tensor:
@@ -98,5 +99,6 @@ def iterate(
             done = done | (relatives * scale <= roundoff(hierarchy.tensor(u)))
     result = torch.zeros_like(b) if u is None else hierarchy.release(u)
     if not done.all():
-        return Outcome(result, residuals, "not converged")
-    return Outcome(result, residuals, "tolerance" if (relatives <= tol).all() else "round-off")
+        return Outcome(result, residuals, "not converged", guess is not None)
+    status = "tolerance" if (relatives <= tol).all() else "round-off"
+    return Outcome(result, residuals, status, guess is not None)

@@ -8,7 +8,7 @@ other axes. All boundary kinds, both centrings and any coefficients are this one
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -80,9 +80,33 @@ class Diffusion:
         """A u."""
         out = torch.zeros_like(u) if self.c is None else self.weigh(self.c * u)
         for d, k in enumerate(self.k):
-            flux = k * torch.diff(self._with_ghosts(u, d), dim=d - self.ndim)
+            flux = k * self.face_differences(u, d)
             out = out - self.weigh(torch.diff(flux, dim=d - self.ndim), but=d)
         return out
+
+    def face_differences(self, u: Tensor, d: int) -> Tensor:
+        """The differences of u across the n_d + 1 faces of axis d, beside zero ghost values."""
+        return torch.diff(self._with_ghosts(u, d), dim=d - self.ndim)
+
+    def transposed_face_differences(self, v: Tensor, d: int) -> Tensor:
+        """What a flux on a face of axis d contributes to v^T A u."""
+        dim = d - self.ndim
+        zero = torch.zeros_like(v.narrow(dim, 0, 1))
+        return torch.diff(self.weigh(torch.cat([zero, v, zero], dim=dim), but=d), dim=dim)
+
+    def having(self, k: Sequence[Tensor], c: Tensor | None) -> "Diffusion":
+        """The operator on the same grid with other conductances and reaction."""
+        return replace(self, k=tuple(k), c=c)
+
+    def detached(self) -> "Diffusion":
+        """The operator without a graph."""
+        return self.having([k.detach() for k in self.k], None if self.c is None else self.c.detach())
+
+    def like(self, v: Tensor) -> "Diffusion":
+        """The operator in v's dtype, on its device."""
+        if self.k[0].dtype == v.dtype and self.k[0].device == v.device:
+            return self
+        return self.having([k.to(v) for k in self.k], None if self.c is None else self.c.to(v))
 
     def magnitude(self, u: Tensor) -> Tensor:
         """|A| |u|, the scale of the round-off in A u."""

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.axis import PERIODIC
-from mgnet.pde.coefficients import Kind, at_unknowns, boundary_pairs, check, is_number, on_end, on_faces
+from mgnet.pde.checks import REAL
+from mgnet.pde.coefficients import Kind, at_unknowns, boundary_pairs, check, is_number, is_scalar, on_end, on_faces
 from mgnet.pde.grid import Grid
 from mgnet.pde.operators import Diffusion, conductances
-
-_REAL = (torch.float32, torch.float64)
 
 
 class Poisson:
@@ -49,13 +48,11 @@ class Poisson:
         if not isinstance(grid, Grid):
             raise TypeError(f"`grid` must be a mgnet.pde.Grid; it is {type(grid).__name__}.")
         self.grid, self.kind = grid, kind_of(like)
-        a = (1.0 if a is None else a,) * grid.ndim if not isinstance(a, (tuple, list)) else tuple(a)
+        a = tuple(a) if isinstance(a, (tuple, list)) else (a,) * grid.ndim
         if len(a) != grid.ndim:
             raise ValueError(f"`a` as a tuple must have one entry per axis ({grid.ndim}); it has {len(a)}.")
-        self._a, self._c = a, 0.0 if c is None else c
-        faces = [
-            check("a", on_faces("a", a_d, grid, d, self.kind), positive=True) for d, a_d in enumerate(a)
-        ]
+        self._a, self._c = tuple(1.0 if a_d is None else a_d for a_d in a), 0.0 if c is None else c
+        faces = [check("a", on_faces("a", a_d, grid, d, self.kind), positive=True) for d, a_d in enumerate(self._a)]
         reaction = None if is_number(self._c) and self._c == 0 else at_unknowns("c", self._c, grid, self.kind)
         self.c = None if reaction is None else check("c", reaction, positive=False)
         k, self._betas = conductances(grid.axes, faces)
@@ -68,13 +65,39 @@ class Poisson:
             return tuple(float(v) for v in self._a), float(self._c)
         return None
 
+    def constants_of(self, A: Diffusion) -> tuple[tuple[float, ...], float] | None:
+        """(a per axis, c) of this problem's operator as plain tensors; also where a scalar tensor came."""
+        if self.constant is not None or not all(is_scalar(v) for v in (*self._a, self._c)):
+            return self.constant
+        if any(k.ndim > self.grid.ndim for k in A.k) or (A.c is not None and A.c.ndim > 0):
+            return None  # one number per member of a batch
+        middle = [k.flatten()[axis.n // 2] for k, axis in zip(A.k, self.grid.axes, strict=True)]
+        if any(axis.n < 2 for axis in self.grid.axes):
+            return None
+        a = tuple(float(k) * axis.h**2 for k, axis in zip(middle, self.grid.axes, strict=True))
+        return a, 0.0 if A.c is None else float(A.c)
+
+    def is_singular(self, A: Diffusion) -> bool:
+        """Whether A (of plain tensors) maps constants to zero: closed ends, and c = 0 somewhere in the batch."""
+        if not self.grid.closed or A.c is None:
+            return self.grid.closed
+        dims = tuple(range(-min(self.grid.ndim, A.c.ndim), 0))
+        return bool(((A.c.amax(dims) if dims else A.c) == 0).any())
+
     @cached_property
     def singular(self) -> bool:
-        """Whether A maps constants to zero: closed ends, and c = 0 (somewhere in the batch)."""
-        if not self.grid.closed or self.c is None:
-            return self.grid.closed
-        dims = tuple(range(-min(self.grid.ndim, self.c.ndim), 0))
-        return bool((self.c.detach().amax(dims) == 0).any())
+        """Whether A maps constants to zero."""
+        return self.is_singular(self.A.detached())
+
+    def having(self, a: Any = None, c: Any = None) -> "Poisson":
+        """The problem on the same grid with other coefficients."""
+        return Poisson(self.grid, a, c, like=self.kind)
+
+    def single(self, asks: str) -> Diffusion:
+        """A without a graph, if it is one operator and not a batch of them."""
+        if any(k.ndim > self.grid.ndim for k in self.A.k) or (self.c is not None and self.c.ndim > self.grid.ndim):
+            raise ValueError(f"`{asks}` needs one matrix, but the coefficients are batched. Pass one member's.")
+        return self.A.detached()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -82,9 +105,10 @@ class Poisson:
         return self.grid.size, self.grid.size
 
     def apply(self, u: Any) -> Any:
-        """A u for u of shape (*batch, *grid); numpy in, numpy out."""
-        out = self.A(self._tensor("u", u))
-        return out.numpy() if isinstance(u, np.ndarray) else out
+        """A u for u of shape (*batch, *grid); numpy in, numpy out, u's dtype kept."""
+        v = self.on_grid("u", u)
+        out = self.A.like(v)(v)
+        return out.detach().numpy() if isinstance(u, np.ndarray) else out
 
     def rhs(self, f: Any, boundary: Any = None) -> Any:
         """b of A u = b: f weighted by the shares of a cell, plus the boundary data.
@@ -96,20 +120,19 @@ class Poisson:
             those (or arrays of the end's shape) per axis: the value at Dirichlet ends, a du/dn at
             Neumann ends (outward), alpha u + a du/dn at Robin ends
         """
-        b = self.A.weigh(self._tensor("f", f))
+        v = self.on_grid("f", f)
+        b = self.A.like(v).weigh(v)
         for d, pair in enumerate(boundary_pairs(boundary, self.grid.ndim)):
             if self.grid.bc[d][0] == PERIODIC:
                 continue
             for side, g in enumerate(pair):
                 if g is not None and not (is_number(g) and g == 0):
-                    b = b + self._datum(g, d, side)
-        return b.numpy() if isinstance(f, np.ndarray) else b
+                    b = b + self._datum(g, d, side).to(v)
+        return b.detach().numpy() if isinstance(f, np.ndarray) else b
 
     def to_scipy(self) -> sparse.csr_array:
         """A as a sparse matrix, unknowns numbered in C order."""
-        if any(k.ndim > self.grid.ndim for k in self.A.k) or (self.c is not None and self.c.ndim > self.grid.ndim):
-            raise ValueError("`to_scipy` needs one matrix, but the coefficients are batched. Pass one member's.")
-        return self.A.to_scipy()
+        return self.single("to_scipy").to_scipy()
 
     def _datum(self, g: Any, d: int, side: int) -> Tensor:
         """beta g at the unknowns next to an end, zero elsewhere."""
@@ -120,19 +143,26 @@ class Poisson:
         zeros = flux.new_zeros((*shape[:dim], n - 1, *shape[len(shape) + dim + 1 :]))
         return self.A.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
 
-    def _tensor(self, name: str, v: Any) -> Tensor:
+    def on_grid(self, name: str, v: Any) -> Tensor:
+        """An array (*batch, *grid) as a real tensor."""
+        if not isinstance(v, (np.ndarray, Tensor)):
+            raise TypeError(f"`{name}` must be a numpy array or a torch tensor; it is {type(v).__name__}.")
         tensor = torch.as_tensor(v)
+        if tensor.dtype == torch.bool or tensor.is_complex():
+            raise TypeError(f"`{name}` must be real; its dtype is {tensor.dtype}.")
         if tuple(tensor.shape[-self.grid.ndim :]) != self.grid.shape:
             raise ValueError(
                 f"`{name}` must have the grid's shape {self.grid.shape} as its last axes; it has {tuple(tensor.shape)}."
             )
-        return tensor if tensor.dtype in _REAL else tensor.to(self.kind.dtype)
+        return tensor if tensor.dtype in REAL else tensor.to(self.kind.dtype)
 
 
 def kind_of(like: Any) -> Kind:
     """The kind of an array: numpy float64 without one."""
+    if isinstance(like, Kind):
+        return like
     if like is None:
         return Kind()
     if isinstance(like, Tensor):
-        return Kind(False, like.dtype if like.dtype in _REAL else torch.float64, like.device)
+        return Kind(False, like.dtype if like.dtype in REAL else torch.float64, like.device)
     return Kind(True, torch.float32 if np.asarray(like).dtype == np.float32 else torch.float64)

@@ -1,6 +1,7 @@
 """What a solve returns, and the error it raises."""
 
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from mgnet.pde.grid import Grid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Solution:
     """The solution of A u = b and how it was reached.
 
@@ -20,8 +21,8 @@ class Solution:
     converged : whether all members converged
     status : "tolerance", "round-off" (no cycle can help), "full multigrid" (tol=None) or "not converged"
     method : the hierarchy, smoother and iteration in words
-    work : work units of one cycle: residual-sized passes over all grids, in units of the finest
-    seconds : time of the solve, set-up excluded
+    work : work units of the whole solve: applications of A (a sweep is one), in units of the finest grid's
+    seconds : time of the solve; the levels' set-up counts where they did not exist yet
     """
 
     u: Any
@@ -32,6 +33,15 @@ class Solution:
     method: str = ""
     work: float = 0.0
     seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.u.shape))
+        residual = f", residual {self.residuals[-1]:.1e}" if self.residuals else ""
+        factor = "" if isnan(self.factor) else f", factor {self.factor:.3f}"
+        return (
+            f"Solution({shape}: {self.status} after {self.cycles} cycle{'s' * (self.cycles != 1)}{residual}{factor}, "
+            f"{self.work:.1f} work units, {1e3 * self.seconds:.1f} ms; {self.method})"
+        )
 
     @property
     def cycles(self) -> int:

@@ -1,8 +1,7 @@
 """The public solver: a reusable set-up, and one call that does it all."""
 
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +9,16 @@ import scipy.sparse.linalg as splinalg
 import torch
 from torch import Tensor
 
+from mgnet.pde import checks, interop
+from mgnet.pde.eager import eager
+from mgnet.pde.gradients import Solve
 from mgnet.pde.grid import Grid
-from mgnet.pde.hierarchy import ReadableHierarchy, grids, readable_levels
-from mgnet.pde.iterate import Hierarchy, Outcome, iterate
+from mgnet.pde.iterate import Outcome
+from mgnet.pde.multigrid import CYCLES, Callback, Multigrid, Scheme, Stop
+from mgnet.pde.operators import Diffusion
 from mgnet.pde.problem import Poisson
 from mgnet.pde.smoothers import SMOOTHERS
 from mgnet.pde.solution import NotConverged, Solution
-
-CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
 
 
 class Solver:
@@ -31,6 +32,10 @@ class Solver:
     nu : smoothing sweeps on the way down and on the way up
 
     Calls from several threads are safe; they take turns.
+
+    Raises
+    ------
+    ValueError, TypeError : naming the argument, what it must be and what came
 
     Example
     -------
@@ -49,15 +54,34 @@ class Solver:
     ):
         if not isinstance(problem, Poisson):
             raise TypeError(f"`problem` must be a mgnet.pde.Poisson; it is {type(problem).__name__}.")
-        _check_word("cycle", cycle, tuple(CYCLES))
-        _check_word("smoother", smoother, SMOOTHERS)
-        if len(nu) != 2 or not all(isinstance(n, int) and n >= 0 for n in nu) or sum(nu) < 1:
-            raise ValueError(f"`nu` must be two sweep counts >= 0, not both zero; it is {nu!r}.")
+        checks.word("cycle", cycle, tuple(CYCLES))
+        checks.word("smoother", smoother, SMOOTHERS)
         self.problem = problem
-        self._cycle, self._smoother, self._nu = cycle, smoother, (nu[0], nu[1])
-        self._hierarchies: dict[Any, Hierarchy] = {}
-        self._lock = threading.Lock()
+        self._scheme = Scheme(cycle, smoother, checks.sweeps(nu))
+        self._multigrid: Multigrid | None = None
 
+    def update(self, a: Any = None, c: Any = None) -> "Solver":
+        """Replace the coefficients; the grids, and the tables between them, stay.
+
+        Parameters
+        ----------
+        a, c : as for ``Poisson``; None: 1 and 0
+
+        Returns
+        -------
+        The solver itself
+
+        Example
+        -------
+        >>> solver = Solver(Poisson(Grid((3,), upper=4.0)))
+        >>> solver.update(a=2.0).solve(np.ones(3)).u.round(6).tolist()
+        [0.75, 1.0, 0.75]
+        """
+        self.problem = self.problem.having(a, c)
+        self._multigrid = None
+        return self
+
+    @eager
     def solve(
         self,
         f: Any,
@@ -67,153 +91,127 @@ class Solver:
         tol: float | None = 1e-8,
         max_cycles: int = 100,
         throw: bool = True,
-        callback: Callable[[int, float], None] | None = None,
+        callback: Callback | None = None,
     ) -> Solution:
         """Solve for one or a batch of right-hand sides; arguments and errors as ``mgnet.pde.solve``."""
-        ndim = self.problem.grid.ndim
-        f = _right_hand_side(f)
-        _check_controls(tol, max_cycles)
+        f = checks.right_hand_side(f)
+        checks.not_empty(f)
+        checks.controls(tol, max_cycles, callback)
+        call = _Call(self, guess, Stop(tol, max_cycles, callback), throw)
         b = self.problem.rhs(torch.as_tensor(f), boundary)
-        batch = b.shape[: b.ndim - ndim]
-        start = None if guess is None else _same_shape("guess", guess, b)
-        flat = b.reshape(-1, *b.shape[-ndim:])
         begun = time.perf_counter()
-        outcome = self._run(flat.detach(), None if start is None else start.reshape(flat.shape), tol, max_cycles, callback)
-        seconds = time.perf_counter() - begun
-        u = outcome.u.reshape(*batch, *b.shape[-ndim:])
-        solution = Solution(
-            u=u.numpy() if isinstance(f, np.ndarray) else u,
-            residuals=outcome.residuals,
-            converged=outcome.status != "not converged",
-            status=outcome.status,
-            grid=self.problem.grid,
-            method=self._method(),
-            seconds=seconds,
-        )
-        if throw and not solution.converged:
-            assert tol is not None
-            raise NotConverged(solution, tol)
-        return solution
+        if isinstance(f, Tensor):
+            u = self._differentiable(call, b)
+        else:
+            u = call(self.problem.A, b.detach()).numpy()
+        return call.solution(u, time.perf_counter() - begun)
+
+    def _differentiable(self, call: "_Call", b: Tensor) -> Tensor:
+        A = self.problem.A
+        adjoint = _Call(self, None, Stop(call.stop.tol, call.stop.max_cycles), call.throw, project=True)
+        return Solve.apply(call, adjoint, A, b, A.c, *A.k)  # type: ignore[no-any-return]
+
+    def multigrid(self, A: Diffusion) -> Multigrid:
+        """The levels for A: this problem's, or (under a transform of its coefficients) that operator's."""
+        kept = self._multigrid
+        if kept is None or not _same(kept.A, A):
+            kept = Multigrid(A, self.problem.constants_of(A), self.problem.is_singular(A), self._scheme)
+            self._multigrid = kept
+        return kept
 
     def cycle(self, u: Any, f: Any) -> Any:
-        """One cycle for A u = f (f in the units of A u, as ``Poisson.rhs`` returns it) from u."""
-        b = torch.as_tensor(f)
-        shape = b.shape
-        flat = b.reshape(-1, *self.problem.grid.shape)
-        with self._lock:
-            hierarchy = self._hierarchy(flat)
-            iterate = hierarchy.data(torch.as_tensor(u).to(b).reshape(flat.shape))
-            out = hierarchy.release(hierarchy.cycle(iterate, hierarchy.data(flat), watch=False)).reshape(shape)
+        """One cycle for A u = f (f in the units of A u, as ``Poisson.rhs`` returns it) from u.
+
+        Parameters
+        ----------
+        u, f : (*batch, *grid); u None for zero
+
+        Example
+        -------
+        >>> solver = Solver(Poisson(Grid((63, 63))))
+        >>> u = solver.cycle(None, np.ones((63, 63)))
+        >>> float(np.abs(1 - solver.problem.apply(u)).max()) < 1
+        True
+        """
+        f = checks.right_hand_side(f)
+        b = self.problem.on_grid("f", f).detach()
+        begin = None if u is None else checks.guess_like(u, b.shape, b).reshape(-1, *self.problem.grid.shape)
+        A = self.problem.single("cycle")
+        out = self.multigrid(A).cycle(begin, b.reshape(-1, *self.problem.grid.shape)).reshape(b.shape)
         return out.numpy() if isinstance(f, np.ndarray) else out
 
     def aslinearoperator(self) -> splinalg.LinearOperator:
         """A for scipy, on vectors in C order."""
-        grid = self.problem.grid
-
-        def matvec(v: np.ndarray) -> np.ndarray:
-            return self.problem.apply(np.ascontiguousarray(v).reshape(grid.shape)).ravel()
-
-        return splinalg.LinearOperator(self.problem.shape, matvec=matvec, rmatvec=matvec, dtype=np.dtype(np.float64))
+        return interop.linear_operator(self.problem)
 
     def aspreconditioner(self) -> splinalg.LinearOperator:
         """One symmetric cycle from zero, an approximate inverse of A for scipy's ``M=``.
 
         On a singular problem the result is projected to mean zero.
+
+        Raises
+        ------
+        ValueError : if nu[0] != nu[1], which makes the cycle unsymmetric
         """
-        if self._nu[0] != self._nu[1]:
-            raise ValueError(f"`aspreconditioner` needs a symmetric cycle, nu[0] = nu[1]; nu is {self._nu}.")
-        grid = self.problem.grid
-
-        def matvec(v: np.ndarray) -> np.ndarray:
-            b = torch.as_tensor(np.ascontiguousarray(v, dtype=np.float64)).reshape(1, *grid.shape)
-            with self._lock:
-                hierarchy = self._hierarchy(b, symmetric=True)
-                u = hierarchy.tensor(hierarchy.cycle(None, hierarchy.data(self._compatible(b)), watch=False))
-                return self._centred(u).numpy().ravel().copy()
-
-        return splinalg.LinearOperator(self.problem.shape, matvec=matvec, rmatvec=matvec, dtype=np.dtype(np.float64))
-
-    def _run(
-        self, b: Tensor, guess: Tensor | None, tol: float | None, max_cycles: int,
-        callback: Callable[[int, float], None] | None,
-    ) -> Outcome:  # fmt: skip
-        """Solve for b of shape (batch, *grid)."""
-        if self.problem.singular:
-            _check_compatible(b, self.problem)
-            b = self._compatible(b)
-        with self._lock:
-            hierarchy = self._hierarchy(b)
-            if tol is None:
-                f = hierarchy.data(b)
-                u = hierarchy.start(f, watch=False) if guess is None else hierarchy.cycle(hierarchy.data(guess), f, watch=False)
-                outcome = Outcome(hierarchy.release(u), [], "full multigrid")
-                if not torch.isfinite(outcome.u.flatten(1)[:, 0]).all():
-                    _check_finite(b)  # a NaN anywhere in f reaches every unknown through the coarsest grid
-            else:
-                try:
-                    outcome = iterate(hierarchy, b, guess, tol, max_cycles, self._roundoff(b), callback)
-                except FloatingPointError:
-                    _check_finite(b)
-                    raise
-        outcome.u = self._centred(outcome.u)
-        return outcome
-
-    def _hierarchy(self, b: Tensor, symmetric: bool = False) -> Hierarchy:
-        """The levels for b's batch, dtype and device; the last ones are kept."""
-        key = (len(b), b.dtype, b.device, symmetric)
-        if key not in self._hierarchies:
-            self._hierarchies = {key: self._build(b, symmetric)}
-        return self._hierarchies[key]
-
-    def _build(self, b: Tensor, symmetric: bool) -> Hierarchy:
-        from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
-
-        constant = self.problem.constant
-        assert constant is not None
-        a, c = constant
-        chain = grids(self.problem.grid.axes, a)
-        gamma = CYCLES[self._cycle]
-        if fusible(chain, b.device) and len(chain) > 1:
-            return FusedHierarchy(chain, a, c, b.dtype, len(b), self._smoother, self._nu, gamma, symmetric)
-        like = b.new_zeros(())
-        levels, transfers = readable_levels(chain, a, c, like, self._smoother, self._nu, symmetric)
-        return ReadableHierarchy(levels, transfers, self.problem.A, gamma)
-
-    def _roundoff(self, b: Tensor) -> Callable[[Tensor], Tensor]:
-        """u -> 2 eps || |A||u| + |b| || per member: the residual that rounding alone leaves."""
-        dims = tuple(range(-self.problem.grid.ndim, 0))
-        eps = torch.finfo(b.dtype).eps
-        A = self.problem.A
-
-        def bound(u: Tensor) -> Tensor:
-            return 2 * eps * torch.linalg.vector_norm(A.magnitude(u) + b.abs(), dim=dims)
-
-        return bound
-
-    def _compatible(self, b: Tensor) -> Tensor:
-        """b with the round-off of its mean removed."""
-        if not self.problem.singular:
-            return b
-        weights = self._weights(b)
-        dims = tuple(range(-self.problem.grid.ndim, 0))
-        return b - weights * (b.sum(dims, keepdim=True) / weights.sum())
-
-    def _centred(self, u: Tensor) -> Tensor:
-        """The member of u + constants that has mean zero."""
-        if not self.problem.singular:
-            return u
-        weights = self._weights(u)
-        dims = tuple(range(-self.problem.grid.ndim, 0))
-        return u - (weights * u).sum(dims, keepdim=True) / weights.sum()
-
-    def _weights(self, like: Tensor) -> Tensor:
-        """Each unknown's share of a cell."""
-        return self.problem.A.weigh(like.new_ones(self.problem.grid.shape))
-
-    def _method(self) -> str:
-        return f"{self._cycle}({self._nu[0]},{self._nu[1]})-cycles, {self._smoother} smoother"
+        nu = self._scheme.nu
+        if nu[0] != nu[1]:
+            raise ValueError(
+                f"`aspreconditioner` needs a symmetric cycle, as many sweeps up as down; nu is {nu}. "
+                f"Make the Solver with nu=({max(nu)}, {max(nu)})."
+            )
+        return interop.preconditioner(self.multigrid(self.problem.single("aspreconditioner")), self.problem)
 
 
+class _Call:
+    """One solve on plain tensors: (A, b) -> u, and what happened."""
+
+    def __init__(self, solver: Solver, guess: Any, stop: Stop, throw: bool, project: bool = False):
+        self.solver, self.guess, self.stop, self.throw, self.project = solver, guess, stop, throw, project
+        self.work, self.method = 0.0, ""
+
+    def __call__(self, A: Diffusion, b: Tensor) -> Tensor:
+        A, b = A.detached(), b.detach()
+        ndim, grid = A.ndim, b.shape[b.ndim - A.ndim :]
+        coefficients = [*A.k] if A.c is None else [*A.k, A.c]
+        batch = torch.broadcast_shapes(*(v.shape[: max(v.ndim - ndim, 0)] for v in (b, *coefficients)))
+        multigrid = self.solver.multigrid(A)
+        begin = None
+        if self.guess is not None:
+            begin = checks.guess_like(self.guess, (*batch, *grid), b).reshape(-1, *grid)
+        outcome = multigrid.run(b.expand(*batch, *grid).reshape(-1, *grid), begin, self.stop, self.project)
+        self.outcome, self.work, self.method = outcome, multigrid.work(outcome), multigrid.method
+        u = outcome.u.reshape(*batch, *grid)
+        if self.throw and outcome.status == "not converged":
+            assert self.stop.tol is not None
+            raise NotConverged(self.solution(u, 0.0), self.stop.tol)
+        return u
+
+    def solution(self, u: Any, seconds: float) -> Solution:
+        outcome: Outcome = self.outcome
+        return Solution(
+            u=u,
+            residuals=outcome.residuals,
+            converged=outcome.status != "not converged",
+            status=outcome.status,
+            grid=self.solver.problem.grid,
+            method=self.method,
+            work=self.work,
+            seconds=seconds,
+        )
+
+
+def _same(A: Diffusion, B: Diffusion) -> bool:
+    """Whether two operators are made of the same memory."""
+    pairs = [*zip(A.k, B.k, strict=True)]
+    if (A.c is None) != (B.c is None):
+        return False
+    if A.c is not None and B.c is not None:
+        pairs.append((A.c, B.c))
+    return all(v is w or (v.data_ptr() == w.data_ptr() and v.shape == w.shape and v.stride() == w.stride()
+                          and v.dtype == w.dtype) for v, w in pairs)  # fmt: skip
+
+
+@eager
 def solve(
     f: Any,
     *,
@@ -229,6 +227,7 @@ def solve(
     tol: float | None = 1e-8,
     max_cycles: int = 100,
     throw: bool = True,
+    callback: Callback | None = None,
 ) -> Solution:
     """Solve -div(a grad u) + c u = f on a box, by multigrid.
 
@@ -245,10 +244,11 @@ def solve(
         multigrid pass without a residual test
     max_cycles : cycles at most
     throw : whether to raise NotConverged, or to return the iterate
+    callback : called with (cycle, largest relative residual) after each cycle
 
     Returns
     -------
-    Solution
+    Solution : of tensors, u is differentiable with respect to f, a, c and boundary values
 
     Raises
     ------
@@ -263,79 +263,9 @@ def solve(
     >>> s.converged, round(float(s.u.max()), 4)
     (True, 0.0737)
     """
-    f = _right_hand_side(f)
-    grid = Grid(_grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
+    f = checks.right_hand_side(f)
+    grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
     solver = Solver(Poisson(grid, a, c, like=f))
-    return solver.solve(f, boundary=boundary, guess=guess, tol=tol, max_cycles=max_cycles, throw=throw)
-
-
-def _right_hand_side(f: Any) -> Any:
-    """f as a real floating-point array or tensor."""
-    if not isinstance(f, (np.ndarray, Tensor)):
-        raise TypeError(f"`f` must be a numpy array or a torch tensor; it is {type(f).__name__}.")
-    kind = torch.as_tensor(f[:0] if f.ndim else f).dtype if not isinstance(f, Tensor) else f.dtype
-    if kind in (torch.float32, torch.float64):
-        return f
-    if kind == torch.bool or kind.is_complex or kind.is_floating_point:
-        raise TypeError(f"`f` must be float32, float64 or integer; its dtype is {f.dtype}. Convert it with f.astype/.to.")
-    return f.astype(np.float64) if isinstance(f, np.ndarray) else f.to(torch.float64)
-
-
-def _grid_shape(f: Any, ndim: int | None) -> tuple[int, ...]:
-    if ndim is None:
-        if not 1 <= f.ndim <= 3:
-            raise ValueError(f"`f` has {f.ndim} axes; pass `ndim` to say how many trailing ones are grid axes (1 to 3).")
-        ndim = f.ndim
-    if not isinstance(ndim, int) or not 1 <= ndim <= 3:
-        raise ValueError(f"`ndim` must be 1, 2 or 3; it is {ndim!r}.")
-    if f.ndim < ndim:
-        raise ValueError(f"`f` must have at least ndim = {ndim} axes; its shape is {tuple(f.shape)}.")
-    if 0 in f.shape:
-        raise ValueError(f"`f` must not be empty; its shape is {tuple(f.shape)}.")
-    return tuple(f.shape[f.ndim - ndim :])
-
-
-def _same_shape(name: str, v: Any, b: Tensor) -> Tensor:
-    tensor = torch.as_tensor(v).to(b)
-    if tensor.shape != b.shape:
-        raise ValueError(f"`{name}` must have f's shape {tuple(b.shape)}; it has {tuple(tensor.shape)}.")
-    if not torch.isfinite(tensor).all():
-        raise ValueError(f"`{name}` must be finite; it has NaN or infinity. Pass None to start from scratch.")
-    return tensor
-
-
-def _check_word(name: str, word: Any, words: Sequence[str]) -> None:
-    if word not in words:
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, words))}; it is {word!r}.")
-
-
-def _check_controls(tol: Any, max_cycles: Any) -> None:
-    if tol is not None and not (isinstance(tol, (int, float)) and not isinstance(tol, bool) and 0 < tol < 1):
-        raise ValueError(f"`tol` must be a number between 0 and 1, or None; it is {tol!r}.")
-    if not isinstance(max_cycles, int) or isinstance(max_cycles, bool) or max_cycles < 1:
-        raise ValueError(f"`max_cycles` must be a positive integer; it is {max_cycles!r}.")
-
-
-def _check_finite(f: Tensor) -> None:
-    bad = ~torch.isfinite(f)
-    if bad.any():
-        first = tuple(int(i) for i in bad.nonzero()[0])
-        what = "NaN" if torch.isnan(f).any() else "infinite values"
-        raise ValueError(f"`f` must be finite; it has {int(bad.sum())} {what}, first at {first}. Clean the right-hand side.")
-
-
-def _check_compatible(b: Tensor, problem: Poisson) -> None:
-    """A singular problem has a solution only for right-hand sides of mean zero."""
-    _check_finite(b)
-    dims = tuple(range(-problem.grid.ndim, 0))
-    mean = b.sum(dims).abs()
-    size = b.abs().sum(dims)
-    allowed = 100 * torch.finfo(b.dtype).eps * size
-    if (mean > allowed).any():
-        worst = int((mean - allowed).argmax())
-        raise ValueError(
-            f"`f` must have mean zero (with the boundary data, weighted by each unknown's share of a cell): the problem "
-            f"has only Neumann or periodic ends and c = 0, so it fixes u up to a constant. The mean is "
-            f"{float(b[worst].mean()):.3g}, the mean size {float(size[worst] / problem.grid.size):.3g}. Subtract the mean of f, "
-            f"or give a Dirichlet end or c > 0."
-        )
+    return solver.solve(
+        f, boundary=boundary, guess=guess, tol=tol, max_cycles=max_cycles, throw=throw, callback=callback
+    )

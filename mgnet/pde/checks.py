@@ -1,0 +1,123 @@
+"""What the public doors ask of their arguments. Kernels check nothing."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+REAL = (torch.float32, torch.float64)
+
+
+class _Values(torch.autograd.Function):
+    """The identity, which looks at the values that it passes on, whatever transforms surround it."""
+
+    @staticmethod
+    def forward(value: Tensor, look: Callable[[Tensor], None]) -> Tensor:
+        look(value)
+        return value.view_as(value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return gradients[0], None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, value: Tensor, look: Callable[[Tensor], None]) -> Any:
+        return _Values.apply(value, look), in_dims[0]
+
+
+def looked_at(value: Tensor, look: Callable[[Tensor], None]) -> Tensor:
+    """``value``, after ``look`` has seen plain numbers (under torch.func.vmap there are none here)."""
+    return _Values.apply(value, look)  # type: ignore[no-any-return]
+
+
+def right_hand_side(f: Any) -> Any:
+    """f as a real floating-point array or tensor."""
+    if not isinstance(f, (np.ndarray, Tensor)):
+        raise TypeError(f"`f` must be a numpy array or a torch tensor; it is {type(f).__name__}.")
+    if isinstance(f, Tensor):
+        if f.dtype in REAL:
+            return f
+        unreal = f.dtype == torch.bool or f.dtype.is_complex or f.dtype.is_floating_point
+    else:
+        if f.dtype in (np.float32, np.float64):
+            shareable = f.dtype.isnative and f.flags.writeable and min(f.strides, default=0) >= 0
+            return f if shareable else f.astype("=f8" if f.itemsize == 8 else "=f4")
+        unreal = f.dtype.kind not in "iu"
+    if unreal:
+        raise TypeError(
+            f"`f` must be float32, float64 or integer; its dtype is {f.dtype}. Convert it with f.astype or f.to."
+        )
+    return f.to(torch.float64) if isinstance(f, Tensor) else f.astype(np.float64)
+
+
+def grid_shape(f: Any, ndim: int | None) -> tuple[int, ...]:
+    """The grid axes of f, its trailing ones."""
+    if ndim is None:
+        if not 1 <= f.ndim <= 3:
+            raise ValueError(
+                f"`f` has {f.ndim} axes; pass `ndim` to say how many trailing ones are grid axes (1 to 3)."
+            )
+        ndim = f.ndim
+    if not isinstance(ndim, int) or isinstance(ndim, bool) or not 1 <= ndim <= 3:
+        raise ValueError(f"`ndim` must be 1, 2 or 3; it is {ndim!r}.")
+    if f.ndim < ndim:
+        raise ValueError(f"`f` must have at least ndim = {ndim} axes; its shape is {tuple(f.shape)}.")
+    not_empty(f)
+    return tuple(f.shape[f.ndim - ndim :])
+
+
+def not_empty(f: Any) -> None:
+    if 0 in f.shape:
+        raise ValueError(f"`f` must not be empty; its shape is {tuple(f.shape)}.")
+
+
+def guess_like(guess: Any, shape: Sequence[int], like: Tensor) -> Tensor:
+    """A first iterate of the solution's shape, dtype and device."""
+    if not isinstance(guess, (np.ndarray, Tensor)):
+        raise TypeError(f"`guess` must be an array like f, or None; it is {type(guess).__name__}.")
+    tensor = torch.as_tensor(guess)
+    if tensor.dtype == torch.bool or tensor.is_complex():
+        raise TypeError(f"`guess` must be real; its dtype is {tensor.dtype}.")
+    tensor = tensor.detach().to(like)
+    if tuple(tensor.shape) != tuple(shape):
+        raise ValueError(f"`guess` must have the solution's shape {tuple(shape)}; it has {tuple(tensor.shape)}.")
+    return tensor
+
+
+def finite(name: str, v: Tensor, remedy: str) -> None:
+    """Refuse NaN and infinity; say where the first one is."""
+    bad = ~torch.isfinite(v)
+    if bad.any():
+        first = tuple(int(i) for i in bad.nonzero()[0])
+        what = "NaN" if torch.isnan(v).any() else "infinite values"
+        raise ValueError(f"`{name}` must be finite; it has {int(bad.sum())} {what}, first at {first}. {remedy}")
+
+
+def word(name: str, value: Any, words: Sequence[str]) -> None:
+    if not isinstance(value, str) or value not in words:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, words))}; it is {value!r}.")
+
+
+def sweeps(nu: Any) -> tuple[int, int]:
+    """(down, up), two counts of smoothing sweeps."""
+    counts = isinstance(nu, (tuple, list)) and len(nu) == 2 and all(type(n) is int and n >= 0 for n in nu)
+    if not counts or sum(nu) < 1:
+        raise ValueError(f"`nu` must be two sweep counts >= 0, not both zero, like (2, 2); it is {nu!r}.")
+    return nu[0], nu[1]
+
+
+def controls(tol: Any, max_cycles: Any, callback: Any = None) -> None:
+    """When to stop."""
+    number = isinstance(tol, (int, float, np.integer, np.floating)) and not isinstance(tol, bool)
+    if tol is not None and not (number and 0 < tol < 1):
+        raise ValueError(f"`tol` must be a number between 0 and 1, or None; it is {tol!r}.")
+    if not isinstance(max_cycles, (int, np.integer)) or isinstance(max_cycles, bool) or max_cycles < 1:
+        raise ValueError(f"`max_cycles` must be a positive integer; it is {max_cycles!r}.")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"`callback` must be a function of (cycle, residual), or None; it is {callback!r}.")

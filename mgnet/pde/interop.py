@@ -1,0 +1,38 @@
+"""The solver as operators of scipy.sparse.linalg, on vectors in C order."""
+
+import numpy as np
+import scipy.sparse.linalg as splinalg
+import torch
+from torch import Tensor
+
+from mgnet.pde.multigrid import Multigrid
+from mgnet.pde.problem import Poisson
+
+
+def linear_operator(problem: Poisson) -> splinalg.LinearOperator:
+    """v -> A v."""
+    A, shape = problem.single("aslinearoperator"), problem.grid.shape
+
+    def matvec(v: np.ndarray) -> np.ndarray:
+        return _flat(A.like(_grid(v, shape))(_grid(v, shape)))
+
+    return splinalg.LinearOperator(problem.shape, matvec=matvec, rmatvec=matvec, dtype=np.dtype(np.float64))
+
+
+def preconditioner(multigrid: Multigrid, problem: Poisson) -> splinalg.LinearOperator:
+    """v -> one symmetric cycle for A u = v from zero."""
+    problem.single("aspreconditioner")
+    shape = problem.grid.shape
+
+    def matvec(v: np.ndarray) -> np.ndarray:
+        return _flat(multigrid.precondition(_grid(v, shape)))
+
+    return splinalg.LinearOperator(problem.shape, matvec=matvec, rmatvec=matvec, dtype=np.dtype(np.float64))
+
+
+def _grid(v: np.ndarray, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(v, dtype=np.float64)).reshape(1, *shape)
+
+
+def _flat(u: Tensor) -> np.ndarray:
+    return u.numpy().ravel()

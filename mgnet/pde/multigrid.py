@@ -1,0 +1,182 @@
+"""The solver behind the doors: plain tensors in, an iterate and its history out."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mgnet.pde import nullspace
+from mgnet.pde.checks import finite
+from mgnet.pde.hierarchy import ReadableHierarchy, grids, readable_levels
+from mgnet.pde.iterate import Hierarchy, Outcome, iterate
+from mgnet.pde.operators import Diffusion
+from mgnet.pde.work import cycle_work, full_multigrid_work
+
+CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
+Callback = Callable[[int, float], None]
+CLEAN = "Clean the right-hand side."
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How to iterate: the cycle, the smoother, and its sweeps down and up."""
+
+    cycle: str = "V"
+    smoother: str = "chebyshev"
+    nu: tuple[int, int] = (2, 2)
+
+    @property
+    def gamma(self) -> int | str:
+        return CYCLES[self.cycle]
+
+    def __str__(self) -> str:
+        return f"{self.cycle}({self.nu[0]},{self.nu[1]})-cycles, {self.smoother} smoother"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When to stop, and whom to tell after each cycle; tol None: one full multigrid pass."""
+
+    tol: float | None = 1e-8
+    max_cycles: int = 100
+    callback: Callback | None = None
+
+
+class Multigrid:
+    """The levels for one operator, set up at the first use of a batch size; calls take turns.
+
+    Parameters
+    ----------
+    A : plain tensors, without a graph
+    constant : (a per axis, c) where the coefficients are constant, else None
+    singular : whether A maps constants to zero
+    """
+
+    def __init__(self, A: Diffusion, constant: tuple[tuple[float, ...], float] | None, singular: bool, scheme: Scheme):
+        self.A, self.singular, self.scheme = A, singular, scheme
+        self._constant = constant
+        self._shape = tuple(axis.n for axis in A.axes)
+        self._dims = tuple(range(-A.ndim, 0))
+        self._hierarchies: dict[Any, Hierarchy] = {}
+        self._lock = threading.Lock()
+        self.sizes: list[int] = []
+
+    @property
+    def method(self) -> str:
+        """The iteration in words."""
+        return str(self.scheme)
+
+    def run(self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False) -> Outcome:
+        """Solve A u = b for b of shape (batch, *grid).
+
+        Parameters
+        ----------
+        project : whether to take what a singular A can solve of b, instead of refusing the rest
+        """
+        b = self._compatible(b, project) if self.singular else b
+        with self._lock:
+            hierarchy = self._hierarchy(b)
+            if stop.tol is None:
+                outcome = self._pass(hierarchy, b, guess)
+            else:
+                outcome = self._iterate(hierarchy, b, guess, stop)
+        if self.singular:
+            outcome.u = nullspace.centred(outcome.u, self._weights(outcome.u))
+        return outcome
+
+    def cycle(self, u: Tensor | None, b: Tensor, symmetric: bool = False) -> Tensor:
+        """One cycle; u, b of shape (batch, *grid); u None for zero."""
+        with self._lock:
+            hierarchy = self._hierarchy(b, symmetric)
+            begin = None if u is None else hierarchy.data(u)
+            return hierarchy.release(hierarchy.cycle(begin, hierarchy.data(b), watch=False))
+
+    def precondition(self, b: Tensor) -> Tensor:
+        """One symmetric cycle from zero; on a singular problem between the projections."""
+        if not self.singular:
+            return self.cycle(None, b, symmetric=True)
+        w = self._weights(b)
+        return nullspace.centred(self.cycle(None, nullspace.compatible(b, w), symmetric=True), w)
+
+    def work(self, outcome: Outcome) -> float:
+        """Work units of a whole solve."""
+        nu, gamma = self.scheme.nu, self.scheme.gamma
+        one = cycle_work(self.sizes, nu, gamma)
+        cycles = len(outcome.residuals) - 1
+        if outcome.guessed:
+            return one * max(cycles, 1 if outcome.status == "full multigrid" else 0)
+        if outcome.status == "full multigrid" or cycles:
+            return full_multigrid_work(self.sizes, nu, gamma) + one * max(cycles - 1, 0)
+        return 0.0
+
+    def _pass(self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None) -> Outcome:
+        f = hierarchy.data(b)
+        if guess is None:
+            u = hierarchy.release(hierarchy.start(f, watch=False))
+        else:
+            u = hierarchy.release(hierarchy.cycle(hierarchy.data(guess), f, watch=False))
+        if not torch.isfinite(u.flatten(1)[:, 0]).all():  # a NaN anywhere reaches every unknown
+            finite("f", b, CLEAN)
+            raise FloatingPointError(f"the solution is not finite: it overflows in {b.dtype}. Scale the problem.")
+        return Outcome(u, [], "full multigrid", guess is not None)
+
+    def _iterate(self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
+        assert stop.tol is not None
+        try:
+            return iterate(hierarchy, b, guess, stop.tol, stop.max_cycles, self._roundoff(b), stop.callback)
+        except FloatingPointError:
+            finite("f", b, CLEAN)
+            if guess is not None:
+                finite("guess", guess, "Pass None to start from scratch.")
+            raise
+
+    def _hierarchy(self, b: Tensor, symmetric: bool = False) -> Hierarchy:
+        """The levels for b's batch, dtype and device; the last ones are kept."""
+        key = (len(b), b.dtype, b.device, symmetric)
+        if key not in self._hierarchies:
+            self._hierarchies = {key: self._build(b, symmetric)}
+        return self._hierarchies[key]
+
+    def _build(self, b: Tensor, symmetric: bool) -> Hierarchy:
+        from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
+
+        assert self._constant is not None
+        a, c = self._constant
+        scheme = self.scheme
+        chain = grids(self.A.axes, a)
+        self.sizes = [_size(axes) for axes in chain]
+        if fusible(chain, b.device) and len(chain) > 1:
+            return FusedHierarchy(chain, a, c, b.dtype, len(b), scheme.smoother, scheme.nu, scheme.gamma, symmetric)
+        levels, transfers = readable_levels(chain, a, c, b.new_zeros(()), scheme.smoother, scheme.nu, symmetric)
+        return ReadableHierarchy(levels, transfers, self.A.like(b), scheme.gamma)
+
+    def _roundoff(self, b: Tensor) -> Callable[[Tensor], Tensor]:
+        """u -> 2 eps || |A||u| + |b| || per member: the residual that rounding alone leaves."""
+        eps, A = torch.finfo(b.dtype).eps, self.A.like(b)
+
+        def bound(u: Tensor) -> Tensor:
+            return 2 * eps * torch.linalg.vector_norm(A.magnitude(u) + b.abs(), dim=self._dims)
+
+        return bound
+
+    def _compatible(self, b: Tensor, project: bool) -> Tensor:
+        """b without the round-off of its mean (or, projecting, without its mean)."""
+        w = self._weights(b)
+        if not project:
+            finite("f", b, CLEAN)
+            nullspace.check_compatible(b, w)
+        return nullspace.compatible(b, w)
+
+    def _weights(self, like: Tensor) -> Tensor:
+        """Each unknown's share of a cell."""
+        return self.A.like(like).weigh(like.new_ones(self._shape))
+
+
+def _size(axes: Any) -> int:
+    size = 1
+    for axis in axes:
+        size *= axis.n
+    return size

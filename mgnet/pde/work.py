@@ -1,0 +1,40 @@
+"""What a cycle costs."""
+
+from collections.abc import Sequence
+
+
+def cycle_work(sizes: Sequence[int], nu: tuple[int, int], gamma: int | str) -> float:
+    """Work units of one cycle: applications of A, in units of the finest grid's.
+
+    A sweep is one application, and so is the residual that goes down; transfers are not counted.
+
+        W_l = nu_1 + nu_2 + 1 + visits(l + 1) W_{l+1},   W_coarsest = 1,   each times N_l / N_0
+
+    Source: Brandt 1977, section 6.
+
+    Example
+    -------
+    >>> cycle_work([64, 16, 4], (1, 1), 1)
+    3.8125
+    """
+    visits = [1.0]
+    for l in range(1, len(sizes)):
+        if l == len(sizes) - 1:
+            visits.append(visits[-1])  # the coarsest grid is solved, not cycled
+        elif gamma == "F":
+            visits.append(l + 1.0)
+        else:
+            visits.append(visits[-1] * int(gamma))
+    passes = [nu[0] + nu[1] + 1.0] * (len(sizes) - 1) + [1.0]
+    return sum(v * p * n for v, p, n in zip(visits, passes, sizes, strict=True)) / sizes[0]
+
+
+def full_multigrid_work(sizes: Sequence[int], nu: tuple[int, int], gamma: int | str) -> float:
+    """Work units of one full multigrid pass: a cycle from every grid up.
+
+    Example
+    -------
+    >>> full_multigrid_work([64, 16, 4], (1, 1), 1)
+    4.6875
+    """
+    return sum(cycle_work(sizes[l:], nu, gamma) * sizes[l] for l in range(len(sizes))) / sizes[0]
