@@ -1,53 +1,91 @@
 """The direct solve of a coarsest grid: u = (V0 x V1 x V2) D (V0 x V1 x V2)^T f."""
 
+from functools import cache
+
 import numpy as np
-from numba import njit
+from numba import carray, cfunc, njit
 
-from mgnet.pde.kernels.rows import FAST
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, pointer, workspace
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
-def _transform(v, out, V0, V1, V2):
-    """out = (V0 x V1 x V2) v for v of shape (n0, n1, n2); v is overwritten."""
-    n0, n1, n2 = v.shape
-    T = V2.T.copy()
-    for p in range(n0):
-        for j in range(n1):
-            row = out[p, j]
-            row[:] = 0
-            for k in range(n2):
-                w, line = v[p, j, k], T[k]
-                for i in range(n2):
-                    row[i] += w * line[i]
+@njit(fastmath=FAST, nogil=True)
+def _apply(out, v, V0, V1, V2, n2):
+    """(V0 x V1 x V2) v and the other workspace; both are overwritten. V2 is given transposed."""
+    n0, n1 = V0.shape[0], V1.shape[0]
+    _last(out, v, V2, n0, n1, n2)
     if n1 > 1:
-        v[:] = out
-        out[:] = 0
         for p in range(n0):
             for j in range(n1):
-                row = out[p, j]
+                row = v[p, j]
+                for i in range(n2):
+                    row[i] = 0
                 for k in range(n1):
-                    w, line = V1[j, k], v[p, k]
-                    for i in range(n2):
-                        row[i] += w * line[i]
+                    _add(row, V1[j, k], out[p, k], n2)
+        out, v = v, out
     if n0 > 1:
-        v[:] = out
-        out[:] = 0
         for p in range(n0):
-            for k in range(n0):
-                w = V0[p, k]
-                for j in range(n1):
-                    row, line = out[p, j], v[k, j]
-                    for i in range(n2):
-                        row[i] += w * line[i]
+            for j in range(n1):
+                row = v[p, j]
+                for i in range(n2):
+                    row[i] = 0
+                for k in range(n0):
+                    _add(row, V0[p, k], out[k, j], n2)
+        out, v = v, out
+    return out, v
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
-def diagonalise(f, u, V0, V1, V2, D):
-    """u = A^-1 f for f, u of shape (batch, n0, n1, n2); D holds the reciprocal eigenvalues."""
-    T0, T1, T2 = V0.T.copy(), V1.T.copy(), V2.T.copy()
-    v, w = np.empty(D.shape, f.dtype), np.empty(D.shape, f.dtype)
-    for b in range(f.shape[0]):
-        v[:] = f[b]
-        _transform(v, w, T0, T1, T2)
-        w *= D
-        _transform(w, u[b], V0, V1, V2)
+@njit(fastmath=FAST, nogil=True)
+def _last(out, v, V2, n0, n1, n2):
+    """out = V2 v along the last axis, from the transposed V2."""
+    for p in range(n0):
+        for j in range(n1):
+            row, old = out[p, j], v[p, j]
+            for i in range(n2):
+                row[i] = 0
+            for k in range(n2):
+                _add(row, old[k], V2[k], n2)
+
+
+@njit(fastmath=FAST, nogil=True)
+def _add(out, w, v, n):
+    for i in range(n):
+        out[i] += w * v[i]
+
+
+@cache
+def kernel(dtype: np.dtype) -> int:
+    """The address of the direct solve; task t is member t of the batch.
+
+    Its arguments: addresses of f, u, V0, V1, V2, V0^T, V1^T, V2^T, D, then n0, n1, n2.
+    """
+
+    def task(t, arguments):
+        a = carray(arguments, 12)
+        n0, n1, n2 = a[9], a[10], a[11]
+        size = t * n0 * n1 * n2 * itemsize
+        f = carray(pointer(a[0] + size), (n0, n1, n2), dtype)
+        u = carray(pointer(a[1] + size), (n0, n1, n2), dtype)
+        V0, T0 = carray(pointer(a[2]), (n0, n0), dtype), carray(pointer(a[5]), (n0, n0), dtype)
+        V1, T1 = carray(pointer(a[3]), (n1, n1), dtype), carray(pointer(a[6]), (n1, n1), dtype)
+        V2, T2 = carray(pointer(a[4]), (n2, n2), dtype), carray(pointer(a[7]), (n2, n2), dtype)
+        D = carray(pointer(a[8]), (n0, n1, n2), dtype)
+        owner, v = workspace(n0, n1, n2, f)
+        keeper, w = workspace(n0, n1, n2, f)
+        for p in range(n0):
+            for j in range(n1):
+                for i in range(n2):
+                    v[p, j, i] = f[p, j, i]
+        out, other = _apply(w, v, T0, T1, V2, n2)
+        for p in range(n0):
+            for j in range(n1):
+                for i in range(n2):
+                    out[p, j, i] *= D[p, j, i]
+        out, other = _apply(other, out, V0, V1, T2, n2)
+        for p in range(n0):
+            for j in range(n1):
+                for i in range(n2):
+                    u[p, j, i] = out[p, j, i]
+        owner[0] = keeper[0] = 0  # alive until here
+
+    itemsize = np.dtype(dtype).itemsize
+    return cfunc(SIGNATURE, nopython=True, fastmath=FAST, cache=True)(task).address

@@ -1,33 +1,20 @@
 """A level whose three verbs are one fused pass each (constant coefficients, CPU)."""
 
-import os
-import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from mgnet.pde.axis import Axis, Table
 from mgnet.pde.direct import eigenbasis
-from mgnet.pde.kernels.diagonalise import diagonalise
+from mgnet.pde.kernels import diagonalise
+from mgnet.pde.kernels.launch import address_all, launch, threads
 from mgnet.pde.kernels.memory import Pool
-from mgnet.pde.kernels.wavefront import INTS, TABLE_HEADER, parallel, serial
+from mgnet.pde.kernels.wavefront import INTS, TABLE_HEADER, arguments, kernel
 from mgnet.pde.transfers import Transfer, identity
 
 SMALL = 20_000  # unknowns below which threads cost more than they bring
 BLOCK_ROWS = 24  # rows of a plane that a task works on in three dimensions
-
-_launch = threading.Lock()  # numba's threading layers need not allow two launches at once
-_forked = False  # a forked child may not use the parent's thread pool
-
-
-def _after_fork() -> None:
-    global _forked, _launch
-    _forked, _launch = True, threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 class Interpolant(NamedTuple):
@@ -65,32 +52,34 @@ class FusedLevel:
         self.shape = (batch, *four([axis.n for axis in transfer.fine]))
         self.coarse_shape = (batch, *four([axis.n for axis in transfer.coarse]))
         self.dtype = np.dtype(dtype)
-        self._ints, self._reals = _pack(transfer, a, c, self.dtype)
-        self._down, self._up = (np.array(s, dtype=self.dtype).reshape(-1, 2) for s in steps)
+        self._ints, self._reals = _describe(transfer, a, c, self.dtype)
+        self._steps = [np.array(s, dtype=self.dtype).reshape(-1, 2) for s in (*steps, [])]
+        self._no_steps_down = len(steps[0]) == 0
         self._none = np.empty((0, 0, 0, 0), self.dtype)
-        self._no_steps = np.empty((0, 2), self.dtype)
         self._pool = Pool(self.shape, self.dtype)
         self._iterates: list[np.ndarray | None] = [None, None]
         self._f_c = np.empty(self.coarse_shape, self.dtype)
-        self._blocks, self._kernel = _plan(self.shape, self.coarse_shape)
+        self._blocks, self._alone = _plan(self.shape, self.coarse_shape)
+        self._kernel = kernel(self.dtype)
         self._squares = np.zeros(batch * self._blocks[0] * self._blocks[1])
+        self._arguments = {
+            way: arguments(self.shape, self.coarse_shape, self._blocks, s, self._ints, self._reals, self._squares)
+            for way, s in zip(("down", "up", "none"), self._steps, strict=True)
+        }
         self.watch = False  # whether ``up`` also computes the residual's norm
 
     def smooth(self, u: np.ndarray | None, f: np.ndarray) -> np.ndarray:
-        return self._pass(u, f, steps=self._down, out=self._other(u))
+        return self._pass(u, f, steps="down", out=self._other(u))
 
     def down(self, u: np.ndarray | Interpolant | None, f: np.ndarray, coarse: object):
-        if isinstance(u, Interpolant):
+        if isinstance(u, Interpolant) or self._no_steps_down:
             self._pass(u, f, f_c=self._f_c)
             return u, None, self._f_c
-        if len(self._down) == 0 and u is not None:
-            self._pass(u, f, f_c=self._f_c)
-            return u, None, self._f_c
-        u = self._pass(u, f, steps=self._down, out=self._other(u), f_c=self._f_c)
+        u = self._pass(u, f, steps="down", out=self._other(u), f_c=self._f_c)
         return u, None, self._f_c
 
     def up(self, u, f: np.ndarray, before: None, after: np.ndarray) -> np.ndarray:
-        return self._pass(u, f, e=after, steps=self._up, out=self._other(u), norm=self.watch)
+        return self._pass(u, f, e=after, steps="up", out=self._other(u), norm=self.watch)
 
     def restrict(self, f: np.ndarray, out: np.ndarray) -> np.ndarray:
         """R f."""
@@ -118,50 +107,28 @@ class FusedLevel:
             self._iterates[k] = self._pool.empty()
         return self._iterates[k]  # type: ignore[return-value]
 
-    def _pass(self, u, f, e=None, steps=None, out=None, f_c=None, norm=False):
-        none = self._none
-        guess = none
+    def _pass(self, u, f, e=None, steps="none", out=None, f_c=None, norm=False):
+        guess = None
         if isinstance(u, Interpolant):
-            u, guess = none, u.coarse
+            u, guess = None, u.coarse
         self._ints[6], self._ints[7] = norm or f_c is not None, norm
-        arguments = (
-            none if u is None else u,
-            guess,
-            none if e is None else e,
-            f,
-            none if out is None else out,
-            none if f_c is None else f_c,
-            self._no_steps if steps is None else steps,
-            self._ints,
-            self._reals,
-            self._squares,
-            *self._blocks,
-        )
-        launch(self._kernel, arguments)
+        packed, none = self._arguments[steps], self._none
+        address_all(packed, *(none if v is None else v for v in (u, guess, e, f, out, f_c)))
+        launch(self._kernel, len(self._squares), packed, self._alone)
         return out
 
 
-def launch(kernel, arguments) -> None:
-    """Run a kernel on this thread, or on all threads one launch at a time."""
-    if kernel is serial or _forked:
-        serial(*arguments)
-        return
-    with _launch:
-        kernel(*arguments)
-
-
-def _plan(shape: Sequence[int], coarse: Sequence[int]):
-    """((blocks of planes, blocks of rows), kernel)."""
+def _plan(shape: Sequence[int], coarse: Sequence[int]) -> tuple[tuple[int, int], bool]:
+    """((blocks of planes, blocks of rows), whether one thread does them all)."""
     batch, n0, n1, n2 = shape
-    threads = numba.get_num_threads()
     rows = max(1, min(coarse[2], round(n1 / BLOCK_ROWS))) if n1 > 1 else 1
-    if batch * n0 * n1 * n2 <= SMALL or threads == 1:
-        return (1, rows), serial
-    planes = 1 if batch * rows >= 4 * threads else min(coarse[1], max(1, -(-2 * threads // (batch * rows))))
-    return (planes, rows), parallel
+    if batch * n0 * n1 * n2 <= SMALL or threads() == 1:
+        return (1, rows), True
+    planes = 1 if batch * rows >= 4 * threads() else min(coarse[1], max(1, -(-2 * threads() // (batch * rows))))
+    return (planes, rows), False
 
 
-def _pack(transfer: Transfer, a: Sequence[float], c: float, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+def _describe(transfer: Transfer, a: Sequence[float], c: float, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Everything the kernel reads about a level, in one integer and one real array."""
     fine, coarse = _pad(transfer.fine), _pad(transfer.coarse)
     tables = [_pad([t or identity(axis.n) for t, axis in zip(kind, transfer.fine, strict=True)])
@@ -214,7 +181,11 @@ def _regular(table: Table) -> tuple[int, int]:
         same = (np.diff(start) == 2) & (np.abs(np.diff(w, axis=0)).max(axis=1) < 1e-14)
         lo, hi = _longest(same)
         if hi - lo >= 2:
-            return (lo, hi) if start[lo] >= 0 and start[hi - 1] + width <= table.columns else _trim(lo, hi, start, width, table.columns)
+            return (
+                (lo, hi)
+                if start[lo] >= 0 and start[hi - 1] + width <= table.columns
+                else _trim(lo, hi, start, width, table.columns)
+            )
     if width in (2, 4) and n >= 6:
         same = (start[2:] - start[:-2] == 1) & (np.abs(w[2:] - w[:-2]).max(axis=1) < 1e-14)
         lo, hi = _longest(same)
@@ -248,9 +219,12 @@ class FusedDirectLevel:
     def __init__(self, axes: Sequence[Axis], a: Sequence[float], c: float, dtype: np.dtype, batch: int):
         Vs, D = eigenbasis(axes, a, c)
         shape = four(D.shape)
-        self._Vs = [np.ones((1, 1), dtype) if V is None else V.astype(dtype) for V in _pad(Vs)]
-        self._D = np.ascontiguousarray(D.reshape(shape), dtype=dtype)
+        V = [np.ones((1, 1), dtype) if v is None else v.astype(dtype) for v in _pad(Vs)]
+        self._matrices = [*V, *(np.ascontiguousarray(v.T) for v in V), np.ascontiguousarray(D.reshape(shape), dtype)]
         self._u = np.empty((batch, *shape), dtype)
+        self._kernel = diagonalise.kernel(np.dtype(dtype))
+        self._arguments = np.array([0, 0, *(v.ctypes.data for v in self._matrices), *shape], np.int64)
+        self._alone = batch < 2 * threads()
 
     def release(self, u: np.ndarray, instead: np.ndarray | None = None) -> np.ndarray:
         """Give the solution away, as FusedLevel does."""
@@ -258,7 +232,6 @@ class FusedDirectLevel:
         return u
 
     def smooth(self, u: object, f: np.ndarray) -> np.ndarray:
-        diagonalise(f, self._u, *self._Vs, self._D)
+        self._arguments[:2] = f.ctypes.data, self._u.ctypes.data
+        launch(self._kernel, len(self._u), self._arguments, self._alone)
         return self._u
-
-

@@ -7,7 +7,8 @@ ghost value by reflection, and the end's share of a cell.
 
 from numba import njit
 
-FAST = {"reassoc", "contract", "nsz", "arcp"}  # NaN and infinity keep their meaning
+from mgnet.pde.kernels.launch import FAST
+
 GHOSTS = 3  # wrapped values on either side of a padded coarse row
 
 
@@ -23,9 +24,7 @@ def weighted_sum(out, v, m0, p0, m1, p1, f, q, g, x, a, b, c, d, lo, hi, flat):
             out[j] = q * v[j] + g * f[j] + x * (v[j - 1] + v[j + 1]) + a * m0[j] + b * p0[j]
     else:
         for j in range(1, n - 1):
-            out[j] = (
-                q * v[j] + g * f[j] + x * (v[j - 1] + v[j + 1]) + a * m0[j] + b * p0[j] + c * m1[j] + d * p1[j]
-            )
+            out[j] = q * v[j] + g * f[j] + x * (v[j - 1] + v[j + 1]) + a * m0[j] + b * p0[j] + c * m1[j] + d * p1[j]
     for j in (0, n - 1):
         out[j] = _end(j, v, m0, p0, m1, p1, f, q, g, x, a, b, c, d, lo, hi)
 
@@ -85,6 +84,36 @@ def expand(out, base, c, start, weights, lo, hi):
 
 
 @njit(fastmath=FAST, nogil=True)
+def expand_both(out, q, c, qstart, qweights, pstart, pweights, lo, hi):
+    """out = Q q + P c along the last axis; on [lo, hi) both repeat every two rows."""
+    n = out.shape[0]
+    for i in range(0, lo):
+        _expand_two(out, q, c, qstart, qweights, pstart, pweights, i)
+    if hi > lo:
+        o = out[lo:]
+        s, t = q[qstart[lo] + GHOSTS :], q[qstart[lo + 1] + GHOSTS :]
+        y, z = c[pstart[lo] + GHOSTS :], c[pstart[lo + 1] + GHOSTS :]
+        a0, a1, a2, a3 = qweights[lo, 0], qweights[lo, 1], qweights[lo, 2], qweights[lo, 3]
+        b0, b1, b2, b3 = qweights[lo + 1, 0], qweights[lo + 1, 1], qweights[lo + 1, 2], qweights[lo + 1, 3]
+        c0, c1, d0, d1 = pweights[lo, 0], pweights[lo, 1], pweights[lo + 1, 0], pweights[lo + 1, 1]
+        for J in range((hi - lo) // 2):
+            o[2 * J] = a0 * s[J] + a1 * s[J + 1] + a2 * s[J + 2] + a3 * s[J + 3] + c0 * y[J] + c1 * y[J + 1]
+            o[2 * J + 1] = b0 * t[J] + b1 * t[J + 1] + b2 * t[J + 2] + b3 * t[J + 3] + d0 * z[J] + d1 * z[J + 1]
+    for i in range(hi, n):
+        _expand_two(out, q, c, qstart, qweights, pstart, pweights, i)
+
+
+@njit(fastmath=FAST, nogil=True)
+def _expand_two(out, q, c, qstart, qweights, pstart, pweights, i):
+    total = out.dtype.type(0)
+    for k in range(qweights.shape[1]):
+        total += qweights[i, k] * q[qstart[i] + GHOSTS + k]
+    for k in range(pweights.shape[1]):
+        total += pweights[i, k] * c[pstart[i] + GHOSTS + k]
+    out[i] = total
+
+
+@njit(fastmath=FAST, nogil=True)
 def _expand_one(out, base, c, start, weights, i):
     total = base[i]
     for k in range(weights.shape[1]):
@@ -129,10 +158,17 @@ def assign(out, w, v):
 
 
 @njit(fastmath=FAST, nogil=True)
-def add(out, w, v):
-    """out += w v."""
-    for i in range(v.shape[0]):
-        out[i] += w * v[i]
+def sum2(out, base, w0, v0, w1, v1):
+    """out = base + w0 v0 + w1 v1."""
+    for i in range(out.shape[0]):
+        out[i] = base[i] + w0 * v0[i] + w1 * v1[i]
+
+
+@njit(fastmath=FAST, nogil=True)
+def sum4(out, base, w0, v0, w1, v1, w2, v2, w3, v3):
+    """out = base + w0 v0 + w1 v1 + w2 v2 + w3 v3."""
+    for i in range(out.shape[0]):
+        out[i] = base[i] + w0 * v0[i] + w1 * v1[i] + w2 * v2[i] + w3 * v3[i]
 
 
 @njit(fastmath=FAST, nogil=True)

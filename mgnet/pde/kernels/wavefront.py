@@ -15,12 +15,25 @@ Boundaries are reflections (``Axis.ghost``), so no stage asks which one it meets
 """
 
 from collections import namedtuple
+from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
-from numba import carray, njit, prange, types
-from numba.extending import intrinsic
+from numba import carray, cfunc, njit
 
-from mgnet.pde.kernels.rows import FAST, GHOSTS, add, assign, coloured_sum, contract, expand, square, weighted_sum
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, pointer, workspace
+from mgnet.pde.kernels.rows import (
+    GHOSTS,
+    assign,
+    coloured_sum,
+    contract,
+    expand,
+    expand_both,
+    square,
+    sum2,
+    sum4,
+    weighted_sum,
+)
 
 AXIS_HEADER, TABLE_HEADER = 10, 6  # numbers per axis in ``reals``, per table in ``ints``
 INTS, REALS = 8, 4  # where they begin
@@ -28,25 +41,6 @@ INTS, REALS = 8, 4  # where they begin
 # an axis: its size and its ends (sign, index, share of a cell); a table: Axis.interpolation
 Line = namedtuple("Line", "n wraps sign_lo index_lo share_lo sign_hi index_hi share_hi one")
 Rows = namedtuple("Rows", "start weights lo hi")
-
-
-@intrinsic
-def _pointer(typingctx, address):
-    """An integer address as a pointer."""
-
-    def codegen(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
-
-    return types.voidptr(types.intp), codegen
-
-
-@njit(fastmath=FAST, nogil=True)
-def _borrow(v):
-    """The same array without a reference count: slicing rows off it then costs nothing.
-
-    Whoever borrows keeps the owner alive.
-    """
-    return carray(_pointer(v.ctypes.data), v.shape, v.dtype)
 
 
 @njit(fastmath=FAST, nogil=True)
@@ -97,53 +91,69 @@ def _share(p, line):
 
 
 @njit(fastmath=FAST, nogil=True)
-def _combine(coarse, pad, t0, t1, p, j, wraps):
+def _combine(line, zeros, rows, first, period, w, others, other_period, v, scale):
+    """line = the sum of rows[first + a, others + b] weighted by scale w[a] v[b] (numbers modulo the periods)."""
+    width = w.shape[0]
+    base = zeros
+    for b in range(v.shape[0]):
+        factor = scale * v[b]
+        if factor == 0:
+            continue
+        m = others + b
+        m = m - other_period if m >= other_period else (m + other_period if m < 0 else m)
+        a = 0
+        while a < width:
+            k0 = first + a
+            k0 = k0 - period if k0 >= period else (k0 + period if k0 < 0 else k0)
+            k1 = k0 + 1 if k0 + 1 < period else 0
+            k2 = k1 + 1 if k1 + 1 < period else 0
+            k3 = k2 + 1 if k2 + 1 < period else 0
+            if width - a >= 3:
+                w3 = w[a + 3] if width - a > 3 else w[a] - w[a]
+                k3 = k3 if width - a > 3 else k0
+                sum4(
+                    line, base, factor * w[a], rows[k0, m], factor * w[a + 1], rows[k1, m],
+                    factor * w[a + 2], rows[k2, m], factor * w3, rows[k3, m],
+                )  # fmt: skip
+                a += 4
+            elif width - a == 2:
+                sum2(line, base, factor * w[a], rows[k0, m], factor * w[a + 1], rows[k1, m])
+                a += 2
+            else:
+                sum2(line, base, factor * w[a], rows[k0, m], factor - factor, rows[k0, m])
+                a += 1
+            base = line
+
+
+@njit(fastmath=FAST, nogil=True, inline="always")
+def _gather(pad, zeros, coarse, t0, t1, p, j, wraps):
     """pad = the coarse rows around fine row (p, j), weighted along the first two axes, ghosts filled."""
     nc0, nc1, nc2 = coarse.shape
     line = pad[GHOSTS : GHOSTS + nc2]
-    fresh = True
-    for a in range(t0.weights.shape[1]):
-        for b in range(t1.weights.shape[1]):
-            w = t0.weights[p, a] * t1.weights[j, b]
-            if w != 0:
-                source = coarse[(t0.start[p] + a) % nc0, (t1.start[j] + b) % nc1]
-                if fresh:
-                    assign(line, w, source)
-                else:
-                    add(line, w, source)
-                fresh = False
-    if fresh:
-        assign(line, t0.weights[p, 0] * t1.weights[j, 0], coarse[0, 0])
+    one = t0.weights.dtype.type(1)
+    _combine(line, zeros, coarse, t0.start[p], nc0, t0.weights[p], t1.start[j], nc1, t1.weights[j], one)
     if wraps:
         for k in range(GHOSTS):
             pad[k] = line[(k - GHOSTS) % nc2]
             pad[GHOSTS + nc2 + k] = line[k % nc2]
 
 
-@njit(fastmath=FAST, nogil=True)
-def _source_row(row, zeros, u, guess, e, pad, P0, P1, P2, Q0, Q1, Q2, p, j, wraps):
+@njit(fastmath=FAST, nogil=True, inline="always")
+def _source_row(row, zeros, u, guess, e, pad, pad2, P0, P1, P2, Q0, Q1, Q2, p, j, wraps):
     """row = u[p, j] or (Q guess)[p, j] or 0, plus (P e)[p, j]."""
-    base = u[p, j] if u.shape[0] > 0 else zeros
-    if guess.shape[0] > 0:
-        _combine(guess, pad, Q0, Q1, p, j, wraps)
-        expand(row, base, pad, Q2.start, Q2.weights, Q2.lo, Q2.hi)
-        base = row
     if e.shape[0] > 0:
-        _combine(e, pad, P0, P1, p, j, wraps)
-        expand(row, base, pad, P2.start, P2.weights, P2.lo, P2.hi)
-
-
-@njit(fastmath=FAST, nogil=True)
-def _workspace(planes, rows, n, like):
-    """(owner, (planes, rows, n)) whose rows start one number before a cache line, as inner loops do at 1."""
-    itemsize = like.itemsize
-    per_line = 64 // itemsize
-    stride = (n + per_line - 1) // per_line * per_line + per_line
-    if stride * itemsize % 4096 < 512:  # rows a page apart would fight for the same cache sets
-        stride += 8 * per_line
-    flat = np.empty(planes * rows * stride + 2 * per_line, like.dtype)
-    skip = (64 - flat.ctypes.data % 64) // itemsize + per_line - 1
-    return flat, _borrow(flat[skip : skip + planes * rows * stride].reshape((planes, rows, stride)))
+        _gather(pad, zeros, e, P0, P1, p, j, wraps)
+    if guess.shape[0] > 0:
+        _gather(pad2, zeros, guess, Q0, Q1, p, j, wraps)
+        lo, hi = max(P2.lo, Q2.lo), min(P2.hi, Q2.hi)
+        if e.shape[0] > 0 and Q2.weights.shape[1] == 4 and P2.weights.shape[1] == 2 and (P2.lo - Q2.lo) % 2 == 0:
+            expand_both(row, pad2, pad, Q2.start, Q2.weights, P2.start, P2.weights, lo, hi)
+        else:
+            expand(row, zeros, pad2, Q2.start, Q2.weights, Q2.lo, Q2.hi)
+            if e.shape[0] > 0:
+                expand(row, row, pad, P2.start, P2.weights, P2.lo, P2.hi)
+    else:
+        expand(row, u[p, j] if u.shape[0] > 0 else zeros, pad, P2.start, P2.weights, P2.lo, P2.hi)
 
 
 @njit(fastmath=FAST, nogil=True)
@@ -163,6 +173,7 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
     residual, restricts = ints[6] != 0, f_c.shape[0] > 0
     given = u.shape[0] > 0 and e.shape[0] == 0  # the source is u itself: read it where it lies
     zero = u.shape[0] == 0 and guess.shape[0] == 0 and e.shape[0] == 0
+    untouched = zero and nu == 0  # the residual is f
 
     # what this block owns, and what each stage computes for it
     m0, m1 = R0.weights.shape[1], R1.weights.shape[1]
@@ -180,11 +191,11 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
     base1, top1 = _reach(s0, s1, (halo + nu) * wide, a1)
 
     rows = top1 - base1
-    owner0, ring = _workspace(3 * (nu + 1), rows, n2, f)
+    owner0, ring = workspace(3 * (nu + 1), rows, n2, f)
     depth = m0 + 1 if restricts else 1
-    owner1, rring = _workspace(depth, s1 - s0, n2, f)
-    owner2, lines = _workspace(4, 1, max(n2, ints[5]) + 2 * GHOSTS, f)
-    line, pad, zeros, checkers = lines[0, 0, :n2], lines[1, 0], lines[2, 0, :n2], lines[3, 0]
+    owner1, rring = workspace(depth, s1 - s0, n2, f)
+    owner2, lines = workspace(5, 1, max(n2, ints[5]) + 2 * GHOSTS, f)
+    line, pad, zeros, checkers, pad2 = lines[0, 0, :n2], lines[1, 0], lines[2, 0], lines[3, 0], lines[4, 0]
     lines[:] = 0
     checkers[::2] = 1
     total, next_coarse = 0.0, I0
@@ -202,14 +213,18 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
             if s == 0:
                 for j in range(jlo, jhi):
                     row = out[pm, j % n1] if into else plane[j - base1, :n2]
-                    _source_row(row, zeros, u, guess, e, pad, P0, P1, P2, Q0, Q1, Q2, pm, j % n1, a2.wraps)
+                    _source_row(row, zeros, u, guess, e, pad, pad2, P0, P1, P2, Q0, Q1, Q2, pm, j % n1, a2.wraps)
                 continue
             omega, colour = steps[s - 1, 0], int(steps[s - 1, 1])
             w = omega / d
             before, a = _before(p, a0)
             after, b = _after(p, a0)
             a, b = a * w * x0, b * w * x0
-            kp, kb, ka = 3 * (s - 1) + (p - base0) % 3, 3 * (s - 1) + (before - base0) % 3, 3 * (s - 1) + (after - base0) % 3
+            kp, kb, ka = (
+                3 * (s - 1) + (p - base0) % 3,
+                3 * (s - 1) + (before - base0) % 3,
+                3 * (s - 1) + (after - base0) % 3,
+            )
             for j in range(jlo, jhi):
                 jm, q = j % n1, j - base1
                 row, source = out[pm, jm] if into else plane[q, :n2], f[pm, jm]
@@ -253,8 +268,8 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
             jm, q = j % n1, j - base1
             row, source = plane[j - s0, :n2], f[pm, jm]
             w = _share(pm, a0) * _share(jm, a1)
-            if zero and nu == 0:
-                assign(row, one, source)
+            if untouched:
+                row = source
             else:
                 jb, c = _before(j, a1)
                 ja, dd = _after(j, a1)
@@ -275,50 +290,71 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
         while restricts and next_coarse < I1 and R0.start[next_coarse] + m0 - 1 <= p:
             I = next_coarse
             for J in range(J0, J1):
-                fresh = True
-                for k in range(m0):
-                    for m in range(m1):
-                        w = R0.weights[I, k] * R1.weights[J, m]
-                        if w != 0:
-                            row = rring[(R0.start[I] + k - r0) % depth, R1.start[J] + m - s0, :n2]
-                            if fresh:
-                                assign(line, w, row)
-                            else:
-                                add(line, w, row)
-                            fresh = False
+                if untouched:
+                    _combine(line, zeros, f, R0.start[I], n0, R0.weights[I], R1.start[J], n1, R1.weights[J], one)
+                else:
+                    k = R0.start[I] - r0
+                    _combine(
+                        line,
+                        zeros,
+                        rring,
+                        k % depth,
+                        depth,
+                        R0.weights[I],
+                        R1.start[J] - s0,
+                        s1 - s0,
+                        R1.weights[J],
+                        one,
+                    )
                 contract(f_c[I, J], line, R2.start, R2.weights, R2.lo, R2.hi)
             next_coarse += 1
     owner0[0] = owner1[0] = owner2[0] = 0  # alive until here
     return total
 
 
-@njit(fastmath=FAST, nogil=True)
-def _run(task, u, guess, e, f, out, f_c, steps, ints, reals, squares, blocks0, blocks1):
-    """One task: which block of which member of the batch."""
-    b, rest = task // (blocks0 * blocks1), task % (blocks0 * blocks1)
-    p, q = rest // blocks1, rest % blocks1
-    nothing = f[0, :0]
-    squares[task] = _task(
-        _borrow(u[b] if u.shape[0] > 0 else nothing),
-        _borrow(guess[b] if guess.shape[0] > 0 else nothing),
-        _borrow(e[b] if e.shape[0] > 0 else nothing),
-        _borrow(f[b]),
-        _borrow(out[b] if out.shape[0] > 0 else nothing),
-        _borrow(f_c[b] if f_c.shape[0] > 0 else nothing),
-        _borrow(steps), _borrow(ints), _borrow(reals),
-        p * ints[3] // blocks0, (p + 1) * ints[3] // blocks0, q * ints[4] // blocks1, (q + 1) * ints[4] // blocks1,
-    )  # fmt: skip
+@cache
+def kernel(dtype: np.dtype) -> int:
+    """The address of the pass for float32 or float64; task t is block t of (batch, planes, rows).
+
+    Its arguments, see ``arguments``: addresses of u, guess, e, f, out, f_c (0 where there is none), of
+    steps, ints, reals and squares; the sizes batch, n0, n1, n2, nc0, nc1, nc2, steps, ints, reals;
+    the blocks of planes and of rows.
+    """
+
+    def task(t, arguments):
+        v = carray(arguments, 22)
+        batch, n0, n1, n2, nc0, nc1, nc2 = v[10], v[11], v[12], v[13], v[14], v[15], v[16]
+        blocks0, blocks1 = v[20], v[21]
+        b, p, q = t // (blocks0 * blocks1), t // blocks1 % blocks0, t % blocks1
+        size, size_c = n0 * n1 * n2 * itemsize, nc0 * nc1 * nc2 * itemsize
+        ints = carray(pointer(v[7]), (v[18],), np.int64)
+        squares = carray(pointer(v[9]), (batch * blocks0 * blocks1,), np.float64)
+        squares[t] = _task(
+            carray(pointer(v[0] + b * size), (n0 if v[0] != 0 else 0, n1, n2), dtype),
+            carray(pointer(v[1] + b * size_c), (nc0 if v[1] != 0 else 0, nc1, nc2), dtype),
+            carray(pointer(v[2] + b * size_c), (nc0 if v[2] != 0 else 0, nc1, nc2), dtype),
+            carray(pointer(v[3] + b * size), (n0, n1, n2), dtype),
+            carray(pointer(v[4] + b * size), (n0 if v[4] != 0 else 0, n1, n2), dtype),
+            carray(pointer(v[5] + b * size_c), (nc0 if v[5] != 0 else 0, nc1, nc2), dtype),
+            carray(pointer(v[6]), (v[17], 2), dtype),
+            ints,
+            carray(pointer(v[8]), (v[19],), dtype),
+            p * nc0 // blocks0, (p + 1) * nc0 // blocks0, q * nc1 // blocks1, (q + 1) * nc1 // blocks1,
+        )  # fmt: skip
+
+    itemsize = np.dtype(dtype).itemsize
+    return cfunc(SIGNATURE, nopython=True, fastmath=FAST, cache=True)(task).address
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
-def serial(u, guess, e, f, out, f_c, steps, ints, reals, squares, blocks0, blocks1):
-    """The pass over all blocks, one after the other."""
-    for task in range(f.shape[0] * blocks0 * blocks1):
-        _run(task, u, guess, e, f, out, f_c, steps, ints, reals, squares, blocks0, blocks1)
-
-
-@njit(fastmath=FAST, nogil=True, parallel=True, cache=True)
-def parallel(u, guess, e, f, out, f_c, steps, ints, reals, squares, blocks0, blocks1):
-    """The pass over all blocks, on all threads."""
-    for task in prange(f.shape[0] * blocks0 * blocks1):
-        _run(task, u, guess, e, f, out, f_c, steps, ints, reals, squares, blocks0, blocks1)
+def arguments(
+    fine: Sequence[int],
+    coarse: Sequence[int],
+    blocks: tuple[int, int],
+    steps: np.ndarray,
+    ints: np.ndarray,
+    reals: np.ndarray,
+    squares: np.ndarray,
+) -> np.ndarray:
+    """The arguments of the kernel; the addresses of u, guess, e, f, out, f_c (first) are yet to come."""
+    fixed = [v.ctypes.data for v in (steps, ints, reals, squares)]
+    return np.array([0] * 6 + [*fixed, *fine, *coarse[1:], len(steps), len(ints), len(reals), *blocks], np.int64)
