@@ -53,7 +53,7 @@ class FusedLevel:
         self.coarse_shape = (batch, *four([axis.n for axis in transfer.coarse]))
         self.dtype = np.dtype(dtype)
         self._ints, self._reals = _describe(transfer, a, c, self.dtype)
-        self._steps = [np.array(s, dtype=self.dtype).reshape(-1, 2) for s in (*steps, [])]
+        self._steps = [np.array(s, dtype=self.dtype).reshape(-1, 2) for s in (*steps, [*steps[1], *steps[0]], [])]
         self._no_steps_down = len(steps[0]) == 0
         self._none = np.empty((0, 0, 0, 0), self.dtype)
         self._pool = Pool(self.shape, self.dtype)
@@ -64,22 +64,31 @@ class FusedLevel:
         self._squares = np.zeros(batch * self._blocks[0] * self._blocks[1])
         self._arguments = {
             way: arguments(self.shape, self.coarse_shape, self._blocks, s, self._ints, self._reals, self._squares)
-            for way, s in zip(("down", "up", "none"), self._steps, strict=True)
+            for way, s in zip(("down", "up", "both", "none"), self._steps, strict=True)
         }
-        self.watch = False  # whether ``up`` also computes the residual's norm
+        # Watched, ``up`` takes the next cycle's steps down as well, and leaves the residual's norm and
+        # restriction: a cycle is then one pass over this grid. The order of the steps is the same.
+        self.watch = False
+        self._restricted: np.ndarray | None = None  # the iterate whose restricted residual is in _f_c
 
     def smooth(self, u: np.ndarray | None, f: np.ndarray) -> np.ndarray:
         return self._pass(u, f, steps="down", out=self._other(u))
 
     def down(self, u: np.ndarray | Interpolant | None, f: np.ndarray, coarse: object):
-        if isinstance(u, Interpolant) or self._no_steps_down:
+        if self.watch and u is self._restricted:
+            return u, None, self._f_c
+        if self.watch or self._no_steps_down or isinstance(u, Interpolant):
             self._pass(u, f, f_c=self._f_c)
             return u, None, self._f_c
         u = self._pass(u, f, steps="down", out=self._other(u), f_c=self._f_c)
         return u, None, self._f_c
 
     def up(self, u, f: np.ndarray, before: None, after: np.ndarray) -> np.ndarray:
-        return self._pass(u, f, e=after, steps="up", out=self._other(u), norm=self.watch)
+        if not self.watch:
+            return self._pass(u, f, e=after, steps="up", out=self._other(u))
+        u = self._pass(u, f, e=after, steps="both", out=self._other(u), f_c=self._f_c, norm=True)
+        self._restricted = u
+        return u
 
     def restrict(self, f: np.ndarray, out: np.ndarray) -> np.ndarray:
         """R f."""
@@ -98,6 +107,7 @@ class FusedLevel:
     def release(self, u: np.ndarray, instead: np.ndarray | None = None) -> np.ndarray:
         """Give an iterate away: another array (or a new one) becomes the level's workspace."""
         self._iterates = [instead if w is u else w for w in self._iterates]
+        self._restricted = None
         return u
 
     def _other(self, u: object) -> np.ndarray:
