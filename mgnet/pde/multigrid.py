@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from mgnet.pde import nullspace
+from mgnet.pde.blackbox import ReadableBlackBox, levels_precision
 from mgnet.pde.checks import finite
 from mgnet.pde.hierarchy import ReadableHierarchy, grids, readable_levels
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
+from mgnet.pde.krylov import ConjugateGradients
 from mgnet.pde.operators import Diffusion
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
@@ -67,7 +69,9 @@ class Multigrid:
     @property
     def method(self) -> str:
         """The iteration in words."""
-        return str(self.scheme)
+        if self._constant is not None:
+            return str(self.scheme)
+        return f"{'conjugate gradients, ' if self._symmetric else ''}black-box {self.scheme}"
 
     def run(self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False) -> Outcome:
         """Solve A u = b for b of shape (batch, *grid).
@@ -78,7 +82,7 @@ class Multigrid:
         """
         b = self._compatible(b, project) if self.singular else b
         with self._lock:
-            hierarchy = self._hierarchy(b)
+            hierarchy = self._accelerated(self._hierarchy(b), stop.tol)
             if stop.tol is None:
                 outcome = self._pass(hierarchy, b, guess)
             else:
@@ -143,15 +147,29 @@ class Multigrid:
     def _build(self, b: Tensor, symmetric: bool) -> Hierarchy:
         from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
 
-        assert self._constant is not None
-        a, c = self._constant
         scheme = self.scheme
+        if self._constant is None:
+            precision = levels_precision(self.A, b.dtype)
+            robust = ReadableBlackBox(self.A, b.new_zeros(()), scheme.nu, scheme.gamma, scheme.smoother, precision)
+            self.sizes = robust.sizes
+            return robust
+        a, c = self._constant
         chain = grids(self.A.axes, a)
         self.sizes = [_size(axes) for axes in chain]
         if fusible(chain, b.device) and len(chain) > 1:
             return FusedHierarchy(chain, a, c, b.dtype, len(b), scheme.smoother, scheme.nu, scheme.gamma, symmetric)
         levels, transfers = readable_levels(chain, a, c, b.new_zeros(()), scheme.smoother, scheme.nu, symmetric)
         return ReadableHierarchy(levels, transfers, self.A.like(b), scheme.gamma)
+
+    def _accelerated(self, hierarchy: Hierarchy, tol: float | None) -> Hierarchy:
+        """Conjugate gradients where the hierarchy serves them and its cycle is symmetric."""
+        if isinstance(hierarchy, ReadableBlackBox) and self._symmetric:
+            return ConjugateGradients(hierarchy, tol)
+        return hierarchy
+
+    @property
+    def _symmetric(self) -> bool:
+        return self.scheme.nu[0] == self.scheme.nu[1]
 
     def _roundoff(self, b: Tensor) -> Callable[[Tensor], Tensor]:
         """u -> 2 eps || |A||u| + |b| || per member: the residual that rounding alone leaves."""

@@ -108,6 +108,15 @@ class Diffusion:
             return self
         return self.having([k.to(v) for k in self.k], None if self.c is None else self.c.to(v))
 
+    def flattened(self, batch: Sequence[int]) -> "Diffusion":
+        """The operator with its batch axes, broadcast to ``batch``, made one; itself where it has none."""
+
+        def flat(v: Tensor) -> Tensor:
+            own = v.shape[max(v.ndim - self.ndim, 0) :]
+            return v if v.ndim <= self.ndim else v.expand(*batch, *own).reshape(-1, *own)
+
+        return self.having([flat(k) for k in self.k], None if self.c is None else flat(self.c))
+
     def magnitude(self, u: Tensor) -> Tensor:
         """|A| |u|, the scale of the round-off in A u."""
         u = u.abs()

@@ -174,6 +174,7 @@ class _Call:
         ndim, grid = A.ndim, b.shape[b.ndim - A.ndim :]
         coefficients = [*A.k] if A.c is None else [*A.k, A.c]
         batch = torch.broadcast_shapes(*(v.shape[: max(v.ndim - ndim, 0)] for v in (b, *coefficients)))
+        A = A.flattened(batch)
         multigrid = self.solver.multigrid(A)
         begin = None
         if self.guess is not None:

@@ -1,0 +1,12 @@
+"""Black-box multigrid: variable coefficients, jumps, anisotropy and masks on any structured grid.
+
+Coarse operators are Galerkin products P^T A P on the 3^d-point stencil, and P is induced by the
+operator, so that it follows the coefficients across jumps. Source: Dendy, Black box multigrid,
+J. Comput. Phys. 48 (1982) 366-386; Dendy, Black box multigrid for nonsymmetric problems, Appl.
+Math. Comput. 13 (1983) 261-283.
+"""
+
+from mgnet.pde.blackbox.hierarchy import ReadableBlackBox, coarse_operators, levels_precision
+from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
+
+__all__ = ["ReadableBlackBox", "Stencil", "coarse_operators", "from_diffusion", "levels_precision"]

@@ -1,0 +1,25 @@
+"""The coarsest grid: a level whose smoother is the dense (pseudo-)inverse of its stencil."""
+
+import torch
+from torch import Tensor
+
+from mgnet.pde.blackbox.stencil import Stencil
+
+NULL = 1e-10  # of the largest eigenvalue: an eigenvalue below is round-off of zero
+
+
+def inverse(A: Stencil) -> Tensor:
+    """(batch, N, N) A^-1, or the pseudo-inverse where A is singular."""
+    lam, Q = torch.linalg.eigh(A.dense())
+    kept = lam > NULL * lam[:, -1:]
+    return (Q * torch.where(kept, 1 / torch.where(kept, lam, 1.0), 0.0)[:, None]) @ Q.mT
+
+
+class CoarsestLevel:
+    """u = A^-1 f for the (batch or 1, N, N) inverse of a stencil."""
+
+    def __init__(self, A_inverse: Tensor):
+        self.A_inverse = A_inverse
+
+    def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
+        return (self.A_inverse @ f.flatten(1)[..., None])[..., 0].reshape(f.shape)

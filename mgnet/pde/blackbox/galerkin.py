@@ -1,0 +1,41 @@
+"""The Galerkin product A_c = P^T A P, stencil by stencil."""
+
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from mgnet.pde.blackbox.interpolation import Interpolation, on_coarse
+from mgnet.pde.blackbox.stencil import Stencil, positive_offsets, shift
+
+
+def galerkin(A: Stencil, P: Interpolation) -> Stencil:
+    """A_c(I, I + O) = sum_{delta, epsilon} W_delta(I) A(i, j) W_epsilon(I + O),  i = I + delta, j = I + O + epsilon.
+
+    P reaches one unknown around a coarse one and A one more, so A_c is a 3^d-point stencil again.
+    """
+    entries = {o: -s for o, s in A.both.items()} | {(0,) * A.ndim: A.diagonal}
+    diagonal = _entry(entries, P, (0,) * A.ndim)
+    couplings = {O: -_entry(entries, P, O) for O in positive_offsets(A.ndim)}
+    return Stencil(diagonal, couplings)
+
+
+def _entry(entries: dict[tuple[int, ...], Tensor], P: Interpolation, O: tuple[int, ...]) -> Tensor:
+    """A_c(I, I + O) for all I."""
+    total = torch.zeros_like(next(iter(P.weights.values())))
+    for where in product(*(axis.steps(step) for axis, step in zip(P.axes, O, strict=True))):
+        part = torch.zeros_like(total)
+        for delta, W in P.weights.items():
+            for epsilon, V in P.weights.items():
+                o = tuple(w[0] + e - d for w, e, d in zip(where, epsilon, delta, strict=True))
+                if o in entries:
+                    part = part + W * on_coarse(entries[o], P.axes, delta) * shift(V, O)
+        mask = part.new_ones(())
+        for k, (axis, (_, I)) in enumerate(zip(P.axes, where, strict=True)):
+            at = part.new_zeros(axis.coarse)
+            at[I] = 1
+            if axis.n > 1 and not axis.periodic and O[k]:  # no neighbour beyond an end
+                at[-1 if O[k] > 0 else 0] = 0
+            mask = mask * at.reshape([-1 if e == k else 1 for e in range(len(O))])
+        total = total + mask * part
+    return total

@@ -1,0 +1,192 @@
+"""From an operator to its levels, and the readable ones: plain torch, any device and dtype.
+
+All levels work on the unit-diagonal form of their stencil, D^-1/2 A D^-1/2, so that smoothers are
+steps u <- u + omega r, float32 meets no large numbers, and a stencil is its couplings alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mgnet.core import ConvLevel, Level, cycle, full_multigrid
+from mgnet.pde.axis import DIRICHLET, Axis
+from mgnet.pde.blackbox.coarsest import CoarsestLevel, inverse
+from mgnet.pde.blackbox.galerkin import galerkin
+from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
+from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
+from mgnet.pde.operators import Diffusion
+from mgnet.pde.smoothers import omegas
+
+COARSEST = 100  # unknowns that a dense inverse may have
+SHORTEST = 5  # unknowns of the shortest axis that is coarsened
+CONTRAST = 3e4  # of the diagonal: up to it float32 levels lose no iterations (measured, docs)
+STRONG = 0.3  # an axis with at least this share of the strongest coupling is coarsened
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One grid of the hierarchy: the unit-diagonal stencil, and the P to it from the next coarser grid."""
+
+    A: Stencil
+    P: Interpolation | None
+
+
+def coarse_operators(A: Stencil, axes: Sequence[Axis]) -> tuple[list[Grid], Tensor]:
+    """(the grids, finest first; D^-1/2 of the finest), in A's dtype and device."""
+    lines = [Coarsening(axis.n, axis.periodic, _first(axis)) for axis in axes]
+    unit, finest = A.unit()
+    scale, grids = finest, []
+    while A.diagonal[0].numel() > COARSEST and (chosen := choose(unit, lines)) is not None:
+        P = induced(A, chosen)
+        A_c = galerkin(A, P)
+        unit_c, scale_c = A_c.unit()
+        grids.append(Grid(unit, P.scaled(1 / scale, scale_c)))
+        A, unit, scale = A_c, unit_c, scale_c
+        lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
+    return [*grids, Grid(unit, None)], finest
+
+
+def _first(axis: Axis) -> int:
+    """Where the coarse unknowns begin: beside a held end the second unknown, else the first."""
+    return int(axis.centering == "node" and axis.low == DIRICHLET)
+
+
+def choose(unit: Stencil, lines: Sequence[Coarsening]) -> list[Coarsening] | None:
+    """Which axes to halve: those coupled about as strongly as the strongest (semicoarsening).
+
+    The strength of an axis is the mean of its collapsed coupling in the unit-diagonal stencil.
+    None: no axis is long enough. Source: Trottenberg et al. 2001, section 5.1.
+    """
+    strength = [
+        sum(float(s.mean()) for o, s in unit.couplings.items() if o[k]) for k in range(len(lines))
+    ]
+    can = [line.n >= SHORTEST for line in lines]
+    if not any(can):
+        return None
+    strongest = max(s for s, ok in zip(strength, can, strict=True) if ok)
+    return [
+        Coarsening(line.n, line.periodic, line.first, ok and s >= STRONG * strongest)
+        for line, s, ok in zip(lines, strength, can, strict=True)
+    ]
+
+
+def readable_levels(grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smoother: str) -> list[Level]:
+    """The levels in plain torch: equations (1)-(3) word for word."""
+    levels: list[Level] = []
+    for grid in grids[:-1]:
+        assert grid.P is not None
+        A, P = grid.A.to(like), grid.P.to(like)
+        down, up = ([_step(omega) for omega in omegas(smoother, n, A.ndim)] for n in nu)
+        levels.append(ConvLevel(A, down, P.R, None, P.P, up[::-1]))
+    levels.append(CoarsestLevel(inverse(grids[-1].A).to(like)))  # type: ignore[arg-type]
+    return levels
+
+
+def _step(omega: float):  # type: ignore[no-untyped-def]
+    return lambda r: omega * r
+
+
+def levels_precision(A: Diffusion, dtype: torch.dtype) -> torch.dtype:
+    """float32, unless the coefficients jump so much that it would round the weak couplings away.
+
+    Between strongly coupled unknowns float32 knows differences to 1e-7 of the strong coupling only.
+    """
+    diagonal = A.diagonal
+    return torch.float32 if bool((diagonal.amax() <= CONTRAST * diagonal.amin())) else dtype
+
+
+class ReadableBlackBox:
+    """The hierarchy of any operator, as a ``Hierarchy`` and as the ``System`` of conjugate gradients.
+
+    Residuals and directions live in the unit-diagonal form: r = D^-1/2 (b - A x), x = D^-1/2 v.
+
+    Parameters
+    ----------
+    A : the operator; batch axes of its coefficients are flattened
+    like : a tensor of the data's dtype and device
+    nu, gamma : smoothing steps down and up, and the cycle index
+    precision : dtype of the levels; the iterate and its residual have the data's
+    """
+
+    def __init__(
+        self,
+        A: Diffusion,
+        like: Tensor,
+        nu: tuple[int, int] = (2, 2),
+        gamma: int | str = 1,
+        smoother: str = "chebyshev",
+        precision: torch.dtype = torch.float32,
+    ):
+        self._gamma, self._dims = gamma, tuple(range(1, A.ndim + 1))
+        stencil = from_diffusion(A)
+        grids, scale = coarse_operators(stencil, A.axes)
+        small = like.new_zeros((), dtype=precision)
+        self.sizes = [grid.A.diagonal[0].numel() for grid in grids]
+        self.A, self.unit, self.scale = stencil.to(like), grids[0].A.to(small), scale.to(like)
+        self.levels = readable_levels(grids, small, nu, smoother)
+        self._P = [grid.P.to(small) for grid in grids[:-1] if grid.P is not None]
+
+    def data(self, b: Tensor) -> Tensor:
+        return b
+
+    def tensor(self, u: Tensor) -> Tensor:
+        return u
+
+    release = tensor
+
+    def start(self, b: Tensor, watch: bool = True) -> Tensor:
+        self.begin(None, b)
+        fs = [self.r]
+        for P in self._P:
+            fs.append(P.R(fs[-1]))
+        u = full_multigrid(self.levels, fs, lambda l, u: self._P[l].P(u), self._gamma)
+        return self._watched(self._size * self.scale * u, b)
+
+    def cycle(self, u: Tensor | None, b: Tensor, watch: bool = True) -> Tensor:
+        self.begin(u, b)
+        self.precondition()
+        v = self._size * self.scale * self.z
+        return self._watched(v if u is None else u + v, b)
+
+    def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(b if u is None else b - self.A(u), dim=self._dims)
+
+    def watched(self) -> Tensor:
+        return self.norms(*self._last)
+
+    def _watched(self, u: Tensor, b: Tensor) -> Tensor:
+        self._last = u, b
+        return u
+
+    def begin(self, x: Tensor | None, b: Tensor) -> Tensor:
+        self.x, self.b = x, b
+        self.p = torch.zeros_like(b, dtype=self.unit.diagonal.dtype)
+        norms = self.norms(None, b)
+        self._size = self._each(torch.where(norms > 0, norms, 1.0)).to(b)  # float32 has a narrow range
+        return self._residual()
+
+    def _residual(self) -> Tensor:
+        r = self.b if self.x is None else self.b - self.A(self.x)
+        self.r = (self.scale * r / self._size).to(self.p)
+        return torch.linalg.vector_norm(r, dim=self._dims)
+
+    def precondition(self) -> Tensor:
+        self.z = cycle(self.levels, None, self.r, self._gamma)
+        return self._dot(self.r, self.z)
+
+    def direct(self, beta: Tensor) -> Tensor:
+        self.p = self.z + self._each(beta) * self.p
+        return self._dot(self.p, self.unit(self.p))
+
+    def step(self, alpha: Tensor) -> Tensor:
+        assert self.x is not None
+        self.x += self._each(alpha).to(self.x) * self._size * self.scale * self.p
+        return self._residual()
+
+    def _each(self, v: Tensor) -> Tensor:
+        return v.reshape(-1, *[1] * len(self._dims)).to(self.p)
+
+    def _dot(self, v: Tensor, w: Tensor) -> Tensor:
+        return (v.double() * w).sum(self._dims)

@@ -1,0 +1,148 @@
+"""Operator-induced interpolation: the stencil, collapsed onto the lines between coarse unknowns.
+
+Between two coarse unknowns of an axis lies one fine unknown. Where it lies so along the axes of a
+set D, its equation is summed over the other axes (the error is taken to be constant there) and then
+solved for it; neighbours that are not coarse themselves are interpolated along fewer axes:
+
+    w_sigma(i) = sum_{o in sigma} s_o w_{sigma - o}(i + o) / (d - s_collapsed),      sigma in {-1, 1}^D
+
+sigma points to the coarse unknown, and o runs over the ways to go a part of it. The denominator is
+the true one: it exceeds the sum of the s_o by the row sum, so weights fall where u is held (Dirichlet
+ends, c > 0) and add to 1 elsewhere. Source: Dendy 1982, section 3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import prod
+
+import torch
+from torch import Tensor
+
+from mgnet.pde.blackbox.stencil import Offset, Stencil, offsets, shift
+
+TINY = 1e-13  # of the diagonal: a denominator below is round-off of zero
+
+
+@dataclass(frozen=True)
+class Coarsening:
+    """Which unknowns of an axis are coarse: first, first + 2, ...; every one if not ``halved``."""
+
+    n: int
+    periodic: bool
+    first: int = 0
+    halved: bool = True
+
+    @property
+    def coarse(self) -> int:
+        return len(self.index)
+
+    @cached_property
+    def index(self) -> list[int]:
+        """The fine index of each coarse unknown."""
+        return list(range(self.first, self.n, 2)) if self.halved else list(range(self.n))
+
+    @property
+    def seam(self) -> bool:
+        """Whether the last and the first coarse unknown are neighbours on the fine grid."""
+        return self.halved and self.periodic and self.n % 2 == 1
+
+    def steps(self, o: int) -> list[tuple[int, list[int]]]:
+        """(fine steps from a coarse unknown to its neighbour o, the coarse unknowns for which it is so)."""
+        everywhere = list(range(self.coarse))
+        if not self.seam or o == 0:
+            return [(2 * o if self.halved else o, everywhere)]
+        at = self.coarse - 1 if o > 0 else 0
+        return [(2 * o, [I for I in everywhere if I != at]), (o, [at])]
+
+    def reaches(self, delta: int) -> list[bool]:
+        """Whether the fine unknown ``delta`` beside each coarse one lies between coarse unknowns."""
+        coarse, wraps = set(self.index), self.periodic
+        return [delta == 0 or (wraps or 0 <= i + delta < self.n) and (i + delta) % self.n not in coarse
+                for i in self.index]  # fmt: skip
+
+
+def on_coarse(v: Tensor, axes: Sequence[Coarsening], delta: Sequence[int]) -> Tensor:
+    """v at the fine unknowns ``delta`` beside the coarse ones."""
+    for k, (axis, step) in enumerate(zip(axes, delta, strict=True)):
+        if axis.halved:
+            index = torch.tensor(axis.index, device=v.device)
+            v = v.index_select(k - len(axes), (index + step) % axis.n)
+    return v
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """P: coarse -> fine and R = P^T, both (batch, *grid).
+
+    Parameters
+    ----------
+    axes : which unknowns are coarse
+    weights : per delta in {-1, 0, 1}^d of the halved axes W_delta(I), the weight of coarse unknown I in the
+        fine one ``delta`` beside it, (batch or 1, *coarse grid); 0 where there is none
+    """
+
+    axes: tuple[Coarsening, ...]
+    weights: dict[Offset, Tensor]
+
+    def P(self, u_c: Tensor) -> Tensor:
+        """u = sum_delta W_delta u_c, added at the fine unknowns delta beside."""
+        out = u_c.new_zeros((*u_c.shape[: -len(self.axes)], *(axis.n for axis in self.axes)))
+        flat = out.flatten(-len(self.axes))
+        for delta, W in self.weights.items():
+            flat.index_add_(-1, self._targets[delta].to(u_c.device), (W * u_c).flatten(-len(self.axes)))
+        return out
+
+    def R(self, r: Tensor) -> Tensor:
+        """r_c = sum_delta W_delta r at the fine unknowns delta beside."""
+        return sum(W * on_coarse(r, self.axes, delta) for delta, W in self.weights.items())  # type: ignore[return-value]
+
+    @cached_property
+    def _targets(self) -> dict[Offset, Tensor]:
+        shape = [axis.n for axis in self.axes]
+        index = torch.arange(prod(shape)).reshape(shape)
+        return {delta: on_coarse(index, self.axes, delta).flatten() for delta in self.weights}
+
+    def scaled(self, left: Tensor, right: Tensor) -> "Interpolation":
+        """diag(left) P diag(right)."""
+        weights = {delta: on_coarse(left, self.axes, delta) * W * right for delta, W in self.weights.items()}
+        return Interpolation(self.axes, weights)
+
+    def to(self, like: Tensor) -> "Interpolation":
+        return Interpolation(self.axes, {delta: W.to(like) for delta, W in self.weights.items()})
+
+
+def induced(A: Stencil, axes: Sequence[Coarsening]) -> Interpolation:
+    """The interpolation that A induces."""
+    towards = _towards(A, axes)
+    weights = {}
+    for delta in product(*((-1, 0, 1) if axis.halved else (0,) for axis in axes)):
+        W = on_coarse(towards[tuple(-step for step in delta)], axes, delta)
+        for k, axis in enumerate(axes):
+            reaches = torch.tensor(axis.reaches(delta[k]), dtype=W.dtype, device=W.device)
+            W = W * reaches.reshape([-1 if e == k else 1 for e in range(len(axes))])
+        weights[delta] = W
+    return Interpolation(tuple(axes), weights)
+
+
+def _towards(A: Stencil, axes: Sequence[Coarsening]) -> dict[Offset, Tensor]:
+    """w_sigma at every unknown, as if it lay between coarse ones along the axes where sigma is not 0."""
+    halved = [axis.halved for axis in axes]
+    towards = {(0,) * A.ndim: torch.ones_like(A.diagonal)}
+    sigmas = [s for s in offsets(A.ndim) if all(h or step == 0 for h, step in zip(halved, s, strict=True))]
+    for sigma in sorted(sigmas, key=lambda s: sum(map(abs, s))):
+        if not any(sigma):
+            continue
+        inside = [step != 0 for step in sigma]
+        collapsed = {o: s for o, s in A.both.items() if not any(step for step, i in zip(o, inside, strict=True) if i)}
+        denominator = A.diagonal - sum(collapsed.values(), torch.zeros_like(A.diagonal))
+        total = torch.zeros_like(A.diagonal)
+        for o, s in A.both.items():
+            part = tuple(step if i else 0 for step, i in zip(o, inside, strict=True))
+            if any(part) and all(p in (0, step) for p, step in zip(part, sigma, strict=True)):
+                rest = tuple(step - p for p, step in zip(part, sigma, strict=True))
+                total = total + s * shift(towards[rest], part)
+        sound = denominator > TINY * A.diagonal
+        towards[sigma] = torch.where(sound, total / torch.where(sound, denominator, 1.0), 0.0)
+    return towards

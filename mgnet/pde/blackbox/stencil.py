@@ -1,0 +1,107 @@
+"""Symmetric 3^d-point stencils, one per unknown: the operators of every grid of the hierarchy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from mgnet.pde.operators import Diffusion
+
+Offset = tuple[int, ...]
+
+
+def offsets(ndim: int) -> list[Offset]:
+    """All o in {-1, 0, 1}^d."""
+    return list(product((-1, 0, 1), repeat=ndim))
+
+
+def positive_offsets(ndim: int) -> list[Offset]:
+    """Half of them: those whose first entry that is not 0 is 1.
+
+    >>> positive_offsets(2)
+    [(0, 1), (1, -1), (1, 0), (1, 1)]
+    """
+    zero = (0,) * ndim
+    return [o for o in offsets(ndim) if o > zero]
+
+
+def shift(v: Tensor, o: Sequence[int]) -> Tensor:
+    """v(i + o), wrapped around."""
+    moved = [(-step, k - len(o)) for k, step in enumerate(o) if step]
+    return torch.roll(v, [m[0] for m in moved], [m[1] for m in moved]) if moved else v
+
+
+@dataclass(frozen=True)
+class Stencil:
+    """A: (batch, *grid) -> (batch, *grid), symmetric, (A u)_i = d_i u_i - sum_o s_o(i) u_{i+o}.
+
+    Parameters
+    ----------
+    diagonal : (batch or 1, *grid) d
+    couplings : s_o for the positive offsets, (batch or 1, *grid); s_o(i) couples i and i + o (wrapped)
+        and is 0 where i + o lies outside; an offset that is missing has none
+    """
+
+    diagonal: Tensor
+    couplings: dict[Offset, Tensor]
+
+    @property
+    def ndim(self) -> int:
+        return self.diagonal.ndim - 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.diagonal.shape[1:])
+
+    @cached_property
+    def both(self) -> dict[Offset, Tensor]:
+        """s_o for all offsets but 0: s_{-o}(i) = s_o(i - o)."""
+        mirrored = {tuple(-step for step in o): shift(s, [-step for step in o]) for o, s in self.couplings.items()}
+        return {**self.couplings, **mirrored}
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """A u."""
+        out = self.diagonal * u
+        for o, s in self.couplings.items():
+            back = [-step for step in o]
+            out = out - s * shift(u, o) - shift(s * u, back)
+        return out
+
+    def to(self, like: Tensor) -> "Stencil":
+        return Stencil(self.diagonal.to(like), {o: s.to(like) for o, s in self.couplings.items()})
+
+    def dense(self) -> Tensor:
+        """(batch, N, N)."""
+        N = self.diagonal[0].numel()
+        index = torch.arange(N, device=self.diagonal.device).reshape(self.shape)
+        M = torch.diag_embed(self.diagonal.flatten(1))
+        for o, s in self.both.items():
+            j = shift(index, o).reshape(1, -1, 1).expand(len(M), -1, 1)
+            M.scatter_add_(2, j, -s.reshape(len(s), -1, 1).expand(len(M), -1, 1))
+        return M
+
+    def unit(self) -> tuple["Stencil", Tensor]:
+        """(D^-1/2 A D^-1/2, D^-1/2) for the diagonal D of A."""
+        scale = self.diagonal.rsqrt()
+        couplings = {o: scale * s * shift(scale, o) for o, s in self.couplings.items()}
+        return Stencil(torch.ones_like(self.diagonal), couplings), scale
+
+
+def from_diffusion(A: Diffusion) -> Stencil:
+    """The stencil of a finite-volume operator, in float64; batch axes of its coefficients are flattened."""
+    shape = tuple(axis.n for axis in A.axes)
+    batch = torch.broadcast_shapes(*(k.shape[: max(k.ndim - A.ndim, 0)] for k in (*A.k, A.diagonal)))
+
+    def full(v: Tensor) -> Tensor:
+        return v.detach().to(torch.float64).expand(*batch, *shape).reshape(-1, *shape)
+
+    couplings = {}
+    for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True)):
+        s = A.weigh(k.detach().narrow(d - A.ndim, 1, axis.n), but=d).expand(*batch, *shape).clone()
+        if not axis.periodic:
+            s.narrow(d - A.ndim, axis.n - 1, 1).zero_()
+        couplings[tuple(int(e == d) for e in range(A.ndim))] = full(s)
+    return Stencil(full(A.diagonal), couplings)
