@@ -246,7 +246,7 @@ def info() -> None:
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("mgnet-demo"),
 ) -> None:
-    """Do both jobs in about two minutes: solve a Poisson problem, train a classifier, show that they are one."""
+    """Do both jobs in about a minute: solve a Poisson problem, train a classifier, show that they are one."""
     from mgnet.demo import run
     from mgnet.output import writable_directory
 
