@@ -88,13 +88,13 @@ def train(
         network = _network(model, loaded, seed)
         card = _card(network, model, dataset, loaded, recipe)
         folder = Path(out) if out else Path("runs") / f"{loaded.name}-{_slug(card.model)}-seed{seed}"
-        session = _Session(network, loaded, card, recipe, seed, process, folder)
+        training = _Training(network, loaded, card, recipe, seed, process, folder)
         if process.first:
-            open_folder(folder, session.config(), resume)
+            open_folder(folder, training.config(), resume)
         if resume:
-            session.restore()
-        session.run(checkpoint_every, tensorboard, progress and process.first)
-        return session.finish()
+            training.restore()
+        training.run(checkpoint_every, tensorboard, progress and process.first)
+        return training.finish()
     finally:
         finish(process)
 
@@ -123,7 +123,7 @@ def _slug(model: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in model).strip("-")
 
 
-class _Session:
+class _Training:
     """A training under way: where it is, and what it has seen."""
 
     def __init__(
