@@ -256,13 +256,12 @@ def demo(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
-    name: Annotated[Literal["poisson", "training"], typer.Argument(help="Which benchmark.")],
+    name: Annotated[Literal["poisson", "training", "classifiers"], typer.Argument(help="Which benchmark.")],
 ) -> int:
     """Run a benchmark of the source tree.
 
     Further options are the benchmark's own: mgnet bench poisson -- --help lists them.
     """
-    root = Path(mgnet.__file__).parent.parent
-    if not (root / "benchmarks" / f"{name}.py").exists():
+    if not (Path(mgnet.__file__).parent.parent / "benchmarks" / f"{name}.py").exists():
         raise ValueError(f"`mgnet bench {name}` needs the source tree: clone it and run `make setup`.")
-    return subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *context.args], cwd=root).returncode
+    return subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *context.args]).returncode

@@ -160,8 +160,10 @@ def test_info_names_versions_devices_and_threads(capsys):
 def source_tree(tmp_path, monkeypatch):
     """A source tree whose only benchmark prints its arguments and exits with 3."""
     (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "__init__.py").touch()
     (tmp_path / "benchmarks" / "poisson.py").write_text("import sys; print(*sys.argv[1:]); sys.exit(3)")
     monkeypatch.setattr(mgnet, "__file__", str(tmp_path / "mgnet" / "__init__.py"))
+    monkeypatch.chdir(tmp_path)
 
 
 def test_bench_runs_the_module_with_its_own_options(source_tree, capfd):

@@ -1,6 +1,6 @@
-"""What README.md and CONTRIBUTING.md show is true.
+"""What README.md, CONTRIBUTING.md and docs/ show is true.
 
-1  Each python block runs, and prints the text block that follows it.
+1  Each python block of the README runs, and prints the text block that follows it.
 2  Each `mgnet ...` line of a shell block names a command and its options, each `make ...` line a target.
 3  Each path exists.
 """
@@ -16,7 +16,7 @@ import pytest
 from mgnet.cli import main
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "CONTRIBUTING.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -60,7 +60,7 @@ def test_make_target_exists(target):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_paths_exist(page):
-    text = (ROOT / page).read_text()
-    paths = re.findall(r"`((?:mgnet|tests|benchmarks|\.ci)/[\w/.]*)`", text) + re.findall(r"\]\(([\w.]+)\)", text)
-    assert paths
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+    text, folder = (ROOT / page).read_text(), (ROOT / page).parent
+    paths = [ROOT / path for path in re.findall(r"`((?:mgnet|tests|benchmarks|docs|\.ci)/[\w/.]*)`", text)]
+    links = [folder / path for path in re.findall(r"\]\(([\w./]+)\)", text)]
+    assert [path for path in paths + links if not path.exists()] == []
