@@ -59,9 +59,7 @@ def choose(unit: Stencil, lines: Sequence[Coarsening]) -> list[Coarsening] | Non
     The strength of an axis is the mean of its collapsed coupling in the unit-diagonal stencil.
     None: no axis is long enough. Source: Trottenberg et al. 2001, section 5.1.
     """
-    strength = [
-        sum(float(s.mean()) for o, s in unit.couplings.items() if o[k]) for k in range(len(lines))
-    ]
+    strength = [sum(float(s.mean()) for o, s in unit.couplings.items() if o[k]) for k in range(len(lines))]
     can = [line.n >= SHORTEST for line in lines]
     if not any(can):
         return None
@@ -94,7 +92,7 @@ def levels_precision(A: Diffusion, dtype: torch.dtype) -> torch.dtype:
     Between strongly coupled unknowns float32 knows differences to 1e-7 of the strong coupling only.
     """
     diagonal = A.diagonal
-    return torch.float32 if bool((diagonal.amax() <= CONTRAST * diagonal.amin())) else dtype
+    return torch.float32 if bool(diagonal.amax() <= CONTRAST * diagonal.amin()) else dtype
 
 
 class ReadableBlackBox:

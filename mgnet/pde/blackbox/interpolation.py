@@ -4,11 +4,14 @@ Between two coarse unknowns of an axis lies one fine unknown. Where it lies so a
 set D, its equation is summed over the other axes (the error is taken to be constant there) and then
 solved for it; neighbours that are not coarse themselves are interpolated along fewer axes:
 
-    w_sigma(i) = sum_{o in sigma} s_o w_{sigma - o}(i + o) / (d - s_collapsed),      sigma in {-1, 1}^D
+    w_sigma(i) = sum_{o in sigma} s_o w_{sigma - o}(i + o) / (m + sum_o s_o),      sigma in {-1, 1}^D
 
-sigma points to the coarse unknown, and o runs over the ways to go a part of it. The denominator is
-the true one: it exceeds the sum of the s_o by the row sum, so weights fall where u is held (Dirichlet
-ends, c > 0) and add to 1 elsewhere. Source: Dendy 1982, section 3.
+sigma points to the coarse unknown; in the numerator o runs over the ways to go a part of it, in the
+denominator over all that leave i along D. m is the row sum: weights fall where u is held (Dirichlet
+ends, c > 0) and add to 1 elsewhere. Rough coefficients make some couplings s_o of coarse operators
+negative; those count as 0 (and so does a negative m), so that weights lie in [0, 1]: with them as
+they are, white noise exp(2 N(0, 1)) takes 22 instead of 13 iterations at 255^2.
+Source: Dendy 1982, section 3; the treatment of the signs is ours.
 """
 
 from collections.abc import Sequence
@@ -20,9 +23,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from mgnet.pde.blackbox.stencil import Offset, Stencil, offsets, shift
-
-TINY = 1e-13  # of the diagonal: a denominator below is round-off of zero
+from mgnet.pde.blackbox.stencil import Offset, Stencil, shift
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,12 @@ class Coarsening:
         if not self.seam or o == 0:
             return [(2 * o if self.halved else o, everywhere)]
         at = self.coarse - 1 if o > 0 else 0
-        return [(2 * o, [I for I in everywhere if I != at]), (o, [at])]
+        return [(2 * o, [I for I in everywhere if at != I]), (o, [at])]
 
     def reaches(self, delta: int) -> list[bool]:
         """Whether the fine unknown ``delta`` beside each coarse one lies between coarse unknowns."""
         coarse, wraps = set(self.index), self.periodic
-        return [delta == 0 or (wraps or 0 <= i + delta < self.n) and (i + delta) % self.n not in coarse
+        return [delta == 0 or ((wraps or 0 <= i + delta < self.n) and (i + delta) % self.n not in coarse)
                 for i in self.index]  # fmt: skip
 
 
@@ -128,21 +129,20 @@ def induced(A: Stencil, axes: Sequence[Coarsening]) -> Interpolation:
 
 def _towards(A: Stencil, axes: Sequence[Coarsening]) -> dict[Offset, Tensor]:
     """w_sigma at every unknown, as if it lay between coarse ones along the axes where sigma is not 0."""
-    halved = [axis.halved for axis in axes]
+    positive = {o: s.clamp(min=0) for o, s in A.both.items()}
+    row_sum = (A.diagonal - sum(A.both.values(), torch.zeros_like(A.diagonal))).clamp(min=0)
     towards = {(0,) * A.ndim: torch.ones_like(A.diagonal)}
-    sigmas = [s for s in offsets(A.ndim) if all(h or step == 0 for h, step in zip(halved, s, strict=True))]
+    sigmas = product(*((-1, 0, 1) if axis.halved else (0,) for axis in axes))
     for sigma in sorted(sigmas, key=lambda s: sum(map(abs, s))):
         if not any(sigma):
             continue
-        inside = [step != 0 for step in sigma]
-        collapsed = {o: s for o, s in A.both.items() if not any(step for step, i in zip(o, inside, strict=True) if i)}
-        denominator = A.diagonal - sum(collapsed.values(), torch.zeros_like(A.diagonal))
-        total = torch.zeros_like(A.diagonal)
-        for o, s in A.both.items():
-            part = tuple(step if i else 0 for step, i in zip(o, inside, strict=True))
-            if any(part) and all(p in (0, step) for p, step in zip(part, sigma, strict=True)):
-                rest = tuple(step - p for p, step in zip(part, sigma, strict=True))
-                total = total + s * shift(towards[rest], part)
-        sound = denominator > TINY * A.diagonal
-        towards[sigma] = torch.where(sound, total / torch.where(sound, denominator, 1.0), 0.0)
+        total, denominator = torch.zeros_like(row_sum), row_sum
+        for o, s in positive.items():
+            part = tuple(step if go else 0 for step, go in zip(o, sigma, strict=True))
+            if any(part):
+                denominator = denominator + s
+                if all(p in (0, step) for p, step in zip(part, sigma, strict=True)):
+                    rest = tuple(step - p for p, step in zip(part, sigma, strict=True))
+                    total = total + s * shift(towards[rest], part)
+        towards[sigma] = torch.where(denominator > 0, total / denominator, 0.0)
     return towards
