@@ -63,6 +63,7 @@ class Multigrid:
         self._shape = tuple(axis.n for axis in A.axes)
         self._dims = tuple(range(-A.ndim, 0))
         self._hierarchies: dict[Any, Hierarchy] = {}
+        self._shares: Tensor | None = None
         self._lock = threading.Lock()
         self.sizes: list[int] = []
 
@@ -184,13 +185,16 @@ class Multigrid:
         """b without the round-off of its mean (or, projecting, without its mean)."""
         w = self._weights(b)
         if not project:
-            finite("f", b, CLEAN)
+            if not torch.isfinite(b.sum()):
+                finite("f", b, CLEAN)
             nullspace.check_compatible(b, w)
         return nullspace.compatible(b, w)
 
     def _weights(self, like: Tensor) -> Tensor:
         """Each unknown's share of a cell."""
-        return self.A.like(like).weigh(like.new_ones(self._shape))
+        if self._shares is None or self._shares.dtype != like.dtype or self._shares.device != like.device:
+            self._shares = self.A.like(like).weigh(like.new_ones(self._shape))
+        return self._shares
 
 
 def _size(axes: Any) -> int:

@@ -15,22 +15,30 @@ ROUNDOFF = 100  # times eps: how far from zero the mean of a compatible b may be
 
 
 def compatible(b: Tensor, w: Tensor) -> Tensor:
-    """E b; b of shape (batch, *grid), w of shape (*grid)."""
-    return b - w * (_sum(b, w) / w.sum())
+    """E b; b of shape (batch, *grid), w of shape (*grid). b itself where that is b to the last digit."""
+    mean = _sum(b, w) / w.sum()
+    if (mean.abs() * w.sum() <= torch.finfo(b.dtype).eps * _size(b, w)).all():
+        return b
+    return b - w * mean
 
 
 def centred(u: Tensor, w: Tensor) -> Tensor:
-    """E^T u, of mean zero."""
-    return u - _sum(w * u, w) / w.sum()
+    """E^T u, of mean zero, in place of u."""
+    mean = (u.flatten(-w.ndim) @ w.flatten()) / w.sum()
+    return u.sub_(mean.reshape(*u.shape[: -w.ndim], *[1] * w.ndim))
 
 
 def _sum(v: Tensor, w: Tensor) -> Tensor:
     return v.sum(tuple(range(-w.ndim, 0)), keepdim=True)
 
 
+def _size(v: Tensor, w: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(v, 1, tuple(range(-w.ndim, 0)), keepdim=True)
+
+
 def check_compatible(b: Tensor, w: Tensor) -> None:
     """Refuse right-hand sides that are not of mean zero up to round-off."""
-    mean, size = _sum(b, w).abs(), _sum(b.abs(), w)
+    mean, size = _sum(b, w).abs(), _size(b, w)
     excess = (mean - ROUNDOFF * torch.finfo(b.dtype).eps * size).flatten()
     if (excess > 0).any():
         worst = int(excess.argmax())

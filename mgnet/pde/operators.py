@@ -10,6 +10,7 @@ other axes. All boundary kinds, both centrings and any coefficients are this one
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 
 import numpy as np
 import scipy.sparse as sparse
@@ -71,10 +72,18 @@ class Diffusion:
 
     def weigh(self, v: Tensor, but: int | None = None) -> Tensor:
         """v times the shares along every axis (but one)."""
+        if but is None:
+            return v if self._all_shares is None else v * self._all_shares
         for d, share in enumerate(self.shares):
             if share is not None and d != but:
                 v = v * share
         return v
+
+    @cached_property
+    def _all_shares(self) -> Tensor | None:
+        """Each unknown's share of a cell, None where all are 1."""
+        shares = [share for share in self.shares if share is not None]
+        return prod(shares[1:], start=shares[0]) if shares else None
 
     def __call__(self, u: Tensor) -> Tensor:
         """A u."""

@@ -134,7 +134,7 @@ def _plan(shape: Sequence[int], coarse: Sequence[int]) -> tuple[tuple[int, int],
     rows = max(1, min(coarse[2], round(n1 / BLOCK_ROWS))) if n1 > 1 else 1
     if batch * n0 * n1 * n2 <= SMALL or threads() == 1:
         return (1, rows), True
-    planes = 1 if batch * rows >= 4 * threads() else min(coarse[1], max(1, -(-2 * threads() // (batch * rows))))
+    planes = 1 if batch * rows >= 4 * threads() else min(coarse[1], max(1, -(-4 * threads() // (batch * rows))))
     return (planes, rows), False
 
 

@@ -1,36 +1,34 @@
-"""Running a kernel's tasks on this thread or on all threads.
+"""Running a kernel's tasks on this thread, or together with helper threads.
 
 A kernel is a compiled C function ``kernel(task, arguments)``; ``arguments`` is one array of
 addresses and integers. The drivers call it by its address, so they are compiled once and for all
 kernels, and the kernel itself once per dtype.
+
+The calling thread takes tasks too, and waits only for tasks that a helper has begun: on a busy
+machine it does most of them itself. A second caller at the same time works alone, so any number
+of Python threads may solve; a forked child starts helpers of its own.
 """
 
 import os
 import threading
+import time
 
 import numba
 import numpy as np
-from numba import carray, njit, prange, types
+from numba import carray, njit, types
 from numba.extending import intrinsic
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # NaN and infinity keep their meaning
 SIGNATURE = types.void(types.int64, types.CPointer(types.int64))
+PATIENCE = 1_000_000  # looks at the board before a waiting thread goes to sleep, about a millisecond
 
-_launching = threading.Lock()  # numba's threading layers need not allow two launches at once
-_forked = False  # a forked child cannot use its parent's threads
-
-
-def _after_fork() -> None:
-    global _forked, _launching
-    _forked, _launching = True, threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+# The board: one number a cache line. Jobs are numbered; while GATE is odd no job is open.
+GATE, INSIDE, NEXT, TASKS, ADDRESS, ARGUMENTS, ASLEEP = (8 * k for k in range(7))
 
 
 def threads() -> int:
-    """How many threads a launch uses."""
-    return 1 if _forked else numba.get_num_threads()
+    """How many threads a launch uses: numba's setting."""
+    return numba.get_num_threads()
 
 
 def launch(address: int, tasks: int, arguments: np.ndarray, alone: bool) -> None:
@@ -41,11 +39,55 @@ def launch(address: int, tasks: int, arguments: np.ndarray, alone: bool) -> None
     arguments : int64, passed to the kernel as a pointer
     alone : on this thread only; worth it for small grids
     """
-    if alone or _forked:
+    if alone or threads() == 1 or not _crew.lock.acquire(blocking=False):
         _serial(address, tasks, arguments)
         return
-    with _launching:
-        _parallel(address, tasks, arguments)
+    try:
+        _crew.run(address, tasks, arguments)
+    finally:
+        _crew.lock.release()
+
+
+class _Crew:
+    """The helper threads of a process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._board = np.zeros(64, np.int64)
+        self._board[GATE] = 1
+        self._bell = threading.Semaphore(0)
+        self._helpers = 0
+
+    def run(self, address: int, tasks: int, arguments: np.ndarray) -> None:
+        while self._helpers < threads() - 1:
+            self._helpers += 1
+            threading.Thread(target=self._help, daemon=True, name=f"mgnet-{self._helpers}").start()
+        board = self._board
+        _open(board, address, tasks, arguments)
+        for _ in range(min(int(board[ASLEEP]), threads() - 1)):
+            self._bell.release()
+        _work(board)
+        while not _close(board, PATIENCE):
+            time.sleep(0)
+
+    def _help(self) -> None:
+        board = self._board
+        while True:
+            _wait_and_work(board, PATIENCE)
+            _add(board, ASLEEP, 1)
+            self._bell.acquire()
+            _add(board, ASLEEP, -1)
+
+
+_crew = _Crew()
+
+
+def _after_fork() -> None:
+    global _crew
+    _crew = _Crew()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 @intrinsic
@@ -73,17 +115,86 @@ def pointer(typingctx, address):
     return types.voidptr(types.int64), codegen
 
 
+@intrinsic
+def _read(typingctx, board, at):
+    """board[at], after all that was written before it."""
+
+    def codegen(context, builder, signature, values):
+        return builder.load_atomic(_item(context, builder, signature, values), "seq_cst", 8)
+
+    return types.int64(board, types.intp), codegen
+
+
+@intrinsic
+def _exchange_add(typingctx, board, at, v):
+    """board[at] += v in one step; returns the old value."""
+
+    def codegen(context, builder, signature, values):
+        return builder.atomic_rmw("add", _item(context, builder, signature, values), values[2], "seq_cst")
+
+    return types.int64(board, types.intp, types.int64), codegen
+
+
+def _item(context, builder, signature, values):
+    array = context.make_array(signature.args[0])(context, builder, values[0])
+    return builder.gep(array.data, [values[1]])
+
+
+@njit(nogil=True, cache=True)
+def _add(board, at, v):
+    _exchange_add(board, at, v)
+
+
+@njit(nogil=True, cache=True)
+def _open(board, address, tasks, arguments):
+    """Publish a job. Nobody is inside: the last job was closed."""
+    board[NEXT], board[TASKS] = 0, tasks
+    board[ADDRESS], board[ARGUMENTS] = address, arguments.ctypes.data
+    _exchange_add(board, GATE, 1)
+
+
+@njit(nogil=True, cache=True)
+def _work(board):
+    """Take tasks until there are none."""
+    address, tasks, arguments = board[ADDRESS], board[TASKS], board[ARGUMENTS]
+    while True:
+        task = _exchange_add(board, NEXT, 1)
+        if task >= tasks:
+            return
+        _call(address, task, arguments)
+
+
+@njit(nogil=True, cache=True)
+def _close(board, patience):
+    """Close the job and wait until all helpers have left it; False when that takes long."""
+    if _read(board, GATE) % 2 == 0:
+        _exchange_add(board, GATE, 1)
+    for _ in range(patience):
+        if _read(board, INSIDE) == 0:
+            return True
+    return False
+
+
+@njit(nogil=True, cache=True)
+def _wait_and_work(board, patience):
+    """Help with every job that opens; return after a while without one."""
+    idle = 0
+    while idle < patience:
+        idle += 1
+        if _read(board, GATE) % 2 == 1:
+            continue
+        _exchange_add(board, INSIDE, 1)
+        if _read(board, GATE) % 2 == 0:  # still open: the board does not change while we are inside
+            if _read(board, NEXT) < board[TASKS]:
+                idle = 0
+                _work(board)
+        _exchange_add(board, INSIDE, -1)
+
+
 @njit(nogil=True, cache=True)
 def _serial(address, tasks, arguments):
     for task in range(tasks):
         _call(address, task, arguments.ctypes.data)
-
-
-@njit(nogil=True, parallel=True, cache=True)
-def _parallel(address, tasks, arguments):
-    data = arguments.ctypes.data
-    for task in prange(tasks):
-        _call(address, task, data)
 
 
 @njit(nogil=True, cache=True)

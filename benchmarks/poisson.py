@@ -1,0 +1,246 @@
+"""Our Poisson solver against what a user would otherwise take, in one run.
+
+    python -m benchmarks.poisson [--only NAME ...] [--largest 4095] [--repeats 5] [--out benchmarks/results/poisson]
+
+Every entry of CASES is data: a problem, what is asked of the solution, and the rivals. No time is
+reported without the error reached beside it. Ours and a rival are timed in turn; figures are
+medians, and ratios are of medians. Set-up is timed apart for ours and is part of PyAMG's time (its
+set-up is most of it). The arrays of the user, in and out, are part of every time.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from benchmarks import rivals
+from benchmarks.report import environment, save
+from mgnet.pde import Grid, Poisson, Solver
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table.
+
+    name : the group; n, ndim : unknowns per axis, axes; bc : of all ends
+    coefficient : "one", "smooth" or "jumps" (1e4, 8 x 8 checkerboard)
+    tol : None asks for discretisation accuracy
+    batch : right-hand sides at once
+    against : names of rivals in ``RIVALS``
+    """
+
+    name: str
+    n: int
+    ndim: int = 2
+    bc: str = "dirichlet"
+    coefficient: str = "one"
+    tol: float | None = None
+    batch: int = 1
+    against: tuple[str, ...] = ("fft",)
+
+
+RIVALS: dict[str, Callable] = {
+    "fft": lambda problem, tol: rivals.fft(problem),
+    "spsolve": lambda problem, tol: rivals.spsolve(problem),
+    "cg": rivals.cg,
+    "pyamg RS+CG": rivals.pyamg_ruge_stuben,
+    "pyamg SA+CG": rivals.pyamg_smoothed_aggregation,
+    "petsc MG+CG": rivals.petsc_multigrid,
+}
+AMG = ("pyamg RS+CG", "pyamg SA+CG", "petsc MG+CG")
+
+CASES = [
+    *(Case("accuracy", n) for n in (255, 511, 1023, 2047, 4095)),
+    *(Case("accuracy neumann", n, bc="neumann") for n in (513, 1025, 2049)),
+    *(Case("accuracy periodic", n, bc="periodic") for n in (512, 1024, 2048)),
+    *(Case("accuracy 3-D", n, ndim=3) for n in (63, 127, 255)),
+    Case("batch", 127, batch=256, against=("fft", "loop")),
+    Case("residual 1e-10", 255, tol=1e-10, against=("fft", "spsolve", "cg", *AMG)),
+    Case("residual 1e-10", 1023, tol=1e-10, against=("fft", *AMG)),
+    Case("residual 1e-10", 2047, tol=1e-10, against=("fft", "pyamg RS+CG")),
+    Case("residual 1e-10", 4095, tol=1e-10),
+    Case("residual 1e-8 3-D", 63, ndim=3, tol=1e-8, against=("fft", *AMG)),
+    Case("residual 1e-8 3-D", 127, ndim=3, tol=1e-8, against=("fft", "pyamg SA+CG")),
+    *(Case("smooth a", n, coefficient="smooth", tol=1e-8, against=AMG) for n in (255, 1023)),
+    *(Case("jumping a", n, coefficient="jumps", tol=1e-8, against=AMG) for n in (255, 1023)),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=[], help="groups of cases to run (default: all)")
+    parser.add_argument("--largest", type=int, default=4095, help="leave out larger grids")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/poisson"))
+    parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.memory:
+        print(peak_memory(given.memory))
+        return
+    rows = []
+    for case in CASES:
+        if case.n <= given.largest and (not given.only or case.name in given.only):
+            rows += measure(case, given.repeats)
+            print(line(rows[0])) if len(rows) == 1 else None
+            for row in rows[-1 - len(case.against) :]:
+                print(line(row), flush=True)
+    save({"environment": environment(), "memory": memory(), "rows": rows}, given.out)
+
+
+def measure(case: Case, repeats: int) -> list[dict]:
+    """A row for ours and one for each rival."""
+    problem, f, exact = problem_of(case)
+    begun = time.perf_counter()
+    solver = Solver(problem)
+    ours: Callable[[np.ndarray], np.ndarray] = lambda v: solver.solve(v, tol=case.tol).u  # noqa: E731
+    ours(f)
+    setup = time.perf_counter() - begun
+    solves = {"mgnet": (ours, f)}
+    b = problem.rhs(f)
+    for name in case.against:
+        solve = loop(problem, case) if name == "loop" else RIVALS[name](problem, case.tol)
+        if solve is not None:
+            solves[name] = (solve, f if name in ("loop", "fft") else b)
+    times = time_in_turn(solves, repeats)
+    reference = float(np.abs(RIVALS["fft"](problem, None)(f) - exact).max()) if case.coefficient == "one" else None
+    rows = []
+    for name, (solve, given) in solves.items():
+        u = solve(given)
+        r = b - problem.apply(u)
+        rows.append(
+            asdict(case)
+            | {
+                "against": None,
+                "solver": name,
+                "seconds": median(times[name]),
+                "ratio": median(times[name]) / median(times["mgnet"]),
+                "setup": setup if name == "mgnet" else None,
+                "residual": float(np.linalg.norm(r) / np.linalg.norm(b)),
+                "error": float(np.abs(u - exact).max()) if case.tol is None or case.coefficient == "smooth" else None,
+                "discretisation error": reference,
+            }
+        )
+    return rows
+
+
+def time_in_turn(solves: dict, repeats: int) -> dict[str, list[float]]:
+    """Seconds of each solve, one after the other, again and again; slow ones less often."""
+    times: dict[str, list[float]] = {name: [] for name in solves}
+    for k in range(repeats):
+        for name, (solve, f) in solves.items():
+            if k and sum(times[name]) > 5:
+                continue
+            begun = time.perf_counter()
+            solve(f)
+            times[name].append(time.perf_counter() - begun)
+    return times
+
+
+def loop(problem: Poisson, case: Case) -> Callable[[np.ndarray], np.ndarray]:
+    """Our single solves, one right-hand side after the other."""
+    solver = Solver(problem)
+    return lambda f: np.stack([solver.solve(g, tol=case.tol).u for g in f])
+
+
+def problem_of(case: Case) -> tuple[Poisson, np.ndarray, np.ndarray]:
+    """The problem, its right-hand side and the exact solution (random right-hand sides have none)."""
+    grid = Grid((case.n,) * case.ndim, bc=case.bc)
+    a = {"one": None, "smooth": smooth, "jumps": jumps(grid)}[case.coefficient]
+    problem = Poisson(grid, a)
+    xs = grid.coordinates()
+    exact = solution(xs, case.bc)
+    if case.tol is not None and case.coefficient != "smooth":
+        f = np.random.default_rng(0).normal(size=grid.shape)
+        return problem, f, np.zeros(grid.shape)
+    f = source(xs, case.bc) if case.coefficient == "one" else smooth_source(*xs)
+    if problem.singular:
+        w = problem.rhs(np.ones(grid.shape))
+        f = f - (w * f).sum() / w.sum()
+        exact = exact - (w * exact).sum() / w.sum()
+    if case.batch > 1:
+        factors = np.random.default_rng(0).uniform(0.5, 2, size=(case.batch, *[1] * case.ndim))
+        return problem, f * factors, exact * factors
+    return problem, f, exact
+
+
+def solution(xs: tuple[np.ndarray, ...], bc: str) -> np.ndarray:
+    """sin(pi x) sin(2 pi y) e^(xy) (2-D Dirichlet), else a product of the axis' own waves."""
+    if bc == "dirichlet" and len(xs) == 2:
+        x, y = xs
+        return np.sin(np.pi * x) * np.sin(2 * np.pi * y) * np.exp(x * y)
+    wave = {"dirichlet": lambda x: np.sin(np.pi * x), "neumann": lambda x: np.cos(np.pi * x)}
+    u = np.ones_like(xs[0])
+    for x in xs:
+        u = u * wave.get(bc, lambda x: np.sin(2 * np.pi * x))(x)
+    return u
+
+
+def source(xs: tuple[np.ndarray, ...], bc: str) -> np.ndarray:
+    """-div grad of ``solution``."""
+    if bc == "dirichlet" and len(xs) == 2:
+        x, y = xs
+        s, t, e = np.sin(np.pi * x), np.sin(2 * np.pi * y), np.exp(x * y)
+        uxx = e * t * (-(np.pi**2) * s + 2 * np.pi * y * np.cos(np.pi * x) + y**2 * s)
+        uyy = e * s * (-4 * np.pi**2 * t + 4 * np.pi * x * np.cos(2 * np.pi * y) + x**2 * t)
+        return -(uxx + uyy)
+    return len(xs) * (4 if bc == "periodic" else 1) * np.pi**2 * solution(xs, bc)
+
+
+def smooth(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """A coefficient between 1/4 and 4."""
+    return np.exp(np.log(4) * np.sin(2 * np.pi * x) * np.cos(2 * np.pi * y))
+
+
+def smooth_source(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """-div(a grad u) for the smooth a and u = sin(pi x) sin(2 pi y) e^(xy)."""
+    p, q, k = np.pi * x, 2 * np.pi * y, np.log(4) * 2 * np.pi
+    s, t, e = np.sin(p), np.sin(q), np.exp(x * y)
+    ux = e * t * (np.pi * np.cos(p) + y * s)
+    uy = e * s * (2 * np.pi * np.cos(q) + x * t)
+    gx, gy = k * np.cos(2 * p) * np.cos(q), -k * np.sin(2 * p) * np.sin(q)
+    return smooth(x, y) * (source((x, y), "dirichlet") - gx * ux - gy * uy)
+
+
+def jumps(grid: Grid) -> np.ndarray | None:
+    """An 8 x 8 checkerboard of 1 and 1e4."""
+    if grid.ndim != 2:
+        return None
+    x, y = grid.coordinates()
+    return np.where((np.floor(8 * x) + np.floor(8 * y)) % 2 == 0, 1.0, 1e4)
+
+
+def memory() -> dict[str, float]:
+    """Bytes per unknown at the peak of one solve, f and u included, each in a process of its own."""
+    sizes = (1023, 2047)
+    call = [sys.executable, "-m", "benchmarks.poisson", "--memory"]
+    return {str(n): float(subprocess.run([*call, str(n)], capture_output=True, check=True).stdout) for n in sizes}
+
+
+def peak_memory(n: int) -> float:
+    """Growth of this process by one solve (tol 1e-8) of n^2 unknowns, in bytes per unknown."""
+    Solver(Poisson(Grid((63, 63)))).solve(np.ones((63, 63)))  # code and libraries
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    f = np.random.default_rng(0).normal(size=(n, n))
+    Solver(Poisson(Grid((n, n)))).solve(f)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / n**2
+
+
+def line(row: dict) -> str:
+    """One row for the terminal."""
+    size = f"{row['batch']} x " * (row["batch"] > 1) + "x".join([str(row["n"])] * row["ndim"])
+    error = "" if row["error"] is None else f"  error {row['error']:.2e}"
+    return (
+        f"{row['name']:20} {size:>14}  {row['solver']:12} {1e3 * row['seconds']:10.2f} ms "
+        f"{row['ratio']:7.2f} x  residual {row['residual']:.1e}{error}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Writing what a benchmark measured: JSON, pictures, and the README's table."""
+
+import json
+import os
+import platform
+from datetime import date
+from pathlib import Path
+
+import numba
+import numpy as np
+import scipy
+import torch
+
+import mgnet
+
+BEGIN, END = "<!-- poisson benchmark: written by benchmarks/poisson.py -->", "<!-- end of poisson benchmark -->"
+
+
+def environment() -> dict:
+    """The machine and the versions."""
+    model = next((s.split(":")[1].strip() for s in _cpuinfo() if s.startswith("model name")), platform.processor())
+    return {
+        "date": date.today().isoformat(),
+        "processor": model,
+        "cores": os.cpu_count(),
+        "threads": numba.get_num_threads(),
+        "python": platform.python_version(),
+        "mgnet": mgnet.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "numba": numba.__version__,
+    }
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def save(result: dict, folder: Path) -> None:
+    """Write results.json, table.md, time.png and rate.png, and the table into the README beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / "table.md").write_text(table(result))
+    draw(result["rows"], folder)
+
+
+def table(result: dict) -> str:
+    """The rows as Markdown, one line a problem."""
+    machine = result["environment"]
+    lines = [
+        f"float64, {machine['cores']} cores of {machine['processor']}, {machine['date']}; medians in ms; "
+        "`python -m benchmarks.poisson`.",
+        "",
+        "| problem | unknowns | asked | mgnet | rival | its time | ratio | error: ours / discrete solution's |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    ours: dict = {}
+    for row in result["rows"]:
+        if row["solver"] == "mgnet":
+            ours = row
+            continue
+        size = f"{row['batch']} x " * (row["batch"] > 1) + " x ".join([str(row["n"])] * row["ndim"])
+        asked = "discretisation accuracy" if row["tol"] is None else f"residual {row['tol']:g}"
+        error = ours["error"]
+        reached = "" if error is None or not ours["discretisation error"] else (
+            f"{error:.2e} / {ours['discretisation error']:.2e}"
+        )  # fmt: skip
+        lines.append(
+            f"| {row['name']} | {size} | {asked} | {1e3 * ours['seconds']:.2f} | {row['solver']} | "
+            f"{1e3 * row['seconds']:.2f} | {row['ratio']:.2f} | {reached} |"
+        )
+    memory = ", ".join(f"{bytes_:.0f} at {n} x {n}" for n, bytes_ in result["memory"].items())
+    return "\n".join([*lines, "", f"Peak memory of a solve to 1e-8, f and u included: {memory} bytes per unknown.", ""])
+
+
+def write_into(readme: Path, text: str) -> None:
+    """Replace what stands between the markers of a file."""
+    old = readme.read_text()
+    head, rest = old.split(BEGIN)
+    _, tail = rest.split(END)
+    part = readme.with_suffix(".part")
+    part.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+    os.replace(part, readme)
+
+
+def draw(rows: list[dict], folder: Path) -> None:
+    """Time against n, and unknowns a second at n, n/8 and n/64 (by unknowns), as HPGMG reports."""
+    from matplotlib.figure import Figure
+
+    rows = [row for row in rows if row["name"] == "accuracy"]
+    if not rows:
+        return
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for solver, marker in (("mgnet", "o-"), ("fft", "s--")):
+        mine = [row for row in rows if row["solver"] == solver]
+        n = np.array([row["n"] for row in mine], dtype=float)
+        seconds = np.array([row["seconds"] for row in mine])
+        label = "mgnet, full multigrid" if solver == "mgnet" else "scipy.fft, sine transforms"
+        left.loglog(n, 1e3 * seconds, marker, label=label)
+        right.semilogx(n**2, n**2 / seconds / 1e6, marker, label=label)
+    left.set_xlabel("n (unknowns n x n)")
+    left.set_ylabel("ms to discretisation accuracy")
+    right.set_xlabel("unknowns")
+    right.set_ylabel("million unknowns a second")
+    for ax in (left, right):
+        ax.grid(True, alpha=0.3)
+        ax.legend()
+    figure.savefig(folder / "time.png", dpi=130)
