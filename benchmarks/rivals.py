@@ -21,10 +21,12 @@ def fft(problem: Poisson) -> Solve:
     Node-centred axes with constant coefficients; the transforms work in place.
     """
     grid = problem.grid
-    assert problem.constant is not None and grid.centering == "node"
+    assert problem.constant is not None
+    assert grid.centering == "node"
     a, c = problem.constant
     kinds = {axis.low for axis in grid.axes}
-    assert len(kinds) == 1 and all(axis.low == axis.high for axis in grid.axes)
+    assert len(kinds) == 1
+    assert all(axis.low == axis.high for axis in grid.axes)
     kind = kinds.pop()
     dims = tuple(range(-grid.ndim, 0))
     eigenvalues = np.array(c)

@@ -169,10 +169,9 @@ def _close(board, patience):
     """Close the job and wait until all helpers have left it; False when that takes long."""
     if _read(board, GATE) % 2 == 0:
         _exchange_add(board, GATE, 1)
-    for _ in range(patience):
-        if _read(board, INSIDE) == 0:
-            return True
-    return False
+    while patience > 0 and _read(board, INSIDE) > 0:
+        patience -= 1
+    return _read(board, INSIDE) == 0
 
 
 @njit(nogil=True, cache=True)
@@ -184,10 +183,10 @@ def _wait_and_work(board, patience):
         if _read(board, GATE) % 2 == 1:
             continue
         _exchange_add(board, INSIDE, 1)
-        if _read(board, GATE) % 2 == 0:  # still open: the board does not change while we are inside
-            if _read(board, NEXT) < board[TASKS]:
-                idle = 0
-                _work(board)
+        # Still open: then the board does not change while we are inside.
+        if _read(board, GATE) % 2 == 0 and _read(board, NEXT) < board[TASKS]:
+            idle = 0
+            _work(board)
         _exchange_add(board, INSIDE, -1)
 
 
