@@ -3,7 +3,6 @@
 from importlib.metadata import version
 
 import numba
-import numpy as np
 
 from mgnet.vision.runs import environment
 
@@ -19,22 +18,5 @@ def installation() -> dict[str, object]:
     ['mgnet', 'python', 'torch']
     """
     versions = {name: version(name) for name in PACKAGES}
-    return {**environment(), **versions, "numba_threads": numba.get_num_threads(), "threading_layer": threading_layer()}
+    return {**environment(), **versions, "numba_threads": numba.get_num_threads()}
 
-
-def threading_layer() -> str:
-    """numba names its layer once a parallel loop has run; so run one.
-
-    Example
-    -------
-    >>> threading_layer() in ("omp", "tbb", "workqueue")
-    True
-    """
-
-    @numba.njit(parallel=True)
-    def double(a):  # type: ignore[no-untyped-def]
-        for i in numba.prange(a.size):
-            a[i] *= 2
-
-    double(np.ones(numba.get_num_threads()))
-    return numba.threading_layer()
