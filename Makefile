@@ -24,7 +24,7 @@ demo: setup
 test: lint types tests
 
 tests: setup
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --durations 10
 
 lint: setup
 	$(BIN)/ruff check .
