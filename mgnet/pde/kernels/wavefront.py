@@ -67,6 +67,12 @@ def _reach(lo, hi, halo, line):
 
 
 @njit(fastmath=FAST, nogil=True)
+def _wrap(p, n):
+    """p modulo n; a division only where p is outside."""
+    return p if 0 <= p < n else p % n
+
+
+@njit(fastmath=FAST, nogil=True)
 def _before(p, line):
     """(plane before p, its sign)."""
     if p == 0 and not line.wraps:
@@ -208,12 +214,12 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
             if p < lo or p >= hi:
                 continue
             jlo, jhi = _reach(s0, s1, (halo + nu - s) * wide, a1)
-            pm, plane = p % n0, ring[3 * s + (p - base0) % 3]
+            pm, plane = _wrap(p, n0), ring[3 * s + (p - base0) % 3]
             into = s == nu and not residual and out.shape[0] > 0  # the iterate goes straight to memory
             if s == 0:
                 for j in range(jlo, jhi):
-                    row = out[pm, j % n1] if into else plane[j - base1, :n2]
-                    _source_row(row, zeros, u, guess, e, pad, pad2, P0, P1, P2, Q0, Q1, Q2, pm, j % n1, a2.wraps)
+                    row = out[pm, _wrap(j, n1)] if into else plane[j - base1, :n2]
+                    _source_row(row, zeros, u, guess, e, pad, pad2, P0, P1, P2, Q0, Q1, Q2, pm, _wrap(j, n1), a2.wraps)
                 continue
             omega, colour = steps[s - 1, 0], int(steps[s - 1, 1])
             w = omega / d
@@ -226,7 +232,7 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
                 3 * (s - 1) + (after - base0) % 3,
             )
             for j in range(jlo, jhi):
-                jm, q = j % n1, j - base1
+                jm, q = _wrap(j, n1), j - base1
                 row, source = out[pm, jm] if into else plane[q, :n2], f[pm, jm]
                 g = w / (_share(pm, a0) * _share(jm, a1))
                 mask = checkers[(pm + jm + colour) % 2 :]
@@ -243,8 +249,8 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
                 ja, dd = _after(j, a1)
                 c, dd = c * w * x1, dd * w * x1
                 if s == 1 and given:
-                    v, vb, va = u[pm, jm], u[before % n0, jm], u[after % n0, jm]
-                    wb, wa = (v, v) if flat else (u[pm, jb % n1], u[pm, ja % n1])
+                    v, vb, va = u[pm, jm], u[_wrap(before, n0), jm], u[_wrap(after, n0), jm]
+                    wb, wa = (v, v) if flat else (u[pm, _wrap(jb, n1)], u[pm, _wrap(ja, n1)])
                 else:
                     v, vb, va = ring[kp, q, :n2], ring[kb, q, :n2], ring[ka, q, :n2]
                     wb, wa = (v, v) if flat else (ring[kp, jb - base1, :n2], ring[kp, ja - base1, :n2])
@@ -260,12 +266,12 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
         p = t - nu - 1
         if not residual or p < r0 or p >= r1:
             continue
-        pm, plane = p % n0, rring[(p - r0) % depth]
+        pm, plane = _wrap(p, n0), rring[(p - r0) % depth]
         before, a = _before(p, a0)
         after, b = _after(p, a0)
         kp, kb, ka = 3 * nu + (p - base0) % 3, 3 * nu + (before - base0) % 3, 3 * nu + (after - base0) % 3
         for j in range(s0, s1):
-            jm, q = j % n1, j - base1
+            jm, q = _wrap(j, n1), j - base1
             row, source = plane[j - s0, :n2], f[pm, jm]
             w = _share(pm, a0) * _share(jm, a1)
             if untouched:
@@ -274,8 +280,8 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
                 jb, c = _before(j, a1)
                 ja, dd = _after(j, a1)
                 if nu == 0 and given:
-                    v, vb, va = u[pm, jm], u[before % n0, jm], u[after % n0, jm]
-                    wb, wa = (v, v) if flat else (u[pm, jb % n1], u[pm, ja % n1])
+                    v, vb, va = u[pm, jm], u[_wrap(before, n0), jm], u[_wrap(after, n0), jm]
+                    wb, wa = (v, v) if flat else (u[pm, _wrap(jb, n1)], u[pm, _wrap(ja, n1)])
                 else:
                     v, vb, va = ring[kp, q, :n2], ring[kb, q, :n2], ring[ka, q, :n2]
                     wb, wa = (v, v) if flat else (ring[kp, jb - base1, :n2], ring[kp, ja - base1, :n2])
