@@ -3,8 +3,19 @@
 from mgnet.pde.axis import Robin
 from mgnet.pde.convolution import conv_levels
 from mgnet.pde.grid import Grid
+from mgnet.pde.nonlinear import solve_nonlinear
 from mgnet.pde.problem import Poisson
 from mgnet.pde.solution import NotConverged, Solution
 from mgnet.pde.solver import Solver, solve
 
-__all__ = ["Grid", "NotConverged", "Poisson", "Robin", "Solution", "Solver", "conv_levels", "solve"]
+__all__ = [
+    "Grid",
+    "NotConverged",
+    "Poisson",
+    "Robin",
+    "Solution",
+    "Solver",
+    "conv_levels",
+    "solve",
+    "solve_nonlinear",
+]

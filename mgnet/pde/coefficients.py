@@ -24,7 +24,7 @@ class Kind:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def tensor(self, value: Any) -> Tensor:
-        return torch.as_tensor(value).to(dtype=self.dtype, device=self.device)
+        return torch.as_tensor(value, dtype=self.dtype, device=self.device)
 
     def meshes(self, points: Sequence[np.ndarray]) -> tuple[Any, ...]:
         """The product of one-dimensional point sets: numpy float64 arrays or tensors, "ij"."""
@@ -102,6 +102,10 @@ def _harmonic(a: Tensor, dim: int, axis: Axis) -> Tensor:
 def _array(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
     if not (is_number(value) or isinstance(value, (Tensor, np.ndarray))):
         raise TypeError(f"`{name}` must be a number, an array or a callable; it is {type(value).__name__}.")
+    if is_number(value):
+        return kind.tensor(value)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+        value = np.array(value, dtype=value.dtype.newbyteorder("="))  # ours: later changes do not reach the operator
     array = torch.as_tensor(value)
     if array.is_complex() or array.dtype == torch.bool:
         raise TypeError(f"`{name}` must be real; its dtype is {array.dtype}.")

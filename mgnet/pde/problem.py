@@ -65,6 +65,11 @@ class Poisson:
             return tuple(float(v) for v in self._a), float(self._c)
         return None
 
+    @property
+    def constant_a(self) -> tuple[float, ...] | None:
+        """a per axis if it is made of numbers."""
+        return tuple(float(v) for v in self._a) if all(is_number(v) for v in self._a) else None
+
     def constants_of(self, A: Diffusion) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) of this problem's operator as plain tensors; also where a scalar tensor came."""
         if self.constant is not None or not all(is_scalar(v) for v in (*self._a, self._c)):
@@ -127,14 +132,14 @@ class Poisson:
                 continue
             for side, g in enumerate(pair):
                 if g is not None and not (is_number(g) and g == 0):
-                    b = b + self._datum(g, d, side).to(v)
+                    b = b + self.datum(g, d, side).to(v)
         return b.detach().numpy() if isinstance(f, np.ndarray) else b
 
     def to_scipy(self) -> sparse.csr_array:
         """A as a sparse matrix, unknowns numbered in C order."""
         return self.single("to_scipy").to_scipy()
 
-    def _datum(self, g: Any, d: int, side: int) -> Tensor:
+    def datum(self, g: Any, d: int, side: int) -> Tensor:
         """beta g at the unknowns next to an end, zero elsewhere."""
         n, dim = self.grid.axes[d].n, d - self.grid.ndim
         flux = self._betas[d][side] * on_end(g, self.grid, d, side, self.kind)

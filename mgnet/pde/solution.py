@@ -75,13 +75,13 @@ class Solution:
 class NotConverged(RuntimeError):
     """The tolerance was not reached; ``solution`` holds what there is."""
 
-    def __init__(self, solution: Solution, tol: float):
+    def __init__(self, solution: Solution, tol: float, remedy: str = ""):
         self.solution = solution
         last = ", ".join(f"{r:.1e}" for r in solution.residuals[-3:])
         super().__init__(
             f"not converged to {tol:g} in {solution.cycles} cycles: the last relative residuals are {last}, "
             f"a factor of {solution.factor:.2f} per cycle. Raise `max_cycles`, loosen `tol`, or pass "
-            f"throw=False to get the iterate."
+            f"throw=False to get the iterate.{' ' * bool(remedy)}{remedy}"
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mgnet.pde import checks, interop
 from mgnet.pde.eager import eager
+from mgnet.pde.fourth_order import check_order, truncation
 from mgnet.pde.gradients import Solve
 from mgnet.pde.grid import Grid
 from mgnet.pde.iterate import Outcome
@@ -19,6 +20,8 @@ from mgnet.pde.operators import Diffusion
 from mgnet.pde.problem import Poisson
 from mgnet.pde.smoothers import SMOOTHERS
 from mgnet.pde.solution import NotConverged, Solution
+
+CORRECTION = 1e-4  # relative residual to which the fourth order's small correction is solved
 
 
 class Solver:
@@ -30,6 +33,7 @@ class Solver:
     cycle : "V", "W" or "F"
     smoother : "chebyshev" (fourth kind), "jacobi" (damped) or "red-black" (Gauss-Seidel)
     nu : smoothing sweeps on the way down and on the way up
+    order : 2, or 4 by deferred correction (a second solve; `a` of numbers)
 
     Calls from several threads are safe; they take turns.
 
@@ -51,6 +55,7 @@ class Solver:
         cycle: str = "V",
         smoother: str = "chebyshev",
         nu: tuple[int, int] = (2, 2),
+        order: int = 2,
     ):
         if not isinstance(problem, Poisson):
             raise TypeError(f"`problem` must be a mgnet.pde.Poisson; it is {type(problem).__name__}.")
@@ -58,6 +63,8 @@ class Solver:
         checks.word("smoother", smoother, SMOOTHERS)
         self.problem = problem
         self._scheme = Scheme(cycle, smoother, checks.sweeps(nu))
+        check_order(order, problem)
+        self._order = order
         self._multigrid: Multigrid | None = None
 
     def update(self, a: Any = None, c: Any = None) -> "Solver":
@@ -97,19 +104,24 @@ class Solver:
         f = checks.right_hand_side(f)
         checks.not_empty(f)
         checks.controls(tol, max_cycles, callback)
+        if self._order == 4:
+            check_order(4, self.problem, tol)
         call = _Call(self, guess, Stop(tol, max_cycles, callback), throw)
-        b = self.problem.rhs(torch.as_tensor(f), boundary)
         begun = time.perf_counter()
-        if isinstance(f, Tensor):
-            u = self._differentiable(call, b)
-        else:
-            u = call(self.problem.A, b.detach()).numpy()
-        return call.solution(u, time.perf_counter() - begun)
+        b = self.problem.rhs(torch.as_tensor(f), boundary)
+        graph = isinstance(f, Tensor)
+        u = self._apply(call, b if graph else b.detach(), graph)
+        if self._order == 4:
+            u = u + self._apply(call.correction(), truncation(self.problem, u), graph)
+        return call.solution(u if graph else u.numpy(), time.perf_counter() - begun)
 
-    def _differentiable(self, call: "_Call", b: Tensor) -> Tensor:
+    def _apply(self, call: "_Call", b: Tensor, graph: bool) -> Tensor:
+        """A^-1 b, differentiable for tensors (arrays never pay for it)."""
         A = self.problem.A
+        if not graph:
+            return call(A, b)
         adjoint = _Call(self, None, Stop(call.stop.tol, call.stop.max_cycles), call.throw, project=True)
-        return Solve.apply(call, adjoint, A, b, A.c, *A.k)  # type: ignore[no-any-return]
+        return Solve.apply(call, adjoint, A, b, A.c, *A.k)
 
     def multigrid(self, A: Diffusion) -> Multigrid:
         """The levels for A: this problem's, or (under a transform of its coefficients) that operator's."""
@@ -167,7 +179,14 @@ class _Call:
 
     def __init__(self, solver: Solver, guess: Any, stop: Stop, throw: bool, project: bool = False):
         self.solver, self.guess, self.stop, self.throw, self.project = solver, guess, stop, throw, project
-        self.work, self.method = 0.0, ""
+        self.outcome, self.work, self.method = Outcome(torch.empty(0), [], ""), 0.0, ""
+        self._then: _Call | None = None
+
+    def correction(self) -> "_Call":
+        """The call that solves for a small correction to this one's solution; its history is appended."""
+        stop = Stop(max(self.stop.tol or 0.0, CORRECTION), self.stop.max_cycles, self.stop.callback)
+        self._then = _Call(self.solver, None, stop, self.throw, project=True)
+        return self._then
 
     def __call__(self, A: Diffusion, b: Tensor) -> Tensor:
         A, b = A.detached(), b.detach()
@@ -188,15 +207,17 @@ class _Call:
         return u
 
     def solution(self, u: Any, seconds: float) -> Solution:
-        outcome: Outcome = self.outcome
+        calls = [self] if self._then is None else [self, self._then]
+        statuses = [call.outcome.status for call in calls]
+        order = "" if self._then is None else ", order 4 by deferred correction"
         return Solution(
             u=u,
-            residuals=outcome.residuals,
-            converged=outcome.status != "not converged",
-            status=outcome.status,
+            residuals=self.outcome.residuals + [r for call in calls[1:] for r in call.outcome.residuals[1:]],
+            converged="not converged" not in statuses,
+            status="not converged" if "not converged" in statuses else statuses[0],
             grid=self.solver.problem.grid,
-            method=self.method,
-            work=self.work,
+            method=self.method + order,
+            work=sum(call.work for call in calls),
             seconds=seconds,
         )
 
@@ -229,6 +250,7 @@ def solve(
     max_cycles: int = 100,
     throw: bool = True,
     callback: Callback | None = None,
+    order: int = 2,
 ) -> Solution:
     """Solve -div(a grad u) + c u = f on a box, by multigrid.
 
@@ -246,6 +268,8 @@ def solve(
     max_cycles : cycles at most
     throw : whether to raise NotConverged, or to return the iterate
     callback : called with (cycle, largest relative residual) after each cycle
+    order : 2, or 4 by deferred correction: a second solve whose cycles follow in the history (their
+        residuals are relative to the correction); needs `a` of numbers, and a `tol`
 
     Returns
     -------
@@ -266,7 +290,7 @@ def solve(
     """
     f = checks.right_hand_side(f)
     grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
-    solver = Solver(Poisson(grid, a, c, like=f))
+    solver = Solver(Poisson(grid, a, c, like=f), order=order)
     return solver.solve(
         f, boundary=boundary, guess=guess, tol=tol, max_cycles=max_cycles, throw=throw, callback=callback
     )

@@ -38,15 +38,15 @@ class Transfer:
 
     def P(self, u_c: Tensor) -> Tensor:
         """Linear interpolation."""
-        return _apply(self.tables[0], u_c)
+        return apply_tables(self.tables[0], u_c)
 
     def Q(self, u_c: Tensor) -> Tensor:
         """Cubic interpolation."""
-        return _apply(self.tables[1], u_c)
+        return apply_tables(self.tables[1], u_c)
 
     def R(self, r: Tensor) -> Tensor:
         """Full weighting."""
-        return _apply(self.tables[2], r)
+        return apply_tables(self.tables[2], r)
 
 
 def identity(n: int) -> Table:
@@ -54,7 +54,8 @@ def identity(n: int) -> Table:
     return Table(np.arange(n), np.ones((n, 1)), n)
 
 
-def _apply(tables: Sequence[Table | None], v: Tensor) -> Tensor:
+def apply_tables(tables: Sequence[Table | None], v: Tensor) -> Tensor:
+    """A product of one-dimensional tables; None leaves its axis alone."""
     for d, table in enumerate(tables):
         if table is not None:
             v = _apply_along(table, v, d - len(tables))

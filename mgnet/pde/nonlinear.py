@@ -1,0 +1,149 @@
+"""The public door to nonlinear problems."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgnet.pde import checks
+from mgnet.pde.coefficients import is_number
+from mgnet.pde.eager import eager
+from mgnet.pde.fas import NonlinearHierarchy, Pointwise, chain, injection
+from mgnet.pde.grid import Grid
+from mgnet.pde.iterate import iterate
+from mgnet.pde.multigrid import Callback
+from mgnet.pde.problem import Poisson
+from mgnet.pde.solution import NotConverged, Solution
+from mgnet.pde.work import cycle_work, full_multigrid_work
+
+REMEDY = "Give a better `guess`, check `dg`, or check that a solution exists (g' < 0 may leave none)."
+
+
+@eager
+def solve_nonlinear(
+    f: Any,
+    g: Callable[[Any], Any],
+    dg: Callable[[Any], Any],
+    *,
+    bc: Any = "dirichlet",
+    lower: float | Sequence[float] = 0.0,
+    upper: float | Sequence[float] = 1.0,
+    centering: str = "node",
+    a: Any = None,
+    boundary: Any = None,
+    guess: Any = None,
+    ndim: int | None = None,
+    tol: float = 1e-8,
+    max_cycles: int = 50,
+    throw: bool = True,
+    callback: Callback | None = None,
+) -> Solution:
+    """Solve -div(a grad u) + g(u) = f on a box, by nonlinear multigrid (FAS).
+
+    Parameters
+    ----------
+    f : (*batch, *grid) torch tensor or numpy array; kind, device and dtype are kept
+    g, dg : the reaction and its derivative, elementwise functions of arrays of f's kind
+    a : None, a number, a callable, or one of these per axis (an array has no values on coarse grids)
+    boundary : None, a number, a callable, or one (low, high) pair of these per axis
+    guess : where to start; default: full multigrid with Newton's method on the coarsest grid
+    tol : residual relative to that of u = 0
+    bc, lower, upper, centering, ndim, max_cycles, throw, callback : as for ``solve``
+
+    Returns
+    -------
+    Solution : without a graph
+
+    Raises
+    ------
+    ValueError, TypeError : naming the argument, what it must be and what came
+    NotConverged : with the residuals reached and what to do
+
+    Source: Brandt 1977; Trottenberg, Oosterlee & Schueller 2001, section 5.3.
+
+    Example
+    -------
+    -Lap u = exp(u), Bratu's problem:
+
+    >>> s = solve_nonlinear(np.zeros((63, 63)), lambda u: -np.exp(u), lambda u: -np.exp(u))
+    >>> round(float(s.u.max()), 3)
+    0.078
+    """
+    f = checks.right_hand_side(f)
+    grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
+    checks.controls(tol, max_cycles, callback)
+    if tol is None:
+        raise ValueError("`tol` must be a number between 0 and 1 for a nonlinear problem; it is None.")
+    _check_evaluable(a, boundary)
+    b0 = torch.as_tensor(f).detach()
+    functions = [_pointwise(name, v, f) for name, v in (("g", g), ("dg", dg))]
+    problems = [Poisson(level, a, like=f) for level in chain(grid)]
+    data = _data(problems, b0.reshape(-1, *grid.shape), boundary)
+    start = None if guess is None else checks.guess_like(guess, f.shape, b0).reshape(-1, *grid.shape)
+    hierarchy = NonlinearHierarchy(problems, functions[0], functions[1], data)
+    begun = time.perf_counter()
+    b = data[0]
+    try:
+        outcome = iterate(hierarchy, b, start, tol, max_cycles, hierarchy.roundoff(b), callback)
+    except FloatingPointError as error:
+        checks.finite("f", b0, "Clean the right-hand side.")
+        raise FloatingPointError(f"{error} {REMEDY}") from None
+    u = outcome.u.reshape(f.shape)
+    work = cycle_work(hierarchy.sizes, (2, 2), 1) * (len(outcome.residuals) - 1)
+    if start is None and len(outcome.residuals) > 1:
+        work += full_multigrid_work(hierarchy.sizes, (2, 2), 1) - cycle_work(hierarchy.sizes, (2, 2), 1)
+    solution = Solution(
+        u=u.numpy() if isinstance(f, np.ndarray) else u,
+        residuals=outcome.residuals,
+        converged=outcome.status != "not converged",
+        status=outcome.status,
+        grid=grid,
+        method="FAS V(2,2)-cycles, Newton-Chebyshev smoother",
+        work=work,
+        seconds=time.perf_counter() - begun,
+    )
+    if throw and not solution.converged:
+        raise NotConverged(solution, tol, REMEDY)
+    return solution
+
+
+def _data(problems: Sequence[Poisson], f: Tensor, boundary: Any) -> list[Tensor]:
+    """b on every grid: f where the unknowns are, with the boundary data of that grid."""
+    data = []
+    for problem, coarse in zip(problems, [*problems[1:], None], strict=True):
+        data.append(problem.rhs(f, boundary).detach())
+        if coarse is not None:
+            f = injection(problem.grid.axes, coarse.grid.axes)(f)
+    return data
+
+
+def _pointwise(name: str, function: Any, f: Any) -> Pointwise:
+    """A user's elementwise function as one of tensors, of f's dtype and device."""
+    if not callable(function):
+        raise TypeError(f"`{name}` must be a function of u; it is {type(function).__name__}.")
+    like = torch.as_tensor(f[..., :0]) if isinstance(f, np.ndarray) else f
+
+    def call(u: Tensor) -> Tensor:
+        value = torch.as_tensor(function(u.numpy() if isinstance(f, np.ndarray) else u))
+        value = value.detach().to(dtype=like.dtype, device=like.device)
+        if value.ndim and value.shape != u.shape:
+            raise ValueError(f"`{name}` must return one value per unknown; it returned {tuple(value.shape)}.")
+        return value.expand(u.shape)
+
+    return call
+
+
+def _check_evaluable(a: Any, boundary: Any) -> None:
+    """Coarse grids need the coefficient and the data as functions."""
+
+    def known(v: Any) -> bool:
+        if isinstance(v, (tuple, list)):
+            return all(known(entry) for entry in v)
+        return v is None or is_number(v) or callable(v) or not isinstance(v, (np.ndarray, Tensor))
+
+    for name, v in (("a", a), ("boundary", boundary)):
+        if not known(v):
+            raise TypeError(f"`{name}` must be a number or a callable for a nonlinear problem; it is an array.")

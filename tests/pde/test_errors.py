@@ -1,0 +1,195 @@
+"""Each wrong argument gives one clear error: which argument, what it must be, what came, what to do."""
+
+import numpy as np
+import pytest
+import torch
+
+from mgnet.pde import Grid, NotConverged, Poisson, Robin, Solver, solve
+from tests.pde.grids_and_data import random
+
+ONES = np.ones((20, 24))
+
+
+def with_value(value, at=(0, 17)):
+    f = np.ones((20, 24))
+    f[at] = value
+    return f
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["direct", "multigrid"])
+@pytest.mark.parametrize("tol", [1e-8, None])
+@pytest.mark.parametrize(("value", "what"), [(np.nan, "1 NaN"), (np.inf, "1 infinite")])
+@pytest.mark.parametrize("bc", ["dirichlet", "periodic"])
+def test_a_right_hand_side_that_is_not_finite(bc, value, what, tol, large):
+    f = np.ones((150, 140)) if large else np.ones((20, 24))
+    f[3, 17] = value
+    with pytest.raises(ValueError, match=rf"`f` must be finite; it has {what}.*first at \(0, 3, 17\)\. Clean"):
+        solve(f, bc=bc, tol=tol)
+
+
+@pytest.mark.parametrize(
+    ("f", "error", "message"),
+    [
+        ([[1.0, 2.0]], TypeError, "`f` must be a numpy array or a torch tensor; it is list"),
+        (3.0, TypeError, "`f` must be a numpy array or a torch tensor; it is float"),
+        (None, TypeError, "`f` must be a numpy array or a torch tensor"),
+        (ONES.astype(bool), TypeError, "`f` must be float32, float64 or integer; its dtype is bool"),
+        (ONES.astype(complex), TypeError, "its dtype is complex128"),
+        (ONES.astype(np.float16), TypeError, "its dtype is float16"),
+        (torch.ones(20, 24, dtype=torch.bfloat16), TypeError, "its dtype is torch.bfloat16"),
+        (torch.ones(20, 24, dtype=torch.bool), TypeError, "its dtype is torch.bool"),
+        (np.array(["a"]), TypeError, "`f` must be float32, float64 or integer"),
+        (np.ones((2, 3, 4, 5)), ValueError, "`f` has 4 axes; pass `ndim`"),
+        (np.array(1.0), ValueError, "`f` has 0 axes"),
+        (np.ones((0, 4)), ValueError, r"`f` must not be empty; its shape is \(0, 4\)"),
+        (np.ones((4, 0)), ValueError, "`f` must not be empty"),
+    ],
+)
+def test_right_hand_side(f, error, message):
+    with pytest.raises(error, match=message):
+        solve(f)
+
+
+WRONG = {
+    "bc word": ({"bc": "neuman"}, ValueError, '`bc` must be "dirichlet", "neumann", "periodic".*\'neuman\''),
+    "bc type": ({"bc": 3}, TypeError, "`bc` must be a word"),
+    "bc count": ({"bc": ["dirichlet"]}, ValueError, r"`bc` must have one entry per axis \(2\)"),
+    "bc triple": ({"bc": [("dirichlet",) * 3, "neumann"]}, TypeError, "`bc` of axis 0"),
+    "bc half periodic": ({"bc": [("periodic", "dirichlet"), "neumann"]}, ValueError, "periodic at both ends"),
+    "lower text": ({"lower": "left"}, TypeError, "`lower` must be a number"),
+    "lower count": ({"lower": (0.0, 0.0, 0.0)}, ValueError, "`lower` must be a number or one per axis"),
+    "lower NaN": ({"lower": np.nan}, ValueError, "`lower` must be finite"),
+    "upper below": ({"upper": (1.0, 0.0)}, ValueError, "`lower` must be below `upper`.*axis 1"),
+    "centering": ({"centering": "vertex"}, ValueError, '`centering` must be "node" or "cell"; it is \'vertex\''),
+    "a zero": ({"a": 0.0}, ValueError, "`a` must be positive everywhere"),
+    "a negative": ({"a": -ONES}, ValueError, "`a` must be positive everywhere; its smallest value is -1"),
+    "a NaN": ({"a": np.nan}, ValueError, "`a` must be finite"),
+    "a text": ({"a": "one"}, TypeError, "`a` must be a number, an array or a callable; it is str"),
+    "a shape": ({"a": np.ones((3, 3))}, ValueError, r"`a` must have the grid's shape \(20, 24\)"),
+    "a tuple": ({"a": (1.0, 1.0, 1.0)}, ValueError, r"`a` as a tuple must have one entry per axis \(2\)"),
+    "a bool": ({"a": True}, TypeError, "`a` must be a number"),
+    "a complex": ({"a": ONES + 1j}, TypeError, "`a` must be real"),
+    "a callable's shape": ({"a": lambda x, y: np.ones(7)}, ValueError, "`a` must return values of the meshes' shape"),
+    "a callable's sign": ({"a": lambda x, y: x - 0.5}, ValueError, "`a` must be positive"),
+    "c negative": ({"c": -1.0}, ValueError, "`c` must be >= 0 everywhere; its smallest value is -1"),
+    "c infinite": ({"c": np.inf}, ValueError, "`c` must be finite"),
+    "c shape": ({"c": np.ones(5)}, ValueError, "`c` must have the grid's shape"),
+    "boundary text": ({"boundary": "hot"}, TypeError, "`boundary` must be None, a number"),
+    "boundary count": ({"boundary": [1.0]}, TypeError, "`boundary` must be None, a number"),
+    "boundary NaN": ({"boundary": np.nan}, ValueError, "`boundary` must be finite"),
+    "boundary shape": ({"boundary": [(np.ones(7), None), (None, None)]}, ValueError, "`boundary` of axis 0 must have"),
+    "boundary entry": ({"boundary": [("hot", None), (None, None)]}, TypeError, "`boundary` of axis 0 must be None"),
+    "guess shape": ({"guess": np.ones((3, 3))}, ValueError, r"`guess` must have the solution's shape \(20, 24\)"),
+    "guess type": ({"guess": "zero"}, TypeError, "`guess` must be an array like f"),
+    "guess NaN": ({"guess": with_value(np.nan)}, ValueError, "`guess` must be finite"),
+    "ndim range": ({"ndim": 4}, ValueError, "`ndim` must be 1, 2 or 3; it is 4"),
+    "ndim type": ({"ndim": "two"}, ValueError, "`ndim` must be 1, 2 or 3"),
+    "ndim above": ({"ndim": 3}, ValueError, "`f` must have at least ndim = 3 axes"),
+    "tol negative": ({"tol": -1e-8}, ValueError, "`tol` must be a number between 0 and 1, or None"),
+    "tol zero": ({"tol": 0}, ValueError, "`tol` must be a number between 0 and 1"),
+    "tol text": ({"tol": "small"}, ValueError, "`tol` must be a number between 0 and 1"),
+    "tol NaN": ({"tol": np.nan}, ValueError, "`tol` must be a number between 0 and 1"),
+    "max_cycles zero": ({"max_cycles": 0}, ValueError, "`max_cycles` must be a positive integer; it is 0"),
+    "max_cycles float": ({"max_cycles": 2.5}, ValueError, "`max_cycles` must be a positive integer"),
+    "callback": ({"callback": "print"}, TypeError, "`callback` must be a function"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_arguments_of_solve(case):
+    keywords, error, message = WRONG[case]
+    with pytest.raises(error, match=message):
+        solve(ONES, **keywords)
+
+
+def test_a_mixed_axis_in_one_dimension_is_explained():
+    with pytest.raises(ValueError, match=r'In 1-D a mixed axis is \[\("dirichlet", "neumann"\)\]'):
+        solve(np.ones(20), bc=("dirichlet", "neumann"))
+
+
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf, "much"])
+def test_robin(value):
+    with pytest.raises((ValueError, TypeError), match="`alpha` of Robin must be a finite number >= 0"):
+        Robin(value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "error"),
+    [((), ValueError), ((2, 3, 4, 5), ValueError), ((0,), ValueError), ((2.5,), TypeError), ("ab", TypeError)],
+)
+def test_shape(shape, error):
+    with pytest.raises(error, match="`shape` must"):
+        Grid(shape)
+
+
+def test_an_axis_too_short_for_its_ends():
+    with pytest.raises(ValueError, match="`shape` must have at least 2 points"):
+        Grid((1, 5), bc=["neumann", "dirichlet"])
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"cycle": "X"}, "`cycle` must be one of 'V', 'W', 'F'; it is 'X'"),
+        ({"smoother": "sor"}, "`smoother` must be one of .*; it is 'sor'"),
+        ({"nu": (0, 0)}, "`nu` must be two sweep counts"),
+        ({"nu": 2}, "`nu` must be two sweep counts"),
+        ({"nu": (1.5, 1)}, "`nu` must be two sweep counts"),
+        ({"nu": (-1, 2)}, "`nu` must be two sweep counts"),
+    ],
+)
+def test_solver(keywords, message):
+    with pytest.raises(ValueError, match=message):
+        Solver(Poisson(Grid((8, 8))), **keywords)
+
+
+def test_solver_wants_a_problem_and_a_problem_a_grid():
+    with pytest.raises(TypeError, match=r"`problem` must be a mgnet\.pde\.Poisson; it is Grid"):
+        Solver(Grid((8, 8)))
+    with pytest.raises(TypeError, match=r"`grid` must be a mgnet\.pde\.Grid; it is tuple"):
+        Poisson((8, 8))
+
+
+def test_solver_refuses_another_shape():
+    with pytest.raises(ValueError, match=r"`f` must have the grid's shape \(8, 8\) as its last axes; it has \(8, 9\)"):
+        Solver(Poisson(Grid((8, 8)))).solve(np.ones((8, 9)))
+
+
+def test_a_preconditioner_must_be_symmetric():
+    with pytest.raises(ValueError, match=r"`aspreconditioner` needs a symmetric cycle.*nu=\(2, 2\)"):
+        Solver(Poisson(Grid((8, 8))), nu=(1, 2)).aspreconditioner()
+
+
+def test_a_batch_of_coefficients_is_no_matrix():
+    problem = Poisson(Grid((4, 5)), a=np.ones((3, 4, 5)))
+    for ask in (problem.to_scipy, Solver(problem).aslinearoperator, Solver(problem).aspreconditioner):
+        with pytest.raises(ValueError, match="needs one matrix, but the coefficients are batched"):
+            ask()
+
+
+@pytest.mark.parametrize("bc", ["periodic", "neumann", [Robin(0.0), "periodic"]], ids=str)
+@pytest.mark.parametrize("tol", [1e-8, None])
+def test_singular_problems_with_incompatible_data(bc, tol):
+    f = random((2, 20, 24))
+    f[0] -= f[0].mean()
+    with pytest.raises(ValueError, match=r"`f` must have mean zero.*Subtract the mean of f, or give a Dirichlet end"):
+        solve(f + np.array([0.0, 1.0])[:, None, None], bc=bc, ndim=2, tol=tol)
+
+
+def test_not_converged_says_how_far_it_came_and_what_to_do():
+    f = random((127, 127))
+    with pytest.raises(
+        NotConverged, match=r"not converged to 1e-12 in 3 cycles.*factor of 0\.\d+ per cycle.*`max_cycles`"
+    ) as e:
+        solve(f, tol=1e-12, max_cycles=3)
+    assert len(e.value.solution.residuals) == 4
+    assert e.value.solution.u.shape == f.shape
+    s = solve(f, tol=1e-12, max_cycles=3, throw=False)
+    assert (s.converged, s.status, s.cycles) == (False, "not converged", 3)
+
+
+def test_overflow_stops_at_once_and_says_where():
+    """Finite data whose solution is not: the first cycle ends it."""
+    f = np.full((100, 100), 1e308)
+    with pytest.raises(FloatingPointError, match=r"in cycle 1: .*overflow.*float64"):
+        solve(f, upper=1e6)

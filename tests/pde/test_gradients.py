@@ -1,0 +1,216 @@
+"""solve is differentiable with respect to f, a, c and boundary values, by the adjoint equation.
+
+1  gradcheck and gradgradcheck in float64, for every boundary kind and centring, batches, and what callables close over.
+2  torch.func: vmap over data and over coefficients, grad, their composition.
+3  A torch.compile'd function that contains solve works.
+4  No graph runs through the cycles; arrays have none; a backward solve costs as many cycles as a forward one.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+from mgnet.pde import Grid, NotConverged, Poisson, Robin, Solver, solve
+from tests.pde.grids_and_data import CENTERINGS, ENDS, random
+
+TOL = 1e-13
+
+
+def tensor(*shape, seed=0, positive=False):
+    v = torch.as_tensor(random(shape, seed))
+    return (v.abs() + 0.5 if positive else v).requires_grad_()
+
+
+@pytest.mark.parametrize("centering", CENTERINGS)
+@pytest.mark.parametrize("ends", [*ENDS, ("dirichlet", Robin(2.0))], ids=str)
+def test_right_hand_side(ends, centering):
+    def u(f):
+        return solve(f, bc=[ends, "dirichlet"], centering=centering, ndim=2, tol=TOL).u
+
+    f = tensor(2, 5, 4)
+    assert gradcheck(u, f)
+    assert gradgradcheck(u, f)
+
+
+@pytest.mark.parametrize("centering", CENTERINGS)
+@pytest.mark.parametrize("ends", ENDS, ids=str)
+def test_coefficient_and_reaction(ends, centering):
+    def u(f, a, c):
+        return solve(f, a=a, c=c, bc=[ends, "dirichlet"], centering=centering, tol=TOL).u
+
+    inputs = tensor(5, 4), tensor(5, 4, seed=1, positive=True), tensor(5, 4, seed=2, positive=True)
+    assert gradcheck(u, inputs)
+    assert gradgradcheck(u, inputs)
+
+
+def test_numbers_as_tensors():
+    def u(f, a, b, c):
+        return solve(f, a=(a, b), c=c, tol=TOL).u
+
+    inputs = tensor(5, 4), tensor(positive=True), tensor(seed=3, positive=True), tensor(seed=2, positive=True)
+    assert gradcheck(u, inputs)
+    assert gradgradcheck(u, inputs)
+
+
+def test_what_a_callable_closes_over():
+    def u(f, p, q):
+        def a(x, y):
+            return 1 + p * x + q * y**2
+
+        return solve(f, a=a, c=lambda x, y: p * x * y, boundary=lambda x, y: q * x + p * y, tol=TOL).u
+
+    inputs = tensor(5, 4), tensor(positive=True), tensor(seed=3, positive=True)
+    assert gradcheck(u, inputs)
+    assert gradgradcheck(u, inputs)
+
+
+@pytest.mark.parametrize("centering", CENTERINGS)
+def test_boundary_values(centering):
+    def u(g, h, a):
+        boundary = [(g, h), (None, None)]
+        bc = [("dirichlet", "neumann"), ("dirichlet", Robin(1.0))]
+        return solve(
+            torch.ones(5, 4, dtype=torch.float64), a=a, boundary=boundary, bc=bc, centering=centering, tol=TOL
+        ).u
+
+    inputs = tensor(4), tensor(4, seed=1), tensor(5, 4, seed=2, positive=True)
+    assert gradcheck(u, inputs)
+    assert gradgradcheck(u, inputs)
+
+
+@pytest.mark.parametrize("bc", ["periodic", "neumann"])
+def test_singular(bc):
+    """Of the projected problem, whose solution has mean zero."""
+    w = torch.as_tensor(Poisson(Grid((5, 4), bc=bc)).rhs(np.ones((5, 4))))
+
+    def u(f, a):
+        return solve(f - (w * f).sum() / w.sum(), a=a, bc=bc, tol=TOL).u
+
+    inputs = tensor(5, 4), tensor(5, 4, seed=1, positive=True)
+    assert gradcheck(u, inputs)
+    assert gradgradcheck(u, inputs)
+
+
+@pytest.mark.parametrize("shape", [(7,), (4, 3, 5)], ids=str)
+def test_line_and_space_in_batches(shape):
+    def u(f, a, c):
+        return solve(f, a=a, c=c, ndim=len(shape), tol=TOL).u
+
+    assert gradcheck(u, (tensor(2, *shape), tensor(*shape, seed=1, positive=True), tensor(seed=2, positive=True)))
+    assert gradcheck(u, (tensor(2, *shape), tensor(2, *shape, seed=1, positive=True), tensor(seed=2, positive=True)))
+
+
+def test_large_problems_against_a_dense_matrix():
+    """The fused kernels' path: grad of v^T u is A^-1 v."""
+    f, v = tensor(70, 60), torch.as_tensor(random((70, 60), 1))
+    (gradient,) = torch.autograd.grad((v * solve(f, tol=1e-12).u).sum(), f)
+    torch.testing.assert_close(gradient, solve(v, tol=1e-12).u, rtol=0, atol=1e-10)
+
+
+def test_vmap_over_data():
+    f = torch.as_tensor(random((5, 20, 24)))
+    expected = solve(f, ndim=2, tol=1e-11).u
+    for dim in (0, 1, 2):
+        ours = torch.func.vmap(lambda f: solve(f, tol=1e-11).u, in_dims=dim)(f.movedim(0, dim))
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
+    two = torch.func.vmap(torch.func.vmap(lambda f: solve(f, tol=1e-11).u))(f[:4].reshape(2, 2, 20, 24))
+    torch.testing.assert_close(two.reshape(4, 20, 24), expected[:4], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("mapped", ["a", "c", "a and f", "a scalar", "boundary"])
+def test_vmap_over_coefficients(mapped):
+    f, a, c = (torch.as_tensor(abs(random((3, 8, 7), k))) + 0.5 for k in range(3))
+    g = torch.tensor([0.3, 1.0, -2.0], dtype=torch.float64)
+    ours, each = {
+        "a": (torch.func.vmap(lambda a: solve(f[0], a=a, tol=1e-12).u)(a), lambda i: solve(f[0], a=a[i], tol=1e-12)),
+        "c": (torch.func.vmap(lambda c: solve(f[0], c=c, tol=1e-12).u)(c), lambda i: solve(f[0], c=c[i], tol=1e-12)),
+        "a and f": (
+            torch.func.vmap(lambda f, a: solve(f, a=a, c=1.0, tol=1e-12).u)(f, a),
+            lambda i: solve(f[i], a=a[i], c=1.0, tol=1e-12),
+        ),
+        "a scalar": (
+            torch.func.vmap(lambda s: solve(f[0], a=s, tol=1e-12).u)(g.abs()),
+            lambda i: solve(f[0], a=g[i].abs(), tol=1e-12),
+        ),
+        "boundary": (
+            torch.func.vmap(lambda s: solve(f[0], boundary=lambda x, y: s * x, tol=1e-12).u)(g),
+            lambda i: solve(f[0], boundary=lambda x, y: g[i] * x, tol=1e-12),
+        ),
+    }[mapped]
+    for i in range(3):
+        torch.testing.assert_close(ours[i], each(i).u, rtol=0, atol=1e-10)
+
+
+def test_grad_and_vmap_compose():
+    """Per-sample gradients with respect to a coefficient."""
+    f, a = torch.as_tensor(random((3, 8, 7))), torch.as_tensor(abs(random((3, 8, 7), 1)) + 0.5)
+
+    def loss(a, f):
+        return (solve(f, a=a, tol=1e-12).u ** 2).sum()
+
+    ours = torch.func.vmap(torch.func.grad(loss))(a, f)
+    for i in range(3):
+        one = a[i].clone().requires_grad_()
+        (expected,) = torch.autograd.grad(loss(one, f[i]), one)
+        torch.testing.assert_close(ours[i], expected, rtol=1e-8, atol=1e-12)
+    jacobian = torch.func.jacrev(lambda f: solve(f, tol=1e-12).u)(f[0, :4, :3].contiguous())
+    matrix = Poisson(Grid((4, 3))).to_scipy().toarray()
+    np.testing.assert_allclose(jacobian.reshape(12, 12).numpy(), np.linalg.inv(matrix), rtol=0, atol=1e-11)
+
+
+def test_values_are_checked_under_vmap():
+    f, a = torch.ones(3, 8, 7, dtype=torch.float64), torch.ones(3, 8, 7, dtype=torch.float64)
+    a[1, 2, 3] = -1
+    with pytest.raises(ValueError, match="`a` must be positive"):
+        torch.func.vmap(lambda f, a: solve(f, a=a).u)(f, a)
+    f[2, 1, 1] = torch.nan
+    with pytest.raises(ValueError, match="`f` must be finite"):
+        torch.func.vmap(lambda f: solve(f).u)(f)
+
+
+def test_inside_of_a_compiled_function():
+    def model(f, s):
+        return solve(torch.sin(f) * s, c=1.0, tol=1e-12).u.square().mean()
+
+    f, s = tensor(20, 24), tensor(positive=True)
+    expected = torch.autograd.grad(model(f, s), (f, s))
+    compiled = torch.compile(model, backend="aot_eager")
+    for ours, theirs in zip(torch.autograd.grad(compiled(f, s), (f, s)), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-14)
+
+
+def test_graphs():
+    f = torch.as_tensor(random((70, 60)))
+    assert solve(f).u.grad_fn is None
+    assert not solve(f).u.requires_grad
+    u = solve(f.requires_grad_()).u
+    assert type(u.grad_fn).__name__ == "SolveBackward"
+    assert isinstance(solve(f.detach().numpy(), a=tensor(positive=True)).u, np.ndarray)
+
+
+def test_backward_takes_the_same_solver_and_as_many_cycles(monkeypatch):
+    from mgnet.pde.multigrid import Multigrid
+
+    f, runs, built = tensor(150, 140), [], []
+    solver, run, build = Solver(Poisson(Grid((150, 140)), like=f)), Multigrid.run, Multigrid._build
+
+    def counted(self, *arguments, **named):
+        runs.append(run(self, *arguments, **named))
+        return runs[-1]
+
+    monkeypatch.setattr(Multigrid, "run", counted)
+    monkeypatch.setattr(Multigrid, "_build", lambda *a: built.append(1) or build(*a))
+    u = solver.solve(f).u
+    u.backward(torch.as_tensor(random((150, 140), 1)))
+    forward, backward = (len(outcome.residuals) for outcome in runs)
+    assert abs(forward - backward) <= 1
+    assert len(built) == 1
+
+
+def test_a_backward_solve_that_does_not_converge_says_so():
+    """Coefficients are constant here, so the forward solve of zero data is immediate and the adjoint is not."""
+    f = torch.zeros(127, 127, dtype=torch.float64, requires_grad=True)
+    u = solve(f, tol=1e-12, max_cycles=2).u
+    with pytest.raises(NotConverged, match="not converged to 1e-12 in 2 cycles"):
+        u.backward(torch.as_tensor(random((127, 127))))

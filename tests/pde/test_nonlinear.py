@@ -1,0 +1,141 @@
+"""FAS through core.cycle: -div(a grad u) + g(u) = f.
+
+1  Bratu's problem has its published maxima; -Lap u + u^3 = f is solved to second order.
+2  The number of cycles does not depend on the mesh, the boundary kind, or the centring.
+3  Pi is information: with Pi = 0 the iteration stalls.
+4  For a linear g, FAS has solve's solution.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from mgnet.core import cycle
+from mgnet.pde import Grid, NotConverged, Poisson, solve, solve_nonlinear
+from mgnet.pde.fas import NonlinearHierarchy, chain
+from tests.pde.grids_and_data import CENTERINGS, ENDS, Manufactured, order, random
+
+
+def bratu(n, lam, ndim=2, **keywords):
+    def g(u):
+        return -lam * np.exp(u)
+
+    return solve_nonlinear(np.zeros((n,) * ndim), g, g, **keywords)
+
+
+def cube(u):
+    return u**3
+
+
+def three_squares(u):
+    return 3 * u**2
+
+
+def test_bratu_in_one_dimension():
+    """u(1/2) = 2 log cosh(theta / 4), theta = sqrt(2 lambda) cosh(theta / 4); lambda = 1: 0.1405392."""
+    assert bratu(1023, 1.0, ndim=1, tol=1e-10).u.max() == pytest.approx(0.1405392, abs=1e-6)
+
+
+def test_bratu_in_two_dimensions():
+    """lambda = 6.8 lies just below the fold at 6.80812; lambda = 1: max u = 0.0781 (0.07810)."""
+    assert bratu(127, 1.0).u.max() == pytest.approx(0.0781, abs=1e-4)
+    assert bratu(63, 6.5).u.max() == pytest.approx(bratu(127, 6.5).u.max(), abs=3e-3)
+
+
+@pytest.mark.parametrize("lam", [1.0, 5.0])
+def test_cycles_do_not_depend_on_the_mesh(lam):
+    cycles = [bratu(n, lam, tol=1e-9).cycles for n in (31, 64, 127, 255)]
+    assert max(cycles) <= 10
+    assert max(cycles) - min(cycles) <= 2
+
+
+@pytest.mark.parametrize("centering", CENTERINGS)
+@pytest.mark.parametrize("ends", ENDS, ids=str)
+@pytest.mark.parametrize("ndim", [1, 2])
+def test_cubic_reaction_is_second_order_with_any_boundary(ndim, ends, centering):
+    bc, errors, cycles, sizes = [ends, ("neumann", "dirichlet")][:ndim], [], [], (32, 64, 128)
+    for n in sizes:
+        grid = Grid((n, n - 2)[:ndim], bc=bc, centering=centering)
+        known = Manufactured(grid)
+        f = known.datum() + known.exact() ** 3
+        s = solve_nonlinear(f, cube, three_squares, bc=bc, centering=centering, boundary=known.boundary(), tol=1e-8)
+        errors.append(np.sqrt(((s.u - known.exact()) ** 2).mean()))
+        cycles.append(s.cycles)
+    assert order(sizes, errors) == pytest.approx(2.0, abs=0.15)
+    assert max(cycles) <= 12
+
+
+def test_in_space_in_batches_of_tensors():
+    f = torch.as_tensor(100 * random((2, 20, 24, 22)))
+    s = solve_nonlinear(f, cube, three_squares, ndim=3, tol=1e-9, a=(1.0, 2.0, 1.0))
+    assert s.u.shape == f.shape
+    A = Poisson(Grid((20, 24, 22)), a=(1.0, 2.0, 1.0), like=f)
+    assert float((A.apply(s.u) + s.u**3 - f).norm() / f.norm()) <= 2e-9
+    alone = solve_nonlinear(f[1], cube, three_squares, tol=1e-9, a=(1.0, 2.0, 1.0)).u
+    torch.testing.assert_close(s.u[1], alone, rtol=0, atol=1e-7)
+
+
+def test_variable_coefficient_and_warm_start():
+    f = 50 * random((100, 90))
+
+    def a(x, y):
+        return 1 + x * y
+
+    s = solve_nonlinear(f, cube, three_squares, a=a, tol=1e-9)
+    residual = Poisson(Grid((100, 90)), a=a).apply(s.u) + s.u**3 - f
+    assert np.linalg.norm(residual) <= 2e-9 * np.linalg.norm(f)
+    assert solve_nonlinear(f, cube, three_squares, a=a, tol=1e-8, guess=s.u).cycles == 0
+
+
+def test_a_linear_reaction_is_solves():
+    f = random((70, 80))
+    ours = solve_nonlinear(f, lambda u: 3 * u, lambda u: 3 + 0 * u, bc="neumann", tol=1e-10).u
+    np.testing.assert_allclose(ours, solve(f, c=3.0, bc="neumann", tol=1e-10).u, rtol=0, atol=1e-8)
+
+
+def factor(inject):
+    """Reduction per cycle of Bratu's residual, from zero."""
+    grids = chain(Grid((63, 63)))
+    problems = [Poisson(grid) for grid in grids]
+    b = [torch.zeros(1, *grid.shape, dtype=torch.float64) for grid in grids]
+
+    def g(u):
+        return -5.0 * u.exp()
+
+    hierarchy = NonlinearHierarchy(problems, g, g, b, inject)
+    u, norms = torch.zeros_like(b[0]), []
+    for _ in range(12):
+        u = cycle(hierarchy.levels, u, b[0])
+        norms.append(float(hierarchy.norms(u, b[0])))
+    return (norms[-1] / norms[3]) ** (1 / 8)
+
+
+def test_Pi_is_information():
+    assert factor(inject=True) < 0.25
+    assert not factor(inject=False) < 0.8
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "message"),
+    [
+        ({"g": 3.0}, TypeError, "`g` must be a function of u; it is float"),
+        ({"dg": None}, TypeError, "`dg` must be a function of u"),
+        ({"g": lambda u: u[..., :2]}, ValueError, "`g` must return one value per unknown"),
+        ({"a": np.ones((20, 20))}, TypeError, "`a` must be a number or a callable for a nonlinear problem"),
+        ({"boundary": [(np.ones(20), 0.0), (0.0, 0.0)]}, TypeError, "`boundary` must be a number or a callable"),
+        ({"tol": None}, ValueError, "`tol` must be a number between 0 and 1"),
+        ({"guess": np.ones(3)}, ValueError, "`guess` must have the solution's shape"),
+        ({"f": np.full((20, 20), np.nan)}, ValueError, "`f` must be finite"),
+        ({"f": [1.0]}, TypeError, "`f` must be a numpy array"),
+    ],
+)
+def test_errors(keywords, error, message):
+    arguments = {"f": np.ones((20, 20)), "g": cube, "dg": three_squares} | keywords
+    with pytest.raises(error, match=message):
+        solve_nonlinear(**arguments)
+
+
+def test_no_solution_is_no_answer():
+    """Beyond the fold Bratu's problem has no solution."""
+    with pytest.raises((NotConverged, FloatingPointError), match="check that a solution exists"):
+        bratu(63, 20.0)

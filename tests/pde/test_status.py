@@ -1,0 +1,177 @@
+"""What a Solution tells, and when the iteration stops.
+
+1  residuals, cycles, factor, status, converged, work and method are those of the iteration that ran.
+2  Round-off is not failure: float32 and smooth float64 problems end with the status "round-off".
+3  A guess is used (warm start); a callback sees every cycle; dtype and kind are kept; f is not modified.
+4  Members of a batch do not influence each other; scaling f scales u and nothing else.
+5  A solver whose coefficients were replaced is as good as a new one.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from mgnet.pde import Grid, Poisson, Solver, solve
+from mgnet.pde.work import cycle_work, full_multigrid_work
+from tests.pde.grids_and_data import random
+
+
+def test_history_is_the_true_residuals():
+    f, seen = random((150, 140)), []
+    solver = Solver(Poisson(Grid((150, 140))))
+    s = solver.solve(f, tol=1e-9, callback=lambda k, r: seen.append((k, r)))
+    assert seen == list(enumerate(s.residuals))[1:]
+    assert s.residuals[0] == 1.0
+    assert s.cycles == len(s.residuals) - 1
+    assert s.residuals[-1] <= 1e-9 < s.residuals[-2]
+    assert (s.status, s.converged) == ("tolerance", True)
+    assert s.factor == pytest.approx((s.residuals[-1]) ** (1 / s.cycles))
+    true = np.linalg.norm(f - solver.problem.apply(s.u)) / np.linalg.norm(f)
+    assert true == pytest.approx(s.residuals[-1], rel=1e-3)
+    assert s.seconds > 0
+    assert "V(2,2)" in s.method
+    assert "chebyshev" in s.method
+    sizes = solver.multigrid(solver.problem.A).sizes
+    assert s.work == pytest.approx(
+        full_multigrid_work(sizes, (2, 2), 1) + (s.cycles - 1) * cycle_work(sizes, (2, 2), 1)
+    )
+    assert 5 < cycle_work(sizes, (2, 2), 1) < 5 * 4 / 3 + 0.5
+    assert "150 x 140" in repr(s)
+
+
+def test_one_full_multigrid_pass():
+    s = solve(random((150, 140)), tol=None)
+    assert (s.status, s.converged, s.cycles, s.residuals) == ("full multigrid", True, 1, [])
+    assert np.isnan(s.factor)
+    assert 5 < s.work < 12
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+@pytest.mark.parametrize("shape", [(50, 60), (200, 190)])
+def test_single_precision_ends_at_round_off(shape, kind):
+    f = kind(random(shape).astype(np.float32))
+    s = solve(f)
+    assert (s.status, s.converged) == ("round-off", True)
+    assert s.u.dtype == f.dtype
+    assert type(s.u) is type(f)
+    reference = solve(kind(random(shape)), tol=1e-12).u
+    assert float(abs(s.u - reference).max()) < 2e-5 * float(abs(reference).max())
+    assert s.cycles < 15
+
+
+def test_smooth_double_precision_ends_at_round_off():
+    x, y = Grid((511, 511)).coordinates()
+    f = 2 * np.pi**2 * np.sin(np.pi * x) * np.sin(np.pi * y)
+    s = solve(f, tol=1e-14)
+    assert (s.status, s.converged) == ("round-off", True)
+    assert 1e-14 < s.residuals[-1] < 1e-9
+
+
+def test_a_guess_is_a_warm_start():
+    f = random((150, 140))
+    cold = solve(f, tol=1e-10)
+    again = solve(f, guess=cold.u, tol=1e-9)
+    assert (again.cycles, again.residuals[0] <= 1e-9) == (0, True)
+    near = solve(f * (1 + 1e-4), guess=cold.u, tol=1e-10)
+    assert near.residuals[0] < 2e-4
+    assert near.cycles < cold.cycles
+    torch.testing.assert_close(torch.as_tensor(near.u), torch.as_tensor(cold.u * (1 + 1e-4)), rtol=0, atol=1e-9)
+    assert solve(f, guess=cold.u, tol=None).cycles == 1
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, ">f8", np.float32, np.float64], ids=str)
+def test_kinds(dtype):
+    f = (100 * abs(random((30, 40)))).astype(dtype)
+    s = solve(f, tol=1e-5)
+    assert s.u.dtype == (np.float32 if dtype is np.float32 else np.float64)
+    np.testing.assert_allclose(s.u, solve(f.astype(float), tol=1e-12).u, rtol=0, atol=1e-4 * abs(s.u).max())
+
+
+@pytest.mark.parametrize("make", [lambda f: f, torch.as_tensor], ids=["numpy", "torch"])
+def test_nothing_given_is_modified(make):
+    f, guess = make(random((3, 60, 70))), make(random((3, 60, 70), 1))
+    kept = f + 0, guess + 0
+    solver = Solver(Poisson(Grid((60, 70))))
+    first = solver.solve(f, guess=guess)
+    copy = first.u + 0
+    solver.solve(guess, guess=f)
+    solver.cycle(guess, f)
+    assert (f == kept[0]).all()
+    assert (guess == kept[1]).all()
+    assert (first.u == copy).all()
+
+
+@pytest.mark.parametrize("view", ["transposed", "reversed", "strided", "read-only"])
+def test_any_memory_layout(view):
+    f = random((140, 150))
+    given = {"transposed": f.T.copy().T, "reversed": f[::-1].copy()[::-1], "strided": np.repeat(f, 2, 1)[:, ::2]}.get(
+        view, f
+    )
+    if view == "read-only":
+        given.setflags(write=False)
+    np.testing.assert_array_equal(solve(given).u, solve(f.copy()).u)
+
+
+def test_members_of_a_batch_are_independent():
+    f = random((2, 3, 60, 70))
+    f[0, 1] *= 1e-6
+    f[1, 2] = 0
+    s = solve(f, ndim=2, tol=1e-10)
+    assert s.u.shape == f.shape
+    assert not s.u[1, 2].any()
+    for i, j in np.ndindex(2, 3):
+        alone = solve(f[i, j], tol=1e-10).u
+        np.testing.assert_allclose(s.u[i, j], alone, rtol=0, atol=1e-9 * abs(alone).max())
+
+
+def test_zero_data_is_solved_by_zero():
+    for tol in (1e-8, None):
+        s = solve(np.zeros((100, 90)), tol=tol)
+        assert s.converged
+        assert not s.u.any()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [(np.float64, s) for s in (1e-300, 1e-170, 1e160, 1e250)] + [(np.float32, s) for s in (1e-36, 1e-24, 1e24)],
+)
+@pytest.mark.parametrize("shape", [(20, 20), (150, 140)], ids=str)
+def test_any_scale_of_f(shape, dtype, scale):
+    """||b||^2 under- or overflows here; u does not."""
+    f = random(shape).astype(dtype)
+    s, t = solve(f * dtype(scale), tol=1e-3), solve(f, tol=1e-3)
+    np.testing.assert_allclose(s.u / dtype(scale), t.u, rtol=0, atol=2e-3 * abs(t.u).max())
+    assert s.status == t.status
+
+
+def test_updated_coefficients():
+    f = random((80, 90))
+    solver = Solver(Poisson(Grid((80, 90))))
+    before = solver.solve(f).u
+    assert solver.update(a=2.0) is solver
+    np.testing.assert_allclose(2 * solver.solve(f).u, before, rtol=0, atol=1e-7 * abs(before).max())
+    for a, c in (((1.0, 3.0), 0.5), (np.exp(random((80, 90), 2)), None), (lambda x, y: 1 + x * y, 1.0)):
+        updated = solver.update(a=a, c=c).solve(f, tol=1e-10).u
+        fresh = solve(f, a=a, c=c, tol=1e-10).u
+        np.testing.assert_allclose(updated, fresh, rtol=0, atol=1e-12 * abs(fresh).max())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_solver_serves_any_batch_and_precision(dtype):
+    solver = Solver(Poisson(Grid((70, 60)), c=1.0))
+    for batch in ((), (4,), (2, 2), (1,)):
+        f = random((*batch, 70, 60)).astype(dtype)
+        s = solver.solve(f, tol=1e-4)
+        assert s.u.dtype == dtype
+        assert s.u.shape == f.shape
+        assert solver.problem.apply(s.u).dtype == dtype
+        assert solver.problem.rhs(f).dtype == dtype
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_plot(ndim, tmp_path):
+    s = solve(random((60, 30, 20)[:ndim]))
+    figure = s.plot(tmp_path / "solution.png")
+    assert (tmp_path / "solution.png").stat().st_size > 10_000
+    assert len(figure.axes) >= 2
+    assert list(tmp_path.iterdir()) == [tmp_path / "solution.png"]
