@@ -1,4 +1,4 @@
-"""Writing what a benchmark measured: JSON, pictures, and the README's table."""
+"""Writing what the Poisson benchmark measured: JSON, a picture and a table."""
 
 import json
 import os
@@ -12,8 +12,6 @@ import scipy
 import torch
 
 import mgnet
-
-BEGIN, END = "<!-- poisson benchmark: written by benchmarks/poisson.py -->", "<!-- end of poisson benchmark -->"
 
 
 def environment() -> dict:
@@ -39,7 +37,7 @@ def _cpuinfo() -> list[str]:
 
 
 def save(result: dict, folder: Path) -> None:
-    """Write results.json, table.md, time.png and rate.png, and the table into the README beside them."""
+    """Write results.json, table.md and time.png."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(result, indent=1) + "\n")
     (folder / "table.md").write_text(table(result))
@@ -73,16 +71,6 @@ def table(result: dict) -> str:
         )
     memory = ", ".join(f"{bytes_:.0f} at {n} x {n}" for n, bytes_ in result["memory"].items())
     return "\n".join([*lines, "", f"Peak memory of a solve to 1e-8, f and u included: {memory} bytes per unknown.", ""])
-
-
-def write_into(readme: Path, text: str) -> None:
-    """Replace what stands between the markers of a file."""
-    old = readme.read_text()
-    head, rest = old.split(BEGIN)
-    _, tail = rest.split(END)
-    part = readme.with_suffix(".part")
-    part.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
-    os.replace(part, readme)
 
 
 def draw(rows: list[dict], folder: Path) -> None:
