@@ -14,11 +14,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from mgnet.pde.iterate import Hierarchy
+
 FINISHING_STEPS = 2  # steps after a full multigrid pass that is to end at the discretisation error
 
 
 class System(Protocol):
     """What conjugate gradients need of a hierarchy; it keeps x, r, z and p in its own format."""
+
+    x: Any
 
     def data(self, b: Tensor) -> Any:
         """b, (batch, *grid), in the system's format."""
@@ -53,6 +57,12 @@ class System(Protocol):
         ...
 
 
+class Robust(System, Hierarchy, Protocol):
+    """A hierarchy whose stationary cycles and conjugate gradients both work."""
+
+    sizes: list[int]
+
+
 class ConjugateGradients:
     """The iteration as a hierarchy whose cycle is one step; ``iterate`` drives it.
 
@@ -65,6 +75,7 @@ class ConjugateGradients:
     def __init__(self, system: System, tol: float | None):
         self.system, self._tol = system, 0.0 if tol is None else tol
         self._x: Any = None
+        self._norms = self._rz = self._scale = torch.zeros(0)
 
     def data(self, b: Tensor) -> Any:
         return self.system.data(b)
@@ -85,7 +96,7 @@ class ConjugateGradients:
         """A full multigrid pass; unwatched it is all there is, and ends with FINISHING_STEPS steps."""
         x = self._begin(self.system.start(b, watch=False), b)
         for _ in range(0 if watch else FINISHING_STEPS):
-            self.cycle(x, b)
+            x = self.cycle(x, b)
         return x
 
     def cycle(self, u: Any, b: Any, watch: bool = True) -> Any:
@@ -97,7 +108,7 @@ class ConjugateGradients:
         pAp = self.system.direct(_quotient(rz, self._rz))
         active = self._norms > self._tol * self._scale
         self._norms = self.system.step(torch.where(active, _quotient(rz, pAp), 0.0))
-        self._rz = rz
+        self._rz, self._x = rz, self.system.x
         return self._x
 
     def _begin(self, x: Any, b: Any) -> Any:

@@ -1,9 +1,9 @@
 """The solver behind the doors: plain tensors in, an iterate and its history out."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from mgnet.pde.blackbox import ReadableBlackBox, levels_precision
 from mgnet.pde.checks import finite
 from mgnet.pde.hierarchy import ReadableHierarchy, grids, readable_levels
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
-from mgnet.pde.krylov import ConjugateGradients
+from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
+from mgnet.pde.krylov import ConjugateGradients, Robust
 from mgnet.pde.operators import Diffusion
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
@@ -74,18 +75,21 @@ class Multigrid:
             return str(self.scheme)
         return f"{'conjugate gradients, ' if self._symmetric else ''}black-box {self.scheme}"
 
-    def run(self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False) -> Outcome:
+    def run(
+        self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False, parts: Sequence[Tensor] = ()
+    ) -> Outcome:
         """Solve A u = b for b of shape (batch, *grid).
 
         Parameters
         ----------
         project : whether to take what a singular A can solve of b, instead of refusing the rest
+        parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         """
         b = self._compatible(b, project) if self.singular else b
         with self._lock:
             hierarchy = self._accelerated(self._hierarchy(b), stop.tol)
             if stop.tol is None:
-                outcome = self._pass(hierarchy, b, guess)
+                outcome = self._pass(hierarchy, b, guess, parts)
             else:
                 outcome = self._iterate(hierarchy, b, guess, stop)
         if self.singular:
@@ -117,9 +121,11 @@ class Multigrid:
             return full_multigrid_work(self.sizes, nu, gamma) + one * max(cycles - 1, 0)
         return 0.0
 
-    def _pass(self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None) -> Outcome:
+    def _pass(self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, parts: Sequence[Tensor]) -> Outcome:
         f = hierarchy.data(b)
-        if guess is None:
+        if guess is None and parts and isinstance(hierarchy, (ReadableHierarchy, FusedHierarchy)):
+            u = hierarchy.release(hierarchy.start(f, watch=False, parts=[part.to(b) for part in parts]))
+        elif guess is None:
             u = hierarchy.release(hierarchy.start(f, watch=False))
         else:
             u = hierarchy.release(hierarchy.cycle(hierarchy.data(guess), f, watch=False))
@@ -146,12 +152,9 @@ class Multigrid:
         return self._hierarchies[key]
 
     def _build(self, b: Tensor, symmetric: bool) -> Hierarchy:
-        from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
-
         scheme = self.scheme
         if self._constant is None:
-            precision = levels_precision(self.A, b.dtype)
-            robust = ReadableBlackBox(self.A, b.new_zeros(()), scheme.nu, scheme.gamma, scheme.smoother, precision)
+            robust = self._robust(b)
             self.sizes = robust.sizes
             return robust
         a, c = self._constant
@@ -162,10 +165,19 @@ class Multigrid:
         levels, transfers = readable_levels(chain, a, c, b.new_zeros(()), scheme.smoother, scheme.nu, symmetric)
         return ReadableHierarchy(levels, transfers, self.A.like(b), scheme.gamma)
 
+    def _robust(self, b: Tensor) -> Robust:
+        """Operator-induced multigrid."""
+        from mgnet.pde.kernels.blackbox import FusedBlackBox, fusible
+
+        scheme, precision = self.scheme, levels_precision(self.A, b.dtype)
+        if fusible(self.A, b.device):
+            return FusedBlackBox(self.A, b, scheme.nu, scheme.gamma, scheme.smoother, precision, len(b))
+        return ReadableBlackBox(self.A, b, scheme.nu, scheme.gamma, scheme.smoother, precision)
+
     def _accelerated(self, hierarchy: Hierarchy, tol: float | None) -> Hierarchy:
         """Conjugate gradients where the hierarchy serves them and its cycle is symmetric."""
-        if isinstance(hierarchy, ReadableBlackBox) and self._symmetric:
-            return ConjugateGradients(hierarchy, tol)
+        if self._constant is None and self._symmetric:
+            return ConjugateGradients(cast(Robust, hierarchy), tol)
         return hierarchy
 
     @property

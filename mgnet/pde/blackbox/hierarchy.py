@@ -35,10 +35,10 @@ class Grid:
 
 def coarse_operators(A: Stencil, axes: Sequence[Axis]) -> tuple[list[Grid], Tensor]:
     """(the grids, finest first; D^-1/2 of the finest), in A's dtype and device."""
-    lines = [Coarsening(axis.n, axis.periodic, _first(axis)) for axis in axes]
+    lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
     unit, finest = A.unit()
     scale, grids = finest, []
-    while A.diagonal[0].numel() > COARSEST and (chosen := choose(unit, lines)) is not None:
+    while A.diagonal[0].numel() > COARSEST and (chosen := choose_axes(strengths(unit), lines)) is not None:
         P = induced(A, chosen)
         A_c = galerkin(A, P)
         unit_c, scale_c = A_c.unit()
@@ -48,18 +48,16 @@ def coarse_operators(A: Stencil, axes: Sequence[Axis]) -> tuple[list[Grid], Tens
     return [*grids, Grid(unit, None)], finest
 
 
-def _first(axis: Axis) -> int:
+def first_coarse(axis: Axis) -> int:
     """Where the coarse unknowns begin: beside a held end the second unknown, else the first."""
     return int(axis.centering == "node" and axis.low == DIRICHLET)
 
 
-def choose(unit: Stencil, lines: Sequence[Coarsening]) -> list[Coarsening] | None:
+def choose_axes(strength: Sequence[float], lines: Sequence[Coarsening]) -> list[Coarsening] | None:
     """Which axes to halve: those coupled about as strongly as the strongest (semicoarsening).
 
-    The strength of an axis is the mean of its collapsed coupling in the unit-diagonal stencil.
     None: no axis is long enough. Source: Trottenberg et al. 2001, section 5.1.
     """
-    strength = [sum(float(s.mean()) for o, s in unit.couplings.items() if o[k]) for k in range(len(lines))]
     can = [line.n >= SHORTEST for line in lines]
     if not any(can):
         return None
@@ -68,6 +66,11 @@ def choose(unit: Stencil, lines: Sequence[Coarsening]) -> list[Coarsening] | Non
         Coarsening(line.n, line.periodic, line.first, ok and s >= STRONG * strongest)
         for line, s, ok in zip(lines, strength, can, strict=True)
     ]
+
+
+def strengths(unit: Stencil) -> list[float]:
+    """Per axis the mean of the collapsed coupling in the unit-diagonal stencil."""
+    return [sum(float(s.mean()) for o, s in unit.couplings.items() if o[k]) for k in range(unit.ndim)]
 
 
 def readable_levels(grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smoother: str) -> list[Level]:

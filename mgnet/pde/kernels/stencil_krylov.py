@@ -1,0 +1,171 @@
+"""The two passes of conjugate gradients over the finest grid.
+
+    direct     p <- z + beta p;  (p, A p)                         in the precision of the levels
+    step       x <- x + alpha s p,  r = s (b - A x);  ||b - A x||^2    x, b, A in the data's; s = D^-1/2
+
+p and x are written to other memory than they are read from, because neighbouring tasks read them too.
+"""
+
+from functools import cache
+
+import numpy as np
+from numba import carray, cfunc, njit
+
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, borrow, pointer
+from mgnet.pde.kernels.stencil_rows import LEFT, apply_row, combine, dot, fill
+
+ARGUMENTS = 26
+
+
+@njit(fastmath=FAST, nogil=True)
+def _advance(row, x, p, s, alpha, given, moved, n):
+    """row = x + alpha s p; x without padding."""
+    if given and moved:
+        for j in range(n):
+            row[LEFT + j] = x[j] + alpha * s[LEFT + j] * p[LEFT + j]
+    elif given:
+        for j in range(n):
+            row[LEFT + j] = x[j]
+    elif moved:
+        for j in range(n):
+            row[LEFT + j] = alpha * s[LEFT + j] * p[LEFT + j]
+    else:
+        for j in range(n):
+            row[LEFT + j] = 0
+
+
+@njit(fastmath=FAST, nogil=True)
+def _keep(out, row, n):
+    for j in range(n):
+        out[j] = row[LEFT + j]
+
+
+@njit(fastmath=FAST, nogil=True)
+def _datum(out, b, D, row, n):
+    """out = b - D x."""
+    for j in range(n):
+        out[LEFT + j] = b[j] - D[LEFT + j] * row[LEFT + j]
+
+
+@njit(fastmath=FAST, nogil=True)
+def _residual(r, s, scale, row, n):
+    """r = scale s row in r's precision; ||row||^2."""
+    total = 0.0
+    for j in range(LEFT, LEFT + n):
+        r[j] = scale * s[j] * row[j]
+        total += float(row[j]) * float(row[j])
+    return total
+
+
+@njit(fastmath=FAST, nogil=True)
+def _direct(z, p, out, S, hs, beta, n, stride, kind, wraps, i0, i1, like):
+    """(p, A p) over planes [i0, i1)."""
+    n0, n1, n2 = n
+    plane, total, one = n1 * stride, 0.0, like.dtype.type(1)
+    owner = np.zeros(3 * plane + 2 * stride, like.dtype)
+    ring = borrow(owner)
+    line, zeros = ring[3 * plane :], ring[3 * plane + stride :]
+    for t in range(i0 - 1, i1 + 2):
+        if t <= i1 and (wraps[0] or 0 <= t < n0):
+            for q in range(n1):
+                at, row = t % n0 * plane + q * stride, ring[(t - i0 + 1) % 3 * plane + q * stride :]
+                combine(row, z[at:], beta, p[at:], n2)
+                fill(row, n2, wraps[2])
+                if i0 <= t < i1:
+                    combine(out[at:], row, one - one, row, n2)
+                    fill(out[at:], n2, wraps[2])
+        i = t - 1
+        if i < i0 or i >= i1:
+            continue
+        pb = (i - 1) % n0 if wraps[0] or i > 0 else -1
+        pa = (i + 1) % n0 if wraps[0] or i < n0 - 1 else -1
+        cur = (i - i0 + 1) % 3 * plane
+        bef, aft = (i - i0) % 3 * plane if pb >= 0 else -1, (i - i0 + 2) % 3 * plane if pa >= 0 else -1
+        for q in range(n1):
+            apply_row(
+                line, one, -one, zeros, ring, cur, bef, aft, S, hs, i * plane, pb * plane, q, n1, wraps[1],
+                n2, stride, kind, zeros,
+            )  # fmt: skip
+            total += dot(line, ring[cur + q * stride :], n2)
+    owner[0] = 0
+    return total
+
+
+@njit(fastmath=FAST, nogil=True)
+def _step(x, p, out, b, r, s, D, S, hs, alpha, scale, has, n, stride, kind, wraps, i0, i1, like):
+    """||b - A x||^2 over planes [i0, i1)."""
+    given, moved, writes = has
+    n0, n1, n2 = n
+    plane, total, one = n1 * stride, 0.0, like.dtype.type(1)
+    owner = np.zeros(3 * plane + 3 * stride, like.dtype)
+    ring = borrow(owner)
+    f, line, zeros = ring[3 * plane :], ring[3 * plane + stride :], ring[3 * plane + 2 * stride :]
+    for t in range(i0 - 1, i1 + 2):
+        if t <= i1 and (wraps[0] or 0 <= t < n0):
+            for q in range(n1):
+                m = t % n0 * n1 + q
+                row = ring[(t - i0 + 1) % 3 * plane + q * stride :]
+                _advance(row, x[m * n2 :], p[m * stride :], s[m * stride :], alpha, given, moved, n2)
+                fill(row, n2, wraps[2])
+                if writes and i0 <= t < i1:
+                    _keep(out[m * n2 :], row, n2)
+        i = t - 1
+        if i < i0 or i >= i1:
+            continue
+        pb = (i - 1) % n0 if wraps[0] or i > 0 else -1
+        pa = (i + 1) % n0 if wraps[0] or i < n0 - 1 else -1
+        cur = (i - i0 + 1) % 3 * plane
+        bef, aft = (i - i0) % 3 * plane if pb >= 0 else -1, (i - i0 + 2) % 3 * plane if pa >= 0 else -1
+        for q in range(n1):
+            m = i * n1 + q
+            _datum(f, b[m * n2 :], D[m * stride :], ring[cur + q * stride :], n2)
+            apply_row(
+                line, one - one, one, f, ring, cur, bef, aft, S, hs, i * plane, pb * plane, q, n1, wraps[1],
+                n2, stride, kind, zeros,
+            )  # fmt: skip
+            total += _residual(r[m * stride :], s[m * stride :], scale, line, n2)
+            fill(r[m * stride :], n2, wraps[2])
+    owner[0] = 0
+    return total
+
+
+@cache
+def kernel(data: np.dtype, levels: np.dtype) -> int:
+    """The address of both passes, for a dtype of x and one of the levels; task t is block t of (batch, planes)."""
+    like, small = np.zeros(1, data), np.zeros(1, levels)
+
+    def task(t, arguments):
+        v = carray(arguments, ARGUMENTS)
+        batch, n, stride, kind, own, blocks = v[0], (v[1], v[2], v[3]), v[4], v[5], v[6], v[7]
+        wraps = (v[8] != 0, v[9] != 0, v[10] != 0)
+        k, m = t // blocks, t % blocks
+        size, plain = n[0] * n[1] * stride, n[0] * n[1] * n[2]
+        hs, bs = own * size, k * size if own > 1 else 0
+        factors = carray(pointer(v[12]), (batch,), np.float64)
+        scales = carray(pointer(v[13]), (batch,), np.float64)
+        sums = carray(pointer(v[14]), (batch * blocks,), np.float64)
+        i0, i1 = m * n[0] // blocks, (m + 1) * n[0] // blocks
+        p = carray(pointer(v[15] + k * size * short), (size,), levels)
+        if v[11] == 0:
+            sums[t] = _direct(
+                carray(pointer(v[16] + k * size * short), (size,), levels), p,
+                carray(pointer(v[17] + k * size * short), (size,), levels),
+                carray(pointer(v[18] + bs * short), (14 * hs,), levels), hs,
+                small.dtype.type(factors[k]), n, stride, kind, wraps, i0, i1, small,
+            )  # fmt: skip
+        else:
+            sums[t] = _step(
+                carray(pointer(v[19] + k * plain * long), (plain,), data), p,
+                carray(pointer(v[20] + k * plain * long), (plain,), data),
+                carray(pointer(v[21] + k * plain * long), (plain,), data),
+                carray(pointer(v[22] + k * size * short), (size,), levels),
+                carray(pointer(v[23] + bs * short), (size,), levels),
+                carray(pointer(v[24] + bs * 8), (size,), np.float64),
+                carray(pointer(v[25] + bs * 8), (14 * hs,), np.float64), hs,
+                factors[k], scales[k], (v[19] != 0, v[15] != 0, v[20] != 0),
+                n, stride, kind, wraps, i0, i1, wide,
+            )  # fmt: skip
+
+    wide = np.zeros(1, np.float64)
+    long, short = like.itemsize, small.itemsize
+    return cfunc(SIGNATURE, nopython=True, fastmath=FAST, cache=True)(task).address
