@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return app(arguments, prog_name="mgnet", standalone_mode=False) or 0
     except TyperException as error:
         return _complain(error.format_message(), 2)
-    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:  # the last: an extra is not installed
+    except (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError) as error:  # the last: a missing extra
         return _complain(str(error), 2)
 
 
@@ -87,7 +87,7 @@ def solve(
     folder = writable_directory(out)
     try:
         solution = pde.solve(datum, a=a, c=c, boundary=boundary, ndim=ndim, tol=tolerance, max_cycles=max_cycles, **box)
-    except pde.NotConverged as error:
+    except (pde.NotConverged, FloatingPointError) as error:  # the second: overflow
         return _complain(str(error), 1)
     _write_solution(solution, folder)
     return 0
@@ -100,8 +100,7 @@ def _write_solution(solution: "Solution", folder: Path) -> None:
 
     with replacing(folder / "u.npy") as part:
         np.save(part, solution.u.cpu().numpy())
-    with replacing(folder / "solution.png") as part:
-        solution.plot().savefig(part, dpi=150)
+    solution.plot(folder / "solution.png")
     residual = f", residual {solution.residuals[-1]:.1e}, factor {solution.factor:.3f}" if solution.residuals else ""
     print(f"{solution.status}: {solution.cycles} cycle{'s' * (solution.cycles != 1)}{residual}")
     print(f"wrote {folder / 'u.npy'} and {folder / 'solution.png'}")

@@ -14,7 +14,6 @@ from scipy import fft
 
 from mgnet import pde, vision
 from mgnet.core import descend
-from mgnet.output import replacing
 from mgnet.pde.hierarchy import grids
 from mgnet.pde.kernels.hierarchy import FusedHierarchy
 from mgnet.vision.images import Images, mean_and_std
@@ -64,8 +63,7 @@ def poisson(out: Path, n: int) -> list[Row]:
     for row in (("", "ms, best of 7", "largest error", "cycles"), *map(_cells, rows)):
         print("   {:32s}{:>14s}{:>16s}{:>8s}".format(*row))
     assert rows[0].error < 1.2 * rows[2].error, "full multigrid must reach the discretisation error"
-    with replacing(out / "poisson.png") as part:
-        solution.plot().savefig(part, dpi=150)
+    solution.plot(out / "poisson.png")
     return rows
 
 

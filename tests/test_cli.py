@@ -105,6 +105,7 @@ SOLVE = [
     (["solve", "31", "--device", "abacus"], "`device`"),
     (["solve", "31", "--resolution", "3"], "--resolution"),
     (["solve", "0"], ""),
+    (["solve", "10000000"], "allocate"),
     (["solve", "missing.npy"], "missing.npy"),
     (["solve", "not-numbers.npy"], "not-numbers.npy"),
     (["solve", "words.npy"], "words.npy"),
@@ -131,6 +132,14 @@ def test_wrong_argument_gives_one_line_and_status_2(arguments, names, inside, ca
 
 def test_not_converged_gives_one_line_and_status_1(inside, capsys):
     assert "converge" in wrong(["solve", "255", "--tol", "1e-9", "--max-cycles", "1"], 1, capsys)
+
+
+def test_overflow_gives_one_line_and_status_1(inside, capsys, monkeypatch):
+    def overflow(*_, **__):
+        raise FloatingPointError("the residual became inf in cycle 1")
+
+    monkeypatch.setattr(mgnet.pde, "solve", overflow)
+    assert "inf" in wrong(["solve", "15"], 1, capsys)
 
 
 def test_unwritable_out_is_found_before_the_work(inside, capsys, monkeypatch):
