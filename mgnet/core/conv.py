@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from mgnet.core.equations import correct, relax, transfer, two_step
 
 Operator = Callable[[Tensor], Tensor]
-_CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_CONVOLUTIONS: dict[int, Callable[..., nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED: dict[int, Callable[..., nn.Module]] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
 def convolution(weight: Tensor, *, stride: int = 1, padding: int | None = None, learned: bool = False) -> nn.Module:

@@ -25,7 +25,8 @@ class Interpolant(NamedTuple):
 
 def four(shape: Sequence[int]) -> tuple[int, int, int]:
     """A grid's shape as (n0, n1, n2): two dimensions have n1 = 1, one has n0 = n1 = 1."""
-    return (1,) * (3 - len(shape)) + tuple(shape) if len(shape) != 2 else (shape[0], 1, shape[1])
+    n0, n1, n2 = [*shape[:1], 1, *shape[1:]] if len(shape) == 2 else [*[1] * (3 - len(shape)), *shape]
+    return n0, n1, n2
 
 
 class FusedLevel:
