@@ -1,6 +1,7 @@
 """Poisson-type systems -div(a grad u) + c u = f on structured grids, by multigrid."""
 
 from mgnet.pde.axis import Robin
+from mgnet.pde.capabilities import capabilities
 from mgnet.pde.convolution import conv_levels
 from mgnet.pde.grid import Grid
 from mgnet.pde.nonlinear import solve_nonlinear
@@ -15,6 +16,7 @@ __all__ = [
     "Robin",
     "Solution",
     "Solver",
+    "capabilities",
     "conv_levels",
     "solve",
     "solve_nonlinear",

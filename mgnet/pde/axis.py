@@ -29,7 +29,8 @@ class Robin:
     alpha: float
 
     def __post_init__(self) -> None:
-        if not (np.isscalar(self.alpha) and np.isfinite(self.alpha) and self.alpha >= 0):
+        number = isinstance(self.alpha, (int, float, np.integer, np.floating)) and not isinstance(self.alpha, bool)
+        if not (number and np.isfinite(self.alpha) and self.alpha >= 0):
             raise ValueError(f"`alpha` of Robin must be a finite number >= 0; it is {self.alpha!r}.")
 
 

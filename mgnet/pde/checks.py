@@ -45,7 +45,7 @@ def right_hand_side(f: Any) -> Any:
             return f
         unreal = f.dtype == torch.bool or f.dtype.is_complex or f.dtype.is_floating_point
     else:
-        if f.dtype in (np.float32, np.float64):
+        if f.dtype.kind == "f" and f.itemsize in (4, 8):
             shareable = f.dtype.isnative and f.flags.writeable and min(f.strides, default=0) >= 0
             return f if shareable else f.astype("=f8" if f.itemsize == 8 else "=f4")
         unreal = f.dtype.kind not in "iu"

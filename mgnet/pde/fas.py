@@ -24,6 +24,7 @@ from mgnet.pde.transfers import Transfer, apply_tables
 
 Pointwise = Callable[[Tensor], Tensor]
 NEWTON = 20  # steps at most on the coarsest grid
+SHIFT = 0.01  # of the diagonal
 COARSEST = 150  # unknowns of a grid on which Newton's method solves dense systems
 
 
@@ -86,16 +87,21 @@ class NewtonLevel:
         u = torch.zeros_like(f) if u is None else u
         norm = _norm(f - self.A(u))
         for _ in range(NEWTON):
-            new = u + self._step(u, f)
-            after = _norm(f - self.A(new))
-            worth = torch.isfinite(after) & (after < 0.9 * norm)  # a step that brings nothing is not taken
-            if not worth.any():
+            before = norm
+            for shift in (0.0, SHIFT):  # the second where Newton's own step brings nothing: A' may be singular
+                new = u + self._step(u, f, shift)
+                after = _norm(f - self.A(new))
+                worth = torch.isfinite(after) & (after < 0.9 * norm)
+                u, norm = _where(worth, new, u), torch.where(worth, after, norm)
+                if worth.all():
+                    break
+            if (norm >= before).all():
                 break
-            u, norm = _where(worth, new, u), torch.where(worth, after, norm)
         return u
 
-    def _step(self, u: Tensor, f: Tensor) -> Tensor:
-        J = self._L + torch.diag_embed((self.A.w * self.A.dg(u)).flatten(1))
+    def _step(self, u: Tensor, f: Tensor, shift: float) -> Tensor:
+        D = self.A.w * self.A.dg(u) + shift * self.A.L.diagonal
+        J = self._L + torch.diag_embed(D.flatten(1))
         e, _ = torch.linalg.solve_ex(J, (f - self.A(u)).flatten(1))  # a singular J gives NaN, not an exception
         return e.reshape(u.shape)
 

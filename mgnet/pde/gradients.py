@@ -18,23 +18,25 @@ from torch import Tensor
 
 from mgnet.pde.operators import Diffusion
 
-Run = Callable[[Diffusion, Tensor], Tensor]  # (A without a graph, b) -> u
+Run = Callable[..., Tensor]  # (A, b, *boundary parts of b on every grid) -> u, without a graph
 
 
 class Solve(torch.autograd.Function):
     """u = A^-1 b.
 
     Inputs: how to solve forward and backward, A (for its axes), b of shape (*batch, *grid), c or
-    None, and the conductances of each axis; batch axes of the coefficients broadcast with b's.
+    None, the conductances of each axis, and the boundary's part of b on every grid (it only helps
+    the first iterate); batch axes of the coefficients broadcast with b's.
     """
 
     @staticmethod
     def forward(run: Run, adjoint: Run, A: Diffusion, b: Tensor, c: Tensor | None, *k: Tensor) -> Tensor:
-        return run(A.having(k, c), b)
+        return run(A.having(k[: A.ndim], c), b, *k[A.ndim :])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        _, ctx.adjoint, ctx.A, _, c, *k = inputs
+        _, ctx.adjoint, ctx.A, _, c, *rest = inputs
+        k, ctx.unused = rest[: ctx.A.ndim], [None] * (len(rest) - ctx.A.ndim)
         ctx.reaction = c is not None
         ctx.save_for_backward(output, *([c] if ctx.reaction else []), *k)
 
@@ -48,7 +50,7 @@ class Solve(torch.autograd.Function):
         grad_c = -A.weigh(adjoint * u).sum_to_size(c.shape) if needs[4] else None
         grads = [-_across(A, adjoint, u, d).sum_to_size(k.shape) if needs[5 + d] else None
                  for d, k in enumerate(tensors)]  # fmt: skip
-        return None, None, None, adjoint if needs[3] else None, grad_c, *grads
+        return None, None, None, adjoint if needs[3] else None, grad_c, *grads, *ctx.unused
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, run: Run, adjoint: Run, A: Diffusion, b: Tensor, c: Tensor | None,

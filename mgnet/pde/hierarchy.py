@@ -133,15 +133,19 @@ class ReadableHierarchy:
 
     release = tensor
 
-    def start(self, b: Tensor, watch: bool = True) -> Tensor:
+    def start(self, b: Tensor, watch: bool = True, parts: Sequence[Tensor] = ()) -> Tensor:
         fs = [b]
-        for transfer in self._transfers:
-            fs.append(transfer.R(fs[-1]))
+        for l, transfer in enumerate(self._transfers):
+            rest = fs[-1] - parts[l] if parts else fs[-1]
+            fs.append(transfer.R(rest) + parts[l + 1] if parts else transfer.R(rest))
         self._last = full_multigrid(self.levels, fs, lambda l, u: self._transfers[l].Q(u), self._gamma), b
         return self._last[0]
 
     def cycle(self, u: Tensor | None, b: Tensor, watch: bool = True) -> Tensor:
-        self._last = cycle(self.levels, u, b, self._gamma), b
+        if u is not None and len(self.levels) == 1:  # a direct solve, refined
+            self._last = u + self.levels[0].smooth(None, b - self._A(u)), b
+        else:
+            self._last = cycle(self.levels, u, b, self._gamma), b
         return self._last[0]
 
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:

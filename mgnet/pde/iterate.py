@@ -65,6 +65,7 @@ def iterate(
     max_cycles: int,
     roundoff: Callable[[Tensor], Tensor],
     callback: Callable[[int, float], None] | None,
+    scale: Tensor | None = None,
 ) -> Outcome:
     """Cycle until every member of the batch is done.
 
@@ -75,9 +76,10 @@ def iterate(
     b, guess : (batch, *grid)
     roundoff : u -> (batch,) the residual below which no cycle helps, 2 eps || |A||u| + |b| ||
     callback : called with (cycle, largest relative residual) after each cycle
+    scale : (batch,) the residual of zero, where it is known already
     """
     f = hierarchy.data(b)
-    scale = hierarchy.norms(None, f)
+    scale = hierarchy.norms(None, f) if scale is None else scale
     u = None if guess is None else hierarchy.data(guess)
     relatives = relative(scale if u is None else hierarchy.norms(u, f), scale)
     residuals = [relatives.max().item()]

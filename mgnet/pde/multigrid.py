@@ -21,6 +21,7 @@ from mgnet.pde.work import cycle_work, full_multigrid_work
 CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
 Callback = Callable[[int, float], None]
 CLEAN = "Clean the right-hand side."
+SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class Multigrid:
         if self._constant is not None:
             return str(self.scheme)
         return f"{'conjugate gradients, ' if self._symmetric else ''}black-box {self.scheme}"
+
+    def compiled(self, b: Tensor) -> bool:
+        """Whether fused kernels do the work for data like b, (batch, *grid)."""
+        with self._lock:
+            return ".kernels." in type(self._hierarchy(b)).__module__
 
     def run(
         self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False, parts: Sequence[Tensor] = ()
@@ -136,13 +142,30 @@ class Multigrid:
 
     def _iterate(self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
         assert stop.tol is not None
+        scale = hierarchy.norms(None, hierarchy.data(b))
+        low, high = SQUARABLE[b.dtype]
+        if ((scale < low) | (scale > high)).any():
+            return self._rescaled(hierarchy, b, guess, stop)
         try:
-            return iterate(hierarchy, b, guess, stop.tol, stop.max_cycles, self._roundoff(b), stop.callback)
+            return iterate(hierarchy, b, guess, stop.tol, stop.max_cycles, self._roundoff(b), stop.callback, scale)
         except FloatingPointError:
             finite("f", b, CLEAN)
             if guess is not None:
                 finite("guess", guess, "Pass None to start from scratch.")
             raise
+
+    def _rescaled(self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
+        """The problem is linear: solve for data of size 1 where squares of b would under- or overflow."""
+        finite("f", b, CLEAN)
+        assert stop.tol is not None
+        size = b.abs().amax(self._dims, keepdim=True)
+        size = torch.where(size == 0, torch.ones_like(size), size)
+        begin, unit = None if guess is None else guess / size, b / size
+        outcome = iterate(hierarchy, unit, begin, stop.tol, stop.max_cycles, self._roundoff(unit), stop.callback)
+        outcome.u = outcome.u * size
+        if not torch.isfinite(outcome.u).all():
+            raise FloatingPointError(f"the solution is too large for {b.dtype}: it overflows. Scale the problem.")
+        return outcome
 
     def _hierarchy(self, b: Tensor, symmetric: bool = False) -> Hierarchy:
         """The levels for b's batch, dtype and device; the last ones are kept."""

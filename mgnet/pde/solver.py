@@ -16,6 +16,7 @@ from mgnet.pde.gradients import Solve
 from mgnet.pde.grid import Grid
 from mgnet.pde.iterate import Outcome
 from mgnet.pde.multigrid import CYCLES, Callback, Multigrid, Scheme, Stop
+from mgnet.pde.nested import boundary_parts
 from mgnet.pde.operators import Diffusion
 from mgnet.pde.problem import Poisson
 from mgnet.pde.smoothers import SMOOTHERS
@@ -110,18 +111,19 @@ class Solver:
         begun = time.perf_counter()
         b = self.problem.rhs(torch.as_tensor(f), boundary)
         graph = isinstance(f, Tensor)
-        u = self._apply(call, b if graph else b.detach(), graph)
+        parts = boundary_parts(self.problem, boundary, b) if tol is None and guess is None else []
+        u = self._apply(call, b if graph else b.detach(), graph, parts)
         if self._order == 4:
             u = u + self._apply(call.correction(), truncation(self.problem, u), graph)
         return call.solution(u if graph else u.numpy(), time.perf_counter() - begun)
 
-    def _apply(self, call: "_Call", b: Tensor, graph: bool) -> Tensor:
+    def _apply(self, call: "_Call", b: Tensor, graph: bool, parts: Sequence[Tensor] = ()) -> Tensor:
         """A^-1 b, differentiable for tensors (arrays never pay for it)."""
         A = self.problem.A
         if not graph:
-            return call(A, b)
+            return call(A, b, *parts)
         adjoint = _Call(self, None, Stop(call.stop.tol, call.stop.max_cycles), call.throw, project=True)
-        return Solve.apply(call, adjoint, A, b, A.c, *A.k)
+        return Solve.apply(call, adjoint, A, b, A.c, *A.k, *parts)
 
     def multigrid(self, A: Diffusion) -> Multigrid:
         """The levels for A: this problem's, or (under a transform of its coefficients) that operator's."""
@@ -188,7 +190,7 @@ class _Call:
         self._then = _Call(self.solver, None, stop, self.throw, project=True)
         return self._then
 
-    def __call__(self, A: Diffusion, b: Tensor) -> Tensor:
+    def __call__(self, A: Diffusion, b: Tensor, *parts: Tensor) -> Tensor:
         A, b = A.detached(), b.detach()
         ndim, grid = A.ndim, b.shape[b.ndim - A.ndim :]
         coefficients = [*A.k] if A.c is None else [*A.k, A.c]
@@ -198,7 +200,9 @@ class _Call:
         begin = None
         if self.guess is not None:
             begin = checks.guess_like(self.guess, (*batch, *grid), b).reshape(-1, *grid)
-        outcome = multigrid.run(b.expand(*batch, *grid).reshape(-1, *grid), begin, self.stop, self.project)
+        flat = [v if v.ndim == ndim else v.expand(*batch, *v.shape[v.ndim - ndim :]) for v in parts]
+        flat = [v.reshape(-1, *v.shape[v.ndim - ndim :]) for v in flat]
+        outcome = multigrid.run(b.expand(*batch, *grid).reshape(-1, *grid), begin, self.stop, self.project, flat)
         self.outcome, self.work, self.method = outcome, multigrid.work(outcome), multigrid.method
         u = outcome.u.reshape(*batch, *grid)
         if self.throw and outcome.status == "not converged":

@@ -41,15 +41,15 @@ def fused_of(transfers, chain, a, c, smoother, nu, dtype, batch, symmetric=False
 class Manufactured:
     """u = w(x) w(y) w(z), every derivative by hand; -div(a grad u) + c u = f with constant a per axis, c.
 
-    w = cos(1.3 x + 0.4) + 0.5, on a periodic axis of period L: sin(2 pi x / L + 0.3) + 0.5.
+    w = cos(k x + 0.4) + 0.5, on a periodic axis of period L: sin(2 pi x / L + 0.3) + 0.5.
     """
 
-    def __init__(self, grid, a=None, c=0.0):
-        self.grid, self.a, self.c = grid, a or (1.0,) * grid.ndim, c
+    def __init__(self, grid, a=None, c=0.0, k=1.3):
+        self.grid, self.a, self.c, self.k = grid, a or (1.0,) * grid.ndim, c, k
 
     def w(self, d, t, derivative=0):
         axis = self.grid.axes[d]
-        k, phase = (2 * np.pi / (axis.upper - axis.lower), 0.3 - np.pi / 2) if axis.periodic else (1.3, 0.4)
+        k, phase = (2 * np.pi / (axis.upper - axis.lower), 0.3 - np.pi / 2) if axis.periodic else (self.k, 0.4)
         shift = derivative * np.pi / 2
         return k**derivative * np.cos(k * t + phase + shift) + (0.5 if derivative == 0 else 0.0)
 

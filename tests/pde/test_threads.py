@@ -57,8 +57,8 @@ def test_a_forked_child():
 
 def test_two_processes():
     code = "import numpy as np; from mgnet.pde import solve; print(solve(np.ones((150, 160)), tol=1e-10).u.sum())"
-    runs = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
-            for _ in range(2)]  # fmt: skip
+    command, environment = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
     sums = [float(run.communicate(timeout=180)[0]) for run in runs]
     expected = solve(np.ones((150, 160)), tol=1e-10).u.sum()
     np.testing.assert_allclose(sums, expected, rtol=1e-12)

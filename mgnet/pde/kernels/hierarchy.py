@@ -67,11 +67,13 @@ class FusedHierarchy:
     def release(self, u: np.ndarray) -> Tensor:
         return self.tensor(self.levels[0].release(u))
 
-    def start(self, b: np.ndarray, watch: bool = True) -> np.ndarray:
+    def start(self, b: np.ndarray, watch: bool = True, parts: Sequence[Tensor] = ()) -> np.ndarray:
         self._watch(watch)
-        fs = [b]
-        for level, data in zip(self.levels[:-1], self._data, strict=True):
-            fs.append(level.restrict(fs[-1], data))
+        fs, known = [b], [part.numpy().reshape(-1, *four(part.shape[1:])) for part in parts]
+        for l, (level, data) in enumerate(zip(self.levels[:-1], self._data, strict=True)):
+            fs.append(level.restrict(fs[-1] - known[l] if known else fs[-1], data))
+            if known:
+                data += known[l + 1]
         return full_multigrid(self.levels, fs, self._interpolate, self._gamma)
 
     def cycle(self, u: np.ndarray | None, b: np.ndarray, watch: bool = True) -> np.ndarray:

@@ -1,0 +1,52 @@
+"""Boundary data on coarse grids, for one full multigrid pass.
+
+b holds f and the boundary data together. Full weighting suits f, but moves what data at an end
+contribute by half a mesh width, an O(h) error beside the corners that one pass cannot remove. So
+the data's part of b is made anew on every grid, and only the rest is restricted.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgnet.pde.coefficients import boundary_pairs
+from mgnet.pde.grid import Grid
+from mgnet.pde.hierarchy import grids
+from mgnet.pde.problem import Poisson
+from mgnet.pde.transfers import apply_tables
+
+
+def boundary_parts(problem: Poisson, boundary: Any, like: Tensor) -> list[Tensor]:
+    """The boundary data's part of b on every grid, finest first; none where there are no data.
+
+    Parameters
+    ----------
+    problem : with constant coefficients
+    boundary : as for ``Poisson.rhs``; arrays are interpolated along their end
+    """
+    if boundary is None or problem.constant is None:
+        return []
+    a, c = problem.constant
+    parts = []
+    for axes in grids(problem.grid.axes, a):
+        grid = Grid.of(axes)
+        data = [
+            tuple(_on(g, problem.grid, grid, d) for g in pair)
+            for d, pair in enumerate(boundary_pairs(boundary, grid.ndim))
+        ]
+        coarse = Poisson(grid, a, c, like=problem.kind)
+        parts.append(coarse.rhs(like.new_zeros(grid.shape), data).detach())
+    return parts
+
+
+def _on(g: Any, fine: Grid, coarse: Grid, d: int) -> Any:
+    """Data on an end of axis d of the fine grid, on that of the coarse one."""
+    if not isinstance(g, (np.ndarray, Tensor)) or g.ndim == 0:
+        return g
+    along = [e for e in range(fine.ndim) if e != d]
+    tables = [
+        None if fine.axes[e] == coarse.axes[e] else coarse.axes[e].interpolation(fine.axes[e], order=4) for e in along
+    ]
+    return apply_tables(tables, torch.as_tensor(g))
