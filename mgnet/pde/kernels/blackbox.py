@@ -47,7 +47,7 @@ class Operator:
         rows = self.n[0] * self.n[1]
         self.D = np.empty((batch, rows, self.stride))
         self.S = np.empty((len(couplings), batch, rows, self.stride))
-        self.R = np.empty_like(self.D)
+        self.R = np.zeros_like(self.D)
 
     @classmethod
     def of(cls, A: Stencil, wraps: Sequence[bool]) -> "Operator":

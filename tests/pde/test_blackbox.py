@@ -1,0 +1,167 @@
+"""Claims: black-box multigrid solves any coefficients, in few iterations whatever the size; its
+solutions are the matrix's; batches are their members; one cycle is a symmetric preconditioner."""
+
+import numpy as np
+import pytest
+import scipy.sparse.linalg as splinalg
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mgnet.pde import Grid, Poisson, Solver, solve
+from tests.pde.coefficients_2d import anisotropic, checkerboard, smooth, thin_inclusion, white_noise
+
+CASES = {
+    "smooth": (lambda n: smooth, 7),
+    "1e2": (lambda n: checkerboard(n, 1e2), 14),
+    "1e4": (lambda n: checkerboard(n, 1e4), 25),
+    "1e6": (lambda n: checkerboard(n, 1e6), 25),
+    "noise": (white_noise, 17),
+    "thin": (thin_inclusion, 8),
+    "eps 1e-1": (lambda n: anisotropic(1e-1), 8),
+    "eps 1e-3": (lambda n: anisotropic(1e-3), 8),
+}
+
+
+def rough(n: int) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((n, n))
+
+
+def steps(name: str, n: int) -> int:
+    """Cycles to 1e-8 or to round-off; the first is the full multigrid pass."""
+    make, _ = CASES[name]
+    return solve(rough(n), a=make(n), max_cycles=60).cycles
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("n", [127, 255])
+def test_iterations(name, n):
+    assert steps(name, n) <= CASES[name][1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("n", [511, 1023])
+def test_iterations_do_not_grow(name, n):
+    assert steps(name, n) <= CASES[name][1] + (5 if n == 1023 else 1)
+
+
+ENDS = ["dirichlet", "neumann", "periodic"]
+
+
+@settings(max_examples=25)
+@given(data=st.data())
+def test_agrees_with_a_direct_solver(data):
+    ndim = data.draw(st.integers(1, 3))
+    size = {1: (3, 400), 2: (3, 40), 3: (2, 12)}[ndim]
+    shape = tuple(data.draw(st.integers(*size)) for _ in range(ndim))
+    bc = [data.draw(st.sampled_from(ENDS)) for _ in range(ndim)]
+    centering = data.draw(st.sampled_from(["node", "cell"]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**20)))
+    a = np.exp(data.draw(st.sampled_from([0.5, 2.0])) * rng.standard_normal(shape))
+    c = rng.random(shape) if data.draw(st.booleans()) else None
+    upper = tuple(data.draw(st.sampled_from([1.0, 3.0])) for _ in range(ndim))
+    problem = Poisson(Grid(shape, bc=bc, centering=centering, upper=upper), a, c)
+    f = rng.standard_normal(shape)
+    if problem.singular:
+        w = problem.rhs(np.ones(shape))
+        f -= (w * f).sum() / w.sum()
+    solution = Solver(problem).solve(f, tol=1e-11)
+    b = problem.rhs(f)
+    if problem.singular:
+        assert np.linalg.norm(b - problem.apply(solution.u)) <= 1e-9 * np.linalg.norm(b)
+        return
+    exact = splinalg.spsolve(problem.to_scipy().tocsc(), b.ravel()).reshape(shape)
+    np.testing.assert_allclose(solution.u, exact, rtol=0, atol=1e-9 * np.abs(exact).max())
+
+
+def test_batched_coefficients_equal_one_by_one():
+    rng = np.random.default_rng(3)
+    f, a = rng.standard_normal((2, 3, 40, 33)), np.exp(rng.standard_normal((3, 40, 33)))
+    together = solve(f, a=a, ndim=2, tol=1e-10).u
+    for i in range(2):
+        for j in range(3):
+            alone = solve(f[i, j], a=a[j], tol=1e-10).u
+            np.testing.assert_allclose(together[i, j], alone, rtol=0, atol=1e-8 * np.abs(alone).max())
+
+
+def test_finished_members_are_left_alone():
+    rng = np.random.default_rng(4)
+    f = rng.standard_normal((3, 60, 60))
+    f[1] = 0
+    a = np.stack([np.ones((60, 60)), np.ones((60, 60)), checkerboard(60, 1e4)])
+    solution = solve(f, a=a, ndim=2)
+    assert solution.converged
+    assert (solution.u[1] == 0).all()
+
+
+@pytest.mark.parametrize("bc", ["dirichlet", "periodic"])
+def test_preconditioner_is_symmetric(bc):
+    n = 48
+    M = Solver(Poisson(Grid((n, n), bc=bc), checkerboard(n, 100.0), c=np.ones((n, n)))).aspreconditioner()
+    rng = np.random.default_rng(5)
+    v, w = rng.standard_normal((2, n * n))
+    assert v @ (M @ w) == pytest.approx(w @ (M @ v), rel=1e-5)
+    assert v @ (M @ v) > 0
+
+
+def test_is_a_preconditioner_for_scipy():
+    problem = Poisson(Grid((63, 63)), checkerboard(63, 1e3))
+    solver, b, seen = Solver(problem), rough(63).ravel(), []
+    A = solver.aslinearoperator()
+    u, info = splinalg.cg(A, b, rtol=1e-8, M=solver.aspreconditioner(), callback=lambda _: seen.append(1))
+    assert info == 0
+    assert len(seen) <= 16
+
+
+@pytest.mark.parametrize("bc", ["dirichlet", "periodic"])
+@pytest.mark.parametrize("tol", [1e-10, None])
+def test_second_order(bc, tol):
+    """The variable-coefficient problem of pyro2: alpha = 2 + cos cos, u = sin sin."""
+    pi, errors = np.pi, []
+
+    def alpha(x, y):
+        return 2 + np.cos(2 * pi * x) * np.cos(2 * pi * y)
+
+    for n in (32, 64, 128, 256):
+        x, y = Grid((n, n), bc=bc, centering="cell").coordinates()
+        s = np.sin(2 * pi * x) * np.sin(2 * pi * y)
+        f = 16 * pi**2 * (np.cos(2 * pi * x) * np.cos(2 * pi * y) + 1) * s
+        errors.append(np.abs(solve(f, a=alpha, bc=bc, centering="cell", tol=tol).u - s).max())
+    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    np.testing.assert_allclose(orders, 2.0, atol=0.1)
+
+
+def test_full_multigrid_ends_at_the_discretisation_error():
+    n = 127
+    problem = Poisson(Grid((n, n)), smooth)
+    x, y = problem.grid.coordinates()
+    s, pi = np.sin(np.pi * x) * np.sin(np.pi * y), np.pi
+    ax, ay = 1.5 * np.cos(3 * x) * np.cos(2 * y) + 1, -np.sin(3 * x) * np.sin(2 * y)
+    f = 2 * pi**2 * smooth(x, y) * s
+    f = f - ax * pi * np.cos(pi * x) * np.sin(pi * y) - ay * pi * np.sin(pi * x) * np.cos(pi * y)
+    solver = Solver(problem)
+    exact = np.abs(solver.solve(f, tol=1e-11).u - s).max()
+    assert np.abs(solver.solve(f, tol=None).u - s).max() <= 1.5 * exact
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_guess_and_dtype(dtype):
+    f = torch.ones((70, 70), dtype=dtype)
+    a = torch.from_numpy(checkerboard(70, 10.0)).to(dtype)
+    tol = 1e-4 if dtype == torch.float32 else 1e-9
+    first = solve(f, a=a, tol=tol)
+    guess = first.u.clone()
+    again = solve(f, a=a, tol=tol, guess=guess)
+    assert first.u.dtype == dtype
+    assert again.cycles == 0
+    half = solve(f, a=a, tol=tol, guess=0.5 * guess)
+    assert half.converged
+    assert torch.equal(guess, first.u)  # the guess is not written to
+
+
+def test_nan_is_named():
+    f = np.ones((40, 40))
+    f[3, 4] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        solve(f, a=smooth)
