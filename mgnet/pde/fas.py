@@ -23,8 +23,8 @@ from mgnet.pde.smoothers import omegas
 from mgnet.pde.transfers import Transfer, apply_tables
 
 Pointwise = Callable[[Tensor], Tensor]
-NEWTON = 20  # steps at most on the coarsest grid
-SHIFT = 0.01  # of the diagonal
+NEWTON = 50  # steps at most on the coarsest grid
+SHIFTS = (0.0, 1e-3, 1e-2, 0.1, 1.0)  # of the diagonal: Newton's step, then ever shorter ones
 COARSEST = 150  # unknowns of a grid on which Newton's method solves dense systems
 
 
@@ -88,10 +88,10 @@ class NewtonLevel:
         norm = _norm(f - self.A(u))
         for _ in range(NEWTON):
             before = norm
-            for shift in (0.0, SHIFT):  # the second where Newton's own step brings nothing: A' may be singular
+            for shift in SHIFTS:  # A' may be singular where a solution exists
                 new = u + self._step(u, f, shift)
                 after = _norm(f - self.A(new))
-                worth = torch.isfinite(after) & (after < 0.9 * norm)
+                worth = torch.isfinite(after) & (after < 0.95 * norm)
                 u, norm = _where(worth, new, u), torch.where(worth, after, norm)
                 if worth.all():
                     break

@@ -89,6 +89,12 @@ def grid_of(shape, bc, centering, lower=0.0, upper=1.0):
     return Grid(shape, bc=bc, centering=centering, lower=lower, upper=upper)
 
 
+def shape_of(intervals, bc, centering):
+    """The shape with the same number of mesh widths along every axis."""
+    shape = (intervals,) * len(bc)
+    return tuple(2 * intervals - axis.intervals for axis in Grid(shape, bc=bc, centering=centering).axes)
+
+
 def order(sizes, errors):
     """The exponent p of error = C size^-p, fitted."""
     return -np.polyfit(np.log(sizes), np.log(errors), 1)[0]

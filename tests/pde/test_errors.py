@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mgnet.pde import Grid, NotConverged, Poisson, Robin, Solver, solve
+from mgnet.pde.iterate import iterate
 from tests.pde.grids_and_data import random
 
 ONES = np.ones((20, 24))
@@ -194,8 +195,29 @@ def test_overflow_is_no_answer():
         solve(np.full((100, 100), 1e308), upper=1e6)
 
 
-@pytest.mark.parametrize("tol", [1e-8, None])
-def test_nan_on_the_way_stops_at_once(tol):
-    """An infinite coefficient is refused; one whose square is infinite meets the guard."""
-    with pytest.raises(FloatingPointError, match="overflow"):
-        solve(np.ones((100, 100)), upper=1e-160, tol=tol)
+class Diverging:
+    """A hierarchy whose third cycle overflows."""
+
+    def __init__(self):
+        self.cycles = 0
+
+    def data(self, b):
+        return b
+
+    def start(self, b, watch=True):
+        return self.cycle(b, b)
+
+    def cycle(self, u, b, watch=True):
+        self.cycles += 1
+        return u
+
+    def norms(self, u, b):
+        return torch.ones(1)
+
+    def watched(self):
+        return torch.ones(1) if self.cycles < 3 else torch.tensor([torch.inf])
+
+
+def test_overflow_on_the_way_stops_at_once_and_says_where():
+    with pytest.raises(FloatingPointError, match=r"the residual became inf in cycle 3: f or the coefficients overflow"):
+        iterate(Diverging(), torch.ones(1, 3), None, 1e-8, 100, lambda u: torch.zeros(1), None)

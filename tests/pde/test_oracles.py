@@ -136,13 +136,13 @@ def matrices(level, transfer, chain, l, dtype=torch.float64):
 def test_iterates_equal_pyamgs(shape, ends, centering, gamma, name):
     """Their Jacobi divides by the diagonal of A, as ours does where no reflection meets it: B = omega / A_ii."""
     grid, a = Grid(shape, bc=axis_bcs(len(shape), ends), centering=centering), (1.0,) * len(shape)
-    levels, transfers, chain = levels_of(grid, a, 0.5, "jacobi", (2, 2), direct_work=60)
+    levels, transfers, chain = levels_of(grid, a, 50.0, "jacobi", (2, 2), direct_work=60)
     theirs = [MultilevelSolver.Level() for _ in chain]
     for l, transfer in enumerate(transfers):
         theirs[l].A, theirs[l].P, theirs[l].R = matrices(levels[l], transfer, chain, l)
         scale = 2 * len(shape) / (2 * len(shape) + 1) / levels[l].A.diagonal
         levels[l] = ConvLevel(levels[l].A, [lambda r, scale=scale: scale * r] * 2, transfer.R, None, transfer.P)
-    theirs[-1].A = csr_matrix(Poisson(Grid.of(chain[-1]), c=0.5).to_scipy())
+    theirs[-1].A = csr_matrix(Poisson(Grid.of(chain[-1]), c=50.0).to_scipy())
     solver = MultilevelSolver(theirs, coarse_solver="splu")
     jacobi = ("jacobi", {"omega": 2 * len(shape) / (2 * len(shape) + 1), "withrho": False, "iterations": 2})
     change_smoothers(solver, jacobi, jacobi)

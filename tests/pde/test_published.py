@@ -71,7 +71,7 @@ NIST = {
     "polynomial": (polynomial, (63, 127, 255)),
     "peak": (peak, (127, 255, 511)),
     "mild front": (wave_front(20, -0.05, -0.05, 0.7), (63, 127, 255)),
-    "steep front": (wave_front(50, 0.5, 0.5, 0.25), (254, 400, 510)),  # even: the centre is no node
+    "steep front": (wave_front(50, -0.05, -0.05, 0.7), (127, 255, 511)),
 }
 
 
