@@ -41,7 +41,7 @@ class System(Protocol):
         ...
 
     def begin(self, x: Any, b: Any) -> Tensor:
-        """Take x over, which will be overwritten; r = b - A x; (batch,) ||r||."""
+        """Take x over (None: zero), which will be overwritten; r = b - A x; (batch,) ||r||."""
         ...
 
     def precondition(self) -> Tensor:
@@ -93,10 +93,15 @@ class ConjugateGradients:
         return self._norms
 
     def start(self, b: Any, watch: bool = True) -> Any:
-        """A full multigrid pass; unwatched it is all there is, and ends with FINISHING_STEPS steps."""
+        """The first step, from zero; unwatched: a full multigrid pass and FINISHING_STEPS steps.
+
+        A full pass costs as much as two steps, and gains less than they do unless f is smooth.
+        """
+        if watch:
+            return self._step(self._begin(None, b))
         x = self._begin(self.system.start(b, watch=False), b)
-        for _ in range(0 if watch else FINISHING_STEPS):
-            x = self.cycle(x, b)
+        for _ in range(FINISHING_STEPS):
+            x = self._step(x)
         return x
 
     def cycle(self, u: Any, b: Any, watch: bool = True) -> Any:
@@ -104,6 +109,9 @@ class ConjugateGradients:
             return self.start(b)
         if u is not self._x:
             self._begin(self.system.data(self.system.tensor(u).clone()), b)
+        return self._step(u)
+
+    def _step(self, x: Any) -> Any:
         rz = self.system.precondition()
         pAp = self.system.direct(_quotient(rz, self._rz))
         active = self._norms > self._tol * self._scale

@@ -109,7 +109,7 @@ def test_is_a_preconditioner_for_scipy():
     problem = Poisson(Grid((63, 63)), checkerboard(63, 1e3))
     solver, b, seen = Solver(problem), rough(63).ravel(), []
     A = solver.aslinearoperator()
-    u, info = splinalg.cg(A, b, rtol=1e-8, M=solver.aspreconditioner(), callback=lambda _: seen.append(1))
+    _, info = splinalg.cg(A, b, rtol=1e-8, M=solver.aspreconditioner(), callback=lambda _: seen.append(1))
     assert info == 0
     assert len(seen) <= 16
 

@@ -21,6 +21,8 @@ from mgnet.pde.smoothers import omegas
 
 COARSEST = 100  # unknowns that a dense inverse may have
 SHORTEST = 5  # unknowns of the shortest axis that is coarsened
+COARSE_BOUND = 1.7  # of the spectrum of coarse operators in unit form (measured 1.3 to 1.7; steps are stable up to 2.1)
+NEGATIVE = 0.05  # a coupling below minus this makes the spectrum larger (measured: up to 3 for white noise)
 CONTRAST = 3e4  # of the diagonal: up to it float32 levels lose no iterations (measured, docs)
 STRONG = 0.3  # an axis with at least this share of the strongest coupling is coarsened
 
@@ -76,13 +78,26 @@ def strengths(unit: Stencil) -> list[float]:
 def readable_levels(grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smoother: str) -> list[Level]:
     """The levels in plain torch: equations (1)-(3) word for word."""
     levels: list[Level] = []
-    for grid in grids[:-1]:
+    for l, grid in enumerate(grids[:-1]):
         assert grid.P is not None
         A, P = grid.A.to(like), grid.P.to(like)
-        down, up = ([_step(omega) for omega in omegas(smoother, n, A.ndim)] for n in nu)
+        smallest = min(float(s.min()) for s in grid.A.couplings.values()) if l else None
+        down, up = ([_step(omega) for omega in damping(smoother, n, A.ndim, smallest)] for n in nu)
         levels.append(ConvLevel(A, down, P.R, None, P.P, up[::-1]))
     levels.append(CoarsestLevel(inverse(grids[-1].A).to(like)))  # type: ignore[arg-type]
     return levels
+
+
+def damping(smoother: str, nu: int, ndim: int, smallest: float | None) -> list[float]:
+    """The damping of each step on a grid, for the spectrum [0, 2] of the unit form, or a smaller one.
+
+    Parameters
+    ----------
+    smallest : the smallest coupling of a coarse operator, None on the finest grid. Nine points that
+        all couple positively have a spectrum below COARSE_BOUND; rough coefficients make some negative.
+    """
+    small = smallest is not None and smallest >= -NEGATIVE
+    return [omega * (2 / COARSE_BOUND if small else 1) for omega in omegas(smoother, nu, ndim)]
 
 
 def _step(omega: float):  # type: ignore[no-untyped-def]
@@ -182,7 +197,8 @@ class ReadableBlackBox:
         return self._dot(self.p, self.unit(self.p))
 
     def step(self, alpha: Tensor) -> Tensor:
-        assert self.x is not None
+        if self.x is None:
+            self.x = torch.zeros_like(self.b)
         self.x += self._each(alpha).to(self.x) * self._size * self.scale * self.p
         return self._residual()
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mgnet.core import cycle, full_multigrid
 from mgnet.pde.blackbox.coarsest import inverse
-from mgnet.pde.blackbox.hierarchy import COARSEST, SHORTEST, choose_axes, first_coarse
+from mgnet.pde.blackbox.hierarchy import COARSEST, SHORTEST, choose_axes, damping, first_coarse
 from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion, positive_offsets
 from mgnet.pde.kernels import stencil_krylov, stencil_pass, stencil_setup
@@ -27,7 +27,6 @@ from mgnet.pde.kernels.stencil_tables import (
     weight_steps,
 )
 from mgnet.pde.operators import Diffusion
-from mgnet.pde.smoothers import omegas
 
 SMALL = 20_000  # unknowns below which threads cost more than they bring
 
@@ -255,7 +254,6 @@ class FusedBlackBox:
         self._gamma, self._batch = gamma, batch
         self._dtype = np.dtype(np.float32 if precision == torch.float32 else np.float64)
         self._wide = np.dtype(np.float32 if like.dtype == torch.float32 else np.float64)
-        both = omegas(smoother, nu[0], A.ndim), omegas(smoother, nu[1], A.ndim)[::-1]
         lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in A.axes]
         operator = _finest(A, [axis.periodic for axis in A.axes])
         _root(operator, self._dtype)
@@ -263,8 +261,10 @@ class FusedBlackBox:
         self.levels: list = []
         S = _unit(operator, self._dtype)
         while self.sizes[-1] > COARSEST and (chosen := choose_axes(_strengths(operator, S), lines)) is not None:
+            smallest = float(S[..., LEFT : LEFT + operator.n[2]].min()) if self.levels else None
+            down, up = (damping(smoother, v, A.ndim, smallest) for v in nu)
             coarse, W = coarsen(operator, chosen, self._dtype)
-            self.levels.append(FusedStencilLevel(operator, S, coarse, W, chosen, both, batch))
+            self.levels.append(FusedStencilLevel(operator, S, coarse, W, chosen, (down, up[::-1]), batch))
             lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
             operator, S = coarse, _unit(coarse, self._dtype)
             self.sizes.append(int(np.prod(operator.shape)))
@@ -345,7 +345,7 @@ class FusedBlackBox:
         return torch.from_numpy(self._sums.sum(axis=1))
 
     def step(self, alpha: Tensor) -> Tensor:
-        spare = np.empty_like(self.x) if self._spare is None else self._spare
+        spare = np.empty_like(self._b) if self._spare is None else self._spare
         norms = self._residual(self.x, self._p, spare, self._b, alpha.numpy() * self._size)
         self.x, self._spare = spare, self.x
         return norms
