@@ -233,8 +233,17 @@ def summary(
 
 
 @app.command()
-def info() -> None:
-    """Print versions, devices and threads."""
+def info(
+    table: Annotated[
+        bool, typer.Option("--table", help="What the solver can do instead: one row a kind of problem.")
+    ] = False,
+) -> None:
+    """Print versions, devices and threads, or the table of what the solver can do."""
+    if table:
+        from mgnet.pde import capabilities
+
+        print(capabilities())
+        return
     from mgnet.info import installation
 
     for name, value in installation().items():

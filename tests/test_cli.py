@@ -165,6 +165,13 @@ def test_info_names_versions_devices_and_threads(capsys):
     assert {"torch", "numpy", "numba", "python", "cores"} <= set(lines)
 
 
+def test_info_table(capsys):
+    assert main(["info", "--table"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("| dimensions |")
+    assert "fused kernels" in printed
+
+
 @pytest.fixture
 def source_tree(tmp_path, monkeypatch):
     """A source tree whose only benchmark prints its arguments and exits with 3."""
