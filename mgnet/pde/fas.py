@@ -24,7 +24,8 @@ from mgnet.pde.transfers import Transfer, apply_tables
 
 Pointwise = Callable[[Tensor], Tensor]
 NEWTON = 50  # steps at most on the coarsest grid
-SHIFTS = (0.0, 1e-3, 1e-2, 0.1, 1.0)  # of the diagonal: Newton's step, then ever shorter ones
+SHIFT = 1e-3  # of the diagonal, where A' is singular
+HALVINGS = 12  # of a Newton step
 COARSEST = 150  # unknowns of a grid on which Newton's method solves dense systems
 
 
@@ -71,8 +72,8 @@ class NonlinearLevel:
 
     def _sweep(self, steps: Sequence[float], u: Tensor, f: Tensor) -> Tensor:
         for omega in steps:
-            D = self.A.diagonal(u)
-            u = relax(self.A, lambda r, scale=omega / D: scale * r, u, f)
+            scale = omega / self.A.diagonal(u)
+            u = relax(self.A, scale.mul, u, f)
         return u
 
 
@@ -88,16 +89,25 @@ class NewtonLevel:
         norm = _norm(f - self.A(u))
         for _ in range(NEWTON):
             before = norm
-            for shift in SHIFTS:  # A' may be singular where a solution exists
-                new = u + self._step(u, f, shift)
-                after = _norm(f - self.A(new))
-                worth = torch.isfinite(after) & (after < 0.95 * norm)
-                u, norm = _where(worth, new, u), torch.where(worth, after, norm)
-                if worth.all():
+            for shift in (0.0, SHIFT):  # A' may be singular where there is a solution
+                u, norm = self._search(u, f, norm, self._step(u, f, shift))
+                if (norm < before).any():
                     break
-            if (norm >= before).all():
+            if not (norm < before).any():
                 break
         return u
+
+    def _search(self, u: Tensor, f: Tensor, norm: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
+        """u + t e with the first t = 1, 1/2, 1/4, ... that brings the residual down."""
+        found = torch.zeros_like(norm, dtype=torch.bool)
+        for k in range(HALVINGS):
+            new = u + 0.5**k * e
+            after = _norm(f - self.A(new))
+            worth = ~found & torch.isfinite(after) & (after < (1 - 0.1 * 0.5**k) * norm)
+            u, norm, found = _where(worth, new, u), torch.where(worth, after, norm), found | worth
+            if found.all():
+                break
+        return u, norm
 
     def _step(self, u: Tensor, f: Tensor, shift: float) -> Tensor:
         D = self.A.w * self.A.dg(u) + shift * self.A.L.diagonal

@@ -47,7 +47,7 @@ class Solve(torch.autograd.Function):
         A = ctx.A.having(tensors, c)
         adjoint = Solve.apply(ctx.adjoint, ctx.adjoint, A, gradients[0], c, *tensors)
         needs = ctx.needs_input_grad
-        grad_c = -A.weigh(adjoint * u).sum_to_size(c.shape) if needs[4] else None
+        grad_c = -A.weigh(adjoint * u).sum_to_size(c.shape) if c is not None and needs[4] else None
         grads = [-_across(A, adjoint, u, d).sum_to_size(k.shape) if needs[5 + d] else None
                  for d, k in enumerate(tensors)]  # fmt: skip
         return None, None, None, adjoint if needs[3] else None, grad_c, *grads, *ctx.unused

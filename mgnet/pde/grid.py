@@ -122,9 +122,8 @@ class Grid:
         return f"Grid({self.shape}, bc=[{bc}], {self.centering}-centred)"
 
 
-def _shape(shape: Sequence[int]) -> tuple[int, ...]:
-    if isinstance(shape, (int, np.integer)):
-        shape = (shape,)
+def _shape(shape: Any) -> tuple[int, ...]:
+    shape = (int(shape),) if isinstance(shape, (int, np.integer)) else shape
     if not isinstance(shape, Sequence) or not all(isinstance(n, (int, np.integer)) for n in shape):
         raise TypeError(f"`shape` must be a tuple of integers; it is {shape!r}.")
     if not 1 <= len(shape) <= 3:
@@ -159,8 +158,8 @@ def _pair(entry: Any, d: int) -> tuple[BoundaryType, BoundaryType]:
     return pair[0], pair[1]
 
 
-def _per_axis(name: str, value: float | Sequence[float], ndim: int) -> tuple[float, ...]:
-    values = [value] * ndim if np.ndim(value) == 0 else list(value)  # type: ignore[arg-type]
+def _per_axis(name: str, value: Any, ndim: int) -> tuple[float, ...]:
+    values = [value] * ndim if np.ndim(value) == 0 else list(value)
     if len(values) != ndim:
         raise ValueError(f"`{name}` must be a number or one per axis ({ndim}); it has {len(values)}.")
     try:

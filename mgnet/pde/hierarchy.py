@@ -70,7 +70,9 @@ def diagonal(A: Diffusion, a: Sequence[float], c: float) -> Tensor:
 
 def red_black(axes: Sequence[Axis], like: Tensor) -> tuple[Tensor, Tensor]:
     """The two colours of a checkerboard, as masks."""
-    parity = sum(along(torch.arange(axis.n, device=like.device), d, len(axes)) for d, axis in enumerate(axes)) % 2
+    parity = torch.zeros([axis.n for axis in axes], dtype=torch.int64, device=like.device)
+    for d, axis in enumerate(axes):
+        parity = (parity + along(torch.arange(axis.n, device=like.device), d, len(axes))) % 2
     return (parity == 0).to(like.dtype), (parity == 1).to(like.dtype)
 
 

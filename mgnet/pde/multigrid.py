@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from mgnet.pde import nullspace
-from mgnet.pde.blackbox import ReadableBlackBox, levels_precision
+from mgnet.pde.blackbox import ReadableBlackBox, contrast, index, levels_precision
 from mgnet.pde.checks import finite
 from mgnet.pde.hierarchy import ReadableHierarchy, grids, readable_levels
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
@@ -74,7 +74,8 @@ class Multigrid:
         """The iteration in words."""
         if self._constant is not None:
             return str(self.scheme)
-        return f"{'conjugate gradients, ' if self._symmetric else ''}black-box {self.scheme}"
+        cycle = {gamma: word for word, gamma in CYCLES.items()}[index(contrast(self.A), self.scheme.gamma)]
+        return f"{'conjugate gradients, ' if self._symmetric else ''}black-box {replace(self.scheme, cycle=cycle)}"
 
     def compiled(self, b: Tensor) -> bool:
         """Whether fused kernels do the work for data like b, (batch, *grid)."""
@@ -129,8 +130,9 @@ class Multigrid:
 
     def _pass(self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, parts: Sequence[Tensor]) -> Outcome:
         f = hierarchy.data(b)
-        if guess is None and parts and isinstance(hierarchy, (ReadableHierarchy, FusedHierarchy)):
-            u = hierarchy.release(hierarchy.start(f, watch=False, parts=[part.to(b) for part in parts]))
+        if guess is None and parts:  # only of constant coefficients
+            nested = cast(ReadableHierarchy | FusedHierarchy, hierarchy)
+            u = hierarchy.release(nested.start(f, watch=False, parts=[part.to(b) for part in parts]))
         elif guess is None:
             u = hierarchy.release(hierarchy.start(f, watch=False))
         else:
@@ -192,10 +194,11 @@ class Multigrid:
         """Operator-induced multigrid."""
         from mgnet.pde.kernels.blackbox import FusedBlackBox, fusible
 
-        scheme, precision = self.scheme, levels_precision(self.A, b.dtype)
+        scheme, ratio = self.scheme, contrast(self.A)
+        precision, gamma = levels_precision(ratio, b.dtype), index(ratio, scheme.gamma)
         if fusible(self.A, b.device):
-            return FusedBlackBox(self.A, b, scheme.nu, scheme.gamma, scheme.smoother, precision, len(b))
-        return ReadableBlackBox(self.A, b, scheme.nu, scheme.gamma, scheme.smoother, precision)
+            return FusedBlackBox(self.A, b, scheme.nu, gamma, scheme.smoother, precision, len(b))
+        return ReadableBlackBox(self.A, b, scheme.nu, gamma, scheme.smoother, precision)
 
     def _accelerated(self, hierarchy: Hierarchy, tol: float | None) -> Hierarchy:
         """Conjugate gradients where the hierarchy serves them and its cycle is symmetric."""

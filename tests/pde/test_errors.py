@@ -204,6 +204,9 @@ class Diverging:
     def data(self, b):
         return b
 
+    def tensor(self, u):
+        return u
+
     def start(self, b, watch=True):
         return self.cycle(b, b)
 

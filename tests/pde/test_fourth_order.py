@@ -12,7 +12,7 @@ MORE_ENDS = [*ENDS, ("dirichlet", Robin(2.0)), (Robin(0.5), "neumann")]
 
 def error(shape, bc, centering, a=None, upper=1.0, **keywords):
     grid = Grid(shape, bc=bc, centering=centering, upper=upper)
-    known = Manufactured(grid, a, reaction_for(grid), k=4.0)
+    known = Manufactured(grid, a, reaction_for(grid), k=3.0)
     s = solve(known.datum(), bc=bc, centering=centering, upper=upper, a=a, c=known.c, boundary=known.boundary(),
               tol=1e-11, **keywords)  # fmt: skip
     assert s.converged
