@@ -4,8 +4,9 @@ All levels work on the unit-diagonal form of their stencil, D^-1/2 A D^-1/2, so 
 steps u <- u + omega r, float32 meets no large numbers, and a stencil is its couplings alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,8 +23,10 @@ from mgnet.pde.smoothers import omegas
 COARSEST = 100  # unknowns that a dense inverse may have
 SHORTEST = 5  # unknowns of the shortest axis that is coarsened
 COARSE_BOUND = 1.7  # of the spectrum of coarse operators in unit form (measured 1.3 to 1.7; steps are stable up to 2.1)
-NEGATIVE = 0.05  # a coupling below minus this makes the spectrum larger (measured: up to 3 for white noise)
-CONTRAST = 3e4  # of the diagonal: up to it float32 levels lose no iterations (measured, docs)
+NEGATIVE, VERY_NEGATIVE = 0.05, 0.5  # couplings below minus these make the spectrum larger (up to 3 for white noise)
+POWER_STEPS = 12
+JUMP = 30.0  # ratio of coefficients above which V-cycles become W-cycles
+CONTRAST = 3e4  # ratio of coefficients: up to it float32 levels lose no iterations (measured, docs)
 STRONG = 0.3  # an axis with at least this share of the strongest coupling is coarsened
 
 
@@ -81,36 +84,78 @@ def readable_levels(grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], sm
     for l, grid in enumerate(grids[:-1]):
         assert grid.P is not None
         A, P = grid.A.to(like), grid.P.to(like)
-        smallest = min(float(s.min()) for s in grid.A.couplings.values()) if l else None
-        down, up = ([_step(omega) for omega in damping(smoother, n, A.ndim, smallest)] for n in nu)
+        smallest = min(float(s.min()) for s in grid.A.couplings.values())
+        spectrum = bound(smallest, partial(_same, grid.A)) if l else 2.0
+        down, up = ([_step(omega) for omega in damping(smoother, n, A.ndim, spectrum)] for n in nu)
         levels.append(ConvLevel(A, down, P.R, None, P.P, up[::-1]))
     levels.append(CoarsestLevel(inverse(grids[-1].A).to(like)))  # type: ignore[arg-type]
     return levels
 
 
-def damping(smoother: str, nu: int, ndim: int, smallest: float | None) -> list[float]:
-    """The damping of each step on a grid, for the spectrum [0, 2] of the unit form, or a smaller one.
+def bound(smallest: float, unit: Callable[[], Stencil]) -> float:
+    """An upper end of the spectrum of a coarse operator in unit form.
+
+    Nine points that all couple positively have one below COARSE_BOUND. Rough coefficients make some
+    couplings negative; 2 then serves until they are large, and the power method finds it.
 
     Parameters
     ----------
-    smallest : the smallest coupling of a coarse operator, None on the finest grid. Nine points that
-        all couple positively have a spectrum below COARSE_BOUND; rough coefficients make some negative.
+    smallest : the smallest coupling
+    unit : makes the operator
     """
-    small = smallest is not None and smallest >= -NEGATIVE
-    return [omega * (2 / COARSE_BOUND if small else 1) for omega in omegas(smoother, nu, ndim)]
+    if smallest >= -NEGATIVE:
+        return COARSE_BOUND
+    if smallest >= -VERY_NEGATIVE:
+        return 2.0
+    A = unit()
+    v = torch.randn(A.diagonal.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(A.diagonal)
+    for _ in range(POWER_STEPS):
+        v = A(v)
+        v = v / torch.linalg.vector_norm(v)
+    return max(2.0, 1.1 * float(torch.linalg.vector_norm(A(v).flatten(1), dim=1).amax()))
+
+
+def damping(smoother: str, nu: int, ndim: int, spectrum: float) -> list[float]:
+    """The damping of each step for a spectrum [0, spectrum] of the unit form."""
+    return [omega * 2 / spectrum for omega in omegas(smoother, nu, ndim)]
+
+
+def _same(A: Stencil) -> Stencil:
+    return A
 
 
 def _step(omega: float):  # type: ignore[no-untyped-def]
     return lambda r: omega * r
 
 
-def levels_precision(A: Diffusion, dtype: torch.dtype) -> torch.dtype:
+def contrast(A: Diffusion) -> float:
+    """The largest ratio of two conductances of one axis."""
+    ratios = [1.0]
+    for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True)):
+        inner = k.detach().narrow(d - A.ndim, 1, axis.n - 1)
+        if inner.numel():
+            smallest = inner.amin()
+            if smallest <= 0:  # cut faces of a mask
+                smallest = torch.where(inner > 0, inner, torch.inf).amin()
+            ratios.append(float(inner.amax() / smallest))
+    return max(ratios)
+
+
+def levels_precision(ratio: float, dtype: torch.dtype) -> torch.dtype:
     """float32, unless the coefficients jump so much that it would round the weak couplings away.
 
     Between strongly coupled unknowns float32 knows differences to 1e-7 of the strong coupling only.
     """
-    diagonal = A.diagonal
-    return torch.float32 if bool(diagonal.amax() <= CONTRAST * diagonal.amin()) else dtype
+    return torch.float32 if ratio <= CONTRAST else dtype
+
+
+def index(ratio: float, gamma: int | str) -> int | str:
+    """The cycle index; a V-cycle becomes a W-cycle where coefficients jump.
+
+    The coarse problems' errors add up across the grids there: with V-cycles a 1e6 checkerboard takes 15, 20
+    and 25 iterations at 127^2, 255^2 and 511^2, with W-cycles, at twice the time each, 6 on all of them.
+    """
+    return 2 if gamma == 1 and ratio > JUMP else gamma
 
 
 class ReadableBlackBox:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mgnet.core import cycle, full_multigrid
 from mgnet.pde.blackbox.coarsest import inverse
-from mgnet.pde.blackbox.hierarchy import COARSEST, SHORTEST, choose_axes, damping, first_coarse
+from mgnet.pde.blackbox.hierarchy import COARSEST, SHORTEST, bound, choose_axes, damping, first_coarse
 from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion, positive_offsets
 from mgnet.pde.kernels import stencil_krylov, stencil_pass, stencil_setup
@@ -72,6 +72,10 @@ class Operator:
 
         own = {_own(o, self.ndim): plain(S) for o, S in zip(self.couplings, self.S, strict=True)}
         return Stencil(plain(self.D), own)
+
+    def unit(self) -> Stencil:
+        """With a unit diagonal, without padding."""
+        return self.stencil().unit()[0]
 
     @property
     def kind(self) -> int:
@@ -223,8 +227,7 @@ class FusedCoarsestLevel:
     """u = A^-1 f by the dense inverse, on padded fields."""
 
     def __init__(self, A: Operator, dtype: np.dtype, batch: int):
-        unit, _ = A.stencil().unit()
-        self.A_inverse = inverse(unit).numpy().astype(dtype)
+        self.A_inverse = inverse(A.unit()).numpy().astype(dtype)
         self._n, self._u = A.n[2], np.zeros((batch, A.n[0] * A.n[1], A.stride), dtype)
         self._wraps = A.wraps[2]
 
@@ -261,8 +264,9 @@ class FusedBlackBox:
         self.levels: list = []
         S = _unit(operator, self._dtype)
         while self.sizes[-1] > COARSEST and (chosen := choose_axes(_strengths(operator, S), lines)) is not None:
-            smallest = float(S[..., LEFT : LEFT + operator.n[2]].min()) if self.levels else None
-            down, up = (damping(smoother, v, A.ndim, smallest) for v in nu)
+            smallest = float(S[..., LEFT : LEFT + operator.n[2]].min())
+            spectrum = bound(smallest, operator.unit) if self.levels else 2.0
+            down, up = (damping(smoother, v, A.ndim, spectrum) for v in nu)
             coarse, W = coarsen(operator, chosen, self._dtype)
             self.levels.append(FusedStencilLevel(operator, S, coarse, W, chosen, (down, up[::-1]), batch))
             lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
