@@ -65,11 +65,8 @@ def rows() -> Iterator[Row]:
 def describe(row: Row) -> tuple[str, str, str]:
     """(iteration, how its levels run on a CPU, orders) of a row's problem."""
     problem = row.problem()
-    solver = Solver(problem)
-    f = torch.zeros(2, *problem.grid.shape, dtype=torch.float64)
-    A = problem.A.detached().flattened((2,))
-    multigrid = solver.multigrid(A)
-    levels = "fused kernels" if multigrid.compiled(f) else "plain torch"
+    multigrid = Solver(problem).multigrid(problem.A.detached().flattened((2,)))
+    levels = "fused kernels" if multigrid.compiled(torch.device("cpu")) else "plain torch"
     return multigrid.method, levels, "2, 4" if _fourth(problem) else "2"
 
 

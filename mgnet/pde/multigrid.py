@@ -77,10 +77,14 @@ class Multigrid:
         cycle = {gamma: word for word, gamma in CYCLES.items()}[index(contrast(self.A), self.scheme.gamma)]
         return f"{'conjugate gradients, ' if self._symmetric else ''}black-box {replace(self.scheme, cycle=cycle)}"
 
-    def compiled(self, b: Tensor) -> bool:
-        """Whether fused kernels do the work for data like b, (batch, *grid)."""
-        with self._lock:
-            return ".kernels." in type(self._hierarchy(b)).__module__
+    def compiled(self, device: torch.device) -> bool:
+        """Whether fused kernels do the work on a device."""
+        from mgnet.pde.kernels import blackbox
+
+        if self._constant is None:
+            return blackbox.fusible(self.A, device)
+        chain = grids(self.A.axes, self._constant[0])
+        return fusible(chain, device) and len(chain) > 1
 
     def run(
         self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False, parts: Sequence[Tensor] = ()
