@@ -8,6 +8,7 @@ import scipy.sparse as sparse
 import torch
 from torch import Tensor
 
+from mgnet.pde import mask as masks
 from mgnet.pde.axis import PERIODIC
 from mgnet.pde.checks import REAL
 from mgnet.pde.coefficients import Kind, at_unknowns, boundary_pairs, check, is_number, is_scalar, on_end, on_faces
@@ -29,6 +30,9 @@ class Poisson:
         neighbours), a callable a(x, y, ...) evaluated on the faces, or a tuple with one of those
         per axis. Arrays may have batch axes in front.
     c : None (0), or >= 0: a number, an array or a callable at the unknowns
+    mask : None, or a boolean array of the grid's shape, True inside: u is 0 outside, f is ignored there
+    mask_bc : on the mask's edge, halfway between unknowns: "dirichlet" (u = 0 one mesh width on) or
+        "neumann" (no flux)
     like : a tensor or array whose kind, dtype and device the operator has; default numpy float64
 
     Raises
@@ -44,7 +48,16 @@ class Poisson:
     [0.0, 0.0, 4.0]
     """
 
-    def __init__(self, grid: Grid, a: Any = None, c: Any = None, *, like: Any = None):
+    def __init__(
+        self,
+        grid: Grid,
+        a: Any = None,
+        c: Any = None,
+        *,
+        mask: Any = None,
+        mask_bc: str = "dirichlet",
+        like: Any = None,
+    ):
         if not isinstance(grid, Grid):
             raise TypeError(f"`grid` must be a mgnet.pde.Grid; it is {type(grid).__name__}.")
         self.grid, self.kind = grid, kind_of(like)
@@ -57,22 +70,31 @@ class Poisson:
         self.c = None if reaction is None else check("c", reaction, positive=False)
         k, self._betas = conductances(grid.axes, faces)
         self.A = Diffusion(grid.axes, k, self.c)
+        self.mask: Tensor | None = None
+        self.mask_bc = mask_bc
+        if mask is not None:
+            self.mask = masks.inside(mask, grid, mask_bc).to(self.kind.device)
+            self.A = masks.cut(self.A, self.mask, mask_bc)
+            self.c = self.A.c
+            if not self.mask.all() or not grid.closed:
+                masks.check_held(self.A, self.mask)
 
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) if all coefficients are numbers, else None."""
-        if all(is_number(v) for v in (*self._a, self._c)):
+        if self.mask is None and all(is_number(v) for v in (*self._a, self._c)):
             return tuple(float(v) for v in self._a), float(self._c)
         return None
 
     @property
     def constant_a(self) -> tuple[float, ...] | None:
         """a per axis if it is made of numbers."""
-        return tuple(float(v) for v in self._a) if all(is_number(v) for v in self._a) else None
+        numbers = self.mask is None and all(is_number(v) for v in self._a)
+        return tuple(float(v) for v in self._a) if numbers else None
 
     def constants_of(self, A: Diffusion) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) of this problem's operator as plain tensors; also where a scalar tensor came."""
-        if self.constant is not None or not all(is_scalar(v) for v in (*self._a, self._c)):
+        if self.mask is not None or self.constant is not None or not all(is_scalar(v) for v in (*self._a, self._c)):
             return self.constant
         if any(k.ndim > self.grid.ndim for k in A.k) or (A.c is not None and A.c.ndim > 0):
             return None  # one number per member of a batch
@@ -96,7 +118,7 @@ class Poisson:
 
     def having(self, a: Any = None, c: Any = None) -> "Poisson":
         """The problem on the same grid with other coefficients."""
-        return Poisson(self.grid, a, c, like=self.kind)
+        return Poisson(self.grid, a, c, mask=self.mask, mask_bc=self.mask_bc, like=self.kind)
 
     def single(self, asks: str) -> Diffusion:
         """A without a graph, if it is one operator and not a batch of them."""
@@ -133,6 +155,8 @@ class Poisson:
             for side, g in enumerate(pair):
                 if g is not None and not (is_number(g) and g == 0):
                     b = b + self.datum(g, d, side).to(v)
+        if self.mask is not None:
+            b = torch.where(self.mask, b, 0.0)
         return b.detach().numpy() if isinstance(f, np.ndarray) else b
 
     def to_scipy(self) -> sparse.csr_array:

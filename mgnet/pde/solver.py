@@ -205,6 +205,8 @@ class _Call:
         outcome = multigrid.run(b.expand(*batch, *grid).reshape(-1, *grid), begin, self.stop, self.project, flat)
         self.outcome, self.work, self.method = outcome, multigrid.work(outcome), multigrid.method
         u = outcome.u.reshape(*batch, *grid)
+        mask = self.solver.problem.mask
+        u = u if mask is None else torch.where(mask, u, 0.0)
         if self.throw and outcome.status == "not converged":
             assert self.stop.tol is not None
             raise NotConverged(self.solution(u, 0.0), self.stop.tol)
@@ -247,6 +249,8 @@ def solve(
     centering: str = "node",
     a: Any = None,
     c: Any = None,
+    mask: Any = None,
+    mask_bc: str = "dirichlet",
     boundary: Any = None,
     guess: Any = None,
     ndim: int | None = None,
@@ -264,6 +268,7 @@ def solve(
         count as float64)
     bc, lower, upper, centering : the grid, see ``Grid``
     a, c : the coefficients, see ``Poisson``
+    mask, mask_bc : an irregular domain, see ``Poisson``
     boundary : the boundary data, see ``Poisson.rhs``
     guess : (*batch, *grid) where to start; default: a full multigrid pass
     ndim : how many trailing axes of f are grid axes; default: all of them, up to 3
@@ -294,7 +299,7 @@ def solve(
     """
     f = checks.right_hand_side(f)
     grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
-    solver = Solver(Poisson(grid, a, c, like=f), order=order)
+    solver = Solver(Poisson(grid, a, c, mask=mask, mask_bc=mask_bc, like=f), order=order)
     return solver.solve(
         f, boundary=boundary, guess=guess, tol=tol, max_cycles=max_cycles, throw=throw, callback=callback
     )
