@@ -22,7 +22,7 @@ from mgnet.pde.problem import Poisson
 from mgnet.pde.smoothers import SMOOTHERS
 from mgnet.pde.solution import NotConverged, Solution
 
-CORRECTION = 1e-4  # relative residual to which the fourth order's small correction is solved
+CORRECTION = 1e-7  # relative residual to which the fourth order's small correction is solved
 
 
 class Solver:
