@@ -7,7 +7,8 @@ truncation error of A to leading order, and A u_4 = b + tau(u_2) is solved once 
     Dirichlet face (cells)       g + h^2 / 8 u''           the ghost value is 2 g - u
     Neumann or Robin end         g + (alpha h^2 / 8 u'') + a h^2 / s d^3u/dn^3,   s = 6 (nodes), 24 (cells)
 
-with alpha's term for cells alone. Differences near an end are extrapolated from the inside.
+with alpha's term for cells alone. Differences near an end are extrapolated from the inside. In the
+corners of a box e behaves like r^2 log r, which costs a logarithm there (fitted orders: 3.7 to 4.3).
 
 Source: Pereyra 1967, Numer. Math. 10, 316; Adams, MUDPACK's mud24.
 """
