@@ -1,5 +1,6 @@
 """The coarsest grid: a level whose smoother is the dense (pseudo-)inverse of its stencil."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,9 +11,11 @@ NULL = 1e-10  # of the largest eigenvalue: an eigenvalue below is round-off of z
 
 def inverse(A: Stencil) -> Tensor:
     """(batch, N, N) A^-1, or the pseudo-inverse where A is singular."""
-    lam, Q = torch.linalg.eigh(A.dense())
+    M = A.dense()
+    lam, Q = np.linalg.eigh(M.cpu().numpy())  # small: torch's threads would cost more than they bring
     kept = lam > NULL * lam[:, -1:]
-    return (Q * torch.where(kept, 1 / torch.where(kept, lam, 1.0), 0.0)[:, None]) @ Q.mT
+    out = (Q * np.where(kept, 1 / np.where(kept, lam, 1.0), 0.0)[:, None]) @ Q.swapaxes(1, 2)
+    return torch.from_numpy(out).to(M)
 
 
 class CoarsestLevel:

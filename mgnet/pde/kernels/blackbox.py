@@ -131,7 +131,7 @@ def _root(A: Operator, dtype: np.dtype) -> None:
 def _unit(A: Operator, dtype: np.dtype) -> np.ndarray:
     """The couplings of D^-1/2 A D^-1/2 in the levels' precision."""
     S = np.empty(A.S.shape, dtype)
-    ops = unit_steps(A.couplings)
+    ops = unit_steps(tuple(A.couplings))
     tasks, arguments, alone = _arguments(UNIT, A, None, None, S, ops, A.n[0] * A.n[1])
     launch(stencil_setup.kernel(dtype), tasks, arguments, alone)
     return S
@@ -151,10 +151,10 @@ def coarsen(fine: Operator, axes: list[Coarsening], dtype: np.dtype) -> tuple[Op
     W = np.empty((len(deltas(halved)), fine.batch, rows, coarse.stride))
     small = np.empty(W.shape, dtype)
     kernel = stencil_setup.kernel(dtype)
-    real = fine.couplings if fine.ndim > 1 else fine.couplings[:1]
+    real = tuple(fine.couplings if fine.ndim > 1 else fine.couplings[:1])
     for what, ops in (
         (WEIGHTS, weight_steps(real, halved)),
-        (PRODUCT, product_steps(real, halved, pair.seams, offsets)),
+        (PRODUCT, product_steps(real, halved, pair.seams, tuple(offsets))),
     ):
         tasks, arguments, alone = _arguments(what, fine, pair, W, None, ops, rows)
         launch(kernel, tasks, arguments, alone)

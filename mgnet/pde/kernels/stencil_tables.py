@@ -5,6 +5,7 @@ to a negative offset is the one to the positive offset, stored at the other end.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -33,7 +34,8 @@ def _table(steps: list[tuple[int, ...]]) -> np.ndarray:
     return np.array([(*s, *[0] * (WIDTH - len(s))) for s in steps], np.int64)
 
 
-def weight_steps(couplings: Sequence[Offset], halved: Sequence[bool]) -> np.ndarray:
+@cache
+def weight_steps(couplings: tuple[Offset, ...], halved: tuple[bool, ...]) -> np.ndarray:
     """See ``interpolation._towards``; sigma = -delta."""
     every = deltas(halved)
     steps: list[tuple[int, ...]] = []
@@ -53,8 +55,9 @@ def weight_steps(couplings: Sequence[Offset], halved: Sequence[bool]) -> np.ndar
     return _table(steps)
 
 
+@cache
 def product_steps(
-    couplings: Sequence[Offset], halved: Sequence[bool], seams: Sequence[bool], coarse: Sequence[Offset]
+    couplings: tuple[Offset, ...], halved: tuple[bool, ...], seams: tuple[bool, ...], coarse: tuple[Offset, ...]
 ) -> np.ndarray:
     """See ``galerkin.galerkin``; a coarse neighbour across a seam is one fine step away, not two."""
     every, both = deltas(halved), _both(couplings) | {(0, 0, 0): (-1, (0, 0, 0))}
@@ -75,11 +78,13 @@ def product_steps(
     return _table(steps)
 
 
-def unit_steps(couplings: Sequence[Offset]) -> np.ndarray:
+@cache
+def unit_steps(couplings: tuple[Offset, ...]) -> np.ndarray:
     return _table([(0, h, *o) for h, o in enumerate(couplings)])
 
 
-def scaled_steps(halved: Sequence[bool]) -> np.ndarray:
+@cache
+def scaled_steps(halved: tuple[bool, ...]) -> np.ndarray:
     return _table([(0, n, *d) for n, d in enumerate(deltas(halved))])
 
 
