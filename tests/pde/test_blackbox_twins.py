@@ -34,8 +34,8 @@ def problem(shape, bc, centering, batch=()):
 def test_coarse_operators_are_galerkin_products(shape, bc, centering):
     P = problem(shape, bc, centering)
     grids, scale = coarse_operators(from_diffusion(P.A), P.grid.axes)
-    unit = grids[0].A.dense()[0]
-    d = scale.flatten()
+    unit = grids[0].A.dense()[0].numpy()
+    d = scale.flatten().numpy()
     np.testing.assert_allclose(unit, d[:, None] * P.to_scipy().toarray() * d, atol=1e-13)
     for fine, coarse in zip(grids[:-1], grids[1:], strict=True):
         e = torch.eye(coarse.A.diagonal[0].numel(), dtype=torch.float64).reshape(-1, *coarse.A.shape)
