@@ -19,4 +19,3 @@ def installation() -> dict[str, object]:
     """
     versions = {name: version(name) for name in PACKAGES}
     return {**environment(), **versions, "numba_threads": numba.get_num_threads()}
-

@@ -62,6 +62,7 @@ class Solver:
             raise TypeError(f"`problem` must be a mgnet.pde.Poisson; it is {type(problem).__name__}.")
         checks.word("cycle", cycle, tuple(CYCLES))
         checks.word("smoother", smoother, SMOOTHERS)
+        _check_smoother(smoother, problem)
         self.problem = problem
         self._scheme = Scheme(cycle, smoother, checks.sweeps(nu))
         check_order(order, problem)
@@ -85,8 +86,9 @@ class Solver:
         >>> solver.update(a=2.0).solve(np.ones(3)).u.round(6).tolist()
         [0.75, 1.0, 0.75]
         """
-        self.problem = self.problem.having(a, c)
-        self._multigrid = None
+        problem = self.problem.having(a, c)
+        _check_smoother(self._scheme.smoother, problem)
+        self.problem, self._multigrid = problem, None
         return self
 
     @eager
@@ -237,6 +239,12 @@ def _same(A: Diffusion, B: Diffusion) -> bool:
         pairs.append((A.c, B.c))
     return all(v is w or (v.data_ptr() == w.data_ptr() and v.shape == w.shape and v.stride() == w.stride()
                           and v.dtype == w.dtype) for v, w in pairs)  # fmt: skip
+
+
+def _check_smoother(smoother: str, problem: Poisson) -> None:
+    """Red-black sweeps exist for constant coefficients only."""
+    if smoother == "red-black" and problem.constant is None:
+        raise ValueError('`smoother` "red-black" needs constant coefficients; these vary. Use "chebyshev" or "jacobi".')
 
 
 @eager

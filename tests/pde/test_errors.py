@@ -224,3 +224,9 @@ class Diverging:
 def test_overflow_on_the_way_stops_at_once_and_says_where():
     with pytest.raises(FloatingPointError, match=r"the residual became inf in cycle 3: f or the coefficients overflow"):
         iterate(Diverging(), torch.ones(1, 3), None, 1e-8, 100, lambda u: torch.zeros(1), None)
+
+
+def test_red_black_refuses_variable_coefficients():
+    problem = Poisson(Grid((15, 15)), lambda x, y: 1 + x)
+    with pytest.raises(ValueError, match='`smoother` "red-black" needs constant coefficients'):
+        Solver(problem, smoother="red-black")

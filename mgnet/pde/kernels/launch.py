@@ -20,10 +20,10 @@ from numba.extending import intrinsic
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # NaN and infinity keep their meaning
 SIGNATURE = types.void(types.int64, types.CPointer(types.int64))
-PATIENCE = 1_000_000  # looks at the board before a waiting thread goes to sleep, about a millisecond
+PATIENCE = 3_000_000  # looks at the board before a waiting thread goes to sleep, a few milliseconds
 
 # The board: one number a cache line. Jobs are numbered; while GATE is odd no job is open.
-GATE, INSIDE, NEXT, TASKS, ADDRESS, ARGUMENTS, ASLEEP = (8 * k for k in range(7))
+GATE, INSIDE, TASKS, CLAIMS, ADDRESS, ARGUMENTS, ASLEEP, CREW = (8 * k for k in range(8))
 
 
 def threads() -> int:
@@ -53,7 +53,7 @@ class _Crew:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self._board = np.zeros(64, np.int64)
+        self._board = np.zeros(72, np.int64)
         self._board[GATE] = 1
         self._bell = threading.Semaphore(0)
         self._helpers = 0
@@ -61,19 +61,19 @@ class _Crew:
     def run(self, address: int, tasks: int, arguments: np.ndarray) -> None:
         while self._helpers < threads() - 1:
             self._helpers += 1
-            threading.Thread(target=self._help, daemon=True, name=f"mgnet-{self._helpers}").start()
-        board = self._board
-        _open(board, address, tasks, arguments)
+            threading.Thread(target=self._help, args=(self._helpers,), daemon=True).start()
+        board, claims = self._board, np.zeros(tasks, np.int64)  # in use until the job is closed
+        _open(board, address, tasks, arguments, claims, threads())
         for _ in range(min(int(board[ASLEEP]), threads() - 1)):
             self._bell.release()
-        _work(board)
+        _work(board, 0)
         while not _close(board, PATIENCE):
             time.sleep(0)
 
-    def _help(self) -> None:
+    def _help(self, who: int) -> None:
         board = self._board
         while True:
-            _wait_and_work(board, PATIENCE)
+            _wait_and_work(board, who, PATIENCE)
             _add(board, ASLEEP, 1)
             self._bell.acquire()
             _add(board, ASLEEP, -1)
@@ -146,22 +146,29 @@ def _add(board, at, v):
 
 
 @njit(nogil=True, cache=True)
-def _open(board, address, tasks, arguments):
+def _open(board, address, tasks, arguments, claims, crew):
     """Publish a job. Nobody is inside: the last job was closed."""
-    board[NEXT], board[TASKS] = 0, tasks
+    board[TASKS], board[CLAIMS], board[CREW] = tasks, claims.ctypes.data, crew
     board[ADDRESS], board[ARGUMENTS] = address, arguments.ctypes.data
     _exchange_add(board, GATE, 1)
 
 
 @njit(nogil=True, cache=True)
-def _work(board):
-    """Take tasks until there are none."""
+def _work(board, who):
+    """Take unclaimed tasks until there are none; True if there was one.
+
+    Everybody begins with a share of their own, the same in every pass, whose data their caches may
+    still hold, and goes on with what others have not begun.
+    """
     address, tasks, arguments = board[ADDRESS], board[TASKS], board[ARGUMENTS]
-    while True:
-        task = _exchange_add(board, NEXT, 1)
-        if task >= tasks:
-            return
-        _call(address, task, arguments)
+    claims = carray(pointer(board[CLAIMS]), (tasks,), np.int64)
+    begin, worked = who * tasks // board[CREW], False
+    for k in range(tasks):
+        task = begin + k if begin + k < tasks else begin + k - tasks
+        if claims[task] == 0 and _exchange_add(claims, task, 1) == 0:
+            _call(address, task, arguments)
+            worked = True
+    return worked
 
 
 @njit(nogil=True, cache=True)
@@ -175,7 +182,7 @@ def _close(board, patience):
 
 
 @njit(nogil=True, cache=True)
-def _wait_and_work(board, patience):
+def _wait_and_work(board, who, patience):
     """Help with every job that opens; return after a while without one."""
     idle = 0
     while idle < patience:
@@ -184,9 +191,8 @@ def _wait_and_work(board, patience):
             continue
         _exchange_add(board, INSIDE, 1)
         # Still open: then the board does not change while we are inside.
-        if _read(board, GATE) % 2 == 0 and _read(board, NEXT) < board[TASKS]:
+        if _read(board, GATE) % 2 == 0 and who < board[CREW] and _work(board, who):
             idle = 0
-            _work(board)
         _exchange_add(board, INSIDE, -1)
 
 
