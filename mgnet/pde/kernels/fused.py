@@ -54,9 +54,7 @@ class FusedLevel:
         self.coarse_shape = (batch, *four([axis.n for axis in transfer.coarse]))
         self.dtype = np.dtype(dtype)
         self._ints, self._reals = _describe(transfer, a, c, self.dtype)
-        self._steps = [
-            np.array(s, dtype=self.dtype).reshape(-1, 2) for s in (*steps, [*steps[1], *steps[0]], steps[0][:1], [])
-        ]
+        self._steps = [np.array(s, dtype=self.dtype).reshape(-1, 2) for s in (*steps, [*steps[1], *steps[0]], [])]
         self._no_steps_down = len(steps[0]) == 0
         self._none = np.empty((0, 0, 0, 0), self.dtype)
         self._pool = Pool(self.shape, self.dtype)
@@ -67,11 +65,8 @@ class FusedLevel:
         self._squares = np.zeros(batch * self._blocks[0] * self._blocks[1])
         self._arguments = {
             way: arguments(self.shape, self.coarse_shape, self._blocks, s, self._ints, self._reals, self._squares)
-            for way, s in zip(("down", "up", "both", "nested", "none"), self._steps, strict=True)
+            for way, s in zip(("down", "up", "both", "none"), self._steps, strict=True)
         }
-        # In full multigrid one step is enough before the residual of a correction: what little it leaves,
-        # the steps up remove (the error after it is the same to three digits).
-        self.nested = False
         # Watched, ``up`` takes the next cycle's steps down as well, and leaves the residual's norm and
         # restriction: a cycle is then one pass over this grid. The order of the steps is the same.
         self.watch = False
@@ -86,8 +81,7 @@ class FusedLevel:
         if self.watch or self._no_steps_down or isinstance(u, Interpolant):
             self._pass(u, f, f_c=self._f_c)
             return u, None, self._f_c
-        steps = "nested" if self.nested and u is None else "down"
-        u = self._pass(u, f, steps=steps, out=self._other(u), f_c=self._f_c)
+        u = self._pass(u, f, steps="down", out=self._other(u), f_c=self._f_c)
         return u, None, self._f_c
 
     def up(self, u, f: np.ndarray, before: None, after: np.ndarray) -> np.ndarray:

@@ -68,7 +68,7 @@ class FusedHierarchy:
         return self.tensor(self.levels[0].release(u))
 
     def start(self, b: np.ndarray, watch: bool = True, parts: Sequence[Tensor] = ()) -> np.ndarray:
-        self._prepare(watch, nested=True)
+        self._watch(watch)
         fs, known = [b], [part.numpy().reshape(-1, *four(part.shape[1:])) for part in parts]
         for l, (level, data) in enumerate(zip(self.levels[:-1], self._data, strict=True)):
             fs.append(level.restrict(fs[-1] - known[l] if known else fs[-1], data))
@@ -77,7 +77,7 @@ class FusedHierarchy:
         return full_multigrid(self.levels, fs, self._interpolate, self._gamma)
 
     def cycle(self, u: np.ndarray | None, b: np.ndarray, watch: bool = True) -> np.ndarray:
-        self._prepare(watch, nested=False)
+        self._watch(watch)
         return cycle(self.levels, u, b, self._gamma)
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
@@ -87,10 +87,8 @@ class FusedHierarchy:
         """(batch,) ||b - A u|| of the iterate that a watched ``start`` or ``cycle`` returned last."""
         return torch.from_numpy(np.sqrt(self.levels[0].squares()))
 
-    def _prepare(self, watch: bool, nested: bool) -> None:
+    def _watch(self, watch: bool) -> None:
         self.levels[0].watch = watch
-        for level in self.levels[:-1]:
-            level.nested = nested
 
     def _interpolate(self, l: int, u: np.ndarray) -> Interpolant:
         """u becomes an interpolant; its memory is exchanged for that of the last one."""
