@@ -9,7 +9,6 @@ set-up is most of it). The arrays of the user, in and out, are part of every tim
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -87,9 +86,9 @@ def main() -> None:
     rows = []
     for case in CASES:
         if case.n <= given.largest and (not given.only or case.name in given.only):
-            rows += measure(case, given.repeats)
-            print(line(rows[0])) if len(rows) == 1 else None
-            for row in rows[-1 - len(case.against) :]:
+            measured = measure(case, given.repeats)
+            rows += measured
+            for row in measured:
                 print(line(row), flush=True)
     save({"environment": environment(), "memory": memory(), "rows": rows}, given.out)
 
@@ -224,12 +223,19 @@ def memory() -> dict[str, float]:
 
 
 def peak_memory(n: int) -> float:
-    """Growth of this process by one solve (tol 1e-8) of n^2 unknowns, in bytes per unknown."""
+    """Growth of this process by one solve (tol 1e-8) of n^2 unknowns, in bytes per unknown (Linux)."""
     Solver(Poisson(Grid((63, 63)))).solve(np.ones((63, 63)))  # code and libraries
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = _status("VmRSS")
     f = np.random.default_rng(0).normal(size=(n, n))
     Solver(Poisson(Grid((n, n)))).solve(f)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / n**2
+    return (_status("VmHWM") - before) / n**2
+
+
+def _status(name: str) -> int:
+    """A size of this process, in bytes."""
+    line = next(s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith(name))
+    return 1024 * int(line.split()[1])
 
 
 def line(row: dict) -> str:
