@@ -10,17 +10,19 @@ of Python threads may solve; a forked child starts helpers of its own.
 """
 
 import os
+import sys
 import threading
-import time
 
 import numba
 import numpy as np
 from numba import carray, njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # NaN and infinity keep their meaning
 SIGNATURE = types.void(types.int64, types.CPointer(types.int64))
-PATIENCE = 3_000_000  # looks at the board before a waiting thread goes to sleep, a few milliseconds
+GLANCES = 10_000  # looks at the board before a waiting thread lets others run, some 10 microseconds
+PATIENCE = 300  # times that it does so before it goes to sleep, a few milliseconds
 
 # The board: one number a cache line. Jobs are numbered; while GATE is odd no job is open.
 GATE, INSIDE, TASKS, CLAIMS, ADDRESS, ARGUMENTS, ASLEEP, CREW = (8 * k for k in range(8))
@@ -67,13 +69,12 @@ class _Crew:
         for _ in range(min(int(board[ASLEEP]), threads() - 1)):
             self._bell.release()
         _work(board, 0)
-        while not _close(board, PATIENCE):
-            time.sleep(0)
+        _close(board, GLANCES)
 
     def _help(self, who: int) -> None:
         board = self._board
         while True:
-            _wait_and_work(board, who, PATIENCE)
+            _wait_and_work(board, who, GLANCES, PATIENCE)
             _add(board, ASLEEP, 1)
             self._bell.acquire()
             _add(board, ASLEEP, -1)
@@ -140,6 +141,20 @@ def _item(context, builder, signature, values):
     return builder.gep(array.data, [values[1]])
 
 
+@intrinsic
+def _let_others_run(typingctx):
+    """Offer this processor to other threads (POSIX)."""
+    from llvmlite import ir
+
+    def codegen(context, builder, signature, values):
+        if sys.platform != "win32":
+            kind = ir.FunctionType(ir.IntType(32), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
 @njit(nogil=True, cache=True)
 def _add(board, at, v):
     _exchange_add(board, at, v)
@@ -172,21 +187,24 @@ def _work(board, who):
 
 
 @njit(nogil=True, cache=True)
-def _close(board, patience):
-    """Close the job and wait until all helpers have left it; False when that takes long."""
-    if _read(board, GATE) % 2 == 0:
-        _exchange_add(board, GATE, 1)
-    while patience > 0 and _read(board, INSIDE) > 0:
-        patience -= 1
-    return _read(board, INSIDE) == 0
+def _close(board, glances):
+    """Close the job and wait until all helpers have left it."""
+    _exchange_add(board, GATE, 1)
+    looks = 0
+    while _read(board, INSIDE) > 0:
+        looks += 1
+        if looks % glances == 0:
+            _let_others_run()  # a helper may wait for this very processor
 
 
 @njit(nogil=True, cache=True)
-def _wait_and_work(board, who, patience):
+def _wait_and_work(board, who, glances, patience):
     """Help with every job that opens; return after a while without one."""
     idle = 0
-    while idle < patience:
+    while idle < glances * patience:
         idle += 1
+        if idle % glances == 0:
+            _let_others_run()
         if _read(board, GATE) % 2 == 1:
             continue
         _exchange_add(board, INSIDE, 1)
