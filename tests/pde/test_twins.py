@@ -65,8 +65,7 @@ class Pair:
             yield "down u", relative(np.zeros_like(f) if u_fused is None else u_fused, u_plain)
             yield "down f_c", relative(g_c, f_c)
             yield "up", relative(self.fused.up(v, f, None, self.coarse(self.e)), self.plain.up(u, self.f, None, self.e))
-            if len(self.plain.Bs):  # only a coarsest grid is smoothed alone, and it is solved
-                yield "smooth", relative(self.fused.smooth(v, f), self.plain.smooth(u, self.f))
+            yield "smooth", relative(self.fused.smooth(v, f), self.plain.smooth(u, self.f))
         yield from self.interpolant_errors()
 
     def interpolant_errors(self):

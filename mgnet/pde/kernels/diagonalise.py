@@ -15,23 +15,24 @@ def _apply(out, v, V0, V1, V2, n2):
     _last(out, v, V2, n0, n1, n2)
     if n1 > 1:
         for p in range(n0):
-            for j in range(n1):
-                row = v[p, j]
-                for i in range(n2):
-                    row[i] = 0
-                for k in range(n1):
-                    _add(row, V1[j, k], out[p, k], n2)
+            _combine(v[p], V1, out[p], n2)
         out, v = v, out
     if n0 > 1:
-        for p in range(n0):
-            for j in range(n1):
-                row = v[p, j]
-                for i in range(n2):
-                    row[i] = 0
-                for k in range(n0):
-                    _add(row, V0[p, k], out[k, j], n2)
+        for j in range(n1):
+            _combine(v[:, j], V0, out[:, j], n2)
         out, v = v, out
     return out, v
+
+
+@njit(fastmath=FAST, nogil=True)
+def _combine(out, V, v, n):
+    """out = V v, rows of length n combined."""
+    for p in range(V.shape[0]):
+        row = out[p]
+        for i in range(n):
+            row[i] = 0
+        for k in range(V.shape[1]):
+            _add(row, V[p, k], v[k], n)
 
 
 @njit(fastmath=FAST, nogil=True)

@@ -73,6 +73,8 @@ class FusedLevel:
         self._restricted: np.ndarray | None = None  # the iterate whose restricted residual is in _f_c
 
     def smooth(self, u: np.ndarray | None, f: np.ndarray) -> np.ndarray:
+        if self._no_steps_down:
+            return np.zeros_like(f) if u is None else u
         return self._pass(u, f, steps="down", out=self._other(u))
 
     def down(self, u: np.ndarray | Interpolant | None, f: np.ndarray, coarse: object):
