@@ -1,180 +1,274 @@
-"""What the fused kernel does to one row of a grid, vectorised along the last axis.
+"""What the fused kernels do to one row of a grid.
 
-A row knows its neighbours: ``m0, p0`` before and after it along the first axis, ``m1, p1`` along
-the second (three dimensions only). ``lo, hi`` are the ends of the last axis: (sign, index) of the
-ghost value by reflection, and the end's share of a cell.
+Rows are addresses (``vectors``). A row of a workspace has room for a ghost value on either side and for
+``SLACK`` bytes beyond; a row of the caller's has not.
 """
+
+from collections import namedtuple
 
 from numba import njit
 
 from mgnet.pde.kernels.launch import FAST
+from mgnet.pde.kernels.vectors import REGISTER, blend, combine, decimate, interleave, load, load_index, store
 
-GHOSTS = 3  # wrapped values on either side of a padded coarse row
+GHOSTS = 3  # wrapped numbers on either side of a coarse row
+SLACK = 4 * REGISTER  # bytes around a row of a workspace that may be read
+
+# an axis: its size and its ends (sign and index of the ghost value, share of a cell); the number 1 and its bytes
+Line = namedtuple("Line", "n wraps sign_lo index_lo share_lo sign_hi index_hi share_hi one size")
+# a table (``axis.Table``): where its starts and its weights lie, their number a row; its rows repeat on [lo, hi)
+Rows = namedtuple("Rows", "start weights width lo hi one size")
 
 
 @njit(fastmath=FAST, nogil=True)
-def weighted_sum(out, v, m0, p0, m1, p1, f, q, g, x, a, b, c, d, lo, hi, flat):
-    """out = q v + g f + x (left + right) + a m0 + b p0 (+ c m1 + d p1).
+def wrap(p, n):
+    """p modulo n; a division only where p is outside."""
+    return p if 0 <= p < n else p % n
 
-    Both a Jacobi step and a residual are of this form. At an end f counts 1 / share times.
+
+@njit(fastmath=FAST, nogil=True)
+def row_bytes(n, size):
+    """Bytes from one row of a workspace to the next: whole cache lines, and not a page apart."""
+    stride = (n * size + REGISTER - 1) // REGISTER * REGISTER + SLACK
+    return stride + 8 * REGISTER if stride % 4096 < 512 else stride
+
+
+@njit(fastmath=FAST, nogil=True)
+def first_row(workspace):
+    """The address of the first row of a workspace, an array of bytes."""
+    return (workspace.ctypes.data + REGISTER - 1) // REGISTER * REGISTER + 2 * REGISTER
+
+
+@njit(fastmath=FAST, nogil=True)
+def clear(row, n, one):
+    """row = 0."""
+    for i in range(n):
+        store(row, i, one - one)
+
+
+@njit(fastmath=FAST, nogil=True)
+def fill_ghosts(row, line):
+    """The two values beyond the ends of a row."""
+    n = line.n
+    store(row, -1, line.sign_lo * load(row, line.index_lo, line.one))
+    store(row, n, line.sign_hi * load(row, line.index_hi, line.one))
+
+
+@njit(fastmath=FAST, nogil=True)
+def stencil(out, v, m0, p0, m1, p1, f, q, g, x, a, b, c, d, line, flat):
+    """out = q v + g f + x (left + right) + a m0 + b p0 (+ c m1 + d p1); at an end f counts 1 / share times.
+
+    A Jacobi step and a residual are both of this form. v has its ghosts; m0, p0 are its neighbours along
+    the first axis, m1, p1 those along the second (not flat).
     """
-    n = v.shape[0]
+    l, r = v - line.size, v + line.size
     if flat:
-        for j in range(1, n - 1):
-            out[j] = q * v[j] + g * f[j] + x * (v[j - 1] + v[j + 1]) + a * m0[j] + b * p0[j]
+        combine(out, line.n, (v, l, r, m0, p0, f), (q, x, x, a, b, g))
     else:
-        for j in range(1, n - 1):
-            out[j] = q * v[j] + g * f[j] + x * (v[j - 1] + v[j + 1]) + a * m0[j] + b * p0[j] + c * m1[j] + d * p1[j]
-    for j in (0, n - 1):
-        out[j] = _end(j, v, m0, p0, m1, p1, f, q, g, x, a, b, c, d, lo, hi)
+        combine(out, line.n, (v, l, r, m0, p0, m1, p1, f), (q, x, x, a, b, c, d, g))
+    _weigh_ends(out, f, g, 0, 1, line)
 
 
 @njit(fastmath=FAST, nogil=True)
-def coloured_sum(out, mask, v, m0, p0, m1, p1, f, g, x, a, b, c, d, lo, hi, flat):
-    """out = the same sum with q = 0 where the mask is 1, v where it is 0: a Gauss-Seidel half-sweep."""
-    n = v.shape[0]
-    q = g - g
+def coloured(out, parity, v, m0, p0, m1, p1, f, g, x, a, b, c, d, line, flat):
+    """The same sum with q = 0 where i + parity is even, v elsewhere: a Gauss-Seidel half-sweep."""
+    l, r = v - line.size, v + line.size
     if flat:
-        for j in range(1, n - 1):
-            out[j] = v[j] + mask[j] * (g * f[j] + x * (v[j - 1] + v[j + 1]) + a * m0[j] + b * p0[j] - v[j])
+        blend(out, line.n, parity, (v,), (l, r, m0, p0, f), (x, x, a, b, g))
     else:
-        for j in range(1, n - 1):
-            s = g * f[j] + x * (v[j - 1] + v[j + 1]) + a * m0[j] + b * p0[j] + c * m1[j] + d * p1[j]
-            out[j] = v[j] + mask[j] * (s - v[j])
-    for j in (0, n - 1):
-        s = _end(j, v, m0, p0, m1, p1, f, q, g, x, a, b, c, d, lo, hi)
-        out[j] = v[j] + mask[j] * (s - v[j])
+        blend(out, line.n, parity, (v,), (l, r, m0, p0, m1, p1, f), (x, x, a, b, c, d, g))
+    _weigh_ends(out, f, g, parity, 2, line)
 
 
 @njit(fastmath=FAST, nogil=True)
-def _end(j, v, m0, p0, m1, p1, f, q, g, x, a, b, c, d, lo, hi):
-    """The sum at the first or the last unknown of a row."""
-    n = v.shape[0]
-    left = lo[0] * v[int(lo[1])] if j == 0 else v[j - 1]
-    right = hi[0] * v[int(hi[1])] if j == n - 1 else v[j + 1]
-    share = (lo[2] if j == 0 else 1) * (hi[2] if j == n - 1 else 1)
-    return q * v[j] + g / share * f[j] + x * (left + right) + a * m0[j] + b * p0[j] + c * m1[j] + d * p1[j]
+def first_step(out, parity, f, g, line):
+    """out = g f / shares along the row; with a parity (0 or 1) where i + parity is even, 0 elsewhere."""
+    if parity < 0:
+        combine(out, line.n, (f,), (g,))
+        _weigh_ends(out, f, g, 0, 1, line)
+    else:
+        blend(out, line.n, parity, (), (f,), (g,))
+        _weigh_ends(out, f, g, parity, 2, line)
 
 
 @njit(fastmath=FAST, nogil=True)
-def expand(out, base, c, start, weights, lo, hi):
-    """out = base + P c along the last axis; ``c`` is padded by GHOSTS.
+def _weigh_ends(out, f, g, parity, period, line):
+    """At the ends f has counted once; let it count 1 / share times."""
+    one, last = line.one, line.n - 1
+    share_lo = line.share_lo * (line.share_hi if last == 0 else one)
+    if share_lo != one and parity % period == 0:
+        store(out, 0, load(out, 0, one) + (one / share_lo - one) * g * load(f, 0, one))
+    if last > 0 and line.share_hi != one and (last + parity) % period == 0:
+        store(out, last, load(out, last, one) + (one / line.share_hi - one) * g * load(f, last, one))
 
-    On [lo, hi) P repeats every two rows, one column further.
+
+@njit(fastmath=FAST, nogil=True)
+def share_ends(row, line):
+    """The ends of a row times their shares of a cell."""
+    one, last = line.one, line.n - 1
+    if line.share_lo != one:
+        store(row, 0, load(row, 0, one) * line.share_lo)
+    if line.share_hi != one:
+        store(row, last, load(row, last, one) * line.share_hi)
+
+
+@njit(fastmath=FAST, nogil=True)
+def gather(out, n, rows, plane, row, first, i, origin, period, second, j, other_origin, other_period):
+    """out = row (i, j) of the product of two tables: the weighted sum of rows[start_i + a, start_j + b].
+
+    ``plane``, ``row``: bytes from one plane, one row to the next. Planes and rows are kept from the origins
+    on, modulo the periods.
     """
-    n, width = weights.shape
-    for i in range(0, lo):
-        _expand_one(out, base, c, start, weights, i)
-    if hi > lo:
-        o, v = out[lo:], base[lo:]
-        s, t = c[start[lo] + GHOSTS :], c[start[lo + 1] + GHOSTS :]
-        if width == 2:
-            a0, a1, b0, b1 = weights[lo, 0], weights[lo, 1], weights[lo + 1, 0], weights[lo + 1, 1]
-            for J in range((hi - lo) // 2):
-                o[2 * J] = v[2 * J] + a0 * s[J] + a1 * s[J + 1]
-                o[2 * J + 1] = v[2 * J + 1] + b0 * t[J] + b1 * t[J + 1]
+    one = first.one
+    zero = one - one
+    p0, p1, p2, p3 = out, out, out, out
+    w0, w1, w2, w3 = zero, zero, zero, zero
+    i0 = wrap(load_index(first.start, i) - origin, period)
+    j0 = wrap(load_index(second.start, j) - other_origin, other_period)
+    count, begun = 0, False
+    for b in range(second.width):
+        m, v = wrap(j0 + b, other_period), load(second.weights, j * second.width + b, one)
+        for a in range(first.width):
+            weight = v * load(first.weights, i * first.width + a, one)
+            if weight != zero:
+                p3, p2, p1, p0 = p2, p1, p0, rows + wrap(i0 + a, period) * plane + m * row
+                w3, w2, w1, w0 = w2, w1, w0, weight
+                count += 1
+            if count == 4:
+                _accumulate(out, n, begun, count, one, p0, p1, p2, p3, w0, w1, w2, w3)
+                count, begun = 0, True
+    if count > 0 or not begun:
+        _accumulate(out, n, begun, count, one, p0, p1, p2, p3, w0, w1, w2, w3)
+
+
+@njit(fastmath=FAST, nogil=True)
+def _accumulate(out, n, begun, count, one, p0, p1, p2, p3, w0, w1, w2, w3):
+    """out = (out, once begun) + the sum of ``count`` rows."""
+    if begun and count == 4:
+        combine(out, n, (out, p0, p1, p2, p3), (one, w0, w1, w2, w3))
+    elif begun and count == 3:
+        combine(out, n, (out, p0, p1, p2), (one, w0, w1, w2))
+    elif begun and count == 2:
+        combine(out, n, (out, p0, p1), (one, w0, w1))
+    elif begun:
+        combine(out, n, (out, p0), (one, w0))
+    elif count == 4:
+        combine(out, n, (p0, p1, p2, p3), (w0, w1, w2, w3))
+    elif count == 3:
+        combine(out, n, (p0, p1, p2), (w0, w1, w2))
+    elif count == 2:
+        combine(out, n, (p0, p1), (w0, w1))
+    elif count == 1:
+        combine(out, n, (p0,), (w0,))
+    else:
+        clear(out, n, one)
+
+
+@njit(fastmath=FAST, nogil=True)
+def wrap_ghosts(row, n, line):
+    """GHOSTS numbers on either side of a row of n, where the axis is periodic."""
+    if line.wraps:
+        for k in range(GHOSTS):
+            store(row, -1 - k, load(row, (n - 1 - k) % n, line.one))
+            store(row, n + k, load(row, k % n, line.one))
+
+
+@njit(fastmath=FAST, nogil=True)
+def expand(out, n, base, c, P):
+    """out = base + P c along the last axis; base 0: zero. c is a row of a workspace, with its ghosts."""
+    one, size, lo, hi = P.one, P.size, P.lo, P.hi
+    if P.width == 1:  # the axis is the same on both grids
+        if base != 0:
+            combine(out, n, (base, c), (one, one))
         else:
-            a0, a1, a2, a3 = weights[lo, 0], weights[lo, 1], weights[lo, 2], weights[lo, 3]
-            b0, b1, b2, b3 = weights[lo + 1, 0], weights[lo + 1, 1], weights[lo + 1, 2], weights[lo + 1, 3]
-            for J in range((hi - lo) // 2):
-                o[2 * J] = v[2 * J] + a0 * s[J] + a1 * s[J + 1] + a2 * s[J + 2] + a3 * s[J + 3]
-                o[2 * J + 1] = v[2 * J + 1] + b0 * t[J] + b1 * t[J + 1] + b2 * t[J + 2] + b3 * t[J + 3]
-    for i in range(hi, n):
-        _expand_one(out, base, c, start, weights, i)
-
-
-@njit(fastmath=FAST, nogil=True)
-def expand_both(out, q, c, qstart, qweights, pstart, pweights, lo, hi):
-    """out = Q q + P c along the last axis; on [lo, hi) both repeat every two rows."""
-    n = out.shape[0]
+            combine(out, n, (c,), (one,))
+        return
     for i in range(0, lo):
-        _expand_two(out, q, c, qstart, qweights, pstart, pweights, i)
+        store(out, i, dot(P, i, c) + (load(base, i, one) if base != 0 else one - one))
+    for i in range(max(lo, hi), n):
+        store(out, i, dot(P, i, c) + (load(base, i, one) if base != 0 else one - one))
     if hi > lo:
-        o = out[lo:]
-        s, t = q[qstart[lo] + GHOSTS :], q[qstart[lo + 1] + GHOSTS :]
-        y, z = c[pstart[lo] + GHOSTS :], c[pstart[lo + 1] + GHOSTS :]
-        a0, a1, a2, a3 = qweights[lo, 0], qweights[lo, 1], qweights[lo, 2], qweights[lo, 3]
-        b0, b1, b2, b3 = qweights[lo + 1, 0], qweights[lo + 1, 1], qweights[lo + 1, 2], qweights[lo + 1, 3]
-        c0, c1, d0, d1 = pweights[lo, 0], pweights[lo, 1], pweights[lo + 1, 0], pweights[lo + 1, 1]
-        for J in range((hi - lo) // 2):
-            o[2 * J] = a0 * s[J] + a1 * s[J + 1] + a2 * s[J + 2] + a3 * s[J + 3] + c0 * y[J] + c1 * y[J + 1]
-            o[2 * J + 1] = b0 * t[J] + b1 * t[J + 1] + b2 * t[J + 2] + b3 * t[J + 3] + d0 * z[J] + d1 * z[J + 1]
-    for i in range(hi, n):
-        _expand_two(out, q, c, qstart, qweights, pstart, pweights, i)
-
-
-@njit(fastmath=FAST, nogil=True)
-def _expand_two(out, q, c, qstart, qweights, pstart, pweights, i):
-    total = out.dtype.type(0)
-    for k in range(qweights.shape[1]):
-        total += qweights[i, k] * q[qstart[i] + GHOSTS + k]
-    for k in range(pweights.shape[1]):
-        total += pweights[i, k] * c[pstart[i] + GHOSTS + k]
-    out[i] = total
-
-
-@njit(fastmath=FAST, nogil=True)
-def _expand_one(out, base, c, start, weights, i):
-    total = base[i]
-    for k in range(weights.shape[1]):
-        total += weights[i, k] * c[start[i] + GHOSTS + k]
-    out[i] = total
-
-
-@njit(fastmath=FAST, nogil=True)
-def contract(out, r, start, weights, lo, hi):
-    """out = R r along the last axis. On [lo, hi) R repeats, two columns further a row."""
-    rows, width = weights.shape
-    for I in range(0, lo if hi > lo else rows):
-        _contract_one(out, r, start, weights, I)
-    if hi > lo:
-        w0, w1, w2 = weights[lo, 0], weights[lo, 1], weights[lo, 2]
-        o, s = out[lo:], r[start[lo] :]
-        if width == 3:
-            for J in range(hi - lo):
-                o[J] = w0 * s[2 * J] + w1 * s[2 * J + 1] + w2 * s[2 * J + 2]
+        at, pairs = out + lo * size, (hi - lo) // 2
+        e, o = c + load_index(P.start, lo) * size, c + load_index(P.start, lo + 1) * size
+        if P.width == 4:
+            w0, w1, w2, w3 = weights_of(P, lo)
+            v0, v1, v2, v3 = weights_of(P, lo + 1)
+            evens, odds = (e, e + size, e + 2 * size, e + 3 * size), (o, o + size, o + 2 * size, o + 3 * size)
+            interleave(at, pairs, (), evens, (w0, w1, w2, w3), odds, (v0, v1, v2, v3))
+            return
+        w0, w1, v0, v1 = two_rows_of(P, lo)
+        if base != 0:
+            interleave(at, pairs, (base + lo * size,), (e, e + size), (w0, w1), (o, o + size), (v0, v1))
         else:
-            w3 = weights[lo, 3]
-            for J in range(hi - lo):
-                o[J] = w0 * s[2 * J] + w1 * s[2 * J + 1] + w2 * s[2 * J + 2] + w3 * s[2 * J + 3]
-        for I in range(hi, rows):
-            _contract_one(out, r, start, weights, I)
+            interleave(at, pairs, (), (e, e + size), (w0, w1), (o, o + size), (v0, v1))
 
 
 @njit(fastmath=FAST, nogil=True)
-def _contract_one(out, r, start, weights, I):
-    n = r.shape[0]
-    total = weights[I, 0] * r[start[I] % n]
-    for k in range(1, weights.shape[1]):
-        total += weights[I, k] * r[(start[I] + k) % n]
-    out[I] = total
+def expand_both(out, n, q, Q, c, P):
+    """out = Q q + P c along the last axis."""
+    one, size = P.one, P.size
+    if P.width == 1:
+        combine(out, n, (q, c), (one, one))
+        return
+    lo, hi = max(P.lo, Q.lo), min(P.hi, Q.hi)
+    if Q.width != 4 or P.width != 2 or (P.lo - Q.lo) % 2 != 0 or hi <= lo:
+        lo, hi = 0, 0
+    for i in range(0, lo):
+        store(out, i, dot(Q, i, q) + dot(P, i, c))
+    for i in range(hi, n):
+        store(out, i, dot(Q, i, q) + dot(P, i, c))
+    if hi > lo:
+        e, o = q + load_index(Q.start, lo) * size, q + load_index(Q.start, lo + 1) * size
+        g, h = c + load_index(P.start, lo) * size, c + load_index(P.start, lo + 1) * size
+        w0, w1, w2, w3 = weights_of(Q, lo)
+        v0, v1, v2, v3 = weights_of(Q, lo + 1)
+        x0, x1, y0, y1 = two_rows_of(P, lo)
+        interleave(
+            out + lo * size, (hi - lo) // 2, (),
+            (e, e + size, e + 2 * size, e + 3 * size, g, g + size), (w0, w1, w2, w3, x0, x1),
+            (o, o + size, o + 2 * size, o + 3 * size, h, h + size), (v0, v1, v2, v3, y0, y1),
+        )  # fmt: skip
 
 
 @njit(fastmath=FAST, nogil=True)
-def assign(out, w, v):
-    """out = w v."""
-    for i in range(v.shape[0]):
-        out[i] = w * v[i]
+def contract(out, n, r, R):
+    """out = R r along the last axis, n numbers; r is a row of a workspace, with its ghosts."""
+    one, size, lo, hi = R.one, R.size, R.lo, R.hi
+    if R.width == 1:
+        combine(out, n, (r,), (one,))
+        return
+    for i in range(0, lo):
+        store(out, i, dot(R, i, r))
+    for i in range(max(lo, hi), n):
+        store(out, i, dot(R, i, r))
+    if hi > lo:
+        at = r + load_index(R.start, lo) * size
+        if R.width == 3:
+            w, k = R.weights, 3 * lo
+            decimate(out + lo * size, hi - lo, at, (load(w, k, one), load(w, k + 1, one), load(w, k + 2, one)))
+        else:
+            decimate(out + lo * size, hi - lo, at, weights_of(R, lo))
 
 
 @njit(fastmath=FAST, nogil=True)
-def sum2(out, base, w0, v0, w1, v1):
-    """out = base + w0 v0 + w1 v1."""
-    for i in range(out.shape[0]):
-        out[i] = base[i] + w0 * v0[i] + w1 * v1[i]
+def weights_of(table, i):
+    """The four weights of a row."""
+    w, k, one = table.weights, 4 * i, table.one
+    return load(w, k, one), load(w, k + 1, one), load(w, k + 2, one), load(w, k + 3, one)
 
 
 @njit(fastmath=FAST, nogil=True)
-def sum4(out, base, w0, v0, w1, v1, w2, v2, w3, v3):
-    """out = base + w0 v0 + w1 v1 + w2 v2 + w3 v3."""
-    for i in range(out.shape[0]):
-        out[i] = base[i] + w0 * v0[i] + w1 * v1[i] + w2 * v2[i] + w3 * v3[i]
+def two_rows_of(table, i):
+    """The two weights of a row, and of the next."""
+    w, k, one = table.weights, 2 * i, table.one
+    return load(w, k, one), load(w, k + 1, one), load(w, k + 2, one), load(w, k + 3, one)
 
 
 @njit(fastmath=FAST, nogil=True)
-def square(v):
-    """The sum of the squares."""
-    total = v[0] * v[0]
-    for i in range(1, v.shape[0]):
-        total += v[i] * v[i]
+def dot(table, i, v):
+    """Row i of a table times v."""
+    at, k = load_index(table.start, i), i * table.width
+    total = load(table.weights, k, table.one) * load(v, at, table.one)
+    for a in range(1, table.width):
+        total += load(table.weights, k + a, table.one) * load(v, at + a, table.one)
     return total

@@ -21,41 +21,66 @@ from functools import cache
 import numpy as np
 from numba import carray, cfunc, njit
 
-from mgnet.pde.kernels.launch import FAST, SIGNATURE, pointer, workspace
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, pointer
 from mgnet.pde.kernels.rows import (
-    GHOSTS,
-    assign,
-    coloured_sum,
+    SLACK,
+    Line,
+    Rows,
+    coloured,
     contract,
     expand,
     expand_both,
-    square,
-    sum2,
-    sum4,
-    weighted_sum,
+    fill_ghosts,
+    first_row,
+    first_step,
+    gather,
+    row_bytes,
+    share_ends,
+    stencil,
+    wrap,
+    wrap_ghosts,
 )
+from mgnet.pde.kernels.vectors import combine, load_index, squared
 
 AXIS_HEADER, TABLE_HEADER = 10, 6  # numbers per axis in ``reals``, per table in ``ints``
 INTS, REALS = 8, 4  # where they begin
 
-# an axis: its size and its ends (sign, index, share of a cell); a table: Axis.interpolation
-Line = namedtuple("Line", "n wraps sign_lo index_lo share_lo sign_hi index_hi share_hi one")
-Rows = namedtuple("Rows", "start weights lo hi")
+# the fine grid: its axes, a / h^2 per axis, the diagonal of L, bytes of a row and of a plane, whether n1 = 1
+Fine = namedtuple("Fine", "a0 a1 a2 x0 x1 x2 d row plane flat")
+# the coarse grid: its sizes, bytes of a row and of a plane; tables per axis
+Coarse = namedtuple("Coarse", "n0 n1 n2 row plane P0 P1 P2 Q0 Q1 Q2 R0 R1 R2")
+# the planes in flight: three a stage, rows base1, base1 + 1, ... of each; planes count from base0
+Ring = namedtuple("Ring", "at rows stride base0 base1")
 
 
 @njit(fastmath=FAST, nogil=True)
 def _line(ints, reals, axis):
     g = reals[REALS + AXIS_HEADER * axis : REALS + AXIS_HEADER * (axis + 1)]
-    return Line(ints[axis], g[3] != 0, g[0], int(g[1]), g[2], g[5], int(g[6]), g[7], g[4])
+    return Line(ints[axis], g[3] != 0, g[0], int(g[1]), g[2], g[5], int(g[6]), g[7], g[4], reals.itemsize)
 
 
 @njit(fastmath=FAST, nogil=True)
 def _table(ints, reals, which, axis):
     """Table ``which`` (0 P, 1 Q, 2 R) along an axis."""
     at = INTS + TABLE_HEADER * (3 * which + axis)
-    s, w, rows, width = ints[at], ints[at + 1], ints[at + 2], ints[at + 3]
-    weights = reals[w : w + rows * width].reshape((rows, width))
-    return Rows(ints[s : s + rows], weights, ints[at + 4], ints[at + 5])
+    start, weights = ints.ctypes.data + 8 * ints[at], reals.ctypes.data + reals.itemsize * ints[at + 1]
+    return Rows(start, weights, ints[at + 3], ints[at + 4], ints[at + 5], reals[REALS + 4], reals.itemsize)
+
+
+@njit(fastmath=FAST, nogil=True)
+def _fine(ints, reals):
+    a0, a1, a2 = _line(ints, reals, 0), _line(ints, reals, 1), _line(ints, reals, 2)
+    row = a2.n * a2.size
+    return Fine(a0, a1, a2, reals[0], reals[1], reals[2], reals[3], row, a1.n * row, a1.n == 1)
+
+
+@njit(fastmath=FAST, nogil=True)
+def _coarse(ints, reals):
+    row = ints[5] * reals.itemsize
+    P0, P1, P2 = _table(ints, reals, 0, 0), _table(ints, reals, 0, 1), _table(ints, reals, 0, 2)
+    Q0, Q1, Q2 = _table(ints, reals, 1, 0), _table(ints, reals, 1, 1), _table(ints, reals, 1, 2)
+    R0, R1, R2 = _table(ints, reals, 2, 0), _table(ints, reals, 2, 1), _table(ints, reals, 2, 2)
+    return Coarse(ints[3], ints[4], ints[5], row, ints[4] * row, P0, P1, P2, Q0, Q1, Q2, R0, R1, R2)
 
 
 @njit(fastmath=FAST, nogil=True)
@@ -64,12 +89,6 @@ def _reach(lo, hi, halo, line):
     if line.wraps:
         return lo - halo, hi + halo
     return max(lo - halo, 0), min(hi + halo, line.n)
-
-
-@njit(fastmath=FAST, nogil=True)
-def _wrap(p, n):
-    """p modulo n; a division only where p is outside."""
-    return p if 0 <= p < n else p % n
 
 
 @njit(fastmath=FAST, nogil=True)
@@ -97,224 +116,158 @@ def _share(p, line):
 
 
 @njit(fastmath=FAST, nogil=True)
-def _combine(line, zeros, rows, first, period, w, others, other_period, v, scale):
-    """line = the sum of rows[first + a, others + b] weighted by scale w[a] v[b] (numbers modulo the periods)."""
-    width = w.shape[0]
-    base = zeros
-    for b in range(v.shape[0]):
-        factor = scale * v[b]
-        if factor == 0:
-            continue
-        m = others + b
-        m = m - other_period if m >= other_period else (m + other_period if m < 0 else m)
-        a = 0
-        while a < width:
-            k0 = first + a
-            k0 = k0 - period if k0 >= period else (k0 + period if k0 < 0 else k0)
-            k1 = k0 + 1 if k0 + 1 < period else 0
-            k2 = k1 + 1 if k1 + 1 < period else 0
-            k3 = k2 + 1 if k2 + 1 < period else 0
-            if width - a >= 3:
-                w3 = w[a + 3] if width - a > 3 else w[a] - w[a]
-                k3 = k3 if width - a > 3 else k0
-                sum4(
-                    line, base, factor * w[a], rows[k0, m], factor * w[a + 1], rows[k1, m],
-                    factor * w[a + 2], rows[k2, m], factor * w3, rows[k3, m],
-                )  # fmt: skip
-                a += 4
-            elif width - a == 2:
-                sum2(line, base, factor * w[a], rows[k0, m], factor * w[a + 1], rows[k1, m])
-                a += 2
-            else:
-                sum2(line, base, factor * w[a], rows[k0, m], factor - factor, rows[k0, m])
-                a += 1
-            base = line
+def _slot(ring, stage, p):
+    """Where row base1 of plane p lies, as stage ``stage`` left it."""
+    return ring.at + (3 * stage + (p - ring.base0) % 3) * ring.rows * ring.stride
 
 
-@njit(fastmath=FAST, nogil=True, inline="always")
-def _gather(pad, zeros, coarse, t0, t1, p, j, wraps):
-    """pad = the coarse rows around fine row (p, j), weighted along the first two axes, ghosts filled."""
-    nc0, nc1, nc2 = coarse.shape
-    line = pad[GHOSTS : GHOSTS + nc2]
-    one = t0.weights.dtype.type(1)
-    _combine(line, zeros, coarse, t0.start[p], nc0, t0.weights[p], t1.start[j], nc1, t1.weights[j], one)
-    if wraps:
-        for k in range(GHOSTS):
-            pad[k] = line[(k - GHOSTS) % nc2]
-            pad[GHOSTS + nc2 + k] = line[k % nc2]
-
-
-@njit(fastmath=FAST, nogil=True, inline="always")
-def _source_row(row, zeros, u, guess, e, pad, pad2, P0, P1, P2, Q0, Q1, Q2, p, j, wraps):
-    """row = u[p, j] or (Q guess)[p, j] or 0, plus (P e)[p, j]."""
-    if e.shape[0] > 0:
-        _gather(pad, zeros, e, P0, P1, p, j, wraps)
-    if guess.shape[0] > 0:
-        _gather(pad2, zeros, guess, Q0, Q1, p, j, wraps)
-        lo, hi = max(P2.lo, Q2.lo), min(P2.hi, Q2.hi)
-        if e.shape[0] > 0 and Q2.weights.shape[1] == 4 and P2.weights.shape[1] == 2 and (P2.lo - Q2.lo) % 2 == 0:
-            expand_both(row, pad2, pad, Q2.start, Q2.weights, P2.start, P2.weights, lo, hi)
-        else:
-            expand(row, zeros, pad2, Q2.start, Q2.weights, Q2.lo, Q2.hi)
-            if e.shape[0] > 0:
-                expand(row, row, pad, P2.start, P2.weights, P2.lo, P2.hi)
+@njit(fastmath=FAST, nogil=True)
+def _source(g, c, row, u, guess, e, pad, pad2, p, j):
+    """row = row (p, j) of u, or of Q guess, or 0; plus that of P e."""
+    n2, at = g.a2.n, p * g.plane + j * g.row
+    if e != 0:
+        gather(pad, c.n2, e, c.plane, c.row, c.P0, p, 0, c.n0, c.P1, j, 0, c.n1)
+        wrap_ghosts(pad, c.n2, g.a2)
+    if guess != 0:
+        gather(pad2, c.n2, guess, c.plane, c.row, c.Q0, p, 0, c.n0, c.Q1, j, 0, c.n1)
+        wrap_ghosts(pad2, c.n2, g.a2)
+    if guess != 0 and e != 0:
+        expand_both(row, n2, pad2, c.Q2, pad, c.P2)
+    elif guess != 0:
+        expand(row, n2, 0, pad2, c.Q2)
+    elif e != 0:
+        expand(row, n2, u + at if u != 0 else 0, pad, c.P2)
     else:
-        expand(row, u[p, j] if u.shape[0] > 0 else zeros, pad, P2.start, P2.weights, P2.lo, P2.hi)
+        combine(row, n2, (u + at,), (g.a2.one,))
+
+
+@njit(fastmath=FAST, nogil=True)
+def _neighbours(g, ring, stage, p, j):
+    """Row (p, j) as a stage left it, its neighbours along the first two axes, and their signs."""
+    before, a = _before(p, g.a0)
+    after, b = _after(p, g.a0)
+    at, q = _slot(ring, stage, p), (j - ring.base1) * ring.stride
+    v, m0, p0 = at + q, _slot(ring, stage, before) + q, _slot(ring, stage, after) + q
+    if g.flat:
+        return v, m0, p0, v, v, a, b, g.a1.one, g.a1.one
+    jm = wrap(j, g.a1.n)
+    left, c = _before(jm, g.a1)
+    right, d = _after(jm, g.a1)
+    return v, m0, p0, at + q + (left - jm) * ring.stride, at + q + (right - jm) * ring.stride, a, b, c, d
+
+
+@njit(fastmath=FAST, nogil=True)
+def _step(g, ring, s, p, j, row, f, omega, colour, zero):
+    """row = row (p, j) after step s; colour -1: all unknowns; zero: the iterate before was 0."""
+    pm, jm = wrap(p, g.a0.n), wrap(j, g.a1.n)
+    source, w = f + pm * g.plane + jm * g.row, omega / g.d
+    weight = w / (_share(pm, g.a0) * _share(jm, g.a1))
+    parity = (pm + jm + colour) % 2 if colour >= 0 else -1
+    if zero:
+        first_step(row, parity, source, weight, g.a2)
+        return
+    v, m0, p0, m1, p1, a, b, c, d = _neighbours(g, ring, s - 1, p, j)
+    a, b, c, d, x = a * w * g.x0, b * w * g.x0, c * w * g.x1, d * w * g.x1, w * g.x2
+    if parity < 0:
+        stencil(row, v, m0, p0, m1, p1, source, g.a2.one - omega, weight, x, a, b, c, d, g.a2, g.flat)
+    else:
+        coloured(row, parity, v, m0, p0, m1, p1, source, weight, x, a, b, c, d, g.a2, g.flat)
+
+
+@njit(fastmath=FAST, nogil=True)
+def _residual(g, ring, nu, p, j, row, f):
+    """row = row (p, j) of f - w L u."""
+    pm, jm = wrap(p, g.a0.n), wrap(j, g.a1.n)
+    w = _share(pm, g.a0) * _share(jm, g.a1)
+    v, m0, p0, m1, p1, a, b, c, d = _neighbours(g, ring, nu, p, j)
+    a, b, c, d = a * w * g.x0, b * w * g.x0, c * w * g.x1, d * w * g.x1
+    source = f + pm * g.plane + jm * g.row
+    stencil(row, v, m0, p0, m1, p1, source, -g.d * w, g.a2.one, w * g.x2, a, b, c, d, g.a2, g.flat)
+    share_ends(row, g.a2)
 
 
 @njit(fastmath=FAST, nogil=True)
 def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
     """The pass over one block: coarse planes [I0, I1) and rows [J0, J1) and the fine ones they own.
 
-    Returns the sum of the squared residuals of the block's own unknowns.
+    u, guess, e, f, out, f_c are addresses, 0 where there is none. Returns the sum of the squared
+    residuals of the block's own unknowns.
     """
-    a0, a1, a2 = _line(ints, reals, 0), _line(ints, reals, 1), _line(ints, reals, 2)
-    P0, P1, P2 = _table(ints, reals, 0, 0), _table(ints, reals, 0, 1), _table(ints, reals, 0, 2)
-    Q0, Q1, Q2 = _table(ints, reals, 1, 0), _table(ints, reals, 1, 1), _table(ints, reals, 1, 2)
-    R0, R1, R2 = _table(ints, reals, 2, 0), _table(ints, reals, 2, 1), _table(ints, reals, 2, 2)
-    x0, x1, x2, d = reals[0], reals[1], reals[2], reals[3]
-    n0, n1, n2 = f.shape
-    lo2, hi2 = (a2.sign_lo, a2.index_lo, a2.share_lo), (a2.sign_hi, a2.index_hi, a2.share_hi)
-    one, flat, nu = f.dtype.type(1), n1 == 1, steps.shape[0]
-    residual, restricts = ints[6] != 0, f_c.shape[0] > 0
-    given = u.shape[0] > 0 and e.shape[0] == 0  # the source is u itself: read it where it lies
-    zero = u.shape[0] == 0 and guess.shape[0] == 0 and e.shape[0] == 0
+    g, c, nu = _fine(ints, reals), _coarse(ints, reals), steps.shape[0]
+    n0, n1, n2, one = g.a0.n, g.a1.n, g.a2.n, g.a2.one
+    residual, restricts, watches = ints[6] != 0, f_c != 0, ints[7] != 0
+    zero = u == 0 and guess == 0 and e == 0
     untouched = zero and nu == 0  # the residual is f
 
     # what this block owns, and what each stage computes for it
-    m0, m1 = R0.weights.shape[1], R1.weights.shape[1]
-    i0, i1 = I0 * n0 // ints[3], I1 * n0 // ints[3]
-    j0, j1 = J0 * n1 // ints[4], J1 * n1 // ints[4]
+    m0, m1 = c.R0.width, c.R1.width
+    i0, i1 = I0 * n0 // c.n0, I1 * n0 // c.n0
+    j0, j1 = J0 * n1 // c.n1, J1 * n1 // c.n1
     r0, r1, s0, s1 = i0, i1, j0, j1  # planes and rows of the residual
     if restricts:
-        r0, r1 = min(i0, R0.start[I0]), max(i1, R0.start[I1 - 1] + m0)
-        s0, s1 = min(j0, R1.start[J0]), max(j1, R1.start[J1 - 1] + m1)
-    r0, r1 = (r0, r1) if a0.wraps else (max(r0, 0), min(r1, n0))
-    s0, s1 = (s0, s1) if a1.wraps else (max(s0, 0), min(s1, n1))
+        r0, r1 = min(i0, load_index(c.R0.start, I0)), max(i1, load_index(c.R0.start, I1 - 1) + m0)
+        s0, s1 = min(j0, load_index(c.R1.start, J0)), max(j1, load_index(c.R1.start, J1 - 1) + m1)
+    r0, r1 = (r0, r1) if g.a0.wraps else (max(r0, 0), min(r1, n0))
+    s0, s1 = (s0, s1) if g.a1.wraps else (max(s0, 0), min(s1, n1))
     halo = 1 if residual else 0
-    wide = 0 if flat else 1
-    base0, top0 = _reach(r0, r1, halo + nu, a0)
-    base1, top1 = _reach(s0, s1, (halo + nu) * wide, a1)
+    wide = 0 if g.flat else 1
+    base0, top0 = _reach(r0, r1, halo + nu, g.a0)
+    base1, top1 = _reach(s0, s1, (halo + nu) * wide, g.a1)
 
-    rows = top1 - base1
-    owner0, ring = workspace(3 * (nu + 1), rows, n2, f)
-    depth = m0 + 1 if restricts else 1
-    owner1, rring = workspace(depth, s1 - s0, n2, f)
-    owner2, lines = workspace(5, 1, max(n2, ints[5]) + 2 * GHOSTS, f)
-    line, pad, zeros, checkers, pad2 = lines[0, 0, :n2], lines[1, 0], lines[2, 0], lines[3, 0], lines[4, 0]
-    lines[:] = 0
-    checkers[::2] = 1
+    stride = row_bytes(max(n2, c.n2), g.a2.size)
+    rows, depth = top1 - base1, m0 + 1 if restricts else 1
+    workspace = np.empty((3 * (nu + 1) * rows + depth * (s1 - s0) + 3) * stride + 4 * SLACK, np.uint8)
+    at = first_row(workspace)
+    ring = Ring(at, rows, stride, base0, base1)
+    residuals = at + 3 * (nu + 1) * rows * stride
+    line = residuals + depth * (s1 - s0) * stride
+    pad, pad2 = line + stride, line + 2 * stride
     total, next_coarse = 0.0, I0
-    first = 1 if given or (zero and nu > 0) else 0
 
     for t in range(base0, top0 + nu + halo):
-        for s in range(first, nu + 1):
+        for s in range(nu + 1 if untouched else (1 if zero else 0), nu + 1):
             p = t - s
-            lo, hi = _reach(r0, r1, halo + nu - s, a0)
+            lo, hi = _reach(r0, r1, halo + nu - s, g.a0)
             if p < lo or p >= hi:
                 continue
-            jlo, jhi = _reach(s0, s1, (halo + nu - s) * wide, a1)
-            pm, plane = _wrap(p, n0), ring[3 * s + (p - base0) % 3]
-            into = s == nu and not residual and out.shape[0] > 0  # the iterate goes straight to memory
-            if s == 0:
-                for j in range(jlo, jhi):
-                    row = out[pm, _wrap(j, n1)] if into else plane[j - base1, :n2]
-                    _source_row(row, zeros, u, guess, e, pad, pad2, P0, P1, P2, Q0, Q1, Q2, pm, _wrap(j, n1), a2.wraps)
-                continue
-            omega, colour = steps[s - 1, 0], int(steps[s - 1, 1])
-            w = omega / d
-            before, a = _before(p, a0)
-            after, b = _after(p, a0)
-            a, b = a * w * x0, b * w * x0
-            kp, kb, ka = (
-                3 * (s - 1) + (p - base0) % 3,
-                3 * (s - 1) + (before - base0) % 3,
-                3 * (s - 1) + (after - base0) % 3,
-            )
+            jlo, jhi = _reach(s0, s1, (halo + nu - s) * wide, g.a1)
+            into = s == nu and not residual and out != 0  # the iterate goes straight to memory
             for j in range(jlo, jhi):
-                jm, q = _wrap(j, n1), j - base1
-                row, source = out[pm, jm] if into else plane[q, :n2], f[pm, jm]
-                g = w / (_share(pm, a0) * _share(jm, a1))
-                mask = checkers[(pm + jm + colour) % 2 :]
-                if s == 1 and zero:
-                    if colour < 0:
-                        assign(row, g, source)
-                    else:
-                        for i in range(n2):
-                            row[i] = g * mask[i] * source[i]
-                    row[0] /= a2.share_lo
-                    row[n2 - 1] /= a2.share_hi
-                    continue
-                jb, c = _before(j, a1)
-                ja, dd = _after(j, a1)
-                c, dd = c * w * x1, dd * w * x1
-                if s == 1 and given:
-                    v, vb, va = u[pm, jm], u[_wrap(before, n0), jm], u[_wrap(after, n0), jm]
-                    wb, wa = (v, v) if flat else (u[pm, _wrap(jb, n1)], u[pm, _wrap(ja, n1)])
+                pm, jm = wrap(p, n0), wrap(j, n1)
+                row = out + pm * g.plane + jm * g.row if into else _slot(ring, s, p) + (j - base1) * stride
+                if s == 0:
+                    _source(g, c, row, u, guess, e, pad, pad2, pm, jm)
                 else:
-                    v, vb, va = ring[kp, q, :n2], ring[kb, q, :n2], ring[ka, q, :n2]
-                    wb, wa = (v, v) if flat else (ring[kp, jb - base1, :n2], ring[kp, ja - base1, :n2])
-                if colour < 0:
-                    weighted_sum(row, v, vb, va, wb, wa, source, one - omega, g, w * x2, a, b, c, dd, lo2, hi2, flat)
-                else:
-                    coloured_sum(row, mask, v, vb, va, wb, wa, source, g, w * x2, a, b, c, dd, lo2, hi2, flat)
-
+                    _step(g, ring, s, p, j, row, f, steps[s - 1, 0], int(steps[s - 1, 1]), zero and s == 1)
+                if not into:
+                    fill_ghosts(row, g.a2)
         p = t - nu
-        if residual and out.shape[0] > 0 and i0 <= p < i1:
+        if residual and out != 0 and i0 <= p < i1:
             for j in range(j0, j1):
-                assign(out[p, j], one, ring[3 * nu + (p - base0) % 3, j - base1, :n2])
+                combine(out + p * g.plane + j * g.row, n2, (_slot(ring, nu, p) + (j - base1) * stride,), (one,))
         p = t - nu - 1
         if not residual or p < r0 or p >= r1:
             continue
-        pm, plane = _wrap(p, n0), rring[(p - r0) % depth]
-        before, a = _before(p, a0)
-        after, b = _after(p, a0)
-        kp, kb, ka = 3 * nu + (p - base0) % 3, 3 * nu + (before - base0) % 3, 3 * nu + (after - base0) % 3
         for j in range(s0, s1):
-            jm, q = _wrap(j, n1), j - base1
-            row, source = plane[j - s0, :n2], f[pm, jm]
-            w = _share(pm, a0) * _share(jm, a1)
+            row = residuals + ((p - r0) % depth * (s1 - s0) + j - s0) * stride
             if untouched:
-                row = source
+                row = f + wrap(p, n0) * g.plane + wrap(j, n1) * g.row
             else:
-                jb, c = _before(j, a1)
-                ja, dd = _after(j, a1)
-                if nu == 0 and given:
-                    v, vb, va = u[pm, jm], u[_wrap(before, n0), jm], u[_wrap(after, n0), jm]
-                    wb, wa = (v, v) if flat else (u[pm, _wrap(jb, n1)], u[pm, _wrap(ja, n1)])
-                else:
-                    v, vb, va = ring[kp, q, :n2], ring[kb, q, :n2], ring[ka, q, :n2]
-                    wb, wa = (v, v) if flat else (ring[kp, jb - base1, :n2], ring[kp, ja - base1, :n2])
-                weighted_sum(
-                    row, v, vb, va, wb, wa, source, -d * w, one, w * x2,
-                    a * w * x0, b * w * x0, c * w * x1, dd * w * x1, lo2, hi2, flat,
-                )  # fmt: skip
-                row[0] *= a2.share_lo
-                row[n2 - 1] *= a2.share_hi
-            if ints[7] != 0 and i0 <= p < i1 and j0 <= j < j1:
-                total += square(row)
-        while restricts and next_coarse < I1 and R0.start[next_coarse] + m0 - 1 <= p:
-            I = next_coarse
+                _residual(g, ring, nu, p, j, row, f)
+            if watches and i0 <= p < i1 and j0 <= j < j1:
+                total += squared(row, n2, one)
+        while restricts and next_coarse < I1 and load_index(c.R0.start, next_coarse) + m0 - 1 <= p:
             for J in range(J0, J1):
+                I = next_coarse
                 if untouched:
-                    _combine(line, zeros, f, R0.start[I], n0, R0.weights[I], R1.start[J], n1, R1.weights[J], one)
+                    gather(line, n2, f, g.plane, g.row, c.R0, I, 0, n0, c.R1, J, 0, n1)
                 else:
-                    k = R0.start[I] - r0
-                    _combine(
-                        line,
-                        zeros,
-                        rring,
-                        k % depth,
-                        depth,
-                        R0.weights[I],
-                        R1.start[J] - s0,
-                        s1 - s0,
-                        R1.weights[J],
-                        one,
-                    )
-                contract(f_c[I, J], line, R2.start, R2.weights, R2.lo, R2.hi)
+                    plane = (s1 - s0) * stride
+                    gather(line, n2, residuals, plane, stride, c.R0, I, r0, depth, c.R1, J, s0, s1 - s0)
+                wrap_ghosts(line, n2, g.a2)
+                contract(f_c + I * c.plane + J * c.row, c.n2, line, c.R2)
             next_coarse += 1
-    owner0[0] = owner1[0] = owner2[0] = 0  # alive until here
+    workspace[0] = 0  # alive until here
     return total
 
 
@@ -332,18 +285,17 @@ def kernel(dtype: np.dtype) -> int:
         batch, n0, n1, n2, nc0, nc1, nc2 = v[10], v[11], v[12], v[13], v[14], v[15], v[16]
         blocks0, blocks1 = v[20], v[21]
         b, p, q = t // (blocks0 * blocks1), t // blocks1 % blocks0, t % blocks1
-        size, size_c = n0 * n1 * n2 * itemsize, nc0 * nc1 * nc2 * itemsize
-        ints = carray(pointer(v[7]), (v[18],), np.int64)
+        size, size_c = b * n0 * n1 * n2 * itemsize, b * nc0 * nc1 * nc2 * itemsize
         squares = carray(pointer(v[9]), (batch * blocks0 * blocks1,), np.float64)
         squares[t] = _task(
-            carray(pointer(v[0] + b * size), (n0 if v[0] != 0 else 0, n1, n2), dtype),
-            carray(pointer(v[1] + b * size_c), (nc0 if v[1] != 0 else 0, nc1, nc2), dtype),
-            carray(pointer(v[2] + b * size_c), (nc0 if v[2] != 0 else 0, nc1, nc2), dtype),
-            carray(pointer(v[3] + b * size), (n0, n1, n2), dtype),
-            carray(pointer(v[4] + b * size), (n0 if v[4] != 0 else 0, n1, n2), dtype),
-            carray(pointer(v[5] + b * size_c), (nc0 if v[5] != 0 else 0, nc1, nc2), dtype),
+            v[0] + size if v[0] != 0 else 0,
+            v[1] + size_c if v[1] != 0 else 0,
+            v[2] + size_c if v[2] != 0 else 0,
+            v[3] + size,
+            v[4] + size if v[4] != 0 else 0,
+            v[5] + size_c if v[5] != 0 else 0,
             carray(pointer(v[6]), (v[17], 2), dtype),
-            ints,
+            carray(pointer(v[7]), (v[18],), np.int64),
             carray(pointer(v[8]), (v[19],), dtype),
             p * nc0 // blocks0, (p + 1) * nc0 // blocks0, q * nc1 // blocks1, (q + 1) * nc1 // blocks1,
         )  # fmt: skip

@@ -1,0 +1,267 @@
+"""Loops over rows of memory, written as vector instructions.
+
+LLVM vectorises plain loops too, but first it compares all rows for overlap, and at the end it leaves the
+unknowns that fill no register (times the unrolling) to a scalar loop: 80 ns a row, as much as 400
+unknowns take. The intrinsics here emit the vector loop itself, with a masked last step.
+
+A row is an integer, the address of its first number. Numbers are of the weights' type, float32 or
+float64. A row may be written over one that is read, number for number.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+REGISTER = 64  # bytes a step: AVX-512's; narrower machines take two or four instructions
+FLAGS = ("reassoc", "contract", "nsz", "arcp")  # NaN and infinity keep their meaning
+INT, INDEX = ir.IntType(64), ir.IntType(32)
+
+
+class _Vector:
+    """Emits instructions on vectors of one element type."""
+
+    def __init__(self, context, builder, number):
+        self.builder = builder
+        self.size = number.bitwidth // 8
+        self.width = REGISTER // self.size
+        self.element = context.get_value_type(number)
+        self.type = ir.VectorType(self.element, self.width)
+        self.lanes = ir.Constant(ir.VectorType(INT, self.width), [ir.Constant(INT, k) for k in range(self.width)])
+
+    def splat(self, value):
+        kind = ir.VectorType(value.type, self.width)
+        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(INDEX, 0))
+        return self.shuffle(one, one, [0] * self.width)
+
+    def splats(self, values):
+        return [self.splat(self.builder.extract_value(values, k)) for k in range(len(values.type))]
+
+    def shuffle(self, a, b, order):
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INDEX, len(order)), order))
+
+    def below(self, limit, shift=0):
+        """The lanes k with k + shift < limit."""
+        lanes = self.builder.add(self.lanes, self.splat(ir.Constant(INT, shift))) if shift else self.lanes
+        return self.builder.icmp_signed("<", lanes, self.splat(limit))
+
+    def address(self, row, i):
+        """A pointer to number i of a row."""
+        at = self.builder.add(row, self.builder.mul(i, ir.Constant(INT, self.size)))
+        return self.builder.inttoptr(at, self.type.as_pointer())
+
+    def load(self, row, i, mask=None):
+        pointer = self.address(row, i)
+        if mask is None:
+            value = self.builder.load(pointer)
+            value.align = self.size
+            return value
+        kind = ir.FunctionType(self.type, [pointer.type, INDEX, mask.type, self.type])
+        load = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.load.{self._suffix}")
+        return self.builder.call(load, [pointer, ir.Constant(INDEX, self.size), mask, ir.Constant(self.type, None)])
+
+    def store(self, value, row, i, mask=None):
+        pointer = self.address(row, i)
+        if mask is None:
+            self.builder.store(value, pointer).align = self.size
+            return
+        kind = ir.FunctionType(ir.VoidType(), [self.type, pointer.type, INDEX, mask.type])
+        store = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.store.{self._suffix}")
+        self.builder.call(store, [value, pointer, ir.Constant(INDEX, self.size), mask])
+
+    @property
+    def _suffix(self):
+        return f"v{self.width}{self.element.intrinsic_name}.p0"
+
+    def total(self, terms):
+        """The sum of weight * value."""
+        total = None
+        for weight, value in terms:
+            product = self.builder.fmul(weight, value, flags=FLAGS)
+            total = product if total is None else self.builder.fadd(total, product, flags=FLAGS)
+        return total
+
+    def loop(self, n, body):
+        """body(i, left) for i = 0, width, ... < n; left is None, in the last, partial step the number of lanes."""
+        builder = self.builder
+        whole = builder.and_(n, ir.Constant(INT, -self.width))
+        step = ir.Constant(INT, self.width)
+        with cgutils.for_range_slice(builder, ir.Constant(INT, 0), whole, step, intp=INT) as (i, _):
+            body(i, None)
+        left = builder.sub(n, whole)
+        with builder.if_then(builder.icmp_signed(">", left, ir.Constant(INT, 0))):
+            body(whole, left)
+
+
+def _rows(builder, rows):
+    return [builder.extract_value(rows, k) for k in range(len(rows.type))]
+
+
+def _same_number(*weights):
+    """The one number type of tuples of weights."""
+    kinds = {kind for w in weights for kind in w}
+    assert len(kinds) == 1, f"weights of several types: {kinds}"
+    return kinds.pop()
+
+
+@intrinsic
+def combine(typingctx, out, n, rows, weights):
+    """out = the sum of weights[k] rows[k]."""
+    number = _same_number(weights)
+
+    def codegen(context, builder, signature, values):
+        out, n, rows, weights = values
+        v, rows = _Vector(context, builder, number), _rows(builder, rows)
+        weights = v.splats(weights)
+
+        def body(i, left):
+            mask = None if left is None else v.below(left)
+            v.store(v.total((w, v.load(row, i, mask)) for w, row in zip(weights, rows, strict=True)), out, i, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, n, rows, weights), codegen
+
+
+@intrinsic
+def blend(typingctx, out, n, parity, old, rows, weights):
+    """The same where i + parity is even, elsewhere old (a tuple of one row, or empty: zero)."""
+    number = _same_number(weights)
+
+    def codegen(context, builder, signature, values):
+        out, n, parity, old, rows, weights = values
+        v, rows = _Vector(context, builder, number), _rows(builder, rows)
+        old, weights = _rows(builder, old), v.splats(weights)
+        odd = builder.and_(builder.add(v.lanes, v.splat(parity)), v.splat(ir.Constant(INT, 1)))
+        even = builder.icmp_signed("==", odd, v.splat(ir.Constant(INT, 0)))
+
+        def body(i, left):
+            mask = None if left is None else v.below(left)
+            total = v.total((w, v.load(row, i, mask)) for w, row in zip(weights, rows, strict=True))
+            rest = v.load(old[0], i, mask) if old else ir.Constant(v.type, None)
+            v.store(builder.select(even, total, rest), out, i, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, n, parity, old, rows, weights), codegen
+
+
+@intrinsic
+def interleave(typingctx, out, n, base, even_rows, even_weights, odd_rows, odd_weights):
+    """out[2j] = base[2j] + sum of even_weights[k] even_rows[k][j], out[2j + 1] the same with odd, j < n.
+
+    base: a tuple of one row, or empty. The even and odd rows are read up to a register beyond n.
+    """
+    number = _same_number(even_weights, odd_weights)
+
+    def codegen(context, builder, signature, values):
+        out, n, base = values[:3]
+        v = _Vector(context, builder, number)
+        base, evens, odds = (_rows(builder, rows) for rows in (base, values[3], values[5]))
+        even_weights, odd_weights = v.splats(values[4]), v.splats(values[6])
+        W, two = v.width, ir.Constant(INT, 2)
+
+        def body(i, left):
+            even = v.total((w, v.load(row, i)) for w, row in zip(even_weights, evens, strict=True))
+            odd = v.total((w, v.load(row, i)) for w, row in zip(odd_weights, odds, strict=True))
+            at = builder.mul(i, two)
+            for half in (0, 1):
+                order = [k // 2 + half * W // 2 + (k % 2) * W for k in range(W)]
+                value, mask = v.shuffle(even, odd, order), None
+                if left is not None:
+                    mask = v.below(builder.mul(left, two), half * W)
+                place = builder.add(at, ir.Constant(INT, half * W))
+                if base:
+                    value = builder.fadd(value, v.load(base[0], place, mask), flags=FLAGS)
+                v.store(value, out, place, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, n, base, even_rows, even_weights, odd_rows, odd_weights), codegen
+
+
+@intrinsic
+def decimate(typingctx, out, n, row, weights):
+    """out[j] = the sum of weights[k] row[2j + k], j < n. The row is read up to two registers beyond its end."""
+    number = _same_number(weights)
+
+    def codegen(context, builder, signature, values):
+        out, n, row, weights = values
+        v = _Vector(context, builder, number)
+        weights, W = v.splats(weights), v.width
+
+        def body(i, left):
+            at, terms = builder.mul(i, ir.Constant(INT, 2)), []
+            for k in range(0, len(weights), 2):
+                low = v.load(row, builder.add(at, ir.Constant(INT, k)))
+                high = v.load(row, builder.add(at, ir.Constant(INT, k + W)))
+                for parity, weight in enumerate(weights[k : k + 2]):
+                    terms.append((weight, v.shuffle(low, high, [2 * m + parity for m in range(W)])))
+            v.store(v.total(terms), out, i, None if left is None else v.below(left))
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, n, row, weights), codegen
+
+
+@intrinsic
+def squared(typingctx, row, n, one):
+    """The sum of the squares of a row; ``one`` tells the type of its numbers."""
+
+    def codegen(context, builder, signature, values):
+        row, n, _ = values
+        v = _Vector(context, builder, one)
+        total = cgutils.alloca_once_value(builder, ir.Constant(v.type, None))
+
+        def body(i, left):
+            x = v.load(row, i, None if left is None else v.below(left))
+            builder.store(builder.fadd(builder.load(total), builder.fmul(x, x, flags=FLAGS), flags=FLAGS), total)
+
+        v.loop(n, body)
+        lanes = builder.load(total)
+        terms = [builder.extract_element(lanes, ir.Constant(INDEX, k)) for k in range(v.width)]
+        while len(terms) > 1:
+            terms = [builder.fadd(a, b, flags=FLAGS) for a, b in zip(terms[::2], terms[1::2], strict=True)]
+        return terms[0]
+
+    return one(row, n, one), codegen
+
+
+@intrinsic
+def load(typingctx, row, i, one):
+    """row[i]"""
+
+    def codegen(context, builder, signature, values):
+        size = ir.Constant(INT, one.bitwidth // 8)
+        at = builder.add(values[0], builder.mul(values[1], size))
+        return builder.load(builder.inttoptr(at, context.get_value_type(one).as_pointer()))
+
+    return one(types.int64, types.int64, one), codegen
+
+
+@intrinsic
+def load_index(typingctx, row, i):
+    """row[i] of a row of int64."""
+
+    def codegen(context, builder, signature, values):
+        at = builder.add(values[0], builder.mul(values[1], ir.Constant(INT, 8)))
+        return builder.load(builder.inttoptr(at, INT.as_pointer()))
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def store(typingctx, row, i, value):
+    """row[i] = value"""
+
+    def codegen(context, builder, signature, values):
+        size = ir.Constant(INT, value.bitwidth // 8)
+        at = builder.add(values[0], builder.mul(values[1], size))
+        builder.store(values[2], builder.inttoptr(at, context.get_value_type(value).as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, value), codegen

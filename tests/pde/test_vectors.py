@@ -1,0 +1,104 @@
+"""Every row loop does what numpy does, on rows shorter and longer than a register, and writes nothing else."""
+
+import numpy as np
+import pytest
+from numba import njit
+
+from mgnet.pde.kernels.vectors import blend, combine, decimate, interleave, load, squared, store
+
+LENGTHS = (1, 2, 7, 8, 9, 16, 31, 33, 100)
+
+
+@njit
+def _combine(out, n, a, b, w):
+    combine(out, n, (a, b), (w, w + w))
+
+
+@njit
+def _blend(out, n, parity, a, b, w):
+    blend(out, n, parity, (a,), (b,), (w + w,))
+
+
+@njit
+def _interleave(out, n, base, a, b, w):
+    interleave(out, n, (base,), (a, b), (w, w + w), (b,), (w + w + w,))
+
+
+@njit
+def _decimate(out, n, a, w):
+    decimate(out, n, a, (w, w + w, w + w + w))
+
+
+@njit
+def _squared(a, n, w):
+    return squared(a, n, w)
+
+
+@njit
+def _move(out, a, i, w):
+    store(out, i, load(a, i, w))
+
+
+@pytest.fixture(params=[np.float64, np.float32], ids=["f64", "f32"])
+def rows(request):
+    """The number 1, three rows of numbers and one of -1, and their addresses."""
+    a, b, c = np.random.default_rng(0).random((3, 400)).astype(request.param)
+    out = np.full(400, -1, request.param)
+    return request.param(1), (a, b, c, out), tuple(v.ctypes.data for v in (a, b, c, out))
+
+
+def assert_wrote(out, expected):
+    np.testing.assert_allclose(out[: len(expected)], expected, rtol=1e-6)
+    assert (out[len(expected) :] == -1).all()
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_combine(rows, n):
+    one, (a, b, _, out), (A, B, _, O) = rows
+    _combine(O, n, A, B, one)
+    assert_wrote(out, a[:n] + 2 * b[:n])
+
+
+def test_combine_in_place(rows):
+    one, (a, b, _, _), (A, B, _, _) = rows
+    expected = a[:33] + 2 * b[:33]
+    _combine(A, 33, A, B, one)
+    np.testing.assert_allclose(a[:33], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("parity", [0, 1])
+@pytest.mark.parametrize("n", LENGTHS)
+def test_blend(rows, n, parity):
+    one, (a, b, _, out), (A, B, _, O) = rows
+    _blend(O, n, parity, A, B, one)
+    assert_wrote(out, np.where((np.arange(n) + parity) % 2 == 0, 2 * b[:n], a[:n]))
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_interleave(rows, n):
+    one, (a, b, c, out), (A, B, C, O) = rows
+    _interleave(O, n, C, A, B, one)
+    expected = c[: 2 * n].copy()
+    expected[::2] += a[:n] + 2 * b[:n]
+    expected[1::2] += 3 * b[:n]
+    assert_wrote(out, expected)
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_decimate(rows, n):
+    one, (a, _, _, out), (A, _, _, O) = rows
+    _decimate(O, n, A, one)
+    assert_wrote(out, a[: 2 * n : 2] + 2 * a[1 : 2 * n : 2] + 3 * a[2 : 2 * n + 1 : 2])
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_squared(rows, n):
+    one, (a, *_), (A, *_) = rows
+    assert _squared(A, n, one) == pytest.approx((a[:n].astype(float) ** 2).sum(), rel=1e-6)
+
+
+def test_load_and_store(rows):
+    one, (a, _, _, out), (A, _, _, O) = rows
+    _move(O, A, 3, one)
+    assert out[3] == a[3]
+    assert (np.delete(out, 3) == -1).all()
