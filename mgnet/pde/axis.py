@@ -50,6 +50,23 @@ class Table:
         """(rows, width) column numbers, wrapped."""
         return (self.start[:, None] + np.arange(self.weights.shape[1])) % self.columns
 
+    def __matmul__(self, other: "Table") -> "Table":
+        """The product of the matrices; zero weights take no room."""
+        n = other.weights.shape[0]
+        row = self.start[:, None] + np.arange(self.weights.shape[1])
+        column = (other.start[row % n] + other.columns * (row // n))[:, :, None] + np.arange(other.weights.shape[1])
+        w = (self.weights[:, :, None] * other.weights[row % n]).reshape(len(row), -1)
+        column, far = column.reshape(len(row), -1), np.iinfo(np.int64).max // 2
+        start, stop = np.where(w != 0, column, far).min(1), np.where(w != 0, column + 1, -far).max(1)
+        start, stop = np.where(stop > start, start, 0), np.where(stop > start, stop, 1)
+        width = int((stop - start).max())
+        if start.min() >= 0 and stop.max() <= other.columns:  # nothing wraps: keep the windows inside
+            start = np.minimum(start, other.columns - width)
+        weights = np.zeros((len(row), width))
+        keep = w != 0
+        np.add.at(weights, (np.nonzero(keep)[0], (column - start[:, None])[keep]), w[keep])
+        return Table(start, weights, other.columns)
+
     @cached_property
     def transpose(self) -> "Table":
         """The transposed matrix in the same form."""

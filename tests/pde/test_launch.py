@@ -2,7 +2,8 @@
 
 - many Python threads solve at once, each its own right-hand side, with one Solver and with their own;
 - a child forked after the helpers started solves too, and the parent still does;
-- helpers that have gone to sleep are woken, or not needed.
+- helpers that have gone to sleep are woken, or not needed;
+- a Solver's recorded launches serve every later right-hand side, guess and tolerance as a fresh Solver does.
 """
 
 import multiprocessing
@@ -67,7 +68,7 @@ def test_helpers_wake_up(problems):
     if numba.get_num_threads() < 2:
         pytest.skip("one thread: there are no helpers")
     for _ in range(500):
-        if launch._crew._board[launch.ASLEEP] == launch._crew._helpers:
+        if launch._crew.board[launch.ASLEEP] == launch._crew._helpers:
             break
         time.sleep(0.02)
     else:
@@ -84,3 +85,23 @@ def test_one_thread_gives_the_same(problems):
     finally:
         numba.set_num_threads(before)
     assert np.abs(u - expected[3]).max() <= 1e-12 * np.abs(u).max()
+
+
+def test_recorded_launches(problems):
+    """Each way to start and to go on comes twice, first recorded, then played, and in between the others."""
+    f, expected = problems
+    kept = Solver(Poisson(Grid((N, N))))
+    for _ in range(2):
+        for k, g in enumerate(f):
+            guess = None if k % 3 == 0 else (expected[k - 1].copy() if k % 3 == 1 else g)
+            tol = 1e-9 if k % 2 else None
+            fresh = Solver(Poisson(Grid((N, N)))).solve(g, guess=guess, tol=tol).u
+            np.testing.assert_array_equal(kept.solve(g, guess=guess, tol=tol).u, fresh)
+            np.testing.assert_array_equal(kept.cycle(fresh, g), Solver(Poisson(Grid((N, N)))).cycle(fresh, g))
+
+
+def test_solutions_do_not_share_memory(problems):
+    f, expected = problems
+    solver = Solver(Poisson(Grid((N, N))))
+    got = [solver.solve(g, tol=1e-9).u for g in f]
+    np.testing.assert_array_equal(np.stack(got), expected)

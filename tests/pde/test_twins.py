@@ -70,7 +70,8 @@ class Pair:
 
     def interpolant_errors(self):
         """Q e, restricted without a sweep and corrected; the residual's norm; R alone."""
-        guess, q, f = Interpolant(self.coarse(self.e)), self.transfer.Q(self.e), self.fine(self.f)
+        q, f = self.transfer.Q(self.e), self.fine(self.f)
+        guess = Interpolant(self.coarse(self.e), self.coarse(self.transfer.R(self.f)))
         r = self.f - self.plain.A(q)
         yield "down Q", relative(self.fused.down(guess, f, None)[2], self.transfer.R(r))
         yield (
@@ -122,7 +123,7 @@ def test_cycles_and_full_multigrid(shape, gamma, smoother):
     for transfer, level in zip(transfers, fused[:-1], strict=True):
         fs.append(transfer.R(fs[-1]))
         gs.append(level.restrict(gs[-1], np.empty(level.coarse_shape)))
-    ours = full_multigrid(fused, gs, lambda l, w: Interpolant(w.copy()), gamma)
+    ours = full_multigrid(fused, gs, lambda l, w: Interpolant(w.copy(), gs[l + 1]), gamma)
     assert relative(ours, nested_iteration(levels, transfers, fs, gamma)) < 1e-11
 
 

@@ -1,5 +1,6 @@
 """A level whose three verbs are one fused pass each (constant coefficients, CPU)."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,10 +8,13 @@ import numpy as np
 
 from mgnet.pde.axis import Axis, Table
 from mgnet.pde.direct import eigenbasis
+from mgnet.pde.interpolant import InterpolantOperator
 from mgnet.pde.kernels import diagonalise
+from mgnet.pde.kernels.interpolant import FusedInterpolantResidual
 from mgnet.pde.kernels.launch import address_all, launch, threads
 from mgnet.pde.kernels.memory import Pool
-from mgnet.pde.kernels.wavefront import INTS, TABLE_HEADER, arguments, kernel
+from mgnet.pde.kernels.tables import pack
+from mgnet.pde.kernels.wavefront import INTS, arguments, kernel
 from mgnet.pde.transfers import Transfer, identity
 
 SMALL = 20_000  # unknowns below which threads cost more than they bring
@@ -21,6 +25,7 @@ class Interpolant(NamedTuple):
     """The iterate Q(coarse), not yet evaluated; smooth already, so ``down`` takes no steps on it."""
 
     coarse: np.ndarray
+    restricted: np.ndarray  #: R f
 
 
 def four(shape: Sequence[int]) -> tuple[int, int, int]:
@@ -58,10 +63,14 @@ class FusedLevel:
         self._no_steps_down = len(steps[0]) == 0
         self._none = np.empty((0, 0, 0, 0), self.dtype)
         self._pool = Pool(self.shape, self.dtype)
-        self._iterates: list[np.ndarray | None] = [None, None]
+        self.iterates: list[np.ndarray] = [self._none, self._none]  # workspaces; empty until they are needed
         self._f_c = np.empty(self.coarse_shape, self.dtype)
         self._blocks, self._alone = _plan(self.shape, self.coarse_shape)
         self._kernel = kernel(self.dtype)
+        self._residual_of_interpolant = FusedInterpolantResidual(
+            _three_axes(InterpolantOperator.of(transfer, a, c)), transfer.fine[-1].periodic, self.coarse_shape,
+            self.dtype, *_share_out(self.coarse_shape),
+        )  # fmt: skip
         self._squares = np.zeros(batch * self._blocks[0] * self._blocks[1])
         self._arguments = {
             way: arguments(self.shape, self.coarse_shape, self._blocks, s, self._ints, self._reals, self._squares)
@@ -80,7 +89,11 @@ class FusedLevel:
     def down(self, u: np.ndarray | Interpolant | None, f: np.ndarray, coarse: object):
         if self.watch and u is self._restricted:
             return u, None, self._f_c
-        if self.watch or self._no_steps_down or isinstance(u, Interpolant):
+        self._restricted = None
+        if isinstance(u, Interpolant):
+            self._residual_of_interpolant(u.restricted, u.coarse, self._f_c)
+            return u, None, self._f_c
+        if self.watch or self._no_steps_down:
             self._pass(u, f, f_c=self._f_c)
             return u, None, self._f_c
         u = self._pass(u, f, steps="down", out=self._other(u), f_c=self._f_c)
@@ -109,24 +122,40 @@ class FusedLevel:
 
     def release(self, u: np.ndarray, instead: np.ndarray | None = None) -> np.ndarray:
         """Give an iterate away: another array (or a new one) becomes the level's workspace."""
-        self._iterates = [instead if w is u else w for w in self._iterates]
+        self.iterates = [(self._none if instead is None else instead) if w is u else w for w in self.iterates]
         self._restricted = None
         return u
 
+    def iterate(self, k: int) -> np.ndarray:
+        """Workspace k, 0 or 1."""
+        if self.iterates[k].size == 0:
+            self.iterates[k] = self._pool.empty()
+        return self.iterates[k]
+
     def _other(self, u: object) -> np.ndarray:
         """A workspace that is not u."""
-        k = 1 if u is self._iterates[0] and u is not None else 0
-        if self._iterates[k] is None:
-            self._iterates[k] = self._pool.empty()
-        return self._iterates[k]  # type: ignore[return-value]
+        return self.iterate(1 if u is self.iterates[0] else 0)
+
+    def role(self, u: np.ndarray | None) -> tuple[str | int, bool]:
+        """Which workspace u is, if any, and whether its restricted residual is known: what ``up`` and ``down`` ask."""
+        if u is None:
+            return "zero", False
+        which = next((k for k in (0, 1) if u is self.iterates[k]), "given")
+        return which, self.watch and u is self._restricted
+
+    def passed(self, role: tuple[int, bool]) -> np.ndarray:
+        """The iterate of that role, which a pass on this grid has written."""
+        u = self.iterates[role[0]]
+        self._restricted = u if role[1] else None
+        return u
 
     def _pass(self, u, f, e=None, steps="none", out=None, f_c=None, norm=False):
         guess = None
         if isinstance(u, Interpolant):
             u, guess = None, u.coarse
-        self._ints[6], self._ints[7] = norm or f_c is not None, norm
         packed, none = self._arguments[steps], self._none
         address_all(packed, *(none if v is None else v for v in (u, guess, e, f, out, f_c)))
+        packed[-2:] = norm or f_c is not None, norm
         launch(self._kernel, len(self._squares), packed, self._alone)
         return out
 
@@ -141,6 +170,20 @@ def _plan(shape: Sequence[int], coarse: Sequence[int]) -> tuple[tuple[int, int],
     return (planes, rows), False
 
 
+def _share_out(shape: Sequence[int]) -> tuple[int, bool]:
+    """(blocks of planes, whether one thread does them all) for work on single rows."""
+    alone = threads() == 1 or math.prod(shape) <= SMALL
+    return (1 if alone or shape[0] >= 4 * threads() else min(shape[1], 2 * threads())), alone
+
+
+def _three_axes(operator: InterpolantOperator) -> InterpolantOperator:
+    """R A Q of three array axes."""
+    one = identity(1)
+    mass = [M or one for M in _pad(operator.mass)]
+    stiffness = [K or Table(one.start, 0 * one.weights, 1) for K in _pad(operator.stiffness)]
+    return InterpolantOperator(tuple(mass), tuple(stiffness))
+
+
 def _describe(transfer: Transfer, a: Sequence[float], c: float, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Everything the kernel reads about a level, in one integer and one real array."""
     fine, coarse = _pad(transfer.fine), _pad(transfer.coarse)
@@ -151,19 +194,10 @@ def _describe(transfer: Transfer, a: Sequence[float], c: float, dtype: np.dtype)
     for axis in fine:
         reals += _ghosts(axis)
     ints = [axis.n if axis else 1 for axis in fine] + [axis.n if axis else 1 for axis in coarse]
-    ints += [0] * (INTS - len(ints))
-    header, starts, weights = [], [], []
-    at, wat = INTS + 9 * TABLE_HEADER, len(reals)
-    for table in (t or identity(1) for kind in tables for t in kind):
-        lo, hi = _regular(table)
-        header += [at, wat, *table.weights.shape, lo, hi]
-        starts.append(table.start)
-        weights.append(table.weights.ravel())
-        at, wat = at + len(table.start), wat + table.weights.size
-    return (
-        np.concatenate([np.array(ints + header), *starts]).astype(np.int64),
-        np.concatenate([np.array(reals), *weights]).astype(dtype),
-    )
+    assert len(ints) == INTS
+    repeats = ((2, 1), (2, 1), (1, 2))  # P and Q: every two rows one column further; R: every row two
+    packed = [(t or identity(1), *r) for kind, r in zip(tables, repeats, strict=True) for t in kind]
+    return pack(ints, reals, packed, dtype)
 
 
 def _pad(per_axis: Sequence) -> list:
@@ -181,49 +215,6 @@ def _ghosts(axis: Axis | None) -> list[float]:
         sign, index = axis.ghost(side)
         out += [sign, index, share, float(axis.periodic), 1.0]
     return out
-
-
-def _regular(table: Table) -> tuple[int, int]:
-    """The longest range of rows that repeats: P every two rows one further, R every row two further.
-
-    Rows of R [lo, hi) have equal weights, and start two apart; rows of P [lo, hi) in pairs.
-    """
-    start, w = table.start, table.weights
-    n, width = w.shape
-    if width in (3, 4) and n >= 4:  # R, or Q
-        same = (np.diff(start) == 2) & (np.abs(np.diff(w, axis=0)).max(axis=1) < 1e-14)
-        lo, hi = _longest(same)
-        if hi - lo >= 2:
-            return (
-                (lo, hi)
-                if start[lo] >= 0 and start[hi - 1] + width <= table.columns
-                else _trim(lo, hi, start, width, table.columns)
-            )
-    if width in (2, 4) and n >= 6:
-        same = (start[2:] - start[:-2] == 1) & (np.abs(w[2:] - w[:-2]).max(axis=1) < 1e-14)
-        lo, hi = _longest(same)
-        hi = min(hi + 1, n)
-        if hi - lo >= 4:
-            return lo, lo + (hi - lo) // 2 * 2
-    return 0, 0
-
-
-def _longest(same: np.ndarray) -> tuple[int, int]:
-    """[lo, hi) of rows joined by the longest run of True between neighbours."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(int), [0]])))
-    if len(edges) == 0:
-        return 0, 0
-    runs = edges.reshape(-1, 2)
-    lo, hi = runs[np.argmax(runs[:, 1] - runs[:, 0])]
-    return int(lo), int(hi) + 1
-
-
-def _trim(lo: int, hi: int, start: np.ndarray, width: int, columns: int) -> tuple[int, int]:
-    while lo < hi and start[lo] < 0:
-        lo += 1
-    while hi > lo and start[hi - 1] + width > columns:
-        hi -= 1
-    return lo, hi
 
 
 class FusedDirectLevel:

@@ -1,6 +1,7 @@
 """The fused levels as a hierarchy that the outer loops can drive."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from mgnet.core import cycle, full_multigrid
 from mgnet.pde.axis import Axis, Robin
 from mgnet.pde.kernels.fused import FusedDirectLevel, FusedLevel, Interpolant, four
+from mgnet.pde.kernels.launch import recorded
 from mgnet.pde.smoothers import omegas
 from mgnet.pde.transfers import Transfer
 
@@ -56,6 +58,7 @@ class FusedHierarchy:
         self.levels: list = [FusedLevel(t, a, c, both, self._dtype, batch) for t in transfers]
         self._data = [np.empty(level.coarse_shape, self._dtype) for level in self.levels]
         self._held: list[np.ndarray | None] = [None] * len(self.levels)
+        self._tapes: dict[Any, Any] = {}
         self.levels.append(FusedDirectLevel(chain[-1], a, c, self._dtype, batch))
 
     def data(self, b: Tensor) -> np.ndarray:
@@ -68,17 +71,57 @@ class FusedHierarchy:
         return self.tensor(self.levels[0].release(u))
 
     def start(self, b: np.ndarray, watch: bool = True, parts: Sequence[Tensor] = ()) -> np.ndarray:
-        self._watch(watch)
-        fs, known = [b], [part.numpy().reshape(-1, *four(part.shape[1:])) for part in parts]
-        for l, (level, data) in enumerate(zip(self.levels[:-1], self._data, strict=True)):
-            fs.append(level.restrict(fs[-1] - known[l] if known else fs[-1], data))
-            if known:
-                data += known[l + 1]
-        return full_multigrid(self.levels, fs, self._interpolate, self._gamma)
+        if parts:
+            self.levels[0].watch = watch
+            return self._full_multigrid(b, parts)
+        return self._played("start", None, b, watch, lambda: self._full_multigrid(b))
 
     def cycle(self, u: np.ndarray | None, b: np.ndarray, watch: bool = True) -> np.ndarray:
-        self._watch(watch)
-        return cycle(self.levels, u, b, self._gamma)
+        return self._played("cycle", u, b, watch, lambda: cycle(self.levels, u, b, self._gamma))
+
+    def _played(self, what: str, u: np.ndarray | None, b: np.ndarray, watch: bool, run: Callable) -> np.ndarray:
+        """What ``run`` returns; its launches are recorded the first time, and from then on played.
+
+        Only the arrays of the finest grid change from one time to the next: u, b, and the iterates.
+        """
+        finest = self.levels[0]
+        finest.watch = watch
+        if u is not None and u.ctypes.data == b.ctypes.data:  # a tape could not tell them apart
+            return run()
+        key = (what, watch, finest.role(u))
+        if key not in self._tapes:
+            with recorded() as tape:
+                out = run()
+            places = [tape.places(v) for v in (b, b if u is None else u, *finest.iterates)]
+            self._tapes[key] = tape, places, finest.role(out)
+            return out
+        tape, (of_b, of_u, *of_iterates), role = self._tapes[key]
+        for k, places in enumerate(of_iterates):
+            if len(places):
+                tape.put(places, finest.iterate(k))
+        if u is not None:
+            tape.put(of_u, u)
+        tape.put(of_b, b)
+        tape.play()
+        return finest.passed(role)
+
+    def _full_multigrid(self, b: np.ndarray, parts: Sequence[Tensor] = ()) -> np.ndarray:
+        fs, restricted = [b], []
+        known = [part.numpy().reshape(-1, *four(part.shape[1:])) for part in parts]
+        for l, (level, data) in enumerate(zip(self.levels[:-1], self._data, strict=True)):
+            restricted.append(level.restrict(fs[-1], np.empty_like(data) if known else data))
+            if known:
+                level.restrict(fs[-1] - known[l], data)
+                data += known[l + 1]
+            fs.append(data)
+
+        def interpolate(l: int, u: np.ndarray) -> Interpolant:
+            """u becomes an interpolant; its memory is exchanged for that of the last one."""
+            self._held[l], spare = u, self._held[l]
+            self.levels[l + 1].release(u, spare)
+            return Interpolant(u, restricted[l])
+
+        return full_multigrid(self.levels, fs, interpolate, self._gamma)
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
         return torch.from_numpy(np.sqrt(self.levels[0].residuals(u, b)))
@@ -86,12 +129,3 @@ class FusedHierarchy:
     def watched(self) -> Tensor:
         """(batch,) ||b - A u|| of the iterate that a watched ``start`` or ``cycle`` returned last."""
         return torch.from_numpy(np.sqrt(self.levels[0].squares()))
-
-    def _watch(self, watch: bool) -> None:
-        self.levels[0].watch = watch
-
-    def _interpolate(self, l: int, u: np.ndarray) -> Interpolant:
-        """u becomes an interpolant; its memory is exchanged for that of the last one."""
-        self._held[l], spare = u, self._held[l]
-        self.levels[l + 1].release(u, spare)
-        return Interpolant(u)

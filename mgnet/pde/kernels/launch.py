@@ -4,6 +4,8 @@ A kernel is a compiled C function ``kernel(task, arguments)``; ``arguments`` is 
 addresses and integers. The drivers call it by its address, so they are compiled once and for all
 kernels, and the kernel itself once per dtype.
 
+Launches can be recorded on a ``Tape`` and run again as one compiled call.
+
 The calling thread takes tasks too, and waits only for tasks that a helper has begun: on a busy
 machine it does most of them itself. A second caller at the same time works alone, so any number
 of Python threads may solve; a forked child starts helpers of its own.
@@ -12,6 +14,8 @@ of Python threads may solve; a forked child starts helpers of its own.
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numba
 import numpy as np
@@ -41,13 +45,78 @@ def launch(address: int, tasks: int, arguments: np.ndarray, alone: bool) -> None
     arguments : int64, passed to the kernel as a pointer
     alone : on this thread only; worth it for small grids
     """
-    if alone or threads() == 1 or not _crew.lock.acquire(blocking=False):
-        _serial(address, tasks, arguments)
+    tape = getattr(_recorder, "tape", None)
+    if tape is not None:
+        tape.add(address, tasks, arguments, alone)
+    _run(np.array([[address, tasks, alone, 0]], np.int64), arguments, np.empty(tasks, np.int64), not alone)
+
+
+def _run(jobs: np.ndarray, arguments: np.ndarray, claims: np.ndarray, together: bool) -> None:
+    """Run jobs, see ``_play``; together: with the helpers, if no other caller has them."""
+    if not together or threads() == 1 or not _crew.lock.acquire(blocking=False):
+        _play(_crew.board, jobs, arguments, claims, 1)
         return
     try:
-        _crew.run(address, tasks, arguments)
+        _crew.wake()
+        _play(_crew.board, jobs, arguments, claims, threads())
     finally:
         _crew.lock.release()
+
+
+class Tape:
+    """Launches in their order, to be run as one compiled call.
+
+    Arguments are copied when a launch is added. Those that are an array's address follow the array:
+
+    Example
+    -------
+    >>> tape, f, g = Tape(), np.zeros(3), np.ones(3)
+    >>> tape.add(address=0, tasks=0, arguments=np.array([f.ctypes.data, 7]), alone=True)
+    >>> places = tape.places(f)
+    >>> tape.put(places, g)
+    >>> int(tape.arguments[0]) == g.ctypes.data
+    True
+    """
+
+    def __init__(self) -> None:
+        self.arguments = np.empty(0, np.int64)
+        self._jobs: list[tuple[int, int, bool, int]] = []
+        self._packed: tuple[np.ndarray, np.ndarray, bool] | None = None
+
+    def add(self, address: int, tasks: int, arguments: np.ndarray, alone: bool) -> None:
+        self._jobs.append((address, tasks, alone, len(self.arguments)))
+        self.arguments = np.concatenate([self.arguments, arguments])
+        self._packed = None
+
+    def places(self, array: np.ndarray) -> np.ndarray:
+        """Where the arguments hold an array's address."""
+        return np.flatnonzero(self.arguments == array.ctypes.data)
+
+    def put(self, places: np.ndarray, array: np.ndarray) -> None:
+        """Let the arguments hold another array's address there."""
+        self.arguments[places] = array.ctypes.data
+
+    def play(self) -> None:
+        """Run all launches, the larger ones together with the helpers."""
+        if self._packed is None:
+            tasks = max((tasks for _, tasks, _, _ in self._jobs), default=0)
+            together = any(not alone for _, _, alone, _ in self._jobs)
+            self._packed = np.array(self._jobs, np.int64).reshape(-1, 4), np.empty(tasks, np.int64), together
+        jobs, claims, together = self._packed
+        _run(jobs, self.arguments, claims, together)
+
+
+_recorder = threading.local()
+
+
+@contextmanager
+def recorded() -> Iterator[Tape]:
+    """A tape of the launches of this thread; they run as well."""
+    _recorder.tape = Tape()
+    try:
+        yield _recorder.tape
+    finally:
+        _recorder.tape = None
 
 
 class _Crew:
@@ -55,24 +124,21 @@ class _Crew:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self._board = np.zeros(72, np.int64)
-        self._board[GATE] = 1
+        self.board = np.zeros(72, np.int64)
+        self.board[GATE] = 1
         self._bell = threading.Semaphore(0)
         self._helpers = 0
 
-    def run(self, address: int, tasks: int, arguments: np.ndarray) -> None:
+    def wake(self) -> None:
+        """See that the helpers are there, and look at the board."""
         while self._helpers < threads() - 1:
             self._helpers += 1
             threading.Thread(target=self._help, args=(self._helpers,), daemon=True).start()
-        board, claims = self._board, np.zeros(tasks, np.int64)  # in use until the job is closed
-        _open(board, address, tasks, arguments, claims, threads())
-        for _ in range(min(int(board[ASLEEP]), threads() - 1)):
+        for _ in range(min(int(self.board[ASLEEP]), threads() - 1)):
             self._bell.release()
-        _work(board, 0)
-        _close(board, GLANCES)
 
     def _help(self, who: int) -> None:
-        board = self._board
+        board = self.board
         while True:
             _wait_and_work(board, who, GLANCES, PATIENCE)
             _add(board, ASLEEP, 1)
@@ -161,14 +227,6 @@ def _add(board, at, v):
 
 
 @njit(nogil=True, cache=True)
-def _open(board, address, tasks, arguments, claims, crew):
-    """Publish a job. Nobody is inside: the last job was closed."""
-    board[TASKS], board[CLAIMS], board[CREW] = tasks, claims.ctypes.data, crew
-    board[ADDRESS], board[ARGUMENTS] = address, arguments.ctypes.data
-    _exchange_add(board, GATE, 1)
-
-
-@njit(nogil=True, cache=True)
 def _work(board, who):
     """Take unclaimed tasks until there are none; True if there was one.
 
@@ -198,6 +256,25 @@ def _close(board, glances):
 
 
 @njit(nogil=True, cache=True)
+def _play(board, jobs, arguments, claims, crew):
+    """Run jobs (address, tasks, alone, where its arguments begin), with helpers where crew > 1."""
+    for k in range(jobs.shape[0]):
+        address, tasks, alone, at = jobs[k, 0], jobs[k, 1], jobs[k, 2], arguments.ctypes.data + 8 * jobs[k, 3]
+        if alone or crew == 1 or tasks < 2:
+            for task in range(tasks):
+                _call(address, task, at)
+        else:
+            for task in range(tasks):
+                claims[task] = 0
+            # nobody is inside: the last job was closed
+            board[TASKS], board[CLAIMS], board[CREW] = tasks, claims.ctypes.data, crew
+            board[ADDRESS], board[ARGUMENTS] = address, at
+            _exchange_add(board, GATE, 1)
+            _work(board, 0)
+            _close(board, GLANCES)
+
+
+@njit(nogil=True, cache=True)
 def _wait_and_work(board, who, glances, patience):
     """Help with every job that opens; return after a while without one."""
     idle = 0
@@ -212,12 +289,6 @@ def _wait_and_work(board, who, glances, patience):
         if _read(board, GATE) % 2 == 0 and who < board[CREW] and _work(board, who):
             idle = 0
         _exchange_add(board, INSIDE, -1)
-
-
-@njit(nogil=True, cache=True)
-def _serial(address, tasks, arguments):
-    for task in range(tasks):
-        _call(address, task, arguments.ctypes.data)
 
 
 @njit(nogil=True, cache=True)

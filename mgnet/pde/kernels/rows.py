@@ -11,13 +11,11 @@ from numba import njit
 from mgnet.pde.kernels.launch import FAST
 from mgnet.pde.kernels.vectors import REGISTER, blend, combine, decimate, interleave, load, load_index, store
 
-GHOSTS = 3  # wrapped numbers on either side of a coarse row
+GHOSTS = 8  # wrapped numbers on either side of a row
 SLACK = 4 * REGISTER  # bytes around a row of a workspace that may be read
 
 # an axis: its size and its ends (sign and index of the ghost value, share of a cell); the number 1 and its bytes
 Line = namedtuple("Line", "n wraps sign_lo index_lo share_lo sign_hi index_hi share_hi one size")
-# a table (``axis.Table``): where its starts and its weights lie, their number a row; its rows repeat on [lo, hi)
-Rows = namedtuple("Rows", "start weights width lo hi one size")
 
 
 @njit(fastmath=FAST, nogil=True)
@@ -113,11 +111,11 @@ def share_ends(row, line):
 
 
 @njit(fastmath=FAST, nogil=True)
-def gather(out, n, rows, plane, row, first, i, origin, period, second, j, other_origin, other_period):
-    """out = row (i, j) of the product of two tables: the weighted sum of rows[start_i + a, start_j + b].
+def gather(out, n, begun, rows, plane, row, first, i, origin, period, second, j, other_origin, other_period):
+    """out (+)= row (i, j) of the product of two tables: the weighted sum of rows[start_i + a, start_j + b].
 
     ``plane``, ``row``: bytes from one plane, one row to the next. Planes and rows are kept from the origins
-    on, modulo the periods.
+    on, modulo the periods. ``begun``: add to what is there.
     """
     one = first.one
     zero = one - one
@@ -125,7 +123,7 @@ def gather(out, n, rows, plane, row, first, i, origin, period, second, j, other_
     w0, w1, w2, w3 = zero, zero, zero, zero
     i0 = wrap(load_index(first.start, i) - origin, period)
     j0 = wrap(load_index(second.start, j) - other_origin, other_period)
-    count, begun = 0, False
+    count = 0
     for b in range(second.width):
         m, v = wrap(j0 + b, other_period), load(second.weights, j * second.width + b, one)
         for a in range(first.width):
@@ -248,6 +246,25 @@ def contract(out, n, r, R):
             decimate(out + lo * size, hi - lo, at, (load(w, k, one), load(w, k + 1, one), load(w, k + 2, one)))
         else:
             decimate(out + lo * size, hi - lo, at, weights_of(R, lo))
+
+
+@njit(fastmath=FAST, nogil=True)
+def add_table(out, n, sign, r, table):
+    """out += sign table r; the table repeats every row, one column further; r is a workspace's, with its ghosts."""
+    one, size, lo, hi = table.one, table.size, table.lo, table.hi
+    for i in range(0, lo):
+        store(out, i, load(out, i, one) + sign * dot(table, i, r))
+    for i in range(max(lo, hi), n):
+        store(out, i, load(out, i, one) + sign * dot(table, i, r))
+    if hi <= lo:
+        return
+    at, at_out, k = r + load_index(table.start, lo) * size, out + lo * size, table.width * lo
+    for a in range(0, table.width, 2):
+        w0, p0 = sign * load(table.weights, k + a, one), at + a * size
+        if a + 1 < table.width:
+            combine(at_out, hi - lo, (at_out, p0, p0 + size), (one, w0, sign * load(table.weights, k + a + 1, one)))
+        else:
+            combine(at_out, hi - lo, (at_out, p0), (one, w0))
 
 
 @njit(fastmath=FAST, nogil=True)

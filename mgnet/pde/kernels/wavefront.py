@@ -25,7 +25,6 @@ from mgnet.pde.kernels.launch import FAST, SIGNATURE, pointer
 from mgnet.pde.kernels.rows import (
     SLACK,
     Line,
-    Rows,
     coloured,
     contract,
     expand,
@@ -40,10 +39,11 @@ from mgnet.pde.kernels.rows import (
     wrap,
     wrap_ghosts,
 )
+from mgnet.pde.kernels.tables import HEADER, rows_of
 from mgnet.pde.kernels.vectors import combine, load_index, squared
 
-AXIS_HEADER, TABLE_HEADER = 10, 6  # numbers per axis in ``reals``, per table in ``ints``
-INTS, REALS = 8, 4  # where they begin
+AXIS_HEADER = 10  # numbers per axis in ``reals``
+INTS, REALS = 6, 4  # where the tables' headers begin, and the axes
 
 # the fine grid: its axes, a / h^2 per axis, the diagonal of L, bytes of a row and of a plane, whether n1 = 1
 Fine = namedtuple("Fine", "a0 a1 a2 x0 x1 x2 d row plane flat")
@@ -62,9 +62,7 @@ def _line(ints, reals, axis):
 @njit(fastmath=FAST, nogil=True)
 def _table(ints, reals, which, axis):
     """Table ``which`` (0 P, 1 Q, 2 R) along an axis."""
-    at = INTS + TABLE_HEADER * (3 * which + axis)
-    start, weights = ints.ctypes.data + 8 * ints[at], reals.ctypes.data + reals.itemsize * ints[at + 1]
-    return Rows(start, weights, ints[at + 3], ints[at + 4], ints[at + 5], reals[REALS + 4], reals.itemsize)
+    return rows_of(ints, reals, INTS + HEADER * (3 * which + axis), reals[REALS + 4])
 
 
 @njit(fastmath=FAST, nogil=True)
@@ -126,10 +124,10 @@ def _source(g, c, row, u, guess, e, pad, pad2, p, j):
     """row = row (p, j) of u, or of Q guess, or 0; plus that of P e."""
     n2, at = g.a2.n, p * g.plane + j * g.row
     if e != 0:
-        gather(pad, c.n2, e, c.plane, c.row, c.P0, p, 0, c.n0, c.P1, j, 0, c.n1)
+        gather(pad, c.n2, False, e, c.plane, c.row, c.P0, p, 0, c.n0, c.P1, j, 0, c.n1)
         wrap_ghosts(pad, c.n2, g.a2)
     if guess != 0:
-        gather(pad2, c.n2, guess, c.plane, c.row, c.Q0, p, 0, c.n0, c.Q1, j, 0, c.n1)
+        gather(pad2, c.n2, False, guess, c.plane, c.row, c.Q0, p, 0, c.n0, c.Q1, j, 0, c.n1)
         wrap_ghosts(pad2, c.n2, g.a2)
     if guess != 0 and e != 0:
         expand_both(row, n2, pad2, c.Q2, pad, c.P2)
@@ -187,7 +185,7 @@ def _residual(g, ring, nu, p, j, row, f):
 
 
 @njit(fastmath=FAST, nogil=True)
-def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
+def _task(u, guess, e, f, out, f_c, steps, ints, reals, residual, watches, I0, I1, J0, J1):
     """The pass over one block: coarse planes [I0, I1) and rows [J0, J1) and the fine ones they own.
 
     u, guess, e, f, out, f_c are addresses, 0 where there is none. Returns the sum of the squared
@@ -195,7 +193,7 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
     """
     g, c, nu = _fine(ints, reals), _coarse(ints, reals), steps.shape[0]
     n0, n1, n2, one = g.a0.n, g.a1.n, g.a2.n, g.a2.one
-    residual, restricts, watches = ints[6] != 0, f_c != 0, ints[7] != 0
+    restricts = f_c != 0
     zero = u == 0 and guess == 0 and e == 0
     untouched = zero and nu == 0  # the residual is f
 
@@ -260,10 +258,10 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, I0, I1, J0, J1):
             for J in range(J0, J1):
                 I = next_coarse
                 if untouched:
-                    gather(line, n2, f, g.plane, g.row, c.R0, I, 0, n0, c.R1, J, 0, n1)
+                    gather(line, n2, False, f, g.plane, g.row, c.R0, I, 0, n0, c.R1, J, 0, n1)
                 else:
                     plane = (s1 - s0) * stride
-                    gather(line, n2, residuals, plane, stride, c.R0, I, r0, depth, c.R1, J, s0, s1 - s0)
+                    gather(line, n2, False, residuals, plane, stride, c.R0, I, r0, depth, c.R1, J, s0, s1 - s0)
                 wrap_ghosts(line, n2, g.a2)
                 contract(f_c + I * c.plane + J * c.row, c.n2, line, c.R2)
             next_coarse += 1
@@ -277,11 +275,11 @@ def kernel(dtype: np.dtype) -> int:
 
     Its arguments, see ``arguments``: addresses of u, guess, e, f, out, f_c (0 where there is none), of
     steps, ints, reals and squares; the sizes batch, n0, n1, n2, nc0, nc1, nc2, steps, ints, reals;
-    the blocks of planes and of rows.
+    the blocks of planes and of rows; whether there is a residual, and whether its norm is wanted.
     """
 
     def task(t, arguments):
-        v = carray(arguments, 22)
+        v = carray(arguments, 24)
         batch, n0, n1, n2, nc0, nc1, nc2 = v[10], v[11], v[12], v[13], v[14], v[15], v[16]
         blocks0, blocks1 = v[20], v[21]
         b, p, q = t // (blocks0 * blocks1), t // blocks1 % blocks0, t % blocks1
@@ -297,6 +295,7 @@ def kernel(dtype: np.dtype) -> int:
             carray(pointer(v[6]), (v[17], 2), dtype),
             carray(pointer(v[7]), (v[18],), np.int64),
             carray(pointer(v[8]), (v[19],), dtype),
+            v[22] != 0, v[23] != 0,
             p * nc0 // blocks0, (p + 1) * nc0 // blocks0, q * nc1 // blocks1, (q + 1) * nc1 // blocks1,
         )  # fmt: skip
 
@@ -313,6 +312,6 @@ def arguments(
     reals: np.ndarray,
     squares: np.ndarray,
 ) -> np.ndarray:
-    """The arguments of the kernel; the addresses of u, guess, e, f, out, f_c (first) are yet to come."""
+    """The arguments of the kernel; the addresses (first six) and what is wanted (last two) are yet to come."""
     fixed = [v.ctypes.data for v in (steps, ints, reals, squares)]
-    return np.array([0] * 6 + [*fixed, *fine, *coarse[1:], len(steps), len(ints), len(reals), *blocks], np.int64)
+    return np.array([0] * 6 + [*fixed, *fine, *coarse[1:], len(steps), len(ints), len(reals), *blocks, 0, 0], np.int64)

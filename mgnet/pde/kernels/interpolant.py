@@ -1,0 +1,98 @@
+"""The restricted residual of an interpolant on the coarse grid, see ``mgnet.pde.interpolant``.
+
+Along the last axis with one pair of tables, along the first two with sums of products:
+
+    out = f - M2 (K0 x M1 + M0 x K1) u - K2 (M0 x M1) u
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from numba import carray, cfunc, njit
+
+from mgnet.pde.interpolant import InterpolantOperator
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, pointer
+from mgnet.pde.kernels.rows import SLACK, Line, add_table, first_row, gather, row_bytes, wrap_ghosts
+from mgnet.pde.kernels.tables import HEADER, pack, rows_of
+from mgnet.pde.kernels.vectors import combine
+
+
+@njit(fastmath=FAST, nogil=True)
+def _task(f, u, out, ints, reals, n0, n1, n2, I0, I1):
+    """Planes [I0, I1) of out; f, u and out are addresses."""
+    one, size = reals[0], reals.itemsize
+    K0, M0, M1, K1, M2, K2 = (
+        rows_of(ints, reals, 2, one), rows_of(ints, reals, 2 + HEADER, one),
+        rows_of(ints, reals, 2 + 2 * HEADER, one), rows_of(ints, reals, 2 + 3 * HEADER, one),
+        rows_of(ints, reals, 2 + 4 * HEADER, one), rows_of(ints, reals, 2 + 5 * HEADER, one),
+    )  # fmt: skip
+    wraps, row = ints[0] != 0, n2 * size
+    plane, line = n1 * row, Line(n2, wraps, one, 0, one, one, 0, one, one, size)
+    stride = row_bytes(n2, size)
+    workspace = np.empty(2 * stride + 4 * SLACK, np.uint8)
+    v = first_row(workspace)
+    w = v + stride
+    for I in range(I0, I1):
+        for J in range(n1):
+            at = I * plane + J * row
+            gather(v, n2, False, u, plane, row, K0, I, 0, n0, M1, J, 0, n1)
+            if ints[1] != 0:
+                gather(v, n2, True, u, plane, row, M0, I, 0, n0, K1, J, 0, n1)
+            gather(w, n2, False, u, plane, row, M0, I, 0, n0, M1, J, 0, n1)
+            wrap_ghosts(v, n2, line)
+            wrap_ghosts(w, n2, line)
+            combine(out + at, n2, (f + at,), (one,))
+            add_table(out + at, n2, -one, v, M2)
+            add_table(out + at, n2, -one, w, K2)
+    workspace[0] = 0  # alive until here
+
+
+@cache
+def kernel(dtype: np.dtype) -> int:
+    """The address of the kernel; task t is block t of (batch, planes).
+
+    Its arguments: addresses of f, u, out, ints, reals; n0, n1, n2, ints, reals, blocks.
+    """
+
+    def task(t, arguments):
+        v = carray(arguments, 11)
+        n0, n1, n2, blocks = v[5], v[6], v[7], v[10]
+        at, p = t // blocks * n0 * n1 * n2 * itemsize, t % blocks
+        ints, reals = carray(pointer(v[3]), (v[8],), np.int64), carray(pointer(v[4]), (v[9],), dtype)
+        _task(v[0] + at, v[1] + at, v[2] + at, ints, reals, n0, n1, n2, p * n0 // blocks, (p + 1) * n0 // blocks)
+
+    itemsize = np.dtype(dtype).itemsize
+    return cfunc(SIGNATURE, nopython=True, fastmath=FAST, cache=True)(task).address
+
+
+class FusedInterpolantResidual:
+    """(R b, u_c) -> R (b - A Q u_c), arrays of shape (batch, n0, n1, n2) on the coarse grid.
+
+    Parameters
+    ----------
+    operator : R A Q, of three array axes; those that the grid has not have mass 1 and stiffness 0
+    wraps : whether the last axis is periodic
+    blocks, alone : how the planes are shared out
+    """
+
+    def __init__(
+        self,
+        operator: InterpolantOperator,
+        wraps: bool,
+        shape: Sequence[int],
+        dtype: np.dtype,
+        blocks: int,
+        alone: bool,
+    ):
+        (M0, M1, M2), (K0, K1, K2) = operator.mass, operator.stiffness
+        self._ints, self._reals = pack(
+            [int(wraps), int(K1.weights.any())], [1.0], [(t, 1, 1) for t in (K0, M0, M1, K1, M2, K2)], dtype
+        )
+        self._tasks, self._alone, self._kernel = shape[0] * blocks, alone, kernel(np.dtype(dtype))
+        fixed = [self._ints.ctypes.data, self._reals.ctypes.data, *shape[1:], len(self._ints), len(self._reals)]
+        self._arguments = np.array([0, 0, 0, *fixed, blocks], np.int64)
+
+    def __call__(self, f: np.ndarray, u: np.ndarray, out: np.ndarray) -> None:
+        self._arguments[:3] = f.ctypes.data, u.ctypes.data, out.ctypes.data
+        launch(self._kernel, self._tasks, self._arguments, self._alone)
