@@ -1,10 +1,16 @@
-"""One seed for every test; tests marked gpu are skipped where there is none; property tests have no deadline."""
+"""One seed for every test; tests marked gpu are skipped where there is none; property tests have no deadline.
+
+Without a GPU Triton's kernels run in its interpreter, which must be asked for before Triton is imported.
+"""
 
 import os
 
 import pytest
 import torch
 from hypothesis import settings
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 settings.register_profile("mgnet", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("mgnet")

@@ -8,10 +8,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from mgnet.pde import nullspace
+from mgnet.pde import cuda, nullspace
 from mgnet.pde.blackbox import ReadableBlackBox, contrast, index, levels_precision
 from mgnet.pde.checks import finite
-from mgnet.pde.hierarchy import ReadableHierarchy, grids, readable_levels
+from mgnet.pde.cuda.memory import on_device
+from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, readable_levels
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
 from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
 from mgnet.pde.krylov import ConjugateGradients, Robust
@@ -97,7 +98,7 @@ class Multigrid:
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         """
         b = self._compatible(b, project) if self.singular else b
-        with self._lock:
+        with self._lock, on_device(b, len(self._shape)):
             hierarchy = self._accelerated(self._hierarchy(b), stop.tol)
             if stop.tol is None:
                 outcome = self._pass(hierarchy, b, guess, parts)
@@ -109,7 +110,7 @@ class Multigrid:
 
     def cycle(self, u: Tensor | None, b: Tensor, symmetric: bool = False) -> Tensor:
         """One cycle; u, b of shape (batch, *grid); u None for zero."""
-        with self._lock:
+        with self._lock, on_device(b, len(self._shape)):
             hierarchy = self._hierarchy(b, symmetric)
             begin = None if u is None else hierarchy.data(u)
             return hierarchy.release(hierarchy.cycle(begin, hierarchy.data(b), watch=False))
@@ -187,8 +188,14 @@ class Multigrid:
             self.sizes = robust.sizes
             return robust
         a, c = self._constant
-        chain = grids(self.A.axes, a)
+        on_cuda = cuda.fusible(self.A.axes, b.device)
+        chain = grids(self.A.axes, a, cuda.DIRECT_WORK if on_cuda else DIRECT_WORK)
         self.sizes = [_size(axes) for axes in chain]
+        if on_cuda and len(chain) > 1:
+            from mgnet.pde.cuda.hierarchy import CudaHierarchy
+
+            like = b.new_zeros(())
+            return CudaHierarchy(chain, a, c, like, len(b), scheme.smoother, scheme.nu, scheme.gamma, symmetric)
         if fusible(chain, b.device) and len(chain) > 1:
             return FusedHierarchy(chain, a, c, b.dtype, len(b), scheme.smoother, scheme.nu, scheme.gamma, symmetric)
         levels, transfers = readable_levels(chain, a, c, b.new_zeros(()), scheme.smoother, scheme.nu, symmetric)

@@ -1,0 +1,49 @@
+"""An error that helps where a device's memory runs out."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+
+import torch
+from torch import Tensor
+
+ARRAYS = 4.0  # of the finest size that a solve holds beside f: two iterates, the coarser grids, and the caller's u
+
+
+@contextmanager
+def on_device(b: Tensor, ndim: int) -> Iterator[None]:
+    """Work on b's device; out of memory inside becomes a MemoryError with what is needed and what would fit.
+
+    Parameters
+    ----------
+    b : (batch, *grid) the right-hand side
+    """
+    try:
+        with torch.cuda.device_of(b):
+            yield
+    except torch.OutOfMemoryError:
+        held = torch.cuda.memory_reserved(b.device) - torch.cuda.memory_allocated(b.device)
+        free = torch.cuda.mem_get_info(b.device)[0] + held
+        raise MemoryError(message(b.shape, ndim, b.element_size(), free, str(b.device))) from None
+
+
+def message(shape: Sequence[int], ndim: int, itemsize: int, free: int, device: str) -> str:
+    """What is needed for (batch, *grid), and the largest size that fits.
+
+    Example
+    -------
+    >>> print(message((1, 4000, 4000), 2, 8, 2**27, "cuda:0"))
+    `f` of 1 x 4000 x 4000 unknowns needs about 512,000,000 bytes beside itself; cuda:0 has 134,217,728 free.
+    About 2560 x 2560 unknowns fit, f included. Solve a smaller grid or batch, use float32, or the CPU: f.cpu().
+    """
+    batch, *grid = shape
+    needed = int(ARRAYS * itemsize * prod(shape))
+    fits = int((free + itemsize * prod(shape)) / ((ARRAYS + 1) * itemsize))
+    ratio = min(1.0, (fits / prod(grid)) ** (1 / ndim))
+    largest = " x ".join(str(int(n * ratio)) for n in grid)
+    members = f" ({fits // prod(grid)} of them at once)" if batch > 1 and fits >= prod(grid) else ""
+    return (
+        f"`f` of {' x '.join(map(str, shape))} unknowns needs about {needed:,} bytes beside itself; {device} has "
+        f"{free:,} free.\nAbout {largest} unknowns{members} fit, f included. Solve a smaller grid or batch, use "
+        "float32, or the CPU: f.cpu()."
+    )

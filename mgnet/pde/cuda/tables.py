@@ -1,0 +1,85 @@
+"""What the kernels read about an axis, as small arrays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from mgnet.pde.axis import Axis, Table
+from mgnet.pde.operators import conductances
+from mgnet.pde.transfers import identity
+
+
+def line(axis: Axis | None, a: float) -> np.ndarray:
+    """(4, n) the rows of L = W^-1 T along an axis: lower and upper coupling, centre, and the shares W.
+
+    An end has no coupling beyond it, unless the axis is periodic. None: an axis of one unknown.
+    """
+    if axis is None:
+        return np.array([[0.0], [0.0], [0.0], [1.0]])
+    (k,), _ = conductances([axis], [torch.full((axis.n + 1,), a, dtype=torch.float64)])
+    lower, upper = k.numpy()[:-1].copy(), k.numpy()[1:].copy()
+    centre = lower + upper
+    if not axis.periodic:
+        lower[0] = upper[-1] = 0.0
+    return np.stack([lower / axis.share, upper / axis.share, centre / axis.share, axis.share])
+
+
+def unclipped(table: Table) -> Table:
+    """The same matrix, each row's window beginning with its first entry; windows may reach beyond an end.
+
+    ``start`` then grows from row to row, so that a march through the columns meets the rows in turn.
+    """
+    keep = table.weights != 0
+    first, last = keep.argmax(axis=1), keep.shape[1] - keep[:, ::-1].argmax(axis=1)
+    width = int((last - first).max())
+    at = first[:, None] + np.arange(width)
+    inside = at < keep.shape[1]
+    weights = np.take_along_axis(table.weights, np.minimum(at, keep.shape[1] - 1), axis=1) * inside
+    return Table(table.start + first, weights, table.columns)
+
+
+def parts(R: Table | None, n: int, coarse: int, tile: int, nu: int, residual: bool) -> np.ndarray:
+    """(blocks, 6) the blocks of an axis: base, lo, hi, c_lo, c_hi, end.
+
+    A block owns the unknowns [lo, hi) and the coarse ones [c_lo, c_hi); its iterate needs nu, its
+    residual nu + 1 unknowns more on either side, in all [base, end).
+
+    Parameters
+    ----------
+    R : the table of full weighting; None: an axis of one unknown, in a tile of one
+    coarse : coarse unknowns of a block
+    tile : [base, end) fits; no bound if 0
+
+    Returns
+    -------
+    blocks, none if one does not fit
+    """
+    if R is None:
+        return np.array([[0, 0, 1, 0, 1, 1]])
+    n_c = len(R.start)
+    c_lo = np.arange(0, n_c, coarse)
+    c_hi = np.minimum(c_lo + coarse, n_c)
+    lo, hi = c_lo * n // n_c, c_hi * n // n_c
+    base, end = lo - nu, hi + nu
+    if residual:
+        base = np.minimum(lo, R.start[c_lo]) - nu - 1
+        end = np.maximum(hi, R.start[c_hi - 1] + R.weights.shape[1]) + nu + 1
+    if tile and (end - base).max() > tile:
+        return np.empty((0, 6), int)
+    return np.stack([base, lo, hi, c_lo, c_hi, end], axis=1)
+
+
+def fitting(R: Table | None, n: int, tile: int, nu: int, residual: bool) -> np.ndarray:
+    """``parts`` with as many coarse unknowns a block as fit into the tile."""
+    most = 1 if R is None else min(tile, len(R.start))
+    for coarse in range(most, 0, -1):
+        found = parts(R, n, coarse, tile, nu, residual)
+        if len(found):
+            return found
+    raise AssertionError(f"a tile of {tile} holds no block: {nu} steps")
+
+
+def packed(tables: Sequence[Table | None], ns: Sequence[int]) -> list[Table]:
+    """Per array axis its table, the identity where there is none."""
+    return [table or identity(n) for table, n in zip(tables, ns, strict=True)]
