@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from numba import njit
 
-from mgnet.pde.kernels.vectors import blend, combine, decimate, interleave, load, squared, store
+from mgnet.pde.kernels.vectors import (
+    blend,
+    combine,
+    combine_many,
+    decimate,
+    interleave,
+    load,
+    multiply,
+    squared,
+    store,
+)
 
 LENGTHS = (1, 2, 7, 8, 9, 16, 31, 33, 100)
 
@@ -12,6 +22,12 @@ LENGTHS = (1, 2, 7, 8, 9, 16, 31, 33, 100)
 @njit
 def _combine(out, n, a, b, w):
     combine(out, n, (a, b), (w, w + w))
+
+
+@njit
+def _combine_many(out, n, a, stride, weights, count, w):
+    combine_many(out, n, (), a, stride, weights, count, w)
+    combine_many(out, n, (out,), a, stride, weights, count, w)
 
 
 @njit
@@ -27,6 +43,11 @@ def _interleave(out, n, base, a, b, w):
 @njit
 def _decimate(out, n, a, w):
     decimate(out, n, a, (w, w + w, w + w + w))
+
+
+@njit
+def _multiply(out, n, a, b, w):
+    multiply(out, n, a, b, w)
 
 
 @njit
@@ -59,6 +80,13 @@ def test_combine(rows, n):
     assert_wrote(out, a[:n] + 2 * b[:n])
 
 
+@pytest.mark.parametrize("n", LENGTHS)
+def test_combine_many(rows, n):
+    one, (a, b, _, out), (A, B, _, O) = rows
+    _combine_many(O, n, A, 3 * a.itemsize, B, 5, one)
+    assert_wrote(out, 2 * sum(b[k] * a[3 * k : 3 * k + n] for k in range(5)))
+
+
 def test_combine_in_place(rows):
     one, (a, b, _, _), (A, B, _, _) = rows
     expected = a[:33] + 2 * b[:33]
@@ -89,6 +117,13 @@ def test_decimate(rows, n):
     one, (a, _, _, out), (A, _, _, O) = rows
     _decimate(O, n, A, one)
     assert_wrote(out, a[: 2 * n : 2] + 2 * a[1 : 2 * n : 2] + 3 * a[2 : 2 * n + 1 : 2])
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_multiply(rows, n):
+    one, (a, b, _, out), (A, B, _, O) = rows
+    _multiply(O, n, A, B, one)
+    assert_wrote(out, a[:n] * b[:n])
 
 
 @pytest.mark.parametrize("n", LENGTHS)

@@ -5,52 +5,28 @@ from functools import cache
 import numpy as np
 from numba import carray, cfunc, njit
 
-from mgnet.pde.kernels.launch import FAST, SIGNATURE, pointer, workspace
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, pointer
+from mgnet.pde.kernels.rows import SLACK, first_row, row_bytes
+from mgnet.pde.kernels.vectors import combine, combine_many, multiply
 
 
 @njit(fastmath=FAST, nogil=True)
-def _apply(out, v, V0, V1, V2, n2):
+def _transform(out, v, V0, V1, V2, n0, n1, n2, stride, one, size):
     """(V0 x V1 x V2) v and the other workspace; both are overwritten. V2 is given transposed."""
-    n0, n1 = V0.shape[0], V1.shape[0]
-    _last(out, v, V2, n0, n1, n2)
+    plane = n1 * stride
+    for p in range(n0 * n1):
+        combine_many(out + p * stride, n2, (), V2, n2 * size, v + p * stride, n2, one)
     if n1 > 1:
         for p in range(n0):
-            _combine(v[p], V1, out[p], n2)
+            for j in range(n1):
+                combine_many(v + p * plane + j * stride, n2, (), out + p * plane, stride, V1 + j * n1 * size, n1, one)
         out, v = v, out
     if n0 > 1:
-        for j in range(n1):
-            _combine(v[:, j], V0, out[:, j], n2)
+        for p in range(n0):
+            for j in range(n1):
+                combine_many(v + p * plane + j * stride, n2, (), out + j * stride, plane, V0 + p * n0 * size, n0, one)
         out, v = v, out
     return out, v
-
-
-@njit(fastmath=FAST, nogil=True)
-def _combine(out, V, v, n):
-    """out = V v, rows of length n combined."""
-    for p in range(V.shape[0]):
-        row = out[p]
-        for i in range(n):
-            row[i] = 0
-        for k in range(V.shape[1]):
-            _add(row, V[p, k], v[k], n)
-
-
-@njit(fastmath=FAST, nogil=True)
-def _last(out, v, V2, n0, n1, n2):
-    """out = V2 v along the last axis, from the transposed V2."""
-    for p in range(n0):
-        for j in range(n1):
-            row, old = out[p, j], v[p, j]
-            for i in range(n2):
-                row[i] = 0
-            for k in range(n2):
-                _add(row, old[k], V2[k], n2)
-
-
-@njit(fastmath=FAST, nogil=True)
-def _add(out, w, v, n):
-    for i in range(n):
-        out[i] += w * v[i]
 
 
 @cache
@@ -63,30 +39,19 @@ def kernel(dtype: np.dtype) -> int:
     def task(t, arguments):
         a = carray(arguments, 12)
         n0, n1, n2 = a[9], a[10], a[11]
-        size = t * n0 * n1 * n2 * itemsize
-        f = carray(pointer(a[0] + size), (n0, n1, n2), dtype)
-        u = carray(pointer(a[1] + size), (n0, n1, n2), dtype)
-        V0, T0 = carray(pointer(a[2]), (n0, n0), dtype), carray(pointer(a[5]), (n0, n0), dtype)
-        V1, T1 = carray(pointer(a[3]), (n1, n1), dtype), carray(pointer(a[6]), (n1, n1), dtype)
-        V2, T2 = carray(pointer(a[4]), (n2, n2), dtype), carray(pointer(a[7]), (n2, n2), dtype)
-        D = carray(pointer(a[8]), (n0, n1, n2), dtype)
-        owner, v = workspace(n0, n1, n2, f)
-        keeper, w = workspace(n0, n1, n2, f)
-        for p in range(n0):
-            for j in range(n1):
-                for i in range(n2):
-                    v[p, j, i] = f[p, j, i]
-        out, other = _apply(w, v, T0, T1, V2, n2)
-        for p in range(n0):
-            for j in range(n1):
-                for i in range(n2):
-                    out[p, j, i] *= D[p, j, i]
-        out, other = _apply(other, out, V0, V1, T2, n2)
-        for p in range(n0):
-            for j in range(n1):
-                for i in range(n2):
-                    u[p, j, i] = out[p, j, i]
-        owner[0] = keeper[0] = 0  # alive until here
+        row, stride, one = n2 * itemsize, row_bytes(n2, itemsize), carray(pointer(a[4]), (1,), dtype).dtype.type(1)
+        f, u, D = a[0] + t * n0 * n1 * row, a[1] + t * n0 * n1 * row, a[8]
+        workspace = np.empty(2 * n0 * n1 * stride + 4 * SLACK, np.uint8)
+        v = first_row(workspace)
+        for p in range(n0 * n1):
+            combine(v + p * stride, n2, (f + p * row,), (one,))
+        v, w = _transform(v + n0 * n1 * stride, v, a[5], a[6], a[4], n0, n1, n2, stride, one, itemsize)
+        for p in range(n0 * n1):
+            multiply(v + p * stride, n2, v + p * stride, D + p * row, one)
+        v, w = _transform(w, v, a[2], a[3], a[7], n0, n1, n2, stride, one, itemsize)
+        for p in range(n0 * n1):
+            combine(u + p * row, n2, (v + p * stride,), (one,))
+        workspace[0] = 0  # alive until here
 
     itemsize = np.dtype(dtype).itemsize
     return cfunc(SIGNATURE, nopython=True, fastmath=FAST, cache=True)(task).address

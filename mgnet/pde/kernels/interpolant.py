@@ -11,11 +11,22 @@ from functools import cache
 import numpy as np
 from numba import carray, cfunc, njit
 
+from mgnet.pde.axis import Table
 from mgnet.pde.interpolant import InterpolantOperator
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, pointer
-from mgnet.pde.kernels.rows import SLACK, Line, add_table, first_row, gather, row_bytes, wrap_ghosts
+from mgnet.pde.kernels.rows import SLACK, Line, add_row, add_table, first_row, gather, row_bytes, wrap_ghosts
 from mgnet.pde.kernels.tables import HEADER, pack, rows_of
-from mgnet.pde.kernels.vectors import combine
+from mgnet.pde.kernels.vectors import load_index
+
+
+@njit(fastmath=FAST, nogil=True)
+def _gather_flat(out, n2, u, plane, table, I, n0, single):
+    """out = row I of a table times the rows of u."""
+    first = load_index(table.start, I)
+    if 0 <= first and first + table.width <= n0:
+        add_row(out, n2, 0, u + first * plane, plane, table, I)
+    else:
+        gather(out, n2, False, u, plane, plane, table, I, 0, n0, single, 0, 0, 1)
 
 
 @njit(fastmath=FAST, nogil=True)
@@ -36,15 +47,17 @@ def _task(f, u, out, ints, reals, n0, n1, n2, I0, I1):
     for I in range(I0, I1):
         for J in range(n1):
             at = I * plane + J * row
-            gather(v, n2, False, u, plane, row, K0, I, 0, n0, M1, J, 0, n1)
-            if ints[1] != 0:
+            if ints[1] == 0:  # two dimensions: M1 = 1
+                _gather_flat(v, n2, u, plane, K0, I, n0, M1)
+                _gather_flat(w, n2, u, plane, M0, I, n0, M1)
+            else:
+                gather(v, n2, False, u, plane, row, K0, I, 0, n0, M1, J, 0, n1)
                 gather(v, n2, True, u, plane, row, M0, I, 0, n0, K1, J, 0, n1)
-            gather(w, n2, False, u, plane, row, M0, I, 0, n0, M1, J, 0, n1)
+                gather(w, n2, False, u, plane, row, M0, I, 0, n0, M1, J, 0, n1)
             wrap_ghosts(v, n2, line)
             wrap_ghosts(w, n2, line)
-            combine(out + at, n2, (f + at,), (one,))
-            add_table(out + at, n2, -one, v, M2)
-            add_table(out + at, n2, -one, w, K2)
+            add_table(out + at, n2, f + at, v, M2)
+            add_table(out + at, n2, out + at, w, K2)
     workspace[0] = 0  # alive until here
 
 
@@ -86,9 +99,9 @@ class FusedInterpolantResidual:
         alone: bool,
     ):
         (M0, M1, M2), (K0, K1, K2) = operator.mass, operator.stiffness
-        self._ints, self._reals = pack(
-            [int(wraps), int(K1.weights.any())], [1.0], [(t, 1, 1) for t in (K0, M0, M1, K1, M2, K2)], dtype
-        )
+        minus = [Table(table.start, -table.weights, table.columns) for table in (M2, K2)]
+        tables = [(table, 1, 1) for table in (K0, M0, M1, K1, *minus)]
+        self._ints, self._reals = pack([int(wraps), int(K1.weights.any())], [1.0], tables, dtype)
         self._tasks, self._alone, self._kernel = shape[0] * blocks, alone, kernel(np.dtype(dtype))
         fixed = [self._ints.ctypes.data, self._reals.ctypes.data, *shape[1:], len(self._ints), len(self._reals)]
         self._arguments = np.array([0, 0, 0, *fixed, blocks], np.int64)

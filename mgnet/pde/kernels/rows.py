@@ -9,7 +9,17 @@ from collections import namedtuple
 from numba import njit
 
 from mgnet.pde.kernels.launch import FAST
-from mgnet.pde.kernels.vectors import REGISTER, blend, combine, decimate, interleave, load, load_index, store
+from mgnet.pde.kernels.vectors import (
+    REGISTER,
+    blend,
+    combine,
+    combine_many,
+    decimate,
+    interleave,
+    load,
+    load_index,
+    store,
+)
 
 GHOSTS = 8  # wrapped numbers on either side of a row
 SLACK = 4 * REGISTER  # bytes around a row of a workspace that may be read
@@ -249,22 +259,38 @@ def contract(out, n, r, R):
 
 
 @njit(fastmath=FAST, nogil=True)
-def add_table(out, n, sign, r, table):
-    """out += sign table r; the table repeats every row, one column further; r is a workspace's, with its ghosts."""
+def add_table(out, n, base, r, table):
+    """out = base + a table that repeats every row, one column further, times r, a workspace's row with its ghosts."""
     one, size, lo, hi = table.one, table.size, table.lo, table.hi
     for i in range(0, lo):
-        store(out, i, load(out, i, one) + sign * dot(table, i, r))
+        store(out, i, load(base, i, one) + dot(table, i, r))
     for i in range(max(lo, hi), n):
-        store(out, i, load(out, i, one) + sign * dot(table, i, r))
-    if hi <= lo:
-        return
-    at, at_out, k = r + load_index(table.start, lo) * size, out + lo * size, table.width * lo
-    for a in range(0, table.width, 2):
-        w0, p0 = sign * load(table.weights, k + a, one), at + a * size
-        if a + 1 < table.width:
-            combine(at_out, hi - lo, (at_out, p0, p0 + size), (one, w0, sign * load(table.weights, k + a + 1, one)))
+        store(out, i, load(base, i, one) + dot(table, i, r))
+    if hi > lo:
+        add_row(out + lo * size, hi - lo, base + lo * size, r + load_index(table.start, lo) * size, size, table, lo)
+
+
+@njit(fastmath=FAST, nogil=True)
+def add_row(out, n, base, row, stride, table, i):
+    """out = base + the rows from ``row`` on, ``stride`` bytes apart, weighted by row i of a table; base 0: zero."""
+    width, w, k, one = table.width, table.weights, i * table.width, table.one
+    r0, r1, r2, r3, r4 = row, row + stride, row + 2 * stride, row + 3 * stride, row + 4 * stride
+    if width == 3 or width == 5:
+        w0, w1, w2 = load(w, k, one), load(w, k + 1, one), load(w, k + 2, one)
+        if width == 3 and base != 0:
+            combine(out, n, (base, r0, r1, r2), (one, w0, w1, w2))
+        elif width == 3:
+            combine(out, n, (r0, r1, r2), (w0, w1, w2))
         else:
-            combine(at_out, hi - lo, (at_out, p0), (one, w0))
+            w3, w4 = load(w, k + 3, one), load(w, k + 4, one)
+            if base != 0:
+                combine(out, n, (base, r0, r1, r2, r3, r4), (one, w0, w1, w2, w3, w4))
+            else:
+                combine(out, n, (r0, r1, r2, r3, r4), (w0, w1, w2, w3, w4))
+    elif base != 0:
+        combine_many(out, n, (base,), row, stride, w + k * table.size, width, one)
+    else:
+        combine_many(out, n, (), row, stride, w + k * table.size, width, one)
 
 
 @njit(fastmath=FAST, nogil=True)

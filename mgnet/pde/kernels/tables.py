@@ -11,6 +11,8 @@ from mgnet.pde.kernels.launch import FAST
 
 HEADER = 5  # integers a table: where its starts and weights lie, the weights a row, the range that repeats
 
+ROUNDOFF = 1e-14  # relative differences of weights that are meant to be equal
+
 # a table: addresses of its starts and weights, the weights a row; rows [lo, hi) repeat; the number 1 and its bytes
 Rows = namedtuple("Rows", "start weights width lo hi one size")
 
@@ -49,7 +51,8 @@ def repeating(table: Table, period: int, shift: int) -> tuple[int, int]:
     Its length is a multiple of the period; (0, 0) where nothing repeats.
     """
     start, w = table.start, table.weights
-    same = (start[period:] - start[:-period] == shift) & (np.abs(w[period:] - w[:-period]).max(1, initial=0) < 1e-14)
+    alike = np.abs(w[period:] - w[:-period]).max(1, initial=0) <= ROUNDOFF * np.abs(w).max()
+    same = (start[period:] - start[:-period] == shift) & alike
     edges = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(int), [0]])))
     if len(edges) == 0:
         return 0, 0

@@ -125,6 +125,35 @@ def combine(typingctx, out, n, rows, weights):
 
 
 @intrinsic
+def combine_many(typingctx, out, n, base, row, stride, weights, count, one):
+    """out = base + the sum of weights[k] row_k, k < count, where row_k lies k ``stride`` bytes after the first.
+
+    base: a tuple of one row, or empty. ``weights`` is an address; ``one`` tells the type of the numbers.
+    """
+
+    def codegen(context, builder, signature, values):
+        out, n, base, row, stride, weights, count, _ = values
+        v, base = _Vector(context, builder, one), _rows(builder, base)
+        size, zero, step = ir.Constant(INT, v.size), ir.Constant(INT, 0), ir.Constant(INT, 1)
+
+        def body(i, left):
+            mask = None if left is None else v.below(left)
+            total = cgutils.alloca_once(builder, v.type)
+            builder.store(v.load(base[0], i, mask) if base else ir.Constant(v.type, None), total)
+            with cgutils.for_range_slice(builder, zero, count, step, intp=INT) as (k, _):
+                at = builder.inttoptr(builder.add(weights, builder.mul(k, size)), v.element.as_pointer())
+                x = v.load(builder.add(row, builder.mul(k, stride)), i, mask)
+                term = builder.fmul(v.splat(builder.load(at)), x, flags=FLAGS)
+                builder.store(builder.fadd(builder.load(total), term, flags=FLAGS), total)
+            v.store(builder.load(total), out, i, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, n, base, row, stride, weights, count, one), codegen
+
+
+@intrinsic
 def blend(typingctx, out, n, parity, old, rows, weights):
     """The same where i + parity is even, elsewhere old (a tuple of one row, or empty: zero)."""
     number = _same_number(weights)
@@ -206,6 +235,24 @@ def decimate(typingctx, out, n, row, weights):
         return context.get_dummy_value()
 
     return types.void(out, n, row, weights), codegen
+
+
+@intrinsic
+def multiply(typingctx, out, n, a, b, one):
+    """out = a b, number by number; ``one`` tells the type of the numbers."""
+
+    def codegen(context, builder, signature, values):
+        out, n, a, b, _ = values
+        v = _Vector(context, builder, one)
+
+        def body(i, left):
+            mask = None if left is None else v.below(left)
+            v.store(builder.fmul(v.load(a, i, mask), v.load(b, i, mask), flags=FLAGS), out, i, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, n, a, b, one), codegen
 
 
 @intrinsic
