@@ -7,6 +7,7 @@ from numba import njit
 from mgnet.pde.kernels.vectors import (
     blend,
     combine,
+    combine_ahead,
     combine_many,
     decimate,
     interleave,
@@ -21,7 +22,8 @@ LENGTHS = (1, 2, 7, 8, 9, 16, 31, 33, 100)
 
 @njit
 def _combine(out, n, a, b, w):
-    combine(out, n, (a, b), (w, w + w))
+    combine(out, n, (a, b), (w, w))
+    combine_ahead(out, n, (out, b), (w, w), a)
 
 
 @njit
@@ -37,7 +39,7 @@ def _blend(out, n, parity, a, b, w):
 
 @njit
 def _interleave(out, n, base, a, b, w):
-    interleave(out, n, (base,), (a, b), (w, w + w), (b,), (w + w + w,))
+    interleave(out, n, (base,), (a, b), (w, w + w), (b,), (w + w + w,), a)
 
 
 @njit

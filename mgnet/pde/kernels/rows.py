@@ -13,6 +13,7 @@ from mgnet.pde.kernels.vectors import (
     REGISTER,
     blend,
     combine,
+    combine_ahead,
     combine_many,
     decimate,
     interleave,
@@ -63,17 +64,17 @@ def fill_ghosts(row, line):
 
 
 @njit(fastmath=FAST, nogil=True)
-def stencil(out, v, m0, p0, m1, p1, f, q, g, x, a, b, c, d, line, flat):
+def stencil(out, v, m0, p0, m1, p1, f, q, g, x, a, b, c, d, line, flat, ahead):
     """out = q v + g f + x (left + right) + a m0 + b p0 (+ c m1 + d p1); at an end f counts 1 / share times.
 
     A Jacobi step and a residual are both of this form. v has its ghosts; m0, p0 are its neighbours along
-    the first axis, m1, p1 those along the second (not flat).
+    the first axis, m1, p1 those along the second (not flat). ahead: a row that will be needed soon.
     """
     l, r = v - line.size, v + line.size
     if flat:
-        combine(out, line.n, (v, l, r, m0, p0, f), (q, x, x, a, b, g))
+        combine_ahead(out, line.n, (v, l, r, m0, p0, f), (q, x, x, a, b, g), ahead)
     else:
-        combine(out, line.n, (v, l, r, m0, p0, m1, p1, f), (q, x, x, a, b, c, d, g))
+        combine_ahead(out, line.n, (v, l, r, m0, p0, m1, p1, f), (q, x, x, a, b, c, d, g), ahead)
     _weigh_ends(out, f, g, 0, 1, line)
 
 
@@ -182,8 +183,11 @@ def wrap_ghosts(row, n, line):
 
 
 @njit(fastmath=FAST, nogil=True)
-def expand(out, n, base, c, P):
-    """out = base + P c along the last axis; base 0: zero. c is a row of a workspace, with its ghosts."""
+def expand(out, n, base, c, P, ahead):
+    """out = base + P c along the last axis; base 0: zero. c is a row of a workspace, with its ghosts.
+
+    ahead: a row that will be needed soon.
+    """
     one, size, lo, hi = P.one, P.size, P.lo, P.hi
     if P.width == 1:  # the axis is the same on both grids
         if base != 0:
@@ -202,17 +206,17 @@ def expand(out, n, base, c, P):
             w0, w1, w2, w3 = weights_of(P, lo)
             v0, v1, v2, v3 = weights_of(P, lo + 1)
             evens, odds = (e, e + size, e + 2 * size, e + 3 * size), (o, o + size, o + 2 * size, o + 3 * size)
-            interleave(at, pairs, (), evens, (w0, w1, w2, w3), odds, (v0, v1, v2, v3))
+            interleave(at, pairs, (), evens, (w0, w1, w2, w3), odds, (v0, v1, v2, v3), ahead)
             return
         w0, w1, v0, v1 = two_rows_of(P, lo)
         if base != 0:
-            interleave(at, pairs, (base + lo * size,), (e, e + size), (w0, w1), (o, o + size), (v0, v1))
+            interleave(at, pairs, (base + lo * size,), (e, e + size), (w0, w1), (o, o + size), (v0, v1), ahead)
         else:
-            interleave(at, pairs, (), (e, e + size), (w0, w1), (o, o + size), (v0, v1))
+            interleave(at, pairs, (), (e, e + size), (w0, w1), (o, o + size), (v0, v1), ahead)
 
 
 @njit(fastmath=FAST, nogil=True)
-def expand_both(out, n, q, Q, c, P):
+def expand_both(out, n, q, Q, c, P, ahead):
     """out = Q q + P c along the last axis."""
     one, size = P.one, P.size
     if P.width == 1:
@@ -234,7 +238,7 @@ def expand_both(out, n, q, Q, c, P):
         interleave(
             out + lo * size, (hi - lo) // 2, (),
             (e, e + size, e + 2 * size, e + 3 * size, g, g + size), (w0, w1, w2, w3, x0, x1),
-            (o, o + size, o + 2 * size, o + 3 * size, h, h + size), (v0, v1, v2, v3, y0, y1),
+            (o, o + size, o + 2 * size, o + 3 * size, h, h + size), (v0, v1, v2, v3, y0, y1), ahead,
         )  # fmt: skip
 
 

@@ -69,6 +69,14 @@ class _Vector:
         store = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.store.{self._suffix}")
         self.builder.call(store, [value, pointer, ir.Constant(INDEX, self.size), mask])
 
+    def prefetch(self, row, i):
+        """Ask for a register's worth of a row, to be read or written soon."""
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, INDEX, INDEX, INDEX])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        read, near, data = (ir.Constant(INDEX, k) for k in (0, 3, 1))
+        self.builder.call(function, [self.builder.bitcast(self.address(row, i), byte), read, near, data])
+
     @property
     def _suffix(self):
         return f"v{self.width}{self.element.intrinsic_name}.p0"
@@ -104,24 +112,40 @@ def _same_number(*weights):
     return kinds.pop()
 
 
+def _combine(context, builder, number, out, n, rows, weights, ahead):
+    v, rows = _Vector(context, builder, number), _rows(builder, rows)
+    weights = v.splats(weights)
+
+    def body(i, left):
+        mask = None if left is None else v.below(left)
+        for row in ahead:
+            v.prefetch(row, i)
+        v.store(v.total((w, v.load(row, i, mask)) for w, row in zip(weights, rows, strict=True)), out, i, mask)
+
+    v.loop(n, body)
+    return context.get_dummy_value()
+
+
 @intrinsic
 def combine(typingctx, out, n, rows, weights):
     """out = the sum of weights[k] rows[k]."""
     number = _same_number(weights)
 
     def codegen(context, builder, signature, values):
-        out, n, rows, weights = values
-        v, rows = _Vector(context, builder, number), _rows(builder, rows)
-        weights = v.splats(weights)
-
-        def body(i, left):
-            mask = None if left is None else v.below(left)
-            v.store(v.total((w, v.load(row, i, mask)) for w, row in zip(weights, rows, strict=True)), out, i, mask)
-
-        v.loop(n, body)
-        return context.get_dummy_value()
+        return _combine(context, builder, number, *values, ahead=[])
 
     return types.void(out, n, rows, weights), codegen
+
+
+@intrinsic
+def combine_ahead(typingctx, out, n, rows, weights, ahead):
+    """The same; meanwhile a row is fetched that will be needed soon."""
+    number = _same_number(weights)
+
+    def codegen(context, builder, signature, values):
+        return _combine(context, builder, number, *values[:4], ahead=[values[4]])
+
+    return types.void(out, n, rows, weights, ahead), codegen
 
 
 @intrinsic
@@ -178,10 +202,11 @@ def blend(typingctx, out, n, parity, old, rows, weights):
 
 
 @intrinsic
-def interleave(typingctx, out, n, base, even_rows, even_weights, odd_rows, odd_weights):
+def interleave(typingctx, out, n, base, even_rows, even_weights, odd_rows, odd_weights, ahead):
     """out[2j] = base[2j] + sum of even_weights[k] even_rows[k][j], out[2j + 1] the same with odd, j < n.
 
-    base: a tuple of one row, or empty. The even and odd rows are read up to a register beyond n.
+    base: a tuple of one row, or empty. The even and odd rows are read up to a register beyond n. ahead: a row
+    that will be needed soon.
     """
     number = _same_number(even_weights, odd_weights)
 
@@ -197,6 +222,7 @@ def interleave(typingctx, out, n, base, even_rows, even_weights, odd_rows, odd_w
             odd = v.total((w, v.load(row, i)) for w, row in zip(odd_weights, odds, strict=True))
             at = builder.mul(i, two)
             for half in (0, 1):
+                v.prefetch(values[7], builder.add(at, ir.Constant(INT, half * W)))
                 order = [k // 2 + half * W // 2 + (k % 2) * W for k in range(W)]
                 value, mask = v.shuffle(even, odd, order), None
                 if left is not None:
@@ -209,7 +235,7 @@ def interleave(typingctx, out, n, base, even_rows, even_weights, odd_rows, odd_w
         v.loop(n, body)
         return context.get_dummy_value()
 
-    return types.void(out, n, base, even_rows, even_weights, odd_rows, odd_weights), codegen
+    return types.void(out, n, base, even_rows, even_weights, odd_rows, odd_weights, ahead), codegen
 
 
 @intrinsic

@@ -40,7 +40,7 @@ from mgnet.pde.kernels.rows import (
     wrap_ghosts,
 )
 from mgnet.pde.kernels.tables import HEADER, rows_of
-from mgnet.pde.kernels.vectors import combine, load_index, squared
+from mgnet.pde.kernels.vectors import combine, combine_ahead, load_index, squared
 
 AXIS_HEADER = 10  # numbers per axis in ``reals``
 INTS, REALS = 6, 4  # where the tables' headers begin, and the axes
@@ -120,7 +120,7 @@ def _slot(ring, stage, p):
 
 
 @njit(fastmath=FAST, nogil=True)
-def _source(g, c, row, u, guess, e, pad, pad2, p, j):
+def _source(g, c, row, u, guess, e, pad, pad2, p, j, ahead):
     """row = row (p, j) of u, or of Q guess, or 0; plus that of P e."""
     n2, at = g.a2.n, p * g.plane + j * g.row
     if e != 0:
@@ -130,13 +130,13 @@ def _source(g, c, row, u, guess, e, pad, pad2, p, j):
         gather(pad2, c.n2, False, guess, c.plane, c.row, c.Q0, p, 0, c.n0, c.Q1, j, 0, c.n1)
         wrap_ghosts(pad2, c.n2, g.a2)
     if guess != 0 and e != 0:
-        expand_both(row, n2, pad2, c.Q2, pad, c.P2)
+        expand_both(row, n2, pad2, c.Q2, pad, c.P2, ahead)
     elif guess != 0:
-        expand(row, n2, 0, pad2, c.Q2)
+        expand(row, n2, 0, pad2, c.Q2, ahead)
     elif e != 0:
-        expand(row, n2, u + at if u != 0 else 0, pad, c.P2)
+        expand(row, n2, u + at if u != 0 else 0, pad, c.P2, ahead)
     else:
-        combine(row, n2, (u + at,), (g.a2.one,))
+        combine_ahead(row, n2, (u + at,), (g.a2.one,), ahead)
 
 
 @njit(fastmath=FAST, nogil=True)
@@ -155,7 +155,7 @@ def _neighbours(g, ring, stage, p, j):
 
 
 @njit(fastmath=FAST, nogil=True)
-def _step(g, ring, s, p, j, row, f, omega, colour, zero):
+def _step(g, ring, s, p, j, row, f, omega, colour, zero, ahead):
     """row = row (p, j) after step s; colour -1: all unknowns; zero: the iterate before was 0."""
     pm, jm = wrap(p, g.a0.n), wrap(j, g.a1.n)
     source, w = f + pm * g.plane + jm * g.row, omega / g.d
@@ -167,21 +167,36 @@ def _step(g, ring, s, p, j, row, f, omega, colour, zero):
     v, m0, p0, m1, p1, a, b, c, d = _neighbours(g, ring, s - 1, p, j)
     a, b, c, d, x = a * w * g.x0, b * w * g.x0, c * w * g.x1, d * w * g.x1, w * g.x2
     if parity < 0:
-        stencil(row, v, m0, p0, m1, p1, source, g.a2.one - omega, weight, x, a, b, c, d, g.a2, g.flat)
+        stencil(row, v, m0, p0, m1, p1, source, g.a2.one - omega, weight, x, a, b, c, d, g.a2, g.flat, ahead)
     else:
         coloured(row, parity, v, m0, p0, m1, p1, source, weight, x, a, b, c, d, g.a2, g.flat)
 
 
 @njit(fastmath=FAST, nogil=True)
-def _residual(g, ring, nu, p, j, row, f):
+def _residual(g, ring, nu, p, j, row, f, ahead):
     """row = row (p, j) of f - w L u."""
     pm, jm = wrap(p, g.a0.n), wrap(j, g.a1.n)
     w = _share(pm, g.a0) * _share(jm, g.a1)
     v, m0, p0, m1, p1, a, b, c, d = _neighbours(g, ring, nu, p, j)
     a, b, c, d = a * w * g.x0, b * w * g.x0, c * w * g.x1, d * w * g.x1
     source = f + pm * g.plane + jm * g.row
-    stencil(row, v, m0, p0, m1, p1, source, -g.d * w, g.a2.one, w * g.x2, a, b, c, d, g.a2, g.flat)
+    stencil(row, v, m0, p0, m1, p1, source, -g.d * w, g.a2.one, w * g.x2, a, b, c, d, g.a2, g.flat, ahead)
     share_ends(row, g.a2)
+
+
+@njit(fastmath=FAST, nogil=True)
+def _ahead(g, turn, t, nu, u, f, out, j, row):
+    """Row j that will come from memory, or go there, when the next planes enter; ``row`` itself if there is none.
+
+    Each stage fetches for one array, so that the memory works while the stages compute.
+    """
+    if turn == 0:
+        return f + wrap(t + 1, g.a0.n) * g.plane + j * g.row
+    if turn == 1 and out != 0:
+        return out + wrap(t + 1 - nu, g.a0.n) * g.plane + j * g.row
+    if turn == 2 and u != 0:
+        return u + wrap(t + 2, g.a0.n) * g.plane + j * g.row
+    return row
 
 
 @njit(fastmath=FAST, nogil=True)
@@ -222,6 +237,7 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, residual, watches, I0, I
     pad, pad2 = line + stride, line + 2 * stride
     total, next_coarse = 0.0, I0
 
+    first = 2 if zero else 0  # the first stage that has time to fetch rows for later ones
     for t in range(base0, top0 + nu + halo):
         for s in range(nu + 1 if untouched else (1 if zero else 0), nu + 1):
             p = t - s
@@ -233,10 +249,11 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, residual, watches, I0, I
             for j in range(jlo, jhi):
                 pm, jm = wrap(p, n0), wrap(j, n1)
                 row = out + pm * g.plane + jm * g.row if into else _slot(ring, s, p) + (j - base1) * stride
+                ahead = _ahead(g, s - first, t, nu, u, f, out, jm, row)
                 if s == 0:
-                    _source(g, c, row, u, guess, e, pad, pad2, pm, jm)
+                    _source(g, c, row, u, guess, e, pad, pad2, pm, jm, ahead)
                 else:
-                    _step(g, ring, s, p, j, row, f, steps[s - 1, 0], int(steps[s - 1, 1]), zero and s == 1)
+                    _step(g, ring, s, p, j, row, f, steps[s - 1, 0], int(steps[s - 1, 1]), zero and s == 1, ahead)
                 if not into:
                     fill_ghosts(row, g.a2)
         p = t - nu
@@ -251,7 +268,7 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, residual, watches, I0, I
             if untouched:
                 row = f + wrap(p, n0) * g.plane + wrap(j, n1) * g.row
             else:
-                _residual(g, ring, nu, p, j, row, f)
+                _residual(g, ring, nu, p, j, row, f, _ahead(g, nu + 1 - first, t, nu, u, f, out, wrap(j, n1), row))
             if watches and i0 <= p < i1 and j0 <= j < j1:
                 total += squared(row, n2, one)
         while restricts and next_coarse < I1 and load_index(c.R0.start, next_coarse) + m0 - 1 <= p:
