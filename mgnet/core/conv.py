@@ -84,6 +84,15 @@ class ConvLevel(nn.Module):
         u^i = omega (u^{i-1} + B(f - A(u^{i-1}))) + (1 - omega) u^{i-2};   1: plain sweeps
 
     Source: He & Xu 2019, arXiv:1901.10415.
+
+    Example
+    -------
+    -u'' = 1 with h = 1: two steps of damped Jacobi
+
+    >>> A = convolution(torch.tensor([[[-1.0, 2.0, -1.0]]]))
+    >>> level = ConvLevel(A, [lambda r: r / 4] * 2)
+    >>> level.smooth(None, torch.ones(1, 1, 3)).tolist()
+    [[[0.4375, 0.5, 0.4375]]]
     """
 
     def __init__(
@@ -138,6 +147,13 @@ class ResidualConvLevel:
     Parameters
     ----------
     level : the ConvLevel whose operators are used (shared, not copied)
+
+    Example
+    -------
+    >>> A = convolution(torch.tensor([[[-1.0, 2.0, -1.0]]]))
+    >>> level = ConvLevel(A, [lambda r: r / 4] * 2)
+    >>> ResidualConvLevel(level).smooth(None, torch.ones(1, 1, 3)).tolist()
+    [[[0.4375, 0.5, 0.4375]]]
     """
 
     def __init__(self, level: ConvLevel):

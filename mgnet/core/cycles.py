@@ -32,6 +32,16 @@ def descend(levels: Sequence[Any], u: Array | None, f: Array) -> list[Leg]:
     list of Leg : one a grid, finest first; ``[-1].u`` is the feature a classifier pools
 
     Source: He & Xu 2019, arXiv:1901.10415, algorithm 1 (the back-slash cycle).
+
+    Example
+    -------
+    A = 1 on both grids, B = 1/2 on the fine and A^-1 on the coarse one:
+
+    >>> from mgnet.core import ConvLevel
+    >>> half, same = lambda r: r / 2, lambda v: v
+    >>> levels = [ConvLevel(same, [half], R=same, P=same), ConvLevel(same, [same])]
+    >>> [(leg.u, leg.f) for leg in descend(levels, None, 8.0)]
+    [(4.0, 8.0), (4.0, 4.0)]
     """
     legs = []
     for level, coarse in zip(levels[:-1], levels[1:], strict=True):
@@ -55,6 +65,14 @@ def cycle(levels: Sequence[Level], u: Array | None, f: Array, gamma: int | str =
     u : (N, c_u, *grid)   the iterate after the cycle
 
     Source: Brandt 1977; Trottenberg, Oosterlee & Schueller 2001, sections 2.4-2.5.
+
+    Example
+    -------
+    >>> from mgnet.core import ConvLevel
+    >>> half, same = lambda r: r / 2, lambda v: v
+    >>> levels = [ConvLevel(same, [half], R=same, P=same), ConvLevel(same, [same])]
+    >>> cycle(levels, None, 8.0)
+    8.0
     """
     legs = descend(levels, u, f)
     again = 1 if gamma == "F" else int(gamma) - 1
@@ -85,6 +103,14 @@ def full_multigrid(
     u : (N, c_u, *grid)   accurate to the discretisation error in O(number of unknowns)
 
     Source: Brandt 1977, section 7; Trottenberg et al. 2001, section 2.6.
+
+    Example
+    -------
+    >>> from mgnet.core import ConvLevel
+    >>> half, same = lambda r: r / 2, lambda v: v
+    >>> levels = [ConvLevel(same, [half], R=same, P=same), ConvLevel(same, [same])]
+    >>> full_multigrid(levels, [8.0, 8.0], lambda l, u: u)
+    8.0
     """
     u = levels[-1].smooth(None, fs[-1])
     for l in reversed(range(len(levels) - 1)):

@@ -114,7 +114,13 @@ class Grid:
         return all(end in (NEUMANN, PERIODIC) or end == Robin(0) for pair in self.bc for end in pair)
 
     def coordinates(self) -> tuple[np.ndarray, ...]:
-        """A mesh of the grid's shape per axis (float64, indexing "ij")."""
+        """A mesh of the grid's shape per axis (float64, indexing "ij").
+
+        Example
+        -------
+        >>> Grid((4,), centering="cell").coordinates()[0].tolist()
+        [0.125, 0.375, 0.625, 0.875]
+        """
         return tuple(np.meshgrid(*(axis.x for axis in self.axes), indexing="ij"))
 
     def __repr__(self) -> str:

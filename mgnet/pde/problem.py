@@ -132,7 +132,13 @@ class Poisson:
         return self.grid.size, self.grid.size
 
     def apply(self, u: Any) -> Any:
-        """A u for u of shape (*batch, *grid); numpy in, numpy out, u's dtype kept."""
+        """A u for u of shape (*batch, *grid); numpy in, numpy out, u's dtype kept.
+
+        Example
+        -------
+        >>> Poisson(Grid((2,), bc="periodic", upper=2.0)).apply(np.array([1.0, 0.0])).tolist()
+        [2.0, -2.0]
+        """
         v = self.on_grid("u", u)
         out = self.A.like(v)(v)
         return out.detach().numpy() if isinstance(u, np.ndarray) else out
@@ -146,6 +152,11 @@ class Poisson:
         boundary : None (homogeneous), a number, a callable g(x, y, ...), or one (low, high) pair of
             those (or arrays of the end's shape) per axis: the value at Dirichlet ends, a du/dn at
             Neumann ends (outward), alpha u + a du/dn at Robin ends
+
+        Example
+        -------
+        >>> Poisson(Grid((3,), upper=4.0)).rhs(np.zeros(3), boundary=[(5.0, 7.0)]).tolist()
+        [5.0, 0.0, 7.0]
         """
         v = self.on_grid("f", f)
         b = self.A.like(v).weigh(v)
@@ -160,7 +171,13 @@ class Poisson:
         return b.detach().numpy() if isinstance(f, np.ndarray) else b
 
     def to_scipy(self) -> sparse.csr_array:
-        """A as a sparse matrix, unknowns numbered in C order."""
+        """A as a sparse matrix, unknowns numbered in C order.
+
+        Example
+        -------
+        >>> Poisson(Grid((3,), upper=4.0)).to_scipy().toarray().tolist()
+        [[2.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 2.0]]
+        """
         return self.single("to_scipy").to_scipy()
 
     def datum(self, g: Any, d: int, side: int) -> Tensor:

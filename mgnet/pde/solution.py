@@ -23,6 +23,13 @@ class Solution:
     method : the hierarchy, smoother and iteration in words
     work : work units of the whole solve: applications of A (a sweep is one), in units of the finest grid's
     seconds : time of the solve; the levels' set-up counts where they did not exist yet
+
+    Example
+    -------
+    >>> from mgnet.pde import solve
+    >>> s = solve(np.ones((63, 63)), tol=1e-8)
+    >>> s.converged, s.status, s.residuals[-1] < 1e-8, s.cycles == len(s.residuals) - 1
+    (True, 'tolerance', True, True)
     """
 
     u: Any
@@ -66,6 +73,12 @@ class Solution:
         Returns
         -------
         The matplotlib figure
+
+        Example
+        -------
+        >>> from mgnet.pde import solve
+        >>> len(solve(np.ones((63, 63))).plot().axes) >= 2
+        True
         """
         from mgnet.pde.plot import draw
 
@@ -73,7 +86,17 @@ class Solution:
 
 
 class NotConverged(RuntimeError):
-    """The tolerance was not reached; ``solution`` holds what there is."""
+    """The tolerance was not reached; ``solution`` holds what there is.
+
+    Example
+    -------
+    >>> from mgnet.pde import solve
+    >>> try:
+    ...     solve(np.random.default_rng(0).normal(size=(63, 63)), tol=1e-12, max_cycles=1)
+    ... except NotConverged as error:
+    ...     error.solution.cycles
+    1
+    """
 
     def __init__(self, solution: Solution, tol: float, remedy: str = ""):
         self.solution = solution

@@ -103,7 +103,13 @@ class Solver:
         throw: bool = True,
         callback: Callback | None = None,
     ) -> Solution:
-        """Solve for one or a batch of right-hand sides; arguments and errors as ``mgnet.pde.solve``."""
+        """Solve for one or a batch of right-hand sides; arguments and errors as ``mgnet.pde.solve``.
+
+        Example
+        -------
+        >>> Solver(Poisson(Grid((3,), upper=4.0))).solve(np.ones((2, 3))).u.round(6).tolist()
+        [[1.5, 2.0, 1.5], [1.5, 2.0, 1.5]]
+        """
         f = checks.right_hand_side(f)
         checks.not_empty(f)
         checks.controls(tol, max_cycles, callback)
@@ -157,7 +163,14 @@ class Solver:
         return out.numpy() if isinstance(f, np.ndarray) else out
 
     def aslinearoperator(self) -> splinalg.LinearOperator:
-        """A for scipy, on vectors in C order."""
+        """A for scipy, on vectors in C order.
+
+        Example
+        -------
+        >>> A = Solver(Poisson(Grid((3,), upper=4.0))).aslinearoperator()
+        >>> (A @ np.array([1.0, 2.0, 3.0])).tolist()
+        [0.0, 0.0, 4.0]
+        """
         return interop.linear_operator(self.problem)
 
     def aspreconditioner(self) -> splinalg.LinearOperator:
@@ -168,6 +181,13 @@ class Solver:
         Raises
         ------
         ValueError : if nu[0] != nu[1], which makes the cycle unsymmetric
+
+        Example
+        -------
+        >>> solver = Solver(Poisson(Grid((63, 63))))
+        >>> u, info = splinalg.cg(solver.aslinearoperator(), np.ones(63**2), M=solver.aspreconditioner())
+        >>> info, round(float(u.max()), 3)
+        (0, 0.074)
         """
         nu = self._scheme.nu
         if nu[0] != nu[1]:

@@ -69,6 +69,14 @@ def evaluate(
     Raises
     ------
     FileNotFoundError, ValueError : no or damaged checkpoint or data; data that the network does not fit
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> from mgnet.vision import train
+    >>> run = train("MgNet[1]-4-B^l", epochs=1, out=mkdtemp() + "/run", progress=False)
+    >>> evaluate(run.directory).images, evaluate(run.directory).accuracy == run.accuracy
+    (360, True)
     """
     model, card = load_weights(newest_weights(Path(checkpoint)))
     place = choose_device(device)

@@ -43,6 +43,15 @@ def export(checkpoint: str | Path, path: str | Path) -> Path:
     ------
     ValueError : another suffix, or a damaged checkpoint
     ModuleNotFoundError : onnx, onnxscript or onnxruntime is not installed
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> from mgnet.vision import train
+    >>> run = train("MgNet[1]-4-B^l", epochs=1, out=mkdtemp() + "/run", progress=False)
+    >>> program = torch.export.load(export(run.directory, run.directory / "model.pt2")).module()
+    >>> program(torch.zeros(3, 1, 8, 8)).shape
+    torch.Size([3, 10])
     """
     path = Path(path)
     writers = {".onnx": _write_onnx, ".pt2": _write_program}

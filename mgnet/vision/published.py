@@ -40,6 +40,15 @@ def load_published_checkpoint(path: str | Path) -> MgNet:
     Raises
     ------
     FileNotFoundError, ValueError : no such file; damaged; not of this code; copies that disagree
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> torch.save({"model_state_dict": {"weight": torch.zeros(3)}}, path := mkdtemp() + "/other.pth")
+    >>> load_published_checkpoint(path)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    ValueError: ...
     """
     state = _read(Path(path))
     try:

@@ -110,7 +110,16 @@ def write_history(out: Path, history: list[Row]) -> None:
 
 
 def read_history(out: str | Path) -> list[Row]:
-    """The rows of a run's history.csv."""
+    """The rows of a run's history.csv.
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp())
+    >>> write_history(folder, [{"epoch": 1.0, "train_loss": 2.3}])
+    >>> read_history(folder)
+    [{'epoch': 1.0, 'train_loss': 2.3}]
+    """
     with (Path(out) / "history.csv").open(newline="") as file:
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 

@@ -60,6 +60,13 @@ def sweep(
     Raises
     ------
     ValueError : no seed, or one twice
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> swept = sweep((0, 1), "MgNet[1]-4-B^l", epochs=1, out=mkdtemp(), progress=False)
+    >>> swept.seeds, swept.mean == sum(swept.accuracies) / 2
+    ((0, 1), True)
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"`seeds` must be different numbers, at least one; they are {list(seeds)}.")
