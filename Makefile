@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 TEST_ENV := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=2 OMP_WAIT_POLICY=passive
 
-.PHONY: setup demo test tests lint types format bench clean
+.PHONY: setup demo test tests lint types format notebooks bench clean
 
 setup: $(READY)
 
@@ -36,6 +36,10 @@ types: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Execute the notebooks and keep their outputs
+notebooks: setup
+	$(TEST_ENV) $(BIN)/python notebooks/execute.py
 
 bench: setup
 	$(BIN)/mgnet bench poisson

@@ -1,0 +1,76 @@
+"""The notebooks run, and what they show is kept.
+
+1  Each runs from its first cell to its last in a fresh kernel, away from the checkout.
+2  Its last cell holds its claims as assertions.
+3  The committed files have the outputs of one such run: every code cell in its order, with pictures,
+   without errors, warnings or a path of the machine that ran them.
+4  README.md lists them all, and links lead somewhere.
+"""
+
+import ast
+import json
+import re
+
+import nbformat
+import pytest
+
+from notebooks.execute import HERE, execute
+
+NOTEBOOKS = sorted(path.name for path in HERE.glob("*.ipynb"))
+OWN_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|private|var|Users)/|[A-Z]:\\\\?Users")
+
+
+def read(name: str) -> nbformat.NotebookNode:
+    return nbformat.read(HERE / name, as_version=4)
+
+
+def code_cells(name: str) -> list[nbformat.NotebookNode]:
+    return [cell for cell in read(name).cells if cell.cell_type == "code"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_runs(name, tmp_path):
+    execute(read(name), tmp_path)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_last_cell_asserts(name):
+    last = read(name).cells[-1]
+    assert last.cell_type == "code"
+    claims = [node for node in ast.walk(ast.parse(last.source)) if isinstance(node, ast.Assert)]
+    assert len(claims) >= 5
+    assert all(claim.msg is not None for claim in claims)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_outputs_are_kept(name):
+    cells = code_cells(name)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"] == []
+    assert sum("image/png" in o.get("data", {}) for o in outputs) >= 3
+    assert (HERE / name).stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_no_path_of_a_machine(name):
+    notebook = read(name)
+    assert notebook.metadata.kernelspec == {"display_name": "Python 3", "language": "python", "name": "python3"}
+    for cell in notebook.cells:
+        shown = [{k: v for k, v in o.get("data", {}).items() if k != "image/png"} for o in cell.get("outputs", [])]
+        printed = [o.get("text", "") for o in cell.get("outputs", [])]
+        assert not OWN_PATH.search(json.dumps([cell.source, shown, printed]))
+
+
+def test_readme_lists_every_notebook():
+    links = re.findall(r"\]\((\w+\.ipynb)\)", (HERE / "README.md").read_text())
+    assert sorted(links) == NOTEBOOKS
+    assert len(NOTEBOOKS) == 6
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_links_lead_somewhere(name):
+    texts = [cell.source for cell in read(name).cells if cell.cell_type == "markdown"]
+    links = [link for text in texts for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("http")]
+    assert [link for link in links if not (HERE / link).exists()] == []
