@@ -1,4 +1,4 @@
-# make demo   set up .venv and run both jobs        make test   set up .venv, then lint, types and every test
+# make demo   set up .venv and run both jobs        make test   set up .venv, then lint, types, the site and every test
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 TEST_ENV := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=2 OMP_WAIT_POLICY=passive
 
-.PHONY: setup demo test tests lint types format notebooks bench clean
+.PHONY: setup demo test tests lint types docs format notebooks bench clean
 
 setup: $(READY)
 
@@ -21,7 +21,7 @@ $(READY): pyproject.toml
 demo: setup
 	$(BIN)/mgnet demo
 
-test: lint types tests
+test: lint types docs tests
 
 tests: setup
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --durations 10
@@ -32,6 +32,11 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+# Five seconds: cheap enough to be part of every check. Warnings are errors.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "site/index.html is ready"
 
 format: setup
 	$(BIN)/ruff check --fix .
@@ -46,5 +51,5 @@ bench: setup
 	$(BIN)/mgnet bench training
 
 clean:
-	rm -rf $(VENV) build dist mgnet-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site mgnet-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Write the README's results from the files under benchmarks/results; no figure is typed.
+"""Write what README.md and docs/benchmarks.md say of results from the files that hold them; no figure is typed.
 
 python -m benchmarks.readme
 """
@@ -8,52 +8,50 @@ import json
 import os
 from pathlib import Path
 
+import torch
+
 from benchmarks.report import table
 from mgnet.vision import build
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- results: written by the benchmarks, not by hand -->", "<!-- end of results -->"
-
-# The published table (He & Xu's group): name, classes, image size, CIFAR-10 and CIFAR-100 or ImageNet top-1 in %.
-PUBLISHED = [
-    ("alexnet", 10, 32, "77.22", "43.87"),
-    ("vgg19", 10, 32, "93.56", "71.95"),
-    ("resnet18", 10, 32, "95.28", "77.54"),
-    ("preact_resnet1001", 10, 32, "95.08", "77.29"),
-    ("wide_resnet28_10", 10, 32, "95.83", "79.50"),
-    ("MgNet[2,2,2,2]-256-B^l", 10, 32, "96.00", "79.94"),
-    ("alexnet", 1000, 224, "63.30", ""),
-    ("vgg19", 1000, 224, "74.50", ""),
-    ("resnet18", 1000, 224, "72.12", ""),
-    ("preact_resnet200", 1000, 224, "78.34", ""),
-    ("wide_resnet50_2", 1000, 224, "78.10", ""),
-    ("MgNet[3,4,6,3]-[128,256,512,1024]-B^{l,i}", 1000, 224, "78.59", ""),
-]
+PICTURE = "![Time and rate of the solver and of scipy's sine transforms]({}benchmarks/results/poisson/time.png)"
+GREY = {"digits", "mnist", "fashion-mnist"}  # one channel
 
 
 def main() -> None:
-    readme = ROOT / "README.md"
-    head, rest = readme.read_text().split(BEGIN)
+    for path, text in pages().items():
+        part = path.with_suffix(".part")
+        part.write_text(text)
+        os.replace(part, path)
+
+
+def pages() -> dict[Path, str]:
+    """The two pages as they must be: their own words, the results between the marks."""
+    readme, site = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
+    return {
+        readme: _between(readme, [poisson(fastest, "", "docs/benchmarks.md"), trained(), published()]),
+        site: _between(site, [poisson(list, "../"), smoothers(), training(), trained(), published()]),
+    }
+
+
+def _between(page: Path, parts: list[str]) -> str:
+    head, rest = page.read_text().split(BEGIN)
     _, tail = rest.split(END)
-    text = "\n\n".join(part for part in (poisson(), trained(), published()) if part)
-    written = readme.with_suffix(".part")
-    written.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}")
-    os.replace(written, readme)
+    text = "\n\n".join(part.strip() for part in parts if part)
+    return f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}"
 
 
-def poisson() -> str:
-    """The Poisson benchmark, each problem beside its fastest rival, if it was run."""
+def poisson(choose, root: str, more: str = "") -> str:  # type: ignore[no-untyped-def]
+    """The Poisson benchmark, if it was run: the chosen rows, and the picture as seen from a page."""
     results = RESULTS / "poisson" / "results.json"
     if not results.exists():
         return ""
     result = json.loads(results.read_text())
-    return (
-        "### Poisson solver\n\n"
-        f"{table(result | {'rows': fastest(result['rows'])}).strip()}\n\n"
-        "[Every rival](benchmarks/results/poisson/table.md), and time and rate over the size:\n\n"
-        "![Time and rate of the solver and of scipy's sine transforms](benchmarks/results/poisson/time.png)"
-    )
+    rows = table(result | {"rows": choose(result["rows"])}).strip()
+    every = f"Each problem beside its fastest rival; [all rivals]({more}).\n\n" if more else ""
+    return f"### Poisson solver\n\n{every}{rows}\n\n{PICTURE.format(root)}"
 
 
 def fastest(rows: list[dict]) -> list[dict]:
@@ -64,61 +62,106 @@ def fastest(rows: list[dict]) -> list[dict]:
     return [row for ours, *others in problems.values() for row in (ours, min(others, key=lambda row: row["seconds"]))]
 
 
+def smoothers() -> str:
+    results = RESULTS / "smoothers.md"
+    return f"### Smoothers\n\n{results.read_text()}" if results.exists() else ""
+
+
+def training() -> str:
+    """Images a second in training, ours and the published algorithm's, if it was run."""
+    results = RESULTS / "training.json"
+    if not results.exists():
+        return "### Speed of training\n\nNot yet measured; `python -m benchmarks.training`."
+    result = json.loads(results.read_text())
+    machine = result["environment"]
+    lines = [
+        "### Speed of training",
+        "",
+        f"{result['network']}, 32 x 32 images, batches of {result['batch']}, {machine['threads']} threads of "
+        f"{machine['processor']}; medians; `python -m benchmarks.training`.",
+        "",
+        "| how | images a second | times the published way |",
+        "|---|---|---|",
+    ]
+    for name, rate in result["images_per_second"].items():
+        lines.append(f"| {name} | {rate:,.0f} | {result['times_published'][name]:.2f} |")
+    return "\n".join(lines)
+
+
 def trained() -> str:
     """One line a data set that was trained on."""
     lines = [
         "### Classifiers trained with mgnet",
         "",
-        "Test accuracy of the last epoch; the test set was looked at once. `python benchmarks/classifiers.py NAME`.",
+        "Test accuracy of the last epoch; the test set was looked at once. `python -m benchmarks.classifiers NAME`.",
         "",
         "| data | model | parameters | epochs | seeds | test accuracy | machine |",
         "|---|---|---|---|---|---|---|",
     ]
-    for folder in sorted(RESULTS.glob("*/")):
-        if (folder / "seeds.csv").exists():
-            lines.append(_trained(folder))
-    return "\n".join(lines)
+    return "\n".join(lines + [_trained(folder) for folder in _runs()])
+
+
+def _runs() -> list[Path]:
+    return sorted(path.parent for path in RESULTS.glob("*/seeds.csv"))
 
 
 def _trained(folder: Path) -> str:
+    run = next(folder.glob("seed*/"))
+    config, machine = (json.loads((run / f"{name}.json").read_text()) for name in ("config", "environment"))
+    accuracy, seeds = _accuracy(folder)
+    count = _parameters(config["model"], 10, config["image_size"][0], 1 if folder.name in GREY else 3)
+    where = machine["gpu"] or f"{machine['cores']} cores, {machine['processor']}"
+    return f"| {folder.name} | {config['model']} | {count:,} | {config['epochs']} | {seeds} | {accuracy} % | {where} |"
+
+
+def _accuracy(folder: Path) -> tuple[str, int]:
+    """Mean, and spread over several seeds, in %; the number of seeds."""
     with (folder / "seeds.csv").open(newline="") as file:
         rows = {row["seed"]: float(row["test_accuracy"]) for row in csv.DictReader(file) if row["test_accuracy"]}
     mean, std = rows.pop("mean"), rows.pop("std", float("nan"))
-    run = folder / f"seed{next(iter(rows))}"
-    config, machine = (json.loads((run / f"{name}.json").read_text()) for name in ("config", "environment"))
-    size = config["image_size"][0]
-    channels, classes = (1, 10) if folder.name in ("digits", "fashion-mnist") else (3, 10)
-    model = build(config["model"], in_channels=channels, num_classes=classes, image_size=size)
-    spread = f" +- {100 * std:.2f}" if len(rows) > 1 else ""
-    where = machine["gpu"] or f"{machine['cores']} cores, {machine['processor']}"
-    return (
-        f"| {folder.name} | {config['model']} | {_parameters(model):,} | {config['epochs']} | {len(rows)} | "
-        f"{100 * mean:.2f} %{spread} | {where} |"
-    )
+    return f"{100 * mean:.2f}" + (f" +- {100 * std:.2f}" if len(rows) > 1 else ""), len(rows)
 
 
 def published() -> str:
-    """The published table with exact parameter counts; our column fills as runs are made."""
-    lines = [
-        "### The published table",
-        "",
-        "Top-1 accuracy in % as published (MgNet's rows are the best test epoch; ours will be the last). AlexNet's",
-        'CIFAR-10 figure is printed as 76.22 and should read 77.22; the row printed "WideResNet 28x2" is WRN-28-10;',
-        "ResNet18's published ImageNet count leaves out the last layer. Our runs at these sizes need a GPU: not yet",
-        "measured.",
-        "",
-        "| model | parameters | CIFAR-10 / ImageNet | CIFAR-100 | ours |",
-        "|---|---|---|---|---|",
-    ]
-    for name, classes, size, first, second in PUBLISHED:
-        count = _parameters(build(name, num_classes=classes, image_size=size))
-        data = "ImageNet " if size > 64 else ""
-        lines.append(f"| {name} | {count:,} | {data}{first} | {second} | not yet measured |")
-    return "\n".join(lines)
+    """The published table beside ours, which fills as runs are made."""
+    told = json.loads((ROOT / "benchmarks" / "published.json").read_text())
+    small, large = ([row for row in told["rows"] if ("imagenet" in row) == big] for big in (False, True))
+    return "\n".join(
+        [
+            "### The published table",
+            "",
+            f"Published: {told['source']}; {told['measure']}.",
+            "Ours: the test accuracy of the last epoch. Runs of this size need a GPU.",
+            "",
+            *_beside(small, ("cifar10", "cifar100")),
+            "",
+            *_beside(large, ("imagenet",)),
+        ]
+    )
 
 
-def _parameters(model) -> int:  # type: ignore[no-untyped-def]
-    return sum(p.numel() for p in model.parameters())
+def _beside(rows: list[dict], datasets: tuple[str, ...]) -> list[str]:
+    heads = [head for name in datasets for head in (f"{name}, published", f"{name}, ours")]
+    lines = ["| model | parameters | " + " | ".join(heads) + " | remark |", "|---" * (len(heads) + 3) + "|"]
+    for row in rows:
+        count = f"{_parameters(row['model'], row['classes'], 32 if row['classes'] == 10 else 224):,}"
+        cells = [cell for name in datasets for cell in (f"{row[name]:.2f}", _ours(row["model"], name))]
+        lines.append(f"| {row['model']} | {count} | " + " | ".join(cells) + f" | {row.get('note', '')} |")
+    return lines
+
+
+def _ours(model: str, dataset: str) -> str:
+    for folder in _runs():
+        config = json.loads((next(folder.glob("seed*/")) / "config.json").read_text())
+        if (config["model"], config["dataset"]) == (model, dataset):
+            return _accuracy(folder)[0]
+    return "not yet measured"
+
+
+def _parameters(model: str, classes: int, image_size: int, channels: int = 3) -> int:
+    with torch.device("meta"):
+        network = build(model, in_channels=channels, num_classes=classes, image_size=image_size)
+    return sum(p.numel() for p in network.parameters())
 
 
 if __name__ == "__main__":

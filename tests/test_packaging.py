@@ -20,7 +20,7 @@ def test_workflow_runs_the_same_check():
 
 
 def test_make_test_checks_everything():
-    assert re.search(r"^test: lint types tests$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert re.search(r"^test: lint types docs tests$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 def test_citation_and_changelog_name_this_version():

@@ -1,0 +1,64 @@
+"""What the site does beyond Markdown.
+
+1  Equations become MathML, which browsers draw by themselves: no page fetches a script or a font.
+2  Pages may link to ../notebooks and ../benchmarks, as on a code host: these are added to the site,
+   the notebooks with the outputs that they keep. Nothing is executed.
+3  The command line's page is written from the commands.
+"""
+
+import re
+from html import unescape
+from pathlib import Path
+
+from latex2mathml.converter import convert
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from nbconvert import MarkdownExporter
+from typer.cli import get_docs_for_click
+from typer.main import get_command
+
+from mgnet.cli import app
+
+ROOT = Path(__file__).parents[1]
+EQUATION = re.compile(r'<(div|span) class="arithmatex">\\[\[(](.*?)\\[\])]</\1>', re.DOTALL)
+TAG = re.compile(r"\\tag\{(.*?)\}")
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Replace LaTeX by MathML; \\tag{1} numbers an equation and makes #equation-1 of it."""
+    return EQUATION.sub(lambda found: _mathml(found[1] == "div", unescape(found[2])), html)
+
+
+def _mathml(display: bool, latex: str) -> str:
+    if not display:
+        return convert(latex)
+    tag = TAG.search(latex)
+    mark = f' id="equation-{tag[1]}"' if tag else ""
+    number = f"<span>({tag[1]})</span>" if tag else ""
+    equation = convert(TAG.sub("", latex), display="block")
+    return f'<div class="equation"{mark}><div>{equation}</div>{number}</div>'
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Links that hold in the repository, in the site's terms."""
+    markdown = re.sub(r"(\]\([\w./-]+)\.ipynb", r"\1.md", markdown)
+    markdown = re.sub(r"\]\(\.\./(notebooks|benchmarks)/", r"](\1/", markdown)
+    return markdown.replace("](../docs/", "](../")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    command = get_command(app)
+    text = get_docs_for_click(obj=command, ctx=command.context_class(command, info_name="mgnet"), name="mgnet")
+    files.append(File.generated(config, "reference/command.md", content=text))
+    for path in (ROOT / "benchmarks/results").rglob("*.png"):
+        files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        _add_notebook(path, files, config)
+    return files
+
+
+def _add_notebook(path: Path, files: Files, config: MkDocsConfig) -> None:
+    text, resources = MarkdownExporter().from_filename(str(path), {"output_files_dir": path.stem})
+    files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
+    for name, picture in resources["outputs"].items():
+        files.append(File.generated(config, f"notebooks/{name}", content=picture))
