@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.report import table
 from mgnet.vision import build
+from mgnet.vision.costs import count
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -132,6 +133,7 @@ def published() -> str:
             "",
             f"Published: {told['source']}; {told['measure']}.",
             "Ours: the test accuracy of the last epoch. Runs of this size need a GPU.",
+            "Parameters and multiply-adds (of one image) are those of our networks; in brackets the parameters as printed.",
             "",
             *_beside(small, ("cifar10", "cifar100")),
             "",
@@ -142,11 +144,14 @@ def published() -> str:
 
 def _beside(rows: list[dict], datasets: tuple[str, ...]) -> list[str]:
     heads = [head for name in datasets for head in (f"{name}, published", f"{name}, ours")]
-    lines = ["| model | parameters | " + " | ".join(heads) + " | remark |", "|---" * (len(heads) + 3) + "|"]
+    columns = ["model", "parameters", "multiply-adds", *heads, "remark"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
-        count = f"{_parameters(row['model'], row['classes'], 32 if row['classes'] == 10 else 224):,}"
-        cells = [cell for name in datasets for cell in (f"{row[name]:.2f}", _ours(row["model"], name))]
-        lines.append(f"| {row['model']} | {count} | " + " | ".join(cells) + f" | {row.get('note', '')} |")
+        size = 32 if row["classes"] == 10 else 224
+        cells = [row["model"], f"{_parameters(row['model'], row['classes'], size):,} ({row['parameters']})"]
+        cells += [f"{_multiply_adds(row['model'], row['classes'], size) / 1e9:.2f} G"]
+        cells += [cell for name in datasets for cell in (f"{row[name]:.2f}", _ours(row["model"], name))]
+        lines.append(f"| {' | '.join([*cells, row.get('note', '')])} |")
     return lines
 
 
@@ -162,6 +167,16 @@ def _parameters(model: str, classes: int, image_size: int, channels: int = 3) ->
     with torch.device("meta"):
         network = build(model, in_channels=channels, num_classes=classes, image_size=image_size)
     return sum(p.numel() for p in network.parameters())
+
+
+def _multiply_adds(model: str, classes: int, image_size: int) -> int:
+    """Of one image, as we compute it."""
+    with torch.device("meta"):
+        network, x = (
+            build(model, num_classes=classes, image_size=image_size).eval(),
+            torch.empty(1, 3, *[image_size] * 2),
+        )
+    return sum(part.multiply_adds for part in count(network, network.forward, x))
 
 
 if __name__ == "__main__":
