@@ -133,7 +133,7 @@ def published() -> str:
             "",
             f"Published: {told['source']}; {told['measure']}.",
             "Ours: the test accuracy of the last epoch. Runs of this size need a GPU.",
-            "Parameters and multiply-adds (of one image) are those of our networks; in brackets the parameters as printed.",
+            "Parameters and multiply-adds (of one image) are our networks'; the parameters as printed in brackets.",
             "",
             *_beside(small, ("cifar10", "cifar100")),
             "",
