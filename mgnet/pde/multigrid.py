@@ -8,14 +8,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from mgnet.pde import cuda, nullspace
-from mgnet.pde.blackbox import ReadableBlackBox, contrast, index, levels_precision
+from mgnet.pde import cuda
+from mgnet.pde.blackbox import READABLE, ReadableBlackBox, contrast, index, levels_precision
 from mgnet.pde.checks import finite
 from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, readable_levels
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
 from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
 from mgnet.pde.krylov import ConjugateGradients, Robust
+from mgnet.pde.nullspace import Nullspace
 from mgnet.pde.operators import Diffusion
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
@@ -66,7 +67,7 @@ class Multigrid:
         self._shape = tuple(axis.n for axis in A.axes)
         self._dims = tuple(range(-A.ndim, 0))
         self._hierarchies: dict[Any, Hierarchy] = {}
-        self._shares: Tensor | None = None
+        self._kept_nullspace: Nullspace | None = None
         self._lock = threading.Lock()
         self.sizes: list[int] = []
 
@@ -97,7 +98,7 @@ class Multigrid:
         project : whether to take what a singular A can solve of b, instead of refusing the rest
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         """
-        b = self._compatible(b, project) if self.singular else b
+        b = self._nullspace(b).compatible(b, project) if self.singular else b
         with self._lock, on_device(b, len(self._shape)):
             hierarchy = self._accelerated(self._hierarchy(b), stop.tol)
             if stop.tol is None:
@@ -105,7 +106,7 @@ class Multigrid:
             else:
                 outcome = self._iterate(hierarchy, b, guess, stop)
         if self.singular:
-            outcome.u = nullspace.centred(outcome.u, self._weights(outcome.u))
+            outcome.u = self._nullspace(outcome.u).centred(outcome.u)
         return outcome
 
     def cycle(self, u: Tensor | None, b: Tensor, symmetric: bool = False) -> Tensor:
@@ -119,8 +120,8 @@ class Multigrid:
         """One symmetric cycle from zero; on a singular problem between the projections."""
         if not self.singular:
             return self.cycle(None, b, symmetric=True)
-        w = self._weights(b)
-        return nullspace.centred(self.cycle(None, nullspace.compatible(b, w), symmetric=True), w)
+        nullspace = self._nullspace(b)
+        return nullspace.centred(self.cycle(None, nullspace.compatible(b), symmetric=True))
 
     def work(self, outcome: Outcome) -> float:
         """Work units of a whole solve."""
@@ -209,7 +210,10 @@ class Multigrid:
         precision, gamma = levels_precision(ratio, b.dtype), index(ratio, scheme.gamma)
         if fusible(self.A, b.device):
             return FusedBlackBox(self.A, b, scheme.nu, gamma, scheme.smoother, precision, len(b))
-        return ReadableBlackBox(self.A, b, scheme.nu, gamma, scheme.smoother, precision)
+        forms = READABLE
+        if cuda.fusible(self.A.axes, b.device):
+            from mgnet.pde.cuda.blackbox import TRITON as forms
+        return ReadableBlackBox(self.A, b, scheme.nu, gamma, scheme.smoother, precision, forms)
 
     def _accelerated(self, hierarchy: Hierarchy, tol: float | None) -> Hierarchy:
         """Conjugate gradients where the hierarchy serves them and its cycle is symmetric."""
@@ -230,20 +234,13 @@ class Multigrid:
 
         return bound
 
-    def _compatible(self, b: Tensor, project: bool) -> Tensor:
-        """b without the round-off of its mean (or, projecting, without its mean)."""
-        w = self._weights(b)
-        if not project:
-            if not torch.isfinite(b.sum()):
-                finite("f", b, CLEAN)
-            nullspace.check_compatible(b, w)
-        return nullspace.compatible(b, w)
-
-    def _weights(self, like: Tensor) -> Tensor:
-        """Each unknown's share of a cell."""
-        if self._shares is None or self._shares.dtype != like.dtype or self._shares.device != like.device:
-            self._shares = self.A.like(like).weigh(like.new_ones(self._shape))
-        return self._shares
+    def _nullspace(self, like: Tensor) -> Nullspace:
+        """What a singular A maps to zero, in like's dtype and on its device."""
+        kept = self._kept_nullspace
+        if kept is None or kept.w.dtype != like.dtype or kept.w.device != like.device:
+            kept = Nullspace(self.A.like(like).weigh(like.new_ones(self._shape)))
+            self._kept_nullspace = kept
+        return kept
 
 
 def _size(axes: Any) -> int:

@@ -6,7 +6,23 @@ J. Comput. Phys. 48 (1982) 366-386; Dendy, Black box multigrid for nonsymmetric 
 Math. Comput. 13 (1983) 261-283.
 """
 
-from mgnet.pde.blackbox.hierarchy import ReadableBlackBox, coarse_operators, contrast, index, levels_precision
+from mgnet.pde.blackbox.hierarchy import (
+    READABLE,
+    ReadableBlackBox,
+    coarse_operators,
+    contrast,
+    index,
+    levels_precision,
+)
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 
-__all__ = ["ReadableBlackBox", "Stencil", "coarse_operators", "contrast", "from_diffusion", "index", "levels_precision"]
+__all__ = [
+    "READABLE",
+    "ReadableBlackBox",
+    "Stencil",
+    "coarse_operators",
+    "contrast",
+    "from_diffusion",
+    "index",
+    "levels_precision",
+]

@@ -7,6 +7,7 @@ steps u <- u + omega r, float32 meets no large numbers, and a stencil is its cou
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -84,12 +85,35 @@ def readable_levels(grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], sm
     for l, grid in enumerate(grids[:-1]):
         assert grid.P is not None
         A, P = grid.A.to(like), grid.P.to(like)
-        smallest = min(float(s.min()) for s in grid.A.couplings.values())
-        spectrum = bound(smallest, partial(_same, grid.A)) if l else 2.0
-        down, up = ([_step(omega) for omega in damping(smoother, n, A.ndim, spectrum)] for n in nu)
-        levels.append(ConvLevel(A, down, P.R, None, P.P, up[::-1]))
+        down, up = ([_step(omega) for omega in way] for way in step_lengths(grid.A, l, nu, smoother))
+        levels.append(ConvLevel(A, down, P.R, None, P.P, up))
     levels.append(CoarsestLevel(inverse(grids[-1].A).to(like)))  # type: ignore[arg-type]
     return levels
+
+
+def step_lengths(A: Stencil, l: int, nu: tuple[int, int], smoother: str) -> tuple[list[float], list[float]]:
+    """The damping of each step down and up, on grid l whose unit form is A."""
+    smallest = min(float(s.min()) for s in A.couplings.values())
+    spectrum = bound(smallest, partial(_same, A)) if l else 2.0
+    down, up = (damping(smoother, n, A.ndim, spectrum) for n in nu)
+    return down, up[::-1]
+
+
+def readable_cycle(levels: Sequence[Level], gamma: int | str) -> Callable[[Tensor], Tensor]:
+    """r -> one cycle from zero."""
+    return lambda r: cycle(levels, None, r, gamma)
+
+
+class Forms(NamedTuple):
+    """How stencils and transfers are applied, levels made and a cycle run from zero: in torch, or in kernels."""
+
+    stencil: Callable[[Stencil], Any]
+    interpolation: Callable[[Interpolation], Any]
+    levels: Callable[[Sequence[Grid], Tensor, tuple[int, int], str], list[Level]]
+    cycle: Callable[[Sequence[Level], int | str], Callable[[Tensor], Tensor]]
+
+
+READABLE = Forms(lambda A: A, lambda P: P, readable_levels, readable_cycle)
 
 
 def bound(smallest: float, unit: Callable[[], Stencil]) -> float:
@@ -169,6 +193,7 @@ class ReadableBlackBox:
     like : a tensor of the data's dtype and device
     nu, gamma : smoothing steps down and up, and the cycle index
     precision : dtype of the levels; the iterate and its residual have the data's
+    forms : torch, or the kernels of a device
     """
 
     def __init__(
@@ -179,15 +204,21 @@ class ReadableBlackBox:
         gamma: int | str = 1,
         smoother: str = "chebyshev",
         precision: torch.dtype = torch.float32,
+        forms: Forms = READABLE,
     ):
         self._gamma, self._dims = gamma, tuple(range(1, A.ndim + 1))
         stencil = from_diffusion(A)
         grids, scale = coarse_operators(stencil, A.axes)
         small = like.new_zeros((), dtype=precision)
         self.sizes = [grid.A.diagonal[0].numel() for grid in grids]
-        self.A, self.unit, self.scale = stencil.to(like), grids[0].A.to(small), scale.to(like)
-        self.levels = readable_levels(grids, small, nu, smoother)
-        self._P = [grid.P.to(small) for grid in grids[:-1] if grid.P is not None]
+        self.A, self.unit, self.scale = (
+            forms.stencil(stencil.to(like)),
+            forms.stencil(grids[0].A.to(small)),
+            scale.to(like),
+        )
+        self.levels = forms.levels(grids, small, nu, smoother)
+        self._cycle = forms.cycle(self.levels, gamma)
+        self._P = [forms.interpolation(grid.P.to(small)) for grid in grids[:-1] if grid.P is not None]
 
     def data(self, b: Tensor) -> Tensor:
         return b
@@ -234,7 +265,7 @@ class ReadableBlackBox:
         return torch.linalg.vector_norm(r, dim=self._dims)
 
     def precondition(self) -> Tensor:
-        self.z = cycle(self.levels, None, self.r, self._gamma)
+        self.z = self._cycle(self.r)
         return self._dot(self.r, self.z)
 
     def direct(self, beta: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ def residual(f, u, out, sizes, starts, M, K, blocks, W: tl.constexpr, BLOCK: tl.
     f, u, out : (batch, n0, n1, n2);   sizes : n0 n1 n2;   blocks : programs of a row
     starts, M, K : per axis (n,), (n, W), (n, W): row i of both matrices begins at column start[i], wrapped
     """
+    width: tl.constexpr = W[2]
     n0, n1, n2 = tl.load(sizes), tl.load(sizes + 1), tl.load(sizes + 2)
     program = tl.program_id(0)
     x = program % blocks * BLOCK + tl.arange(0, BLOCK)
@@ -38,7 +39,7 @@ def residual(f, u, out, sizes, starts, M, K, blocks, W: tl.constexpr, BLOCK: tl.
         for q in range(W[1]):
             line = first + (plane * n1 + (tl.load(starts[1] + j) + q + n1) % n1) * n2
             m1, k1 = tl.load(M[1] + j * W[1] + q), tl.load(K[1] + j * W[1] + q)
-            for k in tl.static_range(W[2]):
+            for k in tl.static_range(width):
                 m2 = tl.load(M[2] + x * W[2] + k, mask=valid, other=0.0)
                 k2 = tl.load(K[2] + x * W[2] + k, mask=valid, other=0.0)
                 v = tl.load(u + line + (x_start + k + n2) % n2, mask=valid, other=0.0)

@@ -119,11 +119,13 @@ def beside(v, couplings, places):
 
 
 @triton.jit
-def contract(v, table, I, I_hi, base, AXIS: tl.constexpr, SHAPE: tl.constexpr, WIDTH: tl.constexpr):
+def contract(v, table, I, I_hi, base, AXIS: tl.constexpr, WIDTH: tl.constexpr):
     """R along axis 0 or 1 of a tile whose first index is base, for the coarse indices I < I_hi."""
     I = tl.minimum(I, I_hi - 1)
     at = tl.load(table[0] + I) - base
-    zero = tl.zeros(SHAPE, dtype=tl.int32)
+    rows: tl.constexpr = v.shape[0] if AXIS == 1 else I.shape[0]
+    columns: tl.constexpr = I.shape[1] if AXIS == 1 else v.shape[1]
+    zero = tl.zeros([rows, columns], dtype=tl.int32)
     total = tl.load(table[1] + I * WIDTH) * tl.gather(v, at + zero, AXIS)
     for k in tl.static_range(1, WIDTH):
         total += tl.load(table[1] + I * WIDTH + k) * tl.gather(v, at + k + zero, AXIS)
@@ -131,12 +133,12 @@ def contract(v, table, I, I_hi, base, AXIS: tl.constexpr, SHAPE: tl.constexpr, W
 
 
 @triton.jit
-def restricted(ring, R, I, block1, block2, SHAPE: tl.constexpr, WIDTHS: tl.constexpr):
+def restricted(ring, R, I, block1, block2, WIDTHS: tl.constexpr):
     """Plane I of R r, a coarse tile, from the residual's last planes."""
     r = interpolated(ring, R[0], I, WIDTHS[0])
-    r = contract(r, R[2], block2[2], block2[1], block2[0], 1, [r.shape[0], SHAPE[1]], WIDTHS[2])
+    r = contract(r, R[2], block2[2], block2[1], block2[0], 1, WIDTHS[2])
     if r.shape[0] > 1:
-        r = contract(r, R[1], block1[2], block1[1], block1[0], 0, SHAPE, WIDTHS[1])
+        r = contract(r, R[1], block1[2], block1[1], block1[0], 0, WIDTHS[1])
     return r
 
 
@@ -276,7 +278,7 @@ def march(
             if RESTRICT:
                 ring = ring[1:] + (r,)
                 if (I < I_hi) & (m == tl.load(R[0][0] + tl.minimum(I, nc[0] - 1)) + RW[0] - 1):
-                    coarse = restricted(ring, R, I, block1, block2, COARSE, RW)
+                    coarse = restricted(ring, R, I, block1, block2, RW)
                     to = I * nc[1].to(tl.int64) * nc[2] + block1[2] * nc[2] + block2[2]
                     tl.store(f_c + to, coarse, mask=(block1[2] < block1[1]) & (block2[2] < block2[1]))
                     I += 1

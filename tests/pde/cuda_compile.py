@@ -1,0 +1,115 @@
+"""Compile every kernel launch of small problems for a Hopper GPU, on a machine without one; prints a line each.
+
+    python -m tests.pde.cuda_compile      kernel, seconds, registers, bytes of stack and of shared memory
+
+Launches go to the compiler instead of a device, with the arguments that a GPU would get. Run without
+``TRITON_INTERPRET``; ``test_cuda_compile.py`` does.
+"""
+
+import re
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from mgnet.pde import Grid, Poisson
+from mgnet.pde.blackbox import coarse_operators, from_diffusion
+from mgnet.pde.cuda import interpolant, level, stencil
+from mgnet.pde.cuda.blackbox import cuda_levels
+from mgnet.pde.cuda.level import CudaLevel, Interpolant
+from mgnet.pde.hierarchy import grids
+from mgnet.pde.kernels.hierarchy import steps
+from mgnet.pde.transfers import Transfer
+
+HOPPER = GPUTarget("cuda", 90, 32)
+POINTERS = {torch.float64: "*fp64", torch.float32: "*fp32", torch.int32: "*i32"}
+OPTIONS = ("num_warps", "num_stages")
+
+
+class Compiler:
+    """Stands in for a kernel: a launch compiles it, once for each kind of arguments."""
+
+    def __init__(self, kernel, seen):
+        self._kernel, self._seen = kernel, seen
+
+    def __getitem__(self, grid):
+        return self._launch
+
+    def _launch(self, *arguments, **named):
+        options = {k: named.pop(k) for k in OPTIONS if k in named}
+        kinds = dict(zip(self._kernel.arg_names, map(kind, arguments), strict=False))
+        signature = kinds | dict.fromkeys(named, "constexpr")
+        key = (self._kernel.__name__, str(signature), str(named), str(options))
+        if key not in self._seen:
+            begun = time.perf_counter()
+            source = ASTSource(self._kernel, signature, constexprs=named)
+            compiled = triton.compile(source, target=HOPPER, options=options)
+            on = ", ".join(k for k, v in named.items() if v is True)
+            self._seen[key] = (
+                f"{self._kernel.__name__:12} {time.perf_counter() - begun:5.1f} s  {usage(compiled)}  {on}"
+            )
+            print(self._seen[key], flush=True)
+
+
+def kind(v):
+    """An argument's type in a signature."""
+    if isinstance(v, tuple):
+        return tuple(map(kind, v))
+    return "i32" if isinstance(v, int) else POINTERS[v.dtype]
+
+
+def usage(compiled):
+    """Registers, stack and shared memory, from the machine code."""
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.asm["cubin"])
+        file.flush()
+        text = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    return " ".join(re.findall(r"(?:REG|STACK|SHARED):\d+", text))
+
+
+def constant(shape, smoother, dtype):
+    """All passes of a level with constant coefficients."""
+    axes, a = Grid(shape, bc=["neumann", "periodic", "dirichlet"][: len(shape)]).axes, (1.0,) * len(shape)
+    transfer = Transfer(*grids(axes, a, 100)[:2])
+    one = CudaLevel(transfer, a, 0.0, steps(smoother, (2, 2), len(shape), False), torch.zeros((), dtype=dtype), 1)
+    u, f, e = (torch.zeros(s, dtype=dtype) for s in (one.shape, one.shape, one.coarse_shape))
+    for v in (None, u, Interpolant(e, e)):
+        one.down(v, f, None)
+        one.up(v, f, None, e)
+    one.residuals(u, f)
+    one.restrict(f, e)
+    one.watch = True
+    one.up(u, f, None, e)
+
+
+def variable(shape):
+    """All kernels of a black-box hierarchy."""
+    A = Poisson(Grid(shape), lambda *x: 1 + x[0]).A
+    operators, _ = coarse_operators(from_diffusion(A), A.axes)
+    for one in cuda_levels(operators, torch.zeros(()), (2, 2), "chebyshev")[:-1]:
+        f = torch.zeros((1, *one._A.shape))
+        one.up(one.down(None, f, None)[0], f, None, torch.zeros((1, *one._P.coarse_shape)))
+
+
+def main():
+    seen = {}
+    level.march, interpolant.residual = Compiler(level.march, seen), Compiler(interpolant.residual, seen)
+    for name in ("apply", "interpolate", "restrict"):
+        setattr(stencil, name, Compiler(getattr(stencil, name), seen))
+    for dtype in (torch.float64, torch.float32):
+        constant((40, 40), "chebyshev", dtype)
+    constant((40, 40), "red-black", torch.float64)
+    constant((12, 12, 12), "chebyshev", torch.float64)
+    variable((20, 20))
+    variable((8, 8, 8))
+    print(f"compiled {len(seen)} kernels")
+
+
+if __name__ == "__main__":
+    main()

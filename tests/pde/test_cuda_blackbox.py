@@ -1,0 +1,105 @@
+"""Black-box multigrid in Triton equals its readable twin: products, transfers, every verb, cycles and solves.
+
+Over boundary kinds, centrings, dimensions, semicoarsening, precisions, and batches of coefficients. Where there
+is no GPU the kernels run in Triton's interpreter (``conftest.py``).
+"""
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("triton", reason="needs Triton")
+
+from mgnet.pde import Grid, Poisson
+from mgnet.pde.blackbox import ReadableBlackBox, coarse_operators, from_diffusion
+from mgnet.pde.blackbox.hierarchy import readable_levels
+from mgnet.pde.cuda.blackbox import TRITON, CudaInterpolation, CudaStencil, cuda_levels
+from mgnet.pde.iterate import iterate
+from mgnet.pde.krylov import ConjugateGradients
+from tests.pde.grids_and_data import random
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+PRECISIONS = {torch.float64: 1e-13, torch.float32: 1e-5}
+# shape, bc, centring, batch of coefficients, dtype, nu
+CASES = [
+    ((10, 66), "dirichlet", "node", (), torch.float64, (2, 2)),
+    ((18, 21), ["neumann", "periodic"], "node", (), torch.float32, (1, 3)),
+    ((15, 20), ["periodic", ("dirichlet", "neumann")], "cell", (2,), torch.float64, (3, 1)),
+    ((40, 6), "neumann", "cell", (), torch.float64, (2, 1)),
+    ((6, 7, 5), ["dirichlet", "periodic", "neumann"], "node", (), torch.float64, (2, 2)),
+    ((7, 5, 6), ["periodic", "neumann", "dirichlet"], "cell", (2,), torch.float32, (1, 1)),
+]
+
+
+def relative(ours, theirs):
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+def problem(shape, bc, centering, batch):
+    rng = np.random.default_rng(0)
+    a, c = np.exp(rng.standard_normal((*batch, *shape))), rng.random(shape)
+    return Poisson(Grid(shape, bc=bc, centering=centering), a, c)
+
+
+def tensor(shape, k, dtype):
+    return torch.as_tensor(random((2, *shape), k)).to(DEVICE, dtype)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_verb(case):
+    *which, dtype, nu = case
+    A = problem(*which).A.flattened(which[-1])
+    like = torch.zeros((), dtype=dtype, device=DEVICE)
+    grids, _ = coarse_operators(from_diffusion(A).to(like.double()), A.axes)
+    plain, fused = readable_levels(grids, like, nu, "chebyshev"), cuda_levels(grids, like, nu, "chebyshev")
+    errors = []
+    for grid, ours, theirs in zip(grids[:-1], fused, plain, strict=False):
+        shape, coarse = grid.A.shape, tuple(axis.coarse for axis in grid.P.axes)
+        u, f, e = tensor(shape, 0, dtype), tensor(shape, 1, dtype), tensor(coarse, 2, dtype)
+        for v in (None, u):
+            (v_ours, _, f_ours), (v_theirs, _, f_theirs) = ours.down(v, f, None), theirs.down(v, f, None)
+            errors += [relative(v_ours, v_theirs), relative(f_ours, f_theirs)]
+        errors += [relative(ours.up(u, f, None, e), theirs.up(u, f, None, e))]
+        errors += [relative(ours.smooth(u, f), theirs.smooth(u, f))]
+    assert len(errors) >= 6
+    assert max(errors) < PRECISIONS[dtype]
+
+
+@pytest.mark.parametrize("case", CASES[1:5], ids=str)
+def test_operators(case):
+    """The finest operator, whose diagonal is not 1, and P and R between all grids."""
+    *which, dtype, _ = case
+    A = problem(*which).A.flattened(which[-1])
+    S = from_diffusion(A).to(torch.zeros((), dtype=dtype, device=DEVICE))
+    grids, _ = coarse_operators(S, A.axes)
+    v = tensor(S.shape, 0, dtype)
+    errors = [relative(CudaStencil(S)(v), S(v))]
+    for grid in grids[:-1]:
+        r, e = tensor(grid.A.shape, 1, dtype), tensor([axis.coarse for axis in grid.P.axes], 2, dtype)
+        ours = CudaInterpolation(grid.P)
+        errors += [relative(ours.P(e), grid.P.P(e)), relative(ours.R(r), grid.P.R(r))]
+    assert max(errors) < PRECISIONS[dtype]
+
+
+@pytest.mark.parametrize("gamma", [1, 2])
+def test_cycles_and_full_multigrid(gamma):
+    A = problem((18, 21), ["neumann", "periodic"], "node", ()).A
+    f = tensor((18, 21), 0, torch.float64)
+    plain, fused = (ReadableBlackBox(A, f, gamma=gamma, precision=f.dtype, **k) for k in ({}, {"forms": TRITON}))
+    assert relative(fused.cycle(None, f), plain.cycle(None, f)) < 1e-12
+    assert relative(fused.start(f), plain.start(f)) < 1e-12
+
+
+def test_conjugate_gradients():
+    """The same residuals, step by step, for two right-hand sides and coefficients that jump."""
+    shape = (14, 13)
+    x, y = np.indices(shape) // 4
+    A = Poisson(Grid(shape, bc=["dirichlet", "neumann"]), np.where((x + y) % 2 == 0, 1.0, 1e3)).A
+    f = tensor(shape, 1, torch.float64)
+    histories = []
+    for k in ({}, {"forms": TRITON}):
+        system = ReadableBlackBox(A.like(f), f, precision=f.dtype, **k)
+        outcome = iterate(ConjugateGradients(system, 1e-8), f, None, 1e-8, 12, lambda u: 0 * u.flatten(1)[:, 0], None)
+        assert outcome.status == "tolerance"
+        histories.append(outcome.residuals)
+    np.testing.assert_allclose(histories[1], histories[0], rtol=1e-5, atol=1e-10)
