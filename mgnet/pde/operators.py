@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.axis import DIRICHLET, NEUMANN, Axis, Robin
+from mgnet.pde.kernels.elementwise import product, runs_here
 
 
 def along(v: Tensor, d: int, ndim: int) -> Tensor:
@@ -73,7 +74,9 @@ class Diffusion:
     def weigh(self, v: Tensor, but: int | None = None) -> Tensor:
         """v times the shares along every axis (but one)."""
         if but is None:
-            return v if self._all_shares is None else v * self._all_shares
+            if self._all_shares is None:
+                return v
+            return product(v, self._all_shares) if runs_here(v, self.ndim) else v * self._all_shares
         for d, share in enumerate(self.shares):
             if share is not None and d != but:
                 v = v * share
@@ -83,7 +86,8 @@ class Diffusion:
     def _all_shares(self) -> Tensor | None:
         """Each unknown's share of a cell, None where all are 1."""
         shares = [share for share in self.shares if share is not None]
-        return prod(shares[1:], start=shares[0]) if shares else None
+        grid = [axis.n for axis in self.axes]
+        return prod(shares[1:], start=shares[0]).expand(grid).contiguous() if shares else None
 
     def __call__(self, u: Tensor) -> Tensor:
         """A u."""

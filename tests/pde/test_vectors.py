@@ -5,16 +5,19 @@ import pytest
 from numba import njit
 
 from mgnet.pde.kernels.vectors import (
+    absolute,
     blend,
     combine,
     combine_ahead,
     combine_many,
     decimate,
+    dotted,
     interleave,
     load,
     multiply,
-    squared,
+    shift,
     store,
+    summed,
 )
 
 LENGTHS = (1, 2, 7, 8, 9, 16, 31, 33, 100)
@@ -53,8 +56,13 @@ def _multiply(out, n, a, b, w):
 
 
 @njit
-def _squared(a, n, w):
-    return squared(a, n, w)
+def _sums(a, b, n, w):
+    return summed(a, n, w), absolute(a, n, w), dotted(a, b, n, w)
+
+
+@njit
+def _shift(a, n, w):
+    shift(a, n, w)
 
 
 @njit
@@ -129,9 +137,18 @@ def test_multiply(rows, n):
 
 
 @pytest.mark.parametrize("n", LENGTHS)
-def test_squared(rows, n):
-    one, (a, *_), (A, *_) = rows
-    assert _squared(A, n, one) == pytest.approx((a[:n].astype(float) ** 2).sum(), rel=1e-6)
+def test_sums(rows, n):
+    one, (a, b, *_), (A, B, *_) = rows
+    a -= one / 2
+    expected = a[:n].sum(), np.abs(a[:n]).sum(), (a[:n] * b[:n]).sum()
+    assert _sums(A, B, n, one) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_shift(rows, n):
+    one, (*_, out), (*_, O) = rows
+    _shift(O, n, one)
+    assert_wrote(out, np.zeros(n))
 
 
 def test_load_and_store(rows):

@@ -90,7 +90,7 @@ class FusedHierarchy:
             return run()
         key = (what, watch, finest.role(u))
         if key not in self._tapes:
-            with recorded() as tape:
+            with recorded(self._shape[0]) as tape:
                 out = run()
             places = [tape.places(v) for v in (b, b if u is None else u, *finest.iterates)]
             self._tapes[key] = tape, places, finest.role(out)

@@ -16,17 +16,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import numba
 import numpy as np
-from numba import carray, njit, types
+from numba import carray, cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # NaN and infinity keep their meaning
 SIGNATURE = types.void(types.int64, types.CPointer(types.int64))
 GLANCES = 10_000  # looks at the board before a waiting thread lets others run, some 10 microseconds
-PATIENCE = 300  # times that it does so before it goes to sleep, a few milliseconds
+PATIENCE = 100  # times that it does so before it goes to sleep, a millisecond
 
 # The board: one number a cache line. Jobs are numbered; while GATE is odd no job is open.
 GATE, INSIDE, TASKS, CLAIMS, ADDRESS, ARGUMENTS, ASLEEP, CREW = (8 * k for k in range(8))
@@ -66,7 +67,12 @@ def _run(jobs: np.ndarray, arguments: np.ndarray, claims: np.ndarray, together: 
 class Tape:
     """Launches in their order, to be run as one compiled call.
 
-    Arguments are copied when a launch is added. Those that are an array's address follow the array:
+    Arguments are copied when a launch is added. Those that are an array's address follow the array.
+
+    Parameters
+    ----------
+    members : of a batch; where every launch has one task for each, task t of a launch needs no more
+        than tasks t of those before it, and a member stays in the cache from the first to the last
 
     Example
     -------
@@ -78,10 +84,11 @@ class Tape:
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, members: int = 1) -> None:
         self.arguments = np.empty(0, np.int64)
+        self.members = members
         self._jobs: list[tuple[int, int, bool, int]] = []
-        self._packed: tuple[np.ndarray, np.ndarray, bool] | None = None
+        self._packed: tuple[np.ndarray, np.ndarray, np.ndarray, bool] | None = None
 
     def add(self, address: int, tasks: int, arguments: np.ndarray, alone: bool) -> None:
         self._jobs.append((address, tasks, alone, len(self.arguments)))
@@ -99,20 +106,28 @@ class Tape:
     def play(self) -> None:
         """Run all launches, the larger ones together with the helpers."""
         if self._packed is None:
-            tasks = max((tasks for _, tasks, _, _ in self._jobs), default=0)
-            together = any(not alone for _, _, alone, _ in self._jobs)
-            self._packed = np.array(self._jobs, np.int64).reshape(-1, 4), np.empty(tasks, np.int64), together
-        jobs, claims, together = self._packed
-        _run(jobs, self.arguments, claims, together)
+            self._packed = self._pack()
+        _run(*self._packed)
+
+    def _pack(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+        """What ``_run`` takes. Jobs of one task a member each become one job, a member's tasks in their order."""
+        jobs = np.array(self._jobs, np.int64).reshape(-1, 4)
+        tasks, together = int(jobs[:, 1].max(initial=0)), bool((jobs[:, 2] == 0).any())
+        if self.members > 1 and (jobs[:, 1] == self.members).all():
+            self._member = np.array([jobs.ctypes.data, len(jobs), self.arguments.ctypes.data], np.int64)
+            self._jobs_of_members = jobs
+            jobs = np.array([[_member_kernel(), tasks, 0, 0]], np.int64)
+            return jobs, self._member, np.empty(tasks, np.int64), True
+        return jobs, self.arguments, np.empty(tasks, np.int64), together
 
 
 _recorder = threading.local()
 
 
 @contextmanager
-def recorded() -> Iterator[Tape]:
+def recorded(members: int) -> Iterator[Tape]:
     """A tape of the launches of this thread; they run as well."""
-    _recorder.tape = Tape()
+    _recorder.tape = Tape(members)
     try:
         yield _recorder.tape
     finally:
@@ -253,6 +268,19 @@ def _close(board, glances):
         looks += 1
         if looks % glances == 0:
             _let_others_run()  # a helper may wait for this very processor
+
+
+@cache
+def _member_kernel() -> int:
+    """The address of a kernel that runs all jobs of a tape for one member; arguments: jobs, their number, arguments."""
+
+    def task(t, arguments):
+        v = carray(arguments, 3)
+        jobs = carray(pointer(v[0]), (v[1], 4), np.int64)
+        for k in range(v[1]):
+            _call(jobs[k, 0], t, v[2] + 8 * jobs[k, 3])
+
+    return cfunc(SIGNATURE, nopython=True, cache=True)(task).address
 
 
 @njit(nogil=True, cache=True)

@@ -5,6 +5,7 @@ A fresh large array costs a page fault per page, as much as a third of a solve.
 
 import weakref
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,3 +36,9 @@ class Pool:
     def _take_back(self, raw: np.ndarray) -> None:
         if not self._free:
             self._free.append(raw)
+
+
+@lru_cache(maxsize=2)
+def pool(shape: tuple[int, ...], dtype: str) -> Pool:
+    """The pool for arrays that live as long as one solve."""
+    return Pool(shape, np.dtype(dtype))

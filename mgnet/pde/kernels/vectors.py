@@ -112,7 +112,8 @@ def _same_number(*weights):
     return kinds.pop()
 
 
-def _combine(context, builder, number, out, n, rows, weights, ahead):
+def _combine(context, builder, number, values, ahead):
+    out, n, rows, weights = values
     v, rows = _Vector(context, builder, number), _rows(builder, rows)
     weights = v.splats(weights)
 
@@ -132,7 +133,7 @@ def combine(typingctx, out, n, rows, weights):
     number = _same_number(weights)
 
     def codegen(context, builder, signature, values):
-        return _combine(context, builder, number, *values, ahead=[])
+        return _combine(context, builder, number, values, ahead=[])
 
     return types.void(out, n, rows, weights), codegen
 
@@ -143,7 +144,7 @@ def combine_ahead(typingctx, out, n, rows, weights, ahead):
     number = _same_number(weights)
 
     def codegen(context, builder, signature, values):
-        return _combine(context, builder, number, *values[:4], ahead=[values[4]])
+        return _combine(context, builder, number, values[:4], ahead=[values[4]])
 
     return types.void(out, n, rows, weights, ahead), codegen
 
@@ -282,24 +283,80 @@ def multiply(typingctx, out, n, a, b, one):
 
 
 @intrinsic
-def squared(typingctx, row, n, one):
-    """The sum of the squares of a row; ``one`` tells the type of its numbers."""
+def shift(typingctx, row, n, by):
+    """row += by, a number."""
+
+    def codegen(context, builder, signature, values):
+        row, n, by = values
+        v = _Vector(context, builder, signature.args[2])
+        by = v.splat(by)
+
+        def body(i, left):
+            mask = None if left is None else v.below(left)
+            v.store(builder.fadd(v.load(row, i, mask), by, flags=FLAGS), row, i, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(row, n, by), codegen
+
+
+def _sum(context, builder, number, n, term):
+    """The sum of term(v, i, mask) over the vectors of a row."""
+    v = _Vector(context, builder, number)
+    total = cgutils.alloca_once_value(builder, ir.Constant(v.type, None))
+
+    def body(i, left):
+        mask = None if left is None else v.below(left)
+        builder.store(builder.fadd(builder.load(total), term(v, i, mask), flags=FLAGS), total)
+
+    v.loop(n, body)
+    lanes = builder.load(total)
+    terms = [builder.extract_element(lanes, ir.Constant(INDEX, k)) for k in range(v.width)]
+    while len(terms) > 1:
+        terms = [builder.fadd(a, b, flags=FLAGS) for a, b in zip(terms[::2], terms[1::2], strict=True)]
+    return terms[0]
+
+
+@intrinsic
+def dotted(typingctx, row, other, n, one):
+    """The sum of row[i] other[i]; ``one`` tells the type of the numbers."""
+
+    def codegen(context, builder, signature, values):
+        row, other, n, _ = values
+
+        def term(v, i, mask):
+            return builder.fmul(v.load(row, i, mask), v.load(other, i, mask), flags=FLAGS)
+
+        return _sum(context, builder, one, n, term)
+
+    return one(row, other, n, one), codegen
+
+
+@intrinsic
+def summed(typingctx, row, n, one):
+    """The sum of row[i]."""
 
     def codegen(context, builder, signature, values):
         row, n, _ = values
-        v = _Vector(context, builder, one)
-        total = cgutils.alloca_once_value(builder, ir.Constant(v.type, None))
+        return _sum(context, builder, one, n, lambda v, i, mask: v.load(row, i, mask))
 
-        def body(i, left):
-            x = v.load(row, i, None if left is None else v.below(left))
-            builder.store(builder.fadd(builder.load(total), builder.fmul(x, x, flags=FLAGS), flags=FLAGS), total)
+    return one(row, n, one), codegen
 
-        v.loop(n, body)
-        lanes = builder.load(total)
-        terms = [builder.extract_element(lanes, ir.Constant(INDEX, k)) for k in range(v.width)]
-        while len(terms) > 1:
-            terms = [builder.fadd(a, b, flags=FLAGS) for a, b in zip(terms[::2], terms[1::2], strict=True)]
-        return terms[0]
+
+@intrinsic
+def absolute(typingctx, row, n, one):
+    """The sum of |row[i]|."""
+
+    def codegen(context, builder, signature, values):
+        row, n, _ = values
+
+        def term(v, i, mask):
+            kind = ir.FunctionType(v.type, [v.type])
+            name = f"llvm.fabs.v{v.width}{v.element.intrinsic_name}"
+            return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [v.load(row, i, mask)])
+
+        return _sum(context, builder, one, n, term)
 
     return one(row, n, one), codegen
 

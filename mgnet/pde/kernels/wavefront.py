@@ -40,7 +40,7 @@ from mgnet.pde.kernels.rows import (
     wrap_ghosts,
 )
 from mgnet.pde.kernels.tables import HEADER, rows_of
-from mgnet.pde.kernels.vectors import combine, combine_ahead, load_index, squared
+from mgnet.pde.kernels.vectors import combine, combine_ahead, dotted, load_index
 
 AXIS_HEADER = 10  # numbers per axis in ``reals``
 INTS, REALS = 6, 4  # where the tables' headers begin, and the axes
@@ -270,7 +270,7 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, residual, watches, I0, I
             else:
                 _residual(g, ring, nu, p, j, row, f, _ahead(g, nu + 1 - first, t, nu, u, f, out, wrap(j, n1), row))
             if watches and i0 <= p < i1 and j0 <= j < j1:
-                total += squared(row, n2, one)
+                total += dotted(row, row, n2, one)
         while restricts and next_coarse < I1 and load_index(c.R0.start, next_coarse) + m0 - 1 <= p:
             for J in range(J0, J1):
                 I = next_coarse
