@@ -1,6 +1,6 @@
 """Execute the notebooks in place and keep what they print and draw: `python notebooks/execute.py [NOTEBOOK ...]`.
 
-Without names: all of them. Each runs in a fresh kernel. A cell that fails stops everything and leaves the file as it was.
+Without names: all of them, each in a fresh kernel. A cell that fails stops everything and leaves its file as it was.
 """
 
 import os
