@@ -38,7 +38,7 @@ ENTRIES = {
     ),
     "cifar10": Entry(
         "MgNet[2,2,2,2]-[32,64,128,256]-B^l",
-        Recipe(epochs=20, flip="alternating", compile=True, validation=0.04),
+        Recipe(epochs=17, flip="alternating", compile=True, validation=0.04),
         (0,),
         0.90,
     ),

@@ -96,8 +96,10 @@ def trained() -> str:
         "",
         "Test accuracy of the last epoch; the test set was looked at once. `python -m benchmarks.classifiers NAME`.",
         "",
-        "| data | model | parameters | epochs | seeds | test accuracy | machine |",
-        "|---|---|---|---|---|---|---|",
+        "Held out: the share of the training images. Processor minutes: of the first seed, validation included.",
+        "",
+        "| data | model | parameters | epochs | held out | seeds | test accuracy | processor minutes | machine |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join(lines + [_trained(folder) for folder in _runs()])
 
@@ -111,8 +113,11 @@ def _trained(folder: Path) -> str:
     config, machine = (json.loads((run / f"{name}.json").read_text()) for name in ("config", "environment"))
     accuracy, seeds = _accuracy(folder)
     count = _parameters(config["model"], 10, config["image_size"][0], 1 if folder.name in GREY else 3)
+    with (run / "history.csv").open(newline="") as file:
+        minutes = sum(float(row["cpu_seconds"]) for row in csv.DictReader(file)) / 60
     where = machine["gpu"] or f"{machine['cores']} cores, {machine['processor']}"
-    return f"| {folder.name} | {config['model']} | {count:,} | {config['epochs']} | {seeds} | {accuracy} % | {where} |"
+    cells = [folder.name, config["model"], f"{count:,}", config["epochs"], f"{100 * config['validation']:g} %"]
+    return f"| {' | '.join(map(str, [*cells, seeds, f'{accuracy} %', f'{minutes:.1f}', where]))} |"
 
 
 def _accuracy(folder: Path) -> tuple[str, int]:
@@ -144,14 +149,15 @@ def published() -> str:
 
 def _beside(rows: list[dict], datasets: tuple[str, ...]) -> list[str]:
     heads = [head for name in datasets for head in (f"{name}, published", f"{name}, ours")]
-    columns = ["model", "parameters", "multiply-adds", *heads, "remark"]
+    columns = ["model", "parameters", "multiply-adds", *heads]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
         size = 32 if row["classes"] == 10 else 224
-        cells = [row["model"], f"{_parameters(row['model'], row['classes'], size):,} ({row['parameters']})"]
+        remark = f" ({row['note']})" if "note" in row else ""
+        cells = [row["model"] + remark, f"{_parameters(row['model'], row['classes'], size):,} ({row['parameters']})"]
         cells += [f"{_multiply_adds(row['model'], row['classes'], size) / 1e9:.2f} G"]
         cells += [cell for name in datasets for cell in (f"{row[name]:.2f}", _ours(row["model"], name))]
-        lines.append(f"| {' | '.join([*cells, row.get('note', '')])} |")
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

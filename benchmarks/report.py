@@ -76,6 +76,7 @@ def table(result: dict) -> str:
 def draw(rows: list[dict], folder: Path) -> None:
     """Time against n, and unknowns a second at n, n/8 and n/64 (by unknowns), as HPGMG reports."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     rows = [row for row in rows if row["name"] == "accuracy"]
     if not rows:
@@ -94,6 +95,7 @@ def draw(rows: list[dict], folder: Path) -> None:
     right.set_xlabel("unknowns")
     right.set_ylabel("million unknowns a second")
     for ax in (left, right):
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.grid(True, alpha=0.3)
         ax.legend()
     figure.savefig(folder / "time.png", dpi=130)
