@@ -1,0 +1,185 @@
+"""Our Poisson solver on a CUDA device against what a user would otherwise take there, in one run.
+
+    python -m benchmarks.poisson_gpu [--only NAME ...] [--largest 16383] [--repeats 7] [--small]
+                                     [--out benchmarks/results/poisson-gpu]
+
+Every entry of CASES is data. No time without the error or the residual that was reached. A time is that
+of a whole call, from tensor to tensor, until the device is idle; figures are medians after a first call,
+which compiles and allocates and is reported as the set-up. ``bandwidth`` is the share of a device copy's
+that would move f and u alone once. ``--small`` tries everything on tiny grids, on any device.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from benchmarks import rivals_gpu as rivals
+from benchmarks.poisson import solution, source
+from benchmarks.report_gpu import environment, line, save
+from mgnet.pde import Grid, Poisson, Solver
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table.
+
+    name : the group; n, ndim : unknowns per axis, axes; batch : right-hand sides at once
+    tol : None asks for discretisation accuracy
+    coefficient : "one" or "smooth"
+    against : names of rivals in ``RIVALS``
+    """
+
+    name: str
+    n: int
+    ndim: int = 2
+    batch: int = 1
+    dtype: str = "float64"
+    tol: float | None = None
+    coefficient: str = "one"
+    against: tuple[str, ...] = ("torch.fft",)
+
+
+RIVALS: dict[str, Callable[[Poisson, Case], rivals.Solve | None]] = {
+    "torch.fft": lambda problem, case: rivals.sine_transforms(problem),
+    "conv2d": lambda problem, case: rivals.convolutions(problem, case.tol or 0.0),
+    "cupy CG": lambda problem, case: rivals.cupy_cg(problem, case.tol or 0.0),
+}
+ACCURACY = "discretisation accuracy"
+CASES = [
+    *(Case(ACCURACY, n) for n in (1023, 2047, 4095, 8191, 16383)),
+    *(Case("float32", n, dtype="float32") for n in (1023, 4095)),
+    *(Case("3-D", n, ndim=3) for n in (255, 511)),
+    Case("batch", 127, batch=4096),
+    Case("residual 1e-8", 1023, tol=1e-8, against=("torch.fft", "conv2d", "cupy CG")),
+    *(Case("residual 1e-8", n, tol=1e-8, against=("torch.fft", "conv2d")) for n in (4095, 8191)),
+    Case("residual 1e-8 3-D", 255, ndim=3, tol=1e-8),
+    Case("batch 1e-8", 500, batch=64, tol=1e-8),
+    *(Case("smooth a", n, tol=1e-8, coefficient="smooth", against=()) for n in (1023, 4095)),
+]
+SMALL = [
+    Case(ACCURACY, 63),
+    Case("3-D", 15, ndim=3),
+    Case("batch 1e-8", 20, batch=3, tol=1e-8),
+    Case("residual 1e-8", 31, tol=1e-8, against=("torch.fft", "conv2d")),
+    Case("smooth a", 31, tol=1e-8, coefficient="smooth", against=()),
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks.poisson_gpu", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=[], help="groups of cases to run (default: all)")
+    parser.add_argument("--largest", type=int, default=16383, help="leave out larger grids")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--small", action="store_true", help="tiny grids, on the CPU where there is no CUDA device")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/poisson-gpu"))
+    given = parser.parse_args(arguments)
+    if not (torch.cuda.is_available() or given.small):
+        print("benchmarks.poisson_gpu: there is no CUDA device; `mgnet bench poisson` measures the CPU.", file=sys.stderr)
+        return 2
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    copy = copy_bandwidth(device, 2**20 if given.small else 2**31)
+    rows = []
+    for case in SMALL if given.small else CASES:
+        if case.n <= given.largest and (not given.only or case.name in given.only):
+            for row in measure(case, device, given.repeats, copy):
+                rows.append(row)
+                print(line(row), flush=True)
+    save({"environment": environment(device), "copy": copy, "rows": rows}, given.out)
+    return 0
+
+
+def measure(case: Case, device: torch.device, repeats: int, copy: float) -> list[dict]:
+    """A row for ours and one for each rival."""
+    problem, f, exact = problem_of(case, device)
+    b = problem.rhs(f)
+    solver = Solver(problem)
+    solves: dict[str, rivals.Solve] = {"mgnet": lambda v: solver.solve(v, tol=case.tol).u}
+    for name in case.against:
+        solve = RIVALS[name](problem, case)
+        if solve is not None:
+            solves[name] = solve
+    rows = []
+    for name, solve in solves.items():
+        setup, seconds, memory, u = timed(solve, f, repeats)
+        residual = torch.linalg.vector_norm(b - problem.apply(u)) / torch.linalg.vector_norm(b)
+        rows.append(
+            asdict(case)
+            | {
+                "against": None,
+                "solver": name,
+                "seconds": seconds,
+                "ratio": seconds / rows[0]["seconds"] if rows else 1.0,
+                "setup": setup,
+                "unknowns per second": f.numel() / seconds,
+                "bandwidth": 2 * f.numel() * f.element_size() / seconds / copy,
+                "residual": float(residual),
+                "error": None if exact is None else float((u - exact).abs().max()),
+                "bytes per unknown": memory / f.numel(),
+            }
+        )
+        del u
+    return rows
+
+
+def timed(solve: rivals.Solve, f: Tensor, repeats: int) -> tuple[float, float, float, Tensor]:
+    """(seconds of the first call, median of the later ones, bytes at the peak with f, the last result)."""
+    if f.is_cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(f.device)
+    others = torch.cuda.memory_allocated(f.device) - f.nbytes if f.is_cuda else 0
+    times = []
+    for _ in range(1 + repeats):
+        begun = time.perf_counter()
+        u = solve(f)
+        finish(f.device)
+        times.append(time.perf_counter() - begun)
+    peak = torch.cuda.max_memory_allocated(f.device) - others if f.is_cuda else 0
+    return times[0], median(times[1:]), peak, u
+
+
+def finish(device: torch.device) -> None:
+    """Wait for the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def copy_bandwidth(device: torch.device, size: int) -> float:
+    """Bytes a second, read and written, of a copy on the device."""
+    v = torch.rand(size // 8, dtype=torch.float64, device=device)
+    w = torch.empty_like(v)
+    _, seconds, _, _ = timed(w.copy_, v, 9)
+    return 2 * v.nbytes / seconds
+
+
+def problem_of(case: Case, device: torch.device) -> tuple[Poisson, Tensor, Tensor | None]:
+    """The problem, its right-hand side and the exact solution (random right-hand sides have none)."""
+    dtype = getattr(torch, case.dtype)
+    grid = Grid((case.n,) * case.ndim)
+    like = torch.zeros((), dtype=dtype, device=device)
+    problem = Poisson(grid, smooth if case.coefficient == "smooth" else None, like=like)
+    shape = (case.batch, *grid.shape) if case.batch > 1 else grid.shape
+    if case.tol is not None:
+        f = torch.randn(shape, dtype=dtype, device=device, generator=torch.Generator(device).manual_seed(0))
+        return problem, f, None
+    xs = grid.coordinates()
+    f, exact = (torch.as_tensor(w(xs, "dirichlet")).to(like) for w in (source, solution))
+    if case.batch > 1:
+        factors = torch.linspace(0.5, 2, case.batch, dtype=dtype, device=device).reshape(-1, *[1] * case.ndim)
+        return problem, f * factors, exact * factors
+    return problem, f, exact
+
+
+def smooth(x: Tensor, y: Tensor) -> Tensor:
+    """A coefficient between 1/4 and 4."""
+    return 4 ** (torch.sin(2 * torch.pi * x) * torch.cos(2 * torch.pi * y))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

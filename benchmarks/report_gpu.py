@@ -1,0 +1,61 @@
+"""Writing what the benchmark on a CUDA device measured: JSON and a table."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from benchmarks import report
+
+
+def environment(device: torch.device) -> dict:
+    """The machine, the device and the versions."""
+    found = report.environment() | {"device": "CPU", "cuda": torch.version.cuda, "triton": None}
+    if device.type == "cuda":
+        import triton
+
+        properties = torch.cuda.get_device_properties(device)
+        found |= {"device": properties.name, "device memory": properties.total_memory, "triton": triton.__version__}
+    return found
+
+
+def size(row: dict) -> str:
+    return f"{row['batch']} x " * (row["batch"] > 1) + " x ".join([str(row["n"])] * row["ndim"])
+
+
+def line(row: dict) -> str:
+    """One row for the terminal."""
+    error = "" if row["error"] is None else f"  error {row['error']:.2e}"
+    return (
+        f"{row['name']:24} {size(row):>16} {row['dtype']:8} {row['solver']:10} {1e3 * row['seconds']:10.3f} ms "
+        f"{row['ratio']:7.2f} x {row['unknowns per second'] / 1e9:8.3f} G/s  residual {row['residual']:.1e}{error}"
+    )
+
+
+def table(result: dict) -> str:
+    """The rows as Markdown."""
+    machine = result["environment"]
+    lines = [
+        f"{machine['device']}, {machine['date']}, torch {machine['torch']}; a device copy moves "
+        f"{result['copy'] / 1e12:.2f} TB/s; medians in ms; `python -m benchmarks.poisson_gpu`.",
+        "",
+        "| problem | unknowns | dtype | asked | solver | ms | ratio | billion unknowns a second | of a copy of f to u "
+        "| residual | error | bytes per unknown |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        asked = "discretisation accuracy" if row["tol"] is None else f"residual {row['tol']:g}"
+        error = "" if row["error"] is None else f"{row['error']:.2e}"
+        lines.append(
+            f"| {row['name']} | {size(row)} | {row['dtype']} | {asked} | {row['solver']} | {1e3 * row['seconds']:.3f} | "
+            f"{row['ratio']:.2f} | {row['unknowns per second'] / 1e9:.3f} | {100 * row['bandwidth']:.0f} % | "
+            f"{row['residual']:.1e} | {error} | {row['bytes per unknown']:.0f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def save(result: dict, folder: Path) -> None:
+    """Write results.json and table.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / "table.md").write_text(table(result))
