@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from mgnet.pde.axis import Robin
-from mgnet.pde.fourth_order import check_order
 from mgnet.pde.grid import Grid
-from mgnet.pde.problem import Poisson
+from mgnet.pde.problem import Poisson, check_order
 from mgnet.pde.solver import Solver
 
 BOUNDARIES: dict[str, Any] = {
@@ -20,7 +19,9 @@ BOUNDARIES: dict[str, Any] = {
     "mixed faces": ("dirichlet", "neumann"),
     "robin": (Robin(1.0), Robin(0.0)),
 }
-COEFFICIENTS = ("numbers", "one per axis", "array", "callable", "array per member", "jumps of 1e6")
+COEFFICIENTS = (
+    "numbers", "one per axis", "array", "callable", "array per member", "jumps of 1e6", "jumps of 1e6 in one axis",
+)  # fmt: skip
 SHAPES = {1: (600,), 2: (65, 70), 3: (18, 20, 19)}
 
 
@@ -33,11 +34,11 @@ class Row:
     coefficients: str
     ndim: int
 
-    def problem(self) -> Poisson:
+    def problem(self, order: int = 2) -> Poisson:
         """-div(a grad u) + u = f of the row's kind."""
         bc = [BOUNDARIES[self.boundary], *["dirichlet"] * (self.ndim - 1)]
         grid = Grid(SHAPES[self.ndim], bc=bc, centering=self.centering)
-        return Poisson(grid, self._a(grid), 1.0, like=torch.empty(0, dtype=torch.float64))
+        return Poisson(grid, self._a(grid), 1.0, order=order, like=torch.empty(0, dtype=torch.float64))
 
     def _a(self, grid: Grid) -> Any:
         x = grid.coordinates()
@@ -47,16 +48,17 @@ class Row:
             return (1.0, 0.1, 3.0)[: self.ndim]
         if self.coefficients == "callable":
             return lambda *points: 1 + sum(p**2 for p in points)
-        if self.coefficients == "jumps of 1e6":
-            return np.where(sum(np.floor(4 * t) for t in x) % 2 == 0, 1.0, 1e6)
+        if "jumps" in self.coefficients:
+            jumps = np.where(sum(np.floor(4 * t) for t in x) % 2 == 0, 1.0, 1e6)
+            return (jumps, 1.0, 1.0)[: self.ndim] if "one axis" in self.coefficients else jumps
         smooth = np.exp(np.sin(3 * sum(x)))
         return smooth if self.coefficients == "array" else np.stack([smooth, 1 / smooth])
 
 
 def rows() -> Iterator[Row]:
-    """Every row of the table; on a line no promise is made for jumps of 1e6."""
+    """Every row of the table."""
     for ndim in SHAPES:
-        for coefficients in COEFFICIENTS[: 5 if ndim == 1 else 6]:
+        for coefficients in COEFFICIENTS:
             for boundary in BOUNDARIES:
                 for centering in ("node", "cell"):
                     yield Row(boundary, centering, coefficients, ndim)
@@ -67,7 +69,7 @@ def describe(row: Row) -> tuple[str, str, str]:
     problem = row.problem()
     multigrid = Solver(problem).multigrid(problem.A.detached().flattened((2,)))
     levels = "fused kernels" if multigrid.compiled(torch.device("cpu")) else "plain torch"
-    return multigrid.method, levels, "2, 4" if _fourth(problem) else "2"
+    return multigrid.method(problem.A), levels, "2, 4" if _fourth(problem) else "2"
 
 
 def _fourth(problem: Poisson) -> bool:

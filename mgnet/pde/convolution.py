@@ -50,7 +50,7 @@ def conv_levels(
             f"it is {grid}."
         )
     a, c = problem.constant
-    like = problem.A.k[0]
+    like = problem.A.base.k[0]
     levels = []
     h = torch.tensor(grid.spacing, dtype=like.dtype)
     while n >= coarsest:

@@ -33,7 +33,7 @@ class Nonlinearity:
     """A(u) and its diagonal's derivative on one grid."""
 
     def __init__(self, problem: Poisson, g: Pointwise, dg: Pointwise):
-        self.L, self.g, self.dg, self.problem = problem.A, g, dg, problem
+        self.L, self.g, self.dg, self.problem = problem.A.base, g, dg, problem
         self.w = self.L.weigh(torch.ones(problem.grid.shape).to(self.L.k[0]))
 
     def __call__(self, u: Tensor) -> Tensor:

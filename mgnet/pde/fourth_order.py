@@ -1,96 +1,228 @@
-"""Fourth order by deferred correction on the second-order levels.
+"""The fourth-order operator: wide differences along each axis, one-sided beside the ends.
 
-The second-order solution obeys u_2 = u + h^2 e + O(h^4) with a smooth e, so its differences give the
-truncation error of A to leading order, and A u_4 = b + tau(u_2) is solved once more. On the axis d
+    A u = w (c u - sum_d a_d D_d u),      D_d u = (-1, 16, -30, 16, -1) u / (12 h^2)
 
-    inside                       - a h^2 / 12 u''''
-    Dirichlet face (cells)       g + h^2 / 8 u''           the ghost value is 2 g - u
-    Neumann or Robin end         g + (alpha h^2 / 8 u'') + a h^2 / s d^3u/dn^3,   s = 6 (nodes), 24 (cells)
+In the two rows beside an end D takes the nearest unknowns and the end's datum g, with the weights that
+are exact for polynomials of as high a degree as their number allows: one rule for Dirichlet, Neumann and
+Robin ends, nodes and cells. w are the unknowns' shares of a cell. A is not symmetric, but close to the
+second-order operator: A_2^-1 A has its spectrum about [1, 2.4], so cycles for A_2 precondition A.
 
-with alpha's term for cells alone. Differences near an end are extrapolated from the inside. In the
-corners of a box e behaves like r^2 log r, which costs a logarithm there (fitted orders: 3.7 to 4.3).
-
-Source: Pereyra 1967, Numer. Math. 10, 316; Adams, MUDPACK's mud24.
+Source: Collatz 1960, The Numerical Treatment of Differential Equations, table III; Pereyra 1967,
+Numer. Math. 10, 316 (second-order solves that correct towards the fourth order).
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sparse
 import torch
 from torch import Tensor
 
 from mgnet.pde.axis import DIRICHLET, Axis, Robin
-from mgnet.pde.problem import Poisson
+from mgnet.pde.operators import Diffusion, conductances
 
-FEWEST = 6  # unknowns along an axis for a fourth difference that can be extrapolated
-
-
-def check_order(order: object, problem: Poisson, tol: float | None = 1.0) -> None:
-    """Say where the fourth order is not to be had."""
-    if order not in (2, 4) or isinstance(order, bool):
-        raise ValueError(f"`order` must be 2 or 4; it is {order!r}.")
-    if order == 2:
-        return
-    if problem.constant_a is None:
-        raise ValueError("`order` = 4 needs an `a` of numbers (one, or one per axis). Pass order=2 for this `a`.")
-    if tol is None:
-        raise ValueError("`order` = 4 needs a tolerance; tol=None stops at second order. Pass a `tol`, 1e-10 say.")
-    for d, axis in enumerate(problem.grid.axes):
-        if axis.n < FEWEST:
-            raise ValueError(f"`order` = 4 needs at least {FEWEST} unknowns on each axis; axis {d} has {axis.n}.")
+INNER = np.array([-1.0, 16.0, -30.0, 16.0, -1.0]) / 12  # h^2 u''
+REACH = 2  # unknowns that the inner stencil reaches on either side
+WIDTH = {0.0: 5, 0.5: 7, 1.0: 6}  # unknowns that those rows take, by the first one's distance in h (see docs)
+FEWEST = max(WIDTH.values())
+SHORT = 24  # unknowns of an axis that shows the spectrum
+SLACK = 0.85, 1.05  # what cycles add to its ends (measured)
 
 
-def truncation(problem: Poisson, u: Tensor) -> Tensor:
-    """tau(u), in the units of b.
+def end_rows(axis: Axis, end: str | Robin, a: float) -> tuple[np.ndarray, np.ndarray]:
+    """(REACH, width) weights of the unknowns and (REACH,) of the datum in -a u'', from the end inwards."""
+    first = 0.5 if axis.centering == "cell" else float(end == DIRICHLET)
+    width = WIDTH[first]
+    t, power = first + np.arange(width), np.arange(width + 1)  # distances in h
+    datum = np.zeros(width + 1)  # of 1, t, t^2, ...
+    datum[0] = 1.0 if end == DIRICHLET else end.alpha if isinstance(end, Robin) else 0.0
+    datum[1] = 0.0 if end == DIRICHLET else -a / axis.h
+    known = np.vstack([t[:, None] ** power, datum])
+    second = power * (power - 1) * t[:REACH, None] ** np.maximum(power - 2, 0)
+    weights = np.linalg.solve(known.T, -a / axis.h**2 * second.T).T
+    return weights[:, :width], weights[:, width]
+
+
+@dataclass(frozen=True)
+class Line:
+    """An n x n matrix along one axis: a symmetric stencil (wrapped if periodic), and other rows beside the ends.
 
     Parameters
     ----------
-    u : (*batch, *grid)   the second-order solution
+    stencil : (2 REACH + 1,)
+    ends : what is added beside the low and the high end, (rows, columns) from the end inwards; () if periodic
     """
-    A, total = problem.A.like(u), torch.zeros_like(u)
-    assert problem.constant_a is not None
-    for d, (axis, a) in enumerate(zip(problem.grid.axes, problem.constant_a, strict=True)):
-        dim = d - problem.grid.ndim
-        total = total - A.weigh(a * axis.h**2 / 12 * _fourth(u, axis, dim))
+
+    n: int
+    stencil: np.ndarray
+    ends: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, axis: Axis, a: float) -> "Line":
+        """-a D on an axis."""
+        stencil = -a * INNER / axis.h**2
         if axis.periodic:
-            continue
-        for side in (0, 1):
-            g = _datum(u, axis, a, dim, side)
-            if g is not None:
-                total = total + problem.datum(g.squeeze(dim), d, side)
-    return total
+            return cls(axis.n, stencil, ())
+        rows = (end_rows(axis, end, a)[0] for end in (axis.low, axis.high))
+        return cls(axis.n, stencil, tuple(E - _cut(stencil, E.shape[1]) for E in rows))
+
+    def __call__(self, u: Tensor, dim: int) -> Tensor:
+        """The product along an axis of u."""
+        n, zeros = self.n, torch.zeros_like(u.narrow(dim, 0, REACH))
+        before, after = (u.narrow(dim, n - REACH, REACH), u.narrow(dim, 0, REACH)) if not self.ends else (zeros, zeros)
+        wide = torch.cat([before, u, after], dim=dim)
+        out = self.stencil[REACH] * u
+        for k in range(REACH):
+            out = out + self.stencil[k] * (wide.narrow(dim, k, n) + wide.narrow(dim, 2 * REACH - k, n))
+        for side, block in enumerate(self.ends):
+            E, (rows, columns) = torch.as_tensor(block).to(u), block.shape
+            E = E if side == 0 else E.flip(0, 1)
+            part = u.narrow(dim, 0 if side == 0 else n - columns, columns).movedim(dim, -1) @ E.T
+            out.narrow(dim, 0 if side == 0 else n - rows, rows).add_(part.movedim(-1, dim))
+        return out
+
+    @property
+    def T(self) -> "Line":
+        return replace(self, ends=tuple(block.T for block in self.ends))
+
+    @property
+    def magnitude(self) -> "Line":
+        """The absolute values."""
+        cuts = [_cut(self.stencil, block.shape[1]) for block in self.ends]
+        ends = tuple(abs(block + cut) - abs(cut) for block, cut in zip(self.ends, cuts, strict=True))
+        return Line(self.n, abs(self.stencil), ends)
+
+    def to_scipy(self) -> sparse.csr_array:
+        return sparse.csr_array(self(torch.eye(self.n, dtype=torch.float64), 0).numpy())
 
 
-def _datum(u: Tensor, axis: Axis, a: float, dim: int, side: int) -> Tensor | None:
-    """What is added to the boundary data of an end; u with 1 along ``dim``."""
-    end = (axis.low, axis.high)[side]
-    v = (u if side == 0 else u.flip(dim)).narrow(dim, 0, 5)  # from the end inwards
-    if axis.centering == "node":
-        return None if end == DIRICHLET else a * axis.h**2 / 6 * -_third(v, axis.h, dim, 1.5)
-    second = axis.h**2 / 8 * _second(v, axis.h, dim)
-    if end == DIRICHLET:
-        return second
-    alpha = end.alpha if isinstance(end, Robin) else 0.0
-    return alpha * second - a * axis.h**2 / 24 * _third(v, axis.h, dim, 2.0)
+def _spectrum(axis: Axis) -> tuple[float, float]:
+    """Of A_2^-1 A on one axis (c makes A_2 regular), which a short axis with the same ends shows."""
+    short = replace(axis, n=SHORT, lower=0.0, upper=SHORT * axis.h)
+    (k,), _ = conductances([short], [torch.ones(SHORT + 1, dtype=torch.float64)])
+    second = Diffusion((short,), (k,), torch.tensor(1e-6 / short.h**2, dtype=torch.float64))
+    fourth = FourthOrder(second, (1.0,))
+    lam = np.linalg.eigvals(np.linalg.solve(second.to_scipy().toarray(), fourth.to_scipy().toarray())).real
+    return float(lam.min()), float(lam.max())
 
 
-def _second(v: Tensor, h: float, dim: int) -> Tensor:
-    """u'' half a mesh width before the first of v; differences sit 3/2 and 5/2 inside."""
-    D = torch.diff(v, n=2, dim=dim) / h**2
-    return 2.5 * D.narrow(dim, 0, 1) - 1.5 * D.narrow(dim, 1, 1)
+def _cut(stencil: np.ndarray, width: int) -> np.ndarray:
+    """The stencil's rows beside an end, zero beyond it."""
+    rows = np.zeros((REACH, width))
+    for i in range(REACH):
+        rows[i, : i + REACH + 1] = stencil[REACH - i :]
+    return rows
 
 
-def _third(v: Tensor, h: float, dim: int, inside: float) -> Tensor:
-    """u''' along v at the end, ``inside`` mesh widths before the first difference."""
-    D = torch.diff(v, n=3, dim=dim) / h**3
-    return (1 + inside) * D.narrow(dim, 0, 1) - inside * D.narrow(dim, 1, 1)
+@dataclass(frozen=True)
+class FourthOrder:
+    """A: (*batch, *grid) -> (*batch, *grid), or its transpose.
 
+    Parameters
+    ----------
+    base : the second-order operator with the same coefficients
+    a : per axis
+    transposed : whether this is A^T
+    """
 
-def _fourth(u: Tensor, axis: Axis, dim: int) -> Tensor:
-    """u'''' at the unknowns of an axis."""
-    if axis.periodic:
-        n = axis.n
-        u = torch.cat([u.narrow(dim, n - 2, 2), u, u.narrow(dim, 0, 2)], dim=dim)
-        return torch.diff(u, n=4, dim=dim) / axis.h**4
-    D = torch.diff(u, n=4, dim=dim) / axis.h**4
-    m = D.shape[dim]
-    before = [(1 + s) * D.narrow(dim, 0, 1) - s * D.narrow(dim, 1, 1) for s in (2, 1)]
-    after = [(1 + s) * D.narrow(dim, m - 1, 1) - s * D.narrow(dim, m - 2, 1) for s in (1, 2)]
-    return torch.cat([*before, D, *after], dim=dim)
+    base: Diffusion
+    a: tuple[float, ...]
+    transposed: bool = False
+
+    @cached_property
+    def lines(self) -> list[Line]:
+        """Per axis -a_d D_d."""
+        return [Line.of(axis, a) for axis, a in zip(self.base.axes, self.a, strict=True)]
+
+    def __call__(self, u: Tensor) -> Tensor:
+        return self._sum(self.lines, u)
+
+    def magnitude(self, u: Tensor) -> Tensor:
+        """|A| |u|, the scale of the round-off in A u."""
+        return self._sum([line.magnitude for line in self.lines], u.abs())
+
+    def _sum(self, lines: Sequence[Line], u: Tensor) -> Tensor:
+        """w (c + lines) u, or the transpose of that."""
+        u = self.base.weigh(u) if self.transposed else u
+        out = torch.zeros_like(u) if self.c is None else self.c * u
+        for d, line in enumerate(lines):
+            out = out + (line.T if self.transposed else line)(u, d - self.ndim)
+        return out if self.transposed else self.base.weigh(out)
+
+    @property
+    def T(self) -> "FourthOrder":
+        return replace(self, transposed=not self.transposed)
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        return self.base.axes
+
+    @property
+    def ndim(self) -> int:
+        return self.base.ndim
+
+    @property
+    def c(self) -> Tensor | None:
+        return self.base.c
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What A u may be differentiated by: c."""
+        return () if self.c is None else (self.c,)
+
+    def made_of(self, tensors: Sequence[Tensor]) -> "FourthOrder":
+        """The operator with other ``tensors``."""
+        return replace(self, base=self.base.having(self.base.k, tensors[0] if tensors else None))
+
+    def derivatives(self, v: Tensor, u: Tensor) -> list[Tensor]:
+        """d (v^T A u) / d ``tensors``, not yet summed to their shapes."""
+        return [] if self.c is None else [self.base.weigh(v * u)]
+
+    def detached(self) -> "FourthOrder":
+        """The operator without a graph."""
+        return replace(self, base=self.base.detached())
+
+    def like(self, v: Tensor) -> "FourthOrder":
+        """The operator in v's dtype, on its device."""
+        return replace(self, base=self.base.like(v))
+
+    def flattened(self, batch: Sequence[int]) -> "FourthOrder":
+        """The operator with its batch axes, broadcast to ``batch``, made one."""
+        return replace(self, base=self.base.flattened(batch))
+
+    def weigh(self, v: Tensor) -> Tensor:
+        """v times the shares along every axis."""
+        return self.base.weigh(v)
+
+    @cached_property
+    def spectrum(self) -> tuple[float, float]:
+        """Where the eigenvalues of M A lie for a cycle M of the second-order operator; c draws them to 1."""
+        ends = [_spectrum(axis) for axis in self.axes if not axis.periodic]
+        return SLACK[0] * min([1.0, *(low for low, _ in ends)]), SLACK[1] * max([4 / 3, *(high for _, high in ends)])
+
+    def datum(self, g: Tensor, d: int, side: int) -> Tensor:
+        """What the datum g of an end, (*batch, *grid with 1 along d), adds to b."""
+        axis, dim = self.base.axes[d], d - self.ndim
+        _, weights = end_rows(axis, (axis.low, axis.high)[side], self.a[d])
+        rows = torch.zeros(axis.n, dtype=torch.float64)
+        rows[torch.arange(REACH) if side == 0 else axis.n - 1 - torch.arange(REACH)] = -torch.as_tensor(weights)
+        rows = rows.to(g).reshape([-1] + [1] * (-1 - dim))
+        return self.base.weigh(rows * g.expand(torch.broadcast_shapes(g.shape, self._end_shape(d))))
+
+    def _end_shape(self, d: int) -> tuple[int, ...]:
+        return tuple(1 if e == d else axis.n for e, axis in enumerate(self.base.axes))
+
+    def to_scipy(self) -> sparse.csr_array:
+        """The same matrix, rows and columns numbered in C order."""
+        shape = [axis.n for axis in self.base.axes]
+        zero = torch.zeros(shape, dtype=torch.float64)
+        c = zero if self.c is None else self.c.detach().cpu() + zero
+        matrix = sparse.diags_array(c.numpy().ravel()).tocsr()
+        for d, line in enumerate(self.lines):
+            left, right = (sparse.eye_array(int(np.prod(s))) for s in (shape[:d], shape[d + 1 :]))
+            matrix = matrix + sparse.kron(sparse.kron(left, line.to_scipy()), right)
+        weights = sparse.diags_array(self.base.weigh(torch.ones_like(zero).to(self.base.k[0])).cpu().numpy().ravel())
+        matrix = sparse.csr_array(weights.astype(np.float64) @ matrix)
+        return sparse.csr_array(matrix.T) if self.transposed else matrix

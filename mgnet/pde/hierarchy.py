@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,23 +10,27 @@ from mgnet.core import ConvLevel, Level, cycle, full_multigrid
 from mgnet.pde.axis import Axis, Robin
 from mgnet.pde.direct import DirectLevel
 from mgnet.pde.operators import Diffusion, along, conductances
-from mgnet.pde.smoothers import omegas
+from mgnet.pde.smoothers import COLOURED, omegas
 from mgnet.pde.transfers import Transfer
+from mgnet.pde.tridiagonal import lines_of
 
 DIRECT_WORK = 300_000  # multiply-adds of a direct solve that is cheaper than another level
 ISOTROPIC = 0.3  # an axis with at least this share of the strongest coupling a / h^2 is coarsened
 
 
-def grids(axes: Sequence[Axis], a: Sequence[float], direct_work: int = DIRECT_WORK) -> list[tuple[Axis, ...]]:
+def grids(
+    axes: Sequence[Axis], a: Sequence[float], direct_work: int = DIRECT_WORK, line: int | None = None
+) -> list[tuple[Axis, ...]]:
     """The axes of every grid, finest first.
 
     Only strongly coupled axes are coarsened (semicoarsening), until all couplings are alike: point
-    smoothers then work for any constant anisotropy and any aspect of the mesh.
+    smoothers then work for any constant anisotropy and any aspect of the mesh. The axis along which
+    lines are smoothed, ``line``, is always coarsened, and does not count among the others.
     Source: Trottenberg et al. 2001, section 5.1.
     """
     chain = [tuple(axes)]
     while _direct_work(chain[-1]) > direct_work:
-        coarse = _coarsen(chain[-1], a)
+        coarse = _coarsen(chain[-1], a, line)
         if coarse == chain[-1]:
             break
         chain.append(coarse)
@@ -39,14 +44,23 @@ def _direct_work(axes: Sequence[Axis]) -> int:
     return size * sum(axis.n for axis in axes)
 
 
-def _coarsen(axes: Sequence[Axis], a: Sequence[float]) -> tuple[Axis, ...]:
-    coupling = [a_d / axis.h**2 for axis, a_d in zip(axes, a, strict=True)]
+def _coarsen(axes: Sequence[Axis], a: Sequence[float], line: int | None) -> tuple[Axis, ...]:
+    coupling = _couplings(axes, a)
     can = [axis.intervals >= 4 for axis in axes]
-    strongest = max((s for s, ok in zip(coupling, can, strict=True) if ok), default=0.0)
+    strongest = max((s for d, (s, ok) in enumerate(zip(coupling, can, strict=True)) if ok and d != line), default=0.0)
     return tuple(
-        axis.coarsen() if ok and s >= ISOTROPIC * strongest else axis
-        for axis, s, ok in zip(axes, coupling, can, strict=True)
+        axis.coarsen() if ok and (d == line or s >= ISOTROPIC * strongest) else axis
+        for d, (axis, s, ok) in enumerate(zip(axes, coupling, can, strict=True))
     )
+
+
+def _couplings(axes: Sequence[Axis], a: Sequence[float]) -> list[float]:
+    return [a_d / axis.h**2 for axis, a_d in zip(axes, a, strict=True)]
+
+
+def line_axis(smoother: str, axes: Sequence[Axis], a: Sequence[float]) -> int | None:
+    """The axis along which a line smoother solves: the one with the strongest coupling."""
+    return int(np.argmax(_couplings(axes, a))) if smoother == "zebra" else None
 
 
 def operator(axes: Sequence[Axis], a: Sequence[float], c: float, like: Tensor) -> Diffusion:
@@ -68,24 +82,34 @@ def diagonal(A: Diffusion, a: Sequence[float], c: float) -> Tensor:
     return A.weigh(torch.full([axis.n for axis in A.axes], d, dtype=A.k[0].dtype, device=A.k[0].device))
 
 
-def red_black(axes: Sequence[Axis], like: Tensor) -> tuple[Tensor, Tensor]:
-    """The two colours of a checkerboard, as masks."""
+def two_colours(axes: Sequence[Axis], like: Tensor, line: int | None = None) -> tuple[Tensor, Tensor]:
+    """The two colours of a checkerboard, as masks; given ``line``, of the lines along that axis (a zebra)."""
     parity = torch.zeros([axis.n for axis in axes], dtype=torch.int64, device=like.device)
     for d, axis in enumerate(axes):
-        parity = (parity + along(torch.arange(axis.n, device=like.device), d, len(axes))) % 2
+        if d != line:
+            parity = (parity + along(torch.arange(axis.n, device=like.device), d, len(axes))) % 2
     return (parity == 0).to(like.dtype), (parity == 1).to(like.dtype)
 
 
-def smoothing_steps(D: Tensor, axes: Sequence[Axis], smoother: str, nu: int) -> list[Callable[[Tensor], Tensor]]:
-    """The Bs of nu sweeps: r -> omega D^-1 r, or per sweep the same on red, then on black."""
-    steps = [_step(omega / D) for omega in omegas(smoother, nu, len(axes))]
-    if smoother != "red-black":
-        return steps
-    return [_step(colour / D) for _ in range(nu) for colour in red_black(axes, D)]
+def smoothing_steps(
+    A: Diffusion, D: Tensor, smoother: str, nu: int, line: int | None = None
+) -> list[Callable[[Tensor], Tensor]]:
+    """The Bs of nu sweeps: r -> omega D^-1 r, or per sweep one colour, then the other, of unknowns or lines."""
+    if smoother == "zebra":
+        assert line is not None
+        solve = lines_of(A, line)
+        return [_line_step(colour, solve) for _ in range(nu) for colour in two_colours(A.axes, D, line)]
+    if smoother == "red-black":
+        return [_step(colour / D) for _ in range(nu) for colour in two_colours(A.axes, D)]
+    return [_step(omega / D) for omega in omegas(smoother, nu, A.ndim)]
 
 
 def _step(scale: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda r: scale * r
+
+
+def _line_step(colour: Tensor, solve: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda r: colour * solve(r)
 
 
 def readable_levels(
@@ -96,21 +120,23 @@ def readable_levels(
     smoother: str = "chebyshev",
     nu: tuple[int, int] = (2, 2),
     symmetric: bool = False,
+    line: int | None = None,
 ) -> tuple[list[Level], list[Transfer]]:
     """The levels in plain torch: any device and dtype, differentiable, equations (1)-(3) word for word.
 
     Parameters
     ----------
-    symmetric : whether the way up takes the colours of red-black sweeps in reverse order, which
-        makes a cycle with nu[0] = nu[1] symmetric (and a little slower); Jacobi steps always are
+    symmetric : whether the way up takes the colours in reverse order, which makes a cycle with
+        nu[0] = nu[1] symmetric (and a little slower); Jacobi steps always are
+    line : the axis of a zebra's lines
     """
     transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
     levels: list[Level] = []
     for axes, transfer in zip(chain, transfers, strict=False):
         A = operator(axes, a, c, like)
-        polynomial = smoother != "red-black"
+        polynomial = smoother not in COLOURED
         D = diagonal(A, a, c) if polynomial and not _robin(axes) else A.diagonal
-        down, up = (smoothing_steps(D, axes, smoother, n) for n in nu)
+        down, up = (smoothing_steps(A, D, smoother, n, line) for n in nu)
         levels.append(ConvLevel(A, down, transfer.R, None, transfer.P, up[::-1] if polynomial or symmetric else up))
     levels.append(DirectLevel(chain[-1], a, c, like))  # type: ignore[arg-type]
     return levels, transfers

@@ -1,11 +1,14 @@
 """The solver as operators of scipy.sparse.linalg, on vectors in C order."""
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.sparse.linalg as splinalg
 import torch
 from torch import Tensor
 
 from mgnet.pde.multigrid import Multigrid
+from mgnet.pde.operators import Operator
 from mgnet.pde.problem import Poisson
 
 
@@ -13,10 +16,10 @@ def linear_operator(problem: Poisson) -> splinalg.LinearOperator:
     """v -> A v."""
     A, shape = problem.single("aslinearoperator"), problem.grid.shape
 
-    def matvec(v: np.ndarray) -> np.ndarray:
-        return _flat(A.like(_grid(v, shape))(_grid(v, shape)))
+    def product(B: Operator) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda v: _flat(B.like(_grid(v, shape))(_grid(v, shape)))
 
-    return splinalg.LinearOperator(problem.shape, matvec=matvec, rmatvec=matvec, dtype=np.dtype(np.float64))
+    return splinalg.LinearOperator(problem.shape, matvec=product(A), rmatvec=product(A.T), dtype=np.dtype(np.float64))
 
 
 def preconditioner(multigrid: Multigrid, problem: Poisson) -> splinalg.LinearOperator:

@@ -1,4 +1,6 @@
-"""Conjugate gradients preconditioned by one symmetric multigrid cycle from zero.
+"""Krylov methods preconditioned by one multigrid cycle M from zero, beyond the stationary iteration.
+
+Conjugate gradients, for a symmetric A and M:
 
     z = M r,   p <- z + beta p,   x <- x + alpha p,   r = b - A x
     beta = (r, z) / (r, z)_before,   alpha = (r, z) / (p, A p)
@@ -6,9 +8,20 @@
 The residual is computed anew from x in each step, so it is the true one, and z, p and the products
 with p may be of lower precision than x. Each member of a batch has its own alpha and beta.
 
-Source: Hestenes & Stiefel 1952; Tatebe 1993 (multigrid as the preconditioner).
+Minimal residuals, for a symmetric A and any M (conjugate residuals that remember KEPT directions):
+
+    p = M r,   p <- p - sum_i (A p, A p_i) p_i,   |A p| = 1,   x <- x + (r, A p) p,   r = b - A x
+
+Chebyshev's iteration, for any A whose preconditioned spectrum is known to lie about [lo, hi]: no inner
+products, so it cannot break down; theta, delta are the interval's centre and half its length:
+
+    p <- rho_k rho_{k-1} p + 2 rho_k / delta M r,   rho_k = 1 / (2 theta / delta - rho_{k-1}),   x <- x + p
+
+Source: Hestenes & Stiefel 1952; Tatebe 1993 (multigrid as the preconditioner); Eisenstat, Elman &
+Schultz 1983 (truncated conjugate residuals); Saad 2003, algorithm 12.1.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +30,7 @@ from torch import Tensor
 from mgnet.pde.iterate import Hierarchy
 
 FINISHING_STEPS = 2  # steps after a full multigrid pass that is to end at the discretisation error
+KEPT = 2  # directions that minimal residuals remember
 
 
 class System(Protocol):
@@ -72,6 +86,8 @@ class ConjugateGradients:
     tol : relative residual at which a member of the batch is left alone; None: none is
     """
 
+    name = "conjugate gradients"
+
     def __init__(self, system: System, tol: float | None):
         self.system, self._tol = system, 0.0 if tol is None else tol
         self._x: Any = None
@@ -124,6 +140,117 @@ class ConjugateGradients:
         self._norms = self.system.begin(x, b)
         self._x, self._rz = x, torch.zeros_like(self._norms)
         return x
+
+
+class Steps(Protocol):
+    """How an iteration goes on from the preconditioned residual."""
+
+    def restart(self) -> None: ...
+
+    def __call__(self, z: Tensor, r: Tensor) -> Tensor:
+        """The step that is added to x, for z = M r."""
+        ...
+
+
+class Preconditioned:
+    """The iteration x <- x + step(M r, r) as a hierarchy; iterates are tensors (batch, *grid).
+
+    Parameters
+    ----------
+    A : any operator on them
+    levels : whose cycle is M
+    step : MinimalResiduals or Chebyshev
+    """
+
+    def __init__(self, A: Callable[[Tensor], Tensor], levels: Hierarchy, step: Steps):
+        self.A, self.levels, self.step = A, levels, step
+        self._x: Tensor | None = None
+        self._r = torch.zeros(0)
+
+    def data(self, b: Tensor) -> Tensor:
+        return b
+
+    def tensor(self, u: Tensor) -> Tensor:
+        return u
+
+    release = tensor
+
+    def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
+        return _norm(b if u is None else b - self.A(u))
+
+    def watched(self) -> Tensor:
+        return _norm(self._r)
+
+    def start(self, b: Tensor, watch: bool = True) -> Tensor:
+        return self._begin(self.levels.release(self.levels.start(self.levels.data(b), watch=False)), b)
+
+    def cycle(self, u: Tensor | None, b: Tensor, watch: bool = True) -> Tensor:
+        if u is None or u is not self._x:
+            u = self._begin(torch.zeros_like(b) if u is None else u.clone(), b)
+        z = self.levels.release(self.levels.cycle(None, self.levels.data(self._r), watch=False))
+        u += self.step(z, self._r)
+        self._r = b - self.A(u)
+        return u
+
+    def _begin(self, x: Tensor, b: Tensor) -> Tensor:
+        self._x, self._r = x, b - self.A(x)
+        self.step.restart()
+        return x
+
+
+class MinimalResiduals:
+    """Steps along the preconditioned residual and the last KEPT directions, each as long as lowers ||r|| most."""
+
+    name = "minimal residuals"
+
+    def __init__(self, A: Callable[[Tensor], Tensor]):
+        self.A = A
+
+    def restart(self) -> None:
+        self._kept: list[tuple[Tensor, Tensor]] = []
+
+    def __call__(self, z: Tensor, r: Tensor) -> Tensor:
+        p, Ap = z, self.A(z)
+        for q, Aq in self._kept:
+            beta = _dot(Ap, Aq)
+            p, Ap = p - beta * q, Ap - beta * Aq
+        size = _dot(Ap, Ap).sqrt()
+        size = torch.where(size > 0, size, 1.0)
+        p, Ap = p / size, Ap / size
+        self._kept = [*self._kept, (p, Ap)][-KEPT:]
+        return _dot(r, Ap) * p
+
+
+class Chebyshev:
+    """Steps whose residual polynomial is the smallest on an interval."""
+
+    name = "Chebyshev iteration"
+
+    def __init__(self, spectrum: tuple[float, float]):
+        lo, hi = spectrum
+        self._theta, self._delta = (hi + lo) / 2, (hi - lo) / 2
+
+    def restart(self) -> None:
+        self._p: Tensor | None = None
+        self._rho = self._delta / self._theta
+
+    def __call__(self, z: Tensor, r: Tensor) -> Tensor:
+        if self._p is None:
+            self._p = z / self._theta
+        else:
+            rho = 1 / (2 * self._theta / self._delta - self._rho)
+            self._p, self._rho = rho * self._rho * self._p + 2 * rho / self._delta * z, rho
+        return self._p
+
+
+def _norm(v: Tensor) -> Tensor:
+    """(batch,)."""
+    return torch.linalg.vector_norm(v.flatten(1), dim=1)
+
+
+def _dot(v: Tensor, w: Tensor) -> Tensor:
+    """(batch, 1, ...) the inner product of each member."""
+    return (v * w).sum(tuple(range(1, v.ndim)), keepdim=True)
 
 
 def _quotient(a: Tensor, b: Tensor) -> Tensor:

@@ -12,15 +12,15 @@ Rows outside read d u = 0, d the mean diagonal, so that A is regular there and w
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sparse
 import torch
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from mgnet.pde.axis import DIRICHLET, NEUMANN
+from mgnet.pde.axis import DIRICHLET, NEUMANN, PERIODIC, Robin
+from mgnet.pde.checks import looked_at
 from mgnet.pde.grid import Grid
 from mgnet.pde.operators import Diffusion
-
-NOTHING = 1e-13  # of a component's diagonal: row sums below are round-off of zero
 
 
 def inside(mask: Any, grid: Grid, mask_bc: str) -> Tensor:
@@ -59,18 +59,50 @@ def cut(A: Diffusion, mask: Tensor, mask_bc: str) -> Diffusion:
     return A.having(ks, torch.where(mask, c, outer))
 
 
-def check_held(A: Diffusion, mask: Tensor) -> None:
-    """Refuse parts of the domain on which u is fixed up to a constant only."""
-    matrix = A.detached().to_scipy()
-    _, label = connected_components(matrix, directed=False)
-    at = mask.cpu().numpy().ravel()
-    sums = np.bincount(label, at * (matrix @ at.astype(float)))
-    sizes = np.bincount(label, matrix.diagonal())
-    loose = np.unique(label[at & (sums <= NOTHING * sizes)[label]])
-    if len(loose):
-        where = np.unravel_index(np.flatnonzero(label == loose[0])[0], mask.shape)
+def parts(mask: Tensor, grid: Grid, mask_bc: str) -> tuple[Tensor, Tensor]:
+    """The connected parts of the domain.
+
+    Returns
+    -------
+    part : (*grid) the number of each inside unknown's part, -1 outside
+    free : (parts,) whether a part meets no end, and no cut, that fixes u
+    """
+    inside = mask.cpu().numpy()
+    index, held, pairs = np.arange(inside.size).reshape(inside.shape), np.zeros(inside.shape, bool), []
+    for d, axis in enumerate(grid.axes):
+        here, there = (np.moveaxis(v, d, 0) for v in (inside, np.roll(inside, -1, d)))
+        i, j = (np.moveaxis(v, d, 0) for v in (index, np.roll(index, -1, d)))
+        stop = axis.n if axis.periodic else axis.n - 1
+        both = here[:stop] & there[:stop]
+        pairs.append((i[:stop][both], j[:stop][both]))
+        fixed = np.moveaxis(held, d, 0)
+        if mask_bc == DIRICHLET:
+            cut = here[:stop] ^ there[:stop]
+            fixed[:stop] |= cut
+            np.moveaxis(held, d, 0)[np.arange(1, stop + 1) % axis.n] |= cut
+        for end, at in ((axis.low, 0), (axis.high, -1)):
+            fixed[at] |= end not in (NEUMANN, PERIODIC) and end != Robin(0)
+    rows, columns = (np.concatenate(v) for v in zip(*pairs, strict=True))
+    graph = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(inside.size,) * 2)
+    _, label = connected_components(graph, directed=False)
+    used, part = np.unique(np.where(inside.ravel(), label, -1), return_inverse=True)
+    part -= int(used[0] == -1)
+    free = np.bincount(part[inside.ravel()], held[inside]) == 0
+    return torch.from_numpy(part.reshape(inside.shape)), torch.from_numpy(free)
+
+
+def check_alone(A: Diffusion, mask: Tensor, part: Tensor, free: Tensor) -> None:
+    """Refuse a part of one unknown with no equation: no neighbour, no fixed value, no c."""
+    sizes = torch.bincount(part[part >= 0].flatten())
+    alone = torch.isin(part, torch.nonzero((sizes == 1) & free).flatten()).to(mask.device)
+    if alone.any() and A.c is not None:
+        looked_at(A.c + torch.zeros_like(mask, dtype=A.c.dtype), lambda c: _refuse_alone((c == 0) & alone))
+
+
+def _refuse_alone(bad: Tensor) -> None:
+    if bad.any():
+        first = tuple(int(i) for i in bad.nonzero()[0])
         raise ValueError(
-            f"`mask` must leave no part of the domain without a fixed value: with no flux through the cut, "
-            f"{len(loose)} of its connected parts (one holds {tuple(int(i) for i in where)}) touch no Dirichlet or "
-            f'Robin end, and c = 0 there. Give c > 0, mask_bc="dirichlet", or take that part out of the mask.'
+            f"`mask` must leave no unknown without an equation: with no flux through the cut and c = 0, "
+            f"{int(bad.sum())} of them have no neighbour (first {first}). Take them out of the mask, or give c > 0."
         )

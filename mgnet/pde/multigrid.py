@@ -3,24 +3,31 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from mgnet.core import Level
 from mgnet.pde import cuda
-from mgnet.pde.blackbox import READABLE, ReadableBlackBox, contrast, index, levels_precision
+from mgnet.pde.axis import Axis
+from mgnet.pde.blackbox import READABLE, ReadableBlackBox, contrast, index, levels_precision, solved_axes
 from mgnet.pde.checks import finite
 from mgnet.pde.cuda.memory import on_device
-from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, readable_levels
+from mgnet.pde.fourth_order import FourthOrder
+from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, readable_levels
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
 from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
-from mgnet.pde.krylov import ConjugateGradients, Robust
-from mgnet.pde.nullspace import Nullspace
-from mgnet.pde.operators import Diffusion
+from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
+from mgnet.pde.nullspace import NullSpace
+from mgnet.pde.operators import Diffusion, Operator
+from mgnet.pde.tridiagonal import LineLevel
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
 CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
+APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 Callback = Callable[[int, float], None]
 CLEAN = "Clean the right-hand side."
 SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
@@ -33,10 +40,6 @@ class Scheme:
     cycle: str = "V"
     smoother: str = "chebyshev"
     nu: tuple[int, int] = (2, 2)
-
-    @property
-    def gamma(self) -> int | str:
-        return CYCLES[self.cycle]
 
     def __str__(self) -> str:
         return f"{self.cycle}({self.nu[0]},{self.nu[1]})-cycles, {self.smoother} smoother"
@@ -56,83 +59,102 @@ class Multigrid:
 
     Parameters
     ----------
-    A : plain tensors, without a graph
+    base : the second-order operator that the levels are made of; plain tensors, without a graph
     constant : (a per axis, c) where the coefficients are constant, else None
-    singular : whether A maps constants to zero
+    null : what base maps to zero, if anything
     """
 
-    def __init__(self, A: Diffusion, constant: tuple[tuple[float, ...], float] | None, singular: bool, scheme: Scheme):
-        self.A, self.singular, self.scheme = A, singular, scheme
-        self._constant = constant
-        self._shape = tuple(axis.n for axis in A.axes)
-        self._dims = tuple(range(-A.ndim, 0))
+    def __init__(
+        self, base: Diffusion, constant: tuple[tuple[float, ...], float] | None, null: NullSpace | None, scheme: Scheme
+    ):
+        self.base, self.null, self.scheme = base, null, scheme
+        self._constant, self._dims = constant, tuple(range(-base.ndim, 0))
         self._hierarchies: dict[Any, Hierarchy] = {}
-        self._kept_nullspace: Nullspace | None = None
         self._lock = threading.Lock()
         self.sizes: list[int] = []
 
-    @property
-    def method(self) -> str:
-        """The iteration in words."""
-        if self._constant is not None:
-            return str(self.scheme)
-        cycle = {gamma: word for word, gamma in CYCLES.items()}[index(contrast(self.A), self.scheme.gamma)]
-        return f"{'conjugate gradients, ' if self._symmetric else ''}black-box {replace(self.scheme, cycle=cycle)}"
+    @cached_property
+    def gamma(self) -> int | str:
+        """The cycle index."""
+        gamma = CYCLES[self.scheme.cycle]
+        return gamma if self._constant is not None else index(contrast(self.base), gamma)
+
+    def method(self, A: Operator) -> str:
+        """The iteration for A in words."""
+        words = ["order 4"] if A.base is not A else []
+        if self._is_line:
+            return ", ".join([*words, "cyclic reduction"])
+        outer = self._outer(A)
+        words += [] if outer is None else [outer.name]
+        kind = "" if self._constant is not None else "black-box "
+        word = next(word for word, gamma in CYCLES.items() if gamma == self.gamma)
+        smoother = "zebra" if self._solved else self.scheme.smoother
+        return ", ".join([*words, f"{kind}{replace(self.scheme, cycle=word, smoother=smoother)}"])
 
     def compiled(self, device: torch.device) -> bool:
         """Whether fused kernels do the work on a device."""
         from mgnet.pde.kernels import blackbox
 
         if self._constant is None:
-            return blackbox.fusible(self.A, device)
-        chain = grids(self.A.axes, self._constant[0])
-        return fusible(chain, device) and len(chain) > 1
+            return not self._is_line and not self._solved and blackbox.fusible(self.base, device)
+        return self._fusible(self._chain(), device)
 
     def run(
-        self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False, parts: Sequence[Tensor] = ()
+        self,
+        A: Operator,
+        b: Tensor,
+        guess: Tensor | None,
+        stop: Stop,
+        project: bool = False,
+        parts: Sequence[Tensor] = (),
     ) -> Outcome:
         """Solve A u = b for b of shape (batch, *grid).
 
         Parameters
         ----------
+        A : the operator whose ``base`` the levels are made of, or its transpose
         project : whether to take what a singular A can solve of b, instead of refusing the rest
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         """
-        b = self._nullspace(b).compatible(b, project) if self.singular else b
-        with self._lock, on_device(b, len(self._shape)):
-            hierarchy = self._accelerated(self._hierarchy(b), stop.tol)
+        null = None if self.null is None else self.null.to(b)
+        if null is not None:
+            b = _compatible(null, b, project)
+        with self._lock, on_device(b, self.base.ndim):
+            hierarchy = self._accelerated(A.like(b), self._hierarchy(b), null, stop.tol)
             if stop.tol is None:
                 outcome = self._pass(hierarchy, b, guess, parts)
             else:
-                outcome = self._iterate(hierarchy, b, guess, stop)
-        if self.singular:
-            outcome.u = self._nullspace(outcome.u).centred(outcome.u)
+                outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
+        if null is not None:
+            outcome.u = null.centred(outcome.u)
         return outcome
 
-    def cycle(self, u: Tensor | None, b: Tensor, symmetric: bool = False) -> Tensor:
+    def cycle(self, A: Operator, u: Tensor | None, b: Tensor, symmetric: bool = False) -> Tensor:
         """One cycle; u, b of shape (batch, *grid); u None for zero."""
-        with self._lock, on_device(b, len(self._shape)):
+        if A.base is not A and u is not None:
+            return u + self.cycle(A.base, None, b - A(u), symmetric)
+        with self._lock, on_device(b, self.base.ndim):
             hierarchy = self._hierarchy(b, symmetric)
             begin = None if u is None else hierarchy.data(u)
             return hierarchy.release(hierarchy.cycle(begin, hierarchy.data(b), watch=False))
 
     def precondition(self, b: Tensor) -> Tensor:
         """One symmetric cycle from zero; on a singular problem between the projections."""
-        if not self.singular:
-            return self.cycle(None, b, symmetric=True)
-        nullspace = self._nullspace(b)
-        return nullspace.centred(self.cycle(None, nullspace.compatible(b), symmetric=True))
+        if self.null is None:
+            return self.cycle(self.base, None, b, symmetric=True)
+        null = self.null.to(b)
+        return null.centred(self.cycle(self.base, None, null.compatible(b), symmetric=True))
 
-    def work(self, outcome: Outcome) -> float:
+    def work(self, A: Operator, outcome: Outcome) -> float:
         """Work units of a whole solve."""
-        nu, gamma = self.scheme.nu, self.scheme.gamma
-        one = cycle_work(self.sizes, nu, gamma)
-        cycles = len(outcome.residuals) - 1
-        if outcome.guessed:
-            return one * max(cycles, 1 if outcome.status == "full multigrid" else 0)
-        if outcome.status == "full multigrid" or cycles:
-            return full_multigrid_work(self.sizes, nu, gamma) + one * max(cycles - 1, 0)
-        return 0.0
+        nu, outer, cycles = self.scheme.nu, self._outer(A), len(outcome.residuals) - 1
+        one = cycle_work(self.sizes, nu, self.gamma) + APPLICATIONS[outer]
+        if outcome.status == "full multigrid":
+            first = one if outcome.guessed else full_multigrid_work(self.sizes, nu, self.gamma)
+            return first + (one * FINISHING_STEPS if outer is ConjugateGradients and not outcome.guessed else 0)
+        if cycles and not outcome.guessed and outer is not ConjugateGradients:
+            return full_multigrid_work(self.sizes, nu, self.gamma) + one * (cycles - 1)
+        return one * cycles
 
     def _pass(self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, parts: Sequence[Tensor]) -> Outcome:
         f = hierarchy.data(b)
@@ -148,28 +170,28 @@ class Multigrid:
             raise FloatingPointError(f"the solution is not finite: it overflows in {b.dtype}. Scale the problem.")
         return Outcome(u, [], "full multigrid", guess is not None)
 
-    def _iterate(self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
+    def _iterate(self, A: Operator, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
         assert stop.tol is not None
         scale = hierarchy.norms(None, hierarchy.data(b))
         low, high = SQUARABLE[b.dtype]
         if ((scale < low) | (scale > high)).any():
-            return self._rescaled(hierarchy, b, guess, stop)
+            return self._rescaled(A, hierarchy, b, guess, stop)
         try:
-            return iterate(hierarchy, b, guess, stop.tol, stop.max_cycles, self._roundoff(b), stop.callback, scale)
+            return iterate(hierarchy, b, guess, stop.tol, stop.max_cycles, self._roundoff(A, b), stop.callback, scale)
         except FloatingPointError:
             finite("f", b, CLEAN)
             if guess is not None:
                 finite("guess", guess, "Pass None to start from scratch.")
             raise
 
-    def _rescaled(self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
+    def _rescaled(self, A: Operator, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
         """The problem is linear: solve for data of size 1 where squares of b would under- or overflow."""
         finite("f", b, CLEAN)
         assert stop.tol is not None
         size = b.abs().amax(self._dims, keepdim=True)
         size = torch.where(size == 0, torch.ones_like(size), size)
         begin, unit = None if guess is None else guess / size, b / size
-        outcome = iterate(hierarchy, unit, begin, stop.tol, stop.max_cycles, self._roundoff(unit), stop.callback)
+        outcome = iterate(hierarchy, unit, begin, stop.tol, stop.max_cycles, self._roundoff(A, unit), stop.callback)
         outcome.u = outcome.u * size
         if not torch.isfinite(outcome.u).all():
             raise FloatingPointError(f"the solution is too large for {b.dtype}: it overflows. Scale the problem.")
@@ -183,68 +205,92 @@ class Multigrid:
         return self._hierarchies[key]
 
     def _build(self, b: Tensor, symmetric: bool) -> Hierarchy:
-        scheme = self.scheme
+        scheme, base = self.scheme, self.base
+        if self._is_line:
+            self.sizes = [base.axes[0].n]
+            return ReadableHierarchy([cast(Level, LineLevel(base.like(b)))], [], base.like(b), 1)
         if self._constant is None:
             robust = self._robust(b)
             self.sizes = robust.sizes
             return robust
         a, c = self._constant
-        on_cuda = cuda.fusible(self.A.axes, b.device)
-        chain = grids(self.A.axes, a, cuda.DIRECT_WORK if on_cuda else DIRECT_WORK)
-        self.sizes = [_size(axes) for axes in chain]
+        on_cuda = scheme.smoother != "zebra" and cuda.fusible(base.axes, b.device)
+        chain = self._chain(cuda.DIRECT_WORK if on_cuda else DIRECT_WORK)
+        self.sizes = [prod(axis.n for axis in axes) for axes in chain]
         if on_cuda and len(chain) > 1:
             from mgnet.pde.cuda.hierarchy import CudaHierarchy
 
             like = b.new_zeros(())
-            return CudaHierarchy(chain, a, c, like, len(b), scheme.smoother, scheme.nu, scheme.gamma, symmetric)
-        if fusible(chain, b.device) and len(chain) > 1:
-            return FusedHierarchy(chain, a, c, b.dtype, len(b), scheme.smoother, scheme.nu, scheme.gamma, symmetric)
-        levels, transfers = readable_levels(chain, a, c, b.new_zeros(()), scheme.smoother, scheme.nu, symmetric)
-        return ReadableHierarchy(levels, transfers, self.A.like(b), scheme.gamma)
+            return CudaHierarchy(chain, a, c, like, len(b), scheme.smoother, scheme.nu, self.gamma, symmetric)
+        if self._fusible(chain, b.device):
+            return FusedHierarchy(chain, a, c, b.dtype, len(b), scheme.smoother, scheme.nu, self.gamma, symmetric)
+        line = line_axis(scheme.smoother, base.axes, a)
+        levels, transfers = readable_levels(chain, a, c, b.new_zeros(()), scheme.smoother, scheme.nu, symmetric, line)
+        return ReadableHierarchy(levels, transfers, base.like(b), self.gamma)
+
+    def _chain(self, direct_work: int = DIRECT_WORK) -> list[tuple[Axis, ...]]:
+        """The grids of constant coefficients."""
+        assert self._constant is not None
+        a, axes = self._constant[0], self.base.axes
+        return grids(axes, a, direct_work, line_axis(self.scheme.smoother, axes, a))
+
+    def _fusible(self, chain: Sequence[tuple[Axis, ...]], device: torch.device) -> bool:
+        return self.scheme.smoother != "zebra" and len(chain) > 1 and fusible(chain, device)
 
     def _robust(self, b: Tensor) -> Robust:
         """Operator-induced multigrid."""
         from mgnet.pde.kernels.blackbox import FusedBlackBox, fusible
 
-        scheme, ratio = self.scheme, contrast(self.A)
-        precision, gamma = levels_precision(ratio, b.dtype), index(ratio, scheme.gamma)
-        if fusible(self.A, b.device):
-            return FusedBlackBox(self.A, b, scheme.nu, gamma, scheme.smoother, precision, len(b))
+        scheme, parts = self.scheme, self.null is not None and self.null.part is not None
+        precision = levels_precision(contrast(self.base), b.dtype)
+        if not self._solved and fusible(self.base, b.device):
+            return FusedBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b), parts)
         forms = READABLE
-        if cuda.fusible(self.A.axes, b.device):
+        if not self._solved and cuda.fusible(self.base.axes, b.device):
             from mgnet.pde.cuda.blackbox import TRITON as forms
-        return ReadableBlackBox(self.A, b, scheme.nu, gamma, scheme.smoother, precision, forms)
+        nu, solved = scheme.nu, self._solved
+        return ReadableBlackBox(self.base, b, nu, self.gamma, scheme.smoother, precision, parts, solved, forms)
 
-    def _accelerated(self, hierarchy: Hierarchy, tol: float | None) -> Hierarchy:
-        """Conjugate gradients where the hierarchy serves them and its cycle is symmetric."""
-        if self._constant is None and self._symmetric:
-            return ConjugateGradients(cast(Robust, hierarchy), tol)
-        return hierarchy
+    @cached_property
+    def _solved(self) -> tuple[int, ...]:
+        """The axes along which variable coefficients make us smooth lines."""
+        return () if self._constant is not None or self._is_line else solved_axes(self.base, self.scheme.smoother)
 
     @property
-    def _symmetric(self) -> bool:
-        return self.scheme.nu[0] == self.scheme.nu[1]
+    def _is_line(self) -> bool:
+        """One dimension, where elimination is a direct solver: no levels at all."""
+        return self._constant is None and self.base.ndim == 1
 
-    def _roundoff(self, b: Tensor) -> Callable[[Tensor], Tensor]:
+    def _outer(self, A: Operator) -> type[ConjugateGradients | MinimalResiduals | Chebyshev] | None:
+        """The iteration around the cycles."""
+        if A.base is not A:
+            return Chebyshev
+        if self._constant is not None or self._is_line:
+            return None
+        return ConjugateGradients if self.scheme.nu[0] == self.scheme.nu[1] else MinimalResiduals
+
+    def _accelerated(self, A: Operator, levels: Hierarchy, null: NullSpace | None, tol: float | None) -> Hierarchy:
+        outer = self._outer(A)
+        if outer is None:
+            return levels
+        if outer is ConjugateGradients:
+            return ConjugateGradients(cast(Robust, levels), tol)
+        product = A if null is None else lambda u: null.compatible(A(u))
+        step = MinimalResiduals(product) if outer is MinimalResiduals else Chebyshev(cast(FourthOrder, A).spectrum)
+        return Preconditioned(product, levels, step)
+
+    def _roundoff(self, A: Operator, b: Tensor) -> Callable[[Tensor], Tensor]:
         """u -> 2 eps || |A||u| + |b| || per member: the residual that rounding alone leaves."""
-        eps, A = torch.finfo(b.dtype).eps, self.A.like(b)
+        eps = torch.finfo(b.dtype).eps
 
         def bound(u: Tensor) -> Tensor:
             return 2 * eps * torch.linalg.vector_norm(A.magnitude(u) + b.abs(), dim=self._dims)
 
         return bound
 
-    def _nullspace(self, like: Tensor) -> Nullspace:
-        """What a singular A maps to zero, in like's dtype and on its device."""
-        kept = self._kept_nullspace
-        if kept is None or kept.w.dtype != like.dtype or kept.w.device != like.device:
-            kept = Nullspace(self.A.like(like).weigh(like.new_ones(self._shape)))
-            self._kept_nullspace = kept
-        return kept
 
-
-def _size(axes: Any) -> int:
-    size = 1
-    for axis in axes:
-        size *= axis.n
-    return size
+def _compatible(null: NullSpace, b: Tensor, project: bool) -> Tensor:
+    """b without the round-off of its mean (or, projecting, without its mean)."""
+    if not project:
+        null.check(b)
+    return null.compatible(b)

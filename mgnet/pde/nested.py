@@ -13,24 +13,25 @@ from torch import Tensor
 
 from mgnet.pde.coefficients import boundary_pairs
 from mgnet.pde.grid import Grid
-from mgnet.pde.hierarchy import grids
+from mgnet.pde.hierarchy import grids, line_axis
 from mgnet.pde.problem import Poisson
 from mgnet.pde.transfers import apply_tables
 
 
-def boundary_parts(problem: Poisson, boundary: Any, like: Tensor) -> list[Tensor]:
+def boundary_parts(problem: Poisson, boundary: Any, like: Tensor, smoother: str) -> list[Tensor]:
     """The boundary data's part of b on every grid, finest first; none where there are no data.
 
     Parameters
     ----------
     problem : with constant coefficients
     boundary : as for ``Poisson.rhs``; arrays are interpolated along their end
+    smoother : which decides the grids
     """
     if boundary is None or problem.constant is None:
         return []
     a, c = problem.constant
     parts = []
-    for axes in grids(problem.grid.axes, a):
+    for axes in grids(problem.grid.axes, a, line=line_axis(smoother, problem.grid.axes, a)):
         grid = Grid.of(axes)
         data = [
             tuple(_on(g, problem.grid, grid, d) for g in pair)

@@ -1,11 +1,11 @@
-"""Problems that fix u up to a constant: only Neumann or periodic ends, and c = 0.
+"""Problems that fix u up to a constant: parts of the domain with no-flux or periodic ends, and c = 0.
 
-A 1 = 0 and A is symmetric, so A u = b has a solution where 1^T b = 0. With w the unknowns' shares
-of a cell the solver computes
+A 1 = 0 on such a part. With w the unknowns' shares of a cell the solver computes, part by part,
 
-    u = E^T A^+ E b,    E = I - w 1^T / (1^T w),    E^T = I - 1 w^T / (1^T w),
+    u = E^T A^+ E b,    E = I - w 1^T / (1^T w),    E^T = I - 1 w^T / (1^T w):
 
-a symmetric operator: E removes what no u can produce, E^T picks the solution of mean zero.
+E removes from b what no u can produce, E^T picks the solution of mean zero. A box is one part; a
+mask may leave several.
 """
 
 from dataclasses import dataclass
@@ -21,52 +21,91 @@ ROUNDOFF = 100  # times eps: how far from zero the mean of a compatible b may be
 
 
 @dataclass(frozen=True)
-class Nullspace:
-    """The constants, with w, (*grid), each unknown's share of a cell; b and u are (batch, *grid)."""
+class NullSpace:
+    """The constants on each part.
+
+    Parameters
+    ----------
+    w : (*grid) the shares of a cell
+    part : (*grid) the number of each unknown's part, -1 in none; None: all are in one
+    loose : (batch or 1, parts) whether nothing fixes u there
+    """
 
     w: Tensor
+    part: Tensor | None
+    loose: Tensor
 
-    @cached_property
-    def total(self) -> float:
-        """1^T w"""
-        return float(self.w.sum())
-
-    def compatible(self, b: Tensor, project: bool = True) -> Tensor:
-        """E b; b itself where that is b to the last digit. Not to project: refuse what is more than round-off."""
+    def compatible(self, b: Tensor) -> Tensor:
+        """E b for b of shape (batch, *grid); b itself where that is b to the last digit."""
         total, size = self._sums(b)
-        if not project:
-            self._check(b, total, size)
-        if (total.abs() <= torch.finfo(b.dtype).eps * size).all():
+        mean = torch.where(self.loose, total / self._weights, 0.0)
+        if (mean.abs() * self._weights <= torch.finfo(b.dtype).eps * size).all():
             return b
-        return b - self.w * (total / self.total)
+        return b - self.w * self._spread(mean)
 
     def centred(self, u: Tensor) -> Tensor:
-        """E^T u, of mean zero, in place of u."""
-        w = self.w
-        if runs_here(u, w.ndim):
-            return shift_(u, -dot(u, w) / self.total, w.ndim)
-        mean = (u.flatten(-w.ndim) @ w.flatten()) / self.total
-        return u.sub_(mean.reshape(-1, *[1] * w.ndim))
+        """E^T u, of mean zero on each part, in place of u."""
+        if self.part is None and runs_here(u, self.w.ndim):
+            mean = dot(u, self.w).to(u.dtype)[:, None] / self._weights
+            return shift_(u, -torch.where(self.loose, mean, 0.0).expand(len(u), 1)[:, 0].contiguous(), self.w.ndim)
+        return u.sub_(self._spread(self._means(self.w * u)))
 
-    def _check(self, b: Tensor, total: Tensor, size: Tensor) -> None:
+    def check(self, b: Tensor) -> None:
+        """Refuse right-hand sides that are not of mean zero up to round-off."""
+        total, size = self._sums(b)
         if not torch.isfinite(size).all():
             finite("f", b, "Clean the right-hand side.")
-        excess = (total.abs() - ROUNDOFF * torch.finfo(b.dtype).eps * size).flatten()
+        mean, size = torch.where(self.loose, total.abs() / self._weights, 0.0), size / self._weights
+        excess = mean - ROUNDOFF * torch.finfo(b.dtype).eps * size
         if (excess > 0).any():
-            worst = int(excess.argmax())
+            member, part = divmod(int(excess.argmax()), excess.shape[1])
             raise ValueError(
-                f"`f` must have mean zero (with the boundary data, weighted by each unknown's share of a cell): "
-                f"the problem has only Neumann or periodic ends and c = 0, so it fixes u up to a constant. "
-                f"The mean is {float(total.abs().flatten()[worst]) / self.total:.3g}, the mean size "
-                f"{float(size.flatten()[worst]) / self.total:.3g}. "
+                f"`f` must have mean zero{self._where(part)} (with the boundary data, weighted by each unknown's share "
+                f"of a cell): the problem has only Neumann or periodic ends and c = 0, so it fixes u up to a constant. "
+                f"The mean is {float(mean[member, part]):.3g}, the mean size {float(size[member, part]):.3g}. "
                 f"Subtract the mean of f, or give a Dirichlet end or c > 0."
             )
 
+    def to(self, like: Tensor) -> "NullSpace":
+        """In a tensor's dtype, on its device."""
+        if self.w.dtype == like.dtype and self.w.device == self.loose.device == like.device:
+            return self
+        part = None if self.part is None else self.part.to(like.device)
+        return NullSpace(self.w.to(like), part, self.loose.to(like.device))
+
+    @cached_property
+    def _weights(self) -> Tensor:
+        """(1, parts) the size of each part in cells."""
+        return self.sums(self.w[None])
+
+    def _means(self, v: Tensor) -> Tensor:
+        """(batch, parts) sums of v over the size of the part, 0 where u is fixed."""
+        mean = self.sums(v) / self._weights
+        return torch.where(self.loose, mean, 0.0)
+
     def _sums(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """The sums of v and of |v| over the grid, each (batch, 1, ..., 1)."""
-        if runs_here(v, self.w.ndim):
-            both = sums(v, self.w.ndim)
-        else:
-            both = v.flatten(1).sum(1), v.flatten(1).abs().sum(1)
-        total, size = (s.to(v.dtype).reshape(-1, *[1] * self.w.ndim) for s in both)
-        return total, size
+        """(batch, parts) the sums of v and of |v|."""
+        if self.part is None and runs_here(v, self.w.ndim):
+            total, size = sums(v, self.w.ndim)
+            return total.to(v.dtype)[:, None], size.to(v.dtype)[:, None]
+        return self.sums(v), self.sums(v.abs())
+
+    def sums(self, v: Tensor) -> Tensor:
+        """(batch, parts)."""
+        flat = v.flatten(1)
+        if self.part is None:
+            return flat.sum(1, keepdim=True)
+        sums = flat.new_zeros((len(flat), self.loose.shape[1] + 1))
+        return sums.index_add_(1, self.part.flatten() + 1, flat)[:, 1:]
+
+    def _spread(self, v: Tensor) -> Tensor:
+        """(batch, parts) -> (batch, *grid), or broadcastable to it."""
+        if self.part is None:
+            return v.reshape(-1, *[1] * self.w.ndim)
+        return torch.nn.functional.pad(v, (1, 0))[:, self.part + 1]
+
+    def _where(self, part: int) -> str:
+        if self.part is None:
+            return ""
+        first = tuple(int(i) for i in (self.part == part).nonzero()[0])
+        return f" on each part of the mask that nothing holds (one has {first})"

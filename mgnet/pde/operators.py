@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sparse
@@ -42,6 +43,40 @@ def end_coupling(axis: Axis, end: str | Robin, a: Tensor) -> tuple[Tensor, Tenso
     if axis.centering == "cell":
         return alpha * half / (alpha + half) / h, half / (alpha + half) / h
     return torch.full_like(a, alpha / h), torch.full_like(a, 1 / h)
+
+
+class Operator(Protocol):
+    """What the solver needs of A, whose ``base`` the levels are made of."""
+
+    @property
+    def axes(self) -> tuple[Axis, ...]: ...
+
+    @property
+    def base(self) -> "Diffusion": ...
+
+    @property
+    def T(self) -> "Operator": ...
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]: ...
+
+    def made_of(self, tensors: Sequence[Tensor]) -> "Operator": ...
+
+    def derivatives(self, v: Tensor, u: Tensor) -> list[Tensor]: ...
+
+    def detached(self) -> "Operator": ...
+
+    def like(self, v: Tensor) -> "Operator": ...
+
+    def flattened(self, batch: Sequence[int]) -> "Operator": ...
+
+    def __call__(self, u: Tensor) -> Tensor: ...
+
+    def magnitude(self, u: Tensor) -> Tensor: ...
+
+    def weigh(self, v: Tensor) -> Tensor: ...
+
+    def to_scipy(self) -> sparse.csr_array: ...
 
 
 @dataclass(frozen=True)
@@ -111,6 +146,30 @@ class Diffusion:
         """The operator on the same grid with other conductances and reaction."""
         return replace(self, k=tuple(k), c=c)
 
+    @property
+    def base(self) -> "Diffusion":
+        """The operator that the levels are made of."""
+        return self
+
+    @property
+    def T(self) -> "Diffusion":
+        """A is symmetric."""
+        return self
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What A u may be differentiated by: the conductances of each axis, and c if there is one."""
+        return self.k if self.c is None else (*self.k, self.c)
+
+    def made_of(self, tensors: Sequence[Tensor]) -> "Diffusion":
+        """The operator with other ``tensors``."""
+        return self.having(tensors[: self.ndim], tensors[self.ndim] if len(tensors) > self.ndim else None)
+
+    def derivatives(self, v: Tensor, u: Tensor) -> list[Tensor]:
+        """d (v^T A u) / d ``tensors``, not yet summed to their shapes."""
+        across = [self.face_differences(u, d) * self.transposed_face_differences(v, d) for d in range(self.ndim)]
+        return across if self.c is None else [*across, self.weigh(v * u)]
+
     def detached(self) -> "Diffusion":
         """The operator without a graph."""
         return self.having([k.detach() for k in self.k], None if self.c is None else self.c.detach())
@@ -145,13 +204,36 @@ class Diffusion:
     @cached_property
     def diagonal(self) -> Tensor:
         """The diagonal of A, broadcastable to the grid."""
+        return self._diagonal_but(None)
+
+    def _diagonal_but(self, but: int | None) -> Tensor:
+        """The diagonal without the conductances of one axis."""
         shape = [axis.n for axis in self.axes]
         total = torch.zeros(shape, dtype=self.k[0].dtype, device=self.k[0].device)
         total = total if self.c is None else self.weigh(self.c + total)
         for d, k in enumerate(self.k):
-            n = self.axes[d].n
-            total = total + self.weigh(k.narrow(d - self.ndim, 0, n) + k.narrow(d - self.ndim, 1, n), but=d)
+            if d != but:
+                n, dim = self.axes[d].n, d - self.ndim
+                total = total + self.weigh(k.narrow(dim, 0, n) + k.narrow(dim, 1, n), but=d)
         return total
+
+    def couplings(self, d: int) -> Tensor:
+        """s_i(d) that couples unknown i and the next along axis d (the last and the first if it is periodic)."""
+        n, dim = self.axes[d].n, d - self.ndim
+        s = self.weigh(self.k[d].narrow(dim, 1, n), but=d)
+        if self.axes[d].periodic:
+            return s
+        return torch.cat([s.narrow(dim, 0, n - 1), torch.zeros_like(s.narrow(dim, 0, 1))], dim=dim)
+
+    def row_sums(self, d: int) -> Tensor:
+        """The diagonal less the couplings along axis d, summed without subtraction."""
+        if self.axes[d].periodic:
+            return self._diagonal_but(d)
+        n, dim = self.axes[d].n, d - self.ndim
+        low, high = self.k[d].narrow(dim, 0, 1), self.k[d].narrow(dim, n, 1)
+        none = low.new_zeros([*low.shape[:dim], n - 1, *low.shape[low.ndim + dim + 1 :]])
+        ends = torch.cat([low, none], dim=dim) + torch.cat([none, high], dim=dim)
+        return self._diagonal_but(d) + self.weigh(ends, but=d)
 
     def _with_ghosts(self, u: Tensor, d: int) -> Tensor:
         n, dim = self.axes[d].n, d - self.ndim

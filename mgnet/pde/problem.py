@@ -1,5 +1,6 @@
 """The problem -div(a grad u) + c u = f on a grid, as the linear system A u = b."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -12,16 +13,19 @@ from mgnet.pde import mask as masks
 from mgnet.pde.axis import PERIODIC
 from mgnet.pde.checks import REAL
 from mgnet.pde.coefficients import Kind, at_unknowns, boundary_pairs, check, is_number, is_scalar, on_end, on_faces
+from mgnet.pde.fourth_order import FEWEST, FourthOrder
 from mgnet.pde.grid import Grid
-from mgnet.pde.operators import Diffusion, conductances
+from mgnet.pde.nullspace import NullSpace
+from mgnet.pde.operators import Diffusion, Operator, conductances
 
 
 class Poisson:
-    """-div(a grad u) + c u = f with boundary conditions, discretised to second order.
+    """-div(a grad u) + c u = f with boundary conditions, as the linear system A u = b.
 
-    Fluxes a du/dn live on the faces halfway between unknowns. The linear system A u = b is the
+    Fluxes a du/dn live on the faces halfway between unknowns. The linear system is the
     symmetric finite-volume one: each equation is weighted by its unknown's share of a cell (1, or
-    1/2 per node-centred Neumann or Robin end).
+    1/2 per node-centred Neumann or Robin end). The fourth-order A has wide differences instead,
+    and is not symmetric.
 
     Parameters
     ----------
@@ -33,6 +37,7 @@ class Poisson:
     mask : None, or a boolean array of the grid's shape, True inside: u is 0 outside, f is ignored there
     mask_bc : on the mask's edge, halfway between unknowns: "dirichlet" (u = 0 one mesh width on) or
         "neumann" (no flux)
+    order : of the error in the mesh width: 2, or 4 (``FourthOrder``: `a` of numbers, no mask)
     like : a tensor or array whose kind, dtype and device the operator has; default numpy float64
 
     Raises
@@ -56,6 +61,7 @@ class Poisson:
         *,
         mask: Any = None,
         mask_bc: str = "dirichlet",
+        order: int = 2,
         like: Any = None,
     ):
         if not isinstance(grid, Grid):
@@ -69,15 +75,20 @@ class Poisson:
         reaction = None if is_number(self._c) and self._c == 0 else at_unknowns("c", self._c, grid, self.kind)
         self.c = None if reaction is None else check("c", reaction, positive=False)
         k, self._betas = conductances(grid.axes, faces)
-        self.A = Diffusion(grid.axes, k, self.c)
+        base = Diffusion(grid.axes, k, self.c)
         self.mask: Tensor | None = None
         self.mask_bc = mask_bc
+        self._part: Tensor | None = None  # of a mask that falls into several, which may be held or not
+        self._free = torch.tensor([grid.closed])
         if mask is not None:
             self.mask = masks.inside(mask, grid, mask_bc).to(self.kind.device)
-            self.A = masks.cut(self.A, self.mask, mask_bc)
-            self.c = self.A.c
-            if not self.mask.all() or not grid.closed:
-                masks.check_held(self.A, self.mask)
+            base = masks.cut(base, self.mask, mask_bc)
+            self.c = base.c
+            self._part, self._free = masks.parts(self.mask, grid, mask_bc)
+            masks.check_alone(base, self.mask, self._part, self._free)
+        check_order(order, self)
+        self.order = order
+        self.A: Operator = base if order == 2 else FourthOrder(base, self.constant_a or ())
 
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:
@@ -92,37 +103,42 @@ class Poisson:
         numbers = self.mask is None and all(is_number(v) for v in self._a)
         return tuple(float(v) for v in self._a) if numbers else None
 
-    def constants_of(self, A: Diffusion) -> tuple[tuple[float, ...], float] | None:
+    def constants_of(self, A: Operator) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) of this problem's operator as plain tensors; also where a scalar tensor came."""
         if self.mask is not None or self.constant is not None or not all(is_scalar(v) for v in (*self._a, self._c)):
             return self.constant
-        if any(k.ndim > self.grid.ndim for k in A.k) or (A.c is not None and A.c.ndim > 0):
+        k, c = A.base.k, A.base.c
+        if any(v.ndim > self.grid.ndim for v in k) or (c is not None and c.ndim > 0):
             return None  # one number per member of a batch
-        middle = [k.flatten()[axis.n // 2] for k, axis in zip(A.k, self.grid.axes, strict=True)]
+        middle = [v.flatten()[axis.n // 2] for v, axis in zip(k, self.grid.axes, strict=True)]
         if any(axis.n < 2 for axis in self.grid.axes):
             return None
-        a = tuple(float(k) * axis.h**2 for k, axis in zip(middle, self.grid.axes, strict=True))
-        return a, 0.0 if A.c is None else float(A.c)
+        a = tuple(float(v) * axis.h**2 for v, axis in zip(middle, self.grid.axes, strict=True))
+        return a, 0.0 if c is None else float(c)
 
-    def is_singular(self, A: Diffusion) -> bool:
-        """Whether A (of plain tensors) maps constants to zero: closed ends, and c = 0 somewhere in the batch."""
-        if not self.grid.closed or A.c is None:
-            return self.grid.closed
-        dims = tuple(range(-min(self.grid.ndim, A.c.ndim), 0))
-        return bool(((A.c.amax(dims) if dims else A.c) == 0).any())
+    def null_space(self, A: Operator) -> NullSpace | None:
+        """The constants that A (of plain tensors) maps to zero: on parts that meet no end that fixes u, with c = 0."""
+        if not self._free.any():
+            return None
+        like, c = A.base.k[0], A.base.c
+        null = NullSpace(A.weigh(like.new_ones(self.grid.shape)), self._part, self._free[None]).to(like)
+        if c is not None:
+            each = c.expand(torch.broadcast_shapes(c.shape, (1, *self.grid.shape))).flatten(0, -1 - self.grid.ndim)
+            null = replace(null, loose=null.loose & (null.sums(each) == 0))
+        return null if null.loose.any() else None
 
     @cached_property
     def singular(self) -> bool:
-        """Whether A maps constants to zero."""
-        return self.is_singular(self.A.detached())
+        """Whether A maps constants, on some part, to zero."""
+        return self.null_space(self.A.detached()) is not None
 
     def having(self, a: Any = None, c: Any = None) -> "Poisson":
         """The problem on the same grid with other coefficients."""
-        return Poisson(self.grid, a, c, mask=self.mask, mask_bc=self.mask_bc, like=self.kind)
+        return Poisson(self.grid, a, c, mask=self.mask, mask_bc=self.mask_bc, order=self.order, like=self.kind)
 
-    def single(self, asks: str) -> Diffusion:
+    def single(self, asks: str) -> Operator:
         """A without a graph, if it is one operator and not a batch of them."""
-        if any(k.ndim > self.grid.ndim for k in self.A.k) or (self.c is not None and self.c.ndim > self.grid.ndim):
+        if any(v.ndim > self.grid.ndim for v in self.A.base.tensors):
             raise ValueError(f"`{asks}` needs one matrix, but the coefficients are batched. Pass one member's.")
         return self.A.detached()
 
@@ -181,13 +197,15 @@ class Poisson:
         return self.single("to_scipy").to_scipy()
 
     def datum(self, g: Any, d: int, side: int) -> Tensor:
-        """beta g at the unknowns next to an end, zero elsewhere."""
-        n, dim = self.grid.axes[d].n, d - self.grid.ndim
-        flux = self._betas[d][side] * on_end(g, self.grid, d, side, self.kind)
+        """What the data g on an end add to b, zero but next to it."""
+        g, n, dim = on_end(g, self.grid, d, side, self.kind), self.grid.axes[d].n, d - self.grid.ndim
+        if isinstance(self.A, FourthOrder):
+            return self.A.datum(g, d, side)
+        flux = self._betas[d][side] * g
         shape = torch.broadcast_shapes(flux.shape, tuple(1 if e == d else m for e, m in enumerate(self.grid.shape)))
         flux = flux.expand(shape)
         zeros = flux.new_zeros((*shape[:dim], n - 1, *shape[len(shape) + dim + 1 :]))
-        return self.A.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
+        return self.A.base.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
 
     def on_grid(self, name: str, v: Any) -> Tensor:
         """An array (*batch, *grid) as a real tensor."""
@@ -212,3 +230,18 @@ def kind_of(like: Any) -> Kind:
     if isinstance(like, Tensor):
         return Kind(False, like.dtype if like.dtype in REAL else torch.float64, like.device)
     return Kind(True, torch.float32 if np.asarray(like).dtype == np.float32 else torch.float64)
+
+
+def check_order(order: object, problem: Poisson) -> None:
+    """Say where the fourth order is not to be had."""
+    if order not in (2, 4) or isinstance(order, bool):
+        raise ValueError(f"`order` must be 2 or 4; it is {order!r}.")
+    if order == 2:
+        return
+    if problem.mask is not None:
+        raise ValueError("`order` = 4 needs the whole box; there is a `mask`. Pass order=2.")
+    if problem.constant_a is None:
+        raise ValueError("`order` = 4 needs an `a` of numbers (one, or one per axis). Pass order=2 for this `a`.")
+    for d, axis in enumerate(problem.grid.axes):
+        if axis.n < FEWEST:
+            raise ValueError(f"`order` = 4 needs at least {FEWEST} unknowns on each axis; axis {d} has {axis.n}.")

@@ -1,12 +1,14 @@
 """Smoothers as sequences of damped Jacobi steps: u <- u + omega_i D^-1 (f - A u).
 
 A polynomial smoother of degree nu is nu Jacobi steps whose omegas are the reciprocals of its roots.
-All operators here are diagonally dominant, so the spectrum of D^-1 A lies in [0, 2].
+All operators here are diagonally dominant, so the spectrum of D^-1 A lies in [0, 2]. Red-black and zebra
+are Gauss-Seidel sweeps: exact for the unknowns (zebra: the lines) of one colour, then for the others.
 """
 
 from math import cos, pi
 
-SMOOTHERS = ("chebyshev", "jacobi", "red-black")
+SMOOTHERS = ("chebyshev", "jacobi", "red-black", "zebra")
+COLOURED = ("red-black", "zebra")  # Gauss-Seidel by two colours, of unknowns or of lines
 
 
 def chebyshev(nu: int) -> tuple[float, ...]:
@@ -37,7 +39,5 @@ def jacobi(nu: int, ndim: int) -> tuple[float, ...]:
 
 
 def omegas(smoother: str, nu: int, ndim: int) -> tuple[float, ...]:
-    """The damping of each sweep of a point smoother (red-black half-sweeps are undamped)."""
-    if smoother == "chebyshev":
-        return chebyshev(nu)
-    return jacobi(nu, ndim) if smoother == "jacobi" else (1.0,) * nu
+    """The damping of each Jacobi step of a polynomial smoother."""
+    return chebyshev(nu) if smoother == "chebyshev" else jacobi(nu, ndim)

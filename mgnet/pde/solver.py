@@ -11,18 +11,15 @@ from torch import Tensor
 
 from mgnet.pde import checks, interop
 from mgnet.pde.eager import eager
-from mgnet.pde.fourth_order import check_order, truncation
 from mgnet.pde.gradients import Solve
 from mgnet.pde.grid import Grid
 from mgnet.pde.iterate import Outcome
 from mgnet.pde.multigrid import CYCLES, Callback, Multigrid, Scheme, Stop
 from mgnet.pde.nested import boundary_parts
-from mgnet.pde.operators import Diffusion
+from mgnet.pde.operators import Diffusion, Operator
 from mgnet.pde.problem import Poisson
 from mgnet.pde.smoothers import SMOOTHERS
 from mgnet.pde.solution import NotConverged, Solution
-
-CORRECTION = 1e-7  # relative residual to which the fourth order's small correction is solved
 
 
 class Solver:
@@ -32,9 +29,9 @@ class Solver:
     ----------
     problem : Poisson
     cycle : "V", "W" or "F"
-    smoother : "chebyshev" (fourth kind), "jacobi" (damped) or "red-black" (Gauss-Seidel)
+    smoother : "chebyshev" (fourth kind), "jacobi" (damped), "red-black" (Gauss-Seidel) or "zebra" (lines
+        along the axis of the strongest coupling, solved exactly, of one colour and then of the other)
     nu : smoothing sweeps on the way down and on the way up
-    order : 2, or 4 by deferred correction (a second solve; `a` of numbers)
 
     Calls from several threads are safe; they take turns.
 
@@ -56,7 +53,6 @@ class Solver:
         cycle: str = "V",
         smoother: str = "chebyshev",
         nu: tuple[int, int] = (2, 2),
-        order: int = 2,
     ):
         if not isinstance(problem, Poisson):
             raise TypeError(f"`problem` must be a mgnet.pde.Poisson; it is {type(problem).__name__}.")
@@ -65,8 +61,6 @@ class Solver:
         _check_smoother(smoother, problem)
         self.problem = problem
         self._scheme = Scheme(cycle, smoother, checks.sweeps(nu))
-        check_order(order, problem)
-        self._order = order
         self._multigrid: Multigrid | None = None
 
     def update(self, a: Any = None, c: Any = None) -> "Solver":
@@ -113,31 +107,28 @@ class Solver:
         f = checks.right_hand_side(f)
         checks.not_empty(f)
         checks.controls(tol, max_cycles, callback)
-        if self._order == 4:
-            check_order(4, self.problem, tol)
+        if self.problem.order == 4 and tol is None:
+            raise ValueError("`order` = 4 needs a tolerance; tol=None stops at second order. Pass a `tol`, 1e-10 say.")
         call = _Call(self, guess, Stop(tol, max_cycles, callback), throw)
         begun = time.perf_counter()
         b = self.problem.rhs(torch.as_tensor(f), boundary)
         graph = isinstance(f, Tensor)
-        parts = boundary_parts(self.problem, boundary, b) if tol is None and guess is None else []
-        u = self._apply(call, b if graph else b.detach(), graph, parts)
-        if self._order == 4:
-            u = u + self._apply(call.correction(), truncation(self.problem, u), graph)
-        return call.solution(u if graph else u.numpy(), time.perf_counter() - begun)
-
-    def _apply(self, call: "_Call", b: Tensor, graph: bool, parts: Sequence[Tensor] = ()) -> Tensor:
-        """A^-1 b, differentiable for tensors (arrays never pay for it)."""
+        parts = []
+        if tol is None and guess is None:
+            parts = boundary_parts(self.problem, boundary, b, self._scheme.smoother)
         A = self.problem.A
-        if not graph:
-            return call(A, b, *parts)
-        adjoint = _Call(self, None, Stop(call.stop.tol, call.stop.max_cycles), call.throw, project=True)
-        return Solve.apply(call, adjoint, A, b, A.c, *A.k, *parts)
+        if graph:
+            adjoint = _Call(self, None, Stop(tol, max_cycles), throw, project=True)
+            u: Any = Solve.apply(call, adjoint, A, b, *A.tensors, *parts)
+        else:
+            u = call(A, b.detach(), *parts).numpy()
+        return call.solution(u, time.perf_counter() - begun)
 
-    def multigrid(self, A: Diffusion) -> Multigrid:
+    def multigrid(self, A: Operator) -> Multigrid:
         """The levels for A: this problem's, or (under a transform of its coefficients) that operator's."""
         kept = self._multigrid
-        if kept is None or not _same(kept.A, A):
-            kept = Multigrid(A, self.problem.constants_of(A), self.problem.is_singular(A), self._scheme)
+        if kept is None or not _same(kept.base, A.base):
+            kept = Multigrid(A.base, self.problem.constants_of(A), self.problem.null_space(A), self._scheme)
             self._multigrid = kept
         return kept
 
@@ -159,7 +150,7 @@ class Solver:
         b = self.problem.on_grid("f", f).detach()
         begin = None if u is None else checks.guess_like(u, b.shape, b).reshape(-1, *self.problem.grid.shape)
         A = self.problem.single("cycle")
-        out = self.multigrid(A).cycle(begin, b.reshape(-1, *self.problem.grid.shape)).reshape(b.shape)
+        out = self.multigrid(A).cycle(A.like(b), begin, b.reshape(-1, *self.problem.grid.shape)).reshape(b.shape)
         return out.numpy() if isinstance(f, np.ndarray) else out
 
     def aslinearoperator(self) -> splinalg.LinearOperator:
@@ -176,7 +167,8 @@ class Solver:
     def aspreconditioner(self) -> splinalg.LinearOperator:
         """One symmetric cycle from zero, an approximate inverse of A for scipy's ``M=``.
 
-        On a singular problem the result is projected to mean zero.
+        On a singular problem the result is projected to mean zero. It is the second-order operator's; a
+        fourth-order A is not symmetric, so take gmres or bicgstab there.
 
         Raises
         ------
@@ -204,19 +196,12 @@ class _Call:
     def __init__(self, solver: Solver, guess: Any, stop: Stop, throw: bool, project: bool = False):
         self.solver, self.guess, self.stop, self.throw, self.project = solver, guess, stop, throw, project
         self.outcome, self.work, self.method = Outcome(torch.empty(0), [], ""), 0.0, ""
-        self._then: _Call | None = None
 
-    def correction(self) -> "_Call":
-        """The call that solves for a small correction to this one's solution; its history is appended."""
-        stop = Stop(max(self.stop.tol or 0.0, CORRECTION), self.stop.max_cycles, self.stop.callback)
-        self._then = _Call(self.solver, None, stop, self.throw, project=True)
-        return self._then
-
-    def __call__(self, A: Diffusion, b: Tensor, *parts: Tensor) -> Tensor:
+    def __call__(self, A: Operator, b: Tensor, *parts: Tensor) -> Tensor:
         A, b = A.detached(), b.detach()
-        ndim, grid = A.ndim, b.shape[b.ndim - A.ndim :]
-        coefficients = [*A.k] if A.c is None else [*A.k, A.c]
-        batch = torch.broadcast_shapes(*(v.shape[: max(v.ndim - ndim, 0)] for v in (b, *coefficients)))
+        ndim = len(A.axes)
+        grid = b.shape[b.ndim - ndim :]
+        batch = torch.broadcast_shapes(*(v.shape[: max(v.ndim - ndim, 0)] for v in (b, *A.tensors)))
         A = A.flattened(batch)
         multigrid = self.solver.multigrid(A)
         begin = None
@@ -224,8 +209,8 @@ class _Call:
             begin = checks.guess_like(self.guess, (*batch, *grid), b).reshape(-1, *grid)
         flat = [v if v.ndim == ndim else v.expand(*batch, *v.shape[v.ndim - ndim :]) for v in parts]
         flat = [v.reshape(-1, *v.shape[v.ndim - ndim :]) for v in flat]
-        outcome = multigrid.run(b.expand(*batch, *grid).reshape(-1, *grid), begin, self.stop, self.project, flat)
-        self.outcome, self.work, self.method = outcome, multigrid.work(outcome), multigrid.method
+        outcome = multigrid.run(A, b.expand(*batch, *grid).reshape(-1, *grid), begin, self.stop, self.project, flat)
+        self.outcome, self.work, self.method = outcome, multigrid.work(A, outcome), multigrid.method(A)
         u = outcome.u.reshape(*batch, *grid)
         mask = self.solver.problem.mask
         u = u if mask is None else torch.where(mask, u, 0.0)
@@ -235,36 +220,32 @@ class _Call:
         return u
 
     def solution(self, u: Any, seconds: float) -> Solution:
-        calls = [self] if self._then is None else [self, self._then]
-        statuses = [call.outcome.status for call in calls]
-        order = "" if self._then is None else ", order 4 by deferred correction"
         return Solution(
             u=u,
-            residuals=self.outcome.residuals + [r for call in calls[1:] for r in call.outcome.residuals[1:]],
-            converged="not converged" not in statuses,
-            status="not converged" if "not converged" in statuses else statuses[0],
+            residuals=self.outcome.residuals,
+            converged=self.outcome.status != "not converged",
+            status=self.outcome.status,
             grid=self.solver.problem.grid,
-            method=self.method + order,
-            work=sum(call.work for call in calls),
+            method=self.method,
+            work=self.work,
             seconds=seconds,
         )
 
 
 def _same(A: Diffusion, B: Diffusion) -> bool:
     """Whether two operators are made of the same memory."""
-    pairs = [*zip(A.k, B.k, strict=True)]
-    if (A.c is None) != (B.c is None):
+    if len(A.tensors) != len(B.tensors):
         return False
-    if A.c is not None and B.c is not None:
-        pairs.append((A.c, B.c))
     return all(v is w or (v.data_ptr() == w.data_ptr() and v.shape == w.shape and v.stride() == w.stride()
-                          and v.dtype == w.dtype) for v, w in pairs)  # fmt: skip
+                          and v.dtype == w.dtype) for v, w in zip(A.tensors, B.tensors, strict=True))  # fmt: skip
 
 
 def _check_smoother(smoother: str, problem: Poisson) -> None:
     """Red-black sweeps exist for constant coefficients only."""
     if smoother == "red-black" and problem.constant is None:
-        raise ValueError('`smoother` "red-black" needs constant coefficients; these vary. Use "chebyshev" or "jacobi".')
+        raise ValueError(
+            '`smoother` "red-black" needs constant coefficients; these vary. Use "chebyshev", "jacobi" or "zebra".'
+        )
 
 
 @eager
@@ -305,8 +286,7 @@ def solve(
     max_cycles : cycles at most
     throw : whether to raise NotConverged, or to return the iterate
     callback : called with (cycle, largest relative residual) after each cycle
-    order : 2, or 4 by deferred correction: a second solve whose cycles follow in the history (their
-        residuals are relative to the correction); needs `a` of numbers, and a `tol`
+    order : of the error in the mesh width: 2, or 4, which needs `a` of numbers, no mask, and a `tol`
 
     Returns
     -------
@@ -327,7 +307,7 @@ def solve(
     """
     f = checks.right_hand_side(f)
     grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
-    solver = Solver(Poisson(grid, a, c, mask=mask, mask_bc=mask_bc, like=f), order=order)
+    solver = Solver(Poisson(grid, a, c, mask=mask, mask_bc=mask_bc, order=order, like=f))
     return solver.solve(
         f, boundary=boundary, guess=guess, tol=tol, max_cycles=max_cycles, throw=throw, callback=callback
     )

@@ -29,7 +29,7 @@ def test_row(row):
     assert Solver(problem).solve(f, tol=None).converged
     assert (orders == "2, 4") == (row.coefficients in ("numbers", "one per axis"))
     if orders == "2, 4":
-        assert Solver(problem, order=4).solve(f, tol=1e-8).converged
+        assert Solver(row.problem(order=4)).solve(f, tol=1e-8).converged
     g, w = torch.as_tensor(f).requires_grad_(), torch.as_tensor(problem.rhs(np.ones(f.shape)))
     u = Solver(problem).solve(g, tol=1e-8).u
     (gradient,) = torch.autograd.grad((w * u * g.detach()).sum(), g)  # w A^-1 w f

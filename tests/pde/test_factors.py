@@ -10,7 +10,7 @@ import torch
 
 from mgnet.core import cycle
 from mgnet.pde import Grid, Poisson, Solver
-from mgnet.pde.hierarchy import readable_levels
+from mgnet.pde.hierarchy import line_axis, readable_levels
 from tests.pde.grids_and_data import CENTERINGS, ENDS, SMOOTHERS, axis_bcs, random
 
 JACOBI_2D = {1: 0.600, 2: 0.360, 3: 0.216, 4: 0.137}
@@ -95,3 +95,68 @@ def test_w_and_f_cycles_are_no_slower_than_v(cycle_name):
     s = Solver(Poisson(Grid((255, 255))), cycle=cycle_name).solve(f, tol=1e-9)
     assert s.factor <= v.factor + 1e-3
     assert s.work / s.cycles >= v.work / v.cycles - 1e-9
+
+
+def zebra_theory(a, nu, n=64):
+    """The two-grid factor of zebra lines along axis 0 by local Fourier analysis, on n x n low frequencies.
+
+    Four harmonics; the lines of one colour mix theta_1 and theta_1 + pi. Trottenberg et al. 2001, section 5.2.
+    n = 32 gives the rounder .046, .037, .025 that one reads for (1, eps), eps = .1, .01, .001.
+    """
+    theta = (np.arange(n) + 0.5) / n * np.pi - np.pi / 2
+    x, y = (t.ravel() for t in np.meshgrid(theta, theta, indexing="ij"))
+    X, Y = np.stack([x, x, x + np.pi, x + np.pi], -1), np.stack([y, y + np.pi, y, y + np.pi], -1)
+    lines = 2 * a[0] * (1 - np.cos(X)) + 2 * a[1]
+    A, partner = lines - 2 * a[1] * np.cos(Y), np.eye(4)[[1, 0, 3, 2]]
+    J = (1 - A / lines)[:, None, :]
+    first, second = (np.eye(4) * (J + 1) / 2 + sign * partner * (J - 1) / 2 for sign in (1, -1))
+    full_weighting = (1 + np.cos(X)) * (1 + np.cos(Y)) / 4
+    A_c = a[0] * (1 - np.cos(2 * x)) / 2 + a[1] * (1 - np.cos(2 * y)) / 2
+    K = np.eye(4) - full_weighting[:, :, None] * (full_weighting * A / A_c[:, None])[:, None, :]
+    S = second @ first
+    M = np.linalg.matrix_power(S, nu[1]) @ K @ np.linalg.matrix_power(S, nu[0])
+    return abs(np.linalg.eigvals(M)).max()
+
+
+def zebra_factor(a, nu, n=127, cycles=20):
+    """The asymptotic two-grid factor, both axes coarsened."""
+    grid = Grid((n, n))
+    chain = [grid.axes, tuple(axis.coarsen() for axis in grid.axes)]
+    line = line_axis("zebra", grid.axes, a)
+    like = torch.zeros((), dtype=torch.float64)
+    levels, _ = readable_levels(chain, a, 0.0, like, "zebra", nu, line=line)
+    u, f, norms = torch.as_tensor(random((1, n, n))), torch.zeros(1, n, n, dtype=torch.float64), []
+    for _ in range(cycles):
+        u = cycle(levels, u, f)
+        norms.append(float(u.norm()))
+        u = u / norms[-1]
+    return float(np.exp(np.mean(np.log(norms[-8:]))))
+
+
+@pytest.mark.parametrize(("nu", "published"), [(1, 0.249), (2, 0.062), (3, 0.017), (4, 0.012)])
+def test_zebra_lines_have_the_theorys_factors(nu, published):
+    theory = zebra_theory((1.0, 1.0), (nu // 2, nu - nu // 2))
+    assert theory == pytest.approx(published, rel=0.05)
+    assert 0.85 * theory <= zebra_factor((1.0, 1.0), (nu // 2, nu - nu // 2)) <= 1.03 * theory
+
+
+@pytest.mark.parametrize("strong", [0, 1])
+@pytest.mark.parametrize("eps", [0.1, 0.01, 0.001])
+def test_zebra_lines_hold_under_anisotropy(eps, strong):
+    """Where points fail (.956 at eps = .01), lines along the strong coupling are as good as ever."""
+    theory = zebra_theory((1.0, eps), (1, 1))
+    assert theory < 0.06
+    assert 0.85 * theory <= zebra_factor((1.0, eps) if strong == 0 else (eps, 1.0), (1, 1)) <= 1.03 * theory
+
+
+@pytest.mark.parametrize("ends", ENDS, ids=str)
+@pytest.mark.parametrize(("shape", "a"), [((127, 100), (1.0, 0.001)), ((33, 30, 36), (1.0, 0.01, 1.0))], ids=str)
+def test_zebra_solves(shape, a, ends):
+    problem = Poisson(Grid(shape, bc=[ends, *["dirichlet"] * (len(shape) - 1)]), a)
+    s = Solver(problem, smoother="zebra").solve(random(shape), tol=1e-9)
+    assert s.converged
+    assert s.factor < 0.15
+    assert "zebra" in s.method
+    M = Solver(problem, smoother="zebra").aspreconditioner()
+    v, w = random(problem.grid.size, 1), random(problem.grid.size, 2)
+    assert abs(w @ (M @ v) - v @ (M @ w)) <= 1e-11 * abs(w @ (M @ v))

@@ -1,11 +1,14 @@
-"""Order 4 by deferred correction for every boundary kind and centring, and where it is refused.
+"""Order 4 for every boundary kind and centring.
 
-Fitted 4.0 +- 0.2 on a line. In the corners of a box the second-order error is not smooth (r^2 log r), which costs
-a logarithm: 3.6 to 4.4 is fitted there.
+1  The largest error is O(h^4): fitted order 4.0 +- 0.2 in 1-, 2- and 3-D, corners included, with inhomogeneous data.
+2  to_scipy is the operator; the solution is spsolve's; round-off bounds, transposes and residuals belong to it.
+3  A few more cycles than order 2, flat in n; gradients are those of the fourth-order system.
+4  What is not to be had is refused.
 """
 
 import numpy as np
 import pytest
+import scipy.sparse.linalg as splinalg
 import torch
 
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve
@@ -15,59 +18,148 @@ MORE_ENDS = [*ENDS, ("dirichlet", Robin(2.0)), (Robin(0.5), "neumann")]
 
 
 def error(shape, bc, centering, a=None, upper=1.0, **keywords):
+    """The largest."""
     grid = Grid(shape, bc=bc, centering=centering, upper=upper)
-    known = Manufactured(grid, a, reaction_for(grid), k=3.0)
+    known = Manufactured(grid, a, reaction_for(grid), k=4.0)  # k = 3: the leading term nearly cancels on a mixed line
     s = solve(known.datum(), bc=bc, centering=centering, upper=upper, a=a, c=known.c, boundary=known.boundary(),
               tol=1e-13, **keywords)  # fmt: skip
     assert s.converged
-    return np.sqrt(((s.u - known.exact()) ** 2).mean())
+    return abs(s.u - known.exact()).max()
 
 
 @pytest.mark.parametrize("centering", CENTERINGS)
 @pytest.mark.parametrize("ends", MORE_ENDS, ids=str)
-@pytest.mark.parametrize("ndim", [1, 2])
+@pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_fourth_order(ndim, ends, centering):
-    bc, sizes = [ends, ("neumann", "dirichlet")][:ndim], {1: (90, 180, 360), 2: (64, 128, 256)}[ndim]
+    bc = [ends, ("neumann", "dirichlet"), "periodic"][:ndim]
+    sizes = {1: (45, 90, 180), 2: (40, 80, 160), 3: (27, 40, 60)}[ndim]
     errors = [error(shape_of(n, bc, centering), bc, centering, order=4) for n in sizes]
-    assert order(sizes, errors) == pytest.approx(4.0, abs=0.2 if ndim == 1 else 0.4), errors
+    assert order(sizes, errors) == pytest.approx(4.0, abs=0.2), errors
 
 
 @pytest.mark.parametrize("centering", CENTERINGS)
-def test_fourth_order_in_space_with_anisotropy(centering):
+@pytest.mark.parametrize("bc", ["dirichlet", "neumann"])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_fourth_order_with_one_kind_of_end_all_around(ndim, bc, centering):
+    sizes = {2: (40, 80, 160), 3: (27, 40, 60)}[ndim]
+    errors = [error(shape_of(n, [bc] * ndim, centering), [bc] * ndim, centering, order=4) for n in sizes]
+    assert order(sizes, errors) == pytest.approx(4.0, abs=0.2), errors
+
+
+@pytest.mark.parametrize("centering", CENTERINGS)
+def test_fourth_order_with_anisotropy_and_unequal_axes(centering):
     bc, a, upper = ["dirichlet", "neumann", "periodic"], (1.0, 0.3, 2.0), (1.0, 1.5, 0.8)
     sizes = (20, 32, 52)
     errors = [error(shape_of(n, bc, centering), bc, centering, a, upper, order=4) for n in sizes]
-    assert order(sizes, errors) == pytest.approx(4.0, abs=0.4), errors
+    assert order(sizes, errors) == pytest.approx(4.0, abs=0.2), errors
+
+
+def test_fourth_order_with_a_variable_reaction():
+    errors, sizes = [], (31, 63, 127)
+    for n in sizes:
+        x, y = Grid((n, n)).coordinates()
+        u, c = np.sin(3 * x) * np.cos(2 * y), np.exp(x * y)
+        s = solve((13 + c) * u, c=c, boundary=lambda x, y: np.sin(3 * x) * np.cos(2 * y), order=4, tol=1e-12)
+        errors.append(abs(s.u - u).max())
+    assert order([n + 1 for n in sizes], errors) == pytest.approx(4.0, abs=0.2)
 
 
 def test_a_hundred_times_closer_for_a_few_cycles():
     """MUDPACK's mud24 reports two digits at 49 x 97."""
     second, fourth = (error((49, 97), "dirichlet", "node", order=k) for k in (2, 4))
     assert fourth < second / 100
-    x, y = Grid((127, 127)).coordinates()
-    f = np.sin(3 * x) * np.cos(2 * y)
-    once, twice = (solve(f, order=k) for k in (2, 4))
-    assert once.cycles < twice.cycles <= 2 * once.cycles + 2
-    assert twice.work > once.work
-    assert "order 4" in twice.method
+    cycles = []
+    for n in (63, 127, 255):
+        x, y = Grid((n, n)).coordinates()
+        once, twice = (solve(np.sin(3 * x) * np.cos(2 * y), order=k, tol=1e-6) for k in (2, 4))
+        assert once.cycles < twice.cycles <= 2 * once.cycles + 2
+        assert twice.work > once.work
+        assert "order 4" in twice.method
+        cycles.append(twice.cycles)
+    assert max(cycles) - min(cycles) <= 3
+
+
+@pytest.mark.parametrize("centering", CENTERINGS)
+@pytest.mark.parametrize("ends", MORE_ENDS, ids=str)
+@pytest.mark.parametrize("shape", [(9,), (8, 11), (7, 9, 8)], ids=str)
+def test_the_matrix_is_the_operator(shape, ends, centering):
+    bc, a = [ends, ("neumann", "dirichlet"), "periodic"][: len(shape)], (1.0, 0.3, 2.0)[: len(shape)]
+    problem = Poisson(Grid(shape, bc=bc, centering=centering), a, abs(random(shape)) + 0.1, order=4)
+    A, u, v = problem.to_scipy(), random(shape), random(shape, 1)
+    np.testing.assert_allclose(problem.apply(u).ravel(), A @ u.ravel(), rtol=0, atol=1e-13 * abs(A).max())
+    L = Solver(problem).aslinearoperator()
+    np.testing.assert_allclose(L.rmatvec(v.ravel()), A.T @ v.ravel(), rtol=0, atol=1e-13 * abs(A).max())
+    bound = abs(A) @ abs(u).ravel()
+    np.testing.assert_allclose(problem.A.magnitude(torch.as_tensor(u)).numpy().ravel(), bound, rtol=1e-12)
+    boundary = [(1.0, -2.0)] * len(shape)
+    b = problem.rhs(v, boundary)
+    s = Solver(problem).solve(v, boundary=boundary, tol=1e-12)
+    exact = splinalg.spsolve(A.tocsc(), b.ravel()).reshape(shape)
+    np.testing.assert_allclose(s.u, exact, rtol=0, atol=1e-9 * abs(exact).max())
+    residual = np.linalg.norm(b - problem.apply(s.u)) / np.linalg.norm(b)
+    assert residual == pytest.approx(s.residuals[-1], rel=0.1, abs=1e-15)
+
+
+def test_a_second_order_cycle_preconditions_gmres():
+    solver, steps = Solver(Poisson(Grid((60, 50), bc=["neumann", "dirichlet"]), order=4)), []
+    b = random(3000)
+    x, info = splinalg.gmres(solver.aslinearoperator(), b, M=solver.aspreconditioner(), rtol=1e-10,
+                             callback=steps.append, callback_type="pr_norm")  # fmt: skip
+    assert (info, len(steps) < 25) == (0, True)
+    np.testing.assert_allclose(solver.problem.to_scipy() @ x, b, rtol=0, atol=1e-6)
 
 
 def test_batches_and_singular_problems():
     grid = Grid((40, 50), bc="periodic")
     x, y = (2 * np.pi * t for t in grid.coordinates())
-    f = np.stack([np.sin(x) * np.cos(y), np.cos(2 * x)]) * np.array([2.0, 4.0])[:, None, None] * (2 * np.pi) ** 2 / 1
     exact = np.stack([np.sin(x) * np.cos(y), np.cos(2 * x)])
-    f[1] = 4 * (2 * np.pi) ** 2 * np.cos(2 * x)
+    f = exact * np.array([2.0, 4.0])[:, None, None] * (2 * np.pi) ** 2
     u = solve(f, bc="periodic", ndim=2, order=4, tol=1e-11).u
     assert abs(u - exact).max() < 2e-4
     assert abs(solve(f, bc="periodic", ndim=2, tol=1e-11).u - exact).max() > 2e-3
 
 
-def test_gradient():
-    f = torch.as_tensor(random((9, 8))).requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda f: solve(f, order=4, tol=1e-13, bc=["neumann", "dirichlet"]).u[::3, ::2], f, atol=1e-4
-    )
+@pytest.mark.parametrize("centering", CENTERINGS)
+def test_pure_neumann_is_solved_in_the_mean(centering):
+    """-Lap u = f with zero flux around, f of discrete mean zero; u up to a constant."""
+    errors, sizes = [], (20, 40, 80)
+    for n in sizes:
+        grid = Grid(shape_of(n, ["neumann"] * 2, centering), bc="neumann", centering=centering)
+        x, y = (np.pi * t for t in grid.coordinates())
+        exact = np.cos(x) * np.cos(2 * y)
+        w = Poisson(grid).rhs(np.ones(grid.shape))
+        u = solve(5 * np.pi**2 * exact, bc="neumann", centering=centering, order=4, tol=1e-12).u
+        assert abs((w * u).sum()) < 1e-12 * w.sum()
+        errors.append(abs(u - exact + (w * exact).sum() / w.sum()).max())
+    assert order(sizes, errors) == pytest.approx(4.0, abs=0.2), errors
+
+
+@pytest.mark.parametrize("ends", ["dirichlet", "neumann", "periodic"])
+def test_gradients(ends):
+    """gradcheck and gradgradcheck by f, c, and boundary values; the adjoint system is the transposed one."""
+
+    def u(f, c, g):
+        boundary = [(None, None), (0.0, lambda x, y: g * x)]
+        return solve(f, c=c, order=4, tol=1e-13, bc=[ends, "dirichlet"], boundary=boundary).u
+
+    f, c = (torch.as_tensor(abs(random((8, 7), k)) + 0.5).requires_grad_() for k in (0, 1))
+    g = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(u, (f, c, g))
+    assert torch.autograd.gradgradcheck(u, (f, c, g))
+
+
+def test_gradient_of_a_singular_problem():
+    def u(f):
+        return solve(f - f.mean(), order=4, tol=1e-13, bc="neumann", centering="cell").u
+
+    assert torch.autograd.gradcheck(u, torch.as_tensor(random((8, 7))).requires_grad_())
+
+
+def test_vmap():
+    f, c = torch.as_tensor(random((3, 9, 8))), torch.as_tensor(abs(random((3, 9, 8), 1)))
+    ours = torch.func.vmap(lambda f, c: solve(f, c=c, order=4, tol=1e-12).u)(f, c)
+    for i in range(3):
+        torch.testing.assert_close(ours[i], solve(f[i], c=c[i], order=4, tol=1e-12).u, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -75,12 +167,17 @@ def test_gradient():
     [
         ({"order": 3}, "`order` must be 2 or 4; it is 3"),
         ({"order": "4"}, "`order` must be 2 or 4"),
+        ({"order": True}, "`order` must be 2 or 4"),
         ({"order": 4, "a": lambda x, y: 1 + x}, "`order` = 4 needs an `a` of numbers"),
+        ({"order": 4, "mask": np.eye(20) < 1}, "`order` = 4 needs the whole box; there is a `mask`"),
         ({"order": 4, "tol": None}, "`order` = 4 needs a tolerance"),
     ],
 )
 def test_where_it_is_refused(keywords, message):
     with pytest.raises(ValueError, match=message):
         solve(np.ones((20, 20)), **keywords)
-    with pytest.raises(ValueError, match="`order` = 4 needs at least 6 unknowns on each axis; axis 1 has 5"):
-        Solver(Poisson(Grid((20, 5))), order=4)
+
+
+def test_a_short_axis_is_refused():
+    with pytest.raises(ValueError, match="`order` = 4 needs at least 7 unknowns on each axis; axis 1 has 6"):
+        Poisson(Grid((20, 6)), order=4)

@@ -13,6 +13,7 @@ from mgnet.pde.blackbox.hierarchy import (
     contrast,
     index,
     levels_precision,
+    solved_axes,
 )
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 
@@ -25,4 +26,5 @@ __all__ = [
     "from_diffusion",
     "index",
     "levels_precision",
+    "solved_axes",
 ]

@@ -1,12 +1,15 @@
 """The Galerkin product A_c = P^T A P, stencil by stencil."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import torch
 from torch import Tensor
 
-from mgnet.pde.blackbox.interpolation import Interpolation, on_coarse
+from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, on_coarse
 from mgnet.pde.blackbox.stencil import Stencil, positive_offsets, shift
+
+NOTHING = 1e-8  # of a fine diagonal: a coarse one below is round-off of zero
 
 
 def galerkin(A: Stencil, P: Interpolation) -> Stencil:
@@ -39,3 +42,9 @@ def _entry(entries: dict[tuple[int, ...], Tensor], P: Interpolation, O: tuple[in
             mask = mask * at.reshape([-1 if e == k else 1 for e in range(len(O))])
         total = total + mask * part
     return total
+
+
+def regular(A_c: Stencil, A: Stencil, axes: Sequence[Coarsening]) -> Stencil:
+    """A_c with A's diagonal where its own vanishes: one unknown stands for a part whose constant is free."""
+    fine = on_coarse(A.diagonal, axes, (0,) * A.ndim)
+    return Stencil(torch.where(A_c.diagonal < NOTHING * fine, fine, A_c.diagonal), A_c.couplings)

@@ -15,8 +15,9 @@ from torch import Tensor
 from mgnet.core import ConvLevel, Level, cycle, full_multigrid
 from mgnet.pde.axis import DIRICHLET, Axis
 from mgnet.pde.blackbox.coarsest import CoarsestLevel, inverse
-from mgnet.pde.blackbox.galerkin import galerkin
+from mgnet.pde.blackbox.galerkin import galerkin, regular
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
+from mgnet.pde.blackbox.lines import dominant_axes, line_steps
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 from mgnet.pde.operators import Diffusion
 from mgnet.pde.smoothers import omegas
@@ -39,14 +40,22 @@ class Grid:
     P: Interpolation | None
 
 
-def coarse_operators(A: Stencil, axes: Sequence[Axis]) -> tuple[list[Grid], Tensor]:
-    """(the grids, finest first; D^-1/2 of the finest), in A's dtype and device."""
+def coarse_operators(
+    A: Stencil, axes: Sequence[Axis], parts: bool = False, solved: Sequence[int] = ()
+) -> tuple[list[Grid], Tensor]:
+    """(the grids, finest first; D^-1/2 of the finest), in A's dtype and device.
+
+    Parameters
+    ----------
+    parts : whether A may be singular on parts of a masked domain
+    solved : the axes along which lines are smoothed
+    """
     lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
     unit, finest = A.unit()
     scale, grids = finest, []
-    while A.diagonal[0].numel() > COARSEST and (chosen := choose_axes(strengths(unit), lines)) is not None:
+    while A.diagonal[0].numel() > COARSEST and (chosen := choose_axes(strengths(unit), lines, solved)) is not None:
         P = induced(A, chosen)
-        A_c = galerkin(A, P)
+        A_c = regular(galerkin(A, P), A, chosen) if parts else galerkin(A, P)
         unit_c, scale_c = A_c.unit()
         grids.append(Grid(unit, P.scaled(1 / scale, scale_c)))
         A, unit, scale = A_c, unit_c, scale_c
@@ -59,19 +68,33 @@ def first_coarse(axis: Axis) -> int:
     return int(axis.centering == "node" and axis.low == DIRICHLET)
 
 
-def choose_axes(strength: Sequence[float], lines: Sequence[Coarsening]) -> list[Coarsening] | None:
+def choose_axes(
+    strength: Sequence[float], lines: Sequence[Coarsening], solved: Sequence[int] = ()
+) -> list[Coarsening] | None:
     """Which axes to halve: those coupled about as strongly as the strongest (semicoarsening).
 
-    None: no axis is long enough. Source: Trottenberg et al. 2001, section 5.1.
+    Axes along which lines are ``solved`` are halved too, and do not count among the others. None: no axis
+    is long enough. Source: Trottenberg et al. 2001, section 5.1.
     """
     can = [line.n >= SHORTEST for line in lines]
     if not any(can):
         return None
-    strongest = max(s for s, ok in zip(strength, can, strict=True) if ok)
+    strongest = max(
+        (s for d, (s, ok) in enumerate(zip(strength, can, strict=True)) if ok and d not in solved), default=0
+    )
     return [
-        Coarsening(line.n, line.periodic, line.first, ok and s >= STRONG * strongest)
-        for line, s, ok in zip(lines, strength, can, strict=True)
+        Coarsening(line.n, line.periodic, line.first, ok and (d in solved or s >= STRONG * strongest))
+        for d, (line, s, ok) in enumerate(zip(lines, strength, can, strict=True))
     ]
+
+
+def solved_axes(A: Diffusion, smoother: str) -> tuple[int, ...]:
+    """The axes along which lines have to be smoothed, or are to be ("zebra")."""
+    if smoother != "zebra" and contrast(A) <= JUMP:
+        return ()
+    unit, _ = from_diffusion(A).unit()
+    strength = strengths(unit)
+    return dominant_axes(unit) or ((strength.index(max(strength)),) if smoother == "zebra" else ())
 
 
 def strengths(unit: Stencil) -> list[float]:
@@ -79,13 +102,19 @@ def strengths(unit: Stencil) -> list[float]:
     return [sum(float(s.mean()) for o, s in unit.couplings.items() if o[k]) for k in range(unit.ndim)]
 
 
-def readable_levels(grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smoother: str) -> list[Level]:
+def readable_levels(
+    grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smoother: str, solved: Sequence[int] = ()
+) -> list[Level]:
     """The levels in plain torch: equations (1)-(3) word for word."""
     levels: list[Level] = []
     for l, grid in enumerate(grids[:-1]):
         assert grid.P is not None
         A, P = grid.A.to(like), grid.P.to(like)
-        down, up = ([_step(omega) for omega in way] for way in step_lengths(grid.A, l, nu, smoother))
+        if solved:
+            down, up = ([B for _ in range(n) for d in solved for B in line_steps(A, d)] for n in nu)
+            up = up[::-1]
+        else:
+            down, up = ([_step(omega) for omega in way] for way in step_lengths(grid.A, l, nu, smoother))
         levels.append(ConvLevel(A, down, P.R, None, P.P, up))
     levels.append(CoarsestLevel(inverse(grids[-1].A).to(like)))  # type: ignore[arg-type]
     return levels
@@ -194,6 +223,8 @@ class ReadableBlackBox:
     nu, gamma : smoothing steps down and up, and the cycle index
     precision : dtype of the levels; the iterate and its residual have the data's
     forms : torch, or the kernels of a device
+    parts : whether A may be singular on parts of a masked domain
+    solved : the axes along which lines are smoothed; none: points are
     """
 
     def __init__(
@@ -204,11 +235,13 @@ class ReadableBlackBox:
         gamma: int | str = 1,
         smoother: str = "chebyshev",
         precision: torch.dtype = torch.float32,
+        parts: bool = False,
+        solved: Sequence[int] = (),
         forms: Forms = READABLE,
     ):
         self._gamma, self._dims = gamma, tuple(range(1, A.ndim + 1))
         stencil = from_diffusion(A)
-        grids, scale = coarse_operators(stencil, A.axes)
+        grids, scale = coarse_operators(stencil, A.axes, parts, solved)
         small = like.new_zeros((), dtype=precision)
         self.sizes = [grid.A.diagonal[0].numel() for grid in grids]
         self.A, self.unit, self.scale = (
@@ -216,7 +249,9 @@ class ReadableBlackBox:
             forms.stencil(grids[0].A.to(small)),
             scale.to(like),
         )
-        self.levels = forms.levels(grids, small, nu, smoother)
+        self.levels = (
+            readable_levels(grids, small, nu, smoother, solved) if solved else forms.levels(grids, small, nu, smoother)
+        )
         self._cycle = forms.cycle(self.levels, gamma)
         self._P = [forms.interpolation(grid.P.to(small)) for grid in grids[:-1] if grid.P is not None]
 

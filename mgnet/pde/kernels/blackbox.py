@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mgnet.core import cycle, full_multigrid
 from mgnet.pde.blackbox.coarsest import inverse
+from mgnet.pde.blackbox.galerkin import NOTHING
 from mgnet.pde.blackbox.hierarchy import COARSEST, SHORTEST, bound, choose_axes, damping, first_coarse
 from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion, positive_offsets
@@ -137,7 +138,7 @@ def _unit(A: Operator, dtype: np.dtype) -> np.ndarray:
     return S
 
 
-def coarsen(fine: Operator, axes: list[Coarsening], dtype: np.dtype) -> tuple[Operator, np.ndarray]:
+def coarsen(fine: Operator, axes: list[Coarsening], dtype: np.dtype, parts: bool) -> tuple[Operator, np.ndarray]:
     """(A_c, the weights of P between the unit forms)."""
     offsets = [three(o) for o in positive_offsets(fine.ndim)]
     if fine.ndim == 1:
@@ -158,11 +159,22 @@ def coarsen(fine: Operator, axes: list[Coarsening], dtype: np.dtype) -> tuple[Op
     ):
         tasks, arguments, alone = _arguments(what, fine, pair, W, None, ops, rows)
         launch(kernel, tasks, arguments, alone)
+    if parts:
+        _regular(pair)
     _root(coarse, dtype)
     ops = scaled_steps(halved)
     tasks, arguments, alone = _arguments(SCALED, fine, pair, W, small, ops, rows)
     launch(kernel, tasks, arguments, alone)
     return coarse, small
+
+
+def _regular(pair: Pair) -> None:
+    """``galerkin.regular`` on padded fields."""
+    fine, coarse = pair.fine, pair.coarse
+    D, D_c = (A.D[:, :, LEFT : LEFT + A.n[2]].reshape(A.batch, *A.n) for A in (fine, coarse))
+    every = [slice(start, None, 2 if halved else 1) for start, halved in zip(pair.first, pair.halved, strict=True)]
+    at = D[:, *every]
+    coarse._set(coarse.D, torch.from_numpy(np.where(D_c < NOTHING * at, at, D_c)))
 
 
 class FusedStencilLevel:
@@ -253,7 +265,7 @@ class FusedBlackBox:
     """
 
     def __init__(self, A: Diffusion, like: Tensor, nu: tuple[int, int], gamma: int | str, smoother: str,
-                 precision: torch.dtype, batch: int):  # fmt: skip
+                 precision: torch.dtype, batch: int, parts: bool = False):  # fmt: skip
         self._gamma, self._batch = gamma, batch
         self._dtype = np.dtype(np.float32 if precision == torch.float32 else np.float64)
         self._wide = np.dtype(np.float32 if like.dtype == torch.float32 else np.float64)
@@ -267,7 +279,7 @@ class FusedBlackBox:
             smallest = float(S[..., LEFT : LEFT + operator.n[2]].min())
             spectrum = bound(smallest, operator.unit) if self.levels else 2.0
             down, up = (damping(smoother, v, A.ndim, spectrum) for v in nu)
-            coarse, W = coarsen(operator, chosen, self._dtype)
+            coarse, W = coarsen(operator, chosen, self._dtype, parts)
             self.levels.append(FusedStencilLevel(operator, S, coarse, W, chosen, (down, up[::-1]), batch))
             lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
             operator, S = coarse, _unit(coarse, self._dtype)

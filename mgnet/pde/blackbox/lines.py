@@ -1,0 +1,63 @@
+"""Lines of unknowns that are smoothed together, where point smoothers fail.
+
+Semicoarsening meets an anisotropy that is the same everywhere. Where one axis dominates in one region
+and not in another, say a = (jumps, 1), no choice of axes suits both; Gauss-Seidel by lines along each
+axis that dominates somewhere does, with all these axes coarsened.
+
+Source: Dendy 1982, section 4; Trottenberg, Oosterlee & Schueller 2001, section 5.1.
+"""
+
+from collections.abc import Callable
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from mgnet.pde.blackbox.stencil import Stencil, offsets, shift
+from mgnet.pde.tridiagonal import along_lines
+
+DOMINANT = 30.0  # ratio of couplings at an unknown above which one axis dominates another
+ALIKE = 4.0  # and below which it does not
+
+
+def dominant_axes(A: Stencil) -> tuple[int, ...]:
+    """The axes that dominate another one in some region, and do not in some other.
+
+    A region: an unknown with all its neighbours; single chains of strong couplings need no lines.
+    """
+    unit = [tuple(int(e == d) for e in range(A.ndim)) for d in range(A.ndim)]
+    s = [A.couplings[o] + shift(A.couplings[o], [-step for step in o]) for o in unit]
+    pairs = [(d, e) for d in range(A.ndim) for e in range(A.ndim) if d != e]
+    found = {d for d, e in pairs if _region(s[d] > DOMINANT * s[e]) and _region(s[d] < ALIKE * s[e])}
+    return tuple(sorted(found))
+
+
+def _region(where: Tensor) -> bool:
+    """Whether an unknown and all its neighbours are there."""
+    if not where.any():
+        return False
+    return bool(torch.stack([shift(where, o) for o in offsets(where.ndim - 1)]).all(0).any())
+
+
+def line_steps(A: Stencil, d: int) -> list[Callable[[Tensor], Tensor]]:
+    """The Bs of one sweep: r -> the solution along the lines of one colour, for each colour in turn.
+
+    Lines of a colour are two apart along every other axis, so a 3^d-point stencil does not couple them.
+    """
+    s = A.couplings[tuple(int(e == d) for e in range(A.ndim))]
+    solve = along_lines(A.diagonal - s - shift(s, [-int(e == d) for e in range(A.ndim)]), s, d - A.ndim)
+    others = [e for e in range(A.ndim) if e != d]
+    return [_line_step(_colour(A, others, parity), solve) for parity in product((0, 1), repeat=len(others))]
+
+
+def _colour(A: Stencil, axes: list[int], parity: tuple[int, ...]) -> Tensor:
+    """1 on the lines whose index along each of ``axes`` has that parity."""
+    mask = torch.ones(A.shape, dtype=A.diagonal.dtype, device=A.diagonal.device)
+    for e, p in zip(axes, parity, strict=True):
+        index = torch.arange(A.shape[e], device=mask.device).reshape([-1 if k == e else 1 for k in range(A.ndim)])
+        mask = mask * (index % 2 == p)
+    return mask
+
+
+def _line_step(colour: Tensor, solve: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda r: colour * solve(r)
