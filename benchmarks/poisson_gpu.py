@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/poisson-gpu"))
     given = parser.parse_args(arguments)
     if not (torch.cuda.is_available() or given.small):
-        print("benchmarks.poisson_gpu: there is no CUDA device; `mgnet bench poisson` measures the CPU.", file=sys.stderr)
+        print("poisson_gpu: there is no CUDA device; `mgnet bench poisson` measures the CPU.", file=sys.stderr)
         return 2
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     copy = copy_bandwidth(device, 2**20 if given.small else 2**31)

@@ -70,7 +70,8 @@ def cupy_cg(problem: Poisson, tol: float) -> Solve | None:
     except ImportError:
         return None
     csr = problem.to_scipy()
-    A = sparse.csr_matrix(tuple(map(cupy.asarray, (csr.data, csr.indices.astype(np.int32), csr.indptr.astype(np.int32)))))
+    parts = csr.data, csr.indices.astype(np.int32), csr.indptr.astype(np.int32)
+    A = sparse.csr_matrix(tuple(cupy.asarray(part) for part in parts))
 
     def solve(f: Tensor) -> Tensor:
         u, _ = cg(A, cupy.asarray(f).ravel(), tol=tol, maxiter=20_000)

@@ -1,4 +1,4 @@
-"""The GPU benchmark runs to its end on tiny grids, names what each row reached, and says so where there is no device."""
+"""The GPU benchmark runs to its end on tiny grids, names what each row reached, and says where no device is."""
 
 import json
 
