@@ -48,8 +48,8 @@ def table(result: dict) -> str:
         error = "" if row["error"] is None else f"{row['error']:.2e}"
         lines.append(
             f"| {row['name']} | {size(row)} | {row['dtype']} | {asked} | {row['solver']} | "
-            f"{1e3 * row['seconds']:.3f} | {row['ratio']:.2f} | {row['unknowns per second'] / 1e9:.3f} | {100 * row['bandwidth']:.0f} % | "
-            f"{row['residual']:.1e} | {error} | {row['bytes per unknown']:.0f} |"
+            f"{1e3 * row['seconds']:.3f} | {row['ratio']:.2f} | {row['unknowns per second'] / 1e9:.3f} | "
+            f"{100 * row['bandwidth']:.0f} % | {row['residual']:.1e} | {error} | {row['bytes per unknown']:.0f} |"
         )
     return "\n".join([*lines, ""])
 
