@@ -165,3 +165,44 @@ def test_nan_is_named():
     f[3, 4] = np.nan
     with pytest.raises(ValueError, match="finite"):
         solve(f, a=smooth)
+
+
+def jumps_in_one_axis(n, blocks=8):
+    x, y = Grid((n, n)).coordinates()
+    return np.where((np.floor(blocks * x) + np.floor(blocks * y)) % 2 == 0, 1.0, 1e6)
+
+
+@pytest.mark.parametrize("n", [65, 127])
+@pytest.mark.parametrize("other", [1.0, 1e3, 1e6])
+def test_jumps_in_one_axis_are_met_by_lines(n, other):
+    """One axis dominates here, the other there: semicoarsening has no choice that suits both."""
+    for a in ((jumps_in_one_axis(n), other), (other, jumps_in_one_axis(n))):
+        s = solve(rough(n), a=a, c=1.0, max_cycles=30)
+        assert s.cycles <= 20
+        assert "zebra" in s.method
+
+
+def test_lines_are_not_taken_where_points_do():
+    for a in (checkerboard(63, 1e6), white_noise(63), thin_inclusion(63), anisotropic(1e-3)):
+        assert "chebyshev" in solve(rough(63), a=a).method
+
+
+@pytest.mark.parametrize("shape", [(40, 33), (13, 12, 14)])
+@pytest.mark.parametrize("bc", ["dirichlet", "neumann", "periodic"])
+def test_zebra_may_be_asked_for_with_any_coefficients(shape, bc):
+    rng = np.random.default_rng(6)
+    problem, f = Poisson(Grid(shape, bc=bc), np.exp(rng.standard_normal(shape)), 1.0), rng.standard_normal(shape)
+    s = Solver(problem, smoother="zebra").solve(f, tol=1e-11)
+    exact = splinalg.spsolve(problem.to_scipy().tocsc(), problem.rhs(f).ravel()).reshape(shape)
+    np.testing.assert_allclose(s.u, exact, rtol=0, atol=1e-9 * np.abs(exact).max())
+    assert "zebra" in s.method
+
+
+@pytest.mark.parametrize("nu", [(1, 2), (2, 1), (3, 0)])
+@pytest.mark.parametrize("name", ["smooth", "1e6", "noise"])
+def test_unequal_sweeps_are_accelerated_too(nu, name):
+    """A cycle that is not symmetric is no preconditioner for conjugate gradients; minimal residuals take it."""
+    make, most = CASES[name]
+    s = Solver(Poisson(Grid((127, 127)), make(127)), nu=nu).solve(rough(127))
+    assert s.cycles <= most + 3
+    assert "minimal residuals" in s.method
