@@ -1,7 +1,7 @@
 """Accuracy against manufactured solutions with inhomogeneous data on every end.
 
 1  The error is O(h^2): fitted order 2.0 +- 0.1 for each boundary kind and centring, in 1-, 2- and 3-D.
-2  One full multigrid pass (tol=None) ends within 1.2 times the error (r.m.s.) of the exact discrete solution.
+2  One full multigrid pass (tol=None) ends within 1.2 times the exact discrete solution's error (r.m.s. and largest).
 """
 
 import numpy as np
@@ -53,12 +53,14 @@ def test_second_order_with_unequal_axes(centering):
 
 @pytest.mark.parametrize("centering", CENTERINGS)
 @pytest.mark.parametrize("ends", ENDS, ids=str)
-@pytest.mark.parametrize("shape", [(255,), (1000,), (127, 127), (100, 90), (33, 40, 31)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(255,), (1000,), (127, 127), (100, 90), (201, 150), (33, 40, 31), (63, 63, 63)], ids=str
+)
 def test_one_full_multigrid_pass_reaches_the_discretisation_error(shape, ends, centering):
     bc = [ends, "dirichlet", ("neumann", "dirichlet")][: len(shape)]
     rms, largest = np.array(error(shape, bc, centering, tol=None)) / error(shape, bc, centering)
     assert rms <= 1.2
-    assert largest <= (1.6 if centering == "node" else 3.2)  # beside a corner of cells
+    assert largest <= 1.2
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
