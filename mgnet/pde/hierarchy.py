@@ -10,6 +10,7 @@ from mgnet.core import ConvLevel, Level, cycle, full_multigrid
 from mgnet.pde.axis import Axis, Robin
 from mgnet.pde.direct import DirectLevel
 from mgnet.pde.operators import Diffusion, along, conductances
+from mgnet.pde.richardson import Richardson
 from mgnet.pde.smoothers import COLOURED, omegas
 from mgnet.pde.transfers import Transfer
 from mgnet.pde.tridiagonal import lines_of
@@ -152,6 +153,7 @@ class ReadableHierarchy:
     def __init__(self, levels: Sequence[Level], transfers: Sequence[Transfer], A: Diffusion, gamma: int | str):
         self.levels, self._transfers, self._A, self._gamma = levels, transfers, A, gamma
         self._dims = tuple(range(-A.ndim, 0))
+        self.richardson = Richardson()
 
     def data(self, b: Tensor) -> Tensor:
         return b
@@ -159,22 +161,28 @@ class ReadableHierarchy:
     def tensor(self, u: Tensor) -> Tensor:
         return u
 
-    release = tensor
+    def release(self, u: Tensor) -> Tensor:
+        self.richardson.restart()
+        return u
 
     def start(self, b: Tensor, watch: bool = True, parts: Sequence[Tensor] = ()) -> Tensor:
         fs = [b]
         for l, transfer in enumerate(self._transfers):
             rest = fs[-1] - parts[l] if parts else fs[-1]
             fs.append(transfer.R(rest) + parts[l + 1] if parts else transfer.R(rest))
-        self._last = full_multigrid(self.levels, fs, lambda l, u: self._transfers[l].Q(u), self._gamma), b
-        return self._last[0]
+        u = full_multigrid(self.levels, fs, lambda l, u: self._transfers[l].Q(u), self._gamma)
+        self._last = u, b
+        return u
 
     def cycle(self, u: Tensor | None, b: Tensor, watch: bool = True) -> Tensor:
         if u is not None and len(self.levels) == 1:  # a direct solve, refined
-            self._last = u + self.levels[0].smooth(None, b - self._A(u)), b
+            new = u + self.levels[0].smooth(None, b - self._A(u))
         else:
-            self._last = cycle(self.levels, u, b, self._gamma), b
-        return self._last[0]
+            new = cycle(self.levels, u, b, self._gamma)
+        if watch and u is not None:
+            new = u + next(self.richardson) * (new - u)
+        self._last = new, b
+        return new
 
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
         r = b if u is None else b - self._A(u)

@@ -17,18 +17,21 @@ from mgnet.pde.blackbox import READABLE, ReadableBlackBox, contrast, index, leve
 from mgnet.pde.checks import finite
 from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.fourth_order import FourthOrder
-from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, readable_levels
+from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
 from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
 from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator
+from mgnet.pde.richardson import contraction
+from mgnet.pde.smoothers import COLOURED
 from mgnet.pde.tridiagonal import LineLevel
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
 CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 Callback = Callable[[int, float], None]
+SHOWING = 20_000  # unknowns of a grid on which the factor of a cycle shows
 CLEAN = "Clean the right-hand side."
 SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
 
@@ -120,7 +123,7 @@ class Multigrid:
         if null is not None:
             b = _compatible(null, b, project)
         with self._lock, on_device(b, self.base.ndim):
-            hierarchy = self._accelerated(A.like(b), self._hierarchy(b), null, stop.tol)
+            hierarchy = self._accelerated(A.like(b), self._hierarchy(b), b, null, stop.tol)
             if stop.tol is None:
                 outcome = self._pass(hierarchy, b, guess, parts)
             else:
@@ -229,20 +232,38 @@ class Multigrid:
             robust = self._robust(b)
             self.sizes = robust.sizes
             return robust
-        a, c = self._constant
         on_cuda = scheme.smoother != "zebra" and cuda.fusible(base.axes, b.device)
         chain = self._chain(cuda.DIRECT_WORK if on_cuda else DIRECT_WORK)
         self.sizes = [prod(axis.n for axis in axes) for axes in chain]
         if on_cuda and len(chain) > 1:
             from mgnet.pde.cuda.hierarchy import CudaHierarchy
 
+            a, c = self._constant
             like = b.new_zeros(())
             return CudaHierarchy(chain, a, c, like, len(b), scheme.smoother, scheme.nu, self.gamma, symmetric)
+        return self._constant_levels(chain, b, symmetric)
+
+    def _constant_levels(
+        self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool = False
+    ) -> ReadableHierarchy | FusedHierarchy:
+        """Levels for constant coefficients on a chain of grids."""
+        assert self._constant is not None
+        (a, c), scheme = self._constant, self.scheme
         if self._fusible(chain, b.device):
             return FusedHierarchy(chain, a, c, b.dtype, len(b), scheme.smoother, scheme.nu, self.gamma, symmetric)
-        line = line_axis(scheme.smoother, base.axes, a)
-        levels, transfers = readable_levels(chain, a, c, b.new_zeros(()), scheme.smoother, scheme.nu, symmetric, line)
-        return ReadableHierarchy(levels, transfers, base.like(b), self.gamma)
+        like, line = b.new_zeros(()), line_axis(scheme.smoother, chain[0], a)
+        levels, transfers = readable_levels(chain, a, c, like, scheme.smoother, scheme.nu, symmetric, line)
+        return ReadableHierarchy(levels, transfers, operator(chain[0], a, c, like), self.gamma)
+
+    def _contraction(self, b: Tensor) -> float:
+        """The largest factor of a cycle, measured on a coarser grid; 0 where cycles are not symmetric."""
+        scheme, chain = self.scheme, self._chain()
+        if scheme.smoother in COLOURED or scheme.nu[0] != scheme.nu[1] or len(chain) < 2:
+            return 0.0  # no sequence of them is worth more
+        sizes = [prod(axis.n for axis in axes) for axes in chain[:-1]]
+        first = next((l for l, size in enumerate(sizes) if size <= SHOWING), len(sizes) - 1)
+        zero = b.new_zeros((1, *(axis.n for axis in chain[first])))
+        return contraction(self._constant_levels(chain[first:], zero), zero)
 
     def _chain(self, direct_work: int = DIRECT_WORK) -> list[tuple[Axis, ...]]:
         """The grids of constant coefficients."""
@@ -285,9 +306,17 @@ class Multigrid:
             return None
         return ConjugateGradients if self.scheme.nu[0] == self.scheme.nu[1] else MinimalResiduals
 
-    def _accelerated(self, A: Operator, levels: Hierarchy, null: NullSpace | None, tol: float | None) -> Hierarchy:
+    def _accelerated(
+        self, A: Operator, levels: Hierarchy, b: Tensor, null: NullSpace | None, tol: float | None
+    ) -> Hierarchy:
         outer = self._outer(A)
         if outer is None:
+            if (
+                tol is not None
+                and isinstance(levels, ReadableHierarchy | FusedHierarchy)
+                and levels.richardson.rho is None
+            ):
+                levels.richardson.rho = self._contraction(b)
             return levels
         if outer is ConjugateGradients:
             return ConjugateGradients(cast(Robust, levels), tol)

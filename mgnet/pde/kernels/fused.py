@@ -64,6 +64,7 @@ class FusedLevel:
         self._none = np.empty((0, 0, 0, 0), self.dtype)
         self._pool = Pool(self.shape, self.dtype)
         self.iterates: list[np.ndarray] = [self._none, self._none]  # workspaces; empty until they are needed
+        self.omega = np.ones(1, self.dtype)  # a watched ``up`` returns u + omega (its iterate - u)
         self._f_c = np.empty(self.coarse_shape, self.dtype)
         self._blocks, self._alone = _plan(self.shape, self.coarse_shape)
         self._kernel = kernel(self.dtype)
@@ -73,7 +74,9 @@ class FusedLevel:
         )  # fmt: skip
         self._squares = np.zeros(batch * self._blocks[0] * self._blocks[1])
         self._arguments = {
-            way: arguments(self.shape, self.coarse_shape, self._blocks, s, self._ints, self._reals, self._squares)
+            way: arguments(
+                self.shape, self.coarse_shape, self._blocks, self.omega, s, self._ints, self._reals, self._squares
+            )
             for way, s in zip(("down", "up", "both", "none"), self._steps, strict=True)
         }
         # Watched, ``up`` takes the next cycle's steps down as well, and leaves the residual's norm and

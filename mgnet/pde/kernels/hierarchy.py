@@ -11,6 +11,7 @@ from mgnet.core import cycle, full_multigrid
 from mgnet.pde.axis import Axis, Robin
 from mgnet.pde.kernels.fused import FusedDirectLevel, FusedLevel, Interpolant, four
 from mgnet.pde.kernels.launch import recorded
+from mgnet.pde.richardson import Richardson
 from mgnet.pde.smoothers import omegas
 from mgnet.pde.transfers import Transfer
 
@@ -59,6 +60,7 @@ class FusedHierarchy:
         self._data = [np.empty(level.coarse_shape, self._dtype) for level in self.levels]
         self._held: list[np.ndarray | None] = [None] * len(self.levels)
         self._tapes: dict[Any, Any] = {}
+        self.richardson = Richardson()
         self.levels.append(FusedDirectLevel(chain[-1], a, c, self._dtype, batch))
 
     def data(self, b: Tensor) -> np.ndarray:
@@ -68,15 +70,18 @@ class FusedHierarchy:
         return torch.from_numpy(u).reshape(self._shape)
 
     def release(self, u: np.ndarray) -> Tensor:
+        self.richardson.restart()
         return self.tensor(self.levels[0].release(u))
 
     def start(self, b: np.ndarray, watch: bool = True, parts: Sequence[Tensor] = ()) -> np.ndarray:
+        self.levels[0].omega[0] = 1
         if parts:
             self.levels[0].watch = watch
             return self._full_multigrid(b, parts)
         return self._played("start", None, b, watch, lambda: self._full_multigrid(b))
 
     def cycle(self, u: np.ndarray | None, b: np.ndarray, watch: bool = True) -> np.ndarray:
+        self.levels[0].omega[0] = next(self.richardson) if watch and u is not None else 1
         return self._played("cycle", u, b, watch, lambda: cycle(self.levels, u, b, self._gamma))
 
     def _played(self, what: str, u: np.ndarray | None, b: np.ndarray, watch: bool, run: Callable) -> np.ndarray:

@@ -13,12 +13,12 @@ from mgnet.pde.kernels.vectors import (
     REGISTER,
     blend,
     combine,
-    combine_ahead,
     combine_many,
     decimate,
     interleave,
     load,
     load_index,
+    star,
     store,
 )
 
@@ -70,11 +70,10 @@ def stencil(out, v, m0, p0, m1, p1, f, q, g, x, a, b, c, d, line, flat, ahead):
     A Jacobi step and a residual are both of this form. v has its ghosts; m0, p0 are its neighbours along
     the first axis, m1, p1 those along the second (not flat). ahead: a row that will be needed soon.
     """
-    l, r = v - line.size, v + line.size
     if flat:
-        combine_ahead(out, line.n, (v, l, r, m0, p0, f), (q, x, x, a, b, g), ahead)
+        star(out, line.n, v, (x, q, x), (m0, p0, f), (a, b, g), ahead)
     else:
-        combine_ahead(out, line.n, (v, l, r, m0, p0, m1, p1, f), (q, x, x, a, b, c, d, g), ahead)
+        star(out, line.n, v, (x, q, x), (m0, p0, m1, p1, f), (a, b, c, d, g), ahead)
     _weigh_ends(out, f, g, 0, 1, line)
 
 

@@ -38,7 +38,7 @@ class _Vector:
         return [self.splat(self.builder.extract_value(values, k)) for k in range(len(values.type))]
 
     def shuffle(self, a, b, order):
-        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INDEX, len(order)), order))
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INDEX, len(order)), [*order]))
 
     def below(self, limit, shift=0):
         """The lanes k with k + shift < limit."""
@@ -112,7 +112,7 @@ def _same_number(*weights):
     return kinds.pop()
 
 
-def _combine(context, builder, number, values, ahead):
+def _combine(context, builder, number, values, ahead=(), copies=()):
     out, n, rows, weights = values
     v, rows = _Vector(context, builder, number), _rows(builder, rows)
     weights = v.splats(weights)
@@ -121,7 +121,9 @@ def _combine(context, builder, number, values, ahead):
         mask = None if left is None else v.below(left)
         for row in ahead:
             v.prefetch(row, i)
-        v.store(v.total((w, v.load(row, i, mask)) for w, row in zip(weights, rows, strict=True)), out, i, mask)
+        total = v.total((w, v.load(row, i, mask)) for w, row in zip(weights, rows, strict=True))
+        for place in (out, *copies):
+            v.store(total, place, i, mask)
 
     v.loop(n, body)
     return context.get_dummy_value()
@@ -133,9 +135,21 @@ def combine(typingctx, out, n, rows, weights):
     number = _same_number(weights)
 
     def codegen(context, builder, signature, values):
-        return _combine(context, builder, number, values, ahead=[])
+        return _combine(context, builder, number, values)
 
     return types.void(out, n, rows, weights), codegen
+
+
+@intrinsic
+def combine_twice(typingctx, out, copy, n, rows, weights):
+    """The same, written to two rows."""
+    number = _same_number(weights)
+
+    def codegen(context, builder, signature, values):
+        out, copy, *rest = values
+        return _combine(context, builder, number, [out, *rest], copies=[copy])
+
+    return types.void(out, copy, n, rows, weights), codegen
 
 
 @intrinsic
@@ -147,6 +161,40 @@ def combine_ahead(typingctx, out, n, rows, weights, ahead):
         return _combine(context, builder, number, values[:4], ahead=[values[4]])
 
     return types.void(out, n, rows, weights, ahead), codegen
+
+
+@intrinsic
+def star(typingctx, out, n, v, beside, rows, weights, ahead):
+    """out[i] = beside[0] v[i - 1] + beside[1] v[i] + beside[2] v[i + 1] + the sum of weights[k] rows[k][i].
+
+    v is read once, up to a register beyond either end; its neighbours are shuffled out of the registers, as
+    a load that crosses a cache line costs as much as two. ahead: a row that will be needed soon.
+    """
+    number = _same_number(beside, weights)
+
+    def codegen(context, builder, signature, values):
+        out, n, row, beside, rows, weights, ahead = values
+        v, rows = _Vector(context, builder, number), _rows(builder, rows)
+        beside, weights, W = v.splats(beside), v.splats(weights), v.width
+        before = cgutils.alloca_once_value(builder, v.load(row, ir.Constant(INT, -W)))
+        here = cgutils.alloca_once_value(builder, v.load(row, ir.Constant(INT, 0)))
+
+        def body(i, left):
+            mask = None if left is None else v.below(left)
+            v.prefetch(ahead, i)
+            a, b = builder.load(before), builder.load(here)
+            c = v.load(row, builder.add(i, ir.Constant(INT, W)))
+            builder.store(b, before)
+            builder.store(c, here)
+            l, r = v.shuffle(a, b, range(W - 1, 2 * W - 1)), v.shuffle(b, c, range(1, W + 1))
+            terms = [*zip(beside, (l, b, r), strict=True)]
+            terms += [(w, v.load(row, i, mask)) for w, row in zip(weights, rows, strict=True)]
+            v.store(v.total(terms), out, i, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, n, v, beside, rows, weights, ahead), codegen
 
 
 @intrinsic

@@ -8,6 +8,7 @@ nothing. Arrays are (batch, n0, n1, n2); two dimensions have n1 = 1, one has n0 
 
     source     u, or the interpolant Q guess, or zero;  plus P e
     step       u <- u + omega / d (f / w - L u)          A = w L, d the diagonal of L, w the shares
+    relax      u <- omega u + (1 - omega) u_0, where u_0 is the iterate that the pass began with
     residual   r = f - w L u
     restrict   f_c = R r
 
@@ -40,7 +41,7 @@ from mgnet.pde.kernels.rows import (
     wrap_ghosts,
 )
 from mgnet.pde.kernels.tables import HEADER, rows_of
-from mgnet.pde.kernels.vectors import combine, combine_ahead, dotted, load_index
+from mgnet.pde.kernels.vectors import combine, combine_ahead, combine_twice, dotted, load_index
 
 AXIS_HEADER = 10  # numbers per axis in ``reals``
 INTS, REALS = 6, 4  # where the tables' headers begin, and the axes
@@ -185,6 +186,18 @@ def _residual(g, ring, nu, p, j, row, f, ahead):
 
 
 @njit(fastmath=FAST, nogil=True)
+def _keep(row, n, begun, out, omega, one):
+    """Relax a finished row of the iterate, and keep it: out = row = omega row + (1 - omega) begun; out 0: nowhere."""
+    if omega == one:
+        if out != 0:
+            combine(out, n, (row,), (one,))
+    elif out != 0:
+        combine_twice(row, out, n, (row, begun), (omega, one - omega))
+    else:
+        combine(row, n, (row, begun), (omega, one - omega))
+
+
+@njit(fastmath=FAST, nogil=True)
 def _ahead(g, turn, t, nu, u, f, out, j, row):
     """Row j that will come from memory, or go there, when the next planes enter; ``row`` itself if there is none.
 
@@ -200,7 +213,7 @@ def _ahead(g, turn, t, nu, u, f, out, j, row):
 
 
 @njit(fastmath=FAST, nogil=True)
-def _task(u, guess, e, f, out, f_c, steps, ints, reals, residual, watches, I0, I1, J0, J1):
+def _task(u, guess, e, f, out, f_c, relaxed, steps, ints, reals, residual, watches, I0, I1, J0, J1):
     """The pass over one block: coarse planes [I0, I1) and rows [J0, J1) and the fine ones they own.
 
     u, guess, e, f, out, f_c are addresses, 0 where there is none. Returns the sum of the squared
@@ -230,9 +243,9 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, residual, watches, I0, I
     stride = row_bytes(max(n2, c.n2), g.a2.size)
     rows, depth = top1 - base1, m0 + 1 if restricts else 1
     workspace = np.empty((3 * (nu + 1) * rows + depth * (s1 - s0) + 3) * stride + 4 * SLACK, np.uint8)
-    at = first_row(workspace)
-    ring = Ring(at, rows, stride, base0, base1)
-    residuals = at + 3 * (nu + 1) * rows * stride
+    begin = first_row(workspace)
+    ring = Ring(begin, rows, stride, base0, base1)
+    residuals = begin + 3 * (nu + 1) * rows * stride
     line = residuals + depth * (s1 - s0) * stride
     pad, pad2 = line + stride, line + 2 * stride
     total, next_coarse = 0.0, I0
@@ -254,12 +267,12 @@ def _task(u, guess, e, f, out, f_c, steps, ints, reals, residual, watches, I0, I
                     _source(g, c, row, u, guess, e, pad, pad2, pm, jm, ahead)
                 else:
                     _step(g, ring, s, p, j, row, f, steps[s - 1, 0], int(steps[s - 1, 1]), zero and s == 1, ahead)
+                if s == nu and residual:
+                    at = pm * g.plane + jm * g.row
+                    owned = i0 <= p < i1 and j0 <= j < j1
+                    _keep(row, n2, u + at, out + at if out != 0 and owned else 0, relaxed[0], one)
                 if not into:
                     fill_ghosts(row, g.a2)
-        p = t - nu
-        if residual and out != 0 and i0 <= p < i1:
-            for j in range(j0, j1):
-                combine(out + p * g.plane + j * g.row, n2, (_slot(ring, nu, p) + (j - base1) * stride,), (one,))
         p = t - nu - 1
         if not residual or p < r0 or p >= r1:
             continue
@@ -291,17 +304,17 @@ def kernel(dtype: np.dtype) -> int:
     """The address of the pass for float32 or float64; task t is block t of (batch, planes, rows).
 
     Its arguments, see ``arguments``: addresses of u, guess, e, f, out, f_c (0 where there is none), of
-    steps, ints, reals and squares; the sizes batch, n0, n1, n2, nc0, nc1, nc2, steps, ints, reals;
-    the blocks of planes and of rows; whether there is a residual, and whether its norm is wanted.
+    relaxed (omega), steps, ints, reals and squares; the sizes batch, n0, n1, n2, nc0, nc1, nc2, steps, ints,
+    reals; the blocks of planes and of rows; whether there is a residual, and whether its norm is wanted.
     """
 
     def task(t, arguments):
-        v = carray(arguments, 24)
-        batch, n0, n1, n2, nc0, nc1, nc2 = v[10], v[11], v[12], v[13], v[14], v[15], v[16]
-        blocks0, blocks1 = v[20], v[21]
+        v = carray(arguments, 25)
+        batch, n0, n1, n2, nc0, nc1, nc2 = v[11], v[12], v[13], v[14], v[15], v[16], v[17]
+        blocks0, blocks1 = v[21], v[22]
         b, p, q = t // (blocks0 * blocks1), t // blocks1 % blocks0, t % blocks1
         size, size_c = b * n0 * n1 * n2 * itemsize, b * nc0 * nc1 * nc2 * itemsize
-        squares = carray(pointer(v[9]), (batch * blocks0 * blocks1,), np.float64)
+        squares = carray(pointer(v[10]), (batch * blocks0 * blocks1,), np.float64)
         squares[t] = _task(
             v[0] + size if v[0] != 0 else 0,
             v[1] + size_c if v[1] != 0 else 0,
@@ -309,10 +322,11 @@ def kernel(dtype: np.dtype) -> int:
             v[3] + size,
             v[4] + size if v[4] != 0 else 0,
             v[5] + size_c if v[5] != 0 else 0,
-            carray(pointer(v[6]), (v[17], 2), dtype),
-            carray(pointer(v[7]), (v[18],), np.int64),
-            carray(pointer(v[8]), (v[19],), dtype),
-            v[22] != 0, v[23] != 0,
+            carray(pointer(v[6]), (1,), dtype),
+            carray(pointer(v[7]), (v[18], 2), dtype),
+            carray(pointer(v[8]), (v[19],), np.int64),
+            carray(pointer(v[9]), (v[20],), dtype),
+            v[23] != 0, v[24] != 0,
             p * nc0 // blocks0, (p + 1) * nc0 // blocks0, q * nc1 // blocks1, (q + 1) * nc1 // blocks1,
         )  # fmt: skip
 
@@ -324,11 +338,12 @@ def arguments(
     fine: Sequence[int],
     coarse: Sequence[int],
     blocks: tuple[int, int],
+    relaxed: np.ndarray,
     steps: np.ndarray,
     ints: np.ndarray,
     reals: np.ndarray,
     squares: np.ndarray,
 ) -> np.ndarray:
     """The arguments of the kernel; the addresses (first six) and what is wanted (last two) are yet to come."""
-    fixed = [v.ctypes.data for v in (steps, ints, reals, squares)]
+    fixed = [v.ctypes.data for v in (relaxed, steps, ints, reals, squares)]
     return np.array([0] * 6 + [*fixed, *fine, *coarse[1:], len(steps), len(ints), len(reals), *blocks, 0, 0], np.int64)
