@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from mgnet.vision.baselines import build
@@ -68,7 +68,8 @@ def copy_into(model: nn.Module, stored: dict[str, Tensor], source: Path) -> None
 
 def save_weights(path: Path, model: nn.Module, card: Card) -> None:
     content = {name: t.cpu().contiguous() for name, t in tensors(model).items()}
-    write(path, lambda temporary: save_file(content, temporary, {_KEY: json.dumps(asdict(card))}))
+    packed = save(content, {_KEY: json.dumps(asdict(card))})  # save_file would hide the OSError of a full disk
+    write(path, lambda temporary: temporary.write_bytes(packed))
 
 
 def load_weights(path: Path) -> tuple[nn.Module, Card]:
