@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.exceptions import TyperException
@@ -115,6 +115,9 @@ def train(
     data: Data = Path("data"),
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="the recipe's")] = None,
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
+    seeds: Annotated[
+        int | None, typer.Option(help="Train so many times, with seeds from --seed on: mean and spread.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/DATASET-MODEL-seedN")
     ] = None,
@@ -135,21 +138,14 @@ def train(
     from mgnet import arguments, vision
 
     steps = arguments.recipe(recipe, change or [])
+    common: dict[str, Any] = {"recipe": steps, "image_size": image_size, "resume": resume, "device": device}
+    common |= {"checkpoint_every": checkpoint_every, "tensorboard": tensorboard}
     try:
-        run = vision.train(
-            model=model,
-            dataset=dataset,
-            data=data,
-            epochs=epochs,
-            seed=seed,
-            out=out,
-            recipe=steps,
-            image_size=image_size,
-            resume=resume,
-            device=device,
-            checkpoint_every=checkpoint_every,
-            tensorboard=tensorboard,
-        )
+        if seeds is not None:
+            swept = range(seed, seed + seeds)
+            print(vision.sweep(swept, model, dataset, data, epochs, out or Path("runs/sweep"), **common))
+            return 0
+        run = vision.train(model, dataset, data, epochs, seed, out, **common)
     except vision.Diverged as error:
         return _complain(str(error), 1)
     except KeyboardInterrupt as error:

@@ -61,6 +61,12 @@ def test_resume_goes_on_in_a_folder_that_train_refuses(trained, capsys):
     assert f"the run lies in {trained}" in capsys.readouterr().out
 
 
+def test_seeds_give_a_mean_and_a_spread(inside, capsys):
+    assert main(["train", *SMALL, "--epochs", "1", "--seed", "4", "--seeds", "2", "--out", "sweep"]) == 0
+    assert "over 2 seeds" in capsys.readouterr().out
+    assert {path.name for path in (inside / "sweep").iterdir()} == {"seed4", "seed5", "seeds.csv"}
+
+
 def test_evaluate_prints_and_writes_what_was_measured(trained, inside, capsys):
     assert main(["evaluate", str(trained), "--out", "metrics.json", "--flip"]) == 0
     shown, written = printed_table(capsys), json.loads((inside / "metrics.json").read_text())
@@ -113,6 +119,7 @@ WRONG = [
     (["train", "--dataset", "digts"], "digts"),
     (["train", "--dataset", "cifar10", "--data", "nowhere"], "nowhere"),
     (["train", "--epochs", "0"], "epochs"),
+    (["train", "--seeds", "0"], "seeds"),
     (["train", "--recipe", "slow"], "recipe"),
     (["train", "--set", "learning=3"], "learning"),
     (["train", "--set", "lr=-1"], "lr"),

@@ -49,6 +49,8 @@ def sweep(
     image_size: int | None = None,
     resume: bool = False,
     device: str | None = None,
+    checkpoint_every: int | None = None,
+    tensorboard: bool = False,
     progress: bool = True,
 ) -> Sweep:
     """Train once for each seed, each in a folder of its own; writes seeds.csv in `out`.
@@ -74,7 +76,8 @@ def sweep(
     runs = tuple(
         train(
             model, dataset, data, epochs, seed, folder / f"seed{seed}",
-            recipe=recipe, image_size=image_size, resume=resume, device=device, progress=progress,
+            recipe=recipe, image_size=image_size, resume=resume, device=device,
+            checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
         )
         for seed in seeds
     )  # fmt: skip
