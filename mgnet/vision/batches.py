@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from mgnet.vision.augment import crop, cutmix, cutout, each, flip, mixup, per_image
+from mgnet.vision.augment import crop, cutmix, cutout, each, flip, mixup, per_image, shrink
 from mgnet.vision.folder import read_image
 from mgnet.vision.images import Dataset, Files, Images
 from mgnet.vision.process import Process
@@ -66,9 +66,10 @@ class Parts:
     device: torch.device
 
     def finish(self, pixels: Tensor, labels: Tensor, step: int, part: int) -> Batch:
-        """Normalise, erase and blend a part."""
+        """Normalise, shrink, erase and blend a part."""
         recipe, g = self.recipe, generator(self.seed, "blend", step, part)
         x = self.normalise(pixels)
+        x = shrink(x) if self.sampler.epoch(step) < recipe.small * recipe.epochs else x
         target = F.one_hot(labels, len(self.data.classes)).float()
         x = cutout(x, recipe.cutout, g) if recipe.cutout else x
         blends = [(blend, alpha) for blend, alpha in ((mixup, recipe.mixup), (cutmix, recipe.cutmix)) if alpha]

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from mgnet.vision.batches import Batch
 from mgnet.vision.network import MgNet
 from mgnet.vision.notation import parse
+from mgnet.vision.optimizers import make_optimizer
 from mgnet.vision.process import Process
 from mgnet.vision.randomness import seed_of
 from mgnet.vision.recipe import Recipe
@@ -41,7 +42,7 @@ class Learner:
         if self.process.world > 1:
             idle = isinstance(model, MgNet) and parse(model.notation).nu[-1] < 2  # the last A is then not used
             model = DistributedDataParallel(model, find_unused_parameters=idle)
-        return torch.compile(model) if self.recipe.compile else model  # type: ignore[return-value]
+        return torch.compile(model, dynamic=False) if self.recipe.compile else model  # type: ignore[return-value]
 
     @property
     def tested(self) -> nn.Module:
@@ -78,8 +79,9 @@ class Learner:
         return torch.autocast(self.process.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
 
     def _set_learning_rate(self, step: int) -> None:
+        rate = self.recipe.learning_rate((step + 0.5) / self.steps_per_epoch)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate((step + 0.5) / self.steps_per_epoch)
+            group["lr"] = group["share"] * rate
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs beside the tested weights."""
@@ -106,16 +108,3 @@ def resolve_precision(asked: str, device: torch.device) -> str:
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     able = torch.cpu.get_capabilities() if device.type == "cpu" else {}
     return "bfloat16" if any(able.get(k) for k in ("avx512_bf16", "amx_bf16", "bf16")) else "float32"
-
-
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD or AdamW; without decay_norms only matrices and kernels are decayed."""
-    parameters = list(model.parameters())
-    plain = [p for p in parameters if p.ndim < 2 and not recipe.decay_norms]
-    decayed = [p for p in parameters if p.ndim >= 2 or recipe.decay_norms]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
-    nesterov = recipe.nesterov and recipe.momentum > 0
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 _CHOICES = {
-    "optimizer": ("sgd", "adamw"),
+    "optimizer": ("sgd", "adamw", "muon"),
     "schedule": ("cosine", "step", "one-cycle"),
     "precision": ("auto", "float32", "bfloat16"),
     "flip": ("none", "random", "alternating"),
@@ -20,7 +20,8 @@ class Recipe:
     Parameters
     ----------
     epochs, batch_size : passes over the training set; images a step, over all processes
-    optimizer : "sgd" (momentum, nesterov) or "adamw"
+    optimizer : "sgd" (momentum, nesterov), "adamw", or "muon": Muon for the kernels, SGD for the rest
+    muon_lr, muon_decay : Muon's peak learning rate; its weight decay, a share of the weights times the rate
     lr, schedule, warmup : peak learning rate; its decay, "cosine" or "one-cycle" (a straight line) to
         zero or "step" (times step_factor every step_epochs); epochs of linear rise before it
     weight_decay, decay_norms : L2 penalty; whether norms and biases have it too
@@ -30,6 +31,7 @@ class Recipe:
     accumulate : parts in which a process computes the gradient of its images
     precision : of the network's arithmetic; "auto" is bfloat16 where the hardware has it
     channels_last, compile, deterministic : memory order; torch.compile; refuse nondeterministic kernels
+    small : share of the epochs, the first ones, on images of 3/4 the side, which cost little more than half
     crop, cutout : largest shift, and side of the erased square, as a share of the image's side
     flip : left-right, "alternating" flips each image every other epoch; never where a mirror image
         is of another class (digits)
@@ -52,6 +54,8 @@ class Recipe:
     batch_size: int = 128
     optimizer: str = "sgd"
     lr: float = 0.1
+    muon_lr: float = 0.04
+    muon_decay: float = 0.02
     momentum: float = 0.9
     nesterov: bool = True
     schedule: str = "cosine"
@@ -70,6 +74,7 @@ class Recipe:
     channels_last: bool = True
     compile: bool = False
     deterministic: bool = False
+    small: float = 0.0
     crop: float = 0.125
     cutout: float = 0.0
     flip: str = "random"
@@ -82,13 +87,13 @@ class Recipe:
             _check_choice(name, getattr(self, name), known)
         for name in ("epochs", "batch_size", "step_epochs", "accumulate"):
             _check(name, getattr(self, name), "a whole number of at least 1", lambda v: isinstance(v, int) and v >= 1)
-        for name in ("lr", "step_factor"):
+        for name in ("lr", "muon_lr", "step_factor"):
             _check(name, getattr(self, name), "positive", lambda v: 0 < v < math.inf)
-        for name in ("weight_decay", "warmup", "mixup", "cutmix", "clip"):
+        for name in ("weight_decay", "muon_decay", "warmup", "mixup", "cutmix", "clip"):
             _check(name, getattr(self, name), "zero or positive", lambda v: 0 <= v < math.inf)
         for name in ("momentum", "label_smoothing", "ema", "validation"):
             _check(name, getattr(self, name), "at least 0 and below 1", lambda v: 0 <= v < 1)
-        for name in ("crop", "cutout", "erasing"):
+        for name in ("small", "crop", "cutout", "erasing"):
             _check(name, getattr(self, name), "between 0 and 1", lambda v: 0 <= v <= 1)
         if self.batch_size % self.accumulate:
             raise ValueError(f"`batch_size` {self.batch_size} must be a multiple of `accumulate` {self.accumulate}.")

@@ -1,6 +1,7 @@
 """train: data in, a run's folder out."""
 
 import dataclasses
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -10,6 +11,7 @@ from torch import nn
 from tqdm import tqdm
 
 from mgnet.vision import plots
+from mgnet.vision.augment import smaller
 from mgnet.vision.baselines import build
 from mgnet.vision.batches import Normaliser, make_batches
 from mgnet.vision.checkpoints import all_checkpoints, load_state, save_checkpoint
@@ -23,6 +25,7 @@ from mgnet.vision.randomness import seed_of
 from mgnet.vision.recipe import FAST, Recipe
 from mgnet.vision.report import write_report
 from mgnet.vision.runs import Row, Run, append_scalars, open_folder, read_metrics, write_history
+from mgnet.vision.threads import at_most, worth
 from mgnet.vision.watch import Clock, Watch, deterministic, interruptible
 from mgnet.vision.weights import Card, copy_into, read_weights, save_weights, tensors
 
@@ -86,15 +89,17 @@ def train(
         recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, process.device))
         loaded = load(dataset, data, image_size).hold_out(recipe.validation)
         network = _network(model, loaded, seed)
+        _check_small(network, loaded, recipe)
         card = _card(network, model, dataset, loaded, recipe)
         folder = Path(out) if out else Path("runs") / f"{loaded.name}-{_slug(card.model)}-seed{seed}"
         training = _Training(network, loaded, card, recipe, seed, process, folder)
-        if process.first:
-            open_folder(folder, training.config(), resume)
-        if resume:
-            training.restore()
-        training.run(checkpoint_every, tensorboard, progress and process.first)
-        return training.finish()
+        with _threads(card, loaded, recipe, process):
+            if process.first:
+                open_folder(folder, training.config(), resume)
+            if resume:
+                training.restore()
+            training.run(checkpoint_every, tensorboard, progress and process.first)
+            return training.finish()
     finally:
         finish(process)
 
@@ -102,6 +107,25 @@ def train(
 def _network(model: str, data: Dataset, seed: int) -> nn.Module:
     torch.manual_seed(seed_of(seed, "weights"))
     return build(model, data.channels, len(data.classes), max(data.size))
+
+
+def _check_small(network: nn.Module, data: Dataset, recipe: Recipe) -> None:
+    """That the network takes the small images, if there are any."""
+    if recipe.small:
+        size = smaller(data.size)
+        try:
+            with torch.no_grad():
+                network.eval()(torch.zeros(1, data.channels, *size))
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"`small` must be 0: this network does not take images of {size} ({reason}).") from None
+
+
+def _threads(card: Card, data: Dataset, recipe: Recipe, process: Process) -> AbstractContextManager:
+    """Fewer threads where the work is little; pictures on disk are work enough."""
+    if process.device.type != "cpu" or isinstance(data.train, Files):
+        return nullcontext()
+    return at_most(worth(card, recipe.batch_size // (process.world * recipe.accumulate)))
 
 
 def _card(network: nn.Module, model: str, dataset: str, data: Dataset, recipe: Recipe) -> Card:

@@ -5,7 +5,7 @@ import torch
 from torch import Generator
 
 from mgnet.vision import Recipe, load
-from mgnet.vision.augment import crop, cutmix, cutout, each, flip, mixup, per_image
+from mgnet.vision.augment import crop, cutmix, cutout, each, flip, mixup, per_image, shrink
 from mgnet.vision.batches import Normaliser, make_batches
 from mgnet.vision.images import Dataset, Images
 from mgnet.vision.process import Process
@@ -53,6 +53,14 @@ def test_cutout_is_a_square_inside_each_image() -> None:
     assert int(area.max()) == 64
     assert int(area.min()) >= 16
     assert len(erased[:, 0].flatten(1).unique(dim=0)) > 200
+
+
+def test_a_shrunk_image_has_the_same_mean_and_no_aliases() -> None:
+    x = torch.rand(4, 3, 32, 32)
+    assert shrink(x).shape == (4, 3, 24, 24)
+    torch.testing.assert_close(shrink(x).mean((2, 3)), x.mean((2, 3)), rtol=0, atol=0.01)
+    stripes = (torch.arange(32) % 2).float().expand(1, 1, 32, 32)
+    assert shrink(stripes).std() < 0.5 * stripes.std()
 
 
 @pytest.mark.parametrize("blend", [mixup, cutmix])
@@ -115,6 +123,11 @@ def test_alternating_flips_show_each_side_every_other_epoch() -> None:
     assert torch.equal(upright[0], ~upright[1])
     assert torch.equal(upright[0], upright[2])
     assert 8 < int(upright[0].sum()) < 32
+
+
+def test_the_first_epochs_see_small_images() -> None:
+    made = batches(Recipe(batch_size=40, epochs=4, small=0.5, cutmix=1.0))
+    assert [parts[0][0].shape[2] for parts in made.stream(0, 4)] == [6, 6, 8, 8]
 
 
 def test_digits_are_never_mirrored() -> None:

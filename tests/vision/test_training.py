@@ -3,21 +3,24 @@
 import dataclasses
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 import mgnet
 from mgnet.vision import Diverged, Recipe, Run, train
 from mgnet.vision.checkpoints import all_checkpoints
-from mgnet.vision.learner import make_optimizer
+from mgnet.vision.optimizers import make_optimizer
 from mgnet.vision.weights import read_weights, tensors
 from tests.vision.samples import write_cifar10, write_folder
 
@@ -34,6 +37,8 @@ EVERYTHING = dataclasses.replace(
     flip="alternating",
     auto_augment="trivialaugment",
     deterministic=True,
+    small=0.5,
+    optimizer="muon",
 )
 
 
@@ -219,6 +224,25 @@ def test_a_full_disk_is_said_and_keeps_the_last_checkpoint(tmp_path: Path, monke
     assert same_weights(train(TINY, out=tmp_path / "whole", recipe=QUICK, progress=False), resumed)
 
 
+@pytest.fixture
+def largest_file() -> Iterator[Callable[[int], None]]:
+    """Lets no file grow beyond so many bytes: the system's own way to refuse a write."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "state.pt"])
+def test_a_write_that_the_system_refuses(
+    tmp_path: Path, run: Run, file: str, largest_file: Callable[[int], None]
+) -> None:
+    first = all_checkpoints(run.directory)[0]
+    largest_file((first / file).stat().st_size - 1)
+    with pytest.raises(OSError, match=r"step-00000020 cannot be written: .*Free some space"):
+        train(TINY, seed=3, out=tmp_path / "run", recipe=QUICK, progress=False)
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+
+
 def test_an_unwritable_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="cannot be written"):
@@ -264,6 +288,14 @@ def test_a_recipe_refuses(field: str, value: object) -> None:
         Recipe(**{field: value})  # type: ignore[arg-type]
 
 
+def test_a_network_that_cannot_take_small_images(tmp_path: Path, rng: np.random.Generator) -> None:
+    write_cifar10(tmp_path, rng)
+    recipe = dataclasses.replace(QUICK, small=0.5)
+    with pytest.raises(ValueError, match=r"`small` must be 0: .* \(24, 24\)"):
+        train("vgg19", "cifar10", tmp_path, out=tmp_path / "run", recipe=recipe, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_accumulation_divides_the_batch() -> None:
     with pytest.raises(ValueError, match="must be a multiple of `accumulate`"):
         Recipe(batch_size=64, accumulate=3)
@@ -290,6 +322,27 @@ def test_norms_and_biases_are_decayed_by_option_only(optimizer: str) -> None:
     assert len(all_decayed["params"]) == len(list(model.parameters()))
 
 
+def test_muon_steps_along_an_orthogonal_matrix() -> None:
+    """One step without momentum and decay: K - K' = rate U V^T for the gradient U S V^T, in any memory order."""
+    torch.manual_seed(0)
+    recipe = Recipe(optimizer="muon", momentum=0.0, weight_decay=0.0, muon_lr=0.1, muon_decay=0.0)
+    model = mgnet.vision.MgNet(TINY).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = make_optimizer(model, recipe)
+    before = [p.detach().clone() for p in model.parameters()]
+    for p in model.parameters():
+        p.grad = torch.randn_like(p)
+    optimizer.step()
+    for K, old in zip(model.parameters(), before, strict=True):
+        assert K.grad is not None
+        if K.ndim < 4:
+            torch.testing.assert_close(old - K.detach(), recipe.lr * K.grad)
+            continue
+        step, G = (old - K.detach()).flatten(1) / 0.1, K.grad.flatten(1)
+        U, _, Vh = torch.linalg.svd(G, full_matrices=False)
+        assert F.cosine_similarity(step.flatten(), (U @ Vh).flatten(), 0) > 0.95
+        assert 0.6 < torch.linalg.svdvals(step).min() <= torch.linalg.svdvals(step).max() < 1.3
+
+
 def test_averages_are_what_is_saved(tmp_path: Path) -> None:
     run = train(TINY, out=tmp_path / "run", recipe=dataclasses.replace(QUICK, ema=0.99), progress=False)
     stored, _ = read_weights(run.directory / "model.safetensors")
@@ -300,11 +353,12 @@ def test_averages_are_what_is_saved(tmp_path: Path) -> None:
     "change",
     [
         {"optimizer": "adamw", "lr": 0.01},
+        {"optimizer": "muon"},
         {"precision": "bfloat16"},
         {"channels_last": False, "nesterov": False},
         {"schedule": "one-cycle", "validation": 0.0},
     ],
-    ids=["adamw", "bfloat16", "contiguous", "no validation"],
+    ids=["adamw", "muon", "bfloat16", "contiguous", "no validation"],
 )
 def test_recipes_that_learn(tmp_path: Path, change: dict) -> None:
     recipe = dataclasses.replace(QUICK, epochs=4, **change)
