@@ -1,6 +1,7 @@
 """What the site does beyond Markdown.
 
-1  Equations become MathML, which browsers draw by themselves: no page fetches a script or a font.
+1  Equations become MathML, which browsers draw by themselves, with the font in docs/fonts: no page needs a script
+   or another host for them.
 2  Pages may link to ../notebooks and ../benchmarks, as on a code host: these are added to the site,
    the notebooks with the outputs that they keep. Nothing is executed.
 3  The command line's page is written from the commands.
@@ -22,21 +23,29 @@ from mgnet.cli import app
 ROOT = Path(__file__).parents[1]
 EQUATION = re.compile(r'<(div|span) class="arithmatex">\\[\[(](.*?)\\[\])]</\1>', re.DOTALL)
 TAG = re.compile(r"\\tag\{(.*?)\}")
+FUNCTION = re.compile(r"(<mi>(?:cos|sin|log|exp|div)</mi>)(?=<m(?:i|frac|sup)\b)")
+BEFORE_A_STOP = re.compile(r"(<math [^>]*inline[^>]*>(?:(?!</math>).)*</math>)([,.;:)]+)")
 
 
 def on_page_content(html: str, **_: object) -> str:
     """Replace LaTeX by MathML; \\tag{1} numbers an equation and makes #equation-1 of it."""
-    return EQUATION.sub(lambda found: _mathml(found[1] == "div", unescape(found[2])), html)
+    html = EQUATION.sub(lambda found: _mathml(found[1] == "div", unescape(found[2])), html)
+    return BEFORE_A_STOP.sub(r'<span class="equation-end">\1\2</span>', html)
 
 
 def _mathml(display: bool, latex: str) -> str:
     if not display:
-        return convert(latex)
+        return _spaced(convert(latex))
     tag = TAG.search(latex)
     mark = f' id="equation-{tag[1]}"' if tag else ""
     number = f"<span>({tag[1]})</span>" if tag else ""
-    equation = convert(TAG.sub("", latex), display="block")
+    equation = _spaced(convert(TAG.sub("", latex), display="block"))
     return f'<div class="equation"{mark}><div>{equation}</div>{number}</div>'
+
+
+def _spaced(equation: str) -> str:
+    """A thin space between a function's name and an argument without brackets."""
+    return FUNCTION.sub(r'\1<mspace width="0.17em"/>', equation)
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
