@@ -1,10 +1,10 @@
 """What README.md, CONTRIBUTING.md and docs/ show is true.
 
-1  The python blocks of a page run in order, in one namespace and an empty folder; what they print is
-   the text block that follows, where there is one. So are the `mgnet` lines of a shell block that
-   has its output below it.
-2  Each `mgnet ...` line parses: command, options and values exist. Each `make ...` line names a
-   target, each `python -m ...` line a module.
+1  The python and shell blocks of a page run in order, in one namespace and an empty folder; what they
+   print is the text block that follows, where there is one. A shell line that asks for hours, data or a
+   device that are not here runs with STAND_INS; one that sets up a machine is one of SET_UP, and does not.
+2  Each `mgnet ...` line parses as it stands: command, options and values exist. Each `make ...` line names
+   a target, each `python -m ...` line a module.
 3  Each path and each link within the repository exists.
 4  The reference has an entry for each public name, and the guide to `mgnet.pde` speaks of each.
 5  The figures are those that the benchmarks wrote.
@@ -12,12 +12,15 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.main import get_command
 
@@ -25,7 +28,8 @@ from benchmarks import readme
 from mgnet.cli import app, main
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
+DOCS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md"))
+PAGES = ["README.md", "CONTRIBUTING.md", "notebooks/README.md", *DOCS]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$(?:\n*^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
 
 
@@ -35,10 +39,59 @@ def blocks(page: str) -> list[tuple[str, str, str, int]]:
     return [(m[1], m[2], m[3] or "", text.count("\n", 0, m.start())) for m in BLOCK.finditer(text)]
 
 
+#: What a test has no time, data or device for -> what it runs instead.
+STAND_INS = {
+    r"--epochs \d+": "--epochs 1",
+    r"--recipe paper": "--recipe paper --epochs 1",
+    r"--dataset cifar100?\b": "--dataset digits",
+    r"--dataset photos": "--dataset shapes",  # the folder that the same page has made
+    r"--image-size 128": "--image-size 32",
+    r"\]-(64|256)-": "]-8-",
+    r"--device cuda": "--device cpu",
+    r"--nproc-per-node=4": "--nproc-per-node=2",
+    r"--nnodes=2": "--nnodes=1",
+    r"first:29500": "localhost:0",
+}
+
+#: What sets up a machine, or is a whole check of its own -> what sees to it.
+SET_UP = {
+    r"make \w+": "test_make_target_exists; .ci/run is `make test`",
+    r"mgnet demo": "tests/test_demo.py",
+    r"python -m venv \.venv|\. \.venv/bin/activate|python -m pip install [\w\".,\[\]]+": "tests/test_packaging.py",
+    r"\.venv/bin/python -m pytest [-\w/ \"]+": "the run that this test is part of",
+    r"python -m benchmarks\.readme": "test_the_results_are_those_of_the_files",
+    r"export (NUMBA|OMP)_NUM_THREADS=\d+": "tests/pde/test_threads.py",
+    r"jupyter lab notebooks": "tests/test_notebooks.py",
+}
+
+
+def lines_of(shell: str) -> list[str]:
+    """Without comments; a backslash continues a line."""
+    lines = (line.partition(" #")[0].strip() for line in shell.replace("\\\n", " ").splitlines())
+    return [" ".join(line.split()) for line in lines if line]
+
+
 def shell_lines() -> list[str]:
-    """The lines of all shell blocks, without comments; a backslash continues a line."""
-    code = [code.replace("\\\n", " ") for page in PAGES for kind, code, _, _ in blocks(page) if kind == "bash"]
-    return [line for text in code for line in (line.partition(" #")[0].strip() for line in text.splitlines()) if line]
+    return [line for page in PAGES for kind, code, _, _ in blocks(page) if kind == "bash" for line in lines_of(code)]
+
+
+def is_set_up(line: str) -> bool:
+    return any(re.fullmatch(pattern, line) for pattern in SET_UP)
+
+
+def run_line(line: str) -> None:
+    """Run a line of a shell block, or what stands in for it; one that sets up a machine does nothing."""
+    if is_set_up(line):
+        return
+    for pattern, instead in STAND_INS.items():
+        line = re.sub(pattern, instead, line)
+    program, *arguments = shlex.split(line)
+    if program == "torchrun":
+        launch = [sys.executable, "-m", "torch.distributed.run", *arguments]
+        done = subprocess.run(launch, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    else:
+        assert (program, main(arguments)) == ("mgnet", 0), line
 
 
 def arguments_of(program: str) -> list[str]:
@@ -48,22 +101,33 @@ def arguments_of(program: str) -> list[str]:
 
 
 def runs(page: str) -> bool:
-    return any(kind == "python" or (kind == "bash" and shown) for kind, _, shown, _ in blocks(page))
+    shell = [line for kind, code, _, _ in blocks(page) if kind == "bash" for line in lines_of(code)]
+    return any(kind == "python" for kind, *_ in blocks(page)) or not all(map(is_set_up, shell))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if runs(page)])
 def test_the_blocks_run_and_print_what_is_shown(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    f = np.random.default_rng(0).normal(size=(64, 64))
+    np.save("f.npy", f - f.mean())  # a reader's own, until the page makes one
     names: dict[str, object] = {}
     for kind, code, shown, line in blocks(page):
         printed = StringIO()
         with redirect_stdout(printed):
             if kind == "python":
                 exec(compile("\n" * (line + 1) + code, page, "exec"), names)
-            elif kind == "bash" and shown:
-                assert [main(shlex.split(command)[1:]) for command in code.splitlines()] == [0] * len(code.splitlines())
+            elif kind == "bash":
+                for command in lines_of(code):
+                    run_line(command)
         assert not shown or printed.getvalue() == shown
+
+
+def test_every_block_is_of_a_kind_that_is_run():
+    fences = {page: len(re.findall(r"^ *(?:```|~~~)", (ROOT / page).read_text(), re.MULTILINE)) for page in PAGES}
+    assert fences == {page: sum(4 if shown else 2 for _, _, shown, _ in blocks(page)) for page in PAGES}
+    assert {kind for page in PAGES for kind, *_ in blocks(page)} == {"python", "bash"}
 
 
 @pytest.mark.parametrize("line", arguments_of("mgnet"))
