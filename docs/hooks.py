@@ -23,7 +23,7 @@ from mgnet.cli import app
 ROOT = Path(__file__).parents[1]
 EQUATION = re.compile(r'<(div|span) class="arithmatex">\\[\[(](.*?)\\[\])]</\1>', re.DOTALL)
 TAG = re.compile(r"\\tag\{(.*?)\}")
-FUNCTION = re.compile(r"(<mi>(?:cos|sin|log|exp|div)</mi>)(?=<m(?:i|frac|sup)\b)")
+NAME = r"(?:<mi>(?:cos|sin|log|exp|div)</mi>|<msup><mi>(?:cos|sin|log)</mi><mn>2</mn></msup>)"
 BEFORE_A_STOP = re.compile(r"(<math [^>]*inline[^>]*>(?:(?!</math>).)*</math>)([,.;:)]+)")
 
 
@@ -44,8 +44,10 @@ def _mathml(display: bool, latex: str) -> str:
 
 
 def _spaced(equation: str) -> str:
-    """A thin space between a function's name and an argument without brackets."""
-    return FUNCTION.sub(r'\1<mspace width="0.17em"/>', equation)
+    """Thin spaces around the name of a function, unless brackets are there."""
+    space = '<mspace width="0.17em"/>'
+    equation = re.sub(rf"({NAME})(?=<m(?:i|frac|sup|sub)\b)", rf"\1{space}", equation)
+    return re.sub(rf"(</m(?:i|n|sub|sup|frac)>)(?={NAME})", rf"\1{space}", equation)
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
