@@ -55,7 +55,7 @@ def measure(notation: str, repeats: int) -> dict:
     """Images a second of each, and the ratios to the published one."""
     difference = check(notation)
     data = images()
-    recipe = replace(FAST, precision=resolve_precision("auto", CPU))
+    recipe = replace(FAST, optimizer="sgd", precision=resolve_precision("auto", CPU))
     steps = {
         "published": published(notation, data),
         "ours": ours(notation, data, recipe),

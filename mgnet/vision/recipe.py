@@ -129,7 +129,8 @@ def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
     raise ValueError(f"`{name}` must be one of {', '.join(known)}; it is {value!r}.{hint}")
 
 
-FAST = Recipe(flip="alternating")
+#: The best we measured for any network; `small` gains more where the network takes small images.
+FAST = Recipe(optimizer="muon", flip="alternating")
 
 #: The published recipe: SGD, 300 epochs, the rate divided by ten, no smoothing, norms decayed. The
 #: published schedule divides every 50 epochs, which stops all learning near epoch 200; here every 100.
