@@ -3,9 +3,9 @@
     python -m benchmarks.poisson [--only NAME ...] [--largest 4095] [--repeats 5] [--out benchmarks/results/poisson]
 
 Every entry of CASES is data: a problem, what is asked of the solution, and the rivals. No time is
-reported without the error reached beside it. Ours and a rival are timed in turn; figures are
-medians, and ratios are of medians. Set-up is timed apart for ours and is part of PyAMG's time (its
-set-up is most of it). The arrays of the user, in and out, are part of every time.
+reported without the error reached beside it. Ours and its rivals are timed in turn, in blocks of
+solves; figures are medians, and ratios are of medians. Set-up is timed apart for ours and is part of
+PyAMG's time (its set-up is most of it). The arrays of the user, in and out, are part of every time.
 """
 
 import argparse
@@ -22,6 +22,12 @@ import numpy as np
 from benchmarks import rivals
 from benchmarks.report import environment, save
 from mgnet.pde import Grid, Poisson, Solver
+
+
+PAUSE = 0.2  # seconds before a block of solves
+WARM = 0.1  # seconds of solves that do not count
+BLOCK = 5  # solves in a block that count
+LONG = 1.0  # seconds of a solve that is timed once a block
 
 
 @dataclass(frozen=True)
@@ -130,16 +136,30 @@ def measure(case: Case, repeats: int) -> list[dict]:
 
 
 def time_in_turn(solves: dict, repeats: int) -> dict[str, list[float]]:
-    """Seconds of each solve, one after the other, again and again; slow ones less often."""
+    """Seconds of each solve: a block of solves of one, then of the next, again and again.
+
+    A block begins with a pause, in which threads that spin on after the last solve (OpenBLAS, OpenMP) go to
+    sleep, and with solves that do not count. Solves that take seconds come once a block, and less often.
+    """
     times: dict[str, list[float]] = {name: [] for name in solves}
     for k in range(repeats):
         for name, (solve, f) in solves.items():
             if k and sum(times[name]) > 5:
                 continue
-            begun = time.perf_counter()
-            solve(f)
-            times[name].append(time.perf_counter() - begun)
+            time.sleep(PAUSE)
+            block = [_seconds(solve, f)]
+            if block[0] < LONG:
+                while sum(block) < WARM:
+                    block.append(_seconds(solve, f))
+                block = [_seconds(solve, f) for _ in range(BLOCK)]
+            times[name] += block
     return times
+
+
+def _seconds(solve: Callable, f: np.ndarray) -> float:
+    begun = time.perf_counter()
+    solve(f)
+    return time.perf_counter() - begun
 
 
 def loop(problem: Poisson, case: Case) -> Callable[[np.ndarray], np.ndarray]:
