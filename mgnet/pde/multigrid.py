@@ -121,7 +121,7 @@ class Multigrid:
         """
         null = None if self.null is None else self.null.to(b)
         if null is not None:
-            b = _compatible(null, b, project)
+            b = null.compatible(b, check=not project)
         with self._lock, on_device(b, self.base.ndim):
             hierarchy = self._accelerated(A.like(b), self._hierarchy(b), b, null, stop.tol)
             if stop.tol is None:
@@ -332,10 +332,3 @@ class Multigrid:
             return 2 * eps * torch.linalg.vector_norm(A.magnitude(u) + b.abs(), dim=self._dims)
 
         return bound
-
-
-def _compatible(null: NullSpace, b: Tensor, project: bool) -> Tensor:
-    """b without the round-off of its mean (or, projecting, without its mean)."""
-    if not project:
-        null.check(b)
-    return null.compatible(b)

@@ -35,24 +35,34 @@ class NullSpace:
     part: Tensor | None
     loose: Tensor
 
-    def compatible(self, b: Tensor) -> Tensor:
-        """E b for b of shape (batch, *grid); b itself where that is b to the last digit."""
+    def compatible(self, b: Tensor, check: bool = False) -> Tensor:
+        """E b for b of shape (batch, *grid); b itself where that is b to the last digit.
+
+        check : refuse a b that is not of mean zero up to round-off
+        """
         total, size = self._sums(b)
+        if check:
+            self._check(b, total, size)
         mean = torch.where(self.loose, total / self._weights, 0.0)
         if (mean.abs() * self._weights <= torch.finfo(b.dtype).eps * size).all():
             return b
         return b - self.w * self._spread(mean)
 
     def centred(self, u: Tensor) -> Tensor:
-        """E^T u, of mean zero on each part, in place of u."""
+        """E^T u, of mean zero on each part, in place of u; u itself where that is u to the last digit."""
         if self.part is None and runs_here(u, self.w.ndim):
-            mean = dot(u, self.w).to(u.dtype)[:, None] / self._weights
-            return shift_(u, -torch.where(self.loose, mean, 0.0).expand(len(u), 1)[:, 0].contiguous(), self.w.ndim)
+            if self._uniform:
+                total, size = self._sums(u)
+                if (total.abs() <= 10 * torch.finfo(u.dtype).eps * size).all():
+                    return u
+            else:
+                total = dot(u, self.w).to(u.dtype)[:, None]
+            mean = torch.where(self.loose, total / self._weights, 0.0)
+            return shift_(u, -mean.expand(len(u), 1)[:, 0].contiguous(), self.w.ndim)
         return u.sub_(self._spread(self._means(self.w * u)))
 
-    def check(self, b: Tensor) -> None:
-        """Refuse right-hand sides that are not of mean zero up to round-off."""
-        total, size = self._sums(b)
+    def _check(self, b: Tensor, total: Tensor, size: Tensor) -> None:
+        """Refuse sums of b that are not zero up to round-off, given those of |b|."""
         if not torch.isfinite(size).all():
             finite("f", b, "Clean the right-hand side.")
         mean, size = torch.where(self.loose, total.abs() / self._weights, 0.0), size / self._weights
@@ -77,6 +87,11 @@ class NullSpace:
     def _weights(self) -> Tensor:
         """(1, parts) the size of each part in cells."""
         return self.sums(self.w[None])
+
+    @cached_property
+    def _uniform(self) -> bool:
+        """Whether every unknown has a whole cell."""
+        return bool((self.w == 1).all())
 
     def _means(self, v: Tensor) -> Tensor:
         """(batch, parts) sums of v over the size of the part, 0 where u is fixed."""
