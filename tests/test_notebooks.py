@@ -81,4 +81,4 @@ def test_the_kept_run_is_the_one_that_is_shown():
     kept = json.loads((HERE.parent / "benchmarks/results/cifar10/seed0/metrics.json").read_text())
     printed = [o.get("text", "") for cell in code_cells("04_train_a_classifier.ipynb") for o in cell.outputs]
     line = f"test accuracy {kept['accuracy']:.2%}, top-5 {kept['top5']:.2%}"
-    assert any(line in text for text in printed), "run `python notebooks/execute.py notebooks/04_train_a_classifier.ipynb`"
+    assert any(line in text for text in printed), "execute the fourth notebook anew and keep its outputs"
