@@ -176,9 +176,9 @@ class FourthOrder:
         """The operator with other ``tensors``."""
         return replace(self, base=self.base.having(self.base.k, tensors[0] if tensors else None))
 
-    def derivatives(self, v: Tensor, u: Tensor) -> list[Tensor]:
-        """d (v^T A u) / d ``tensors``, not yet summed to their shapes."""
-        return [] if self.c is None else [self.base.weigh(v * u)]
+    def derivative(self, k: int, v: Tensor, u: Tensor) -> Tensor:
+        """d (v^T A u) / d c, not yet summed to its shape."""
+        return self.base.weigh(v * u)
 
     def detached(self) -> "FourthOrder":
         """The operator without a graph."""

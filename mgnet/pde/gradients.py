@@ -46,8 +46,9 @@ class Solve(torch.autograd.Function):
         u, *tensors = ctx.saved_tensors
         A, needs = ctx.A.made_of(tensors), ctx.needs_input_grad
         adjoint = Solve.apply(ctx.adjoint, ctx.adjoint, A.T, gradients[0], *tensors)
-        grads = [-grad.sum_to_size(v.shape) if need else None
-                 for grad, v, need in zip(A.derivatives(adjoint, u), tensors, needs[4:], strict=False)]  # fmt: skip
+        grads = [
+            -A.derivative(k, adjoint, u).sum_to_size(v.shape) if needs[4 + k] else None for k, v in enumerate(tensors)
+        ]
         return None, None, None, adjoint if needs[3] else None, *grads, *ctx.unused
 
     @staticmethod

@@ -62,7 +62,7 @@ class Operator(Protocol):
 
     def made_of(self, tensors: Sequence[Tensor]) -> "Operator": ...
 
-    def derivatives(self, v: Tensor, u: Tensor) -> list[Tensor]: ...
+    def derivative(self, k: int, v: Tensor, u: Tensor) -> Tensor: ...
 
     def detached(self) -> "Operator": ...
 
@@ -165,10 +165,13 @@ class Diffusion:
         """The operator with other ``tensors``."""
         return self.having(tensors[: self.ndim], tensors[self.ndim] if len(tensors) > self.ndim else None)
 
-    def derivatives(self, v: Tensor, u: Tensor) -> list[Tensor]:
-        """d (v^T A u) / d ``tensors``, not yet summed to their shapes."""
-        across = [self.face_differences(u, d) * self.transposed_face_differences(v, d) for d in range(self.ndim)]
-        return across if self.c is None else [*across, self.weigh(v * u)]
+    def derivative(self, k: int, v: Tensor, u: Tensor) -> Tensor:
+        """d (v^T A u) / d ``tensors[k]``, not yet summed to its shape."""
+        return (
+            self.weigh(v * u)
+            if k == self.ndim
+            else self.face_differences(u, k) * self.transposed_face_differences(v, k)
+        )
 
     def detached(self) -> "Diffusion":
         """The operator without a graph."""
