@@ -36,10 +36,29 @@ def looked_at(value: Tensor, look: Callable[[Tensor], None]) -> Tensor:
     return _Values.apply(value, look)
 
 
+def _dense(name: str, v: Any) -> None:
+    """Refuse what is not an array or a tensor of plain numbers."""
+    if not isinstance(v, (np.ndarray, Tensor)):
+        raise TypeError(f"`{name}` must be a numpy array or a torch tensor; it is {type(v).__name__}.")
+    if isinstance(v, np.ma.MaskedArray):
+        raise TypeError(f"`{name}` must be a plain array; it is a masked one. Fill it; solve takes a `mask`.")
+    if isinstance(v, Tensor) and (v.layout != torch.strided or v.is_meta or v.is_nested or v.is_quantized):
+        raise TypeError(f"`{name}` must be a dense tensor; it is {v.layout} on {v.device}. Convert it with to_dense.")
+
+
+def real(name: str, v: Any) -> Tensor:
+    """An array or a tensor of real numbers as a tensor."""
+    _dense(name, v)
+    if isinstance(v, np.ndarray) and v.dtype.kind in "fiu":
+        v = v.astype(np.float64 if v.itemsize > 8 else v.dtype.newbyteorder("="), copy=False)
+    elif isinstance(v, np.ndarray) or v.dtype == torch.bool or v.is_complex():
+        raise TypeError(f"`{name}` must be real; its dtype is {v.dtype}.")
+    return torch.as_tensor(v)
+
+
 def right_hand_side(f: Any) -> Any:
     """f as a real floating-point array or tensor."""
-    if not isinstance(f, (np.ndarray, Tensor)):
-        raise TypeError(f"`f` must be a numpy array or a torch tensor; it is {type(f).__name__}.")
+    _dense("f", f)
     if isinstance(f, Tensor):
         if f.dtype in REAL:
             return f
@@ -64,7 +83,7 @@ def grid_shape(f: Any, ndim: int | None) -> tuple[int, ...]:
                 f"`f` has {f.ndim} axes; pass `ndim` to say how many trailing ones are grid axes (1 to 3)."
             )
         ndim = f.ndim
-    if not isinstance(ndim, int) or isinstance(ndim, bool) or not 1 <= ndim <= 3:
+    if not isinstance(ndim, (int, np.integer)) or isinstance(ndim, bool) or not 1 <= ndim <= 3:
         raise ValueError(f"`ndim` must be 1, 2 or 3; it is {ndim!r}.")
     if f.ndim < ndim:
         raise ValueError(f"`f` must have at least ndim = {ndim} axes; its shape is {tuple(f.shape)}.")
@@ -77,17 +96,26 @@ def not_empty(f: Any) -> None:
         raise ValueError(f"`f` must not be empty; its shape is {tuple(f.shape)}.")
 
 
-def guess_like(guess: Any, shape: Sequence[int], like: Tensor) -> Tensor:
+def guess_like(guess: Any, shape: Sequence[int], like: Tensor, name: str = "guess") -> Tensor:
     """A first iterate of the solution's shape, dtype and device."""
     if not isinstance(guess, (np.ndarray, Tensor)):
-        raise TypeError(f"`guess` must be an array like f, or None; it is {type(guess).__name__}.")
-    tensor = torch.as_tensor(guess)
-    if tensor.dtype == torch.bool or tensor.is_complex():
-        raise TypeError(f"`guess` must be real; its dtype is {tensor.dtype}.")
-    tensor = tensor.detach().to(like)
+        raise TypeError(f"`{name}` must be an array like f, or None; it is {type(guess).__name__}.")
+    tensor = real(name, guess).detach().to(like)
     if tuple(tensor.shape) != tuple(shape):
-        raise ValueError(f"`guess` must have the solution's shape {tuple(shape)}; it has {tuple(tensor.shape)}.")
+        raise ValueError(f"`{name}` must have the solution's shape {tuple(shape)}; it has {tuple(tensor.shape)}.")
     return tensor
+
+
+def batches(ndim: int, name: str, v: Tensor, other: str, others: Sequence[Tensor]) -> None:
+    """Refuse arrays whose batch axes, those before the grid's, do not broadcast."""
+    own = tuple(v.shape[: max(v.ndim - ndim, 0)])
+    for w in others:
+        theirs = tuple(w.shape[: max(w.ndim - ndim, 0)])
+        if any(m != n and 1 not in (m, n) for m, n in zip(own[::-1], theirs[::-1], strict=False)):
+            raise ValueError(
+                f"`{name}` must have batch axes that broadcast with those of {other}, {theirs}; they are {own}. "
+                f"Give both the same, or one of them none."
+            )
 
 
 def finite(name: str, v: Tensor, remedy: str) -> None:
@@ -112,12 +140,14 @@ def sweeps(nu: Any) -> tuple[int, int]:
     return nu[0], nu[1]
 
 
-def controls(tol: Any, max_cycles: Any, callback: Any = None) -> None:
+def controls(tol: Any, max_cycles: Any, throw: Any, callback: Any = None) -> None:
     """When to stop."""
     number = isinstance(tol, (int, float, np.integer, np.floating)) and not isinstance(tol, bool)
     if tol is not None and not (number and 0 < tol < 1):
         raise ValueError(f"`tol` must be a number between 0 and 1, or None; it is {tol!r}.")
     if not isinstance(max_cycles, (int, np.integer)) or isinstance(max_cycles, bool) or max_cycles < 1:
         raise ValueError(f"`max_cycles` must be a positive integer; it is {max_cycles!r}.")
+    if not isinstance(throw, (bool, np.bool_)):
+        raise TypeError(f"`throw` must be True or False; it is {throw!r}.")
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be a function of (cycle, residual), or None; it is {callback!r}.")

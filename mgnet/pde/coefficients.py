@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.axis import Axis
-from mgnet.pde.checks import looked_at
+from mgnet.pde.checks import looked_at, real
 from mgnet.pde.grid import Grid
 
+RANGE = 1e-35, 1e24  # of a / h^2: what float32 levels, which square it, can hold (measured)
 Coefficient = float | Tensor | np.ndarray | Callable[..., Any] | None
 
 
@@ -33,7 +35,10 @@ class Kind:
 
     def evaluate(self, name: str, g: Callable[..., Any], points: Sequence[np.ndarray]) -> Tensor:
         """g on a product of point sets, as a tensor that has the set's shape at its end."""
-        value = self.tensor(g(*self.meshes(points)))
+        value = g(*self.meshes(points))
+        if not is_number(value) and not isinstance(value, (np.ndarray, Tensor)):
+            raise TypeError(f"`{name}` must return a number or an array; it returned {type(value).__name__}.")
+        value = self.tensor(value if is_number(value) else real(name, value))
         shape = tuple(len(p) for p in points)
         try:
             torch.broadcast_shapes(value.shape, shape)
@@ -53,15 +58,23 @@ def is_scalar(value: Any) -> bool:
     return is_number(value) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim == 0)
 
 
-def check(name: str, value: Tensor, positive: bool) -> Tensor:
-    """Refuse coefficients that are not finite, or of the wrong sign."""
+def check(name: str, value: Tensor, positive: bool, h: float | None = None) -> Tensor:
+    """Refuse coefficients that are not finite, of the wrong sign, or out of the levels' range when divided by h^2."""
 
     def look(data: Tensor) -> None:
-        if not torch.isfinite(data).all():
+        if data.numel() == 0:
+            raise ValueError(f"`{name}` must not be empty; its shape is {tuple(data.shape)}.")
+        low, high = (float(v) for v in torch.aminmax(data))  # NaN if there is one
+        if not isfinite(low) or not isfinite(high):
             raise ValueError(f"`{name}` must be finite; it has NaN or infinity. Clean the coefficient.")
-        if (data <= 0).any() if positive else (data < 0).any():
+        if low < 0 or (positive and low == 0):
             need = "positive" if positive else ">= 0"
-            raise ValueError(f"`{name}` must be {need} everywhere; its smallest value is {data.min().item():.6g}.")
+            raise ValueError(f"`{name}` must be {need} everywhere; its smallest value is {low:.6g}.")
+        if h is not None and not (RANGE[0] * h**2 <= low and high <= RANGE[1] * h**2):
+            raise ValueError(
+                f"`{name}` must leave {name} / h^2 between {RANGE[0]:g} and {RANGE[1]:g}; h is {h:.3g}, and the values "
+                f"lie between {low:.3g} and {high:.3g}. Use other units."
+            )
 
     return looked_at(value, look)
 
@@ -92,10 +105,10 @@ def on_faces(name: str, value: Any, grid: Grid, d: int, kind: Kind) -> Tensor:
 def _harmonic(a: Tensor, dim: int, axis: Axis) -> Tensor:
     n = axis.n
     left, right = a.narrow(dim, 0, n - 1), a.narrow(dim, 1, n - 1)
-    inner = 2 * left * right / (left + right)
+    inner = left * (2 * right / (left + right))  # no product of two values, which might overflow
     first, last = a.narrow(dim, 0, 1), a.narrow(dim, n - 1, 1)
     if axis.periodic:
-        first = last = 2 * first * last / (first + last)
+        first = last = first * (2 * last / (first + last))
     return torch.cat([first, inner, last], dim=dim)
 
 
@@ -104,11 +117,8 @@ def _array(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
         raise TypeError(f"`{name}` must be a number, an array or a callable; it is {type(value).__name__}.")
     if is_number(value):
         return kind.tensor(value)
-    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
-        value = np.array(value, dtype=value.dtype.newbyteorder("="))  # ours: later changes do not reach the operator
-    array = torch.as_tensor(value)
-    if array.is_complex() or array.dtype == torch.bool:
-        raise TypeError(f"`{name}` must be real; its dtype is {array.dtype}.")
+    array = real(name, value)
+    array = array.clone() if isinstance(value, np.ndarray) else array  # ours: later changes do not reach the operator
     if array.ndim and tuple(array.shape[-grid.ndim :]) != grid.shape:
         raise ValueError(
             f"`{name}` must have the grid's shape {grid.shape} as its last axes; it has {tuple(array.shape)}."
@@ -118,12 +128,14 @@ def _array(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
 
 def boundary_pairs(boundary: Any, ndim: int) -> list[tuple[Any, Any]]:
     """One (low, high) pair of data per axis."""
-    if boundary is None or is_number(boundary) or callable(boundary):
+
+    def one(entry: Any) -> bool:
+        return entry is None or is_scalar(entry) or callable(entry)
+
+    if one(boundary):
         return [(boundary, boundary)] * ndim
     if isinstance(boundary, (list, tuple)) and len(boundary) == ndim:
-        pairs = [
-            (entry, entry) if entry is None or is_number(entry) or callable(entry) else entry for entry in boundary
-        ]
+        pairs = [(entry, entry) if one(entry) else entry for entry in boundary]
         if all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
             return [(pair[0], pair[1]) for pair in pairs]
     raise TypeError(
@@ -141,15 +153,17 @@ def on_end(value: Any, grid: Grid, d: int, side: int, kind: Kind) -> Tensor:
     points = [end if e == d else axis.x for e, axis in enumerate(grid.axes)]
     if callable(value):
         g = kind.evaluate("boundary", value, points)
-    elif is_number(value) or (isinstance(value, Tensor) and value.ndim == 0):
+    elif is_number(value):
         g = kind.tensor(value)
+    elif is_scalar(value):
+        g = kind.tensor(real("boundary", value))
     elif isinstance(value, (Tensor, np.ndarray)):
         shape = grid.shape[:d] + grid.shape[d + 1 :]
         if grid.ndim > 1 and tuple(value.shape[-(grid.ndim - 1) :]) != shape:
             raise ValueError(
                 f"`boundary` of axis {d} must have the shape {shape} of that end; it has {tuple(value.shape)}."
             )
-        g = kind.tensor(value).unsqueeze(d - grid.ndim)
+        g = kind.tensor(real("boundary", value)).unsqueeze(d - grid.ndim)
     else:
         raise TypeError(
             f"`boundary` of axis {d} must be None, a number, an array or a callable; it is {type(value).__name__}."

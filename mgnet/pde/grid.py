@@ -68,6 +68,11 @@ class Grid:
         for d, (lo, hi) in enumerate(zip(lowers, uppers, strict=True)):
             if not lo < hi:
                 raise ValueError(f"`lower` must be below `upper` on every axis; on axis {d} they are {lo} and {hi}.")
+            if not 1e-100 < (hi - lo) / sizes[d] < 1e100:
+                raise ValueError(
+                    f"`lower` and `upper` must lie 1e-100 to 1e100 per unknown apart, for 1 / h^2 to exist; "
+                    f"on axis {d} they are {lo} and {hi}. Use other units."
+                )
         self.axes = tuple(
             Axis(n, low, high, centering, lo, hi)
             for n, (low, high), lo, hi in zip(sizes, pairs, lowers, uppers, strict=True)
@@ -130,7 +135,9 @@ class Grid:
 
 def _shape(shape: Any) -> tuple[int, ...]:
     shape = (int(shape),) if isinstance(shape, (int, np.integer)) else shape
-    if not isinstance(shape, Sequence) or not all(isinstance(n, (int, np.integer)) for n in shape):
+    if not isinstance(shape, Sequence) or not all(
+        isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in shape
+    ):
         raise TypeError(f"`shape` must be a tuple of integers; it is {shape!r}.")
     if not 1 <= len(shape) <= 3:
         raise ValueError(f"`shape` must have one to three axes; it has {len(shape)}.")

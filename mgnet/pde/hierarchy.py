@@ -1,13 +1,14 @@
 """From a problem to its levels: which grids, and the readable levels on them."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mgnet.core import ConvLevel, Level, cycle, full_multigrid
-from mgnet.pde.axis import Axis, Robin
+from mgnet.pde.axis import DIRICHLET, Axis, Robin
 from mgnet.pde.direct import DirectLevel
 from mgnet.pde.operators import Diffusion, along, conductances
 from mgnet.pde.richardson import Richardson
@@ -59,9 +60,27 @@ def _couplings(axes: Sequence[Axis], a: Sequence[float]) -> list[float]:
     return [a_d / axis.h**2 for axis, a_d in zip(axes, a, strict=True)]
 
 
+def thin_axis(axes: Sequence[Axis], a: Sequence[float], direct_work: int = DIRECT_WORK) -> int | None:
+    """The axis that is too short to be coarsened while its coupling is still the strongest, if there is one.
+
+    Points do not smooth what is constant along it, as Neumann and periodic ends allow; lines do.
+    """
+    for fine, coarse in pairwise(grids(axes, a, direct_work)):
+        s = _couplings(fine, a)
+        d = int(np.argmax(s))
+        held = fine[d].n == 1 or fine[d].low == fine[d].high == DIRICHLET
+        weak = any(f != c and s_e < ISOTROPIC * s[d] for f, c, s_e in zip(fine, coarse, s, strict=True))
+        if fine[d] == coarse[d] and weak and not held:
+            return d
+    return None
+
+
 def line_axis(smoother: str, axes: Sequence[Axis], a: Sequence[float]) -> int | None:
-    """The axis along which a line smoother solves: the one with the strongest coupling."""
-    return int(np.argmax(_couplings(axes, a))) if smoother == "zebra" else None
+    """The axis along which a line smoother solves: a thin one, or the one with the strongest coupling."""
+    if smoother != "zebra":
+        return None
+    thin = thin_axis(axes, a)
+    return int(np.argmax(_couplings(axes, a))) if thin is None else thin
 
 
 def operator(axes: Sequence[Axis], a: Sequence[float], c: float, like: Tensor) -> Diffusion:

@@ -7,6 +7,7 @@ import scipy.sparse.linalg as splinalg
 import torch
 from torch import Tensor
 
+from mgnet.pde.checks import real
 from mgnet.pde.multigrid import Multigrid
 from mgnet.pde.operators import Operator
 from mgnet.pde.problem import Poisson
@@ -34,7 +35,7 @@ def preconditioner(multigrid: Multigrid, problem: Poisson) -> splinalg.LinearOpe
 
 
 def _grid(v: np.ndarray, shape: tuple[int, ...]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(v, dtype=np.float64)).reshape(1, *shape)
+    return real("v", v).to(torch.float64).reshape(1, *shape)
 
 
 def _flat(u: Tensor) -> np.ndarray:

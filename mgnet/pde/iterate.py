@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 STALLED = 0.5  # a cycle that does not halve the residual asks whether round-off is reached
+AWAY = 10.0  # times as large a residual, after one that near round-off: rounding has cost conjugacy, begin anew
 
 
 class Hierarchy(Protocol):
@@ -83,22 +84,26 @@ def iterate(
     u = None if guess is None else hierarchy.data(guess)
     relatives = relative(scale if u is None else hierarchy.norms(u, f), scale)
     residuals = [relatives.max().item()]
-    done = relatives <= tol
+    done, best = relatives <= tol, relatives
     while not done.all() and len(residuals) <= max_cycles:
         u = hierarchy.start(f) if u is None else hierarchy.cycle(u, f)
         before, relatives = relatives, relative(hierarchy.watched(), scale)
+        best = torch.minimum(best, relatives)
         residuals.append(relatives.max().item())
         if not torch.isfinite(relatives).all():
             raise FloatingPointError(
-                f"the residual became {residuals[-1]} in cycle {len(residuals) - 1}: f or the coefficients overflow "
-                f"in {b.dtype}, or are not finite. Scale the problem or use float64."
+                f"the residual became {residuals[-1]} in cycle {len(residuals) - 1}: f, the guess or the coefficients "
+                f"overflow in {b.dtype}, or are not finite. Scale the problem or use float64."
             )
         if callback is not None:
             callback(len(residuals) - 1, residuals[-1])
         done = relatives <= tol
         stalled = ~done & (relatives > STALLED * before)
         if stalled.any():
-            done = done | (relatives * scale <= roundoff(hierarchy.tensor(u)))
+            bound = roundoff(hierarchy.tensor(u)) / scale
+            done = done | (relatives <= bound)
+            if (~done & (best <= AWAY * bound) & (relatives > AWAY * best)).any():
+                u, best = hierarchy.data(hierarchy.tensor(u).clone()), relatives  # Krylov methods know it no more
     result = torch.zeros_like(b) if u is None else hierarchy.release(u)
     if not done.all():
         return Outcome(result, residuals, "not converged", guess is not None)

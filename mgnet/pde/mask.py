@@ -23,10 +23,8 @@ from mgnet.pde.grid import Grid
 from mgnet.pde.operators import Diffusion
 
 
-def inside(mask: Any, grid: Grid, mask_bc: str) -> Tensor:
+def inside(mask: Any, grid: Grid) -> Tensor:
     """The mask as a tensor, checked."""
-    if mask_bc not in (DIRICHLET, NEUMANN):
-        raise ValueError(f'`mask_bc` must be "dirichlet" or "neumann"; it is {mask_bc!r}.')
     if not isinstance(mask, (np.ndarray, Tensor)):
         raise TypeError(f"`mask` must be a boolean array, True inside; it is {type(mask).__name__}.")
     tensor = torch.as_tensor(mask)

@@ -17,7 +17,7 @@ from mgnet.pde.blackbox import READABLE, ReadableBlackBox, contrast, index, leve
 from mgnet.pde.checks import finite
 from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.fourth_order import FourthOrder
-from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels
+from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels, thin_axis
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
 from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
 from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
@@ -70,6 +70,8 @@ class Multigrid:
     def __init__(
         self, base: Diffusion, constant: tuple[tuple[float, ...], float] | None, null: NullSpace | None, scheme: Scheme
     ):
+        if constant is not None and thin_axis(base.axes, constant[0]) is not None:
+            scheme = replace(scheme, smoother="zebra")
         self.base, self.null, self.scheme = base, null, scheme
         self._constant, self._dims = constant, tuple(range(-base.ndim, 0))
         self._hierarchies: dict[Any, Hierarchy] = {}
@@ -139,7 +141,8 @@ class Multigrid:
         with self._lock, on_device(b, self.base.ndim):
             hierarchy = self._hierarchy(b, symmetric)
             begin = None if u is None else hierarchy.data(u)
-            return hierarchy.release(hierarchy.cycle(begin, hierarchy.data(b), watch=False))
+            out = hierarchy.release(hierarchy.cycle(begin, hierarchy.data(b), watch=False))
+        return self._finite(out, b, u, "u")
 
     def precondition(self, b: Tensor) -> Tensor:
         """One symmetric cycle from zero; on a singular problem between the projections."""
@@ -170,11 +173,15 @@ class Multigrid:
             u = hierarchy.start(f, watch=False)
         if guess is None and self._not_nested:
             u = hierarchy.cycle(u, f, watch=False)
-        u = hierarchy.release(u)
-        if not torch.isfinite(u.flatten(1)[:, 0]).all():  # a NaN anywhere reaches every unknown
-            finite("f", b, CLEAN)
-            raise FloatingPointError(f"the solution is not finite: it overflows in {b.dtype}. Scale the problem.")
-        return Outcome(u, [], "full multigrid", guess is not None)
+        return Outcome(self._finite(hierarchy.release(u), b, guess), [], "full multigrid", guess is not None)
+
+    def _finite(self, u: Tensor, b: Tensor, guess: Tensor | None, name: str = "guess") -> Tensor:
+        """u, unless it is not finite: then say why."""
+        probe = u.flatten(1)[:, 0] if self._constant is not None else u  # a NaN anywhere reaches all that are coupled
+        if torch.isfinite(probe).all():
+            return u
+        _finite_data(b, guess, name)
+        raise FloatingPointError(f"the solution is not finite: it overflows in {b.dtype}. Scale the problem.")
 
     @cached_property
     def _not_nested(self) -> bool:
@@ -198,14 +205,12 @@ class Multigrid:
         try:
             return iterate(hierarchy, b, guess, stop.tol, stop.max_cycles, self._roundoff(A, b), stop.callback, scale)
         except FloatingPointError:
-            finite("f", b, CLEAN)
-            if guess is not None:
-                finite("guess", guess, "Pass None to start from scratch.")
+            _finite_data(b, guess)
             raise
 
     def _rescaled(self, A: Operator, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
         """The problem is linear: solve for data of size 1 where squares of b would under- or overflow."""
-        finite("f", b, CLEAN)
+        _finite_data(b, guess)
         assert stop.tol is not None
         size = b.abs().amax(self._dims, keepdim=True)
         size = torch.where(size == 0, torch.ones_like(size), size)
@@ -279,7 +284,7 @@ class Multigrid:
         from mgnet.pde.kernels.blackbox import FusedBlackBox, fusible
 
         scheme, parts = self.scheme, self.null is not None and self.null.part is not None
-        precision = levels_precision(contrast(self.base), b.dtype)
+        precision = levels_precision(self.base, b.dtype)
         if not self._solved and fusible(self.base, b.device):
             return FusedBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b), parts)
         forms = READABLE
@@ -332,3 +337,10 @@ class Multigrid:
             return 2 * eps * torch.linalg.vector_norm(A.magnitude(u) + b.abs(), dim=self._dims)
 
         return bound
+
+
+def _finite_data(b: Tensor, guess: Tensor | None, name: str = "guess") -> None:
+    finite("f", b, CLEAN)
+    if guess is not None:
+        finite(name, guess, "Pass None to start from scratch.")
+

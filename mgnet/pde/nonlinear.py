@@ -19,7 +19,7 @@ from mgnet.pde.problem import Poisson
 from mgnet.pde.solution import NotConverged, Solution
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
-REMEDY = "Give a better `guess`, check `dg`, or check that a solution exists (g' < 0 may leave none)."
+REMEDY = "Give a better `guess`, check `dg`, check that a solution exists (g' < 0 may leave none), raise `max_cycles`,"
 
 
 @eager
@@ -74,7 +74,7 @@ def solve_nonlinear(
     """
     f = checks.right_hand_side(f)
     grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
-    checks.controls(tol, max_cycles, callback)
+    checks.controls(tol, max_cycles, throw, callback)
     if tol is None:
         raise ValueError("`tol` must be a number between 0 and 1 for a nonlinear problem; it is None.")
     _check_evaluable(a, boundary)

@@ -238,6 +238,19 @@ class Diffusion:
         ends = torch.cat([low, none], dim=dim) + torch.cat([none, high], dim=dim)
         return self._diagonal_but(d) + self.weigh(ends, but=d)
 
+    def hold(self) -> float:
+        """What c and the ends hold u by, 1^T A 1 / 1^T D 1 without lone unknowns; a batch's smallest that is not 0."""
+        dims, ones = tuple(range(-self.ndim, 0)), torch.ones([axis.n for axis in self.axes]).to(self.k[0])
+        c = torch.zeros_like(ones) if self.c is None else self.weigh(self.c * ones)
+        D = torch.where(self.diagonal > c, self.diagonal, 0.0)
+        held = torch.where(self.diagonal > c, c, 0.0).sum(dims)
+        for d, (k, axis) in enumerate(zip(self.k, self.axes, strict=True)):
+            for at in () if axis.periodic else (0, axis.n):
+                end = ones.narrow(d - self.ndim, 0, 1) * k.narrow(d - self.ndim, at, 1)
+                held = held + self.weigh(end, but=d).sum(dims)
+        ratio = held / D.sum(dims)
+        return float(torch.where(ratio > 0, ratio, 1.0).min())
+
     def _with_ghosts(self, u: Tensor, d: int) -> Tensor:
         n, dim = self.axes[d].n, d - self.ndim
         first, last = u.narrow(dim, 0, 1), u.narrow(dim, n - 1, 1)

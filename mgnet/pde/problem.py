@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from mgnet.pde import mask as masks
-from mgnet.pde.axis import PERIODIC
-from mgnet.pde.checks import REAL
+from mgnet.pde.axis import DIRICHLET, NEUMANN, PERIODIC
+from mgnet.pde.checks import REAL, batches, real, word
 from mgnet.pde.coefficients import Kind, at_unknowns, boundary_pairs, check, is_number, is_scalar, on_end, on_faces
 from mgnet.pde.fourth_order import FEWEST, FourthOrder
 from mgnet.pde.grid import Grid
@@ -71,17 +71,25 @@ class Poisson:
         if len(a) != grid.ndim:
             raise ValueError(f"`a` as a tuple must have one entry per axis ({grid.ndim}); it has {len(a)}.")
         self._a, self._c = tuple(1.0 if a_d is None else a_d for a_d in a), 0.0 if c is None else c
-        faces = [check("a", on_faces("a", a_d, grid, d, self.kind), positive=True) for d, a_d in enumerate(self._a)]
+        faces = [
+            check("a", on_faces("a", a_d, grid, d, self.kind), positive=True, h=grid.axes[d].h)
+            for d, a_d in enumerate(self._a)
+        ]
         reaction = None if is_number(self._c) and self._c == 0 else at_unknowns("c", self._c, grid, self.kind)
         self.c = None if reaction is None else check("c", reaction, positive=False)
+        for a_d in faces:
+            batches(grid.ndim, "a", a_d, "its other entries", faces)
+        if self.c is not None:
+            batches(grid.ndim, "c", self.c, "`a`", faces)
         k, self._betas = conductances(grid.axes, faces)
         base = Diffusion(grid.axes, k, self.c)
+        word("mask_bc", mask_bc, (DIRICHLET, NEUMANN))
         self.mask: Tensor | None = None
         self.mask_bc = mask_bc
         self._part: Tensor | None = None  # of a mask that falls into several, which may be held or not
         self._free = torch.tensor([grid.closed])
         if mask is not None:
-            self.mask = masks.inside(mask, grid, mask_bc).to(self.kind.device)
+            self.mask = masks.inside(mask, grid).to(self.kind.device)
             base = masks.cut(base, self.mask, mask_bc)
             self.c = base.c
             self._part, self._free = masks.parts(self.mask, grid, mask_bc)
@@ -181,7 +189,9 @@ class Poisson:
                 continue
             for side, g in enumerate(pair):
                 if g is not None and not (is_number(g) and g == 0):
-                    b = b + self.datum(g, d, side).to(v)
+                    datum = self.datum(g, d, side).to(v)
+                    batches(self.grid.ndim, "boundary", datum, "`f`", [v])
+                    b = b + datum
         if self.mask is not None:
             b = torch.where(self.mask, b, 0.0)
         return b.detach().numpy() if isinstance(f, np.ndarray) else b
@@ -209,15 +219,12 @@ class Poisson:
 
     def on_grid(self, name: str, v: Any) -> Tensor:
         """An array (*batch, *grid) as a real tensor."""
-        if not isinstance(v, (np.ndarray, Tensor)):
-            raise TypeError(f"`{name}` must be a numpy array or a torch tensor; it is {type(v).__name__}.")
-        tensor = torch.as_tensor(v)
-        if tensor.dtype == torch.bool or tensor.is_complex():
-            raise TypeError(f"`{name}` must be real; its dtype is {tensor.dtype}.")
+        tensor = real(name, v)
         if tuple(tensor.shape[-self.grid.ndim :]) != self.grid.shape:
             raise ValueError(
                 f"`{name}` must have the grid's shape {self.grid.shape} as its last axes; it has {tuple(tensor.shape)}."
             )
+        batches(self.grid.ndim, name, tensor, "the coefficients", self.A.base.tensors)
         return tensor if tensor.dtype in REAL else tensor.to(self.kind.dtype)
 
 
@@ -229,12 +236,14 @@ def kind_of(like: Any) -> Kind:
         return Kind()
     if isinstance(like, Tensor):
         return Kind(False, like.dtype if like.dtype in REAL else torch.float64, like.device)
-    return Kind(True, torch.float32 if np.asarray(like).dtype == np.float32 else torch.float64)
+    if not isinstance(like, (np.ndarray, np.generic)):
+        raise TypeError(f"`like` must be an array or a tensor; it is {type(like).__name__}.")
+    return Kind(True, torch.float32 if like.dtype == np.float32 else torch.float64)
 
 
 def check_order(order: object, problem: Poisson) -> None:
     """Say where the fourth order is not to be had."""
-    if order not in (2, 4) or isinstance(order, bool):
+    if not isinstance(order, (int, np.integer)) or order not in (2, 4):
         raise ValueError(f"`order` must be 2 or 4; it is {order!r}.")
     if order == 2:
         return

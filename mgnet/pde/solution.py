@@ -85,6 +85,14 @@ class Solution:
         return draw(self, path, axes)
 
 
+STALLED = 0.9  # factor above which more cycles hardly help
+STALL = (
+    "More cycles hardly help: the problem is nearly singular in this precision (`c` or a Robin alpha tiny beside "
+    "a / h^2), or its coefficients differ too much from axis to axis. Use float64, smooth lines by "
+    'Solver(problem, smoother="zebra"),'
+)
+
+
 class NotConverged(RuntimeError):
     """The tolerance was not reached; ``solution`` holds what there is.
 
@@ -100,11 +108,11 @@ class NotConverged(RuntimeError):
 
     def __init__(self, solution: Solution, tol: float, remedy: str = ""):
         self.solution = solution
+        remedy = remedy or STALL * (solution.factor > STALLED) or "Raise `max_cycles`, loosen `tol`,"
         last = ", ".join(f"{r:.1e}" for r in solution.residuals[-3:])
         super().__init__(
             f"not converged to {tol:g} in {solution.cycles} cycles: the last relative residuals are {last}, "
-            f"a factor of {solution.factor:.2f} per cycle. Raise `max_cycles`, loosen `tol`, or pass "
-            f"throw=False to get the iterate.{' ' * bool(remedy)}{remedy}"
+            f"a factor of {solution.factor:.2f} per cycle. {remedy} or pass throw=False to get the iterate."
         )
 
 

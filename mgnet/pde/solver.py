@@ -106,7 +106,7 @@ class Solver:
         """
         f = checks.right_hand_side(f)
         checks.not_empty(f)
-        checks.controls(tol, max_cycles, callback)
+        checks.controls(tol, max_cycles, throw, callback)
         if self.problem.order == 4 and tol is None:
             raise ValueError("`order` = 4 needs a tolerance; tol=None stops at second order. Pass a `tol`, 1e-10 say.")
         call = _Call(self, guess, Stop(tol, max_cycles, callback), throw)
@@ -115,7 +115,7 @@ class Solver:
         graph = isinstance(f, Tensor)
         parts = []
         if tol is None and guess is None:
-            parts = boundary_parts(self.problem, boundary, b, self._scheme.smoother)
+            parts = boundary_parts(self.problem, boundary, b, self.multigrid(self.problem.A.detached()).scheme.smoother)
         A = self.problem.A
         if graph:
             adjoint = _Call(self, None, Stop(tol, max_cycles), throw, project=True)
@@ -147,8 +147,9 @@ class Solver:
         True
         """
         f = checks.right_hand_side(f)
+        checks.not_empty(f)
         b = self.problem.on_grid("f", f).detach()
-        begin = None if u is None else checks.guess_like(u, b.shape, b).reshape(-1, *self.problem.grid.shape)
+        begin = None if u is None else checks.guess_like(u, b.shape, b, "u").reshape(-1, *self.problem.grid.shape)
         A = self.problem.single("cycle")
         out = self.multigrid(A).cycle(A.like(b), begin, b.reshape(-1, *self.problem.grid.shape)).reshape(b.shape)
         return out.numpy() if isinstance(f, np.ndarray) else out

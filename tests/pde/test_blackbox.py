@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgnet.pde import Grid, Poisson, Solver, solve
+from mgnet.pde import Grid, Poisson, Robin, Solver, solve
 from tests.pde.coefficients_2d import anisotropic, checkerboard, smooth, thin_inclusion, white_noise
 
 CASES = {
@@ -180,6 +180,46 @@ def test_jumps_in_one_axis_are_met_by_lines(n, other):
         s = solve(rough(n), a=a, c=1.0, max_cycles=30)
         assert s.cycles <= 20
         assert "zebra" in s.method
+
+
+@pytest.mark.parametrize(("end", "centering"), [("neumann", "node"), ("neumann", "cell"), ("periodic", "node")])
+@pytest.mark.parametrize("a", [None, lambda *x: 1 + x[0] / 2000], ids=["numbers", "callable"])
+@pytest.mark.parametrize(
+    ("shape", "upper"), [((400, 6), (100, 0.01)), ((2000, 4), (2000, 4)), ((60, 50, 5), (10, 10, 0.01))], ids=str
+)
+def test_a_short_axis_of_strong_coupling(shape, upper, a, end, centering):
+    """Where it can be coarsened no further, points would not smooth what is constant along it."""
+    bc = [*["dirichlet"] * (len(shape) - 1), end]
+    s = solve(np.random.default_rng(0).standard_normal(shape), a=a, bc=bc, upper=upper, centering=centering)
+    assert s.cycles <= 15
+
+
+@pytest.mark.parametrize("bc", ["neumann", Robin(1e-4)], ids=str)
+@pytest.mark.parametrize("c", [1e-1, 1e-3, 1e-5])
+def test_what_is_held_by_little_is_solved(bc, c):
+    """c is far below float32's round-off of a / h^2 here."""
+    problem, f = Poisson(Grid((60, 70), bc=bc), lambda x, y: 1 + x, c), rough(70)[:60] + 1.0
+    s = Solver(problem).solve(f)
+    assert s.cycles <= 30
+    exact = splinalg.spsolve(problem.to_scipy().tocsc(), problem.rhs(f).ravel()).reshape(f.shape)
+    np.testing.assert_allclose(s.u, exact, rtol=1e-6 if c > 1e-4 else 1e-4)
+
+
+@pytest.mark.parametrize("c", [10.0, 0.1, 0.01])
+def test_a_masked_domain_with_no_flux_that_is_held_by_little(c):
+    x, y = np.meshgrid(np.linspace(-1, 1, 127), np.linspace(-1, 1, 137), indexing="ij")
+    s = solve(np.random.default_rng(0).standard_normal(x.shape) + 1, mask=np.hypot(x, y) < 0.8, mask_bc="neumann", c=c)
+    assert s.cycles <= 30
+
+
+@pytest.mark.parametrize("width", range(2, 9))
+def test_iterates_do_not_run_away_at_round_off(width):
+    """Conjugate gradients lose conjugacy there; they did run away, to residuals of 1e31."""
+    bc = [("neumann", Robin(50.0)), ("dirichlet", "neumann")]
+    jumps = np.where((np.indices((23, 45)) // width).sum(0) % 2 == 0, 1.0, 1e6)
+    s = solve(rough(45)[:23], a=jumps, c=4.0, bc=bc, upper=(20.0, 2.5), tol=1e-15)
+    assert s.status == "round-off"
+    assert s.residuals[-1] < 1e-7
 
 
 def test_lines_are_not_taken_where_points_do():

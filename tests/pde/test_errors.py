@@ -40,6 +40,9 @@ def test_a_right_hand_side_that_is_not_finite(bc, value, what, tol, large):
         (torch.ones(20, 24, dtype=torch.bfloat16), TypeError, "its dtype is torch.bfloat16"),
         (torch.ones(20, 24, dtype=torch.bool), TypeError, "its dtype is torch.bool"),
         (np.array(["a"]), TypeError, "`f` must be float32, float64 or integer"),
+        (np.ma.masked_array(ONES), TypeError, "`f` must be a plain array; it is a masked one"),
+        (torch.ones(20, 24).to_sparse(), TypeError, r"`f` must be a dense tensor; it is torch\.sparse_coo"),
+        (torch.ones(20, 24, device="meta"), TypeError, "`f` must be a dense tensor; it is .* on meta"),
         (np.ones((2, 3, 4, 5)), ValueError, "`f` has 4 axes; pass `ndim`"),
         (np.array(1.0), ValueError, "`f` has 0 axes"),
         (np.ones((0, 4)), ValueError, r"`f` must not be empty; its shape is \(0, 4\)"),
@@ -71,6 +74,15 @@ WRONG = {
     "a bool": ({"a": True}, TypeError, "`a` must be a number"),
     "a complex": ({"a": ONES + 1j}, TypeError, "`a` must be real"),
     "a callable's shape": ({"a": lambda x, y: np.ones(7)}, ValueError, "`a` must return values of the meshes' shape"),
+    "a callable's type": ({"a": lambda x, y: None}, TypeError, "`a` must return a number or an array; .* NoneType"),
+    "a callable's dtype": ({"a": lambda x, y: x + 1j}, TypeError, "`a` must be real; its dtype is complex128"),
+    "a huge": ({"a": 1e308}, ValueError, r"`a` must leave a / h\^2 between 1e-35 and 1e\+24"),
+    "a tiny array": ({"a": np.full((20, 24), 1e-310)}, ValueError, r"`a` must leave a / h\^2 between"),
+    "a empty": ({"a": np.ones((0, 20, 24)), "ndim": 2}, ValueError, "`a` must not be empty"),
+    "upper far": ({"upper": 1e200}, ValueError, "`lower` and `upper` must lie 1e-100 to 1e100 per unknown apart"),
+    "throw": ({"throw": "no"}, TypeError, "`throw` must be True or False; it is 'no'"),
+    "mask_bc without mask": ({"mask_bc": "robin"}, ValueError, "`mask_bc` must be one of 'dirichlet', 'neumann'"),
+    "boundary complex": ({"boundary": [(np.ones(24) * 1j, 0), (0, 0)]}, TypeError, "`boundary` must be real"),
     "a callable's sign": ({"a": lambda x, y: x - 0.5}, ValueError, "`a` must be positive"),
     "c negative": ({"c": -1.0}, ValueError, "`c` must be >= 0 everywhere; its smallest value is -1"),
     "c infinite": ({"c": np.inf}, ValueError, "`c` must be finite"),
@@ -161,6 +173,49 @@ def test_a_preconditioner_must_be_symmetric():
         Solver(Poisson(Grid((8, 8))), nu=(1, 2)).aspreconditioner()
 
 
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        (
+            {"a": np.ones((3, 20, 24))},
+            r"`f` must have batch axes .* the coefficients, \(3,\)",
+        ),
+        ({"a": np.ones((2, 20, 24)), "c": np.ones((3, 20, 24))}, r"`c` must have batch axes .* `a`, \(2,\); .* \(3,\)"),
+        ({"boundary": [(np.ones((3, 24)), 0), (0, 0)]}, r"`boundary` must have batch axes .* `f`, \(2,\); .* \(3,\)"),
+    ],
+)
+def test_batches_that_do_not_fit(keywords, message):
+    with pytest.raises(ValueError, match=message):
+        solve(np.ones((2, 20, 24)), ndim=2, **keywords)
+
+
+@pytest.mark.parametrize("tol", [1e-8, None])
+def test_a_guess_that_is_not_finite(tol):
+    with pytest.raises(ValueError, match="`guess` must be finite; it has 480 infinite values"):
+        solve(ONES, guess=np.full(ONES.shape, np.inf), tol=tol)
+
+
+def test_one_cycle_is_asked_as_a_solve_is():
+    solver = Solver(Poisson(Grid((20, 24))))
+    with pytest.raises(ValueError, match=r"`u` must have the solution's shape \(20, 24\); it has \(3, 3\)"):
+        solver.cycle(np.ones((3, 3)), ONES)
+    with pytest.raises(ValueError, match="`f` must be finite; it has 1 NaN"):
+        solver.cycle(None, with_value(np.nan))
+    with pytest.raises(TypeError, match="`v` must be real; its dtype is complex128"):
+        solver.aslinearoperator() @ (1j * ONES.ravel())
+
+
+@pytest.mark.parametrize("tol", [1e-8, None])
+def test_a_masked_right_hand_side_that_is_not_finite(tol):
+    with pytest.raises(ValueError, match="`f` must be finite; it has 1 NaN"):
+        solve(with_value(np.nan, (10, 17)), mask=np.arange(24) + 0 * ONES > 12, tol=tol)
+
+
+def test_a_stall_is_told_from_slowness():
+    with pytest.raises(NotConverged, match="More cycles hardly help: the problem is nearly singular"):
+        solve(random((60, 70)) + 1, a=lambda x, y: 1 + x, bc="neumann", c=1e-11)
+
+
 def test_a_batch_of_coefficients_is_no_matrix():
     problem = Poisson(Grid((4, 5)), a=np.ones((3, 4, 5)))
     for ask in (problem.to_scipy, Solver(problem).aslinearoperator, Solver(problem).aspreconditioner):
@@ -222,7 +277,7 @@ class Diverging:
 
 
 def test_overflow_on_the_way_stops_at_once_and_says_where():
-    with pytest.raises(FloatingPointError, match=r"the residual became inf in cycle 3: f or the coefficients overflow"):
+    with pytest.raises(FloatingPointError, match=r"the residual became inf in cycle 3: f, the guess or the coeff"):
         iterate(Diverging(), torch.ones(1, 3), None, 1e-8, 100, lambda u: torch.zeros(1), None)
 
 

@@ -19,16 +19,18 @@ from mgnet.pde.blackbox.galerkin import galerkin, regular
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
 from mgnet.pde.blackbox.lines import dominant_axes, line_steps
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
+from mgnet.pde.hierarchy import thin_axis
 from mgnet.pde.operators import Diffusion
 from mgnet.pde.smoothers import omegas
 
 COARSEST = 100  # unknowns that a dense inverse may have
-SHORTEST = 5  # unknowns of the shortest axis that is coarsened
+SHORTEST = 5  # unknowns of the shortest periodic axis that is coarsened; others are down to one unknown
 COARSE_BOUND = 1.7  # of the spectrum of coarse operators in unit form (measured 1.3 to 1.7; steps are stable up to 2.1)
 NEGATIVE, VERY_NEGATIVE = 0.05, 0.5  # couplings below minus these make the spectrum larger (up to 3 for white noise)
 POWER_STEPS = 12
 JUMP = 30.0  # ratio of coefficients above which V-cycles become W-cycles
 CONTRAST = 3e4  # ratio of coefficients: up to it float32 levels lose no iterations (measured, docs)
+HOLD = 2e-6  # of the diagonal, that c and the ends hold u by: down to it float32 levels lose no iterations (measured)
 STRONG = 0.3  # an axis with at least this share of the strongest coupling is coarsened
 
 
@@ -76,25 +78,27 @@ def choose_axes(
     Axes along which lines are ``solved`` are halved too, and do not count among the others. None: no axis
     is long enough. Source: Trottenberg et al. 2001, section 5.1.
     """
-    can = [line.n >= SHORTEST for line in lines]
+    can = [line.n >= (SHORTEST if line.periodic else 2) for line in lines]
     if not any(can):
         return None
     strongest = max(
         (s for d, (s, ok) in enumerate(zip(strength, can, strict=True)) if ok and d not in solved), default=0
     )
     return [
-        Coarsening(line.n, line.periodic, line.first, ok and (d in solved or s >= STRONG * strongest))
+        Coarsening(line.n, line.periodic, line.first, ok and (d in solved or s >= min(STRONG * strongest, strongest)))
         for d, (line, s, ok) in enumerate(zip(lines, strength, can, strict=True))
     ]
 
 
 def solved_axes(A: Diffusion, smoother: str) -> tuple[int, ...]:
     """The axes along which lines have to be smoothed, or are to be ("zebra")."""
+    thin = thin_axis(A.axes, [float(k.mean()) * axis.h**2 for k, axis in zip(A.k, A.axes, strict=True)], COARSEST)
+    narrow = (thin,) if thin is not None and A.axes[thin].periodic else ()  # others are coarsened to the last unknown
     if smoother != "zebra" and contrast(A) <= JUMP:
-        return ()
+        return narrow
     unit, _ = from_diffusion(A).unit()
     strength = strengths(unit)
-    return dominant_axes(unit) or ((strength.index(max(strength)),) if smoother == "zebra" else ())
+    return dominant_axes(unit) or narrow or ((strength.index(max(strength)),) if smoother == "zebra" else ())
 
 
 def strengths(unit: Stencil) -> list[float]:
@@ -194,12 +198,13 @@ def contrast(A: Diffusion) -> float:
     return max(ratios)
 
 
-def levels_precision(ratio: float, dtype: torch.dtype) -> torch.dtype:
-    """float32, unless the coefficients jump so much that it would round the weak couplings away.
+def levels_precision(A: Diffusion, dtype: torch.dtype) -> torch.dtype:
+    """float32, unless it would round away the weak couplings, or the little that holds u.
 
-    Between strongly coupled unknowns float32 knows differences to 1e-7 of the strong coupling only.
+    Between strongly coupled unknowns float32 knows differences to 1e-7 of the strong coupling only, and row
+    sums to 1e-7 of the diagonal: nearly singular problems need more.
     """
-    return torch.float32 if ratio <= CONTRAST else dtype
+    return torch.float32 if contrast(A) <= CONTRAST and A.hold() >= HOLD else dtype
 
 
 def index(ratio: float, gamma: int | str) -> int | str:
