@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from mgnet.vision import Recipe
 
+ENDS = ("dirichlet", "neumann", "periodic")
+
 
 def number(name: str, text: str) -> float:
     """A float, or an error that names the argument.
@@ -47,6 +49,9 @@ def faces(text: str) -> str | list[str | tuple[str, ...]]:
     >>> faces("periodic"), faces("neumann,dirichlet:neumann")
     ('periodic', ['neumann', ('dirichlet', 'neumann')])
     """
+    for word in text.replace(":", ",").split(","):
+        if word not in ENDS:
+            raise ValueError(f"`bc` must be made of {', '.join(ENDS)}; it has {word!r}. {_nearest(word, ENDS)}")
     axes: list[str | tuple[str, ...]] = [tuple(e.split(":")) if ":" in e else e for e in text.split(",")]
     return axes if len(axes) > 1 or ":" in text else text
 

@@ -89,7 +89,10 @@ def test_tol_none_is_one_full_multigrid_pass(inside, capsys):
 
 
 SOLVE = [
-    (["solve", "31", "--bc", "dirichlt"], "bc"),
+    (
+        ["solve", "31", "--bc", "dirichlt"],
+        "`bc` must be made of dirichlet, neumann, periodic; it has 'dirichlt'. Did you mean",
+    ),
     (["solve", "31", "--bc", "dirichlet,neumann,periodic"], "bc"),
     (["solve", "31", "--a", "-1"], "`a`"),
     (["solve", "31", "--a", "one"], "--a"),

@@ -19,7 +19,7 @@ from mgnet.pde.transfers import apply_tables
 
 
 def boundary_parts(problem: Poisson, boundary: Any, like: Tensor, smoother: str) -> list[Tensor]:
-    """The boundary data's part of b on every grid, finest first; none where there are no data.
+    """The boundary data's part of b on every grid, finest first.
 
     Parameters
     ----------
@@ -27,8 +27,7 @@ def boundary_parts(problem: Poisson, boundary: Any, like: Tensor, smoother: str)
     boundary : as for ``Poisson.rhs``; arrays are interpolated along their end
     smoother : which decides the grids
     """
-    if boundary is None or problem.constant is None:
-        return []
+    assert problem.constant is not None
     a, c = problem.constant
     parts = []
     for axes in grids(problem.grid.axes, a, line=line_axis(smoother, problem.grid.axes, a)):

@@ -19,7 +19,7 @@ from mgnet.pde.problem import Poisson
 from mgnet.pde.solution import NotConverged, Solution
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
-REMEDY = "Give a better `guess`, check `dg`, check that a solution exists (g' < 0 may leave none), raise `max_cycles`,"
+REMEDY = "Give a better `guess`, check `dg`, check that a solution exists (g' < 0 may leave none)."
 
 
 @eager

@@ -88,8 +88,8 @@ class Solution:
 STALLED = 0.9  # factor above which more cycles hardly help
 STALL = (
     "More cycles hardly help: the problem is nearly singular in this precision (`c` or a Robin alpha tiny beside "
-    "a / h^2), or its coefficients differ too much from axis to axis. Use float64, smooth lines by "
-    'Solver(problem, smoother="zebra"),'
+    "a / h^2), or its coefficients differ too much from axis to axis. Use float64, or smooth lines by "
+    'Solver(problem, smoother="zebra").'
 )
 
 
@@ -108,11 +108,11 @@ class NotConverged(RuntimeError):
 
     def __init__(self, solution: Solution, tol: float, remedy: str = ""):
         self.solution = solution
-        remedy = remedy or STALL * (solution.factor > STALLED) or "Raise `max_cycles`, loosen `tol`,"
+        remedy = remedy or STALL * (solution.factor > STALLED) or "Raise `max_cycles` or loosen `tol`."
         last = ", ".join(f"{r:.1e}" for r in solution.residuals[-3:])
         super().__init__(
             f"not converged to {tol:g} in {solution.cycles} cycles: the last relative residuals are {last}, "
-            f"a factor of {solution.factor:.2f} per cycle. {remedy} or pass throw=False to get the iterate."
+            f"a factor of {solution.factor:.2f} per cycle. {remedy} Or pass throw=False to get the iterate."
         )
 
 

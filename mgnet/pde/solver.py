@@ -114,7 +114,7 @@ class Solver:
         b = self.problem.rhs(torch.as_tensor(f), boundary)
         graph = isinstance(f, Tensor)
         parts = []
-        if tol is None and guess is None:
+        if tol is None and guess is None and boundary is not None and self.problem.constant is not None:
             parts = boundary_parts(self.problem, boundary, b, self.multigrid(self.problem.A.detached()).scheme.smoother)
         A = self.problem.A
         if graph:

@@ -71,7 +71,6 @@ NIST = {
     "polynomial": (polynomial, (63, 127, 255)),
     "peak": (peak, (127, 255, 511)),
     "mild front": (wave_front(20, -0.05, -0.05, 0.7), (63, 127, 255)),
-    "steep front": (wave_front(50, -0.05, -0.05, 0.7), (127, 255, 511)),
 }
 
 
@@ -86,6 +85,39 @@ def test_nist(name):
         errors.append(np.sqrt(((s.u - u) ** 2).mean()))
         cycles.append(s.cycles)
     assert order([n + 1 for n in sizes], errors) == pytest.approx(2.0, abs=0.1)
+    assert max(cycles) - min(cycles) <= 2
+    assert max(cycles) <= 12
+
+
+def flux_means(grid, slope):
+    """-div grad u averaged over the cells of a square: the flux through their faces, by Gauss's rule.
+
+    slope(x, y) : du/dx; u(x, y) = u(y, x)
+    """
+    n, h = grid.shape[0], grid.spacing[0]
+    points, weights = np.polynomial.legendre.leggauss(4)
+    faces, middle = (np.arange(n + 1) * h)[:, None], (np.arange(n) + 0.5) * h
+    flux = sum(w * slope(faces, middle + p * h / 2) for p, w in zip(points, weights / 2, strict=True))
+    return -(np.diff(flux, axis=0) + np.diff(flux, axis=0).T) / h
+
+
+def test_nist_wave_front_with_its_tip_inside():
+    """(alpha, xc, yc, r0) = (50, 1/2, 1/2, 1/4): u has a cone at the centre, where f grows as 1/r.
+
+    Its values beside the tip leave order 1 (a point in a cell does not stand for it); its means do not.
+    """
+    case, errors, cycles, sizes = wave_front(50, 0.5, 0.5, 0.25), [], [], (128, 256, 512)
+
+    def slope(x, y):
+        r = np.hypot(x - 0.5, y - 0.5)
+        return 50 / (1 + 50**2 * (r - 0.25) ** 2) * (x - 0.5) / r
+
+    for n in sizes:
+        grid = Grid((n, n), centering="cell")
+        s = solve(flux_means(grid, slope), boundary=lambda x, y: case(x, y)[0], centering="cell", tol=1e-9)
+        errors.append(np.sqrt(((s.u - case(*grid.coordinates())[0]) ** 2).mean()))
+        cycles.append(s.cycles)
+    assert order(sizes, errors) == pytest.approx(2.0, abs=0.02)
     assert max(cycles) - min(cycles) <= 2
     assert max(cycles) <= 12
 
