@@ -318,6 +318,7 @@ class Multigrid:
         if outer is None:
             if (
                 tol is not None
+                and self._constant is not None
                 and isinstance(levels, ReadableHierarchy | FusedHierarchy)
                 and levels.richardson.rho is None
             ):
@@ -343,4 +344,3 @@ def _finite_data(b: Tensor, guess: Tensor | None, name: str = "guess") -> None:
     finite("f", b, CLEAN)
     if guess is not None:
         finite(name, guess, "Pass None to start from scratch.")
-
