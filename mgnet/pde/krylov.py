@@ -29,7 +29,6 @@ from torch import Tensor
 
 from mgnet.pde.iterate import Hierarchy
 
-FINISHING_STEPS = 2  # steps after a full multigrid pass that is to end at the discretisation error
 KEPT = 2  # directions that minimal residuals remember
 
 
@@ -109,16 +108,13 @@ class ConjugateGradients:
         return self._norms
 
     def start(self, b: Any, watch: bool = True) -> Any:
-        """The first step, from zero; unwatched: a full multigrid pass and FINISHING_STEPS steps.
+        """The first step, from zero; unwatched: a full multigrid pass.
 
         A full pass costs as much as two steps, and gains less than they do unless f is smooth.
         """
         if watch:
             return self._step(self._begin(None, b))
-        x = self._begin(self.system.start(b, watch=False), b)
-        for _ in range(FINISHING_STEPS):
-            x = self._step(x)
-        return x
+        return self._begin(self.system.start(b, watch=False), b)
 
     def cycle(self, u: Any, b: Any, watch: bool = True) -> Any:
         if u is None:

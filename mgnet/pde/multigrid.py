@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
+from math import ceil, log, prod
 from typing import Any, cast
 
 import torch
@@ -20,7 +20,7 @@ from mgnet.pde.fourth_order import FourthOrder
 from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels, thin_axis
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
 from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
-from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
+from mgnet.pde.krylov import Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator
 from mgnet.pde.richardson import contraction
@@ -156,8 +156,8 @@ class Multigrid:
         nu, outer, cycles = self.scheme.nu, self._outer(A), len(outcome.residuals) - 1
         one = cycle_work(self.sizes, nu, self.gamma) + APPLICATIONS[outer]
         if outcome.status == "full multigrid":
-            first = one if outcome.guessed else full_multigrid_work(self.sizes, nu, self.gamma) + one * self._not_nested
-            return first + (one * FINISHING_STEPS if outer is ConjugateGradients and not outcome.guessed else 0)
+            whole = full_multigrid_work(self.sizes, nu, self.gamma) + one * self._finishing
+            return one if outcome.guessed else whole
         if cycles and not outcome.guessed and outer is not ConjugateGradients:
             return full_multigrid_work(self.sizes, nu, self.gamma) + one * (cycles - 1)
         return one * cycles
@@ -171,7 +171,7 @@ class Multigrid:
             u = nested.start(f, watch=False, parts=[part.to(b) for part in parts])
         else:
             u = hierarchy.start(f, watch=False)
-        if guess is None and self._not_nested:
+        for _ in range(0 if guess is not None else self._finishing):
             u = hierarchy.cycle(u, f, watch=False)
         return Outcome(self._finite(hierarchy.release(u), b, guess), [], "full multigrid", guess is not None)
 
@@ -184,17 +184,20 @@ class Multigrid:
         raise FloatingPointError(f"the solution is not finite: it overflows in {b.dtype}. Scale the problem.")
 
     @cached_property
-    def _not_nested(self) -> bool:
-        """Whether no coarse unknown of constant coefficients lies on a fine one along some axis.
+    def _finishing(self) -> int:
+        """Cycles after a full pass that is to end at the discretisation error.
 
-        What one pass interpolates is then worse beside corners, up to 3 times the discretisation error; a
-        second cycle mends it.
+        Constant coefficients: what is interpolated to a grid of which no unknown lies on a coarse one is worse
+        beside corners, up to 3 times that error; one cycle mends it. Others: linear interpolation, which knows
+        nothing of the boundary's data, leaves a tenth of u, and a step a tenth of that or less; h^2 is aimed at.
         """
+        if self._is_line:
+            return 0
         if self._constant is None:
-            return False
+            return self.base.ndim - 1 + ceil(0.75 * log(max(axis.n for axis in self.base.axes)))
         chain = self._chain()[:2]
         pairs = [(f, c) for f, c in zip(chain[0], chain[-1], strict=True) if f != c]
-        return any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs)
+        return int(any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs))
 
     def _iterate(self, A: Operator, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
         assert stop.tol is not None

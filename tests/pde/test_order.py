@@ -63,6 +63,35 @@ def test_one_full_multigrid_pass_reaches_the_discretisation_error(shape, ends, c
     assert largest <= 1.2
 
 
+@pytest.mark.parametrize("centering", CENTERINGS)
+@pytest.mark.parametrize("ends", ["dirichlet", "neumann", Robin(2.0), ("dirichlet", "neumann")], ids=str)
+@pytest.mark.parametrize("shape", [(400,), (127, 127), (201, 150), (37, 40, 31)], ids=str)
+def test_one_full_multigrid_pass_with_a_variable_coefficient(shape, ends, centering):
+    """a = 1 + x with inhomogeneous data, which the transfers of any coefficients know nothing of."""
+    grid = Grid(shape, bc=[ends] * len(shape), centering=centering)
+    known, x = Manufactured(grid), grid.coordinates()
+
+    def a(*x):
+        return 1 + x[0]
+
+    def datum(d, side):
+        end, sign = grid.bc[d][side], 1 if side else -1
+        alpha = end.alpha if isinstance(end, Robin) else 0.0
+
+        def flux(*x):
+            return alpha * known.u(*x) + sign * a(*x) * known.u(*x, d=d, derivative=1)
+
+        return known.u if end == "dirichlet" else flux
+
+    f = a(*x) * known.datum() - known.u(*x, d=0, derivative=1) + known.exact()
+    boundary = [(datum(d, 0), datum(d, 1)) for d in range(len(shape))]
+    errors = []
+    for tol in (None, 1e-10):
+        s = solve(f, a=a, c=1.0, bc=grid.bc, centering=centering, boundary=boundary, tol=tol)
+        errors.append((np.sqrt(((s.u - known.exact()) ** 2).mean()), abs(s.u - known.exact()).max()))
+    assert (np.array(errors[0]) <= 1.2 * np.array(errors[1])).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_polynomial_of_the_discretisation_is_exact(dtype):
     """-u'' of a quadratic has no truncation error."""
