@@ -29,6 +29,7 @@ from torch import Tensor
 
 from mgnet.pde.iterate import Hierarchy
 
+FINISHING_STEPS = 2  # steps after a full multigrid pass that is to end at the discretisation error
 KEPT = 2  # directions that minimal residuals remember
 
 
@@ -108,13 +109,16 @@ class ConjugateGradients:
         return self._norms
 
     def start(self, b: Any, watch: bool = True) -> Any:
-        """The first step, from zero; unwatched: a full multigrid pass.
+        """The first step, from zero; unwatched: a full multigrid pass and FINISHING_STEPS steps.
 
         A full pass costs as much as two steps, and gains less than they do unless f is smooth.
         """
         if watch:
             return self._step(self._begin(None, b))
-        return self._begin(self.system.start(b, watch=False), b)
+        x = self._begin(self.system.start(b, watch=False), b)
+        for _ in range(FINISHING_STEPS):
+            x = self._step(x)
+        return x
 
     def cycle(self, u: Any, b: Any, watch: bool = True) -> Any:
         if u is None:

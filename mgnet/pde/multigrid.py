@@ -20,7 +20,7 @@ from mgnet.pde.fourth_order import FourthOrder
 from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels, thin_axis
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
 from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
-from mgnet.pde.krylov import Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
+from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator
 from mgnet.pde.richardson import contraction
@@ -156,7 +156,8 @@ class Multigrid:
         nu, outer, cycles = self.scheme.nu, self._outer(A), len(outcome.residuals) - 1
         one = cycle_work(self.sizes, nu, self.gamma) + APPLICATIONS[outer]
         if outcome.status == "full multigrid":
-            whole = full_multigrid_work(self.sizes, nu, self.gamma) + one * self._finishing
+            steps = self._finishing + FINISHING_STEPS * (outer is ConjugateGradients)
+            whole = full_multigrid_work(self.sizes, nu, self.gamma) + one * steps
             return one if outcome.guessed else whole
         if cycles and not outcome.guessed and outer is not ConjugateGradients:
             return full_multigrid_work(self.sizes, nu, self.gamma) + one * (cycles - 1)
@@ -185,7 +186,7 @@ class Multigrid:
 
     @cached_property
     def _finishing(self) -> int:
-        """Cycles after a full pass that is to end at the discretisation error.
+        """Cycles after a full pass that is to end at the discretisation error, beside conjugate gradients' own.
 
         Constant coefficients: what is interpolated to a grid of which no unknown lies on a coarse one is worse
         beside corners, up to 3 times that error; one cycle mends it. Others: linear interpolation, which knows
@@ -194,7 +195,8 @@ class Multigrid:
         if self._is_line:
             return 0
         if self._constant is None:
-            return self.base.ndim - 1 + ceil(0.75 * log(max(axis.n for axis in self.base.axes)))
+            steps = self.base.ndim - 1 + ceil(0.75 * log(max(axis.n for axis in self.base.axes)))
+            return max(0, steps - FINISHING_STEPS)
         chain = self._chain()[:2]
         pairs = [(f, c) for f, c in zip(chain[0], chain[-1], strict=True) if f != c]
         return int(any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs))
