@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mgnet.vision.prediction import Predictions, predict
     from mgnet.vision.published import load_published_checkpoint
     from mgnet.vision.recipe import FAST, PAPER, PRESETS, Recipe, preset
+    from mgnet.vision.releases import RELEASED, pretrained, pretrained_file
     from mgnet.vision.runs import Run, read_history
     from mgnet.vision.seeds import Sweep, sweep
     from mgnet.vision.training import train
@@ -35,6 +36,7 @@ _HOMES = {
     "prediction": ("Predictions", "predict"),
     "published": ("load_published_checkpoint",),
     "recipe": ("FAST", "PAPER", "PRESETS", "Recipe", "preset"),
+    "releases": ("RELEASED", "pretrained", "pretrained_file"),
     "runs": ("Run", "read_history"),
     "costs": ("summary",),
     "seeds": ("Sweep", "sweep"),
@@ -49,6 +51,7 @@ __all__ = [
     "PAPER",
     "PRESETS",
     "READERS",
+    "RELEASED",
     "Diverged",
     "Metrics",
     "MgNet",
@@ -66,6 +69,8 @@ __all__ = [
     "plots",
     "predict",
     "preset",
+    "pretrained",
+    "pretrained_file",
     "read_history",
     "summary",
     "sweep",

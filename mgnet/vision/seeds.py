@@ -34,7 +34,8 @@ class Sweep:
 
     def __str__(self) -> str:
         each = ", ".join(f"{a:.2%}" for a in self.accuracies)
-        return f"test accuracy {self.mean:.2%} +- {self.std:.2%} over {len(self.runs)} seeds ({each})"
+        spread = f" +- {self.std:.2%}" if len(self.runs) > 1 else ""
+        return f"test accuracy {self.mean:.2%}{spread} over {len(self.runs)} seeds ({each})"
 
 
 def sweep(

@@ -430,7 +430,7 @@ def test_the_configuration_says_everything(run: Run) -> None:
 @pytest.mark.slow
 def test_compiled_training_learns(tmp_path: Path) -> None:
     """Slow: the compiler needs half a minute."""
-    recipe = dataclasses.replace(QUICK, epochs=4, compile=True)
+    recipe = dataclasses.replace(QUICK, epochs=4, compile=True, small=0.5)
     assert train("MgNet[1,1]-16-B^l", out=tmp_path / "run", recipe=recipe, progress=False).accuracy > 0.7
 
 
