@@ -23,7 +23,6 @@ from benchmarks import rivals
 from benchmarks.report import environment, save
 from mgnet.pde import Grid, Poisson, Solver
 
-
 PAUSE = 0.2  # seconds before a block of solves
 WARM = 0.1  # seconds of solves that do not count
 BLOCK = 5  # solves in a block that count

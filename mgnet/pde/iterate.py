@@ -85,6 +85,7 @@ def iterate(
     relatives = relative(scale if u is None else hierarchy.norms(u, f), scale)
     residuals = [relatives.max().item()]
     done, best = relatives <= tol, relatives
+    near = torch.zeros_like(done)  # round-off, so that every cycle asks for it
     while not done.all() and len(residuals) <= max_cycles:
         u = hierarchy.start(f) if u is None else hierarchy.cycle(u, f)
         before, relatives = relatives, relative(hierarchy.watched(), scale)
@@ -99,9 +100,9 @@ def iterate(
             callback(len(residuals) - 1, residuals[-1])
         done = relatives <= tol
         stalled = ~done & (relatives > STALLED * before)
-        if stalled.any():
+        if (stalled | near).any():
             bound = roundoff(hierarchy.tensor(u)) / scale
-            done = done | (relatives <= bound)
+            done, near = done | (relatives <= bound), near | (stalled & (best <= AWAY * bound))
             if (~done & (best <= AWAY * bound) & (relatives > AWAY * best)).any():
                 u, best = hierarchy.data(hierarchy.tensor(u).clone()), relatives  # Krylov methods know it no more
     result = torch.zeros_like(b) if u is None else hierarchy.release(u)

@@ -13,9 +13,9 @@ from mgnet.pde.blackbox.galerkin import NOTHING
 from mgnet.pde.blackbox.hierarchy import COARSEST, SHORTEST, bound, choose_axes, damping, first_coarse
 from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion, positive_offsets
-from mgnet.pde.kernels import stencil_krylov, stencil_pass, stencil_setup
+from mgnet.pde.kernels import dense, stencil_krylov, stencil_pass, stencil_setup
 from mgnet.pde.kernels.fused import four
-from mgnet.pde.kernels.launch import launch, threads
+from mgnet.pde.kernels.launch import Tape, launch, recorded, threads
 from mgnet.pde.kernels.stencil_rows import LEFT, stride_of
 from mgnet.pde.kernels.stencil_setup import HEAD, PRODUCT, ROOT, SCALED, UNIT, WEIGHTS
 from mgnet.pde.kernels.stencil_tables import (
@@ -239,16 +239,15 @@ class FusedCoarsestLevel:
     """u = A^-1 f by the dense inverse, on padded fields."""
 
     def __init__(self, A: Operator, dtype: np.dtype, batch: int):
-        self.A_inverse = inverse(A.unit()).numpy().astype(dtype)
-        self._n, self._u = A.n[2], np.zeros((batch, A.n[0] * A.n[1], A.stride), dtype)
-        self._wraps = A.wraps[2]
+        self.A_inverse = np.ascontiguousarray(inverse(A.unit()).numpy(), dtype)
+        self._u = np.zeros((batch, A.n[0] * A.n[1], A.stride), dtype)
+        self._kernel, self._alone = dense.kernel(dtype), batch < 2 * threads()
+        sizes = [len(self.A_inverse), A.n[0] * A.n[1], A.n[2], A.stride, A.wraps[2]]
+        self._arguments = np.array([self.A_inverse.ctypes.data, 0, self._u.ctypes.data, *sizes], np.int64)
 
     def smooth(self, u: object, f: np.ndarray) -> np.ndarray:
-        n, inner = self._n, slice(LEFT, LEFT + self._n)
-        flat = f[:, :, inner].reshape(len(f), -1, 1)
-        self._u[:, :, inner] = (self.A_inverse @ flat).reshape(len(f), -1, n)
-        if self._wraps:
-            self._u[:, :, LEFT - 1], self._u[:, :, LEFT + n] = self._u[:, :, LEFT + n - 1], self._u[:, :, LEFT]
+        self._arguments[1] = f.ctypes.data
+        launch(self._kernel, len(f), self._arguments, self._alone)
         return self._u
 
 
@@ -294,6 +293,7 @@ class FusedBlackBox:
         self._s = A.R.astype(self._dtype)
         self._r, self._p, self._q = (np.zeros(shape, self._dtype) for _ in range(3))
         self._spare: np.ndarray | None = None
+        self._tape: Tape | None = None  # of a cycle from zero
         self._factors, self._size = np.zeros(batch), np.ones(batch)
         self._alone = self.levels[0]._alone
         blocks = self.levels[0]._sums.shape[1]
@@ -351,7 +351,11 @@ class FusedBlackBox:
         return self._residual(x, None, None, b, np.zeros(self._batch))
 
     def precondition(self) -> Tensor:
-        self._z = cycle(self.levels, None, self._r, self._gamma)
+        if self._tape is None:  # the same arrays every time
+            with recorded(self._batch) as self._tape:
+                self._z = cycle(self.levels, None, self._r, self._gamma)
+        else:
+            self._tape.play()
         return torch.from_numpy(self.levels[0].dots())
 
     def direct(self, beta: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ import numpy as np
 from numba import carray, cfunc, njit
 
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, borrow, pointer
-from mgnet.pde.kernels.stencil_rows import LEFT, apply_row, combine, dot, fill
+from mgnet.pde.kernels.stencil_rows import apply_row, at, clear, combine, dot, fill, scale_row
+from mgnet.pde.kernels.vectors import add_scaled, convert, dotted
 
 ARGUMENTS = 26
 
@@ -20,41 +21,35 @@ ARGUMENTS = 26
 @njit(fastmath=FAST, nogil=True)
 def _advance(row, x, p, s, alpha, given, moved, n):
     """row = x + alpha s p; x without padding."""
+    one, other, small = row.dtype.type(1), x.dtype.type(1), p.dtype.type(1)
     if given and moved:
-        for j in range(n):
-            row[LEFT + j] = x[j] + alpha * s[LEFT + j] * p[LEFT + j]
+        add_scaled(at(row, 0), one, n, (x.ctypes.data,), other, alpha, at(s, 0), small, at(p, 0), small)
     elif given:
-        for j in range(n):
-            row[LEFT + j] = x[j]
+        convert(at(row, 0), one, n, x.ctypes.data, other)
     elif moved:
-        for j in range(n):
-            row[LEFT + j] = alpha * s[LEFT + j] * p[LEFT + j]
+        add_scaled(at(row, 0), one, n, (), other, alpha, at(s, 0), small, at(p, 0), small)
     else:
-        for j in range(n):
-            row[LEFT + j] = 0
+        clear(row, n)
 
 
 @njit(fastmath=FAST, nogil=True)
 def _keep(out, row, n):
-    for j in range(n):
-        out[j] = row[LEFT + j]
+    convert(out.ctypes.data, out.dtype.type(1), n, at(row, 0), row.dtype.type(1))
 
 
 @njit(fastmath=FAST, nogil=True)
 def _datum(out, b, D, row, n):
     """out = b - D x."""
-    for j in range(n):
-        out[LEFT + j] = b[j] - D[LEFT + j] * row[LEFT + j]
+    one = out.dtype.type(1)
+    add_scaled(at(out, 0), one, n, (b.ctypes.data,), b.dtype.type(1), -one, at(D, 0), one, at(row, 0), one)
 
 
 @njit(fastmath=FAST, nogil=True)
 def _residual(r, s, scale, row, n):
     """r = scale s row in r's precision; ||row||^2."""
-    total = 0.0
-    for j in range(LEFT, LEFT + n):
-        r[j] = scale * s[j] * row[j]
-        total += float(row[j]) * float(row[j])
-    return total
+    one, small = row.dtype.type(1), r.dtype.type(1)
+    add_scaled(at(r, 0), small, n, (), one, scale, at(s, 0), small, at(row, 0), one)
+    return dotted(at(row, 0), at(row, 0), n, one)
 
 
 @njit(fastmath=FAST, nogil=True)
@@ -68,12 +63,12 @@ def _direct(z, p, out, S, hs, beta, n, stride, kind, wraps, i0, i1, like):
     for t in range(i0 - 1, i1 + 2):
         if t <= i1 and (wraps[0] or 0 <= t < n0):
             for q in range(n1):
-                at, row = t % n0 * plane + q * stride, ring[(t - i0 + 1) % 3 * plane + q * stride :]
-                combine(row, z[at:], beta, p[at:], n2)
+                k, row = t % n0 * plane + q * stride, ring[(t - i0 + 1) % 3 * plane + q * stride :]
+                combine(row, z[k:], beta, p[k:], n2)
                 fill(row, n2, wraps[2])
                 if i0 <= t < i1:
-                    combine(out[at:], row, one - one, row, n2)
-                    fill(out[at:], n2, wraps[2])
+                    scale_row(out[k:], one, row, n2)
+                    fill(out[k:], n2, wraps[2])
         i = t - 1
         if i < i0 or i >= i1:
             continue
@@ -97,15 +92,19 @@ def _step(x, p, out, b, r, s, D, S, hs, alpha, scale, has, n, stride, kind, wrap
     given, moved, writes = has
     n0, n1, n2 = n
     plane, total, one = n1 * stride, 0.0, like.dtype.type(1)
-    owner = np.zeros(3 * plane + 3 * stride, like.dtype)
+    owner = np.zeros(3 * plane + 4 * stride, like.dtype)
     ring = borrow(owner)
     f, line, zeros = ring[3 * plane :], ring[3 * plane + stride :], ring[3 * plane + 2 * stride :]
+    kept = at(ring[3 * plane + 3 * stride :], 0)
     for t in range(i0 - 1, i1 + 2):
         if t <= i1 and (wraps[0] or 0 <= t < n0):
             for q in range(n1):
                 m = t % n0 * n1 + q
                 row = ring[(t - i0 + 1) % 3 * plane + q * stride :]
                 _advance(row, x[m * n2 :], p[m * stride :], s[m * stride :], alpha, given, moved, n2)
+                if writes and x.itemsize < row.itemsize:  # the residual is of what is kept
+                    convert(kept, x.dtype.type(1), n2, at(row, 0), one)
+                    convert(at(row, 0), one, n2, kept, x.dtype.type(1))
                 fill(row, n2, wraps[2])
                 if writes and i0 <= t < i1:
                     _keep(out[m * n2 :], row, n2)

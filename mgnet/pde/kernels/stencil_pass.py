@@ -17,8 +17,9 @@ from numba import carray, cfunc, njit
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, borrow, pointer
 from mgnet.pde.kernels.stencil_rows import (
     LEFT,
-    across,
+    add_product,
     apply_row,
+    clear,
     dot,
     fill,
     prolong_halved,
@@ -59,7 +60,7 @@ def _prolong(row, e, W, ws, p, q, first, halved, wraps, n_c, stride_c):
         if halved[2]:
             prolong_halved(row, e[at:], W[h:], W[h + ws :], W[h + 2 * ws :], first[2], n_c[2])
         else:
-            across(row, row.dtype.type(1), e[at:], W[h:], n_c[2])
+            add_product(row, W[h:], e[at:], n_c[2])
 
 
 @njit(fastmath=FAST, nogil=True)
@@ -69,8 +70,7 @@ def _restrict(out, ring, depth, base, plane, W, ws, I, first, halved, wraps, n, 
     i = 2 * I + first[0] if halved[0] else I
     for J in range(n_c[1]):
         row, at = out[J * stride_c :], (I * n_c[1] + J) * stride_c
-        for j in range(LEFT, LEFT + n_c[2]):
-            row[j] = 0
+        clear(row, n_c[2])
         for k0 in range(w0):
             p = i + k0 - 1 if halved[0] else i
             if not wraps[0] and (p < 0 or p >= n[0]):
@@ -86,7 +86,7 @@ def _restrict(out, ring, depth, base, plane, W, ws, I, first, halved, wraps, n, 
                 if halved[2]:
                     restrict_halved(row, r, W[h:], W[h + ws :], W[h + 2 * ws :], first[2], n_c[2])
                 else:
-                    across(row, row.dtype.type(1), r, W[h:], n_c[2])
+                    add_product(row, W[h:], r, n_c[2])
         fill(row, n_c[2], wraps[2])
 
 
@@ -107,7 +107,7 @@ def _task(
             r0, r1 = max(r0, 0), min(r1, n0)
     halo = 1 if restricts else 0
     base, depth = r0 - halo - nu, 4
-    owner = np.empty((3 * (nu + 1) + depth) * plane, like.dtype)
+    owner = np.empty((3 * (nu + 1) + depth) * plane + 3 * LEFT, like.dtype)
     ring = borrow(owner)
     rring = ring[3 * (nu + 1) * plane :]
     nothing = np.zeros(stride, like.dtype)
@@ -142,8 +142,7 @@ def _task(
                     if given:
                         scale_row(row, one, u[at:], n2)
                     else:
-                        for j in range(LEFT - 2, LEFT + n2 + 2):
-                            row[j] = 0
+                        clear(row, n2)
                     if corrects:
                         _prolong(row, e, W, ws, pm, q, first, halved, wraps, n_c, stride_c)
                 elif s == 1 and zero:

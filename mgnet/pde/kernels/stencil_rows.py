@@ -2,13 +2,14 @@
 
 Rows are padded: a row of n unknowns has them at [LEFT, LEFT + n), and two ghosts on either side, which
 hold the wrapped values where the axis is periodic and 0 elsewhere. Couplings across an end are 0, so no
-loop asks where it is. Loops read few arrays each: more than eight would keep the compiler from
-vectorising them.
+loop asks where it is.
 """
 
 from numba import njit
 
 from mgnet.pde.kernels.launch import FAST
+from mgnet.pde.kernels.vectors import collect, couple, dotted, spread
+from mgnet.pde.kernels.vectors import combine as weighted
 
 LEFT = 16  # numbers before the first unknown of a row: a cache line at least
 RIGHT = 3  # numbers after the last one at least
@@ -31,132 +32,137 @@ def fill(row, n, wraps):
 
 
 @njit(fastmath=FAST, nogil=True)
-def five(out, a, w, v, f, m, p, E, Nm, Np, n):
-    """out = a v + w (f + sum_o s_o u_{i+o}) for the five-point stencil; m, p are the rows before and after."""
-    for j in range(LEFT, LEFT + n):
-        out[j] = a * v[j] + w * (f[j] + E[j] * v[j + 1] + E[j - 1] * v[j - 1] + Np[j] * p[j] + Nm[j] * m[j])
+def at(row, k):
+    """The address of number k of a row, counted from its first unknown."""
+    return row.ctypes.data + (LEFT + k) * row.itemsize
 
 
 @njit(fastmath=FAST, nogil=True)
-def own(out, a, w, v, f, E, n):
-    """out = a v + w (f + the couplings along the row)."""
-    for j in range(LEFT, LEFT + n):
-        out[j] = a * v[j] + w * (f[j] + E[j] * v[j + 1] + E[j - 1] * v[j - 1])
+def clear(row, n):
+    """row = 0, ghosts too."""
+    for j in range(LEFT - 2, LEFT + n + 2):
+        row[j] = 0
 
 
 @njit(fastmath=FAST, nogil=True)
-def across(out, w, v, S, n):
-    """out += w S v."""
-    for j in range(LEFT, LEFT + n):
-        out[j] += w * S[j] * v[j]
-
-
-@njit(fastmath=FAST, nogil=True)
-def ahead(out, w, v, Sm, S0, Sp, n):
-    """out += w times the three couplings to a later row v; the couplings are this row's."""
-    for j in range(LEFT, LEFT + n):
-        out[j] += w * (S0[j] * v[j] + Sp[j] * v[j + 1] + Sm[j] * v[j - 1])
-
-
-@njit(fastmath=FAST, nogil=True)
-def behind(out, w, v, Sm, S0, Sp, n):
-    """out += w times the three couplings to an earlier row v; the couplings are that row's."""
-    for j in range(LEFT, LEFT + n):
-        out[j] += w * (S0[j] * v[j] + Sp[j - 1] * v[j - 1] + Sm[j + 1] * v[j + 1])
+def add_product(out, S, v, n):
+    """out += S v."""
+    one, o = out.dtype.type(1), at(out, 0)
+    couple(o, n, one - one, o, one, o, (at(S, 0),), (at(v, 0),))
 
 
 @njit(fastmath=FAST, nogil=True)
 def prolong_halved(row, e, Wm, W0, Wp, first, n):
     """row += P e along a halved axis; n coarse unknowns."""
-    o = row[LEFT - first :]
-    c, m, z, p = e[LEFT - first :], Wm[LEFT - first :], W0[LEFT - first :], Wp[LEFT - first :]
-    for K in range(n + first):
-        o[2 * K] += z[K] * c[K]
-        o[2 * K + 1] += p[K] * c[K] + m[K + 1] * c[K + 1]
+    k = -first
+    spread(at(row, k), n + first, at(e, k), at(Wm, k), at(W0, k), at(Wp, k), row.dtype.type(1))
 
 
 @njit(fastmath=FAST, nogil=True)
 def restrict_halved(out, r, Wm, W0, Wp, first, n):
     """out += R r along a halved axis; n coarse unknowns."""
-    o, m, z, p, s = out[LEFT:], Wm[LEFT:], W0[LEFT:], Wp[LEFT:], r[LEFT + first - 1 :]
-    for K in range(n):
-        o[K] += m[K] * s[2 * K] + z[K] * s[2 * K + 1] + p[K] * s[2 * K + 2]
+    collect(at(out, 0), n, at(r, first - 1), at(Wm, 0), at(W0, 0), at(Wp, 0), out.dtype.type(1))
 
 
 @njit(fastmath=FAST, nogil=True)
 def scale_row(out, w, v, n):
     """out = w v."""
-    for j in range(LEFT, LEFT + n):
-        out[j] = w * v[j]
+    weighted(at(out, 0), n, (at(v, 0),), (w,))
 
 
 @njit(fastmath=FAST, nogil=True)
 def combine(out, v, w, p, n):
     """out = v + w p."""
-    for j in range(LEFT, LEFT + n):
-        out[j] = v[j] + w * p[j]
+    weighted(at(out, 0), n, (at(v, 0), at(p, 0)), (out.dtype.type(1), w))
 
 
 @njit(fastmath=FAST, nogil=True)
 def dot(v, w, n):
-    """(v, w) in float64."""
-    total = 0.0
-    for j in range(LEFT, LEFT + n):
-        total += float(v[j]) * float(w[j])
-    return total
+    """(v, w)."""
+    return float(dotted(at(v, 0), at(w, 0), n, v.dtype.type(1)))
 
 
-@njit(fastmath=FAST, nogil=True, inline="always")
-def apply_row(out, a, w, f, src, cur, bef, aft, S, hs, at, before, q, n1, wraps1, n, stride, kind, zeros):
+@njit(fastmath=FAST, nogil=True)
+def _three(S, between, v, size, ahead):
+    """The three couplings to a row v: (where they are, their neighbours).
+
+    ahead: v is a later row and the couplings, ``between`` bytes apart, are stored with this one; else they
+    are stored with v.
+    """
+    if ahead:
+        return (S, S + between, S + 2 * between), (v - size, v, v + size)
+    return (S + size, S + between, S + 2 * between - size), (v + size, v, v - size)
+
+
+@njit(fastmath=FAST, nogil=True)
+def _six(out, w, n, S, between, here, v_a, ahead, before, v_b, behind, size, zero, one):
+    """out += w times the couplings S to a later row v_a, if any, and to the earlier one v_b opposite."""
+    s_a, x_a = (zero, zero, zero), (zero, zero, zero)
+    s_b, x_b = s_a, x_a
+    if ahead:
+        s_a, x_a = _three(S + here, between, v_a, size, True)
+    if behind:
+        s_b, x_b = _three(S + before, between, v_b, size, False)
+    couple(out, n, one, out, w, zero, s_a + s_b, x_a + x_b)
+
+
+@njit(fastmath=FAST, nogil=True)
+def apply_row(out, a, w, f, src, cur, bef, aft, S, hs, plane, before, q, n1, wraps1, n, stride, kind, zeros):
     """out = a v + w (f + sum_o s_o u_{i+o}) on row q of a plane.
 
     Parameters
     ----------
     src : flat, holds the planes at cur, bef and aft (offsets; -1 where there is none)
-    S, hs, at, before : flat couplings, numbers between two of them, offsets of this and the earlier plane
+    S, hs, plane, before : flat couplings, numbers between two of them, offsets of this and the earlier plane
     kind : 0 five points (2-D), 1 nine points (2-D), 2 seven points (3-D), 3 twenty-seven points
     """
-    v, own_at = src[cur + q * stride :], at + q * stride
+    one, size = out.dtype.type(1), out.itemsize
+    o, f0, zero, s, x = at(out, 0), at(f, 0), at(zeros, 0), at(S, 0), at(src, 0)
+    between, row = hs * size, stride * size
+    v, E = x + cur * size + q * row, s + plane * size + q * row
+    has_a, has_b = aft >= 0, bef >= 0
+    v_a, v_b = x + aft * size, x + bef * size
+    own, beside = (E, E - size), (v + size, v - size)
     if kind == 0:
-        m = src[bef:] if bef >= 0 else zeros
-        p = src[aft:] if aft >= 0 else zeros
-        Nm = S[hs + before :] if bef >= 0 else zeros
-        five(out, a, w, v, f, m, p, S[own_at:], Nm, S[hs + own_at :], n)
+        N, before_N = s + between + plane * size + q * row, s + between + before * size
+        couple(
+            o, n, a, v, w, f0, (E, E - size, N if has_a else zero, before_N if has_b else zero),
+            (v + size, v - size, v_a if has_a else zero, v_b if has_b else zero),
+        )  # fmt: skip
         return
-    own(out, a, w, v, f, S[own_at:], n)
     if kind == 1:
-        if aft >= 0:
-            ahead(out, w, src[aft:], S[hs + own_at :], S[2 * hs + own_at :], S[3 * hs + own_at :], n)
-        if bef >= 0:
-            behind(out, w, src[bef:], S[hs + before :], S[2 * hs + before :], S[3 * hs + before :], n)
+        s_a, x_a = (zero, zero, zero), (zero, zero, zero)
+        s_b, x_b = s_a, x_a
+        if has_a:
+            s_a, x_a = _three(E + between, between, v_a, size, True)
+        if has_b:
+            s_b, x_b = _three(s + between + before * size, between, v_b, size, False)
+        couple(o, n, a, v, w, f0, own + s_a + s_b, beside + x_a + x_b)
         return
-    for d1 in range(-1, 2):
-        qa, qb = q + d1, q - d1
-        if wraps1:
-            qa, qb = qa % n1, qb % n1
-        ok_a, ok_b = 0 <= qa < n1, 0 <= qb < n1
-        va, vb = qa * stride, qb * stride
-        if kind == 2:
-            if d1 == 0:
-                if aft >= 0:
-                    across(out, w, src[aft + va :], S[2 * hs + own_at :], n)
-                if bef >= 0:
-                    across(out, w, src[bef + vb :], S[2 * hs + before + vb :], n)
-            elif d1 == 1:
-                if ok_a:
-                    across(out, w, src[cur + va :], S[hs + own_at :], n)
-                if ok_b:
-                    across(out, w, src[cur + vb :], S[hs + at + vb :], n)
-            continue
-        h = (7 + 3 * d1) * hs
-        if aft >= 0 and ok_a:
-            ahead(out, w, src[aft + va :], S[h + own_at :], S[h + hs + own_at :], S[h + 2 * hs + own_at :], n)
-        if bef >= 0 and ok_b:
-            o = before + vb
-            behind(out, w, src[bef + vb :], S[h + o :], S[h + hs + o :], S[h + 2 * hs + o :], n)
-        if d1 == 1:
-            if ok_a:
-                ahead(out, w, src[cur + va :], S[hs + own_at :], S[2 * hs + own_at :], S[3 * hs + own_at :], n)
-            if ok_b:
-                o = at + vb
-                behind(out, w, src[cur + vb :], S[hs + o :], S[2 * hs + o :], S[3 * hs + o :], n)
+    lower, upper = q - 1, q + 1
+    if wraps1:
+        lower, upper = lower % n1, upper % n1
+    has_l, has_u = lower >= 0, upper < n1
+    here, early = s + plane * size, s + before * size
+    if kind == 2:
+        U, L = here + between + q * row if has_u else zero, here + between + lower * row if has_l else zero
+        A, B = here + 2 * between + q * row if has_a else zero, early + 2 * between + q * row if has_b else zero
+        u, l = x + cur * size + upper * row if has_u else zero, x + cur * size + lower * row if has_l else zero
+        p, m = v_a + q * row if has_a else zero, v_b + q * row if has_b else zero
+        couple(o, n, a, v, w, f0, (E, E - size, U, L, A, B), (v + size, v - size, u, l, p, m))
+        return
+    couple(o, n, a, v, w, f0, own, beside)
+    S1, now = s + between, plane * size
+    _six(
+        o, w, n, S1, between, now + q * row, x + cur * size + upper * row, has_u,
+        now + lower * row, x + cur * size + lower * row, has_l, size, zero, one,
+    )  # fmt: skip
+    for d in range(-1, 2):
+        ahead, behind = (upper, lower) if d == 1 else (lower, upper) if d == -1 else (q, q)
+        in_a, in_b = has_a, has_b
+        if d != 0:
+            in_a, in_b = (has_a and has_u, has_b and has_l) if d == 1 else (has_a and has_l, has_b and has_u)
+        _six(
+            o, w, n, s + (7 + 3 * d) * between, between, now + q * row, v_a + ahead * row, in_a,
+            before * size + behind * row, v_b + behind * row, in_b, size, zero, one,
+        )  # fmt: skip

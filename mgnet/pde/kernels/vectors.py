@@ -21,10 +21,10 @@ INT, INDEX = ir.IntType(64), ir.IntType(32)
 class _Vector:
     """Emits instructions on vectors of one element type."""
 
-    def __init__(self, context, builder, number):
+    def __init__(self, context, builder, number, width=None):
         self.builder = builder
         self.size = number.bitwidth // 8
-        self.width = REGISTER // self.size
+        self.width = REGISTER // self.size if width is None else width
         self.element = context.get_value_type(number)
         self.type = ir.VectorType(self.element, self.width)
         self.lanes = ir.Constant(ir.VectorType(INT, self.width), [ir.Constant(INT, k) for k in range(self.width)])
@@ -68,6 +68,13 @@ class _Vector:
         kind = ir.FunctionType(ir.VoidType(), [self.type, pointer.type, INDEX, mask.type])
         store = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.store.{self._suffix}")
         self.builder.call(store, [value, pointer, ir.Constant(INDEX, self.size), mask])
+
+    def convert(self, value):
+        """A vector of the other element type, in this one."""
+        if value.type == self.type:
+            return value
+        wider = isinstance(self.element, ir.DoubleType)
+        return self.builder.fpext(value, self.type) if wider else self.builder.fptrunc(value, self.type)
 
     def prefetch(self, row, i):
         """Ask for a register's worth of a row, to be read or written soon."""
@@ -313,6 +320,89 @@ def decimate(typingctx, out, n, row, weights):
 
 
 @intrinsic
+def couple(typingctx, out, n, a, v, w, f, couplings, neighbours):
+    """out = a v + w (f + the sum of couplings[k] neighbours[k]), number by number."""
+    number = _same_number((a, w))
+
+    def codegen(context, builder, signature, values):
+        out, n, a, row, w, f, couplings, neighbours = values
+        v = _Vector(context, builder, number)
+        couplings, neighbours = _rows(builder, couplings), _rows(builder, neighbours)
+        a, w = v.splat(a), v.splat(w)
+
+        def body(i, left):
+            mask = None if left is None else v.below(left)
+            pairs = [(v.load(s, i, mask), v.load(x, i, mask)) for s, x in zip(couplings, neighbours, strict=True)]
+            inner = builder.fadd(v.load(f, i, mask), v.total(pairs), flags=FLAGS)
+            v.store(v.total([(a, v.load(row, i, mask)), (w, inner)]), out, i, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, n, a, v, w, f, couplings, neighbours), codegen
+
+
+@intrinsic
+def spread(typingctx, row, n, c, low, mid, high, one):
+    """row[2K] += mid[K] c[K],  row[2K + 1] += high[K] c[K] + low[K + 1] c[K + 1],  K < n.
+
+    ``one`` tells the type of the numbers.
+    """
+
+    def codegen(context, builder, signature, values):
+        row, n, c, low, mid, high, _ = values
+        v = _Vector(context, builder, one)
+        W, two, step = v.width, ir.Constant(INT, 2), ir.Constant(INT, 1)
+
+        def body(i, left):
+            mask, after = None if left is None else v.below(left), builder.add(i, step)
+            here, there = v.load(c, i, mask), v.load(c, after, mask)
+            even = v.total([(v.load(mid, i, mask), here)])
+            odd = v.total([(v.load(high, i, mask), here), (v.load(low, after, mask), there)])
+            for half in (0, 1):
+                order = [k // 2 + half * W // 2 + (k % 2) * W for k in range(W)]
+                mask = None if left is None else v.below(builder.mul(left, two), half * W)
+                place = builder.add(builder.mul(i, two), ir.Constant(INT, half * W))
+                value = builder.fadd(v.shuffle(even, odd, order), v.load(row, place, mask), flags=FLAGS)
+                v.store(value, row, place, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(row, n, c, low, mid, high, one), codegen
+
+
+@intrinsic
+def collect(typingctx, out, n, row, low, mid, high, one):
+    """out[K] += low[K] row[2K] + mid[K] row[2K + 1] + high[K] row[2K + 2],  K < n: the transpose of ``spread``.
+
+    The row is read up to two registers beyond its end.
+    """
+
+    def codegen(context, builder, signature, values):
+        out, n, row, low, mid, high, _ = values
+        v = _Vector(context, builder, one)
+        W = v.width
+
+        def body(i, left):
+            mask = None if left is None else v.below(left)
+            at = builder.mul(i, ir.Constant(INT, 2))
+            a, b, c, d = (v.load(row, builder.add(at, ir.Constant(INT, k))) for k in (0, W, 2, W + 2))
+            even, odd = [2 * m for m in range(W)], [2 * m + 1 for m in range(W)]
+            terms = [
+                (v.load(low, i, mask), v.shuffle(a, b, even)),
+                (v.load(mid, i, mask), v.shuffle(a, b, odd)),
+                (v.load(high, i, mask), v.shuffle(c, d, even)),
+            ]
+            v.store(builder.fadd(v.load(out, i, mask), v.total(terms), flags=FLAGS), out, i, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, n, row, low, mid, high, one), codegen
+
+
+@intrinsic
 def multiply(typingctx, out, n, a, b, one):
     """out = a b, number by number; ``one`` tells the type of the numbers."""
 
@@ -328,6 +418,52 @@ def multiply(typingctx, out, n, a, b, one):
         return context.get_dummy_value()
 
     return types.void(out, n, a, b, one), codegen
+
+
+@intrinsic
+def convert(typingctx, out, one, n, v, other):
+    """out = v; ``one`` and ``other`` tell the types of their numbers."""
+
+    def codegen(context, builder, signature, values):
+        out, _, n, row, _ = values
+        into = _Vector(context, builder, one)
+        v = _Vector(context, builder, other, into.width)
+
+        def body(i, left):
+            mask = None if left is None else into.below(left)
+            into.store(into.convert(v.load(row, i, mask)), out, i, mask)
+
+        into.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, one, n, v, other), codegen
+
+
+@intrinsic
+def add_scaled(typingctx, out, one, n, base, base_one, w, s, s_one, v, v_one):
+    """out = base + w s v, number by number, in w's precision; ``one``s tell the types of the rows' numbers.
+
+    base: a tuple of one row, or empty.
+    """
+
+    def codegen(context, builder, signature, values):
+        out, _, n, base, _, w, s, _, row, _ = values
+        work, base = _Vector(context, builder, signature.args[5]), _rows(builder, base)
+        of = [_Vector(context, builder, kind, work.width) for kind in (one, base_one, s_one, v_one)]
+        w = work.splat(w)
+
+        def body(i, left):
+            mask = None if left is None else work.below(left)
+            factors = [work.convert(k.load(x, i, mask)) for k, x in zip(of[2:], (s, row), strict=True)]
+            total = builder.fmul(w, builder.fmul(*factors, flags=FLAGS), flags=FLAGS)
+            if base:
+                total = builder.fadd(work.convert(of[1].load(base[0], i, mask)), total, flags=FLAGS)
+            of[0].store(of[0].convert(total), out, i, mask)
+
+        work.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, one, n, base, base_one, w, s, s_one, v, v_one), codegen
 
 
 @intrinsic
