@@ -175,7 +175,7 @@ class Poisson:
         f : (*batch, *grid)
         boundary : None (homogeneous), a number, a callable g(x, y, ...), or one (low, high) pair of
             those (or arrays of the end's shape) per axis: the value at Dirichlet ends, a du/dn at
-            Neumann ends (outward), alpha u + a du/dn at Robin ends
+            Neumann ends (outward), alpha u + a du/dn at Robin ends; unused where an axis is periodic
 
         Example
         -------
