@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mgnet.vision import load
+from mgnet.vision import idx, load
 from mgnet.vision.images import Files, Images, mean_and_std
 from tests.vision.samples import write_cifar10, write_cifar100, write_folder, write_idx
 
@@ -54,6 +54,14 @@ def test_idx(tmp_path: Path, rng: np.random.Generator, name: str, place: str, pa
     assert isinstance(data.train, Images)
     assert data.train.pixels.shape == (40, 1, 28, 28)
     assert (len(data.classes), data.mirror) == (10, name == "fashion-mnist")
+
+
+def test_fashion_mnist_of_the_system_is_found(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's package puts the four packed files into one folder."""
+    monkeypatch.setattr(idx, "_DEBIAN", write_idx(tmp_path / "system", rng, packed=True))
+    assert len(load("fashion-mnist", tmp_path / "nothing here").train) == 40
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 4)])
