@@ -41,23 +41,21 @@ def _task(f, u, out, ints, reals, n0, n1, n2, I0, I1):
     wraps, row = ints[0] != 0, n2 * size
     plane, line = n1 * row, Line(n2, wraps, one, 0, one, one, 0, one, one, size)
     stride = row_bytes(n2, size)
-    workspace = np.empty(2 * stride + 4 * SLACK, np.uint8)
+    workspace = np.empty(stride + 4 * SLACK, np.uint8)
     v = first_row(workspace)
-    w = v + stride
     for I in range(I0, I1):
         for J in range(n1):
             at = I * plane + J * row
-            if ints[1] == 0:  # two dimensions: M1 = 1
-                _gather_flat(v, n2, u, plane, K0, I, n0, M1)
-                _gather_flat(w, n2, u, plane, M0, I, n0, M1)
-            else:
-                gather(v, n2, False, u, plane, row, K0, I, 0, n0, M1, J, 0, n1)
-                gather(v, n2, True, u, plane, row, M0, I, 0, n0, K1, J, 0, n1)
-                gather(w, n2, False, u, plane, row, M0, I, 0, n0, M1, J, 0, n1)
-            wrap_ghosts(v, n2, line)
-            wrap_ghosts(w, n2, line)
-            add_table(out + at, n2, f + at, v, M2)
-            add_table(out + at, n2, out + at, w, K2)
+            for k in range(2):  # the stiffness along the first axes, the mass along the last; and the reverse
+                first, last, base = (K0, M2, f) if k == 0 else (M0, K2, out)
+                if ints[1] == 0:  # two dimensions: M1 = 1
+                    _gather_flat(v, n2, u, plane, first, I, n0, M1)
+                else:
+                    gather(v, n2, False, u, plane, row, first, I, 0, n0, M1, J, 0, n1)
+                    if k == 0:
+                        gather(v, n2, True, u, plane, row, M0, I, 0, n0, K1, J, 0, n1)
+                wrap_ghosts(v, n2, line)
+                add_table(out + at, n2, base + at, v, last)
     workspace[0] = 0  # alive until here
 
 

@@ -124,12 +124,11 @@ def _slot(ring, stage, p):
 def _source(g, c, row, u, guess, e, pad, pad2, p, j, ahead):
     """row = row (p, j) of u, or of Q guess, or 0; plus that of P e."""
     n2, at = g.a2.n, p * g.plane + j * g.row
-    if e != 0:
-        gather(pad, c.n2, False, e, c.plane, c.row, c.P0, p, 0, c.n0, c.P1, j, 0, c.n1)
-        wrap_ghosts(pad, c.n2, g.a2)
-    if guess != 0:
-        gather(pad2, c.n2, False, guess, c.plane, c.row, c.Q0, p, 0, c.n0, c.Q1, j, 0, c.n1)
-        wrap_ghosts(pad2, c.n2, g.a2)
+    for k in range(2):
+        coarse, into, first, second = (e, pad, c.P0, c.P1) if k == 0 else (guess, pad2, c.Q0, c.Q1)
+        if coarse != 0:
+            gather(into, c.n2, False, coarse, c.plane, c.row, first, p, 0, c.n0, second, j, 0, c.n1)
+            wrap_ghosts(into, c.n2, g.a2)
     if guess != 0 and e != 0:
         expand_both(row, n2, pad2, c.Q2, pad, c.P2, ahead)
     elif guess != 0:
@@ -250,6 +249,10 @@ def _task(u, guess, e, f, out, f_c, relaxed, steps, ints, reals, residual, watch
     pad, pad2 = line + stride, line + 2 * stride
     total, next_coarse = 0.0, I0
 
+    # what is restricted: where it lies, bytes from plane to plane and row to row, and which of them there are
+    down, down_plane, down_row, o0, d0, o1, d1 = residuals, (s1 - s0) * stride, stride, r0, depth, s0, s1 - s0
+    if untouched:
+        down, down_plane, down_row, o0, d0, o1, d1 = f, g.plane, g.row, 0, n0, 0, n1
     first = 2 if zero else 0  # the first stage that has time to fetch rows for later ones
     for t in range(base0, top0 + nu + halo):
         for s in range(nu + 1 if untouched else (1 if zero else 0), nu + 1):
@@ -287,11 +290,7 @@ def _task(u, guess, e, f, out, f_c, relaxed, steps, ints, reals, residual, watch
         while restricts and next_coarse < I1 and load_index(c.R0.start, next_coarse) + m0 - 1 <= p:
             for J in range(J0, J1):
                 I = next_coarse
-                if untouched:
-                    gather(line, n2, False, f, g.plane, g.row, c.R0, I, 0, n0, c.R1, J, 0, n1)
-                else:
-                    plane = (s1 - s0) * stride
-                    gather(line, n2, False, residuals, plane, stride, c.R0, I, r0, depth, c.R1, J, s0, s1 - s0)
+                gather(line, n2, False, down, down_plane, down_row, c.R0, I, o0, d0, c.R1, J, o1, d1)
                 wrap_ghosts(line, n2, g.a2)
                 contract(f_c + I * c.plane + J * c.row, c.n2, line, c.R2)
             next_coarse += 1
