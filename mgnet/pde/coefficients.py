@@ -105,11 +105,31 @@ def on_faces(name: str, value: Any, grid: Grid, d: int, kind: Kind) -> Tensor:
 def _harmonic(a: Tensor, dim: int, axis: Axis) -> Tensor:
     n = axis.n
     left, right = a.narrow(dim, 0, n - 1), a.narrow(dim, 1, n - 1)
-    inner = left * (2 * right / (left + right))  # no product of two values, which might overflow
+    inner = _HarmonicMean.apply(left, right)
     first, last = a.narrow(dim, 0, 1), a.narrow(dim, n - 1, 1)
     if axis.periodic:
-        first = last = first * (2 * last / (first + last))
+        first = last = _HarmonicMean.apply(first, last)
     return torch.cat([first, inner, last], dim=dim)
+
+
+class _HarmonicMean(torch.autograd.Function):
+    """m = 2 l r / (l + r), whose derivatives are (m / l)^2 / 2 and (m / r)^2 / 2: a graph of one node."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(left: Tensor, right: Tensor) -> Tensor:
+        return left * (2 * right / (left + right))  # no product of two values, which might overflow
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        ctx.save_for_backward(*inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        left, right, mean = ctx.saved_tensors
+        half = gradients[0] / 2
+        return tuple(half * (mean / side) ** 2 for side in (left, right))
 
 
 def _array(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:

@@ -177,8 +177,8 @@ class FourthOrder:
         return replace(self, base=self.base.having(self.base.k, tensors[0] if tensors else None))
 
     def derivative(self, k: int, v: Tensor, u: Tensor) -> Tensor:
-        """d (v^T A u) / d c, not yet summed to its shape."""
-        return self.base.weigh(v * u)
+        """d (-v^T A u) / d c, not yet summed to its shape."""
+        return -self.base.weigh(v * u)
 
     def detached(self) -> "FourthOrder":
         """The operator without a graph."""

@@ -47,7 +47,7 @@ class Solve(torch.autograd.Function):
         A, needs = ctx.A.made_of(tensors), ctx.needs_input_grad
         adjoint = Solve.apply(ctx.adjoint, ctx.adjoint, A.T, gradients[0], *tensors)
         grads = [
-            -A.derivative(k, adjoint, u).sum_to_size(v.shape) if needs[4 + k] else None for k, v in enumerate(tensors)
+            A.derivative(k, adjoint, u).sum_to_size(v.shape) if needs[4 + k] else None for k, v in enumerate(tensors)
         ]
         return None, None, None, adjoint if needs[3] else None, *grads, *ctx.unused
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.axis import DIRICHLET, NEUMANN, Axis, Robin
+from mgnet.pde.kernels.differences import minus_products_of_differences
 from mgnet.pde.kernels.elementwise import product, runs_here
 
 
@@ -166,12 +167,15 @@ class Diffusion:
         return self.having(tensors[: self.ndim], tensors[self.ndim] if len(tensors) > self.ndim else None)
 
     def derivative(self, k: int, v: Tensor, u: Tensor) -> Tensor:
-        """d (v^T A u) / d ``tensors[k]``, not yet summed to its shape."""
-        return (
-            self.weigh(v * u)
-            if k == self.ndim
-            else self.face_differences(u, k) * self.transposed_face_differences(v, k)
-        )
+        """d (-v^T A u) / d ``tensors[k]``, not yet summed to its shape."""
+        if k == self.ndim:
+            return -self.weigh(v * u)
+        if not torch.is_grad_enabled():
+            v, u = v.detach(), u.detach()
+        if v.shape == u.shape and v.dtype == u.dtype and runs_here(v, self.ndim) and runs_here(u, self.ndim):
+            products = minus_products_of_differences(v, u, k - self.ndim, self.axes[k].periodic)
+            return self.weigh(products, but=k)
+        return -self.face_differences(u, k) * self.transposed_face_differences(v, k)
 
     def detached(self) -> "Diffusion":
         """The operator without a graph."""

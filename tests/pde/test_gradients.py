@@ -226,3 +226,16 @@ def test_a_backward_solve_that_does_not_converge_says_so():
     u = solve(f, tol=1e-12, max_cycles=2).u
     with pytest.raises(NotConverged, match="not converged to 1e-12 in 2 cycles"):
         u.backward(torch.as_tensor(random((127, 127))))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("bc", ["dirichlet", "neumann", "periodic"])
+@pytest.mark.parametrize("shape", [(3, 70, 130), (2, 29, 28, 30)], ids=str)
+def test_fused_products_of_differences_are_their_twins(shape, bc, dtype):
+    grid = Grid(shape[1:], bc=bc)
+    A = Poisson(grid, like=torch.zeros((), dtype=dtype)).A.detached()
+    v, u = (torch.as_tensor(random(shape, seed)).to(dtype) for seed in (1, 2))
+    for k in range(grid.ndim):
+        twin = -A.face_differences(u, k) * A.transposed_face_differences(v, k)
+        with torch.no_grad():
+            torch.testing.assert_close(A.derivative(k, v, u), twin)

@@ -421,6 +421,25 @@ def multiply(typingctx, out, n, a, b, one):
 
 
 @intrinsic
+def difference_product(typingctx, out, n, a, b, c, d, one):
+    """out = -(a - b) (c - d), number by number; ``one`` tells the type of the numbers."""
+
+    def codegen(context, builder, signature, values):
+        out, n, *rows, _ = values
+        v = _Vector(context, builder, one)
+
+        def body(i, left):
+            mask = None if left is None else v.below(left)
+            a, b, c, d = (v.load(row, i, mask) for row in rows)
+            v.store(builder.fmul(builder.fsub(b, a), builder.fsub(c, d), flags=FLAGS), out, i, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, n, a, b, c, d, one), codegen
+
+
+@intrinsic
 def convert(typingctx, out, one, n, v, other):
     """out = v; ``one`` and ``other`` tell the types of their numbers."""
 
