@@ -14,8 +14,8 @@ from mgnet.pde.kernels.vectors import dotted
 def kernel(dtype: np.dtype) -> int:
     """The address of the product; task t is member t.
 
-    Its arguments: addresses of M, f, u; the number of Ms (one, or one a member), rows, unknowns of a row, numbers
-    from one row to the next, whether a row wraps.
+    Its arguments: addresses of M, f, u; the number of Ms (one, or one a member), rows, unknowns of a row, the
+    stride of rows, whether a row wraps.
     """
     one = np.dtype(dtype).type(1)
     itemsize = one.itemsize
