@@ -110,13 +110,15 @@ def load_datum(path: Path) -> "torch.Tensor":
 
     Raises
     ------
-    OSError, ValueError : no such file; not a .npy file of real numbers
+    FileNotFoundError, ValueError : no such file; not a .npy file of real numbers
     """
     import numpy as np
     import torch
 
     try:
         array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"`f` must be a number of unknowns or a .npy file; there is no file {path}.") from None
     except (ValueError, EOFError) as error:
         raise ValueError(f"`f` must be a number of unknowns or a .npy file; {path} is neither ({error}).") from None
     if array.dtype.kind not in "iuf":

@@ -260,7 +260,10 @@ def demo(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
-    name: Annotated[Literal["poisson", "training", "classifiers"], typer.Argument(help="Which benchmark.")],
+    name: Annotated[
+        Literal["poisson", "poisson_gpu", "smoothers", "training", "classifiers"],
+        typer.Argument(help="Which benchmark."),
+    ],
 ) -> int:
     """Run a benchmark of the source tree.
 
