@@ -95,15 +95,15 @@ def _three(S, between, v, size, ahead):
 
 
 @njit(fastmath=FAST, nogil=True)
-def _six(out, w, n, S, between, here, v_a, ahead, before, v_b, behind, size, zero, one):
-    """out += w times the couplings S to a later row v_a, if any, and to the earlier one v_b opposite."""
+def _six(between, S_a, v_a, ahead, S_b, v_b, behind, size, zero):
+    """The couplings to a later row v_a and to the earlier one opposite, v_b; a row that is not there is zero."""
     s_a, x_a = (zero, zero, zero), (zero, zero, zero)
     s_b, x_b = s_a, x_a
     if ahead:
-        s_a, x_a = _three(S + here, between, v_a, size, True)
+        s_a, x_a = _three(S_a, between, v_a, size, True)
     if behind:
-        s_b, x_b = _three(S + before, between, v_b, size, False)
-    couple(out, n, one, out, w, zero, s_a + s_b, x_a + x_b)
+        s_b, x_b = _three(S_b, between, v_b, size, False)
+    return s_a + s_b, x_a + x_b
 
 
 @njit(fastmath=FAST, nogil=True)
@@ -131,13 +131,8 @@ def apply_row(out, a, w, f, src, cur, bef, aft, S, hs, plane, before, q, n1, wra
         )  # fmt: skip
         return
     if kind == 1:
-        s_a, x_a = (zero, zero, zero), (zero, zero, zero)
-        s_b, x_b = s_a, x_a
-        if has_a:
-            s_a, x_a = _three(E + between, between, v_a, size, True)
-        if has_b:
-            s_b, x_b = _three(s + between + before * size, between, v_b, size, False)
-        couple(o, n, a, v, w, f0, own + s_a + s_b, beside + x_a + x_b)
+        S6, x6 = _six(between, E + between, v_a, has_a, s + between + before * size, v_b, has_b, size, zero)
+        couple(o, n, a, v, w, f0, own + S6, beside + x6)
         return
     lower, upper = q - 1, q + 1
     if wraps1:
@@ -152,17 +147,16 @@ def apply_row(out, a, w, f, src, cur, bef, aft, S, hs, plane, before, q, n1, wra
         couple(o, n, a, v, w, f0, (E, E - size, U, L, A, B), (v + size, v - size, u, l, p, m))
         return
     couple(o, n, a, v, w, f0, own, beside)
-    S1, now = s + between, plane * size
-    _six(
-        o, w, n, S1, between, now + q * row, x + cur * size + upper * row, has_u,
-        now + lower * row, x + cur * size + lower * row, has_l, size, zero, one,
-    )  # fmt: skip
+    up, low = x + cur * size + upper * row, x + cur * size + lower * row
+    S6, x6 = _six(between, E + between, up, has_u, here + between + lower * row, low, has_l, size, zero)
+    couple(o, n, one, o, w, zero, S6, x6)
     for d in range(-1, 2):
         ahead, behind = (upper, lower) if d == 1 else (lower, upper) if d == -1 else (q, q)
         in_a, in_b = has_a, has_b
         if d != 0:
             in_a, in_b = (has_a and has_u, has_b and has_l) if d == 1 else (has_a and has_l, has_b and has_u)
-        _six(
-            o, w, n, s + (7 + 3 * d) * between, between, now + q * row, v_a + ahead * row, in_a,
-            before * size + behind * row, v_b + behind * row, in_b, size, zero, one,
-        )  # fmt: skip
+        h = (7 + 3 * d) * between
+        S6, x6 = _six(
+            between, E + h, v_a + ahead * row, in_a, early + h + behind * row, v_b + behind * row, in_b, size, zero
+        )
+        couple(o, n, one, o, w, zero, S6, x6)

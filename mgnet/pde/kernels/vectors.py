@@ -402,20 +402,25 @@ def collect(typingctx, out, n, row, low, mid, high, one):
     return types.void(out, n, row, low, mid, high, one), codegen
 
 
+def _each(context, builder, one, values, term):
+    """out = term(a vector of each row); values: out, n, and the rows."""
+    out, n, *rows = values
+    v = _Vector(context, builder, one)
+
+    def body(i, left):
+        mask = None if left is None else v.below(left)
+        v.store(term(*(v.load(row, i, mask) for row in rows)), out, i, mask)
+
+    v.loop(n, body)
+    return context.get_dummy_value()
+
+
 @intrinsic
 def multiply(typingctx, out, n, a, b, one):
     """out = a b, number by number; ``one`` tells the type of the numbers."""
 
     def codegen(context, builder, signature, values):
-        out, n, a, b, _ = values
-        v = _Vector(context, builder, one)
-
-        def body(i, left):
-            mask = None if left is None else v.below(left)
-            v.store(builder.fmul(v.load(a, i, mask), v.load(b, i, mask), flags=FLAGS), out, i, mask)
-
-        v.loop(n, body)
-        return context.get_dummy_value()
+        return _each(context, builder, one, values[:-1], lambda a, b: builder.fmul(a, b, flags=FLAGS))
 
     return types.void(out, n, a, b, one), codegen
 
@@ -425,16 +430,10 @@ def difference_product(typingctx, out, n, a, b, c, d, one):
     """out = -(a - b) (c - d), number by number; ``one`` tells the type of the numbers."""
 
     def codegen(context, builder, signature, values):
-        out, n, *rows, _ = values
-        v = _Vector(context, builder, one)
+        def term(a, b, c, d):
+            return builder.fmul(builder.fsub(b, a), builder.fsub(c, d), flags=FLAGS)
 
-        def body(i, left):
-            mask = None if left is None else v.below(left)
-            a, b, c, d = (v.load(row, i, mask) for row in rows)
-            v.store(builder.fmul(builder.fsub(b, a), builder.fsub(c, d), flags=FLAGS), out, i, mask)
-
-        v.loop(n, body)
-        return context.get_dummy_value()
+        return _each(context, builder, one, values[:-1], term)
 
     return types.void(out, n, a, b, c, d, one), codegen
 
