@@ -146,7 +146,7 @@ def test_make_target_exists(targets):
 
 @pytest.mark.parametrize("module", sorted({line.split()[0] for line in arguments_of("python -m")}))
 def test_module_exists(module):
-    """In a process of its own: who looks pip up in this one makes setuptools, hence torch.compile, fail in later tests."""
+    """In a process of its own: where pip was looked up, setuptools fails from then on, and with it torch.compile."""
     look = "import sys; from importlib.util import find_spec; sys.exit(find_spec(sys.argv[1]) is None)"
     assert subprocess.run([sys.executable, "-c", look, module], cwd=ROOT).returncode == 0
 

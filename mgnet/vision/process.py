@@ -1,7 +1,10 @@
 """The processes of one training: alone, or started together by torchrun."""
 
+import atexit
+import gc
 import os
 from dataclasses import dataclass
+from importlib import import_module
 
 import torch
 from torch import Tensor
@@ -50,6 +53,10 @@ def start(device: str | None = None) -> Process:
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     place = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
     if world > 1 and not dist.is_initialized():
+        # A thread of a group that is still there when the interpreter ends can abort the process. So let nothing keep
+        # the group: these functions would as default arguments, if they were first imported later, and DDP in cycles.
+        import_module("torch.distributed.nn.functional")
+        atexit.register(gc.collect)
         dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
     return Process(rank, world, place)
 
