@@ -110,7 +110,9 @@ def batches(ndim: int, name: str, v: Tensor, other: str, others: Sequence[Tensor
     """Refuse arrays whose batch axes, those before the grid's, do not broadcast."""
     own = tuple(v.shape[: max(v.ndim - ndim, 0)])
     for w in others:
-        theirs = tuple(w.shape[: max(w.ndim - ndim, 0)])
+        if w.ndim <= ndim:
+            continue
+        theirs = tuple(w.shape[: w.ndim - ndim])
         if any(m != n and 1 not in (m, n) for m, n in zip(own[::-1], theirs[::-1], strict=False)):
             raise ValueError(
                 f"`{name}` must have batch axes that broadcast with those of {other}, {theirs}; they are {own}. "

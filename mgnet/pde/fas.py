@@ -155,7 +155,7 @@ class NonlinearHierarchy:
         ]
         self.levels.append(NewtonLevel(self.operators[-1]))
         self._data = list(data)
-        self.sizes = [problem.grid.size for problem in problems]
+        self.sizes = tuple(problem.grid.size for problem in problems)
 
     def data(self, b: Tensor) -> Tensor:
         return b

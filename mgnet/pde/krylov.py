@@ -74,7 +74,7 @@ class System(Protocol):
 class Robust(System, Hierarchy, Protocol):
     """A hierarchy whose stationary cycles and conjugate gradients both work."""
 
-    sizes: list[int]
+    sizes: tuple[int, ...]
 
 
 class ConjugateGradients:

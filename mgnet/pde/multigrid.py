@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, log, prod
+from math import ceil, isfinite, log, prod
 from typing import Any, cast
 
 import torch
@@ -75,8 +75,9 @@ class Multigrid:
         self.base, self.null, self.scheme = base, null, scheme
         self._constant, self._dims = constant, tuple(range(-base.ndim, 0))
         self._hierarchies: dict[Any, Hierarchy] = {}
+        self._methods: dict[bool, str] = {}
         self._lock = threading.Lock()
-        self.sizes: list[int] = []
+        self.sizes: tuple[int, ...] = ()
 
     @cached_property
     def gamma(self) -> int | str:
@@ -86,6 +87,12 @@ class Multigrid:
 
     def method(self, A: Operator) -> str:
         """The iteration for A in words."""
+        kind = A.base is not A
+        if kind not in self._methods:
+            self._methods[kind] = self._words(A)
+        return self._methods[kind]
+
+    def _words(self, A: Operator) -> str:
         words = ["order 4"] if A.base is not A else []
         if self._is_line:
             return ", ".join([*words, "cyclic reduction"])
@@ -123,7 +130,7 @@ class Multigrid:
         """
         null = None if self.null is None else self.null.to(b)
         if null is not None:
-            b = null.compatible(b, check=not project)
+            b = null.compatible(b, check=not project, exact=stop.tol is not None)
         with self._lock, on_device(b, self.base.ndim):
             hierarchy = self._accelerated(A.like(b), self._hierarchy(b), b, null, stop.tol)
             if stop.tol is None:
@@ -178,8 +185,11 @@ class Multigrid:
 
     def _finite(self, u: Tensor, b: Tensor, guess: Tensor | None, name: str = "guess") -> Tensor:
         """u, unless it is not finite: then say why."""
-        probe = u.flatten(1)[:, 0] if self._constant is not None else u  # a NaN anywhere reaches all that are coupled
-        if torch.isfinite(probe).all():
+        if self._constant is not None and u.device.type == "cpu":  # a NaN anywhere reaches all that are coupled
+            clean = all(map(isfinite, u.flatten(1)[:, 0].tolist()))
+        else:
+            clean = bool(torch.isfinite(u).all())
+        if clean:
             return u
         _finite_data(b, guess, name)
         raise FloatingPointError(f"the solution is not finite: it overflows in {b.dtype}. Scale the problem.")
@@ -236,7 +246,7 @@ class Multigrid:
     def _build(self, b: Tensor, symmetric: bool) -> Hierarchy:
         scheme, base = self.scheme, self.base
         if self._is_line:
-            self.sizes = [base.axes[0].n]
+            self.sizes = (base.axes[0].n,)
             return ReadableHierarchy([cast(Level, LineLevel(base.like(b)))], [], base.like(b), 1)
         if self._constant is None:
             robust = self._robust(b)
@@ -244,7 +254,7 @@ class Multigrid:
             return robust
         on_cuda = scheme.smoother != "zebra" and cuda.fusible(base.axes, b.device)
         chain = self._chain(cuda.DIRECT_WORK if on_cuda else DIRECT_WORK)
-        self.sizes = [prod(axis.n for axis in axes) for axes in chain]
+        self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
         if on_cuda and len(chain) > 1:
             from mgnet.pde.cuda.hierarchy import CudaHierarchy
 

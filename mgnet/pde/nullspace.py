@@ -35,18 +35,20 @@ class NullSpace:
     part: Tensor | None
     loose: Tensor
 
-    def compatible(self, b: Tensor, check: bool = False) -> Tensor:
+    def compatible(self, b: Tensor, check: bool = False, exact: bool = True) -> Tensor:
         """E b for b of shape (batch, *grid); b itself where that is b to the last digit.
 
         check : refuse a b that is not of mean zero up to round-off
+        exact : False: a b that is of mean zero up to round-off will do
         """
         total, size = self._sums(b)
-        if check:
-            self._check(b, total, size)
-        mean = torch.where(self.loose, total / self._weights, 0.0)
-        if (mean.abs() * self._weights <= torch.finfo(b.dtype).eps * size).all():
+        off, roundoff = torch.where(self.loose, total, 0.0).abs(), torch.finfo(b.dtype).eps * size
+        compatible = bool((off <= ROUNDOFF * roundoff).all())
+        if check and not compatible:
+            self._refuse(b, total, size)
+        if bool((off <= roundoff).all()) if exact else compatible:
             return b
-        return b - self.w * self._spread(mean)
+        return b - self.w * self._spread(torch.where(self.loose, total / self._weights, 0.0))
 
     def centred(self, u: Tensor) -> Tensor:
         """E^T u, of mean zero on each part, in place of u; u itself where that is u to the last digit."""
@@ -61,20 +63,17 @@ class NullSpace:
             return shift_(u, -mean.expand(len(u), 1)[:, 0].contiguous(), self.w.ndim)
         return u.sub_(self._spread(self._means(self.w * u)))
 
-    def _check(self, b: Tensor, total: Tensor, size: Tensor) -> None:
-        """Refuse sums of b that are not zero up to round-off, given those of |b|."""
-        if not torch.isfinite(size).all():
-            finite("f", b, "Clean the right-hand side.")
+    def _refuse(self, b: Tensor, total: Tensor, size: Tensor) -> None:
+        """Say where the sums of b are not zero up to round-off, given those of |b|."""
+        finite("f", b, "Clean the right-hand side.")
         mean, size = torch.where(self.loose, total.abs() / self._weights, 0.0), size / self._weights
-        excess = mean - ROUNDOFF * torch.finfo(b.dtype).eps * size
-        if (excess > 0).any():
-            member, part = divmod(int(excess.argmax()), excess.shape[1])
-            raise ValueError(
-                f"`f` must have mean zero{self._where(part)} (with the boundary data, weighted by each unknown's share "
-                f"of a cell): the problem has only Neumann or periodic ends and c = 0, so it fixes u up to a constant. "
-                f"The mean is {float(mean[member, part]):.3g}, the mean size {float(size[member, part]):.3g}. "
-                f"Subtract the mean of f, or give a Dirichlet end or c > 0."
-            )
+        member, part = divmod(int((mean - ROUNDOFF * torch.finfo(b.dtype).eps * size).argmax()), mean.shape[1])
+        raise ValueError(
+            f"`f` must have mean zero{self._where(part)} (with the boundary data, weighted by each unknown's share "
+            f"of a cell): the problem has only Neumann or periodic ends and c = 0, so it fixes u up to a constant. "
+            f"The mean is {float(mean[member, part]):.3g}, the mean size {float(size[member, part]):.3g}. "
+            f"Subtract the mean of f, or give a Dirichlet end or c > 0."
+        )
 
     def to(self, like: Tensor) -> "NullSpace":
         """In a tensor's dtype, on its device."""

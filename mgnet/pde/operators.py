@@ -194,6 +194,8 @@ class Diffusion:
             own = v.shape[max(v.ndim - self.ndim, 0) :]
             return v if v.ndim <= self.ndim else v.expand(*batch, *own).reshape(-1, *own)
 
+        if all(v.ndim <= self.ndim for v in self.tensors):
+            return self
         return self.having([flat(k) for k in self.k], None if self.c is None else flat(self.c))
 
     def magnitude(self, u: Tensor) -> Tensor:

@@ -202,7 +202,9 @@ class _Call:
         A, b = A.detached(), b.detach()
         ndim = len(A.axes)
         grid = b.shape[b.ndim - ndim :]
-        batch = torch.broadcast_shapes(*(v.shape[: max(v.ndim - ndim, 0)] for v in (b, *A.tensors)))
+        batched = [v.shape[: v.ndim - ndim] for v in A.tensors if v.ndim > ndim]
+        batch = b.shape[: b.ndim - ndim]
+        batch = torch.broadcast_shapes(batch, *batched) if batched else batch
         A = A.flattened(batch)
         multigrid = self.solver.multigrid(A)
         begin = None

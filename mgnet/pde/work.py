@@ -1,9 +1,10 @@
 """What a cycle costs."""
 
-from collections.abc import Sequence
+from functools import cache
 
 
-def cycle_work(sizes: Sequence[int], nu: tuple[int, int], gamma: int | str) -> float:
+@cache
+def cycle_work(sizes: tuple[int, ...], nu: tuple[int, int], gamma: int | str) -> float:
     """Work units of one cycle: applications of A, in units of the finest grid's.
 
     A sweep is one application, and so is the residual that goes down; transfers are not counted.
@@ -14,7 +15,7 @@ def cycle_work(sizes: Sequence[int], nu: tuple[int, int], gamma: int | str) -> f
 
     Example
     -------
-    >>> cycle_work([64, 16, 4], (1, 1), 1)
+    >>> cycle_work((64, 16, 4), (1, 1), 1)
     3.8125
     """
     visits = [1.0]
@@ -29,12 +30,13 @@ def cycle_work(sizes: Sequence[int], nu: tuple[int, int], gamma: int | str) -> f
     return sum(v * p * n for v, p, n in zip(visits, passes, sizes, strict=True)) / sizes[0]
 
 
-def full_multigrid_work(sizes: Sequence[int], nu: tuple[int, int], gamma: int | str) -> float:
+@cache
+def full_multigrid_work(sizes: tuple[int, ...], nu: tuple[int, int], gamma: int | str) -> float:
     """Work units of one full multigrid pass: a cycle from every grid up.
 
     Example
     -------
-    >>> full_multigrid_work([64, 16, 4], (1, 1), 1)
+    >>> full_multigrid_work((64, 16, 4), (1, 1), 1)
     4.6875
     """
     return sum(cycle_work(sizes[l:], nu, gamma) * sizes[l] for l in range(len(sizes))) / sizes[0]

@@ -5,6 +5,7 @@ import pytest
 from numba import njit
 
 from mgnet.pde.kernels.vectors import (
+    Stencil,
     absolute,
     blend,
     combine,
@@ -15,9 +16,12 @@ from mgnet.pde.kernels.vectors import (
     interleave,
     load,
     multiply,
+    relaxing_wave,
     shift,
     store,
+    stream,
     summed,
+    wave,
 )
 
 LENGTHS = (1, 2, 7, 8, 9, 16, 31, 33, 100)
@@ -42,7 +46,30 @@ def _blend(out, n, parity, a, b, w):
 
 @njit
 def _interleave(out, n, base, a, b, w):
-    interleave(out, n, (base,), (a, b), (w, w + w), (b,), (w + w + w,), a)
+    interleave(out, n, (base,), (a, b), ((w, w + w), (w + w,)), ((w + w + w, w), (w,)), a)
+
+
+@njit
+def _stencils(row, before, after, left, right, f, w):
+    first = Stencil(row, before, after, left, right, f, w, w + w, w, w + w + w, w, w, w + w)
+    second = Stencil(before, after, 0, left, right, row, w + w, w, w, w, w, w + w, w)
+    return first, second
+
+
+@njit
+def _wave(out, out2, n, row, before, after, left, right, f, w, flat):
+    wave((out, out2), n, _stencils(row, before, after, left, right, f, w), flat, (row, f))
+
+
+@njit
+def _relaxing_wave(out, out2, n, row, before, after, left, right, f, w, flat, begun, copy, omega):
+    both = _stencils(row, before, after, left, right, f, w)
+    return relaxing_wave((out, out2), n, both, flat, (row, f), begun, copy, omega)
+
+
+@njit
+def _stream(out, n, row, w):
+    stream(out, n, row, w)
 
 
 @njit
@@ -117,9 +144,54 @@ def test_interleave(rows, n):
     one, (a, b, c, out), (A, B, C, O) = rows
     _interleave(O, n, C, A, B, one)
     expected = c[: 2 * n].copy()
-    expected[::2] += a[:n] + 2 * b[:n]
-    expected[1::2] += 3 * b[:n]
+    expected[::2] += a[:n] + 2 * a[1 : n + 1] + 2 * b[:n]
+    expected[1::2] += 3 * a[:n] + a[1 : n + 1] + b[:n]
     assert_wrote(out, expected)
+
+
+def stencils_of(rows, n, flat):
+    """What two stencils one after the other give: the first one's row, and the second one's for a first one."""
+    before, after, row, f, left, right = rows
+    at = slice(16, 16 + n)
+    beside = {k: v[15 : 15 + n] + v[17 : 17 + n] for k, v in (("row", row), ("before", before))}
+    sides = 0 if flat else 1
+    first = beside["row"] + 2 * row[at] + before[at] + 3 * after[at] + sides * (left[at] + right[at]) + 2 * f[at]
+
+    def second(u):
+        return 2 * beside["before"] + before[at] + after[at] + u + sides * (left[at] + 2 * right[at]) + row[at]
+
+    return first, second
+
+
+@pytest.mark.parametrize("flat", [True, False], ids=["plane", "space"])
+@pytest.mark.parametrize("n", LENGTHS)
+def test_waves(n, flat):
+    """Each row as the formulas say, relaxed or not; nothing beyond it is written."""
+    rng, size = np.random.default_rng(0), 160
+    rows = rng.random((6, size))
+    begun, outs = rng.random(size), np.full((3, size), -1.0)
+    before, after, row, f, left, right, begin, out, out2, copy = (v[16:].ctypes.data for v in (*rows, begun, *outs))
+    _wave(out, out2, n, row, before, after, left, right, f, 1.0, flat)
+    first, second = stencils_of(rows, n, flat)
+    assert_wrote(outs[0][16:], first)
+    assert_wrote(outs[1][16:], second(first))
+    squares = _relaxing_wave(out, out2, n, row, before, after, left, right, f, 1.0, flat, begin, copy, 1.25)
+    relaxed = 1.25 * first - 0.25 * begun[16 : 16 + n]
+    assert_wrote(outs[0][16:], relaxed)
+    assert_wrote(outs[2][16:], relaxed)
+    assert_wrote(outs[1][16:], second(relaxed))
+    assert squares == pytest.approx(float(np.sum(second(relaxed) ** 2)), rel=1e-6)
+    assert (outs[:, :16] == -1).all()
+
+
+@pytest.mark.parametrize("begin", range(8))
+@pytest.mark.parametrize("n", LENGTHS)
+def test_stream(rows, n, begin):
+    """From wherever a cache line is begun."""
+    one, (a, _, _, out), (A, _, _, O) = rows
+    _stream(O + begin * a.itemsize, n, A, one)
+    assert (out[:begin] == -1).all()
+    assert_wrote(out[begin:], a[:n])
 
 
 @pytest.mark.parametrize("n", LENGTHS)

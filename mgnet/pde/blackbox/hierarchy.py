@@ -249,7 +249,7 @@ class ReadableBlackBox:
         stencil = from_diffusion(A)
         grids, scale = coarse_operators(stencil, A.axes, parts, solved)
         small = like.new_zeros((), dtype=precision)
-        self.sizes = [grid.A.diagonal[0].numel() for grid in grids]
+        self.sizes = tuple(grid.A.diagonal[0].numel() for grid in grids)
         self.A, self.unit, self.scale = (
             forms.stencil(stencil.to(like)),
             forms.stencil(grids[0].A.to(small)),

@@ -271,7 +271,8 @@ class FusedBlackBox:
         lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in A.axes]
         operator = _finest(A, [axis.periodic for axis in A.axes])
         _root(operator, self._dtype)
-        self.finest, self.sizes = operator, [int(np.prod(operator.shape))]
+        self.finest = operator
+        self.sizes: tuple[int, ...] = (int(np.prod(operator.shape)),)
         self.levels: list = []
         S = _unit(operator, self._dtype)
         while self.sizes[-1] > COARSEST and (chosen := choose_axes(_strengths(operator, S), lines)) is not None:
@@ -282,7 +283,7 @@ class FusedBlackBox:
             self.levels.append(FusedStencilLevel(operator, S, coarse, W, chosen, (down, up[::-1]), batch))
             lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
             operator, S = coarse, _unit(coarse, self._dtype)
-            self.sizes.append(int(np.prod(operator.shape)))
+            self.sizes += (int(np.prod(operator.shape)),)
         self.levels.append(FusedCoarsestLevel(operator, self._dtype, batch))
         self._data = [np.zeros_like(level._f_c) for level in self.levels[:-1]]
         self._prepare(batch)

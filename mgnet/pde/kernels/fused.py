@@ -59,7 +59,9 @@ class FusedLevel:
         self.coarse_shape = (batch, *four([axis.n for axis in transfer.coarse]))
         self.dtype = np.dtype(dtype)
         self._ints, self._reals = _describe(transfer, a, c, self.dtype)
-        self._steps = [np.array(s, dtype=self.dtype).reshape(-1, 2) for s in (*steps, [*steps[1], *steps[0]], [])]
+        each = ([(omega, colour, omega / self._reals[3]) for omega, colour in way] for way in steps)
+        down, up = (np.array(way, self.dtype).reshape(-1, 3) for way in each)
+        self._steps = [down, up, np.concatenate([up, down]), down[:0]]
         self._no_steps_down = len(steps[0]) == 0
         self._none = np.empty((0, 0, 0, 0), self.dtype)
         self._pool = Pool(self.shape, self.dtype)

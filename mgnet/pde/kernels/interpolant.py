@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from numba import carray, cfunc, njit
+from numba import carray, cfunc
 
 from mgnet.pde.axis import Table
 from mgnet.pde.interpolant import InterpolantOperator
-from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, pointer
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, part, pointer
 from mgnet.pde.kernels.rows import SLACK, Line, add_row, add_table, first_row, gather, row_bytes, wrap_ghosts
 from mgnet.pde.kernels.tables import HEADER, pack, rows_of
 from mgnet.pde.kernels.vectors import load_index
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _gather_flat(out, n2, u, plane, table, I, n0, single):
     """out = row I of a table times the rows of u."""
     first = load_index(table.start, I)
@@ -27,36 +27,6 @@ def _gather_flat(out, n2, u, plane, table, I, n0, single):
         add_row(out, n2, 0, u + first * plane, plane, table, I)
     else:
         gather(out, n2, False, u, plane, plane, table, I, 0, n0, single, 0, 0, 1)
-
-
-@njit(fastmath=FAST, nogil=True)
-def _task(f, u, out, ints, reals, n0, n1, n2, I0, I1):
-    """Planes [I0, I1) of out; f, u and out are addresses."""
-    one, size = reals[0], reals.itemsize
-    K0, M0, M1, K1, M2, K2 = (
-        rows_of(ints, reals, 2, one), rows_of(ints, reals, 2 + HEADER, one),
-        rows_of(ints, reals, 2 + 2 * HEADER, one), rows_of(ints, reals, 2 + 3 * HEADER, one),
-        rows_of(ints, reals, 2 + 4 * HEADER, one), rows_of(ints, reals, 2 + 5 * HEADER, one),
-    )  # fmt: skip
-    wraps, row = ints[0] != 0, n2 * size
-    plane, line = n1 * row, Line(n2, wraps, one, 0, one, one, 0, one, one, size)
-    stride = row_bytes(n2, size)
-    workspace = np.empty(stride + 4 * SLACK, np.uint8)
-    v = first_row(workspace)
-    for I in range(I0, I1):
-        for J in range(n1):
-            at = I * plane + J * row
-            for k in range(2):  # the stiffness along the first axes, the mass along the last; and the reverse
-                first, last, base = (K0, M2, f) if k == 0 else (M0, K2, out)
-                if ints[1] == 0:  # two dimensions: M1 = 1
-                    _gather_flat(v, n2, u, plane, first, I, n0, M1)
-                else:
-                    gather(v, n2, False, u, plane, row, first, I, 0, n0, M1, J, 0, n1)
-                    if k == 0:
-                        gather(v, n2, True, u, plane, row, M0, I, 0, n0, K1, J, 0, n1)
-                wrap_ghosts(v, n2, line)
-                add_table(out + at, n2, base + at, v, last)
-    workspace[0] = 0  # alive until here
 
 
 @cache
@@ -69,9 +39,31 @@ def kernel(dtype: np.dtype) -> int:
     def task(t, arguments):
         v = carray(arguments, 11)
         n0, n1, n2, blocks = v[5], v[6], v[7], v[10]
-        at, p = t // blocks * n0 * n1 * n2 * itemsize, t % blocks
+        member, block = t // blocks * n0 * n1 * n2 * itemsize, t % blocks
+        f, u, out = v[0] + member, v[1] + member, v[2] + member
         ints, reals = carray(pointer(v[3]), (v[8],), np.int64), carray(pointer(v[4]), (v[9],), dtype)
-        _task(v[0] + at, v[1] + at, v[2] + at, ints, reals, n0, n1, n2, p * n0 // blocks, (p + 1) * n0 // blocks)
+        one, size, at, data = reals[0], reals.itemsize, v[3], v[4]
+        K0, M0 = rows_of(at, data, 2, one, size), rows_of(at, data, 2 + HEADER, one, size)
+        M1, K1 = rows_of(at, data, 2 + 2 * HEADER, one, size), rows_of(at, data, 2 + 3 * HEADER, one, size)
+        M2, K2 = rows_of(at, data, 2 + 4 * HEADER, one, size), rows_of(at, data, 2 + 5 * HEADER, one, size)
+        wraps, row = ints[0] != 0, n2 * size
+        plane, line = n1 * row, Line(n2, wraps, one, 0, one, one, 0, one, one, size)
+        workspace = np.zeros(row_bytes(n2, size) + 4 * SLACK, np.uint8)
+        r = first_row(workspace)
+        for I in range(block * n0 // blocks, (block + 1) * n0 // blocks):
+            for J in range(n1):
+                place = I * plane + J * row
+                for k in range(2):  # the stiffness along the first axes, the mass along the last; and the reverse
+                    first, last, base = (K0, M2, f) if k == 0 else (M0, K2, out)
+                    if ints[1] == 0:  # two dimensions: M1 = 1
+                        _gather_flat(r, n2, u, plane, first, I, n0, M1)
+                    else:
+                        gather(r, n2, False, u, plane, row, first, I, 0, n0, M1, J, 0, n1)
+                        if k == 0:
+                            gather(r, n2, True, u, plane, row, M0, I, 0, n0, K1, J, 0, n1)
+                    wrap_ghosts(r, n2, line)
+                    add_table(out + place, n2, base + place, r, last)
+        workspace[0] = 0  # alive until here
 
     itemsize = np.dtype(dtype).itemsize
     return cfunc(SIGNATURE, nopython=True, fastmath=FAST, cache=True)(task).address

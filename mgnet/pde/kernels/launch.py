@@ -25,6 +25,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # NaN and infinity keep their meaning
+_PART = {"fastmath": FAST, "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+part = njit(**_PART)  # a function of a kernel's, not callable from Python
+inlined = njit(**_PART, forceinline=True)  # one whose arguments would take longer than its work
 SIGNATURE = types.void(types.int64, types.CPointer(types.int64))
 GLANCES = 10_000  # looks at the board before a waiting thread lets others run, some 10 microseconds
 PATIENCE = 100  # times that it does so before it goes to sleep, a millisecond

@@ -6,20 +6,20 @@ Rows are addresses (``vectors``). A row of a workspace has room for a ghost valu
 
 from collections import namedtuple
 
-from numba import njit
-
-from mgnet.pde.kernels.launch import FAST
+from mgnet.pde.kernels.launch import inlined, part
 from mgnet.pde.kernels.vectors import (
     REGISTER,
     blend,
     combine,
     combine_many,
     decimate,
+    dotted,
     interleave,
     load,
     load_index,
-    star,
+    relaxing_wave,
     store,
+    wave,
 )
 
 GHOSTS = 8  # wrapped numbers on either side of a row
@@ -29,33 +29,44 @@ SLACK = 4 * REGISTER  # bytes around a row of a workspace that may be read
 Line = namedtuple("Line", "n wraps sign_lo index_lo share_lo sign_hi index_hi share_hi one size")
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def wrap(p, n):
     """p modulo n; a division only where p is outside."""
     return p if 0 <= p < n else p % n
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def row_bytes(n, size):
     """Bytes from one row of a workspace to the next: whole cache lines, and not a page apart."""
     stride = (n * size + REGISTER - 1) // REGISTER * REGISTER + SLACK
     return stride + 8 * REGISTER if stride % 4096 < 512 else stride
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def first_row(workspace):
     """The address of the first row of a workspace, an array of bytes."""
     return (workspace.ctypes.data + REGISTER - 1) // REGISTER * REGISTER + 2 * REGISTER
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def clear(row, n, one):
     """row = 0."""
     for i in range(n):
         store(row, i, one - one)
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
+def clear_beyond(row, n, stride, count, one, size):
+    """Zeros after the n numbers of each of ``count`` rows, and before the first.
+
+    What lies there goes into sums that nobody reads, where a subnormal number costs 100 cycles.
+    """
+    clear(row - 2 * REGISTER, 2 * REGISTER // size, one)
+    for k in range(count):
+        clear(row + k * stride + n * size, (stride - n * size) // size, one)
+
+
+@inlined
 def fill_ghosts(row, line):
     """The two values beyond the ends of a row."""
     n = line.n
@@ -63,32 +74,63 @@ def fill_ghosts(row, line):
     store(row, n, line.sign_hi * load(row, line.index_hi, line.one))
 
 
-@njit(fastmath=FAST, nogil=True)
-def stencil(out, v, m0, p0, m1, p1, f, q, g, x, a, b, c, d, line, flat, ahead):
-    """out = q v + g f + x (left + right) + a m0 + b p0 (+ c m1 + d p1); at an end f counts 1 / share times.
+@inlined
+def sweep(outs, stencils, line, flat, ahead):
+    """Stencils one after the other, see ``wave``; at an end f counts 1 / share times."""
+    wave(outs, line.n, stencils, flat, ahead)
+    _weigh_ends_of(outs, stencils, 0, line.one, line)
 
-    A Jacobi step and a residual are both of this form. v has its ghosts; m0, p0 are its neighbours along
-    the first axis, m1, p1 those along the second (not flat). ahead: a row that will be needed soon.
-    """
+
+@inlined
+def sweep_and_rest(outs, stencils, line, flat, ahead, row, copy, omega):
+    """The last step and the residual, see ``relaxing_wave``; returns the residual's sum of squares."""
+    squares = relaxing_wave(outs, line.n, stencils, flat, ahead, row, copy, omega)
+    if line.share_lo == line.one and line.share_hi == line.one:
+        return squares
+    _weigh_ends_of(outs, stencils, copy, omega, line)
+    share_ends(outs[1], line)
+    return dotted(outs[1], outs[1], line.n, line.one)
+
+
+@part
+def _weigh_ends_of(outs, stencils, copy, omega, line):
+    """At the ends f has counted once in each; let it count 1 / share times there, and in what followed from it."""
+    for i, share in ((0, line.share_lo), (line.n - 1, line.share_hi)):
+        if share != line.one:
+            more = share - share
+            for s in range(len(outs)):
+                at = stencils[s]
+                last = at.w_after
+                if s > 0 and at.before == outs[s - 1]:  # reflected: the row after is the one before, too
+                    last += at.w_before
+                more = (line.one / share - line.one) * at.w_f * load(at.f, i, line.one) + last * more
+                if s == len(outs) - 2:
+                    more *= omega
+                    if copy != 0 and copy != outs[s]:
+                        store(copy, i, load(copy, i, line.one) + more)
+                store(outs[s], i, load(outs[s], i, line.one) + more)
+
+
+@part
+def coloured(out, parity, s, line, flat):
+    """A stencil where i + parity is even, the row as it was elsewhere: a Gauss-Seidel half-sweep."""
+    l, r = s.row - line.size, s.row + line.size
     if flat:
-        star(out, line.n, v, (x, q, x), (m0, p0, f), (a, b, g), ahead)
+        blend(
+            out,
+            line.n,
+            parity,
+            (s.row,),
+            (l, r, s.before, s.after, s.f),
+            (s.side, s.side, s.w_before, s.w_after, s.w_f),
+        )
     else:
-        star(out, line.n, v, (x, q, x), (m0, p0, m1, p1, f), (a, b, c, d, g), ahead)
-    _weigh_ends(out, f, g, 0, 1, line)
+        rows = (l, r, s.before, s.after, s.left, s.right, s.f)
+        blend(out, line.n, parity, (s.row,), rows, (s.side, s.side, s.w_before, s.w_after, s.w_left, s.w_right, s.w_f))
+    _weigh_ends(out, s.f, s.w_f, parity, 2, line)
 
 
-@njit(fastmath=FAST, nogil=True)
-def coloured(out, parity, v, m0, p0, m1, p1, f, g, x, a, b, c, d, line, flat):
-    """The same sum with q = 0 where i + parity is even, v elsewhere: a Gauss-Seidel half-sweep."""
-    l, r = v - line.size, v + line.size
-    if flat:
-        blend(out, line.n, parity, (v,), (l, r, m0, p0, f), (x, x, a, b, g))
-    else:
-        blend(out, line.n, parity, (v,), (l, r, m0, p0, m1, p1, f), (x, x, a, b, c, d, g))
-    _weigh_ends(out, f, g, parity, 2, line)
-
-
-@njit(fastmath=FAST, nogil=True)
+@part
 def first_step(out, parity, f, g, line):
     """out = g f / shares along the row; with a parity (0 or 1) where i + parity is even, 0 elsewhere."""
     if parity < 0:
@@ -99,7 +141,7 @@ def first_step(out, parity, f, g, line):
         _weigh_ends(out, f, g, parity, 2, line)
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def _weigh_ends(out, f, g, parity, period, line):
     """At the ends f has counted once; let it count 1 / share times."""
     one, last = line.one, line.n - 1
@@ -110,7 +152,7 @@ def _weigh_ends(out, f, g, parity, period, line):
         store(out, last, load(out, last, one) + (one / line.share_hi - one) * g * load(f, last, one))
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def share_ends(row, line):
     """The ends of a row times their shares of a cell."""
     one, last = line.one, line.n - 1
@@ -120,7 +162,7 @@ def share_ends(row, line):
         store(row, last, load(row, last, one) * line.share_hi)
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def gather(out, n, begun, rows, plane, row, first, i, origin, period, second, j, other_origin, other_period):
     """out (+)= row (i, j) of the product of two tables: the weighted sum of rows[start_i + a, start_j + b].
 
@@ -149,7 +191,7 @@ def gather(out, n, begun, rows, plane, row, first, i, origin, period, second, j,
         _accumulate(out, n, begun, count, one, p0, p1, p2, p3, w0, w1, w2, w3)
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _accumulate(out, n, begun, count, one, p0, p1, p2, p3, w0, w1, w2, w3):
     """out = (out, once begun) + the sum of ``count`` rows."""
     if begun and count == 4:
@@ -172,7 +214,7 @@ def _accumulate(out, n, begun, count, one, p0, p1, p2, p3, w0, w1, w2, w3):
         clear(out, n, one)
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def wrap_ghosts(row, n, line):
     """GHOSTS numbers on either side of a row of n, where the axis is periodic."""
     if line.wraps:
@@ -181,7 +223,7 @@ def wrap_ghosts(row, n, line):
             store(row, n + k, load(row, k % n, line.one))
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def expand(out, n, base, c, P, ahead):
     """out = base + P c along the last axis; base 0: zero. c is a row of a workspace, with its ghosts.
 
@@ -199,22 +241,17 @@ def expand(out, n, base, c, P, ahead):
     for i in range(max(lo, hi), n):
         store(out, i, dot(P, i, c) + (load(base, i, one) if base != 0 else one - one))
     if hi > lo:
-        at, pairs = out + lo * size, (hi - lo) // 2
-        e, o = c + load_index(P.start, lo) * size, c + load_index(P.start, lo + 1) * size
+        at, pairs, row = out + lo * size, (hi - lo) // 2, c + load_index(P.start, lo) * size
         if P.width == 4:
-            w0, w1, w2, w3 = weights_of(P, lo)
-            v0, v1, v2, v3 = weights_of(P, lo + 1)
-            evens, odds = (e, e + size, e + 2 * size, e + 3 * size), (o, o + size, o + 2 * size, o + 3 * size)
-            interleave(at, pairs, (), evens, (w0, w1, w2, w3), odds, (v0, v1, v2, v3), ahead)
-            return
-        w0, w1, v0, v1 = two_rows_of(P, lo)
-        if base != 0:
-            interleave(at, pairs, (base + lo * size,), (e, e + size), (w0, w1), (o, o + size), (v0, v1), ahead)
+            interleave(at, pairs, (), (row,), (weights_of(P, lo),), (weights_of(P, lo + 1),), ahead)
+        elif base != 0:
+            even, odd = (two_weights_of(P, lo),), (two_weights_of(P, lo + 1),)
+            interleave(at, pairs, (base + lo * size,), (row,), even, odd, ahead)
         else:
-            interleave(at, pairs, (), (e, e + size), (w0, w1), (o, o + size), (v0, v1), ahead)
+            interleave(at, pairs, (), (row,), (two_weights_of(P, lo),), (two_weights_of(P, lo + 1),), ahead)
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def expand_both(out, n, q, Q, c, P, ahead):
     """out = Q q + P c along the last axis."""
     one, size = P.one, P.size
@@ -229,19 +266,12 @@ def expand_both(out, n, q, Q, c, P, ahead):
     for i in range(hi, n):
         store(out, i, dot(Q, i, q) + dot(P, i, c))
     if hi > lo:
-        e, o = q + load_index(Q.start, lo) * size, q + load_index(Q.start, lo + 1) * size
-        g, h = c + load_index(P.start, lo) * size, c + load_index(P.start, lo + 1) * size
-        w0, w1, w2, w3 = weights_of(Q, lo)
-        v0, v1, v2, v3 = weights_of(Q, lo + 1)
-        x0, x1, y0, y1 = two_rows_of(P, lo)
-        interleave(
-            out + lo * size, (hi - lo) // 2, (),
-            (e, e + size, e + 2 * size, e + 3 * size, g, g + size), (w0, w1, w2, w3, x0, x1),
-            (o, o + size, o + 2 * size, o + 3 * size, h, h + size), (v0, v1, v2, v3, y0, y1), ahead,
-        )  # fmt: skip
+        rows = (q + load_index(Q.start, lo) * size, c + load_index(P.start, lo) * size)
+        even, odd = (weights_of(Q, lo), two_weights_of(P, lo)), (weights_of(Q, lo + 1), two_weights_of(P, lo + 1))
+        interleave(out + lo * size, (hi - lo) // 2, (), rows, even, odd, ahead)
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def contract(out, n, r, R):
     """out = R r along the last axis, n numbers; r is a row of a workspace, with its ghosts."""
     one, size, lo, hi = R.one, R.size, R.lo, R.hi
@@ -261,7 +291,7 @@ def contract(out, n, r, R):
             decimate(out + lo * size, hi - lo, at, weights_of(R, lo))
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def add_table(out, n, base, r, table):
     """out = base + a table that repeats every row, one column further, times r, a workspace's row with its ghosts."""
     one, size, lo, hi = table.one, table.size, table.lo, table.hi
@@ -273,7 +303,7 @@ def add_table(out, n, base, r, table):
         add_row(out + lo * size, hi - lo, base + lo * size, r + load_index(table.start, lo) * size, size, table, lo)
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def add_row(out, n, base, row, stride, table, i):
     """out = base + the rows from ``row`` on, ``stride`` bytes apart, weighted by row i of a table; base 0: zero."""
     width, w, k, one = table.width, table.weights, i * table.width, table.one
@@ -296,21 +326,21 @@ def add_row(out, n, base, row, stride, table, i):
         combine_many(out, n, (), row, stride, w + k * table.size, width, one)
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def weights_of(table, i):
     """The four weights of a row."""
     w, k, one = table.weights, 4 * i, table.one
     return load(w, k, one), load(w, k + 1, one), load(w, k + 2, one), load(w, k + 3, one)
 
 
-@njit(fastmath=FAST, nogil=True)
-def two_rows_of(table, i):
-    """The two weights of a row, and of the next."""
+@inlined
+def two_weights_of(table, i):
+    """The two weights of a row."""
     w, k, one = table.weights, 2 * i, table.one
-    return load(w, k, one), load(w, k + 1, one), load(w, k + 2, one), load(w, k + 3, one)
+    return load(w, k, one), load(w, k + 1, one)
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def dot(table, i, v):
     """Row i of a table times v."""
     at, k = load_index(table.start, i), i * table.width

@@ -107,7 +107,7 @@ def _task(
             r0, r1 = max(r0, 0), min(r1, n0)
     halo = 1 if restricts else 0
     base, depth = r0 - halo - nu, 4
-    owner = np.empty((3 * (nu + 1) + depth) * plane + 3 * LEFT, like.dtype)
+    owner = np.zeros((3 * (nu + 1) + depth) * plane + 3 * LEFT, like.dtype)
     ring = borrow(owner)
     rring = ring[3 * (nu + 1) * plane :]
     nothing = np.zeros(stride, like.dtype)

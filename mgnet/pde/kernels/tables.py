@@ -4,10 +4,10 @@ from collections import namedtuple
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
 from mgnet.pde.axis import Table
-from mgnet.pde.kernels.launch import FAST
+from mgnet.pde.kernels.launch import inlined
+from mgnet.pde.kernels.vectors import load_index
 
 HEADER = 5  # integers a table: where its starts and weights lie, the weights a row, the range that repeats
 
@@ -17,11 +17,12 @@ ROUNDOFF = 1e-14  # relative differences of weights that are meant to be equal
 Rows = namedtuple("Rows", "start weights width lo hi one size")
 
 
-@njit(fastmath=FAST, nogil=True)
-def rows_of(ints, reals, at, one):
-    """The table whose header is at ints[at]."""
-    start, weights = ints.ctypes.data + 8 * ints[at], reals.ctypes.data + reals.itemsize * ints[at + 1]
-    return Rows(start, weights, ints[at + 2], ints[at + 3], ints[at + 4], one, reals.itemsize)
+@inlined
+def rows_of(ints, reals, at, one, size):
+    """The table whose header is number ``at`` of the integers; addresses of the two arrays."""
+    header = ints + 8 * at
+    start, weights = ints + 8 * load_index(header, 0), reals + size * load_index(header, 1)
+    return Rows(start, weights, load_index(header, 2), load_index(header, 3), load_index(header, 4), one, size)
 
 
 def pack(
@@ -48,7 +49,8 @@ def pack(
 def repeating(table: Table, period: int, shift: int) -> tuple[int, int]:
     """[lo, hi), the longest range on which row i + period is row i, ``shift`` columns further.
 
-    Its length is a multiple of the period; (0, 0) where nothing repeats.
+    Its length is a multiple of the period; (0, 0) where nothing repeats. Row lo + 1 begins at row lo's first column
+    where the period is 2 and the shift 1.
     """
     start, w = table.start, table.weights
     alike = np.abs(w[period:] - w[:-period]).max(1, initial=0) <= ROUNDOFF * np.abs(w).max()
@@ -58,4 +60,6 @@ def repeating(table: Table, period: int, shift: int) -> tuple[int, int]:
         return 0, 0
     runs = edges.reshape(-1, 2)
     lo, last = (int(i) for i in runs[np.argmax(runs[:, 1] - runs[:, 0])])
-    return lo, lo + (last - lo + period) // period * period
+    end = last + period
+    lo += period == 2 and start[lo] != start[lo + 1]
+    return lo, lo + (end - lo) // period * period

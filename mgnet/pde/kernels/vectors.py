@@ -8,6 +8,9 @@ A row is an integer, the address of its first number. Numbers are of the weights
 float64. A row may be written over one that is read, number for number.
 """
 
+from collections import namedtuple
+from itertools import chain
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -35,7 +38,14 @@ class _Vector:
         return self.shuffle(one, one, [0] * self.width)
 
     def splats(self, values):
-        return [self.splat(self.builder.extract_value(values, k)) for k in range(len(values.type))]
+        return [self.splat(value) for value in _items(self.builder, values)]
+
+    def sum(self, vector):
+        """The sum of the lanes."""
+        terms = [self.builder.extract_element(vector, ir.Constant(INDEX, k)) for k in range(self.width)]
+        while len(terms) > 1:
+            terms = [self.builder.fadd(a, b, flags=FLAGS) for a, b in zip(terms[::2], terms[1::2], strict=True)]
+        return terms[0]
 
     def shuffle(self, a, b, order):
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INDEX, len(order)), [*order]))
@@ -108,8 +118,9 @@ class _Vector:
             body(whole, left)
 
 
-def _rows(builder, rows):
-    return [builder.extract_value(rows, k) for k in range(len(rows.type))]
+def _items(builder, values):
+    """The items of a tuple."""
+    return [builder.extract_value(values, k) for k in range(len(values.type))]
 
 
 def _same_number(*weights):
@@ -121,7 +132,7 @@ def _same_number(*weights):
 
 def _combine(context, builder, number, values, ahead=(), copies=()):
     out, n, rows, weights = values
-    v, rows = _Vector(context, builder, number), _rows(builder, rows)
+    v, rows = _Vector(context, builder, number), _items(builder, rows)
     weights = v.splats(weights)
 
     def body(i, left):
@@ -170,38 +181,121 @@ def combine_ahead(typingctx, out, n, rows, weights, ahead):
     return types.void(out, n, rows, weights, ahead), codegen
 
 
-@intrinsic
-def star(typingctx, out, n, v, beside, rows, weights, ahead):
-    """out[i] = beside[0] v[i - 1] + beside[1] v[i] + beside[2] v[i + 1] + the sum of weights[k] rows[k][i].
+# The addresses of a row, of its neighbours along the first two axes and of f's row, and their weights: ``side`` for the
+# values beside a value in its row, ``own`` for itself; of the second axis there may be none.
+Stencil = namedtuple("Stencil", "row before after left right f side own w_before w_after w_left w_right w_f")
 
-    v is read once, up to a register beyond either end; its neighbours are shuffled out of the registers, as
-    a load that crosses a cache line costs as much as two. ahead: a row that will be needed soon.
+
+def _wave(context, builder, number, values, relaxed=()):
+    """Emits ``wave`` for grids with and without a second axis; (row, copy, omega) relax the last iterate."""
+    outs, n, stencils, flat, ahead = values
+    v = _Vector(context, builder, number)
+    outs, ahead = _items(builder, outs), _items(builder, ahead)
+    stencils = [Stencil(*_items(builder, stencil)) for stencil in _items(builder, stencils)]
+    squares = cgutils.alloca_once_value(builder, ir.Constant(v.type, None))
+    with builder.if_else(flat) as (plane, space):
+        for case, others in ((plane, ("before", "f")), (space, ("before", "left", "right", "f"))):
+            with case:
+                _wave_loop(v, outs, n, stencils, others, ahead, relaxed, squares)
+    return v.sum(builder.load(squares))
+
+
+def _wave_loop(v, outs, n, stencils, others, ahead, relaxed, squares):
+    builder, W = v.builder, v.width
+    rows = [[getattr(stencil, name) for name in others] for stencil in stencils]
+    names = ("side", "own", "side", "w_after", *(f"w_{name}" for name in others))
+    weights = [[v.splat(getattr(stencil, name)) for name in names] for stencil in stencils]
+    before = [cgutils.alloca_once_value(builder, v.load(stencil.row, ir.Constant(INT, -W))) for stencil in stencils]
+    here = [cgutils.alloca_once_value(builder, v.load(stencil.row, ir.Constant(INT, 0))) for stencil in stencils]
+    if relaxed:
+        row, copy, omega = relaxed
+        omegas = v.splat(omega), v.splat(builder.fsub(ir.Constant(v.element, 1), omega))
+
+    def body(i, left):
+        mask = None if left is None else v.below(left)
+        for address in ahead:
+            v.prefetch(address, i)
+        out = v.load(stencils[0].after, i, mask)
+        for s, stencil in enumerate(stencils):
+            a, b = builder.load(before[s]), builder.load(here[s])
+            c = v.load(stencil.row, builder.add(i, ir.Constant(INT, W)))
+            builder.store(b, before[s])
+            builder.store(c, here[s])
+            l, r = v.shuffle(a, b, range(W - 1, 2 * W - 1)), v.shuffle(b, c, range(1, W + 1))
+            values = (l, b, r, out, *(v.load(other, i, mask) for other in rows[s]))
+            out = v.total(zip(weights[s], values, strict=True))
+            if relaxed and s == len(stencils) - 2:
+                out = v.total(zip(omegas, (out, v.load(row, i, mask)), strict=True))
+                v.store(out, copy, i, mask)
+            v.store(out, outs[s], i, mask)
+        if relaxed:
+            out = out if mask is None else builder.select(mask, out, ir.Constant(v.type, None))
+            total = builder.fadd(builder.load(squares), builder.fmul(out, out, flags=FLAGS), flags=FLAGS)
+            builder.store(total, squares)
+
+    v.loop(n, body)
+
+
+@intrinsic
+def wave(typingctx, outs, n, stencils, flat, ahead):
+    """A stencil for each of several rows, in a single loop: each takes what the one before it leaves as ``after``.
+
+        outs[s] = side (row[i - 1] + row[i + 1]) + own row[i] + w_before before[i] + w_after after[i] + ... + w_f f[i]
+
+    A row is read once, up to a register beyond either end; its neighbours are shuffled out of the registers, as
+    a load that crosses a cache line costs as much as two.
+
+    Parameters
+    ----------
+    outs, stencils : tuples of addresses and of ``Stencil``; only the first one's ``after`` is read
+    flat : whether there is no second axis
+    ahead : a tuple of rows that will be needed soon
     """
-    number = _same_number(beside, weights)
+    number = stencils[0].types[-1]
 
     def codegen(context, builder, signature, values):
-        out, n, row, beside, rows, weights, ahead = values
-        v, rows = _Vector(context, builder, number), _rows(builder, rows)
-        beside, weights, W = v.splats(beside), v.splats(weights), v.width
-        before = cgutils.alloca_once_value(builder, v.load(row, ir.Constant(INT, -W)))
-        here = cgutils.alloca_once_value(builder, v.load(row, ir.Constant(INT, 0)))
-
-        def body(i, left):
-            mask = None if left is None else v.below(left)
-            v.prefetch(ahead, i)
-            a, b = builder.load(before), builder.load(here)
-            c = v.load(row, builder.add(i, ir.Constant(INT, W)))
-            builder.store(b, before)
-            builder.store(c, here)
-            l, r = v.shuffle(a, b, range(W - 1, 2 * W - 1)), v.shuffle(b, c, range(1, W + 1))
-            terms = [*zip(beside, (l, b, r), strict=True)]
-            terms += [(w, v.load(row, i, mask)) for w, row in zip(weights, rows, strict=True)]
-            v.store(v.total(terms), out, i, mask)
-
-        v.loop(n, body)
+        _wave(context, builder, number, values)
         return context.get_dummy_value()
 
-    return types.void(out, n, v, beside, rows, weights, ahead), codegen
+    return types.void(outs, n, stencils, flat, ahead), codegen
+
+
+@intrinsic
+def relaxing_wave(typingctx, outs, n, stencils, flat, ahead, row, copy, omega):
+    """The same; the last but one is relaxed first, omega out + (1 - omega) row, and copied.
+
+    Returns the sum of the squares of the last.
+    """
+    number = stencils[0].types[-1]
+
+    def codegen(context, builder, signature, values):
+        return _wave(context, builder, number, values[:5], relaxed=values[5:])
+
+    return number(outs, n, stencils, flat, ahead, row, copy, omega), codegen
+
+
+@intrinsic
+def stream(typingctx, out, n, row, one):
+    """out = row, past the caches: memory is not read before it is written. ``one`` tells the type of the numbers."""
+
+    def codegen(context, builder, signature, values):
+        out, n, row, _ = values
+        v, zero = _Vector(context, builder, one), ir.Constant(INT, 0)
+        # what lies before the first whole cache line, and after the last one, goes the common way
+        gap = builder.udiv(builder.and_(builder.neg(out), ir.Constant(INT, REGISTER - 1)), ir.Constant(INT, v.size))
+        head = builder.select(builder.icmp_signed("<", gap, n), gap, n)
+        tail = builder.add(head, builder.and_(builder.sub(n, head), ir.Constant(INT, -v.width)))
+        for begin, left in ((zero, head), (tail, builder.sub(n, tail))):
+            mask = v.below(left)
+            v.store(v.load(row, begin, mask), out, begin, mask)
+        mark = builder.module.add_metadata([ir.Constant(INDEX, 1)])
+        with cgutils.for_range_slice(builder, head, tail, ir.Constant(INT, v.width), intp=INT) as (i, _):
+            store = builder.store(v.load(row, i), v.address(out, i))
+            store.align = REGISTER
+            store.set_metadata("nontemporal", mark)
+        return context.get_dummy_value()
+
+    return types.void(out, n, row, one), codegen
 
 
 @intrinsic
@@ -213,7 +307,7 @@ def combine_many(typingctx, out, n, base, row, stride, weights, count, one):
 
     def codegen(context, builder, signature, values):
         out, n, base, row, stride, weights, count, _ = values
-        v, base = _Vector(context, builder, one), _rows(builder, base)
+        v, base = _Vector(context, builder, one), _items(builder, base)
         size, zero, step = ir.Constant(INT, v.size), ir.Constant(INT, 0), ir.Constant(INT, 1)
 
         def body(i, left):
@@ -240,8 +334,8 @@ def blend(typingctx, out, n, parity, old, rows, weights):
 
     def codegen(context, builder, signature, values):
         out, n, parity, old, rows, weights = values
-        v, rows = _Vector(context, builder, number), _rows(builder, rows)
-        old, weights = _rows(builder, old), v.splats(weights)
+        v, rows = _Vector(context, builder, number), _items(builder, rows)
+        old, weights = _items(builder, old), v.splats(weights)
         odd = builder.and_(builder.add(v.lanes, v.splat(parity)), v.splat(ir.Constant(INT, 1)))
         even = builder.icmp_signed("==", odd, v.splat(ir.Constant(INT, 0)))
 
@@ -258,27 +352,32 @@ def blend(typingctx, out, n, parity, old, rows, weights):
 
 
 @intrinsic
-def interleave(typingctx, out, n, base, even_rows, even_weights, odd_rows, odd_weights, ahead):
-    """out[2j] = base[2j] + sum of even_weights[k] even_rows[k][j], out[2j + 1] the same with odd, j < n.
+def interleave(typingctx, out, n, base, rows, even_weights, odd_weights, ahead):
+    """out[2j] = base[2j] + the sum of even_weights[r][k] rows[r][j + k], out[2j + 1] the same with odd, j < n.
 
-    base: a tuple of one row, or empty. The even and odd rows are read up to a register beyond n. ahead: a row
-    that will be needed soon.
+    base: a tuple of one row, or empty. Each of the rows is read once, up to two registers beyond n; its
+    neighbours are shuffled out of the registers. ahead: a row that will be needed soon.
     """
-    number = _same_number(even_weights, odd_weights)
+    number = even_weights[0][0]
 
     def codegen(context, builder, signature, values):
-        out, n, base = values[:3]
+        out, n, base, rows, even_weights, odd_weights, ahead = values
         v = _Vector(context, builder, number)
-        base, evens, odds = (_rows(builder, rows) for rows in (base, values[3], values[5]))
-        even_weights, odd_weights = v.splats(values[4]), v.splats(values[6])
+        base, rows = _items(builder, base), _items(builder, rows)
+        even_weights, odd_weights = ([v.splats(w) for w in _items(builder, ws)] for ws in (even_weights, odd_weights))
         W, two = v.width, ir.Constant(INT, 2)
+        here = [cgutils.alloca_once_value(builder, v.load(row, ir.Constant(INT, 0))) for row in rows]
 
         def body(i, left):
-            even = v.total((w, v.load(row, i)) for w, row in zip(even_weights, evens, strict=True))
-            odd = v.total((w, v.load(row, i)) for w, row in zip(odd_weights, odds, strict=True))
+            shifted = []
+            for row, kept, weights in zip(rows, here, even_weights, strict=True):
+                a, b = builder.load(kept), v.load(row, builder.add(i, ir.Constant(INT, W)))
+                builder.store(b, kept)
+                shifted += [a, *(v.shuffle(a, b, range(k, k + W)) for k in range(1, len(weights)))]
+            even, odd = (v.total(zip(chain(*w), shifted, strict=True)) for w in (even_weights, odd_weights))
             at = builder.mul(i, two)
             for half in (0, 1):
-                v.prefetch(values[7], builder.add(at, ir.Constant(INT, half * W)))
+                v.prefetch(ahead, builder.add(at, ir.Constant(INT, half * W)))
                 order = [k // 2 + half * W // 2 + (k % 2) * W for k in range(W)]
                 value, mask = v.shuffle(even, odd, order), None
                 if left is not None:
@@ -291,7 +390,7 @@ def interleave(typingctx, out, n, base, even_rows, even_weights, odd_rows, odd_w
         v.loop(n, body)
         return context.get_dummy_value()
 
-    return types.void(out, n, base, even_rows, even_weights, odd_rows, odd_weights, ahead), codegen
+    return types.void(out, n, base, rows, even_weights, odd_weights, ahead), codegen
 
 
 @intrinsic
@@ -327,7 +426,7 @@ def couple(typingctx, out, n, a, v, w, f, couplings, neighbours):
     def codegen(context, builder, signature, values):
         out, n, a, row, w, f, couplings, neighbours = values
         v = _Vector(context, builder, number)
-        couplings, neighbours = _rows(builder, couplings), _rows(builder, neighbours)
+        couplings, neighbours = _items(builder, couplings), _items(builder, neighbours)
         a, w = v.splat(a), v.splat(w)
 
         def body(i, left):
@@ -466,7 +565,7 @@ def add_scaled(typingctx, out, one, n, base, base_one, w, s, s_one, v, v_one):
 
     def codegen(context, builder, signature, values):
         out, _, n, base, _, w, s, _, row, _ = values
-        work, base = _Vector(context, builder, signature.args[5]), _rows(builder, base)
+        work, base = _Vector(context, builder, signature.args[5]), _items(builder, base)
         of = [_Vector(context, builder, kind, work.width) for kind in (one, base_one, s_one, v_one)]
         w = work.splat(w)
 
@@ -513,11 +612,7 @@ def _sum(context, builder, number, n, term):
         builder.store(builder.fadd(builder.load(total), term(v, i, mask), flags=FLAGS), total)
 
     v.loop(n, body)
-    lanes = builder.load(total)
-    terms = [builder.extract_element(lanes, ir.Constant(INDEX, k)) for k in range(v.width)]
-    while len(terms) > 1:
-        terms = [builder.fadd(a, b, flags=FLAGS) for a, b in zip(terms[::2], terms[1::2], strict=True)]
-    return terms[0]
+    return v.sum(builder.load(total))
 
 
 @intrinsic

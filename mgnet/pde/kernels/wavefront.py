@@ -20,12 +20,13 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from numba import carray, cfunc, njit
+from numba import carray, cfunc
 
-from mgnet.pde.kernels.launch import FAST, SIGNATURE, pointer
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, inlined, pointer
 from mgnet.pde.kernels.rows import (
     SLACK,
     Line,
+    clear_beyond,
     coloured,
     contract,
     expand,
@@ -36,53 +37,53 @@ from mgnet.pde.kernels.rows import (
     gather,
     row_bytes,
     share_ends,
-    stencil,
+    sweep,
+    sweep_and_rest,
     wrap,
     wrap_ghosts,
 )
 from mgnet.pde.kernels.tables import HEADER, rows_of
-from mgnet.pde.kernels.vectors import combine, combine_ahead, combine_twice, dotted, load_index
+from mgnet.pde.kernels.vectors import Stencil, combine, combine_ahead, combine_twice, dotted, load_index, stream
 
+STREAMED = 2**24  # bytes of an array beyond which it is written past the caches
 AXIS_HEADER = 10  # numbers per axis in ``reals``
 INTS, REALS = 6, 4  # where the tables' headers begin, and the axes
 
 # the fine grid: its axes, a / h^2 per axis, the diagonal of L, bytes of a row and of a plane, whether n1 = 1
 Fine = namedtuple("Fine", "a0 a1 a2 x0 x1 x2 d row plane flat")
-# the coarse grid: its sizes, bytes of a row and of a plane; tables per axis
-Coarse = namedtuple("Coarse", "n0 n1 n2 row plane P0 P1 P2 Q0 Q1 Q2 R0 R1 R2")
-# the planes in flight: three a stage, rows base1, base1 + 1, ... of each; planes count from base0
-Ring = namedtuple("Ring", "at rows stride base0 base1")
+# the coarse grid: its sizes, bytes of a row and of a plane; where ``ints`` and ``reals`` with the tables lie
+Coarse = namedtuple("Coarse", "n0 n1 n2 row plane ints reals")
+# the planes in flight: three a stage, rows base1, base1 + 1, ... of each, planes count from base0; the last step's go
+# to ``out`` unless that is 0, the residual's to ``residuals``: ``depth`` planes from r0 on, ``across`` rows from s0 on
+Ring = namedtuple("Ring", "at rows stride base0 base1 nu out residuals r0 depth s0 across")
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def _line(ints, reals, axis):
     g = reals[REALS + AXIS_HEADER * axis : REALS + AXIS_HEADER * (axis + 1)]
     return Line(ints[axis], g[3] != 0, g[0], int(g[1]), g[2], g[5], int(g[6]), g[7], g[4], reals.itemsize)
 
 
-@njit(fastmath=FAST, nogil=True)
-def _table(ints, reals, which, axis):
-    """Table ``which`` (0 P, 1 Q, 2 R) along an axis."""
-    return rows_of(ints, reals, INTS + HEADER * (3 * which + axis), reals[REALS + 4])
-
-
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def _fine(ints, reals):
     a0, a1, a2 = _line(ints, reals, 0), _line(ints, reals, 1), _line(ints, reals, 2)
     row = a2.n * a2.size
     return Fine(a0, a1, a2, reals[0], reals[1], reals[2], reals[3], row, a1.n * row, a1.n == 1)
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def _coarse(ints, reals):
     row = ints[5] * reals.itemsize
-    P0, P1, P2 = _table(ints, reals, 0, 0), _table(ints, reals, 0, 1), _table(ints, reals, 0, 2)
-    Q0, Q1, Q2 = _table(ints, reals, 1, 0), _table(ints, reals, 1, 1), _table(ints, reals, 1, 2)
-    R0, R1, R2 = _table(ints, reals, 2, 0), _table(ints, reals, 2, 1), _table(ints, reals, 2, 2)
-    return Coarse(ints[3], ints[4], ints[5], row, ints[4] * row, P0, P1, P2, Q0, Q1, Q2, R0, R1, R2)
+    return Coarse(ints[3], ints[4], ints[5], row, ints[4] * row, ints.ctypes.data, reals.ctypes.data)
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
+def _table(c, which, axis, line):
+    """Table ``which`` (0 P, 1 Q, 2 R) along an axis."""
+    return rows_of(c.ints, c.reals, INTS + HEADER * (3 * which + axis), line.one, line.size)
+
+
+@inlined
 def _reach(lo, hi, halo, line):
     """[lo, hi) widened by a halo, inside the grid unless it wraps."""
     if line.wraps:
@@ -90,7 +91,7 @@ def _reach(lo, hi, halo, line):
     return max(lo - halo, 0), min(hi + halo, line.n)
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def _before(p, line):
     """(plane before p, its sign)."""
     if p == 0 and not line.wraps:
@@ -98,7 +99,7 @@ def _before(p, line):
     return p - 1, line.one
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def _after(p, line):
     """(plane after p, its sign)."""
     if p == line.n - 1 and not line.wraps:
@@ -106,7 +107,7 @@ def _after(p, line):
     return p + 1, line.one
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def _share(p, line):
     """Share of a cell of plane p."""
     if p == 0:
@@ -114,32 +115,49 @@ def _share(p, line):
     return line.share_hi if p == line.n - 1 else line.one
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def _slot(ring, stage, p):
     """Where row base1 of plane p lies, as stage ``stage`` left it."""
     return ring.at + (3 * stage + (p - ring.base0) % 3) * ring.rows * ring.stride
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
+def _home(g, ring, s, p, j):
+    """Where row (p, j) of stage s goes."""
+    if s > ring.nu:
+        return ring.residuals + ((p - ring.r0) % ring.depth * ring.across + j - ring.s0) * ring.stride
+    if s == ring.nu and ring.out != 0:
+        return ring.out + wrap(p, g.a0.n) * g.plane + wrap(j, g.a1.n) * g.row
+    return _slot(ring, s, p) + (j - ring.base1) * ring.stride
+
+
+@inlined
+def _member(address, size):
+    """Where the member's part of an array begins; 0 where there is none."""
+    return address + size if address != 0 else 0
+
+
+@inlined
 def _source(g, c, row, u, guess, e, pad, pad2, p, j, ahead):
     """row = row (p, j) of u, or of Q guess, or 0; plus that of P e."""
     n2, at = g.a2.n, p * g.plane + j * g.row
     for k in range(2):
-        coarse, into, first, second = (e, pad, c.P0, c.P1) if k == 0 else (guess, pad2, c.Q0, c.Q1)
+        coarse, into = (e, pad) if k == 0 else (guess, pad2)
         if coarse != 0:
+            first, second = _table(c, k, 0, g.a2), _table(c, k, 1, g.a2)
             gather(into, c.n2, False, coarse, c.plane, c.row, first, p, 0, c.n0, second, j, 0, c.n1)
             wrap_ghosts(into, c.n2, g.a2)
     if guess != 0 and e != 0:
-        expand_both(row, n2, pad2, c.Q2, pad, c.P2, ahead)
+        expand_both(row, n2, pad2, _table(c, 1, 2, g.a2), pad, _table(c, 0, 2, g.a2), ahead)
     elif guess != 0:
-        expand(row, n2, 0, pad2, c.Q2, ahead)
+        expand(row, n2, 0, pad2, _table(c, 1, 2, g.a2), ahead)
     elif e != 0:
-        expand(row, n2, u + at if u != 0 else 0, pad, c.P2, ahead)
+        expand(row, n2, u + at if u != 0 else 0, pad, _table(c, 0, 2, g.a2), ahead)
     else:
         combine_ahead(row, n2, (u + at,), (g.a2.one,), ahead)
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
 def _neighbours(g, ring, stage, p, j):
     """Row (p, j) as a stage left it, its neighbours along the first two axes, and their signs."""
     before, a = _before(p, g.a0)
@@ -154,37 +172,69 @@ def _neighbours(g, ring, stage, p, j):
     return v, m0, p0, at + q + (left - jm) * ring.stride, at + q + (right - jm) * ring.stride, a, b, c, d
 
 
-@njit(fastmath=FAST, nogil=True)
-def _step(g, ring, s, p, j, row, f, omega, colour, zero, ahead):
-    """row = row (p, j) after step s; colour -1: all unknowns; zero: the iterate before was 0."""
+@inlined
+def _datum(g, f, p, j):
+    """(row (p, j) of f, its unknowns' share of a cell along the first two axes)."""
     pm, jm = wrap(p, g.a0.n), wrap(j, g.a1.n)
-    source, w = f + pm * g.plane + jm * g.row, omega / g.d
-    weight = w / (_share(pm, g.a0) * _share(jm, g.a1))
-    parity = (pm + jm + colour) % 2 if colour >= 0 else -1
-    if zero:
-        first_step(row, parity, source, weight, g.a2)
-        return
+    return f + pm * g.plane + jm * g.row, _share(pm, g.a0) * _share(jm, g.a1)
+
+
+@inlined
+def _stencil(g, ring, steps, f, s, p, j):
+    """Stage s of row (p, j): a step, or after the last one the residual."""
     v, m0, p0, m1, p1, a, b, c, d = _neighbours(g, ring, s - 1, p, j)
-    a, b, c, d, x = a * w * g.x0, b * w * g.x0, c * w * g.x1, d * w * g.x1, w * g.x2
-    if parity < 0:
-        stencil(row, v, m0, p0, m1, p1, source, g.a2.one - omega, weight, x, a, b, c, d, g.a2, g.flat, ahead)
+    datum, share = _datum(g, f, p, j)
+    if s <= ring.nu:
+        w, own = steps[s - 1, 2], g.a2.one - steps[s - 1, 0]
+        w_f = w if share == g.a2.one else w / share
     else:
-        coloured(row, parity, v, m0, p0, m1, p1, source, weight, x, a, b, c, d, g.a2, g.flat)
+        w, own, w_f = share, -g.d * share, g.a2.one
+    x, y, z = w * g.x0, w * g.x1, w * g.x2
+    return Stencil(v, m0, p0, m1, p1, datum, z, own, a * x, b * x, c * y, d * y, w_f)
 
 
-@njit(fastmath=FAST, nogil=True)
-def _residual(g, ring, nu, p, j, row, f, ahead):
-    """row = row (p, j) of f - w L u."""
-    pm, jm = wrap(p, g.a0.n), wrap(j, g.a1.n)
-    w = _share(pm, g.a0) * _share(jm, g.a1)
-    v, m0, p0, m1, p1, a, b, c, d = _neighbours(g, ring, nu, p, j)
-    a, b, c, d = a * w * g.x0, b * w * g.x0, c * w * g.x1, d * w * g.x1
-    source = f + pm * g.plane + jm * g.row
-    stencil(row, v, m0, p0, m1, p1, source, -g.d * w, g.a2.one, w * g.x2, a, b, c, d, g.a2, g.flat, ahead)
-    share_ends(row, g.a2)
+@inlined
+def _first_step(g, steps, f, p, j, row):
+    """row = row (p, j) after step 1 from zero."""
+    datum, share = _datum(g, f, p, j)
+    first_step(row, _parity(g, steps, 1, p, j), datum, steps[0, 2] / share, g.a2)
 
 
-@njit(fastmath=FAST, nogil=True)
+@inlined
+def _parity(g, steps, s, p, j):
+    """Step s works on the unknowns i of row (p, j) with i + parity even; -1: on all."""
+    colour = int(steps[s - 1, 1])
+    return (wrap(p, g.a0.n) + wrap(j, g.a1.n) + colour) % 2 if colour >= 0 else -1
+
+
+@inlined
+def _advance(g, ring, steps, f, s, p, j, count, ahead):
+    """Stages s, s + 1, ... of rows (p, j), (p - 1, j), ...: ``count`` of them, 1 to 3, in one loop."""
+    row, first = _home(g, ring, s, p, j), _stencil(g, ring, steps, f, s, p, j)
+    if count == 1:
+        sweep((row,), (first,), g.a2, g.flat, ahead)
+        return
+    row2, second = _home(g, ring, s + 1, p - 1, j), _stencil(g, ring, steps, f, s + 1, p - 1, j)
+    if count == 2:
+        sweep((row, row2), (first, second), g.a2, g.flat, ahead)
+        return
+    row3, third = _home(g, ring, s + 2, p - 2, j), _stencil(g, ring, steps, f, s + 2, p - 2, j)
+    sweep((row, row2, row3), (first, second, third), g.a2, g.flat, ahead)
+
+
+@inlined
+def _finish(g, ring, steps, f, p, j, begun, kept, omega, ahead):
+    """The last step on row (p, j), relaxed and kept as by ``_keep``, and the residual's row before it.
+
+    Returns the residual's sum of squares.
+    """
+    row, step = _home(g, ring, ring.nu, p, j), _stencil(g, ring, steps, f, ring.nu, p, j)
+    rest, residual = _home(g, ring, ring.nu + 1, p - 1, j), _stencil(g, ring, steps, f, ring.nu + 1, p - 1, j)
+    begun, kept = begun if omega != g.a2.one else step.row, kept if kept != 0 else row
+    return sweep_and_rest((row, rest), (step, residual), g.a2, g.flat, ahead, begun, kept, omega)
+
+
+@inlined
 def _keep(row, n, begun, out, omega, one):
     """Relax a finished row of the iterate, and keep it: out = row = omega row + (1 - omega) begun; out 0: nowhere."""
     if omega == one:
@@ -196,106 +246,14 @@ def _keep(row, n, begun, out, omega, one):
         combine(row, n, (row, begun), (omega, one - omega))
 
 
-@njit(fastmath=FAST, nogil=True)
-def _ahead(g, turn, t, nu, u, f, out, j, row):
-    """Row j that will come from memory, or go there, when the next planes enter; ``row`` itself if there is none.
-
-    Each stage fetches for one array, so that the memory works while the stages compute.
-    """
-    if turn == 0:
-        return f + wrap(t + 1, g.a0.n) * g.plane + j * g.row
-    if turn == 1 and out != 0:
-        return out + wrap(t + 1 - nu, g.a0.n) * g.plane + j * g.row
-    if turn == 2 and u != 0:
-        return u + wrap(t + 2, g.a0.n) * g.plane + j * g.row
-    return row
-
-
-@njit(fastmath=FAST, nogil=True)
-def _task(u, guess, e, f, out, f_c, relaxed, steps, ints, reals, residual, watches, I0, I1, J0, J1):
-    """The pass over one block: coarse planes [I0, I1) and rows [J0, J1) and the fine ones they own.
-
-    u, guess, e, f, out, f_c are addresses, 0 where there is none. Returns the sum of the squared
-    residuals of the block's own unknowns.
-    """
-    g, c, nu = _fine(ints, reals), _coarse(ints, reals), steps.shape[0]
-    n0, n1, n2, one = g.a0.n, g.a1.n, g.a2.n, g.a2.one
-    restricts = f_c != 0
-    zero = u == 0 and guess == 0 and e == 0
-    untouched = zero and nu == 0  # the residual is f
-
-    # what this block owns, and what each stage computes for it
-    m0, m1 = c.R0.width, c.R1.width
-    i0, i1 = I0 * n0 // c.n0, I1 * n0 // c.n0
-    j0, j1 = J0 * n1 // c.n1, J1 * n1 // c.n1
-    r0, r1, s0, s1 = i0, i1, j0, j1  # planes and rows of the residual
-    if restricts:
-        r0, r1 = min(i0, load_index(c.R0.start, I0)), max(i1, load_index(c.R0.start, I1 - 1) + m0)
-        s0, s1 = min(j0, load_index(c.R1.start, J0)), max(j1, load_index(c.R1.start, J1 - 1) + m1)
-    r0, r1 = (r0, r1) if g.a0.wraps else (max(r0, 0), min(r1, n0))
-    s0, s1 = (s0, s1) if g.a1.wraps else (max(s0, 0), min(s1, n1))
-    halo = 1 if residual else 0
-    wide = 0 if g.flat else 1
-    base0, top0 = _reach(r0, r1, halo + nu, g.a0)
-    base1, top1 = _reach(s0, s1, (halo + nu) * wide, g.a1)
-
-    stride = row_bytes(max(n2, c.n2), g.a2.size)
-    rows, depth = top1 - base1, m0 + 1 if restricts else 1
-    workspace = np.empty((3 * (nu + 1) * rows + depth * (s1 - s0) + 3) * stride + 4 * SLACK, np.uint8)
-    begin = first_row(workspace)
-    ring = Ring(begin, rows, stride, base0, base1)
-    residuals = begin + 3 * (nu + 1) * rows * stride
-    line = residuals + depth * (s1 - s0) * stride
-    pad, pad2 = line + stride, line + 2 * stride
-    total, next_coarse = 0.0, I0
-
-    # what is restricted: where it lies, bytes from plane to plane and row to row, and which of them there are
-    down, down_plane, down_row, o0, d0, o1, d1 = residuals, (s1 - s0) * stride, stride, r0, depth, s0, s1 - s0
-    if untouched:
-        down, down_plane, down_row, o0, d0, o1, d1 = f, g.plane, g.row, 0, n0, 0, n1
-    first = 2 if zero else 0  # the first stage that has time to fetch rows for later ones
-    for t in range(base0, top0 + nu + halo):
-        for s in range(nu + 1 if untouched else (1 if zero else 0), nu + 1):
-            p = t - s
-            lo, hi = _reach(r0, r1, halo + nu - s, g.a0)
-            if p < lo or p >= hi:
-                continue
-            jlo, jhi = _reach(s0, s1, (halo + nu - s) * wide, g.a1)
-            into = s == nu and not residual and out != 0  # the iterate goes straight to memory
-            for j in range(jlo, jhi):
-                pm, jm = wrap(p, n0), wrap(j, n1)
-                row = out + pm * g.plane + jm * g.row if into else _slot(ring, s, p) + (j - base1) * stride
-                ahead = _ahead(g, s - first, t, nu, u, f, out, jm, row)
-                if s == 0:
-                    _source(g, c, row, u, guess, e, pad, pad2, pm, jm, ahead)
-                else:
-                    _step(g, ring, s, p, j, row, f, steps[s - 1, 0], int(steps[s - 1, 1]), zero and s == 1, ahead)
-                if s == nu and residual:
-                    at = pm * g.plane + jm * g.row
-                    owned = i0 <= p < i1 and j0 <= j < j1
-                    _keep(row, n2, u + at, out + at if out != 0 and owned else 0, relaxed[0], one)
-                if not into:
-                    fill_ghosts(row, g.a2)
-        p = t - nu - 1
-        if not residual or p < r0 or p >= r1:
-            continue
-        for j in range(s0, s1):
-            row = residuals + ((p - r0) % depth * (s1 - s0) + j - s0) * stride
-            if untouched:
-                row = f + wrap(p, n0) * g.plane + wrap(j, n1) * g.row
-            else:
-                _residual(g, ring, nu, p, j, row, f, _ahead(g, nu + 1 - first, t, nu, u, f, out, wrap(j, n1), row))
-            if watches and i0 <= p < i1 and j0 <= j < j1:
-                total += dotted(row, row, n2, one)
-        while restricts and next_coarse < I1 and load_index(c.R0.start, next_coarse) + m0 - 1 <= p:
-            for J in range(J0, J1):
-                I = next_coarse
-                gather(line, n2, False, down, down_plane, down_row, c.R0, I, o0, d0, c.R1, J, o1, d1)
-                wrap_ghosts(line, n2, g.a2)
-                contract(f_c + I * c.plane + J * c.row, c.n2, line, c.R2)
-            next_coarse += 1
-    workspace[0] = 0  # alive until here
-    return total
+@inlined
+def _ahead(g, f, u, out, zero, nu, t, j, row):
+    """Two rows j that come from memory, or go there, when the next plane enters; ``row`` where there is none."""
+    jm = wrap(j, g.a1.n) * g.row
+    result = out + wrap(t + 1 - nu, g.a0.n) * g.plane + jm if out != 0 else row
+    if zero:
+        return result, f + wrap(t + 1, g.a0.n) * g.plane + jm
+    return result, u + wrap(t + 2, g.a0.n) * g.plane + jm if u != 0 else row
 
 
 @cache
@@ -305,29 +263,125 @@ def kernel(dtype: np.dtype) -> int:
     Its arguments, see ``arguments``: addresses of u, guess, e, f, out, f_c (0 where there is none), of
     relaxed (omega), steps, ints, reals and squares; the sizes batch, n0, n1, n2, nc0, nc1, nc2, steps, ints,
     reals; the blocks of planes and of rows; whether there is a residual, and whether its norm is wanted.
+    A block is some coarse planes and rows, and the fine ones that go with them.
     """
 
-    def task(t, arguments):
+    # One function: numba would compile a part that is no intrinsic, and all that it calls, a second time.
+    def task(number, arguments):
         v = carray(arguments, 25)
         batch, n0, n1, n2, nc0, nc1, nc2 = v[11], v[12], v[13], v[14], v[15], v[16], v[17]
         blocks0, blocks1 = v[21], v[22]
-        b, p, q = t // (blocks0 * blocks1), t // blocks1 % blocks0, t % blocks1
+        b, k0, k1 = number // (blocks0 * blocks1), number // blocks1 % blocks0, number % blocks1
         size, size_c = b * n0 * n1 * n2 * itemsize, b * nc0 * nc1 * nc2 * itemsize
+        u, guess, e = _member(v[0], size), _member(v[1], size_c), _member(v[2], size_c)
+        f, out, f_c = _member(v[3], size), _member(v[4], size), _member(v[5], size_c)
+        relaxed, steps = carray(pointer(v[6]), (1,), dtype), carray(pointer(v[7]), (v[18], 3), dtype)
+        ints, reals = carray(pointer(v[8]), (v[19],), np.int64), carray(pointer(v[9]), (v[20],), dtype)
         squares = carray(pointer(v[10]), (batch * blocks0 * blocks1,), np.float64)
-        squares[t] = _task(
-            v[0] + size if v[0] != 0 else 0,
-            v[1] + size_c if v[1] != 0 else 0,
-            v[2] + size_c if v[2] != 0 else 0,
-            v[3] + size,
-            v[4] + size if v[4] != 0 else 0,
-            v[5] + size_c if v[5] != 0 else 0,
-            carray(pointer(v[6]), (1,), dtype),
-            carray(pointer(v[7]), (v[18], 2), dtype),
-            carray(pointer(v[8]), (v[19],), np.int64),
-            carray(pointer(v[9]), (v[20],), dtype),
-            v[23] != 0, v[24] != 0,
-            p * nc0 // blocks0, (p + 1) * nc0 // blocks0, q * nc1 // blocks1, (q + 1) * nc1 // blocks1,
-        )  # fmt: skip
+        residual, watches = v[23] != 0, v[24] != 0
+        I0, I1, J0, J1 = k0 * nc0 // blocks0, (k0 + 1) * nc0 // blocks0, k1 * nc1 // blocks1, (k1 + 1) * nc1 // blocks1
+        g, c, nu = _fine(ints, reals), _coarse(ints, reals), steps.shape[0]
+        one = g.a2.one
+        R0, R1, R2 = _table(c, 2, 0, g.a2), _table(c, 2, 1, g.a2), _table(c, 2, 2, g.a2)
+        restricts = f_c != 0
+        streams = out != 0 and n0 * g.plane >= STREAMED
+        zero = u == 0 and guess == 0 and e == 0
+        untouched = zero and nu == 0  # the residual is f
+        coloured_steps = False
+        for s in range(nu):
+            coloured_steps = coloured_steps or steps[s, 1] >= 0
+
+        # the stages, what this block owns, and the planes and rows of its last stage
+        begin, end = 1 if zero else 0, nu + 1 if residual else nu
+        i0, i1 = I0 * n0 // c.n0, I1 * n0 // c.n0
+        j0, j1 = J0 * n1 // c.n1, J1 * n1 // c.n1
+        r0, r1, s0, s1 = i0, i1, j0, j1
+        if restricts:
+            r0, r1 = min(i0, load_index(R0.start, I0)), max(i1, load_index(R0.start, I1 - 1) + R0.width)
+            s0, s1 = min(j0, load_index(R1.start, J0)), max(j1, load_index(R1.start, J1 - 1) + R1.width)
+        r0, r1 = (r0, r1) if g.a0.wraps else (max(r0, 0), min(r1, n0))
+        s0, s1 = (s0, s1) if g.a1.wraps else (max(s0, 0), min(s1, n1))
+        base0, _ = _reach(r0, r1, end, g.a0)
+        base1, top1 = _reach(s0, s1, 0 if g.flat else end, g.a1)
+
+        stride = row_bytes(max(n2, c.n2), g.a2.size)
+        rows, depth = top1 - base1, R0.width + 1 if restricts else 1
+        in_flight, kept_rows = 3 * (nu + 1) * rows, depth * (s1 - s0)
+        workspace = np.empty((in_flight + kept_rows + 3) * stride + 4 * SLACK, np.uint8)
+        at = first_row(workspace)
+        residuals, into = at + in_flight * stride, out if not residual and not streams else 0
+        ring = Ring(at, rows, stride, base0, base1, nu, into, residuals, r0, depth, s0, s1 - s0)
+        line = residuals + kept_rows * stride
+        pad, pad2 = line + stride, line + 2 * stride
+        clear_beyond(at, n2, stride, in_flight + kept_rows + 1, one, g.a2.size)
+        clear_beyond(pad, c.n2, stride, 2, one, g.a2.size)
+        total, next_coarse = 0.0, I0
+
+        # what is restricted: where it lies, bytes from plane to plane and row to row, and which of them there are
+        down, down_plane, down_row, o0, d0, o1, d1 = residuals, (s1 - s0) * stride, stride, r0, depth, s0, s1 - s0
+        if untouched:
+            down, down_plane, down_row, o0, d0, o1, d1 = f, g.plane, g.row, 0, n0, 0, n1
+        for t in range(base0, r1 + end):
+            # stage s works on plane t - s: the stages that have one now
+            oldest, newest = begin, min(end, (t - r0 + end) // 2) if not untouched else 0
+            if not g.a0.wraps:
+                oldest, newest = max(begin, t - n0 + 1), min(newest, t)
+            for j in range(base1, top1):
+                last = newest if g.flat else min(newest, end - max(s0 - j, j - s1 + 1, 0))
+                # the row that the last step finishes, in memory, and whether it is this block's
+                finished, owned = wrap(t - nu, n0) * g.plane + wrap(j, n1) * g.row, i0 <= t - nu < i1 and j0 <= j < j1
+                begun, kept = u + finished, out + finished if out != 0 and owned and not streams else 0
+                watched = watches and i0 <= t - nu - 1 < i1 and j0 <= j < j1
+                s = oldest
+                while s <= last:
+                    p, row = t - s, _home(g, ring, s, t - s, j)
+                    ahead = (
+                        _ahead(g, f, u, out if not streams else 0, zero, nu, t, j, row)
+                        if s == begin + 1
+                        else (row, row)
+                    )
+                    rests = last > nu  # the residual is due
+                    count, keeps = 1, residual and s == nu
+                    if s == 0:
+                        next_f = f + wrap(t + 1, n0) * g.plane + wrap(j, n1) * g.row
+                        _source(g, c, row, u, guess, e, pad, pad2, wrap(p, n0), wrap(j, n1), next_f)
+                    elif s == 1 and zero:
+                        _first_step(g, steps, f, p, j, row)
+                    elif s <= nu and coloured_steps:
+                        parity = _parity(g, steps, s, p, j)
+                        coloured(row, parity, _stencil(g, ring, steps, f, s, p, j), g.a2, g.flat)
+                    elif s == nu and rests:
+                        rest = _finish(g, ring, steps, f, p, j, begun, kept, relaxed[0], ahead)
+                        total += rest if watched else 0.0
+                        count, keeps = 2, False
+                    else:
+                        count = min(3, nu - s if rests else last - s + 1) if s <= nu else 1
+                        _advance(g, ring, steps, f, s, p, j, count, ahead)
+                        keeps = residual and s + count - 1 == nu
+                        if s > nu:
+                            share_ends(row, g.a2)
+                            total += dotted(row, row, n2, one) if watched else 0.0
+                    if keeps:
+                        _keep(_home(g, ring, nu, t - nu, j), n2, begun, kept, relaxed[0], one)
+                    if streams and owned and s <= nu < s + count:
+                        stream(out + finished, n2, _home(g, ring, nu, t - nu, j), one)
+                    for k in range(s, min(s + count, nu + 1)):
+                        if k < nu or into == 0:
+                            fill_ghosts(_home(g, ring, k, t - k, j), g.a2)
+                    s += count
+            p = t - nu - 1
+            while restricts and next_coarse < I1 and load_index(R0.start, next_coarse) + R0.width - 1 <= p:
+                for J in range(J0, J1):
+                    I = next_coarse
+                    gather(line, n2, False, down, down_plane, down_row, R0, I, o0, d0, R1, J, o1, d1)
+                    wrap_ghosts(line, n2, g.a2)
+                    contract(f_c + I * c.plane + J * c.row, c.n2, line, R2)
+                next_coarse += 1
+        if untouched and watches:
+            for p in range(i0, i1):
+                total += dotted(f + p * g.plane + j0 * g.row, f + p * g.plane + j0 * g.row, (j1 - j0) * n2, one)
+        workspace[0] = 0  # alive until here
+        squares[number] = total
 
     itemsize = np.dtype(dtype).itemsize
     return cfunc(SIGNATURE, nopython=True, fastmath=FAST, cache=True)(task).address
