@@ -119,6 +119,7 @@ class Multigrid:
         stop: Stop,
         project: bool = False,
         parts: Sequence[Tensor] = (),
+        raw: bool = False,
     ) -> Outcome:
         """Solve A u = b for b of shape (batch, *grid).
 
@@ -127,17 +128,19 @@ class Multigrid:
         A : the operator whose ``base`` the levels are made of, or its transpose
         project : whether to take what a singular A can solve of b, instead of refusing the rest
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
+        raw : b is not weighted by the shares of a cell; only where ``takes_raw``, for one full pass
         """
         null = None if self.null is None else self.null.to(b)
         if null is not None:
-            b = null.compatible(b, check=not project, exact=stop.tol is not None)
+            b = null.compatible(b, check=not project, exact=stop.tol is not None, raw=raw)
         with self._lock, on_device(b, self.base.ndim):
             hierarchy = self._accelerated(A.like(b), self._hierarchy(b), b, null, stop.tol)
             if stop.tol is None:
-                outcome = self._pass(hierarchy, b, guess, parts)
+                outcome = self._pass(hierarchy, b, guess, parts, raw)
             else:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
-        if null is not None:
+        nested = stop.tol is None and guess is None and self._finishing == 0
+        if null is not None and not (nested and isinstance(hierarchy, FusedHierarchy) and hierarchy.centres):
             outcome.u = null.centred(outcome.u)
         return outcome
 
@@ -170,13 +173,23 @@ class Multigrid:
             return full_multigrid_work(self.sizes, nu, self.gamma) + one * (cycles - 1)
         return one * cycles
 
-    def _pass(self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, parts: Sequence[Tensor]) -> Outcome:
+    @cached_property
+    def takes_raw(self) -> bool:
+        """Whether one full pass on the CPU takes data that are not weighted yet."""
+        constant = self._constant is not None and not self._is_line and self._finishing == 0
+        return constant and self._fusible(self._chain(), torch.device("cpu"))
+
+    def _pass(
+        self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, parts: Sequence[Tensor], raw: bool
+    ) -> Outcome:
         f = hierarchy.data(b)
         if guess is not None:
             u = hierarchy.cycle(hierarchy.data(guess), f, watch=False)
         elif parts:  # only of constant coefficients
             nested = cast(ReadableHierarchy | FusedHierarchy, hierarchy)
             u = nested.start(f, watch=False, parts=[part.to(b) for part in parts])
+        elif raw:
+            u = cast(FusedHierarchy, hierarchy).start(f, watch=False, raw=True)
         else:
             u = hierarchy.start(f, watch=False)
         for _ in range(0 if guess is not None else self._finishing):

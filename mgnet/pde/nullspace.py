@@ -11,11 +11,13 @@ mask may leave several.
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mgnet.pde.checks import finite
-from mgnet.pde.kernels.elementwise import dot, runs_here, shift_, sums
+from mgnet.pde.kernels.elementwise import runs_here, shift_, sums
+from mgnet.pde.kernels.means import weighted_sums
 
 ROUNDOFF = 100  # times eps: how far from zero the mean of a compatible b may be
 
@@ -27,21 +29,24 @@ class NullSpace:
     Parameters
     ----------
     w : (*grid) the shares of a cell
+    shares : the same per axis, w their product; None under a mask
     part : (*grid) the number of each unknown's part, -1 in none; None: all are in one
     loose : (batch or 1, parts) whether nothing fixes u there
     """
 
     w: Tensor
+    shares: tuple[np.ndarray, ...] | None
     part: Tensor | None
     loose: Tensor
 
-    def compatible(self, b: Tensor, check: bool = False, exact: bool = True) -> Tensor:
+    def compatible(self, b: Tensor, check: bool = False, exact: bool = True, raw: bool = False) -> Tensor:
         """E b for b of shape (batch, *grid); b itself where that is b to the last digit.
 
         check : refuse a b that is not of mean zero up to round-off
         exact : False: a b that is of mean zero up to round-off will do
+        raw : b is w^-1 b, and there is no mask; ask for what is not exact
         """
-        total, size = self._sums(b)
+        total, size = self._weighted(b) if raw else self._sums(b)
         off, roundoff = torch.where(self.loose, total, 0.0).abs(), torch.finfo(b.dtype).eps * size
         compatible = bool((off <= ROUNDOFF * roundoff).all())
         if check and not compatible:
@@ -53,12 +58,9 @@ class NullSpace:
     def centred(self, u: Tensor) -> Tensor:
         """E^T u, of mean zero on each part, in place of u; u itself where that is u to the last digit."""
         if self.part is None and runs_here(u, self.w.ndim):
-            if self._uniform:
-                total, size = self._sums(u)
-                if (total.abs() <= 10 * torch.finfo(u.dtype).eps * size).all():
-                    return u
-            else:
-                total = dot(u, self.w).to(u.dtype)[:, None]
+            total, size = self._weighted(u)
+            if (total.abs() <= 10 * torch.finfo(u.dtype).eps * size).all():
+                return u
             mean = torch.where(self.loose, total / self._weights, 0.0)
             return shift_(u, -mean.expand(len(u), 1)[:, 0].contiguous(), self.w.ndim)
         return u.sub_(self._spread(self._means(self.w * u)))
@@ -80,17 +82,12 @@ class NullSpace:
         if self.w.dtype == like.dtype and self.w.device == self.loose.device == like.device:
             return self
         part = None if self.part is None else self.part.to(like.device)
-        return NullSpace(self.w.to(like), part, self.loose.to(like.device))
+        return NullSpace(self.w.to(like), self.shares, part, self.loose.to(like.device))
 
     @cached_property
     def _weights(self) -> Tensor:
         """(1, parts) the size of each part in cells."""
         return self.sums(self.w[None])
-
-    @cached_property
-    def _uniform(self) -> bool:
-        """Whether every unknown has a whole cell."""
-        return bool((self.w == 1).all())
 
     def _means(self, v: Tensor) -> Tensor:
         """(batch, parts) sums of v over the size of the part, 0 where u is fixed."""
@@ -103,6 +100,12 @@ class NullSpace:
             total, size = sums(v, self.w.ndim)
             return total.to(v.dtype)[:, None], size.to(v.dtype)[:, None]
         return self.sums(v), self.sums(v.abs())
+
+    def _weighted(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, 1) the sums of w v, and of |v|, on a box."""
+        assert self.shares is not None
+        total, size = (torch.from_numpy(s).to(v.dtype)[:, None] for s in weighted_sums(v, self.shares))
+        return total, size
 
     def sums(self, v: Tensor) -> Tensor:
         """(batch, parts)."""

@@ -129,11 +129,17 @@ class Poisson:
         if not self._free.any():
             return None
         like, c = A.base.k[0], A.base.c
-        null = NullSpace(A.weigh(like.new_ones(self.grid.shape)), self._part, self._free[None]).to(like)
+        shares = tuple(axis.share for axis in self.grid.axes) if self._part is None else None
+        null = NullSpace(A.weigh(like.new_ones(self.grid.shape)), shares, self._part, self._free[None]).to(like)
         if c is not None:
             each = c.expand(torch.broadcast_shapes(c.shape, (1, *self.grid.shape))).flatten(0, -1 - self.grid.ndim)
             null = replace(null, loose=null.loose & (null.sums(each) == 0))
         return null if null.loose.any() else None
+
+    @cached_property
+    def weighs(self) -> bool:
+        """Whether some unknown has but a share of a cell."""
+        return any(bool((axis.share != 1).any()) for axis in self.grid.axes)
 
     @cached_property
     def singular(self) -> bool:

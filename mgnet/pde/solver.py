@@ -109,10 +109,11 @@ class Solver:
         checks.controls(tol, max_cycles, throw, callback)
         if self.problem.order == 4 and tol is None:
             raise ValueError("`order` = 4 needs a tolerance; tol=None stops at second order. Pass a `tol`, 1e-10 say.")
-        call = _Call(self, guess, Stop(tol, max_cycles, callback), throw)
         begun = time.perf_counter()
-        b = self.problem.rhs(torch.as_tensor(f), boundary)
         graph = isinstance(f, Tensor)
+        raw = not graph and tol is None and guess is None and boundary is None and self._takes_raw
+        call = _Call(self, guess, Stop(tol, max_cycles, callback), throw, raw=raw)
+        b = self.problem.on_grid("f", f) if raw else self.problem.rhs(torch.as_tensor(f), boundary)
         parts = []
         if tol is None and guess is None and boundary is not None and self.problem.constant is not None:
             parts = boundary_parts(self.problem, boundary, b, self.multigrid(self.problem.A.detached()).scheme.smoother)
@@ -123,6 +124,12 @@ class Solver:
         else:
             u = call(A, b.detach(), *parts).numpy()
         return call.solution(u, time.perf_counter() - begun)
+
+    @property
+    def _takes_raw(self) -> bool:
+        """Whether the levels weigh f by the shares of a cell themselves, where those are not all 1."""
+        weighs = self.problem.weighs and self.problem.constant is not None
+        return weighs and self.multigrid(self.problem.A.detached()).takes_raw
 
     def multigrid(self, A: Operator) -> Multigrid:
         """The levels for A: this problem's, or (under a transform of its coefficients) that operator's."""
@@ -194,8 +201,15 @@ class Solver:
 class _Call:
     """One solve on plain tensors: (A, b) -> u, and what happened."""
 
-    def __init__(self, solver: Solver, guess: Any, stop: Stop, throw: bool, project: bool = False):
-        self.solver, self.guess, self.stop, self.throw, self.project = solver, guess, stop, throw, project
+    def __init__(self, solver: Solver, guess: Any, stop: Stop, throw: bool, project: bool = False, raw: bool = False):
+        self.solver, self.guess, self.stop, self.throw, self.project, self.raw = (
+            solver,
+            guess,
+            stop,
+            throw,
+            project,
+            raw,
+        )
         self.outcome, self.work, self.method = Outcome(torch.empty(0), [], ""), 0.0, ""
 
     def __call__(self, A: Operator, b: Tensor, *parts: Tensor) -> Tensor:
@@ -212,7 +226,8 @@ class _Call:
             begin = checks.guess_like(self.guess, (*batch, *grid), b).reshape(-1, *grid)
         flat = [v if v.ndim == ndim else v.expand(*batch, *v.shape[v.ndim - ndim :]) for v in parts]
         flat = [v.reshape(-1, *v.shape[v.ndim - ndim :]) for v in flat]
-        outcome = multigrid.run(A, b.expand(*batch, *grid).reshape(-1, *grid), begin, self.stop, self.project, flat)
+        b = b.expand(*batch, *grid).reshape(-1, *grid)
+        outcome = multigrid.run(A, b, begin, self.stop, self.project, flat, self.raw)
         self.outcome, self.work, self.method = outcome, multigrid.work(A, outcome), multigrid.method(A)
         u = outcome.u.reshape(*batch, *grid)
         mask = self.solver.problem.mask

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, pointer, threads
 from mgnet.pde.kernels.memory import pool
-from mgnet.pde.kernels.vectors import absolute, dotted, multiply, shift, summed
+from mgnet.pde.kernels.vectors import absolute, multiply, shift, summed
 
 CHUNK = 4096  # numbers that a step of a task works on
 SMALL = 20_000  # numbers below which threads cost more than they bring
-PRODUCT, SUMS, DOT, SHIFT = range(4)
+PRODUCT, SUMS, SHIFT = range(3)
 
 
 @njit(fastmath=FAST, nogil=True)
@@ -30,8 +30,6 @@ def _work(what, v, w, out, sums, n, one, size):
         elif what == SUMS:
             sums[0] += summed(v + at, m, one)
             sums[1] += absolute(v + at, m, one)
-        elif what == DOT:
-            sums[0] += dotted(v + at, w + at, m, one)
         else:
             shift(v + at, m, one * sums[0])
 
@@ -85,12 +83,6 @@ def sums(v: Tensor, ndim: int) -> tuple[Tensor, Tensor]:
     members = _members(v, ndim)
     both = torch.from_numpy(_run(SUMS, members, members, members, np.zeros((len(members), 2))))
     return both[:, 0], both[:, 1]
-
-
-def dot(v: Tensor, w: Tensor) -> Tensor:
-    """(batch,) the sums of v w over the grid, in float64."""
-    members = _members(v, w.ndim)
-    return torch.from_numpy(_run(DOT, members, _members(w, w.ndim)[0], members, np.zeros((len(members), 2))))[:, 0]
 
 
 def shift_(v: Tensor, by: Tensor, ndim: int) -> Tensor:

@@ -12,6 +12,7 @@ from mgnet.pde.interpolant import InterpolantOperator
 from mgnet.pde.kernels import diagonalise
 from mgnet.pde.kernels.interpolant import FusedInterpolantResidual
 from mgnet.pde.kernels.launch import address_all, launch, threads
+from mgnet.pde.kernels.means import Centring
 from mgnet.pde.kernels.memory import Pool
 from mgnet.pde.kernels.tables import pack
 from mgnet.pde.kernels.wavefront import INTS, arguments, kernel
@@ -84,6 +85,8 @@ class FusedLevel:
         # Watched, ``up`` takes the next cycle's steps down as well, and leaves the residual's norm and
         # restriction: a cycle is then one pass over this grid. The order of the steps is the same.
         self.watch = False
+        self.raw = False  # data are w^-1 f, see ``Poisson.rhs``
+        self.centring: Centring | None = None  # of what an interpolant will lead to
         self._restricted: np.ndarray | None = None  # the iterate whose restricted residual is in _f_c
 
     def smooth(self, u: np.ndarray | None, f: np.ndarray) -> np.ndarray:
@@ -105,6 +108,8 @@ class FusedLevel:
         return u, None, self._f_c
 
     def up(self, u, f: np.ndarray, before: None, after: np.ndarray) -> np.ndarray:
+        if self.centring is not None and isinstance(u, Interpolant):
+            self.centring(u.coarse, after)
         if not self.watch:
             return self._pass(u, f, e=after, steps="up", out=self._other(u))
         u = self._pass(u, f, e=after, steps="both", out=self._other(u), f_c=self._f_c, norm=True)
@@ -160,9 +165,18 @@ class FusedLevel:
             u, guess = None, u.coarse
         packed, none = self._arguments[steps], self._none
         address_all(packed, *(none if v is None else v for v in (u, guess, e, f, out, f_c)))
-        packed[-2:] = norm or f_c is not None, norm
+        packed[-3:] = norm or f_c is not None, norm, self.raw
         launch(self._kernel, len(self._squares), packed, self._alone)
         return out
+
+
+def centring(transfer: Transfer, shape: Sequence[int], dtype: np.dtype) -> Centring:
+    """Of u and e of that shape on the coarse grid."""
+    one = identity(1)
+    P, Q = ([T or one for T in _pad([t or identity(axis.n) for t, axis in zip(kind, transfer.fine, strict=True)])]
+            for kind in transfer.tables[:2])  # fmt: skip
+    shares = [np.ones(1) if axis is None else axis.share for axis in _pad(transfer.fine)]
+    return Centring(P, Q, shares, shape, dtype)
 
 
 def _plan(shape: Sequence[int], coarse: Sequence[int]) -> tuple[tuple[int, int], bool]:

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from mgnet.core import cycle, full_multigrid
-from mgnet.pde.axis import Axis, Robin
-from mgnet.pde.kernels.fused import FusedDirectLevel, FusedLevel, Interpolant, four
+from mgnet.pde.axis import NEUMANN, PERIODIC, Axis, Robin
+from mgnet.pde.kernels.fused import FusedDirectLevel, FusedLevel, Interpolant, centring, four
 from mgnet.pde.kernels.launch import recorded
 from mgnet.pde.richardson import Richardson
-from mgnet.pde.smoothers import omegas
+from mgnet.pde.smoothers import COLOURED, omegas
 from mgnet.pde.transfers import Transfer
 
 SHORTEST = 4  # unknowns along an axis that the kernel needs
@@ -62,6 +62,10 @@ class FusedHierarchy:
         self._tapes: dict[Any, Any] = {}
         self.richardson = Richardson()
         self.levels.append(FusedDirectLevel(chain[-1], a, c, self._dtype, batch))
+        loose = c == 0 and all(end in (NEUMANN, PERIODIC) for axis in chain[0] for end in (axis.low, axis.high))
+        self.centres = loose and smoother not in COLOURED  # whether ``start`` returns an iterate of mean zero
+        if self.centres:
+            self.levels[0].centring = centring(transfers[0], self.levels[0].coarse_shape, self._dtype)
 
     def data(self, b: Tensor) -> np.ndarray:
         return b.contiguous().numpy().reshape(self._shape[0], *four(self._shape[1:]))
@@ -73,14 +77,17 @@ class FusedHierarchy:
         self.richardson.restart()
         return self.tensor(self.levels[0].release(u))
 
-    def start(self, b: np.ndarray, watch: bool = True, parts: Sequence[Tensor] = ()) -> np.ndarray:
+    def start(self, b: np.ndarray, watch: bool = True, parts: Sequence[Tensor] = (), raw: bool = False) -> np.ndarray:
+        """As of ``Hierarchy``; raw: b is not weighted by the shares of a cell yet (without a watch)."""
         self.levels[0].omega[0] = 1
+        self.levels[0].raw = raw
         if parts:
             self.levels[0].watch = watch
             return self._full_multigrid(b, parts)
         return self._played("start", None, b, watch, lambda: self._full_multigrid(b))
 
     def cycle(self, u: np.ndarray | None, b: np.ndarray, watch: bool = True) -> np.ndarray:
+        self.levels[0].raw = False
         self.levels[0].omega[0] = next(self.richardson) if watch and u is not None else 1
         return self._played("cycle", u, b, watch, lambda: cycle(self.levels, u, b, self._gamma))
 
@@ -93,7 +100,7 @@ class FusedHierarchy:
         finest.watch = watch
         if u is not None and u.ctypes.data == b.ctypes.data:  # a tape could not tell them apart
             return run()
-        key = (what, watch, finest.role(u))
+        key = (what, watch, finest.raw, finest.role(u))
         if key not in self._tapes:
             with recorded(self._shape[0]) as tape:
                 out = run()
@@ -129,6 +136,7 @@ class FusedHierarchy:
         return full_multigrid(self.levels, fs, interpolate, self._gamma)
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
+        self.levels[0].raw = False
         return torch.from_numpy(np.sqrt(self.levels[0].residuals(u, b)))
 
     def watched(self) -> Tensor:

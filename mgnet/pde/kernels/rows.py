@@ -75,19 +75,21 @@ def fill_ghosts(row, line):
 
 
 @inlined
-def sweep(outs, stencils, line, flat, ahead):
-    """Stencils one after the other, see ``wave``; at an end f counts 1 / share times."""
+def sweep(outs, stencils, line, flat, raw, ahead):
+    """Stencils one after the other, see ``wave``; at an end f counts 1 / share times, unless it is raw."""
     wave(outs, line.n, stencils, flat, ahead)
-    _weigh_ends_of(outs, stencils, 0, line.one, line)
+    if not raw:
+        _weigh_ends_of(outs, stencils, 0, line.one, line)
 
 
 @inlined
-def sweep_and_rest(outs, stencils, line, flat, ahead, row, copy, omega):
+def sweep_and_rest(outs, stencils, line, flat, raw, ahead, row, copy, omega):
     """The last step and the residual, see ``relaxing_wave``; returns the residual's sum of squares."""
     squares = relaxing_wave(outs, line.n, stencils, flat, ahead, row, copy, omega)
     if line.share_lo == line.one and line.share_hi == line.one:
         return squares
-    _weigh_ends_of(outs, stencils, copy, omega, line)
+    if not raw:
+        _weigh_ends_of(outs, stencils, copy, omega, line)
     share_ends(outs[1], line)
     return dotted(outs[1], outs[1], line.n, line.one)
 
@@ -112,7 +114,7 @@ def _weigh_ends_of(outs, stencils, copy, omega, line):
 
 
 @part
-def coloured(out, parity, s, line, flat):
+def coloured(out, parity, s, line, flat, raw):
     """A stencil where i + parity is even, the row as it was elsewhere: a Gauss-Seidel half-sweep."""
     l, r = s.row - line.size, s.row + line.size
     if flat:
@@ -127,18 +129,19 @@ def coloured(out, parity, s, line, flat):
     else:
         rows = (l, r, s.before, s.after, s.left, s.right, s.f)
         blend(out, line.n, parity, (s.row,), rows, (s.side, s.side, s.w_before, s.w_after, s.w_left, s.w_right, s.w_f))
-    _weigh_ends(out, s.f, s.w_f, parity, 2, line)
+    if not raw:
+        _weigh_ends(out, s.f, s.w_f, parity, 2, line)
 
 
 @part
-def first_step(out, parity, f, g, line):
-    """out = g f / shares along the row; with a parity (0 or 1) where i + parity is even, 0 elsewhere."""
+def first_step(out, parity, f, g, line, raw):
+    """out = g f, over the shares along the row unless f is raw; with a parity, where i + parity is even, else 0."""
     if parity < 0:
         combine(out, line.n, (f,), (g,))
-        _weigh_ends(out, f, g, 0, 1, line)
     else:
         blend(out, line.n, parity, (), (f,), (g,))
-        _weigh_ends(out, f, g, parity, 2, line)
+    if not raw:
+        _weigh_ends(out, f, g, max(parity, 0), 1 if parity < 0 else 2, line)
 
 
 @inlined

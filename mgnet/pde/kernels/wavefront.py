@@ -49,8 +49,9 @@ STREAMED = 2**24  # bytes of an array beyond which it is written past the caches
 AXIS_HEADER = 10  # numbers per axis in ``reals``
 INTS, REALS = 6, 4  # where the tables' headers begin, and the axes
 
-# the fine grid: its axes, a / h^2 per axis, the diagonal of L, bytes of a row and of a plane, whether n1 = 1
-Fine = namedtuple("Fine", "a0 a1 a2 x0 x1 x2 d row plane flat")
+# the fine grid: its axes, a / h^2 per axis, the diagonal of L, bytes of a row and of a plane, whether n1 = 1; whether
+# its data are raw, w^-1 f
+Fine = namedtuple("Fine", "a0 a1 a2 x0 x1 x2 d row plane flat raw")
 # the coarse grid: its sizes, bytes of a row and of a plane; where ``ints`` and ``reals`` with the tables lie
 Coarse = namedtuple("Coarse", "n0 n1 n2 row plane ints reals")
 # the planes in flight: three a stage, rows base1, base1 + 1, ... of each, planes count from base0; the last step's go
@@ -65,10 +66,10 @@ def _line(ints, reals, axis):
 
 
 @inlined
-def _fine(ints, reals):
+def _fine(ints, reals, raw):
     a0, a1, a2 = _line(ints, reals, 0), _line(ints, reals, 1), _line(ints, reals, 2)
     row = a2.n * a2.size
-    return Fine(a0, a1, a2, reals[0], reals[1], reals[2], reals[3], row, a1.n * row, a1.n == 1)
+    return Fine(a0, a1, a2, reals[0], reals[1], reals[2], reals[3], row, a1.n * row, a1.n == 1, raw)
 
 
 @inlined
@@ -186,9 +187,9 @@ def _stencil(g, ring, steps, f, s, p, j):
     datum, share = _datum(g, f, p, j)
     if s <= ring.nu:
         w, own = steps[s - 1, 2], g.a2.one - steps[s - 1, 0]
-        w_f = w if share == g.a2.one else w / share
+        w_f = w if share == g.a2.one or g.raw else w / share
     else:
-        w, own, w_f = share, -g.d * share, g.a2.one
+        w, own, w_f = share, -g.d * share, share if g.raw else g.a2.one
     x, y, z = w * g.x0, w * g.x1, w * g.x2
     return Stencil(v, m0, p0, m1, p1, datum, z, own, a * x, b * x, c * y, d * y, w_f)
 
@@ -197,7 +198,7 @@ def _stencil(g, ring, steps, f, s, p, j):
 def _first_step(g, steps, f, p, j, row):
     """row = row (p, j) after step 1 from zero."""
     datum, share = _datum(g, f, p, j)
-    first_step(row, _parity(g, steps, 1, p, j), datum, steps[0, 2] / share, g.a2)
+    first_step(row, _parity(g, steps, 1, p, j), datum, steps[0, 2] / (g.a2.one if g.raw else share), g.a2, g.raw)
 
 
 @inlined
@@ -212,14 +213,14 @@ def _advance(g, ring, steps, f, s, p, j, count, ahead):
     """Stages s, s + 1, ... of rows (p, j), (p - 1, j), ...: ``count`` of them, 1 to 3, in one loop."""
     row, first = _home(g, ring, s, p, j), _stencil(g, ring, steps, f, s, p, j)
     if count == 1:
-        sweep((row,), (first,), g.a2, g.flat, ahead)
+        sweep((row,), (first,), g.a2, g.flat, g.raw, ahead)
         return
     row2, second = _home(g, ring, s + 1, p - 1, j), _stencil(g, ring, steps, f, s + 1, p - 1, j)
     if count == 2:
-        sweep((row, row2), (first, second), g.a2, g.flat, ahead)
+        sweep((row, row2), (first, second), g.a2, g.flat, g.raw, ahead)
         return
     row3, third = _home(g, ring, s + 2, p - 2, j), _stencil(g, ring, steps, f, s + 2, p - 2, j)
-    sweep((row, row2, row3), (first, second, third), g.a2, g.flat, ahead)
+    sweep((row, row2, row3), (first, second, third), g.a2, g.flat, g.raw, ahead)
 
 
 @inlined
@@ -231,7 +232,7 @@ def _finish(g, ring, steps, f, p, j, begun, kept, omega, ahead):
     row, step = _home(g, ring, ring.nu, p, j), _stencil(g, ring, steps, f, ring.nu, p, j)
     rest, residual = _home(g, ring, ring.nu + 1, p - 1, j), _stencil(g, ring, steps, f, ring.nu + 1, p - 1, j)
     begun, kept = begun if omega != g.a2.one else step.row, kept if kept != 0 else row
-    return sweep_and_rest((row, rest), (step, residual), g.a2, g.flat, ahead, begun, kept, omega)
+    return sweep_and_rest((row, rest), (step, residual), g.a2, g.flat, g.raw, ahead, begun, kept, omega)
 
 
 @inlined
@@ -262,13 +263,14 @@ def kernel(dtype: np.dtype) -> int:
 
     Its arguments, see ``arguments``: addresses of u, guess, e, f, out, f_c (0 where there is none), of
     relaxed (omega), steps, ints, reals and squares; the sizes batch, n0, n1, n2, nc0, nc1, nc2, steps, ints,
-    reals; the blocks of planes and of rows; whether there is a residual, and whether its norm is wanted.
+    reals; the blocks of planes and of rows; whether there is a residual, whether its norm is wanted, and
+    whether f is raw, not weighted by the shares yet.
     A block is some coarse planes and rows, and the fine ones that go with them.
     """
 
     # One function: numba would compile a part that is no intrinsic, and all that it calls, a second time.
     def task(number, arguments):
-        v = carray(arguments, 25)
+        v = carray(arguments, 26)
         batch, n0, n1, n2, nc0, nc1, nc2 = v[11], v[12], v[13], v[14], v[15], v[16], v[17]
         blocks0, blocks1 = v[21], v[22]
         b, k0, k1 = number // (blocks0 * blocks1), number // blocks1 % blocks0, number % blocks1
@@ -278,15 +280,16 @@ def kernel(dtype: np.dtype) -> int:
         relaxed, steps = carray(pointer(v[6]), (1,), dtype), carray(pointer(v[7]), (v[18], 3), dtype)
         ints, reals = carray(pointer(v[8]), (v[19],), np.int64), carray(pointer(v[9]), (v[20],), dtype)
         squares = carray(pointer(v[10]), (batch * blocks0 * blocks1,), np.float64)
-        residual, watches = v[23] != 0, v[24] != 0
+        residual, watches, raw = v[23] != 0, v[24] != 0, v[25] != 0
         I0, I1, J0, J1 = k0 * nc0 // blocks0, (k0 + 1) * nc0 // blocks0, k1 * nc1 // blocks1, (k1 + 1) * nc1 // blocks1
-        g, c, nu = _fine(ints, reals), _coarse(ints, reals), steps.shape[0]
+        g, c, nu = _fine(ints, reals, raw), _coarse(ints, reals), steps.shape[0]
         one = g.a2.one
         R0, R1, R2 = _table(c, 2, 0, g.a2), _table(c, 2, 1, g.a2), _table(c, 2, 2, g.a2)
         restricts = f_c != 0
         streams = out != 0 and n0 * g.plane >= STREAMED
         zero = u == 0 and guess == 0 and e == 0
-        untouched = zero and nu == 0  # the residual is f
+        bare = zero and nu == 0  # the residual is f,
+        untouched = bare and not raw  # and it is there already
         coloured_steps = False
         for s in range(nu):
             coloured_steps = coloured_steps or steps[s, 1] >= 0
@@ -342,14 +345,19 @@ def kernel(dtype: np.dtype) -> int:
                     )
                     rests = last > nu  # the residual is due
                     count, keeps = 1, residual and s == nu
-                    if s == 0:
+                    if bare:
+                        datum, share = _datum(g, f, p, j)
+                        combine(row, n2, (datum,), (share,))
+                        share_ends(row, g.a2)
+                        total += dotted(row, row, n2, one) if watched else 0.0
+                    elif s == 0:
                         next_f = f + wrap(t + 1, n0) * g.plane + wrap(j, n1) * g.row
                         _source(g, c, row, u, guess, e, pad, pad2, wrap(p, n0), wrap(j, n1), next_f)
                     elif s == 1 and zero:
                         _first_step(g, steps, f, p, j, row)
                     elif s <= nu and coloured_steps:
                         parity = _parity(g, steps, s, p, j)
-                        coloured(row, parity, _stencil(g, ring, steps, f, s, p, j), g.a2, g.flat)
+                        coloured(row, parity, _stencil(g, ring, steps, f, s, p, j), g.a2, g.flat, g.raw)
                     elif s == nu and rests:
                         rest = _finish(g, ring, steps, f, p, j, begun, kept, relaxed[0], ahead)
                         total += rest if watched else 0.0
@@ -397,6 +405,8 @@ def arguments(
     reals: np.ndarray,
     squares: np.ndarray,
 ) -> np.ndarray:
-    """The arguments of the kernel; the addresses (first six) and what is wanted (last two) are yet to come."""
+    """The arguments of the kernel; the addresses (first six) and what is wanted (last three) are yet to come."""
     fixed = [v.ctypes.data for v in (relaxed, steps, ints, reals, squares)]
-    return np.array([0] * 6 + [*fixed, *fine, *coarse[1:], len(steps), len(ints), len(reals), *blocks, 0, 0], np.int64)
+    return np.array(
+        [0] * 6 + [*fixed, *fine, *coarse[1:], len(steps), len(ints), len(reals), *blocks, 0, 0, 0], np.int64
+    )
