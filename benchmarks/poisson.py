@@ -9,6 +9,7 @@ PyAMG's time (its set-up is most of it). The arrays of the user, in and out, are
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -95,7 +97,7 @@ def main() -> None:
             rows += measured
             for row in measured:
                 print(line(row), flush=True)
-    save({"environment": environment(), "memory": memory(), "rows": rows}, given.out)
+    save({"environment": environment(), "memory": memory(), "first solve": first_solve(), "rows": rows}, given.out)
 
 
 def measure(case: Case, repeats: int) -> list[dict]:
@@ -239,6 +241,18 @@ def memory() -> dict[str, float]:
     sizes = (1023, 2047)
     call = [sys.executable, "-m", "benchmarks.poisson", "--memory"]
     return {str(n): float(subprocess.run([*call, str(n)], capture_output=True, check=True).stdout) for n in sizes}
+
+
+def first_solve() -> dict[str, float]:
+    """Seconds that a new process needs, ``import torch`` apart, for its first solve: to compile, and with what is kept."""
+    code = (
+        "import time, torch; begun = time.perf_counter(); import numpy, mgnet; "
+        "mgnet.pde.solve(numpy.ones((255, 255))); print(time.perf_counter() - begun)"
+    )
+    with TemporaryDirectory() as cache:
+        call, place = [sys.executable, "-c", code], {**os.environ, "NUMBA_CACHE_DIR": cache}
+        seconds = [float(subprocess.run(call, env=place, capture_output=True, check=True).stdout) for _ in range(2)]
+    return {"compiling": seconds[0], "kept": seconds[1]}
 
 
 def peak_memory(n: int) -> float:

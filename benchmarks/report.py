@@ -70,7 +70,13 @@ def table(result: dict) -> str:
             f"{1e3 * row['seconds']:.2f} | {row['ratio']:.2f} | {reached} |"
         )
     memory = ", ".join(f"{bytes_:.0f} at {n} x {n}" for n, bytes_ in result["memory"].items())
-    return "\n".join([*lines, "", f"Peak memory of a solve to 1e-8, f and u included: {memory} bytes per unknown.", ""])
+    compiling, kept = (result["first solve"][k] for k in ("compiling", "kept"))
+    notes = [
+        f"Peak memory of a solve to 1e-8, f and u included: {memory} bytes per unknown.",
+        f"The first solve of a process, `import torch` apart: {compiling:.1f} s where kernels are compiled, {kept:.1f} s "
+        "where they are kept.",
+    ]
+    return "\n".join([*lines, *(line for note in notes for line in ("", note)), ""])
 
 
 def draw(rows: list[dict], folder: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.checks import finite
-from mgnet.pde.kernels.elementwise import runs_here, shift_, sums
+from mgnet.pde.kernels.elementwise import runs_here, shift_
 from mgnet.pde.kernels.means import weighted_sums
 
 ROUNDOFF = 100  # times eps: how far from zero the mean of a compatible b may be
@@ -46,34 +46,34 @@ class NullSpace:
         exact : False: a b that is of mean zero up to round-off will do
         raw : b is w^-1 b, and there is no mask; ask for what is not exact
         """
-        total, size = self._weighted(b) if raw else self._sums(b)
-        off, roundoff = torch.where(self.loose, total, 0.0).abs(), torch.finfo(b.dtype).eps * size
+        total, size = self._sums(b, raw)
+        off, roundoff = np.where(self._loose, np.abs(total), 0.0), torch.finfo(b.dtype).eps * size
         compatible = bool((off <= ROUNDOFF * roundoff).all())
         if check and not compatible:
             self._refuse(b, total, size)
-        if bool((off <= roundoff).all()) if exact else compatible:
+        if (off <= roundoff).all() if exact else compatible:
             return b
-        return b - self.w * self._spread(torch.where(self.loose, total / self._weights, 0.0))
+        return b - self.w * self._spread(torch.as_tensor(self._means(total)).to(b))
 
     def centred(self, u: Tensor) -> Tensor:
         """E^T u, of mean zero on each part, in place of u; u itself where that is u to the last digit."""
         if self.part is None and runs_here(u, self.w.ndim):
-            total, size = self._weighted(u)
-            if (total.abs() <= 10 * torch.finfo(u.dtype).eps * size).all():
+            total, size = self._sums(u, weigh=True)
+            if (np.abs(total) <= 10 * torch.finfo(u.dtype).eps * size).all():
                 return u
-            mean = torch.where(self.loose, total / self._weights, 0.0)
-            return shift_(u, -mean.expand(len(u), 1)[:, 0].contiguous(), self.w.ndim)
-        return u.sub_(self._spread(self._means(self.w * u)))
+            return shift_(u, -self._means(total)[:, 0], self.w.ndim)
+        means = self._means(self.sums(self.w * u).cpu().numpy())
+        return u.sub_(self._spread(torch.as_tensor(means).to(u)))
 
-    def _refuse(self, b: Tensor, total: Tensor, size: Tensor) -> None:
+    def _refuse(self, b: Tensor, total: np.ndarray, size: np.ndarray) -> None:
         """Say where the sums of b are not zero up to round-off, given those of |b|."""
         finite("f", b, "Clean the right-hand side.")
-        mean, size = torch.where(self.loose, total.abs() / self._weights, 0.0), size / self._weights
+        mean, size = np.abs(self._means(total)), size / self._weights
         member, part = divmod(int((mean - ROUNDOFF * torch.finfo(b.dtype).eps * size).argmax()), mean.shape[1])
         raise ValueError(
             f"`f` must have mean zero{self._where(part)} (with the boundary data, weighted by each unknown's share "
             f"of a cell): the problem has only Neumann or periodic ends and c = 0, so it fixes u up to a constant. "
-            f"The mean is {float(mean[member, part]):.3g}, the mean size {float(size[member, part]):.3g}. "
+            f"The mean is {mean[member, part]:.3g}, the mean size {size[member, part]:.3g}. "
             f"Subtract the mean of f, or give a Dirichlet end or c > 0."
         )
 
@@ -85,27 +85,24 @@ class NullSpace:
         return NullSpace(self.w.to(like), self.shares, part, self.loose.to(like.device))
 
     @cached_property
-    def _weights(self) -> Tensor:
+    def _weights(self) -> np.ndarray:
         """(1, parts) the size of each part in cells."""
-        return self.sums(self.w[None])
+        return self.sums(self.w[None]).cpu().numpy()
 
-    def _means(self, v: Tensor) -> Tensor:
-        """(batch, parts) sums of v over the size of the part, 0 where u is fixed."""
-        mean = self.sums(v) / self._weights
-        return torch.where(self.loose, mean, 0.0)
+    @cached_property
+    def _loose(self) -> np.ndarray:
+        return self.loose.cpu().numpy()
 
-    def _sums(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, parts) the sums of v and of |v|."""
-        if self.part is None and runs_here(v, self.w.ndim):
-            total, size = sums(v, self.w.ndim)
-            return total.to(v.dtype)[:, None], size.to(v.dtype)[:, None]
-        return self.sums(v), self.sums(v.abs())
+    def _means(self, sums: np.ndarray) -> np.ndarray:
+        """(batch, parts) sums over the size of the part, 0 where u is fixed."""
+        return np.where(self._loose, sums / self._weights, 0.0)
 
-    def _weighted(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, 1) the sums of w v, and of |v|, on a box."""
-        assert self.shares is not None
-        total, size = (torch.from_numpy(s).to(v.dtype)[:, None] for s in weighted_sums(v, self.shares))
-        return total, size
+    def _sums(self, v: Tensor, weigh: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """(batch, parts) the sums of v, or (on a box only) of w v, and of |v|."""
+        if self.shares is not None and runs_here(v, self.w.ndim):
+            total, size = weighted_sums(v, self.shares if weigh else [np.ones(len(w)) for w in self.shares])
+            return total[:, None], size[:, None]
+        return self.sums(self.w * v if weigh else v).cpu().numpy(), self.sums(v.abs()).cpu().numpy()
 
     def sums(self, v: Tensor) -> Tensor:
         """(batch, parts)."""

@@ -1,4 +1,4 @@
-"""Sums and products over whole arrays, on the threads that the solver uses.
+"""Products and shifts of whole arrays, on the threads that the solver uses.
 
 torch has them too, but its threads keep spinning for a while after each, on the processors that the next
 kernel needs.
@@ -8,61 +8,50 @@ from functools import cache
 
 import numpy as np
 import torch
-from numba import carray, cfunc, njit
+from numba import carray, cfunc
 from torch import Tensor
 
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, pointer, threads
 from mgnet.pde.kernels.memory import pool
-from mgnet.pde.kernels.vectors import absolute, multiply, shift, summed
+from mgnet.pde.kernels.vectors import multiply, shift
 
 CHUNK = 4096  # numbers that a step of a task works on
 SMALL = 20_000  # numbers below which threads cost more than they bring
-PRODUCT, SUMS, SHIFT = range(3)
-
-
-@njit(fastmath=FAST, nogil=True)
-def _work(what, v, w, out, sums, n, one, size):
-    """An operation on n numbers at v, with those at w; ``sums`` are two numbers, added to or read."""
-    for k in range(0, n, CHUNK):
-        m, at = min(CHUNK, n - k), k * size
-        if what == PRODUCT:
-            multiply(out + at, m, v + at, w + at, one)
-        elif what == SUMS:
-            sums[0] += summed(v + at, m, one)
-            sums[1] += absolute(v + at, m, one)
-        else:
-            shift(v + at, m, one * sums[0])
+PRODUCT, SHIFT = range(2)
 
 
 @cache
 def _kernel(dtype: np.dtype) -> int:
     """The address of the operations; task t is part t % parts of member t // parts.
 
-    Its arguments: what; addresses of v, w, out, sums (tasks, 2); numbers a member, parts, tasks.
+    PRODUCT: out = v w. SHIFT: v += by. Its arguments: what; addresses of v (batch, n), w (n,), out (batch, n),
+    by (batch,); batch, n, parts.
     """
 
     def task(t, arguments):
         v = carray(arguments, 8)
-        n, parts = v[5], v[6]
+        n, parts = v[6], v[7]
         member, part = t // parts, t % parts
         begin, end = part * n // parts, (part + 1) * n // parts
-        own, shared = (member * n + begin) * itemsize, begin * itemsize
-        sums = carray(pointer(v[4]), (v[7], 2), np.float64)
-        _work(v[0], v[1] + own, v[2] + shared, v[3] + own, sums[t], end - begin, one, itemsize)
+        by = carray(pointer(v[4]), (v[5],), np.float64)
+        for k in range(begin, end, CHUNK):
+            m, own = min(CHUNK, end - k), (member * n + k) * itemsize
+            if v[0] == PRODUCT:
+                multiply(v[3] + own, m, v[1] + own, v[2] + k * itemsize, one)
+            else:
+                shift(v[1] + own, m, one * by[member])
 
     itemsize, one = np.dtype(dtype).itemsize, np.dtype(dtype).type(1)
     return cfunc(SIGNATURE, nopython=True, fastmath=FAST, cache=True)(task).address
 
 
-def _run(what: int, v: np.ndarray, w: np.ndarray, out: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    """Do it to the members v (batch, n), and return the sums (batch, 2)."""
+def _run(what: int, v: np.ndarray, w: np.ndarray, out: np.ndarray, by: np.ndarray) -> None:
+    """Do it to the members v (batch, n)."""
     batch, n = v.shape
     alone = v.size <= SMALL or threads() == 1
     parts = 1 if alone or batch >= 4 * threads() else 2 * threads()
-    sums = np.repeat(sums, parts, axis=0)
-    addresses = (a.ctypes.data for a in (v, w, out, sums))
-    launch(_kernel(v.dtype), len(sums), np.array([what, *addresses, n, parts, len(sums)], np.int64), alone)
-    return sums.reshape(batch, parts, 2).sum(axis=1)
+    addresses = (a.ctypes.data for a in (v, w, out, by))
+    launch(_kernel(v.dtype), batch * parts, np.array([what, *addresses, batch, n, parts], np.int64), alone)
 
 
 def _members(v: Tensor, ndim: int) -> np.ndarray:
@@ -74,21 +63,15 @@ def product(v: Tensor, w: Tensor) -> Tensor:
     """v w for v of shape (*batch, *grid) and w of shape (*grid)."""
     members = _members(v, w.ndim)
     out = pool(tuple(v.shape), members.dtype.str).empty()
-    _run(PRODUCT, members, _members(w, w.ndim)[0], out, np.zeros((len(members), 2)))
+    _run(PRODUCT, members, _members(w, w.ndim)[0], out, np.zeros(len(members)))
     return torch.from_numpy(out)
 
 
-def sums(v: Tensor, ndim: int) -> tuple[Tensor, Tensor]:
-    """(batch,) the sums of v and of |v| over the grid, in float64."""
-    members = _members(v, ndim)
-    both = torch.from_numpy(_run(SUMS, members, members, members, np.zeros((len(members), 2))))
-    return both[:, 0], both[:, 1]
-
-
-def shift_(v: Tensor, by: Tensor, ndim: int) -> Tensor:
+def shift_(v: Tensor, by: np.ndarray, ndim: int) -> Tensor:
     """v += by[member], in place; v contiguous, by (batch,)."""
     members = _members(v, ndim)
-    _run(SHIFT, members, members, members, np.stack([by.numpy(), 0 * by.numpy()], axis=1))
+    by = np.ascontiguousarray(np.broadcast_to(by, len(members)), np.float64)
+    _run(SHIFT, members, members, members, by)
     return v
 
 

@@ -57,12 +57,13 @@ def launch(address: int, tasks: int, arguments: np.ndarray, alone: bool) -> None
 
 def _run(jobs: np.ndarray, arguments: np.ndarray, claims: np.ndarray, together: bool) -> None:
     """Run jobs, see ``_play``; together: with the helpers, if no other caller has them."""
-    if not together or threads() == 1 or not _crew.lock.acquire(blocking=False):
+    crew = threads() if together else 1
+    if crew == 1 or not _crew.lock.acquire(blocking=False):
         _play(_crew.board, jobs, arguments, claims, 1)
         return
     try:
-        _crew.wake()
-        _play(_crew.board, jobs, arguments, claims, threads())
+        _crew.wake(crew - 1)
+        _play(_crew.board, jobs, arguments, claims, crew)
     finally:
         _crew.lock.release()
 
@@ -147,12 +148,12 @@ class _Crew:
         self._bell = threading.Semaphore(0)
         self._helpers = 0
 
-    def wake(self) -> None:
-        """See that the helpers are there, and look at the board."""
-        while self._helpers < threads() - 1:
+    def wake(self, helpers: int) -> None:
+        """See that so many helpers are there, and look at the board."""
+        while self._helpers < helpers:
             self._helpers += 1
             threading.Thread(target=self._help, args=(self._helpers,), daemon=True).start()
-        for _ in range(min(int(self.board[ASLEEP]), threads() - 1)):
+        for _ in range(min(int(self.board[ASLEEP]), helpers)):
             self._bell.release()
 
     def _help(self, who: int) -> None:
