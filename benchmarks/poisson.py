@@ -244,7 +244,7 @@ def memory() -> dict[str, float]:
 
 
 def first_solve() -> dict[str, float]:
-    """Seconds that a new process needs, ``import torch`` apart, for its first solve: to compile, and with what is kept."""
+    """Seconds of a process' first solve, ``import torch`` apart: to compile kernels, and where they are kept."""
     code = (
         "import time, torch; begun = time.perf_counter(); import numpy, mgnet; "
         "mgnet.pde.solve(numpy.ones((255, 255))); print(time.perf_counter() - begun)"

@@ -73,8 +73,8 @@ def table(result: dict) -> str:
     compiling, kept = (result["first solve"][k] for k in ("compiling", "kept"))
     notes = [
         f"Peak memory of a solve to 1e-8, f and u included: {memory} bytes per unknown.",
-        f"The first solve of a process, `import torch` apart: {compiling:.1f} s where kernels are compiled, {kept:.1f} s "
-        "where they are kept.",
+        f"First solve of a process, `import torch` apart: {compiling:.1f} s to compile the kernels, {kept:.1f} s where "
+        "they are kept.",
     ]
     return "\n".join([*lines, *(line for note in notes for line in ("", note)), ""])
 

@@ -131,16 +131,21 @@ class Multigrid:
         raw : b is not weighted by the shares of a cell; only where ``takes_raw``, for one full pass
         """
         null = None if self.null is None else self.null.to(b)
-        if null is not None:
-            b = null.compatible(b, check=not project, exact=stop.tol is not None, raw=raw)
         with self._lock, on_device(b, self.base.ndim):
-            hierarchy = self._accelerated(A.like(b), self._hierarchy(b), b, null, stop.tol)
+            levels = self._hierarchy(b)
+            whole = stop.tol is None and guess is None and not parts and self._finishing == 0
+            centres = null is not None and whole and isinstance(levels, FusedHierarchy) and levels.centres
+            late = centres and not project  # data are looked at on the coarse grid, where they are four times fewer
+            if null is not None and not late:
+                b = null.compatible(b, check=not project, exact=stop.tol is not None, raw=raw)
+            hierarchy = self._accelerated(A.like(b), levels, b, null, stop.tol)
             if stop.tol is None:
                 outcome = self._pass(hierarchy, b, guess, parts, raw)
             else:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
-        nested = stop.tol is None and guess is None and self._finishing == 0
-        if null is not None and not (nested and isinstance(hierarchy, FusedHierarchy) and hierarchy.centres):
+            if null is not None and late and not null.balanced(*cast(FusedHierarchy, levels).sums(), b.dtype):
+                null.compatible(b, check=True, exact=False, raw=raw)
+        if null is not None and not centres:
             outcome.u = null.centred(outcome.u)
         return outcome
 

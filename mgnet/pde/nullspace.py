@@ -47,13 +47,17 @@ class NullSpace:
         raw : b is w^-1 b, and there is no mask; ask for what is not exact
         """
         total, size = self._sums(b, raw)
-        off, roundoff = np.where(self._loose, np.abs(total), 0.0), torch.finfo(b.dtype).eps * size
-        compatible = bool((off <= ROUNDOFF * roundoff).all())
+        compatible = self.balanced(total, size, b.dtype)
         if check and not compatible:
             self._refuse(b, total, size)
-        if (off <= roundoff).all() if exact else compatible:
+        if self.balanced(total, size / ROUNDOFF, b.dtype) if exact else compatible:
             return b
         return b - self.w * self._spread(torch.as_tensor(self._means(total)).to(b))
+
+    def balanced(self, total: np.ndarray, size: np.ndarray, dtype: torch.dtype) -> bool:
+        """Whether (batch, parts) sums of data are zero up to round-off, given those of their sizes."""
+        off = np.where(self._loose, np.abs(total), 0.0)
+        return bool((off <= ROUNDOFF * torch.finfo(dtype).eps * size).all())
 
     def centred(self, u: Tensor) -> Tensor:
         """E^T u, of mean zero on each part, in place of u; u itself where that is u to the last digit."""

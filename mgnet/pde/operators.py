@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mgnet.pde.axis import DIRICHLET, NEUMANN, Axis, Robin
 from mgnet.pde.kernels.differences import minus_products_of_differences
-from mgnet.pde.kernels.elementwise import product, runs_here
+from mgnet.pde.kernels.elementwise import plain, product, runs_here
 
 
 def along(v: Tensor, d: int, ndim: int) -> Tensor:
@@ -178,7 +178,9 @@ class Diffusion:
         return -self.face_differences(u, k) * self.transposed_face_differences(v, k)
 
     def detached(self) -> "Diffusion":
-        """The operator without a graph."""
+        """The operator without a graph; itself where it has none."""
+        if all(plain(v) for v in self.tensors):
+            return self
         return self.having([k.detach() for k in self.k], None if self.c is None else self.c.detach())
 
     def like(self, v: Tensor) -> "Diffusion":

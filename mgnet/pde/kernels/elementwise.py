@@ -75,9 +75,14 @@ def shift_(v: Tensor, by: np.ndarray, ndim: int) -> Tensor:
     return v
 
 
+def plain(v: Tensor) -> bool:
+    """Whether v is numbers, and nothing follows what becomes of them."""
+    if torch.compiler.is_compiling() or type(v) is not Tensor or v.requires_grad:
+        return False
+    return not torch._C._functorch.is_functorch_wrapped_tensor(v)
+
+
 def runs_here(v: Tensor, ndim: int) -> bool:
     """Whether v, (*batch, *grid), holds plain numbers that these loops may read, and enough of them to be worth it."""
-    if torch.compiler.is_compiling() or type(v) is not Tensor or torch._C._functorch.is_functorch_wrapped_tensor(v):
-        return False
-    plain = v.device.type == "cpu" and v.dtype in (torch.float32, torch.float64) and not v.requires_grad
-    return plain and v.ndim >= ndim and v.numel() > SMALL
+    here = plain(v) and v.device.type == "cpu" and v.dtype in (torch.float32, torch.float64)
+    return here and v.ndim >= ndim and v.numel() > SMALL

@@ -18,7 +18,8 @@ from mgnet.pde.kernels.tables import pack
 from mgnet.pde.kernels.wavefront import INTS, arguments, kernel
 from mgnet.pde.transfers import Transfer, identity
 
-SMALL = 20_000  # unknowns below which threads cost more than they bring
+SMALL = 20_000  # unknowns of the finest grid below which threads cost more than they bring
+SMALLER = 3_500  # unknowns of a coarse grid below which they do where the helpers are at work anyway
 BLOCK_ROWS = 24  # rows of a plane that a task works on in three dimensions
 
 
@@ -45,6 +46,7 @@ class FusedLevel:
     steps : (down, up): per step of either way its damping, and the colour it works on (-1: all)
     dtype : numpy float32 or float64
     batch : number of right-hand sides
+    small : unknowns up to which one thread does it all
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class FusedLevel:
         steps: tuple[Sequence[tuple[float, int]], Sequence[tuple[float, int]]],
         dtype: np.dtype,
         batch: int,
+        small: int = SMALL,
     ):
         self.shape = (batch, *four([axis.n for axis in transfer.fine]))
         self.coarse_shape = (batch, *four([axis.n for axis in transfer.coarse]))
@@ -69,11 +72,11 @@ class FusedLevel:
         self.iterates: list[np.ndarray] = [self._none, self._none]  # workspaces; empty until they are needed
         self.omega = np.ones(1, self.dtype)  # a watched ``up`` returns u + omega (its iterate - u)
         self._f_c = np.empty(self.coarse_shape, self.dtype)
-        self._blocks, self._alone = _plan(self.shape, self.coarse_shape)
+        self._blocks, self._alone = _plan(self.shape, self.coarse_shape, small)
         self._kernel = kernel(self.dtype)
         self._residual_of_interpolant = FusedInterpolantResidual(
             _three_axes(InterpolantOperator.of(transfer, a, c)), transfer.fine[-1].periodic, self.coarse_shape,
-            self.dtype, *_share_out(self.coarse_shape),
+            self.dtype, *_share_out(self.coarse_shape, small),
         )  # fmt: skip
         self._squares = np.zeros(batch * self._blocks[0] * self._blocks[1])
         self._arguments = {
@@ -179,19 +182,19 @@ def centring(transfer: Transfer, shape: Sequence[int], dtype: np.dtype) -> Centr
     return Centring(P, Q, shares, shape, dtype)
 
 
-def _plan(shape: Sequence[int], coarse: Sequence[int]) -> tuple[tuple[int, int], bool]:
+def _plan(shape: Sequence[int], coarse: Sequence[int], small: int) -> tuple[tuple[int, int], bool]:
     """((blocks of planes, blocks of rows), whether one thread does them all)."""
     batch, n0, n1, n2 = shape
     rows = max(1, min(coarse[2], round(n1 / BLOCK_ROWS))) if n1 > 1 else 1
-    if batch * n0 * n1 * n2 <= SMALL or threads() == 1:
+    if batch * n0 * n1 * n2 <= small or threads() == 1:
         return (1, rows), True
     planes = 1 if batch * rows >= 4 * threads() else min(coarse[1], max(1, -(-2 * threads() // (batch * rows))))
     return (planes, rows), False
 
 
-def _share_out(shape: Sequence[int]) -> tuple[int, bool]:
+def _share_out(shape: Sequence[int], small: int) -> tuple[int, bool]:
     """(blocks of planes, whether one thread does them all) for work on single rows."""
-    alone = threads() == 1 or math.prod(shape) <= SMALL
+    alone = threads() == 1 or math.prod(shape) <= small
     return (1 if alone or shape[0] >= 4 * threads() else min(shape[1], 2 * threads())), alone
 
 

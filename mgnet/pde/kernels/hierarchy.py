@@ -1,5 +1,6 @@
 """The fused levels as a hierarchy that the outer loops can drive."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ from torch import Tensor
 
 from mgnet.core import cycle, full_multigrid
 from mgnet.pde.axis import NEUMANN, PERIODIC, Axis, Robin
-from mgnet.pde.kernels.fused import FusedDirectLevel, FusedLevel, Interpolant, centring, four
+from mgnet.pde.kernels.fused import SMALL, SMALLER, FusedDirectLevel, FusedLevel, Interpolant, centring, four
 from mgnet.pde.kernels.launch import recorded
+from mgnet.pde.kernels.means import weighted_sums
 from mgnet.pde.richardson import Richardson
 from mgnet.pde.smoothers import COLOURED, omegas
 from mgnet.pde.transfers import Transfer
@@ -56,7 +58,8 @@ class FusedHierarchy:
         self._gamma, self._shape = gamma, (batch, *(axis.n for axis in chain[0]))
         transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
         both = steps(smoother, nu, len(chain[0]), symmetric)
-        self.levels: list = [FusedLevel(t, a, c, both, self._dtype, batch) for t in transfers]
+        small = SMALL if math.prod(self._shape) <= SMALL else SMALLER
+        self.levels: list = [FusedLevel(t, a, c, both, self._dtype, batch, small) for t in transfers]
         self._data = [np.empty(level.coarse_shape, self._dtype) for level in self.levels]
         self._held: list[np.ndarray | None] = [None] * len(self.levels)
         self._tapes: dict[Any, Any] = {}
@@ -134,6 +137,12 @@ class FusedHierarchy:
             return Interpolant(u, restricted[l])
 
         return full_multigrid(self.levels, fs, interpolate, self._gamma)
+
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """(batch, 1) the sums of the data on the grid below, and of their sizes; those of the data, or less."""
+        data = self._data[0]
+        total, size = weighted_sums(torch.from_numpy(data), [np.ones(n) for n in data.shape[1:]])
+        return total[:, None], size[:, None]
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
         self.levels[0].raw = False

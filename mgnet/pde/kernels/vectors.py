@@ -16,6 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+SIDE_BY_SIDE = 4  # sums that do not wait for each other
 REGISTER = 64  # bytes a step: AVX-512's; narrower machines take two or four instructions
 FLAGS = ("reassoc", "contract", "nsz", "arcp")  # NaN and infinity keep their meaning
 INT, INDEX = ir.IntType(64), ir.IntType(32)
@@ -106,11 +107,14 @@ class _Vector:
             total = product if total is None else self.builder.fadd(total, product, flags=FLAGS)
         return total
 
-    def loop(self, n, body):
-        """body(i, left) for i = 0, width, ... < n; left is None, in the last, partial step the number of lanes."""
+    def loop(self, n, body, vectors=1):
+        """body(i, left) for i = 0, width, ... < n; left is None, in the last, partial step the number of lanes.
+
+        vectors : how many a step takes, a power of two
+        """
         builder = self.builder
-        whole = builder.and_(n, ir.Constant(INT, -self.width))
-        step = ir.Constant(INT, self.width)
+        whole = builder.and_(n, ir.Constant(INT, -self.width * vectors))
+        step = ir.Constant(INT, self.width * vectors)
         with cgutils.for_range_slice(builder, ir.Constant(INT, 0), whole, step, intp=INT) as (i, _):
             body(i, None)
         left = builder.sub(n, whole)
@@ -303,6 +307,7 @@ def combine_many(typingctx, out, n, base, row, stride, weights, count, one):
     """out = base + the sum of weights[k] row_k, k < count, where row_k lies k ``stride`` bytes after the first.
 
     base: a tuple of one row, or empty. ``weights`` is an address; ``one`` tells the type of the numbers.
+    Several vectors of a row are summed side by side, as one sum waits for itself.
     """
 
     def codegen(context, builder, signature, values):
@@ -311,17 +316,21 @@ def combine_many(typingctx, out, n, base, row, stride, weights, count, one):
         size, zero, step = ir.Constant(INT, v.size), ir.Constant(INT, 0), ir.Constant(INT, 1)
 
         def body(i, left):
-            mask = None if left is None else v.below(left)
-            total = cgutils.alloca_once(builder, v.type)
-            builder.store(v.load(base[0], i, mask) if base else ir.Constant(v.type, None), total)
+            places = [builder.add(i, ir.Constant(INT, m * v.width)) for m in range(SIDE_BY_SIDE)]
+            masks = [None if left is None else v.below(left, m * v.width) for m in range(SIDE_BY_SIDE)]
+            totals = [cgutils.alloca_once(builder, v.type) for _ in places]
+            for total, place, mask in zip(totals, places, masks, strict=True):
+                builder.store(v.load(base[0], place, mask) if base else ir.Constant(v.type, None), total)
             with cgutils.for_range_slice(builder, zero, count, step, intp=INT) as (k, _):
                 at = builder.inttoptr(builder.add(weights, builder.mul(k, size)), v.element.as_pointer())
-                x = v.load(builder.add(row, builder.mul(k, stride)), i, mask)
-                term = builder.fmul(v.splat(builder.load(at)), x, flags=FLAGS)
-                builder.store(builder.fadd(builder.load(total), term, flags=FLAGS), total)
-            v.store(builder.load(total), out, i, mask)
+                weight, here = v.splat(builder.load(at)), builder.add(row, builder.mul(k, stride))
+                for total, place, mask in zip(totals, places, masks, strict=True):
+                    term = builder.fmul(weight, v.load(here, place, mask), flags=FLAGS)
+                    builder.store(builder.fadd(builder.load(total), term, flags=FLAGS), total)
+            for total, place, mask in zip(totals, places, masks, strict=True):
+                v.store(builder.load(total), out, place, mask)
 
-        v.loop(n, body)
+        v.loop(n, body, SIDE_BY_SIDE)
         return context.get_dummy_value()
 
     return types.void(out, n, base, row, stride, weights, count, one), codegen
@@ -603,16 +612,22 @@ def shift(typingctx, row, n, by):
 
 
 def _sum(context, builder, number, n, term):
-    """The sum of term(v, i, mask) over the vectors of a row."""
+    """The sum of term(v, i, mask) over the vectors of a row, several side by side, as one sum waits for itself."""
     v = _Vector(context, builder, number)
-    total = cgutils.alloca_once_value(builder, ir.Constant(v.type, None))
+    totals = [cgutils.alloca_once_value(builder, ir.Constant(v.type, None)) for _ in range(SIDE_BY_SIDE)]
 
     def body(i, left):
-        mask = None if left is None else v.below(left)
-        builder.store(builder.fadd(builder.load(total), term(v, i, mask), flags=FLAGS), total)
+        for m, total in enumerate(totals):
+            shift = m * v.width
+            mask = None if left is None else v.below(left, shift)
+            value = term(v, builder.add(i, ir.Constant(INT, shift)), mask)
+            builder.store(builder.fadd(builder.load(total), value, flags=FLAGS), total)
 
-    v.loop(n, body)
-    return v.sum(builder.load(total))
+    v.loop(n, body, SIDE_BY_SIDE)
+    first, *others = (builder.load(total) for total in totals)
+    for other in others:
+        first = builder.fadd(first, other, flags=FLAGS)
+    return v.sum(first)
 
 
 @intrinsic
