@@ -24,9 +24,10 @@ def _gather_flat(out, n2, u, plane, table, I, n0, single):
     """out = row I of a table times the rows of u."""
     first = load_index(table.start, I)
     if 0 <= first and first + table.width <= n0:
-        add_row(out, n2, 0, u + first * plane, plane, table, I)
+        add_row(out, n2, np.int64(0), u + first * plane, plane, table, I)
     else:
-        gather(out, n2, False, u, plane, plane, table, I, 0, n0, single, 0, 0, 1)
+        none, one = np.int64(0), np.int64(1)
+        gather(out, n2, np.bool_(False), u, plane, plane, table, I, none, n0, single, none, none, one)
 
 
 @cache
@@ -42,7 +43,7 @@ def kernel(dtype: np.dtype) -> int:
         member, block = t // blocks * n0 * n1 * n2 * itemsize, t % blocks
         f, u, out = v[0] + member, v[1] + member, v[2] + member
         ints, reals = carray(pointer(v[3]), (v[8],), np.int64), carray(pointer(v[4]), (v[9],), dtype)
-        one, size, at, data = reals[0], reals.itemsize, v[3], v[4]
+        one, size, at, data, none = reals[0], reals.itemsize, v[3], v[4], np.int64(0)
         K0, M0 = rows_of(at, data, 2, one, size), rows_of(at, data, 2 + HEADER, one, size)
         M1, K1 = rows_of(at, data, 2 + 2 * HEADER, one, size), rows_of(at, data, 2 + 3 * HEADER, one, size)
         M2, K2 = rows_of(at, data, 2 + 4 * HEADER, one, size), rows_of(at, data, 2 + 5 * HEADER, one, size)
@@ -58,9 +59,9 @@ def kernel(dtype: np.dtype) -> int:
                     if ints[1] == 0:  # two dimensions: M1 = 1
                         _gather_flat(r, n2, u, plane, first, I, n0, M1)
                     else:
-                        gather(r, n2, False, u, plane, row, first, I, 0, n0, M1, J, 0, n1)
+                        gather(r, n2, np.bool_(False), u, plane, row, first, I, none, n0, M1, J, none, n1)
                         if k == 0:
-                            gather(r, n2, True, u, plane, row, M0, I, 0, n0, K1, J, 0, n1)
+                            gather(r, n2, np.bool_(True), u, plane, row, M0, I, none, n0, K1, J, none, n1)
                     wrap_ghosts(r, n2, line)
                     add_table(out + place, n2, base + place, r, last)
         workspace[0] = 0  # alive until here

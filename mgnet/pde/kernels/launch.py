@@ -25,6 +25,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # NaN and infinity keep their meaning
+# Arguments of the kernels' functions are np.int64(0), not 0: numba compiles a function anew for each constant.
 _PART = {"fastmath": FAST, "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 part = njit(**_PART)  # a function of a kernel's, not callable from Python
 inlined = njit(**_PART, forceinline=True)  # one whose arguments would take longer than its work

@@ -6,6 +6,8 @@ Rows are addresses (``vectors``). A row of a workspace has room for a ghost valu
 
 from collections import namedtuple
 
+import numpy as np
+
 from mgnet.pde.kernels.launch import inlined, part
 from mgnet.pde.kernels.vectors import (
     REGISTER,
@@ -130,7 +132,7 @@ def coloured(out, parity, s, line, flat, raw):
         rows = (l, r, s.before, s.after, s.left, s.right, s.f)
         blend(out, line.n, parity, (s.row,), rows, (s.side, s.side, s.w_before, s.w_after, s.w_left, s.w_right, s.w_f))
     if not raw:
-        _weigh_ends(out, s.f, s.w_f, parity, 2, line)
+        _weigh_ends(out, s.f, s.w_f, parity, np.int64(2), line)
 
 
 @part
@@ -178,7 +180,7 @@ def gather(out, n, begun, rows, plane, row, first, i, origin, period, second, j,
     w0, w1, w2, w3 = zero, zero, zero, zero
     i0 = wrap(load_index(first.start, i) - origin, period)
     j0 = wrap(load_index(second.start, j) - other_origin, other_period)
-    count = 0
+    count = np.int64(0)
     for b in range(second.width):
         m, v = wrap(j0 + b, other_period), load(second.weights, j * second.width + b, one)
         for a in range(first.width):
@@ -189,7 +191,7 @@ def gather(out, n, begun, rows, plane, row, first, i, origin, period, second, j,
                 count += 1
             if count == 4:
                 _accumulate(out, n, begun, count, one, p0, p1, p2, p3, w0, w1, w2, w3)
-                count, begun = 0, True
+                count, begun = np.int64(0), np.bool_(True)
     if count > 0 or not begun:
         _accumulate(out, n, begun, count, one, p0, p1, p2, p3, w0, w1, w2, w3)
 

@@ -67,7 +67,7 @@ def _line(ints, reals, axis):
 
 @inlined
 def _fine(ints, reals, raw):
-    a0, a1, a2 = _line(ints, reals, 0), _line(ints, reals, 1), _line(ints, reals, 2)
+    a0, a1, a2 = _line(ints, reals, np.int64(0)), _line(ints, reals, np.int64(1)), _line(ints, reals, np.int64(2))
     row = a2.n * a2.size
     return Fine(a0, a1, a2, reals[0], reals[1], reals[2], reals[3], row, a1.n * row, a1.n == 1, raw)
 
@@ -79,9 +79,9 @@ def _coarse(ints, reals):
 
 
 @inlined
-def _table(c, which, axis, line):
-    """Table ``which`` (0 P, 1 Q, 2 R) along an axis."""
-    return rows_of(c.ints, c.reals, INTS + HEADER * (3 * which + axis), line.one, line.size)
+def _table(c, which, line):
+    """A table: 0 to 2 are P along the axes, 3 to 5 Q, 6 to 8 R."""
+    return rows_of(c.ints, c.reals, INTS + HEADER * which, line.one, line.size)
 
 
 @inlined
@@ -141,19 +141,19 @@ def _member(address, size):
 @inlined
 def _source(g, c, row, u, guess, e, pad, pad2, p, j, ahead):
     """row = row (p, j) of u, or of Q guess, or 0; plus that of P e."""
-    n2, at = g.a2.n, p * g.plane + j * g.row
+    n2, at, none = g.a2.n, p * g.plane + j * g.row, np.int64(0)
     for k in range(2):
         coarse, into = (e, pad) if k == 0 else (guess, pad2)
         if coarse != 0:
-            first, second = _table(c, k, 0, g.a2), _table(c, k, 1, g.a2)
-            gather(into, c.n2, False, coarse, c.plane, c.row, first, p, 0, c.n0, second, j, 0, c.n1)
+            first, second = _table(c, 3 * k, g.a2), _table(c, 3 * k + 1, g.a2)
+            gather(into, c.n2, np.bool_(False), coarse, c.plane, c.row, first, p, none, c.n0, second, j, none, c.n1)
             wrap_ghosts(into, c.n2, g.a2)
     if guess != 0 and e != 0:
-        expand_both(row, n2, pad2, _table(c, 1, 2, g.a2), pad, _table(c, 0, 2, g.a2), ahead)
+        expand_both(row, n2, pad2, _table(c, np.int64(5), g.a2), pad, _table(c, np.int64(2), g.a2), ahead)
     elif guess != 0:
-        expand(row, n2, 0, pad2, _table(c, 1, 2, g.a2), ahead)
+        expand(row, n2, none, pad2, _table(c, np.int64(5), g.a2), ahead)
     elif e != 0:
-        expand(row, n2, u + at if u != 0 else 0, pad, _table(c, 0, 2, g.a2), ahead)
+        expand(row, n2, u + at if u != 0 else none, pad, _table(c, np.int64(2), g.a2), ahead)
     else:
         combine_ahead(row, n2, (u + at,), (g.a2.one,), ahead)
 
@@ -198,7 +198,9 @@ def _stencil(g, ring, steps, f, s, p, j):
 def _first_step(g, steps, f, p, j, row):
     """row = row (p, j) after step 1 from zero."""
     datum, share = _datum(g, f, p, j)
-    first_step(row, _parity(g, steps, 1, p, j), datum, steps[0, 2] / (g.a2.one if g.raw else share), g.a2, g.raw)
+    first_step(
+        row, _parity(g, steps, np.int64(1), p, j), datum, steps[0, 2] / (g.a2.one if g.raw else share), g.a2, g.raw
+    )
 
 
 @inlined
@@ -284,7 +286,8 @@ def kernel(dtype: np.dtype) -> int:
         I0, I1, J0, J1 = k0 * nc0 // blocks0, (k0 + 1) * nc0 // blocks0, k1 * nc1 // blocks1, (k1 + 1) * nc1 // blocks1
         g, c, nu = _fine(ints, reals, raw), _coarse(ints, reals), steps.shape[0]
         one = g.a2.one
-        R0, R1, R2 = _table(c, 2, 0, g.a2), _table(c, 2, 1, g.a2), _table(c, 2, 2, g.a2)
+        R0, R1 = _table(c, np.int64(6), g.a2), _table(c, np.int64(7), g.a2)
+        R2 = _table(c, np.int64(8), g.a2)
         restricts = f_c != 0
         streams = out != 0 and n0 * g.plane >= STREAMED
         zero = u == 0 and guess == 0 and e == 0
@@ -317,7 +320,7 @@ def kernel(dtype: np.dtype) -> int:
         line = residuals + kept_rows * stride
         pad, pad2 = line + stride, line + 2 * stride
         clear_beyond(at, n2, stride, in_flight + kept_rows + 1, one, g.a2.size)
-        clear_beyond(pad, c.n2, stride, 2, one, g.a2.size)
+        clear_beyond(pad, c.n2, stride, np.int64(2), one, g.a2.size)
         total, next_coarse = 0.0, I0
 
         # what is restricted: where it lies, bytes from plane to plane and row to row, and which of them there are
@@ -381,7 +384,7 @@ def kernel(dtype: np.dtype) -> int:
             while restricts and next_coarse < I1 and load_index(R0.start, next_coarse) + R0.width - 1 <= p:
                 for J in range(J0, J1):
                     I = next_coarse
-                    gather(line, n2, False, down, down_plane, down_row, R0, I, o0, d0, R1, J, o1, d1)
+                    gather(line, n2, np.bool_(False), down, down_plane, down_row, R0, I, o0, d0, R1, J, o1, d1)
                     wrap_ghosts(line, n2, g.a2)
                     contract(f_c + I * c.plane + J * c.row, c.n2, line, R2)
                 next_coarse += 1
