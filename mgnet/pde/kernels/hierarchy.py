@@ -12,7 +12,7 @@ from mgnet.core import cycle, full_multigrid
 from mgnet.pde.axis import NEUMANN, PERIODIC, Axis, Robin
 from mgnet.pde.kernels.fused import SMALL, SMALLER, FusedDirectLevel, FusedLevel, Interpolant, centring, four
 from mgnet.pde.kernels.launch import recorded
-from mgnet.pde.kernels.means import weighted_sums
+from mgnet.pde.kernels.means import Box
 from mgnet.pde.richardson import Richardson
 from mgnet.pde.smoothers import COLOURED, omegas
 from mgnet.pde.transfers import Transfer
@@ -68,7 +68,9 @@ class FusedHierarchy:
         loose = c == 0 and all(end in (NEUMANN, PERIODIC) for axis in chain[0] for end in (axis.low, axis.high))
         self.centres = loose and smoother not in COLOURED  # whether ``start`` returns an iterate of mean zero
         if self.centres:
-            self.levels[0].centring = centring(transfers[0], self.levels[0].coarse_shape, self._dtype)
+            below = self.levels[0].coarse_shape
+            self.levels[0].centring = centring(transfers[0], below, self._dtype)
+            self._below = Box(below, [np.ones(n) for n in below[1:]], self._dtype)
 
     def data(self, b: Tensor) -> np.ndarray:
         return b.contiguous().numpy().reshape(self._shape[0], *four(self._shape[1:]))
@@ -140,8 +142,7 @@ class FusedHierarchy:
 
     def sums(self) -> tuple[np.ndarray, np.ndarray]:
         """(batch, 1) the sums of the data on the grid below, and of their sizes; those of the data, or less."""
-        data = self._data[0]
-        total, size = weighted_sums(torch.from_numpy(data), [np.ones(n) for n in data.shape[1:]])
+        total, size = self._below.totals(self._data[0])
         return total[:, None], size[:, None]
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:

@@ -54,8 +54,8 @@ def _kernel(dtype: np.dtype) -> int:
     return cfunc(SIGNATURE, nopython=True, fastmath=FAST, cache=True)(task).address
 
 
-class _Box:
-    """Operations on arrays (batch, n0, n1, n2) with weights."""
+class Box:
+    """Operations on arrays (batch, n0, n1, n2) with a vector of weights per axis."""
 
     def __init__(self, shape: Sequence[int], weights: Sequence[np.ndarray], dtype: np.dtype):
         batch, n0, n1, n2 = shape
@@ -66,7 +66,13 @@ class _Box:
         fixed = [self._weights.ctypes.data, self.sums.ctypes.data, self.sums.ctypes.data]
         self._arguments = np.array([SUMS, 0, *fixed, n0, n1, n2, parts, batch * parts], np.int64)
 
-    def run(self, what: int, v: np.ndarray, others: "_Box | None" = None) -> None:
+    def totals(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(batch,) w^T v and the sums of |v|."""
+        self.run(SUMS, v)
+        total, size = self.sums.sum(axis=1).T
+        return total, size
+
+    def run(self, what: int, v: np.ndarray, others: "Box | None" = None) -> None:
         self._arguments[:2] = what, v.ctypes.data
         self._arguments[4] = (others or self).sums.ctypes.data
         launch(self._kernel, int(self._arguments[9]), self._arguments, self._alone)
@@ -77,10 +83,7 @@ def weighted_sums(v: Tensor, weights: Sequence[np.ndarray]) -> tuple[np.ndarray,
     array = v.contiguous().numpy()
     one = np.ones(1)
     w = [weights[0], one, weights[1]] if len(weights) == 2 else [*[one] * (3 - len(weights)), *weights]
-    box = _Box((len(v), *(len(each) for each in w)), w, array.dtype)
-    box.run(SUMS, array)
-    total, size = box.sums.sum(axis=1).T
-    return total, size
+    return Box((len(v), *(len(each) for each in w)), w, array.dtype).totals(array)
 
 
 class Centring:
@@ -98,7 +101,7 @@ class Centring:
     ):
         ones = [share / share.sum() for share in w]
         self._u, self._e = (
-            _Box(shape, [_transposed(T, v) for T, v in zip(Ts, ones, strict=True)], dtype) for Ts in (Q, P)
+            Box(shape, [_transposed(T, v) for T, v in zip(Ts, ones, strict=True)], dtype) for Ts in (Q, P)
         )
 
     def __call__(self, u: np.ndarray, e: np.ndarray) -> None:
