@@ -41,6 +41,21 @@ def test_a_full_pass_returns_mean_zero(shape, bc, centering, smoother):
     np.testing.assert_allclose(u, tensor, atol=1e-13 * np.abs(u).max())
 
 
+@pytest.mark.parametrize("tol", [None, 1e-4])
+@pytest.mark.parametrize(("bc", "centering"), [*LOOSE, MIXED], ids=str)
+def test_single_precision(bc, centering, tol):
+    """Mean zero, and close to what double precision gives."""
+    shape = (257, 192)
+    problem = Poisson(Grid(shape, bc=bc if isinstance(bc, str) else bc[:2], centering=centering))
+    w = problem.rhs(np.ones(shape))
+    f = np.random.default_rng(0).normal(size=shape)
+    f = (f - (w * f).sum() / w.sum()).astype(np.float32)
+    u, exact = Solver(problem).solve(f, tol=tol).u, Solver(problem).solve(f - (w * f).sum() / w.sum(), tol=1e-9).u
+    assert u.dtype == np.float32
+    assert abs((w * u).sum()) < 1e-6 * np.abs(u).sum()
+    assert np.abs(u - exact).max() < 0.05 * np.abs(exact).max()
+
+
 def test_raw_data_of_problems_that_have_one_solution():
     """A node-centred Neumann end beside a Dirichlet one: cells are shared, and nothing is loose."""
     solver = Solver(Poisson(Grid((129, 65), bc=[("dirichlet", "neumann"), "neumann"]), c=2.0))

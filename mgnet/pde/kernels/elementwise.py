@@ -39,7 +39,7 @@ def _kernel(dtype: np.dtype) -> int:
             if v[0] == PRODUCT:
                 multiply(v[3] + own, m, v[1] + own, v[2] + k * itemsize, one)
             else:
-                shift(v[1] + own, m, one * by[member])
+                shift(v[1] + own, m, by[member], one)
 
     itemsize, one = np.dtype(dtype).itemsize, np.dtype(dtype).type(1)
     return cfunc(SIGNATURE, nopython=True, fastmath=FAST, cache=True)(task).address

@@ -342,16 +342,3 @@ def borrow(v):
     Whoever borrows keeps the owner alive.
     """
     return carray(pointer(v.ctypes.data), v.shape, v.dtype)
-
-
-@njit(fastmath=FAST, nogil=True)
-def workspace(planes, rows, n, like):
-    """(owner, (planes, rows, n)) whose rows start one number before a cache line, as inner loops do at 1."""
-    itemsize = like.itemsize
-    per_line = 64 // itemsize
-    stride = (n + per_line - 1) // per_line * per_line + per_line
-    if stride * itemsize % 4096 < 512:  # rows a page apart would fight for the same cache sets
-        stride += 8 * per_line
-    flat = np.empty(planes * rows * stride + 2 * per_line, like.dtype)
-    skip = (64 - flat.ctypes.data % 64) // itemsize + per_line - 1
-    return flat, borrow(flat[skip : skip + planes * rows * stride].reshape((planes, rows, stride)))

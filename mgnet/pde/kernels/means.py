@@ -48,7 +48,7 @@ def _kernel(dtype: np.dtype) -> int:
         else:
             for k in range(member * parts, (member + 1) * parts):
                 total += sums[k, 0] + others[k, 0]
-            shift(at, (end - begin) * n1 * n2, one * -total)
+            shift(at, (end - begin) * n1 * n2, -total, one)
 
     itemsize, one = np.dtype(dtype).itemsize, np.dtype(dtype).type(1)
     return cfunc(SIGNATURE, nopython=True, fastmath=FAST, cache=True)(task).address

@@ -61,7 +61,7 @@ def clear(row, n, one):
 def clear_beyond(row, n, stride, count, one, size):
     """Zeros after the n numbers of each of ``count`` rows, and before the first.
 
-    What lies there goes into sums that nobody reads, where a subnormal number costs 100 cycles.
+    What lies there goes into sums that nobody reads, where subnormal numbers are slow.
     """
     clear(row - 2 * REGISTER, 2 * REGISTER // size, one)
     for k in range(count):

@@ -593,13 +593,13 @@ def add_scaled(typingctx, out, one, n, base, base_one, w, s, s_one, v, v_one):
 
 
 @intrinsic
-def shift(typingctx, row, n, by):
-    """row += by, a number."""
+def shift(typingctx, row, n, by, one):
+    """row += by, a float64; ``one`` tells the type of the row's numbers."""
 
     def codegen(context, builder, signature, values):
-        row, n, by = values
-        v = _Vector(context, builder, signature.args[2])
-        by = v.splat(by)
+        row, n, by, _ = values
+        v = _Vector(context, builder, one)
+        by = v.splat(builder.fptrunc(by, v.element) if by.type != v.element else by)
 
         def body(i, left):
             mask = None if left is None else v.below(left)
@@ -608,7 +608,7 @@ def shift(typingctx, row, n, by):
         v.loop(n, body)
         return context.get_dummy_value()
 
-    return types.void(row, n, by), codegen
+    return types.void(row, n, types.float64, one), codegen
 
 
 def _sum(context, builder, number, n, term):
@@ -643,17 +643,6 @@ def dotted(typingctx, row, other, n, one):
         return _sum(context, builder, one, n, term)
 
     return one(row, other, n, one), codegen
-
-
-@intrinsic
-def summed(typingctx, row, n, one):
-    """The sum of row[i]."""
-
-    def codegen(context, builder, signature, values):
-        row, n, _ = values
-        return _sum(context, builder, one, n, lambda v, i, mask: v.load(row, i, mask))
-
-    return one(row, n, one), codegen
 
 
 @intrinsic
