@@ -5,7 +5,6 @@ import pytest
 from numba import njit
 
 from mgnet.pde.kernels.vectors import (
-    Stencil,
     absolute,
     blend,
     combine,
@@ -16,12 +15,11 @@ from mgnet.pde.kernels.vectors import (
     interleave,
     load,
     multiply,
-    relaxing_wave,
     shift,
     store,
     stream,
-    wave,
 )
+from mgnet.pde.kernels.waves import Stencil, relaxing_wave, wave
 
 LENGTHS = (1, 2, 7, 8, 9, 16, 31, 33, 100)
 

@@ -15,7 +15,7 @@ from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion, positive_offsets
 from mgnet.pde.kernels import dense, stencil_krylov, stencil_pass, stencil_setup
 from mgnet.pde.kernels.fused import four
-from mgnet.pde.kernels.launch import Tape, launch, recorded, threads
+from mgnet.pde.kernels.launch import SMALL, Tape, launch, recorded, threads
 from mgnet.pde.kernels.stencil_rows import LEFT, stride_of
 from mgnet.pde.kernels.stencil_setup import HEAD, PRODUCT, ROOT, SCALED, UNIT, WEIGHTS
 from mgnet.pde.kernels.stencil_tables import (
@@ -28,8 +28,6 @@ from mgnet.pde.kernels.stencil_tables import (
     weight_steps,
 )
 from mgnet.pde.operators import Diffusion
-
-SMALL = 20_000  # unknowns below which threads cost more than they bring
 
 
 def three_flags(v: Sequence[bool]) -> tuple[bool, bool, bool]:

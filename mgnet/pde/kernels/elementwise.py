@@ -11,12 +11,11 @@ import torch
 from numba import carray, cfunc
 from torch import Tensor
 
-from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, pointer, threads
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, SMALL, launch, pointer, share_out
 from mgnet.pde.kernels.memory import pool
 from mgnet.pde.kernels.vectors import multiply, shift
 
 CHUNK = 4096  # numbers that a step of a task works on
-SMALL = 20_000  # numbers below which threads cost more than they bring
 PRODUCT, SHIFT = range(2)
 
 
@@ -48,8 +47,7 @@ def _kernel(dtype: np.dtype) -> int:
 def _run(what: int, v: np.ndarray, w: np.ndarray, out: np.ndarray, by: np.ndarray) -> None:
     """Do it to the members v (batch, n)."""
     batch, n = v.shape
-    alone = v.size <= SMALL or threads() == 1
-    parts = 1 if alone or batch >= 4 * threads() else 2 * threads()
+    parts, alone = share_out(batch, n, v.size)
     addresses = (a.ctypes.data for a in (v, w, out, by))
     launch(_kernel(v.dtype), batch * parts, np.array([what, *addresses, batch, n, parts], np.int64), alone)
 

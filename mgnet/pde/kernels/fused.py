@@ -11,15 +11,14 @@ from mgnet.pde.direct import eigenbasis
 from mgnet.pde.interpolant import InterpolantOperator
 from mgnet.pde.kernels import diagonalise
 from mgnet.pde.kernels.interpolant import FusedInterpolantResidual
-from mgnet.pde.kernels.launch import address_all, launch, threads
+from mgnet.pde.kernels.launch import SMALL, address_all, launch, share_out, threads
 from mgnet.pde.kernels.means import Centring
 from mgnet.pde.kernels.memory import Pool
 from mgnet.pde.kernels.tables import pack
 from mgnet.pde.kernels.wavefront import INTS, arguments, kernel
 from mgnet.pde.transfers import Transfer, identity
 
-SMALL = 20_000  # unknowns of the finest grid below which threads cost more than they bring
-SMALLER = 3_500  # unknowns of a coarse grid below which they do where the helpers are at work anyway
+SMALLER = 3_500  # the same for a coarse grid, where the helpers are at work anyway
 BLOCK_ROWS = 24  # rows of a plane that a task works on in three dimensions
 
 
@@ -76,7 +75,7 @@ class FusedLevel:
         self._kernel = kernel(self.dtype)
         self._residual_of_interpolant = FusedInterpolantResidual(
             _three_axes(InterpolantOperator.of(transfer, a, c)), transfer.fine[-1].periodic, self.coarse_shape,
-            self.dtype, *_share_out(self.coarse_shape, small),
+            self.dtype, *share_out(*self.coarse_shape[:2], math.prod(self.coarse_shape), small),
         )  # fmt: skip
         self._squares = np.zeros(batch * self._blocks[0] * self._blocks[1])
         self._arguments = {
@@ -190,12 +189,6 @@ def _plan(shape: Sequence[int], coarse: Sequence[int], small: int) -> tuple[tupl
         return (1, rows), True
     planes = 1 if batch * rows >= 4 * threads() else min(coarse[1], max(1, -(-2 * threads() // (batch * rows))))
     return (planes, rows), False
-
-
-def _share_out(shape: Sequence[int], small: int) -> tuple[int, bool]:
-    """(blocks of planes, whether one thread does them all) for work on single rows."""
-    alone = threads() == 1 or math.prod(shape) <= small
-    return (1 if alone or shape[0] >= 4 * threads() else min(shape[1], 2 * threads())), alone
 
 
 def _three_axes(operator: InterpolantOperator) -> InterpolantOperator:

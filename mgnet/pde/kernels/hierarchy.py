@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mgnet.core import cycle, full_multigrid
 from mgnet.pde.axis import NEUMANN, PERIODIC, Axis, Robin
-from mgnet.pde.kernels.fused import SMALL, SMALLER, FusedDirectLevel, FusedLevel, Interpolant, centring, four
-from mgnet.pde.kernels.launch import recorded
+from mgnet.pde.kernels.fused import SMALLER, FusedDirectLevel, FusedLevel, Interpolant, centring, four
+from mgnet.pde.kernels.launch import SMALL, recorded
 from mgnet.pde.kernels.means import Box
 from mgnet.pde.richardson import Richardson
 from mgnet.pde.smoothers import COLOURED, omegas

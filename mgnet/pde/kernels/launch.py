@@ -30,6 +30,7 @@ _PART = {"fastmath": FAST, "nogil": True, "no_cpython_wrapper": True, "no_cfunc_
 part = njit(**_PART)  # a function of a kernel's, not callable from Python
 inlined = njit(**_PART, forceinline=True)  # one whose arguments would take longer than its work
 SIGNATURE = types.void(types.int64, types.CPointer(types.int64))
+SMALL = 20_000  # numbers below which threads cost more than they bring
 GLANCES = 10_000  # looks at the board before a waiting thread lets others run, some 10 microseconds
 PATIENCE = 100  # times that it does so before it goes to sleep, a millisecond
 
@@ -40,6 +41,12 @@ GATE, INSIDE, TASKS, CLAIMS, ADDRESS, ARGUMENTS, ASLEEP, CREW = (8 * k for k in 
 def threads() -> int:
     """How many threads a launch uses: numba's setting."""
     return numba.get_num_threads()
+
+
+def share_out(batch: int, planes: int, numbers: int, small: int = SMALL) -> tuple[int, bool]:
+    """(blocks of planes, whether one thread does them all) for work on (batch, planes), ``numbers`` in all."""
+    alone = threads() == 1 or numbers <= small
+    return (1 if alone or batch >= 4 * threads() else min(planes, 2 * threads())), alone
 
 
 def launch(address: int, tasks: int, arguments: np.ndarray, alone: bool) -> None:

@@ -13,10 +13,9 @@ from numba import carray, cfunc
 from torch import Tensor
 
 from mgnet.pde.axis import Table
-from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, pointer, threads
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, pointer, share_out
 from mgnet.pde.kernels.vectors import absolute, dotted, load, shift
 
-SMALL = 20_000  # numbers below which threads cost more than they bring
 SUMS, CENTRE = range(2)
 
 
@@ -59,8 +58,7 @@ class Box:
 
     def __init__(self, shape: Sequence[int], weights: Sequence[np.ndarray], dtype: np.dtype):
         batch, n0, n1, n2 = shape
-        self._alone = batch * n0 * n1 * n2 <= SMALL or threads() == 1
-        parts = 1 if self._alone or batch >= 4 * threads() else min(n0, 2 * threads())
+        parts, self._alone = share_out(batch, n0, batch * n0 * n1 * n2)
         self._weights = np.concatenate(weights).astype(dtype)
         self.sums, self._kernel = np.zeros((batch, parts, 2)), _kernel(np.dtype(dtype))
         fixed = [self._weights.ctypes.data, self.sums.ctypes.data, self.sums.ctypes.data]

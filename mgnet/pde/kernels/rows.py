@@ -8,9 +8,9 @@ from collections import namedtuple
 
 import numpy as np
 
+from mgnet.pde.kernels.emitter import REGISTER
 from mgnet.pde.kernels.launch import inlined, part
 from mgnet.pde.kernels.vectors import (
-    REGISTER,
     blend,
     combine,
     combine_many,
@@ -19,10 +19,9 @@ from mgnet.pde.kernels.vectors import (
     interleave,
     load,
     load_index,
-    relaxing_wave,
     store,
-    wave,
 )
+from mgnet.pde.kernels.waves import relaxing_wave, wave
 
 GHOSTS = 8  # wrapped numbers on either side of a row
 SLACK = 4 * REGISTER  # bytes around a row of a workspace that may be read

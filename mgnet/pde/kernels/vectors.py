@@ -1,14 +1,9 @@
-"""Loops over rows of memory, written as vector instructions.
-
-LLVM vectorises plain loops too, but first it compares all rows for overlap, and at the end it leaves the
-unknowns that fill no register (times the unrolling) to a scalar loop: 80 ns a row, as much as 400
-unknowns take. The intrinsics here emit the vector loop itself, with a masked last step.
+"""Loops over rows of memory, written as vector instructions (``emitter``).
 
 A row is an integer, the address of its first number. Numbers are of the weights' type, float32 or
 float64. A row may be written over one that is read, number for number.
 """
 
-from collections import namedtuple
 from itertools import chain
 
 from llvmlite import ir
@@ -16,115 +11,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from mgnet.pde.kernels.emitter import FLAGS, INDEX, INT, REGISTER, Vector, items
+
 SIDE_BY_SIDE = 4  # sums that do not wait for each other
-REGISTER = 64  # bytes a step: AVX-512's; narrower machines take two or four instructions
-FLAGS = ("reassoc", "contract", "nsz", "arcp")  # NaN and infinity keep their meaning
-INT, INDEX = ir.IntType(64), ir.IntType(32)
-
-
-class _Vector:
-    """Emits instructions on vectors of one element type."""
-
-    def __init__(self, context, builder, number, width=None):
-        self.builder = builder
-        self.size = number.bitwidth // 8
-        self.width = REGISTER // self.size if width is None else width
-        self.element = context.get_value_type(number)
-        self.type = ir.VectorType(self.element, self.width)
-        self.lanes = ir.Constant(ir.VectorType(INT, self.width), [ir.Constant(INT, k) for k in range(self.width)])
-
-    def splat(self, value):
-        kind = ir.VectorType(value.type, self.width)
-        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(INDEX, 0))
-        return self.shuffle(one, one, [0] * self.width)
-
-    def splats(self, values):
-        return [self.splat(value) for value in _items(self.builder, values)]
-
-    def sum(self, vector):
-        """The sum of the lanes."""
-        terms = [self.builder.extract_element(vector, ir.Constant(INDEX, k)) for k in range(self.width)]
-        while len(terms) > 1:
-            terms = [self.builder.fadd(a, b, flags=FLAGS) for a, b in zip(terms[::2], terms[1::2], strict=True)]
-        return terms[0]
-
-    def shuffle(self, a, b, order):
-        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INDEX, len(order)), [*order]))
-
-    def below(self, limit, shift=0):
-        """The lanes k with k + shift < limit."""
-        lanes = self.builder.add(self.lanes, self.splat(ir.Constant(INT, shift))) if shift else self.lanes
-        return self.builder.icmp_signed("<", lanes, self.splat(limit))
-
-    def address(self, row, i):
-        """A pointer to number i of a row."""
-        at = self.builder.add(row, self.builder.mul(i, ir.Constant(INT, self.size)))
-        return self.builder.inttoptr(at, self.type.as_pointer())
-
-    def load(self, row, i, mask=None):
-        pointer = self.address(row, i)
-        if mask is None:
-            value = self.builder.load(pointer)
-            value.align = self.size
-            return value
-        kind = ir.FunctionType(self.type, [pointer.type, INDEX, mask.type, self.type])
-        load = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.load.{self._suffix}")
-        return self.builder.call(load, [pointer, ir.Constant(INDEX, self.size), mask, ir.Constant(self.type, None)])
-
-    def store(self, value, row, i, mask=None):
-        pointer = self.address(row, i)
-        if mask is None:
-            self.builder.store(value, pointer).align = self.size
-            return
-        kind = ir.FunctionType(ir.VoidType(), [self.type, pointer.type, INDEX, mask.type])
-        store = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.store.{self._suffix}")
-        self.builder.call(store, [value, pointer, ir.Constant(INDEX, self.size), mask])
-
-    def convert(self, value):
-        """A vector of the other element type, in this one."""
-        if value.type == self.type:
-            return value
-        wider = isinstance(self.element, ir.DoubleType)
-        return self.builder.fpext(value, self.type) if wider else self.builder.fptrunc(value, self.type)
-
-    def prefetch(self, row, i):
-        """Ask for a register's worth of a row, to be read or written soon."""
-        byte = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [byte, INDEX, INDEX, INDEX])
-        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
-        read, near, data = (ir.Constant(INDEX, k) for k in (0, 3, 1))
-        self.builder.call(function, [self.builder.bitcast(self.address(row, i), byte), read, near, data])
-
-    @property
-    def _suffix(self):
-        return f"v{self.width}{self.element.intrinsic_name}.p0"
-
-    def total(self, terms):
-        """The sum of weight * value."""
-        total = None
-        for weight, value in terms:
-            product = self.builder.fmul(weight, value, flags=FLAGS)
-            total = product if total is None else self.builder.fadd(total, product, flags=FLAGS)
-        return total
-
-    def loop(self, n, body, vectors=1):
-        """body(i, left) for i = 0, width, ... < n; left is None, in the last, partial step the number of lanes.
-
-        vectors : how many a step takes, a power of two
-        """
-        builder = self.builder
-        whole = builder.and_(n, ir.Constant(INT, -self.width * vectors))
-        step = ir.Constant(INT, self.width * vectors)
-        with cgutils.for_range_slice(builder, ir.Constant(INT, 0), whole, step, intp=INT) as (i, _):
-            body(i, None)
-        left = builder.sub(n, whole)
-        with builder.if_then(builder.icmp_signed(">", left, ir.Constant(INT, 0))):
-            body(whole, left)
-
-
-def _items(builder, values):
-    """The items of a tuple."""
-    return [builder.extract_value(values, k) for k in range(len(values.type))]
 
 
 def _same_number(*weights):
@@ -136,7 +25,7 @@ def _same_number(*weights):
 
 def _combine(context, builder, number, values, ahead=(), copies=()):
     out, n, rows, weights = values
-    v, rows = _Vector(context, builder, number), _items(builder, rows)
+    v, rows = Vector(context, builder, number), items(builder, rows)
     weights = v.splats(weights)
 
     def body(i, left):
@@ -185,106 +74,13 @@ def combine_ahead(typingctx, out, n, rows, weights, ahead):
     return types.void(out, n, rows, weights, ahead), codegen
 
 
-# The addresses of a row, of its neighbours along the first two axes and of f's row, and their weights: ``side`` for the
-# values beside a value in its row, ``own`` for itself; of the second axis there may be none.
-Stencil = namedtuple("Stencil", "row before after left right f side own w_before w_after w_left w_right w_f")
-
-
-def _wave(context, builder, number, values, relaxed=()):
-    """Emits ``wave`` for grids with and without a second axis; (row, copy, omega) relax the last iterate."""
-    outs, n, stencils, flat, ahead = values
-    v = _Vector(context, builder, number)
-    outs, ahead = _items(builder, outs), _items(builder, ahead)
-    stencils = [Stencil(*_items(builder, stencil)) for stencil in _items(builder, stencils)]
-    squares = cgutils.alloca_once_value(builder, ir.Constant(v.type, None))
-    with builder.if_else(flat) as (plane, space):
-        for case, others in ((plane, ("before", "f")), (space, ("before", "left", "right", "f"))):
-            with case:
-                _wave_loop(v, outs, n, stencils, others, ahead, relaxed, squares)
-    return v.sum(builder.load(squares))
-
-
-def _wave_loop(v, outs, n, stencils, others, ahead, relaxed, squares):
-    builder, W = v.builder, v.width
-    rows = [[getattr(stencil, name) for name in others] for stencil in stencils]
-    names = ("side", "own", "side", "w_after", *(f"w_{name}" for name in others))
-    weights = [[v.splat(getattr(stencil, name)) for name in names] for stencil in stencils]
-    before = [cgutils.alloca_once_value(builder, v.load(stencil.row, ir.Constant(INT, -W))) for stencil in stencils]
-    here = [cgutils.alloca_once_value(builder, v.load(stencil.row, ir.Constant(INT, 0))) for stencil in stencils]
-    if relaxed:
-        row, copy, omega = relaxed
-        omegas = v.splat(omega), v.splat(builder.fsub(ir.Constant(v.element, 1), omega))
-
-    def body(i, left):
-        mask = None if left is None else v.below(left)
-        for address in ahead:
-            v.prefetch(address, i)
-        out = v.load(stencils[0].after, i, mask)
-        for s, stencil in enumerate(stencils):
-            a, b = builder.load(before[s]), builder.load(here[s])
-            c = v.load(stencil.row, builder.add(i, ir.Constant(INT, W)))
-            builder.store(b, before[s])
-            builder.store(c, here[s])
-            l, r = v.shuffle(a, b, range(W - 1, 2 * W - 1)), v.shuffle(b, c, range(1, W + 1))
-            values = (l, b, r, out, *(v.load(other, i, mask) for other in rows[s]))
-            out = v.total(zip(weights[s], values, strict=True))
-            if relaxed and s == len(stencils) - 2:
-                out = v.total(zip(omegas, (out, v.load(row, i, mask)), strict=True))
-                v.store(out, copy, i, mask)
-            v.store(out, outs[s], i, mask)
-        if relaxed:
-            out = out if mask is None else builder.select(mask, out, ir.Constant(v.type, None))
-            total = builder.fadd(builder.load(squares), builder.fmul(out, out, flags=FLAGS), flags=FLAGS)
-            builder.store(total, squares)
-
-    v.loop(n, body)
-
-
-@intrinsic
-def wave(typingctx, outs, n, stencils, flat, ahead):
-    """A stencil for each of several rows, in a single loop: each takes what the one before it leaves as ``after``.
-
-        outs[s] = side (row[i - 1] + row[i + 1]) + own row[i] + w_before before[i] + w_after after[i] + ... + w_f f[i]
-
-    A row is read once, up to a register beyond either end; its neighbours are shuffled out of the registers, as
-    a load that crosses a cache line costs as much as two.
-
-    Parameters
-    ----------
-    outs, stencils : tuples of addresses and of ``Stencil``; only the first one's ``after`` is read
-    flat : whether there is no second axis
-    ahead : a tuple of rows that will be needed soon
-    """
-    number = stencils[0].types[-1]
-
-    def codegen(context, builder, signature, values):
-        _wave(context, builder, number, values)
-        return context.get_dummy_value()
-
-    return types.void(outs, n, stencils, flat, ahead), codegen
-
-
-@intrinsic
-def relaxing_wave(typingctx, outs, n, stencils, flat, ahead, row, copy, omega):
-    """The same; the last but one is relaxed first, omega out + (1 - omega) row, and copied.
-
-    Returns the sum of the squares of the last.
-    """
-    number = stencils[0].types[-1]
-
-    def codegen(context, builder, signature, values):
-        return _wave(context, builder, number, values[:5], relaxed=values[5:])
-
-    return number(outs, n, stencils, flat, ahead, row, copy, omega), codegen
-
-
 @intrinsic
 def stream(typingctx, out, n, row, one):
     """out = row, past the caches: memory is not read before it is written. ``one`` tells the type of the numbers."""
 
     def codegen(context, builder, signature, values):
         out, n, row, _ = values
-        v, zero = _Vector(context, builder, one), ir.Constant(INT, 0)
+        v, zero = Vector(context, builder, one), ir.Constant(INT, 0)
         # what lies before the first whole cache line, and after the last one, goes the common way
         gap = builder.udiv(builder.and_(builder.neg(out), ir.Constant(INT, REGISTER - 1)), ir.Constant(INT, v.size))
         head = builder.select(builder.icmp_signed("<", gap, n), gap, n)
@@ -312,7 +108,7 @@ def combine_many(typingctx, out, n, base, row, stride, weights, count, one):
 
     def codegen(context, builder, signature, values):
         out, n, base, row, stride, weights, count, _ = values
-        v, base = _Vector(context, builder, one), _items(builder, base)
+        v, base = Vector(context, builder, one), items(builder, base)
         size, zero, step = ir.Constant(INT, v.size), ir.Constant(INT, 0), ir.Constant(INT, 1)
 
         def body(i, left):
@@ -343,8 +139,8 @@ def blend(typingctx, out, n, parity, old, rows, weights):
 
     def codegen(context, builder, signature, values):
         out, n, parity, old, rows, weights = values
-        v, rows = _Vector(context, builder, number), _items(builder, rows)
-        old, weights = _items(builder, old), v.splats(weights)
+        v, rows = Vector(context, builder, number), items(builder, rows)
+        old, weights = items(builder, old), v.splats(weights)
         odd = builder.and_(builder.add(v.lanes, v.splat(parity)), v.splat(ir.Constant(INT, 1)))
         even = builder.icmp_signed("==", odd, v.splat(ir.Constant(INT, 0)))
 
@@ -371,9 +167,9 @@ def interleave(typingctx, out, n, base, rows, even_weights, odd_weights, ahead):
 
     def codegen(context, builder, signature, values):
         out, n, base, rows, even_weights, odd_weights, ahead = values
-        v = _Vector(context, builder, number)
-        base, rows = _items(builder, base), _items(builder, rows)
-        even_weights, odd_weights = ([v.splats(w) for w in _items(builder, ws)] for ws in (even_weights, odd_weights))
+        v = Vector(context, builder, number)
+        base, rows = items(builder, base), items(builder, rows)
+        even_weights, odd_weights = ([v.splats(w) for w in items(builder, ws)] for ws in (even_weights, odd_weights))
         W, two = v.width, ir.Constant(INT, 2)
         here = [cgutils.alloca_once_value(builder, v.load(row, ir.Constant(INT, 0))) for row in rows]
 
@@ -409,7 +205,7 @@ def decimate(typingctx, out, n, row, weights):
 
     def codegen(context, builder, signature, values):
         out, n, row, weights = values
-        v = _Vector(context, builder, number)
+        v = Vector(context, builder, number)
         weights, W = v.splats(weights), v.width
 
         def body(i, left):
@@ -434,8 +230,8 @@ def couple(typingctx, out, n, a, v, w, f, couplings, neighbours):
 
     def codegen(context, builder, signature, values):
         out, n, a, row, w, f, couplings, neighbours = values
-        v = _Vector(context, builder, number)
-        couplings, neighbours = _items(builder, couplings), _items(builder, neighbours)
+        v = Vector(context, builder, number)
+        couplings, neighbours = items(builder, couplings), items(builder, neighbours)
         a, w = v.splat(a), v.splat(w)
 
         def body(i, left):
@@ -459,7 +255,7 @@ def spread(typingctx, row, n, c, low, mid, high, one):
 
     def codegen(context, builder, signature, values):
         row, n, c, low, mid, high, _ = values
-        v = _Vector(context, builder, one)
+        v = Vector(context, builder, one)
         W, two, step = v.width, ir.Constant(INT, 2), ir.Constant(INT, 1)
 
         def body(i, left):
@@ -489,7 +285,7 @@ def collect(typingctx, out, n, row, low, mid, high, one):
 
     def codegen(context, builder, signature, values):
         out, n, row, low, mid, high, _ = values
-        v = _Vector(context, builder, one)
+        v = Vector(context, builder, one)
         W = v.width
 
         def body(i, left):
@@ -513,7 +309,7 @@ def collect(typingctx, out, n, row, low, mid, high, one):
 def _each(context, builder, one, values, term):
     """out = term(a vector of each row); values: out, n, and the rows."""
     out, n, *rows = values
-    v = _Vector(context, builder, one)
+    v = Vector(context, builder, one)
 
     def body(i, left):
         mask = None if left is None else v.below(left)
@@ -552,8 +348,8 @@ def convert(typingctx, out, one, n, v, other):
 
     def codegen(context, builder, signature, values):
         out, _, n, row, _ = values
-        into = _Vector(context, builder, one)
-        v = _Vector(context, builder, other, into.width)
+        into = Vector(context, builder, one)
+        v = Vector(context, builder, other, into.width)
 
         def body(i, left):
             mask = None if left is None else into.below(left)
@@ -574,8 +370,8 @@ def add_scaled(typingctx, out, one, n, base, base_one, w, s, s_one, v, v_one):
 
     def codegen(context, builder, signature, values):
         out, _, n, base, _, w, s, _, row, _ = values
-        work, base = _Vector(context, builder, signature.args[5]), _items(builder, base)
-        of = [_Vector(context, builder, kind, work.width) for kind in (one, base_one, s_one, v_one)]
+        work, base = Vector(context, builder, signature.args[5]), items(builder, base)
+        of = [Vector(context, builder, kind, work.width) for kind in (one, base_one, s_one, v_one)]
         w = work.splat(w)
 
         def body(i, left):
@@ -598,7 +394,7 @@ def shift(typingctx, row, n, by, one):
 
     def codegen(context, builder, signature, values):
         row, n, by, _ = values
-        v = _Vector(context, builder, one)
+        v = Vector(context, builder, one)
         by = v.splat(builder.fptrunc(by, v.element) if by.type != v.element else by)
 
         def body(i, left):
@@ -613,7 +409,7 @@ def shift(typingctx, row, n, by, one):
 
 def _sum(context, builder, number, n, term):
     """The sum of term(v, i, mask) over the vectors of a row, several side by side, as one sum waits for itself."""
-    v = _Vector(context, builder, number)
+    v = Vector(context, builder, number)
     totals = [cgutils.alloca_once_value(builder, ir.Constant(v.type, None)) for _ in range(SIDE_BY_SIDE)]
 
     def body(i, left):
