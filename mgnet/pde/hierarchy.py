@@ -172,6 +172,7 @@ class ReadableHierarchy:
     def __init__(self, levels: Sequence[Level], transfers: Sequence[Transfer], A: Diffusion, gamma: int | str):
         self.levels, self._transfers, self._A, self._gamma = levels, transfers, A, gamma
         self._dims = tuple(range(-A.ndim, 0))
+        self._last: tuple[Tensor, Tensor] | None = None
         self.richardson = Richardson()
 
     def data(self, b: Tensor) -> Tensor:
@@ -182,6 +183,7 @@ class ReadableHierarchy:
 
     def release(self, u: Tensor) -> Tensor:
         self.richardson.restart()
+        self._last = None
         return u
 
     def start(self, b: Tensor, watch: bool = True, parts: Sequence[Tensor] = ()) -> Tensor:
@@ -208,4 +210,5 @@ class ReadableHierarchy:
         return torch.linalg.vector_norm(r, dim=self._dims)
 
     def watched(self) -> Tensor:
+        assert self._last is not None
         return self.norms(*self._last)

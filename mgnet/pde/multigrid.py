@@ -19,7 +19,9 @@ from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.fourth_order import FourthOrder
 from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels, thin_axis
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
+from mgnet.pde.kept import Lease, kept
 from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
+from mgnet.pde.kernels.launch import threads
 from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator
@@ -74,7 +76,7 @@ class Multigrid:
             scheme = replace(scheme, smoother="zebra")
         self.base, self.null, self.scheme = base, null, scheme
         self._constant, self._dims = constant, tuple(range(-base.ndim, 0))
-        self._hierarchies: dict[Any, Hierarchy] = {}
+        self._leases: dict[Any, Lease] = {}
         self._methods: dict[bool, str] = {}
         self._lock = threading.Lock()
         self.sizes: tuple[int, ...] = ()
@@ -255,29 +257,34 @@ class Multigrid:
         return outcome
 
     def _hierarchy(self, b: Tensor, symmetric: bool = False) -> Hierarchy:
-        """The levels for b's batch, dtype and device; the last ones are kept."""
+        """The levels for b's batch, dtype and device; the last ones stay."""
         key = (len(b), b.dtype, b.device, symmetric)
-        if key not in self._hierarchies:
-            self._hierarchies = {key: self._build(b, symmetric)}
-        return self._hierarchies[key]
+        if key not in self._leases:
+            self._leases = {key: self._lease(b, symmetric)}
+        return self._leases[key].levels
 
-    def _build(self, b: Tensor, symmetric: bool) -> Hierarchy:
+    def _lease(self, b: Tensor, symmetric: bool) -> Lease:
         scheme, base = self.scheme, self.base
         if self._is_line:
             self.sizes = (base.axes[0].n,)
-            return ReadableHierarchy([cast(Level, LineLevel(base.like(b)))], [], base.like(b), 1)
+            return Lease(ReadableHierarchy([cast(Level, LineLevel(base.like(b)))], [], base.like(b), 1))
         if self._constant is None:
             robust = self._robust(b)
             self.sizes = robust.sizes
-            return robust
+            return Lease(robust)
         on_cuda = scheme.smoother != "zebra" and cuda.fusible(base.axes, b.device)
         chain = self._chain(cuda.DIRECT_WORK if on_cuda else DIRECT_WORK)
         self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
+        key = (base.axes, self._constant, scheme, len(b), b.dtype, b.device, symmetric, threads())
+        return kept.lease(key, b.numel(), lambda: self._build(chain, b, symmetric, on_cuda))
+
+    def _build(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool, on_cuda: bool) -> Hierarchy:
+        """Levels for constant coefficients; nothing of them may depend on b's values."""
         if on_cuda and len(chain) > 1:
             from mgnet.pde.cuda.hierarchy import CudaHierarchy
 
-            a, c = self._constant
-            like = b.new_zeros(())
+            assert self._constant is not None
+            (a, c), scheme, like = self._constant, self.scheme, b.new_zeros(())
             return CudaHierarchy(chain, a, c, like, len(b), scheme.smoother, scheme.nu, self.gamma, symmetric)
         return self._constant_levels(chain, b, symmetric)
 
