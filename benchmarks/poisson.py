@@ -5,7 +5,7 @@
 Every entry of CASES is data: a problem, what is asked of the solution, and the rivals. No time is
 reported without the error reached beside it. Ours and its rivals are timed in turn, in blocks of
 solves; figures are medians, and ratios are of medians. Set-up is timed apart for ours and is part of
-PyAMG's time (its set-up is most of it). The arrays of the user, in and out, are part of every time.
+PyAMG's and PETSc's time (it is most of it). The arrays of the user, in and out, are part of every time.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks import rivals
 from benchmarks.report import environment, save
-from mgnet.pde import Grid, Poisson, Solver
+from mgnet.pde import Grid, Poisson, Solver, solve
 
 PAUSE = 0.2  # seconds before a block of solves
 WARM = 0.1  # seconds of solves that do not count
@@ -58,22 +58,24 @@ RIVALS: dict[str, Callable] = {
     "cg": rivals.cg,
     "pyamg RS+CG": rivals.pyamg_ruge_stuben,
     "pyamg SA+CG": rivals.pyamg_smoothed_aggregation,
+    "petsc hypre+CG": rivals.hypre,
     "petsc MG+CG": rivals.petsc_multigrid,
 }
-AMG = ("pyamg RS+CG", "pyamg SA+CG", "petsc MG+CG")
+AMG = ("pyamg RS+CG", "pyamg SA+CG", "petsc hypre+CG")
 
 CASES = [
     *(Case("accuracy", n) for n in (255, 511, 1023, 2047, 4095)),
     *(Case("accuracy neumann", n, bc="neumann") for n in (513, 1025, 2049)),
     *(Case("accuracy periodic", n, bc="periodic") for n in (512, 1024, 2048)),
     *(Case("accuracy 3-D", n, ndim=3) for n in (63, 127, 255)),
-    Case("batch", 127, batch=256, against=("fft", "loop")),
-    Case("residual 1e-10", 255, tol=1e-10, against=("fft", "spsolve", "cg", *AMG)),
-    Case("residual 1e-10", 1023, tol=1e-10, against=("fft", *AMG)),
-    Case("residual 1e-10", 2047, tol=1e-10, against=("fft", "pyamg RS+CG")),
+    Case("batch", 127, batch=256, against=("fft", "loop of solve", "loop of one Solver")),
+    Case("residual 1e-10", 255, tol=1e-10, against=("fft", "spsolve", "cg", *AMG, "petsc MG+CG")),
+    Case("residual 1e-10", 1023, tol=1e-10, against=("fft", *AMG, "petsc MG+CG")),
+    Case("residual 1e-10", 2047, tol=1e-10, against=("fft", "pyamg RS+CG", "petsc MG+CG")),
     Case("residual 1e-10", 4095, tol=1e-10),
-    Case("residual 1e-8 3-D", 63, ndim=3, tol=1e-8, against=("fft", *AMG)),
-    Case("residual 1e-8 3-D", 127, ndim=3, tol=1e-8, against=("fft", "pyamg SA+CG")),
+    Case("residual 1e-8 3-D", 63, ndim=3, tol=1e-8, against=("fft", *AMG, "petsc MG+CG")),
+    Case("residual 1e-8 3-D", 127, ndim=3, tol=1e-8, against=("fft", "pyamg SA+CG", "petsc MG+CG")),
+    Case("residual 1e-8 3-D", 255, ndim=3, tol=1e-8, against=("fft", "pyamg SA+CG", "petsc MG+CG")),
     *(Case("smooth a", n, coefficient="smooth", tol=1e-8, against=AMG) for n in (255, 1023)),
     *(Case("jumping a", n, coefficient="jumps", tol=1e-8, against=AMG) for n in (255, 1023)),
 ]
@@ -111,14 +113,14 @@ def measure(case: Case, repeats: int) -> list[dict]:
     solves = {"mgnet": (ours, f)}
     b = problem.rhs(f)
     for name in case.against:
-        solve = loop(problem, case) if name == "loop" else RIVALS[name](problem, case.tol)
-        if solve is not None:
-            solves[name] = (solve, f if name in ("loop", "fft") else b)
-    times = time_in_turn(solves, repeats)
+        rival = LOOPS[name](problem, case) if name in LOOPS else RIVALS[name](problem, case.tol)
+        if rival is not None:
+            solves[name] = (rival, f if name in LOOPS or name == "fft" else b)
+    times, results = time_in_turn(solves, repeats)
     reference = float(np.abs(RIVALS["fft"](problem, None)(f) - exact).max()) if case.coefficient == "one" else None
     rows = []
-    for name, (solve, given) in solves.items():
-        u = solve(given)
+    for name in solves:
+        u = results[name]
         r = b - problem.apply(u)
         rows.append(
             asdict(case)
@@ -128,6 +130,7 @@ def measure(case: Case, repeats: int) -> list[dict]:
                 "seconds": median(times[name]),
                 "ratio": median(times[name]) / median(times["mgnet"]),
                 "setup": setup if name == "mgnet" else None,
+                "work units": solver.solve(f, tol=case.tol).work if name == "mgnet" else None,
                 "residual": float(np.linalg.norm(r) / np.linalg.norm(b)),
                 "error": float(np.abs(u - exact).max()) if case.tol is None or case.coefficient == "smooth" else None,
                 "discretisation error": reference,
@@ -136,37 +139,48 @@ def measure(case: Case, repeats: int) -> list[dict]:
     return rows
 
 
-def time_in_turn(solves: dict, repeats: int) -> dict[str, list[float]]:
-    """Seconds of each solve: a block of solves of one, then of the next, again and again.
+def time_in_turn(solves: dict, repeats: int) -> tuple[dict[str, list[float]], dict[str, np.ndarray]]:
+    """Seconds of each solve, and its result: a block of solves of one, then of the next, again and again.
 
     A block begins with a pause, in which threads that spin on after the last solve (OpenBLAS, OpenMP) go to
     sleep, and with solves that do not count. Solves that take seconds come once a block, and less often.
     """
     times: dict[str, list[float]] = {name: [] for name in solves}
+    results: dict[str, np.ndarray] = {}
+
+    def seconds(name: str) -> float:
+        solve, f = solves[name]
+        results.pop(name, None)
+        begun = time.perf_counter()
+        results[name] = solve(f)
+        return time.perf_counter() - begun
+
     for k in range(repeats):
-        for name, (solve, f) in solves.items():
+        for name in solves:
             if k and sum(times[name]) > 5:
                 continue
             time.sleep(PAUSE)
-            block = [_seconds(solve, f)]
+            block = [seconds(name)]
             if block[0] < LONG:
                 while sum(block) < WARM:
-                    block.append(_seconds(solve, f))
-                block = [_seconds(solve, f) for _ in range(BLOCK)]
+                    block.append(seconds(name))
+                block = [seconds(name) for _ in range(BLOCK)]
             times[name] += block
-    return times
+    return times, results
 
 
-def _seconds(solve: Callable, f: np.ndarray) -> float:
-    begun = time.perf_counter()
-    solve(f)
-    return time.perf_counter() - begun
+def loop_of_solve(problem: Poisson, case: Case) -> rivals.Solve:
+    """``mgnet.pde.solve``, one right-hand side after the other."""
+    return lambda f: np.stack([solve(g, bc=case.bc, tol=case.tol).u for g in f])
 
 
-def loop(problem: Poisson, case: Case) -> Callable[[np.ndarray], np.ndarray]:
-    """Our single solves, one right-hand side after the other."""
+def loop_of_one_solver(problem: Poisson, case: Case) -> rivals.Solve:
+    """``Solver.solve``, one right-hand side after the other."""
     solver = Solver(problem)
     return lambda f: np.stack([solver.solve(g, tol=case.tol).u for g in f])
+
+
+LOOPS = {"loop of solve": loop_of_solve, "loop of one Solver": loop_of_one_solver}
 
 
 def problem_of(case: Case) -> tuple[Poisson, np.ndarray, np.ndarray]:

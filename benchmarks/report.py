@@ -4,6 +4,8 @@ import json
 import os
 import platform
 from datetime import date
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numba
@@ -28,6 +30,7 @@ def environment() -> dict:
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "numba": numba.__version__,
+        **{name: version(name) for name in ("pyamg", "petsc4py") if find_spec(name)},
     }
 
 
@@ -80,15 +83,15 @@ def table(result: dict) -> str:
 
 
 def draw(rows: list[dict], folder: Path) -> None:
-    """Time against n, and unknowns a second at n, n/8 and n/64 (by unknowns), as HPGMG reports."""
+    """Time against n, unknowns a second at n, n/8 and n/64 (by unknowns) as HPGMG reports, and work units."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
-    rows = [row for row in rows if row["name"] == "accuracy"]
+    every, rows = rows, [row for row in rows if row["name"] == "accuracy"]
     if not rows:
         return
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(14, 4.2), layout="constrained")
+    left, right, works = figure.subplots(1, 3)
     for solver, marker in (("mgnet", "o-"), ("fft", "s--")):
         mine = [row for row in rows if row["solver"] == solver]
         n = np.array([row["n"] for row in mine], dtype=float)
@@ -100,7 +103,13 @@ def draw(rows: list[dict], folder: Path) -> None:
     left.set_ylabel("ms to discretisation accuracy")
     right.set_xlabel("unknowns")
     right.set_ylabel("million unknowns a second")
-    for ax in (left, right):
+    for name, label in (("accuracy", "discretisation accuracy"), ("residual 1e-10", "residual 1e-10")):
+        mine = [row for row in every if row["name"] == name and row["work units"]]
+        works.semilogx([row["n"] for row in mine], [row["work units"] for row in mine], "o-", label=f"mgnet, {label}")
+    works.set_xlabel("n (unknowns n x n)")
+    works.set_ylabel("work units (one is a sweep on the finest grid)")
+    works.set_ylim(bottom=0)
+    for ax in (left, right, works):
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.grid(True, alpha=0.3)
         ax.legend()

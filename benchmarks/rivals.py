@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.fft
+import scipy.sparse
 import scipy.sparse.linalg as splinalg
 
-from mgnet.pde import Poisson
+from mgnet.pde import Grid, Poisson
 
 Solve = Callable[[np.ndarray], np.ndarray]
 WORKERS = 2
@@ -90,37 +91,104 @@ def pyamg_smoothed_aggregation(problem: Poisson, tol: float) -> Solve:
 
 
 def petsc_multigrid(problem: Poisson, tol: float) -> Solve | None:
-    """PETSc's geometric multigrid in conjugate gradients, None where petsc4py is missing (2^k - 1 unknowns)."""
-    try:
-        from petsc4py import PETSc
-    except ImportError:
+    """PETSc's geometric multigrid in conjugate gradients, one process; None where petsc4py is missing.
+
+    Dirichlet ends, a = 1, c = 0. As PETSc's users do, the grids hold the boundary, and the operator is
+    discretised anew on each; its matrices are made beforehand, the rest of the set-up is part of the time.
+    A symmetric Gauss-Seidel sweep smooths: twice as fast as the default, two Chebyshev steps of it.
+    """
+    PETSc = _petsc({"mg_levels_ksp_type": "richardson", "mg_levels_ksp_max_it": 1, "mg_levels_pc_type": "sor"})
+    if PETSc is None:
         return None
-    shape = problem.grid.shape
-    A = _indexed32(problem)
+    shape = tuple(n + 2 for n in problem.grid.shape)
+    inside, volume = (slice(1, -1),) * len(shape), float(np.prod(problem.grid.spacing))
+    sizes = [shape]
+    while min(sizes[-1]) > 9 and all(n % 2 for n in sizes[-1]):
+        sizes.append(tuple(n // 2 + 1 for n in sizes[-1]))
+    matrices = {size: _with_boundary(size) for size in sizes}
+
+    def operator(solver, A, P):
+        matrix = matrices[tuple(solver.getDM().getSizes())[::-1]]
+        P.setValuesCSR(matrix.indptr, matrix.indices, matrix.data)
+        P.assemble()
 
     def solve(b: np.ndarray) -> np.ndarray:
         grid = PETSc.DMDA().create(dim=len(shape), sizes=shape[::-1], stencil_width=1, dof=1)
-        matrix = PETSc.Mat().createAIJ(A.shape, csr=(A.indptr, A.indices, A.data))
         solver = PETSc.KSP().create()
+        solver.setOptionsPrefix(PREFIX)
         solver.setDM(grid)
-        solver.setDMActive(False)
-        solver.setOperators(matrix)
-        solver.setType("cg")
+        solver.setComputeOperators(operator)
         solver.getPC().setType("mg")
-        solver.getPC().setMGLevels(max(2, int(np.log2(shape[0] + 1)) - 2))
-        solver.getPC().setMGGalerkin(True)
-        solver.setTolerances(rtol=tol)
-        rhs, u = matrix.createVecLeft(), matrix.createVecRight()
-        rhs.setArray(b.ravel())
-        solver.solve(rhs, u)
-        return u.getArray().reshape(shape)
+        solver.getPC().setMGLevels(len(sizes))
+        rhs, u = grid.createGlobalVec(), grid.createGlobalVec()
+        np.multiply(b, volume, out=rhs.getArray().reshape(shape)[inside])
+        _run_petsc(PETSc, solver, rhs, u, tol)
+        return u.getArray().reshape(shape)[inside].copy()
 
     return solve
 
 
-def _indexed32(problem: Poisson):
-    A = problem.to_scipy().tocsr()
-    A.indices, A.indptr = A.indices.astype(np.int32), A.indptr.astype(np.int32)
-    import scipy.sparse
+def hypre(problem: Poisson, tol: float) -> Solve | None:
+    """hypre's BoomerAMG in PETSc's conjugate gradients, one process; None where either is missing.
 
-    return scipy.sparse.csr_matrix(A)
+    The set-up is part of the time.
+    """
+    PETSc = _petsc({"pc_hypre_boomeramg_strong_threshold": 0.25 if problem.grid.ndim == 2 else 0.5})
+    if PETSc is None or not PETSc.Sys.hasExternalPackage("hypre"):
+        return None
+    A = _indexed32(problem)
+
+    def solve(b: np.ndarray) -> np.ndarray:
+        matrix = PETSc.Mat().createAIJ(A.shape, csr=(A.indptr, A.indices, A.data))
+        solver = PETSc.KSP().create()
+        solver.setOptionsPrefix(PREFIX)
+        solver.setOperators(matrix)
+        solver.getPC().setType("hypre")
+        rhs, u = matrix.createVecLeft(), matrix.createVecRight()
+        rhs.setArray(b.ravel())
+        _run_petsc(PETSc, solver, rhs, u, tol)
+        return u.getArray().reshape(b.shape).copy()
+
+    return solve
+
+
+PREFIX = "rival_"
+
+
+def _petsc(options: dict):
+    """petsc4py's PETSc with options set, or None."""
+    try:
+        from petsc4py import PETSc
+    except ImportError:
+        return None
+    for name, value in options.items():
+        PETSc.Options()[PREFIX + name] = value
+    return PETSc
+
+
+def _run_petsc(PETSc, solver, rhs, u, tol: float) -> None:
+    """Conjugate gradients until ||r|| <= tol ||b||."""
+    solver.setType("cg")
+    solver.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
+    solver.setTolerances(rtol=tol, atol=0)
+    solver.setFromOptions()
+    solver.solve(rhs, u)
+
+
+def _with_boundary(shape: tuple[int, ...]) -> scipy.sparse.csr_matrix:
+    """-Laplace times the cells' volume on the unit box; u = 0 is an equation of its own at each boundary point."""
+    grid = Grid([n - 2 for n in shape])
+    inside = np.pad(np.ones(grid.shape, bool), 1).ravel()
+    put = scipy.sparse.eye_array(inside.size, format="csr")[:, inside]
+    A = Poisson(grid).to_scipy() * np.prod(grid.spacing)
+    return _short(scipy.sparse.csr_matrix(put @ A @ put.T + scipy.sparse.diags_array(A.diagonal()[0] * ~inside)))
+
+
+def _indexed32(problem: Poisson) -> scipy.sparse.csr_matrix:
+    """A with the indices that compiled libraries read."""
+    return _short(scipy.sparse.csr_matrix(problem.to_scipy().tocsr()))
+
+
+def _short(A: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:
+    A.indices, A.indptr = A.indices.astype(np.int32), A.indptr.astype(np.int32)
+    return A

@@ -40,8 +40,10 @@ def test_solving_again_gives_the_same_numbers(shape, bc, tol):
     u = first.u.copy()
     second = solve(other, bc=bc, tol=tol).u
     again = solve(f, bc=bc, tol=tol)
-    assert np.array_equal(again.u, u) and np.array_equal(first.u, u)
-    assert again.residuals == first.residuals and again.work == first.work
+    assert np.array_equal(again.u, u)
+    assert np.array_equal(first.u, u)
+    assert again.residuals == first.residuals
+    assert again.work == first.work
     assert not np.shares_memory(second, u)
 
 
@@ -119,7 +121,8 @@ def test_the_store_is_bounded(store, monkeypatch):
     assert [size for _, size, _ in store._idle] == [3600]
     for n in range(4, 4 + 2 * kept.MOST):
         solve(rhs(n, n))
-    assert len(store._idle) <= kept.MOST and sum(size for _, size, _ in store._idle) <= 5000
+    assert len(store._idle) <= kept.MOST
+    assert sum(size for _, size, _ in store._idle) <= 5000
 
 
 def test_nothing_of_the_users_is_kept():
@@ -133,4 +136,5 @@ def test_nothing_of_the_users_is_kept():
         seen = weakref.ref(u)
         del f, u
         gc.collect()
-        assert watched() is None and seen() is None
+        assert watched() is None
+        assert seen() is None
