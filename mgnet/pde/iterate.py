@@ -35,7 +35,7 @@ class Hierarchy(Protocol):
         ...
 
     def norms(self, u: Any, b: Any) -> Tensor:
-        """(batch,) ||b - A u||; u None for zero."""
+        """(batch,) ||b - A u||; u None for zero: then b may be made ready for ``start``."""
         ...
 
     def watched(self) -> Tensor:
@@ -60,7 +60,7 @@ def relative(norms: Tensor, scale: Tensor) -> Tensor:
 
 def iterate(
     hierarchy: Hierarchy,
-    b: Tensor,
+    f: Any,
     guess: Tensor | None,
     tol: float,
     max_cycles: int,
@@ -74,12 +74,12 @@ def iterate(
 
     Parameters
     ----------
-    b, guess : (batch, *grid)
+    f : the right-hand side, in the format of the levels
+    guess : (batch, *grid)
     roundoff : u -> (batch,) the residual below which no cycle helps, 2 eps || |A||u| + |b| ||
     callback : called with (cycle, largest relative residual) after each cycle
     scale : (batch,) the residual of zero, where it is known already
     """
-    f = hierarchy.data(b)
     scale = hierarchy.norms(None, f) if scale is None else scale
     u = None if guess is None else hierarchy.data(guess)
     relatives = relative(scale if u is None else hierarchy.norms(u, f), scale)
@@ -94,7 +94,7 @@ def iterate(
         if not torch.isfinite(relatives).all():
             raise FloatingPointError(
                 f"the residual became {residuals[-1]} in cycle {len(residuals) - 1}: f, the guess or the coefficients "
-                f"overflow in {b.dtype}, or are not finite. Scale the problem or use float64."
+                f"overflow in {hierarchy.tensor(f).dtype}, or are not finite. Scale the problem or use float64."
             )
         if callback is not None:
             callback(len(residuals) - 1, residuals[-1])
@@ -105,7 +105,7 @@ def iterate(
             done, near = done | (relatives <= bound), near | (stalled & (best <= AWAY * bound))
             if (~done & (best <= AWAY * bound) & (relatives > AWAY * best)).any():
                 u, best = hierarchy.data(hierarchy.tensor(u).clone()), relatives  # Krylov methods know it no more
-    result = torch.zeros_like(b) if u is None else hierarchy.release(u)
+    result = torch.zeros_like(hierarchy.tensor(f)) if u is None else hierarchy.release(u)
     if not done.all():
         return Outcome(result, residuals, "not converged", guess is not None)
     status = "tolerance" if (relatives <= tol).all() else "round-off"

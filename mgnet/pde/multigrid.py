@@ -233,12 +233,13 @@ class Multigrid:
 
     def _iterate(self, A: Operator, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
         assert stop.tol is not None
-        scale = hierarchy.norms(None, hierarchy.data(b))
+        f = hierarchy.data(b)
+        scale = hierarchy.norms(None, f)
         low, high = SQUARABLE[b.dtype]
         if ((scale < low) | (scale > high)).any():
             return self._rescaled(A, hierarchy, b, guess, stop)
         try:
-            return iterate(hierarchy, b, guess, stop.tol, stop.max_cycles, self._roundoff(A, b), stop.callback, scale)
+            return iterate(hierarchy, f, guess, stop.tol, stop.max_cycles, self._roundoff(A, b), stop.callback, scale)
         except FloatingPointError:
             _finite_data(b, guess)
             raise
@@ -250,7 +251,8 @@ class Multigrid:
         size = b.abs().amax(self._dims, keepdim=True)
         size = torch.where(size == 0, torch.ones_like(size), size)
         begin, unit = None if guess is None else guess / size, b / size
-        outcome = iterate(hierarchy, unit, begin, stop.tol, stop.max_cycles, self._roundoff(A, unit), stop.callback)
+        f, roundoff = hierarchy.data(unit), self._roundoff(A, unit)
+        outcome = iterate(hierarchy, f, begin, stop.tol, stop.max_cycles, roundoff, stop.callback)
         outcome.u = outcome.u * size
         if not torch.isfinite(outcome.u).all():
             raise FloatingPointError(f"the solution is too large for {b.dtype}: it overflows. Scale the problem.")

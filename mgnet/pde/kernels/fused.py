@@ -127,9 +127,9 @@ class FusedLevel:
         """(batch,) the squared norms of f - A u that the last watched pass met."""
         return self._squares.reshape(self.shape[0], -1).sum(axis=1)
 
-    def residuals(self, u: np.ndarray | None, f: np.ndarray) -> np.ndarray:
-        """(batch,) the squared norms of f - A u."""
-        self._pass(u, f, norm=True)
+    def residuals(self, u: np.ndarray | None, f: np.ndarray, restricted: np.ndarray | None = None) -> np.ndarray:
+        """(batch,) the squared norms of f - A u; restricted: an array for R (f - A u)."""
+        self._pass(u, f, f_c=restricted, norm=True)
         return self.squares()
 
     def release(self, u: np.ndarray, instead: np.ndarray | None = None) -> np.ndarray:

@@ -62,6 +62,7 @@ class FusedHierarchy:
         self.levels: list = [FusedLevel(t, a, c, both, self._dtype, batch, small) for t in transfers]
         self._data = [np.empty(level.coarse_shape, self._dtype) for level in self.levels]
         self._held: list[np.ndarray | None] = [None] * len(self.levels)
+        self._ready: np.ndarray | None = None  # what the data of the next grid are restricted from already
         self._tapes: dict[Any, Any] = {}
         self.richardson = Richardson()
         self.levels.append(FusedDirectLevel(chain[-1], a, c, self._dtype, batch))
@@ -80,6 +81,7 @@ class FusedHierarchy:
 
     def release(self, u: np.ndarray) -> Tensor:
         self.richardson.restart()
+        self._ready = None
         return self.tensor(self.levels[0].release(u))
 
     def start(self, b: np.ndarray, watch: bool = True, parts: Sequence[Tensor] = (), raw: bool = False) -> np.ndarray:
@@ -105,7 +107,7 @@ class FusedHierarchy:
         finest.watch = watch
         if u is not None and u.ctypes.data == b.ctypes.data:  # a tape could not tell them apart
             return run()
-        key = (what, watch, finest.raw, finest.role(u))
+        key = (what, watch, finest.raw, finest.role(u), b is self._ready)
         if key not in self._tapes:
             with recorded(self._shape[0]) as tape:
                 out = run()
@@ -126,7 +128,8 @@ class FusedHierarchy:
         fs, restricted = [b], []
         known = [part.numpy().reshape(-1, *four(part.shape[1:])) for part in parts]
         for l, (level, data) in enumerate(zip(self.levels[:-1], self._data, strict=True)):
-            restricted.append(level.restrict(fs[-1], np.empty_like(data) if known else data))
+            ready = fs[-1] is self._ready and not known
+            restricted.append(data if ready else level.restrict(fs[-1], np.empty_like(data) if known else data))
             if known:
                 level.restrict(fs[-1] - known[l], data)
                 data += known[l + 1]
@@ -147,7 +150,9 @@ class FusedHierarchy:
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
         self.levels[0].raw = False
-        return torch.from_numpy(np.sqrt(self.levels[0].residuals(u, b)))
+        self._ready = b if u is None else self._ready
+        restricted = self._data[0] if u is None else None  # on the way
+        return torch.from_numpy(np.sqrt(self.levels[0].residuals(u, b, restricted)))
 
     def watched(self) -> Tensor:
         """(batch,) ||b - A u|| of the iterate that a watched ``start`` or ``cycle`` returned last."""

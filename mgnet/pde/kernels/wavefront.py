@@ -331,6 +331,9 @@ def kernel(dtype: np.dtype) -> int:
         for t in range(base0, r1 + end):
             # stage s works on plane t - s: the stages that have one now
             oldest, newest = begin, min(end, (t - r0 + end) // 2) if not untouched else 0
+            if untouched and watches and i0 <= t < i1:
+                rows_of_f = f + t * g.plane + j0 * g.row
+                total += dotted(rows_of_f, rows_of_f, (j1 - j0) * n2, one)
             if not g.a0.wraps:
                 oldest, newest = max(begin, t - n0 + 1), min(newest, t)
             for j in range(base1, top1):
@@ -389,9 +392,6 @@ def kernel(dtype: np.dtype) -> int:
                     wrap_ghosts(line, n2, g.a2)
                     contract(f_c + I * c.plane + J * c.row, c.n2, line, R2)
                 next_coarse += 1
-        if untouched and watches:
-            for p in range(i0, i1):
-                total += dotted(f + p * g.plane + j0 * g.row, f + p * g.plane + j0 * g.row, (j1 - j0) * n2, one)
         workspace[0] = 0  # alive until here
         squares[number] = total
 
