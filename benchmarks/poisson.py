@@ -9,12 +9,13 @@ PyAMG's and PETSc's time (it is most of it). The arrays of the user, in and out,
 """
 
 import argparse
+import gc
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -87,35 +88,33 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=4095, help="leave out larger grids")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/poisson"))
-    parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--memory", nargs=2, metavar=("CASE", "SOLVER"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.memory:
-        print(peak_memory(given.memory))
+        print(peak_memory(CASES[int(given.memory[0])], given.memory[1]))
         return
     rows = []
-    for case in CASES:
+    for number, case in enumerate(CASES):
         if case.n <= given.largest and (not given.only or case.name in given.only):
             measured = measure(case, given.repeats)
-            rows += measured
             for row in measured:
+                row["bytes per unknown"] = memory(number, row["solver"])
                 print(line(row), flush=True)
-    save({"environment": environment(), "memory": memory(), "first solve": first_solve(), "rows": rows}, given.out)
+            rows += measured
+    save({"environment": environment(), "first solve": first_solve(), "rows": rows}, given.out)
 
 
 def measure(case: Case, repeats: int) -> list[dict]:
     """A row for ours and one for each rival."""
     problem, f, exact = problem_of(case)
     begun = time.perf_counter()
-    solver = Solver(problem)
-    ours: Callable[[np.ndarray], np.ndarray] = lambda v: solver.solve(v, tol=case.tol).u  # noqa: E731
-    ours(f)
-    setup = time.perf_counter() - begun
-    solves = {"mgnet": (ours, f)}
-    b = problem.rhs(f)
-    for name in case.against:
-        rival = LOOPS[name](problem, case) if name in LOOPS else RIVALS[name](problem, case.tol)
-        if rival is not None:
-            solves[name] = (rival, f if name in LOOPS or name == "fft" else b)
+    prepared(case, "mgnet", problem)[0](f)
+    setup, b = time.perf_counter() - begun, problem.rhs(f)
+    solves = {}
+    for name in ("mgnet", *case.against):
+        solve, weigh = prepared(case, name, problem)
+        if solve is not None:
+            solves[name] = (solve, b if weigh else f)
     times, results = time_in_turn(solves, repeats)
     reference = float(np.abs(RIVALS["fft"](problem, None)(f) - exact).max()) if case.coefficient == "one" else None
     rows = []
@@ -130,7 +129,7 @@ def measure(case: Case, repeats: int) -> list[dict]:
                 "seconds": median(times[name]),
                 "ratio": median(times[name]) / median(times["mgnet"]),
                 "setup": setup if name == "mgnet" else None,
-                "work units": solver.solve(f, tol=case.tol).work if name == "mgnet" else None,
+                "work units": Solver(problem).solve(f, tol=case.tol).work if name == "mgnet" else None,
                 "residual": float(np.linalg.norm(r) / np.linalg.norm(b)),
                 "error": float(np.abs(u - exact).max()) if case.tol is None or case.coefficient == "smooth" else None,
                 "discretisation error": reference,
@@ -180,7 +179,20 @@ def loop_of_one_solver(problem: Poisson, case: Case) -> rivals.Solve:
     return lambda f: np.stack([solver.solve(g, tol=case.tol).u for g in f])
 
 
-LOOPS = {"loop of solve": loop_of_solve, "loop of one Solver": loop_of_one_solver}
+def one_solver(problem: Poisson, case: Case) -> rivals.Solve:
+    """``Solver.solve``, all right-hand sides at once."""
+    solver = Solver(problem)
+    return lambda f: solver.solve(f, tol=case.tol).u
+
+
+OURS = {"mgnet": one_solver, "loop of solve": loop_of_solve, "loop of one Solver": loop_of_one_solver}
+
+
+def prepared(case: Case, name: str, problem: Poisson) -> tuple[rivals.Solve | None, bool]:
+    """(the solver of that name, set up; whether it takes A's right-hand side in place of f)."""
+    if name in OURS:
+        return OURS[name](problem, case), False
+    return RIVALS[name](problem, case.tol), name != "fft"
 
 
 def problem_of(case: Case) -> tuple[Poisson, np.ndarray, np.ndarray]:
@@ -250,11 +262,11 @@ def jumps(grid: Grid) -> np.ndarray | None:
     return np.where((np.floor(8 * x) + np.floor(8 * y)) % 2 == 0, 1.0, 1e4)
 
 
-def memory() -> dict[str, float]:
-    """Bytes per unknown at the peak of one solve, f and u included, each in a process of its own."""
-    sizes = (1023, 2047)
-    call = [sys.executable, "-m", "benchmarks.poisson", "--memory"]
-    return {str(n): float(subprocess.run([*call, str(n)], capture_output=True, check=True).stdout) for n in sizes}
+def memory(case: int, solver: str) -> float:
+    """``peak_memory`` in a process of its own."""
+    call = [sys.executable, "-m", "benchmarks.poisson", "--memory", str(case), solver]
+    place = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed goes back to the system at once
+    return float(subprocess.run(call, env=place, capture_output=True, check=True).stdout)
 
 
 def first_solve() -> dict[str, float]:
@@ -269,14 +281,18 @@ def first_solve() -> dict[str, float]:
     return {"compiling": seconds[0], "kept": seconds[1]}
 
 
-def peak_memory(n: int) -> float:
-    """Growth of this process by one solve (tol 1e-8) of n^2 unknowns, in bytes per unknown (Linux)."""
-    Solver(Poisson(Grid((63, 63)))).solve(np.ones((63, 63)))  # code and libraries
+def peak_memory(case: Case, solver: str) -> float:
+    """Growth of this process by a solver's set-up and one solve, f included, in bytes per unknown (Linux)."""
+    small = replace(case, n={"neumann": 65, "periodic": 64}.get(case.bc, 63), batch=min(case.batch, 2))
+    problem, f, _ = problem_of(small)
+    prepared(small, solver, problem)[0](f)  # code and libraries
+    problem, f, _ = problem_of(case)
+    gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     before = _status("VmRSS")
-    f = np.random.default_rng(0).normal(size=(n, n))
-    Solver(Poisson(Grid((n, n)))).solve(f)
-    return (_status("VmHWM") - before) / n**2
+    solve, weigh = prepared(case, solver, problem)
+    u = solve(problem.rhs(f) if weigh else f)
+    return (_status("VmHWM") - before + f.nbytes) / u.size
 
 
 def _status(name: str) -> int:

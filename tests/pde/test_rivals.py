@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.poisson import LOOPS, RIVALS, Case
+from benchmarks.poisson import OURS, RIVALS, Case
 from mgnet.pde import Grid, Poisson
 
 
@@ -34,9 +34,9 @@ def test_rivals_take_coefficients(name):
     assert np.linalg.norm(b - problem.apply(solve(b))) <= 1.1e-10 * np.linalg.norm(b)
 
 
-@pytest.mark.parametrize("name", LOOPS)
-def test_loops(name):
+@pytest.mark.parametrize("name", OURS)
+def test_our_solvers(name):
     problem = Poisson(Grid((31, 31)))
     f = np.random.default_rng(0).normal(size=(3, 31, 31))
-    u = LOOPS[name](problem, Case("batch", 31, batch=3))(f)
+    u = OURS[name](problem, Case("batch", 31, batch=3))(f)
     np.testing.assert_allclose(problem.apply(u), f, atol=1e-9 * np.abs(f).max())

@@ -76,6 +76,10 @@ class Operator:
         """With a unit diagonal, without padding."""
         return self.stencil().unit()[0]
 
+    def let_go(self) -> None:
+        """Free the fields; the grid is still known."""
+        self.D = self.S = self.R = np.empty(0)
+
     @property
     def kind(self) -> int:
         """Which row function applies it, see ``stencil_rows.apply_row``."""
@@ -279,6 +283,8 @@ class FusedBlackBox:
             down, up = (damping(smoother, v, A.ndim, spectrum) for v in nu)
             coarse, W = coarsen(operator, chosen, self._dtype, parts)
             self.levels.append(FusedStencilLevel(operator, S, coarse, W, chosen, (down, up[::-1]), batch))
+            if operator is not self.finest:
+                operator.let_go()  # S and W have all that its level needs
             lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
             operator, S = coarse, _unit(coarse, self._dtype)
             self.sizes += (int(np.prod(operator.shape)),)
@@ -289,7 +295,7 @@ class FusedBlackBox:
     def _prepare(self, batch: int) -> None:
         A, S = self.finest, self.levels[0].S
         shape = (batch, A.n[0] * A.n[1], A.stride)
-        self._s = A.R.astype(self._dtype)
+        self._s, A.R = A.R.astype(self._dtype), np.empty(0)
         self._r, self._p, self._q = (np.zeros(shape, self._dtype) for _ in range(3))
         self._spare: np.ndarray | None = None
         self._tape: Tape | None = None  # of a cycle from zero
