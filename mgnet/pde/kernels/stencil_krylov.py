@@ -9,16 +9,16 @@ p and x are written to other memory than they are read from, because neighbourin
 from functools import cache
 
 import numpy as np
-from numba import carray, cfunc, njit
+from numba import carray, cfunc
 
-from mgnet.pde.kernels.launch import FAST, SIGNATURE, borrow, pointer
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, borrow, part, pointer
 from mgnet.pde.kernels.stencil_rows import apply_row, at, clear, combine, dot, fill, scale_row
 from mgnet.pde.kernels.vectors import add_scaled, convert, dotted
 
 ARGUMENTS = 26
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _advance(row, x, p, s, alpha, given, moved, n):
     """row = x + alpha s p; x without padding."""
     one, other, small = row.dtype.type(1), x.dtype.type(1), p.dtype.type(1)
@@ -32,19 +32,19 @@ def _advance(row, x, p, s, alpha, given, moved, n):
         clear(row, n)
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _keep(out, row, n):
     convert(out.ctypes.data, out.dtype.type(1), n, at(row, 0), row.dtype.type(1))
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _datum(out, b, D, row, n):
     """out = b - D x."""
     one = out.dtype.type(1)
     add_scaled(at(out, 0), one, n, (b.ctypes.data,), b.dtype.type(1), -one, at(D, 0), one, at(row, 0), one)
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _residual(r, s, scale, row, n):
     """r = scale s row in r's precision; ||row||^2."""
     one, small = row.dtype.type(1), r.dtype.type(1)
@@ -52,7 +52,7 @@ def _residual(r, s, scale, row, n):
     return dotted(at(row, 0), at(row, 0), n, one)
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _direct(z, p, out, S, hs, beta, n, stride, kind, wraps, i0, i1, like):
     """(p, A p) over planes [i0, i1)."""
     n0, n1, n2 = n
@@ -86,7 +86,7 @@ def _direct(z, p, out, S, hs, beta, n, stride, kind, wraps, i0, i1, like):
     return total
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _step(x, p, out, b, r, s, D, S, hs, alpha, scale, has, n, stride, kind, wraps, i0, i1, like):
     """||b - A x||^2 over planes [i0, i1)."""
     given, moved, writes = has

@@ -12,9 +12,9 @@ computes the few around it again. Stencils have a unit diagonal, and vary from u
 from functools import cache
 
 import numpy as np
-from numba import carray, cfunc, njit
+from numba import carray, cfunc
 
-from mgnet.pde.kernels.launch import FAST, SIGNATURE, borrow, pointer
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, borrow, part, pointer
 from mgnet.pde.kernels.stencil_rows import (
     LEFT,
     add_product,
@@ -30,7 +30,7 @@ from mgnet.pde.kernels.stencil_rows import (
 ARGUMENTS = 34
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _parents(i, first, halved, wraps, n_c):
     """(coarse, 1 + delta) of the one or two coarse planes that fine plane i is interpolated from; -1: none."""
     if not halved:
@@ -44,7 +44,7 @@ def _parents(i, first, halved, wraps, n_c):
     return low, 2, high, 0
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _prolong(row, e, W, ws, p, q, first, halved, wraps, n_c, stride_c):
     """row += (P e)[p, q]."""
     w1, w2 = 3 if halved[1] else 1, 3 if halved[2] else 1
@@ -63,7 +63,7 @@ def _prolong(row, e, W, ws, p, q, first, halved, wraps, n_c, stride_c):
             add_product(row, W[h:], e[at:], n_c[2])
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _restrict(out, ring, depth, base, plane, W, ws, I, first, halved, wraps, n, n_c, stride, stride_c):
     """out = (P^T r)[I] from the residual planes in a ring; zero weights reach outside."""
     w0, w1, w2 = 3 if halved[0] else 1, 3 if halved[1] else 1, 3 if halved[2] else 1
@@ -90,7 +90,7 @@ def _restrict(out, ring, depth, base, plane, W, ws, I, first, halved, wraps, n, 
         fill(row, n_c[2], wraps[2])
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _task(
     u, e, f, out, f_c, S, W, steps, has, n, n_c, stride, stride_c, hs, ws, kind, first, halved, wraps, I0, I1, like
 ):

@@ -5,9 +5,7 @@ hold the wrapped values where the axis is periodic and 0 elsewhere. Couplings ac
 loop asks where it is.
 """
 
-from numba import njit
-
-from mgnet.pde.kernels.launch import FAST
+from mgnet.pde.kernels.launch import part
 from mgnet.pde.kernels.vectors import collect, couple, dotted, spread
 from mgnet.pde.kernels.vectors import combine as weighted
 
@@ -21,7 +19,7 @@ def stride_of(n: int) -> int:
     return stride + 16 if stride % 512 == 0 else stride
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def fill(row, n, wraps):
     """The ghosts of a row."""
     zero = row[LEFT] - row[LEFT] if wraps else row.dtype.type(0)
@@ -31,58 +29,58 @@ def fill(row, n, wraps):
     row[LEFT + n + 1] = row[LEFT + 1 % n] if wraps else zero
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def at(row, k):
     """The address of number k of a row, counted from its first unknown."""
     return row.ctypes.data + (LEFT + k) * row.itemsize
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def clear(row, n):
     """row = 0, ghosts too."""
     for j in range(LEFT - 2, LEFT + n + 2):
         row[j] = 0
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def add_product(out, S, v, n):
     """out += S v."""
     one, o = out.dtype.type(1), at(out, 0)
     couple(o, n, one - one, o, one, o, (at(S, 0),), (at(v, 0),))
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def prolong_halved(row, e, Wm, W0, Wp, first, n):
     """row += P e along a halved axis; n coarse unknowns."""
     k = -first
     spread(at(row, k), n + first, at(e, k), at(Wm, k), at(W0, k), at(Wp, k), row.dtype.type(1))
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def restrict_halved(out, r, Wm, W0, Wp, first, n):
     """out += R r along a halved axis; n coarse unknowns."""
     collect(at(out, 0), n, at(r, first - 1), at(Wm, 0), at(W0, 0), at(Wp, 0), out.dtype.type(1))
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def scale_row(out, w, v, n):
     """out = w v."""
     weighted(at(out, 0), n, (at(v, 0),), (w,))
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def combine(out, v, w, p, n):
     """out = v + w p."""
     weighted(at(out, 0), n, (at(v, 0), at(p, 0)), (out.dtype.type(1), w))
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def dot(v, w, n):
     """(v, w)."""
     return float(dotted(at(v, 0), at(w, 0), n, v.dtype.type(1)))
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _three(S, between, v, size, ahead):
     """The three couplings to a row v: (where they are, their neighbours).
 
@@ -94,7 +92,7 @@ def _three(S, between, v, size, ahead):
     return (S + size, S + between, S + 2 * between - size), (v + size, v, v - size)
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _six(between, S_a, v_a, ahead, S_b, v_b, behind, size, zero):
     """The couplings to a later row v_a and to the earlier one opposite, v_b; a row that is not there is zero."""
     s_a, x_a = (zero, zero, zero), (zero, zero, zero)
@@ -106,7 +104,7 @@ def _six(between, S_a, v_a, ahead, S_b, v_b, behind, size, zero):
     return s_a + s_b, x_a + x_b
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def apply_row(out, a, w, f, src, cur, bef, aft, S, hs, plane, before, q, n1, wraps1, n, stride, kind, zeros):
     """out = a v + w (f + sum_o s_o u_{i+o}) on row q of a plane.
 

@@ -12,15 +12,15 @@ stencil and choice of halved axes. Fields are padded as in ``stencil_rows``.
 from functools import cache
 
 import numpy as np
-from numba import carray, cfunc, njit
+from numba import carray, cfunc
 
-from mgnet.pde.kernels.launch import FAST, SIGNATURE, borrow, pointer
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, borrow, part, pointer
 from mgnet.pde.kernels.stencil_rows import LEFT, fill
 
 HEAD = 24
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _row(i, j, n0, n1, wraps0, wraps1):
     """The number of row (i, j), -1 outside."""
     if wraps0:
@@ -30,25 +30,25 @@ def _row(i, j, n0, n1, wraps0, wraps1):
     return i * n1 + j if 0 <= i < n0 and 0 <= j < n1 else -1
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _seam(n, halved, wraps):
     """Whether the last and the first coarse unknown are neighbours on the fine grid."""
     return halved and wraps and n % 2 == 1
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _between(i, n, seam):
     """Whether a plane beside a coarse one lies between coarse ones."""
     return not (seam and (i == -1 or i == n))
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _crosses(I, o, n_c, seam):
     """Whether the way from coarse plane I to I + o leads across the seam."""
     return seam and ((o > 0 and I == n_c - 1) or (o < 0 and I == 0))
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _add_positive(total, out, s, w, n, step, weigh):
     """total += s+;  out += s+ w (if weigh)."""
     if weigh:
@@ -61,19 +61,19 @@ def _add_positive(total, out, s, w, n, step, weigh):
             total[K] += max(s[step * K], 0.0)
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _subtract(out, s, n, step):
     for K in range(n):
         out[K] -= s[step * K]
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _assign(out, s, n, step):
     for K in range(n):
         out[K] = s[step * K]
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _weigh(W, out, total, m, n):
     """W = out / (total + m+), 0 where that is 0."""
     for K in range(n):
@@ -81,13 +81,13 @@ def _weigh(W, out, total, m, n):
         W[K] = out[K] / d if d > 0 else 0.0
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _product(out, sign, s, w, v, n, step):
     for K in range(n):
         out[K] += sign * s[step * K] * w[K] * v[K]
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _weights_row(D, S, W, hs, ws, ops, I, J, n, n_c, stride, stride_c, first, halved, wraps):
     """All W_delta of coarse row (I, J). An op: (0, delta, row shifts, column) begins a weight at fine unknown
     I + delta; (1, coupling, row shifts, column, weigh, W) is a neighbour; (2, delta, valid) ends it."""
@@ -139,7 +139,7 @@ def _weights_row(D, S, W, hs, ws, ops, I, J, n, n_c, stride, stride_c, first, ha
     owner[0, 0] = 0
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _product_row(D, S, W, D_c, S_c, hs, ws, hs_c, ops, I, J, n, n_c, stride, stride_c, first, halved, wraps):
     """All entries of A_c in coarse row (I, J). An op: (0, entry) begins one; (1, coupling or -1, row shifts, column,
     delta, epsilon, O) adds W_delta A W_epsilon(I + O); (2, entry) ends it."""
@@ -182,7 +182,7 @@ def _product_row(D, S, W, D_c, S_c, hs, ws, hs_c, ops, I, J, n, n_c, stride, str
             _product(out[begin:], sign, S[op[1] * hs + at :], w, v, end - begin, step)
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _root_row(out, D, n, wraps):
     """out = D^-1/2, 0 where D is not positive."""
     for j in range(LEFT, LEFT + n):
@@ -190,14 +190,14 @@ def _root_row(out, D, n, wraps):
     fill(out, n, wraps)
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _scale(out, S, v, w, n, step):
     """out = S v w, in out's precision."""
     for j in range(n):
         out[j] = S[j] * v[j] * w[step * j]
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
 def _unscale(out, W, v, w, n, step):
     """out = W v / w, in out's precision, 0 where w is."""
     for K in range(n):
