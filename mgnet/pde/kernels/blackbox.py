@@ -78,7 +78,8 @@ class Operator:
 
     def let_go(self) -> None:
         """Free the fields; the grid is still known."""
-        self.D = self.S = self.R = np.empty(0)
+        self.D = self.R = np.empty((0, 0, 0))
+        self.S = np.empty((0, 0, 0, 0))
 
     @property
     def kind(self) -> int:
@@ -295,7 +296,7 @@ class FusedBlackBox:
     def _prepare(self, batch: int) -> None:
         A, S = self.finest, self.levels[0].S
         shape = (batch, A.n[0] * A.n[1], A.stride)
-        self._s, A.R = A.R.astype(self._dtype), np.empty(0)
+        self._s, A.R = A.R.astype(self._dtype), np.empty((0, 0, 0))
         self._r, self._p, self._q = (np.zeros(shape, self._dtype) for _ in range(3))
         self._spare: np.ndarray | None = None
         self._tape: Tape | None = None  # of a cycle from zero
