@@ -158,6 +158,7 @@ def time_in_turn(solves: dict, repeats: int) -> tuple[dict[str, list[float]], di
         for name in solves:
             if k and sum(times[name]) > 5:
                 continue
+            gc.collect()  # PyAMG's levels hold each other
             time.sleep(PAUSE)
             block = [seconds(name)]
             if block[0] < LONG:

@@ -51,16 +51,24 @@ def poisson(choose, root: str, more: str = "") -> str:  # type: ignore[no-untype
         return ""
     result = json.loads(results.read_text())
     rows = table(result | {"rows": choose(result["rows"])}).strip()
-    every = f"Each problem beside its fastest rival; [all rivals]({more}).\n\n" if more else ""
+    every = (
+        f"Each problem beside the fastest transform and the fastest other rival; [all rivals]({more}).\n\n"
+        if more
+        else ""
+    )
     return f"### Poisson solver\n\n{every}{rows}\n\n{PICTURE.format(root)}"
 
 
 def fastest(rows: list[dict]) -> list[dict]:
-    """Our row of each problem and that of the fastest rival."""
+    """Our row of each problem and those of the fastest transform and the fastest other rival."""
     problems: dict[tuple, list[dict]] = {}
     for row in rows:
         problems.setdefault((row["name"], row["n"]), []).append(row)
-    return [row for ours, *others in problems.values() for row in (ours, min(others, key=lambda row: row["seconds"]))]
+    chosen = []
+    for ours, *others in problems.values():
+        kinds = [[row for row in others if (row["solver"] == "fft") == transform] for transform in (True, False)]
+        chosen += [ours, *(min(kind, key=lambda row: row["seconds"]) for kind in kinds if kind)]
+    return chosen
 
 
 def smoothers() -> str:
