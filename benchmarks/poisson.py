@@ -93,15 +93,15 @@ def main() -> None:
     if given.memory:
         print(peak_memory(CASES[int(given.memory[0])], given.memory[1]))
         return
-    rows = []
+    result = {"environment": environment(), "first solve": first_solve(), "rows": []}
     for number, case in enumerate(CASES):
         if case.n <= given.largest and (not given.only or case.name in given.only):
             measured = measure(case, given.repeats)
             for row in measured:
                 row["bytes per unknown"] = memory(number, row["solver"])
                 print(line(row), flush=True)
-            rows += measured
-    save({"environment": environment(), "first solve": first_solve(), "rows": rows}, given.out)
+            result["rows"] += measured
+            save(result, given.out)
 
 
 def measure(case: Case, repeats: int) -> list[dict]:

@@ -122,8 +122,7 @@ def petsc_multigrid(problem: Poisson, tol: float) -> Solve | None:
         solver.getPC().setMGLevels(len(sizes))
         rhs, u = grid.createGlobalVec(), grid.createGlobalVec()
         np.multiply(b, volume, out=rhs.getArray().reshape(shape)[inside])
-        _run_petsc(PETSc, solver, rhs, u, tol)
-        return u.getArray().reshape(shape)[inside].copy()
+        return _run_petsc(PETSc, solver, rhs, u, tol, grid).reshape(shape)[inside]
 
     return solve
 
@@ -146,8 +145,7 @@ def hypre(problem: Poisson, tol: float) -> Solve | None:
         solver.getPC().setType("hypre")
         rhs, u = matrix.createVecLeft(), matrix.createVecRight()
         rhs.setArray(b.ravel())
-        _run_petsc(PETSc, solver, rhs, u, tol)
-        return u.getArray().reshape(b.shape).copy()
+        return _run_petsc(PETSc, solver, rhs, u, tol, matrix).reshape(b.shape)
 
     return solve
 
@@ -166,13 +164,17 @@ def _petsc(options: dict):
     return PETSc
 
 
-def _run_petsc(PETSc, solver, rhs, u, tol: float) -> None:
-    """Conjugate gradients until ||r|| <= tol ||b||."""
+def _run_petsc(PETSc, solver, rhs, u, tol: float, *others) -> np.ndarray:
+    """Conjugate gradients until ||r|| <= tol ||b||; then all is destroyed, as Python's collector leaves it to PETSc."""
     solver.setType("cg")
     solver.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
     solver.setTolerances(rtol=tol, atol=0)
     solver.setFromOptions()
     solver.solve(rhs, u)
+    result = u.getArray().copy()
+    for made in (solver, rhs, u, *others):
+        made.destroy()
+    return result
 
 
 def _with_boundary(shape: tuple[int, ...]) -> scipy.sparse.csr_matrix:
