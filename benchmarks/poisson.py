@@ -10,6 +10,7 @@ PyAMG's and PETSc's time (it is most of it). The arrays of the user, in and out,
 
 import argparse
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -84,7 +85,9 @@ CASES = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="*", default=[], help="groups of cases to run (default: all)")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="groups of cases to run; the results of others stay (default: all)"
+    )
     parser.add_argument("--largest", type=int, default=4095, help="leave out larger grids")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/poisson"))
@@ -93,15 +96,31 @@ def main() -> None:
     if given.memory:
         print(peak_memory(CASES[int(given.memory[0])], given.memory[1]))
         return
-    result = {"environment": environment(), "first solve": first_solve(), "rows": []}
+    chosen = [case for case in CASES if case.n <= given.largest and (not given.only or case.name in given.only)]
+    result = {"environment": environment(), "first solve": first_solve(), "rows": kept_rows(given.out, given.only)}
     for number, case in enumerate(CASES):
-        if case.n <= given.largest and (not given.only or case.name in given.only):
+        if case in chosen:
             measured = measure(case, given.repeats)
+            gc.collect()
             for row in measured:
                 row["bytes per unknown"] = memory(number, row["solver"])
                 print(line(row), flush=True)
-            result["rows"] += measured
+            result["rows"] = in_order(result["rows"] + measured)
             save(result, given.out)
+
+
+def kept_rows(folder: Path, only: list[str]) -> list[dict]:
+    """Earlier results of the groups that are not run now, if only some are."""
+    path = folder / "results.json"
+    if not only or not path.exists():
+        return []
+    return [row for row in json.loads(path.read_text())["rows"] if row["name"] not in only]
+
+
+def in_order(rows: list[dict]) -> list[dict]:
+    """As the groups come in CASES."""
+    groups = [case.name for case in CASES]
+    return sorted(rows, key=lambda row: groups.index(row["name"]))
 
 
 def measure(case: Case, repeats: int) -> list[dict]:
