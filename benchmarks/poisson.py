@@ -31,6 +31,7 @@ PAUSE = 0.2  # seconds before a block of solves
 WARM = 0.1  # seconds of solves that do not count
 BLOCK = 5  # solves in a block that count
 LONG = 1.0  # seconds of a solve that is timed once a block
+ONCE = 15.0  # seconds of a solve that is not done again for its memory, which may not be there twice
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def main() -> None:
             measured = measure(case, given.repeats)
             gc.collect()
             for row in measured:
-                row["bytes per unknown"] = memory(number, row["solver"])
+                row["bytes per unknown"] = memory(number, row["solver"]) if row["seconds"] < ONCE else None
                 print(line(row), flush=True)
             result["rows"] = in_order(result["rows"] + measured)
             save(result, given.out)

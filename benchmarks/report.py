@@ -71,8 +71,8 @@ def table(result: dict) -> str:
         )  # fmt: skip
         lines.append(
             f"| {row['name']} | {size} | {asked} | {1e3 * ours['seconds']:.2f} | {row['solver']} | "
-            f"{1e3 * row['seconds']:.2f} | {row['ratio']:.2f} | {ours['bytes per unknown']:.0f} / "
-            f"{row['bytes per unknown']:.0f} | {reached} |"
+            f"{1e3 * row['seconds']:.2f} | {row['ratio']:.2f} | {_whole(ours['bytes per unknown'])} / "
+            f"{_whole(row['bytes per unknown'])} | {reached} |"
         )
     compiling, kept = (result["first solve"][k] for k in ("compiling", "kept"))
     notes = [
@@ -81,6 +81,10 @@ def table(result: dict) -> str:
         "they are kept.",
     ]
     return "\n".join([*lines, *(line for note in notes for line in ("", note)), ""])
+
+
+def _whole(number: float | None) -> str:
+    return "?" if number is None else f"{number:.0f}"
 
 
 def draw(rows: list[dict], folder: Path) -> None:
