@@ -259,13 +259,13 @@ class Multigrid:
         return outcome
 
     def _hierarchy(self, b: Tensor, symmetric: bool = False) -> Hierarchy:
-        """The levels for b's batch, dtype and device; the last ones stay."""
-        key = (len(b), b.dtype, b.device, symmetric)
+        """The levels for b's batch, dtype and device; the last ones stay. Their tensors are of one mode of torch."""
+        key = (len(b), b.dtype, b.device, symmetric, torch.is_inference_mode_enabled())
         if key not in self._leases:
-            self._leases = {key: self._lease(b, symmetric)}
+            self._leases = {key: self._lease(b, symmetric, key)}
         return self._leases[key].levels
 
-    def _lease(self, b: Tensor, symmetric: bool) -> Lease:
+    def _lease(self, b: Tensor, symmetric: bool, key: tuple) -> Lease:
         scheme, base = self.scheme, self.base
         if self._is_line:
             self.sizes = (base.axes[0].n,)
@@ -277,7 +277,7 @@ class Multigrid:
         on_cuda = scheme.smoother != "zebra" and cuda.fusible(base.axes, b.device)
         chain = self._chain(cuda.DIRECT_WORK if on_cuda else DIRECT_WORK)
         self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
-        key = (base.axes, self._constant, scheme, len(b), b.dtype, b.device, symmetric, threads())
+        key = (base.axes, self._constant, scheme, threads(), *key)
         return kept.lease(key, b.numel(), lambda: self._build(chain, b, symmetric, on_cuda))
 
     def _build(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool, on_cuda: bool) -> Hierarchy:
@@ -358,13 +358,9 @@ class Multigrid:
     ) -> Hierarchy:
         outer = self._outer(A)
         if outer is None:
-            if (
-                tol is not None
-                and self._constant is not None
-                and isinstance(levels, ReadableHierarchy | FusedHierarchy)
-                and levels.richardson.rho is None
-            ):
-                levels.richardson.rho = self._contraction(b)
+            richardson = getattr(levels, "richardson", None)
+            if tol is not None and self._constant is not None and richardson is not None and richardson.rho is None:
+                richardson.rho = self._contraction(b)
             return levels
         if outer is ConjugateGradients:
             return ConjugateGradients(cast(Robust, levels), tol)

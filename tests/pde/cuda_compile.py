@@ -60,7 +60,8 @@ def kind(v):
     """An argument's type in a signature."""
     if isinstance(v, tuple):
         return tuple(map(kind, v))
-    return "i32" if isinstance(v, int) else POINTERS[v.dtype]
+    numbers = {int: "i32", float: "fp32"}
+    return numbers[type(v)] if type(v) in numbers else POINTERS[v.dtype]
 
 
 def usage(compiled):
@@ -85,7 +86,8 @@ def constant(shape, smoother, dtype):
     one.residuals(u, f)
     one.restrict(f, e)
     one.watch = True
-    one.up(u, f, None, e)
+    for one.omega in (1.0, 1.2):
+        one.up(u, f, None, e)
 
 
 def variable(shape):

@@ -86,6 +86,15 @@ class Pair:
         yield "watched up", relative(ours, theirs)
         yield "watched norm", relative(self.fused.squares(), (r**2).flatten(1).sum(1))
         yield "watched down", relative(self.fused.down(ours, self.f, None)[2], self.transfer.R(r))
+        self.fused.omega = 1.25
+        for begun in (self.u, ours.clone(), ours):  # the last is a workspace
+            relaxed = begun + 1.25 * (self.plain.smooth(self.plain.up(begun, self.f, None, self.e), self.f) - begun)
+            again = self.fused.up(begun, self.f, None, self.e)
+            r = self.f - self.plain.A(relaxed)
+            yield "relaxed up", relative(again, relaxed)
+            yield "relaxed norm", relative(self.fused.squares(), (r**2).flatten(1).sum(1))
+            yield "relaxed down", relative(self.fused.down(again, self.f, None)[2], self.transfer.R(r))
+            self.fused.release(again)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

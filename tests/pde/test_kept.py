@@ -138,3 +138,12 @@ def test_nothing_of_the_users_is_kept():
         gc.collect()
         assert watched() is None
         assert seen() is None
+
+
+def test_modes_of_torch_do_not_mix():
+    f = torch.as_tensor(rhs(40, 40))
+    with torch.inference_mode():
+        solve(f, boundary=1.0)
+    g = f.clone().requires_grad_()
+    solve(g, boundary=1.0).u.square().sum().backward()
+    assert g.grad is not None

@@ -11,6 +11,7 @@ from mgnet.pde.axis import Axis
 from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant
 from mgnet.pde.cuda.recording import Recording
 from mgnet.pde.kernels.hierarchy import steps
+from mgnet.pde.richardson import Richardson
 from mgnet.pde.transfers import Transfer
 
 
@@ -99,6 +100,7 @@ class CudaHierarchy:
         direct = CudaDirectLevel(chain[-1], a, c, like)
         self._tail = Tail([*coarse, direct], self._finest.f_c, gamma)
         self._levels: list[Any] = [self._finest, self._tail]
+        self.richardson = Richardson()
 
     def data(self, b: Tensor) -> Tensor:
         return b.contiguous()
@@ -107,10 +109,11 @@ class CudaHierarchy:
         return u
 
     def release(self, u: Tensor) -> Tensor:
+        self.richardson.restart()
         return self._finest.release(u)
 
     def start(self, b: Tensor, watch: bool = True, parts: Sequence[Tensor] = ()) -> Tensor:
-        self._finest.watch = watch
+        self._finest.watch, self._finest.omega = watch, 1.0
         datum = restricted = self._tail.data[0]
         if parts:
             restricted = self._finest.restrict(b, torch.empty_like(datum))
@@ -123,6 +126,7 @@ class CudaHierarchy:
 
     def cycle(self, u: Tensor | None, b: Tensor, watch: bool = True) -> Tensor:
         self._finest.watch = watch
+        self._finest.omega = next(self.richardson) if watch and u is not None else 1.0
         return cycle(self._levels, u, b)
 
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:

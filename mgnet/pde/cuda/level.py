@@ -70,6 +70,7 @@ class CudaLevel:
         # Watched, ``up`` takes the next cycle's steps down as well, and leaves the residual's norm and
         # restriction: a cycle is then one pass over this grid. The order of the steps is the same.
         self.watch = False
+        self.omega = 1.0  # a watched ``up`` returns u + omega (its iterate - u)
         self._restricted: object = NOTHING  # the iterate whose restricted residual is in _f_c
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
@@ -87,7 +88,7 @@ class CudaLevel:
     def up(self, u: Tensor | Interpolant | None, f: Tensor, before: None, after: Tensor) -> Tensor:
         if not self.watch:
             return self._sweep(u, after, f, ("up",))
-        self._restricted = self._sweep(u, after, f, ("up", "down"), self.f_c, norm=True)
+        self._restricted = self._sweep(u, after, f, ("up", "down"), self.f_c, norm=True, omega=self.omega)
         return self._restricted
 
     def restrict(self, f: Tensor, out: Tensor) -> Tensor:
@@ -114,11 +115,12 @@ class CudaLevel:
         """Take another array as the first workspace, which the next ``up`` of an interpolant fills; and back."""
         self._iterates[0], self._third = self._third, self._iterates[0]
 
-    def _sweep(self, u, e, f, ways, f_c=None, norm=False) -> Tensor:
+    def _sweep(self, u, e, f, ways, f_c=None, norm=False, omega=1.0) -> Tensor:
         """The steps of these ways, and what follows, in one pass (2-D) or in one after the other (3-D)."""
+        relax = None if omega == 1 else (u, omega)
         if self._flat:
             out = self._other(u)
-            self._pass(u, e, f, ways, out, f_c, norm)
+            self._pass(u, e, f, ways, out, f_c, norm, relax)
             return out
         if isinstance(u, Interpolant):
             out = self._workspace(len(ways) % 2)  # the last way then ends in the first workspace
@@ -126,22 +128,24 @@ class CudaLevel:
             u, e = out, None
         for way in ways:
             out = self._other(u)
-            self._pass(u, e, f, (way,), out)
+            self._pass(u, e, f, (way,), out, relax=relax if way == ways[-1] else None)
             u, e = out, None
         if f_c is not None or norm:
             self._pass(u, None, f, (), None, f_c, norm)
         return u
 
-    def _pass(self, u, e, f, ways=(), out=None, f_c=None, norm=False) -> None:
+    def _pass(self, u, e, f, ways=(), out=None, f_c=None, norm=False, relax=None) -> None:
         guess, u = (u.coarse, None) if isinstance(u, Interpolant) else (None, u)
         plan = self._plan(ways, f_c is not None or norm)
         if norm:
             self._sums = plan.sums
-        arrays = [f if v is None else v for v in (u, guess, e, f, out, f_c)]
+        begun, omega = relax or (None, 1.0)
+        arrays = [f if v is None else v for v in (u, guess, e, f, out, f_c, begun)]
         march[(plan.programs,)](
-            *arrays, plan.sums, plan.steps, plan.sizes, self._lines, self._P, self._Q, self._R, plan.parts,
+            *arrays, plan.sums, plan.steps, omega, plan.sizes, self._lines, self._P, self._Q, self._R, plan.parts,
             TILE=plan.tile, COARSE=plan.coarse, NU=plan.nu, FROM_U=u is not None,
             FROM_Q=guess is not None, PLUS_P=e is not None, OUT=out is not None, RESTRICT=f_c is not None, NORM=norm,
+            RELAX=relax is not None,
             COLOURED=self._coloured, WEIGHTED=self._weighted, OWN=self._own, WRAPS=self._wraps,
             **self._widths, num_warps=plan.warps,
         )  # fmt: skip

@@ -11,6 +11,7 @@ nothing. Arrays are (batch, n0, n1, n2); two dimensions have n1 = 1.
 
     source     u, or the interpolant Q guess, or zero;  plus P e
     step       u <- u + scale (f / w - L u)              A = w L, w the shares of a cell
+    relax      u <- omega u + (1 - omega) u_0, where u_0 is an iterate that the pass does not change
     residual   r = f - w L u
     restrict   f_c = R r
 
@@ -144,10 +145,10 @@ def restricted(ring, R, I, block1, block2, WIDTHS: tl.constexpr):
 
 @triton.jit
 def march(
-    u, guess, e, f, out, f_c, sums, steps, sizes, lines, P, Q, R, parts,
+    u, guess, e, f, out, f_c, begun, sums, steps, omega, sizes, lines, P, Q, R, parts,
     TILE: tl.constexpr, COARSE: tl.constexpr, NU: tl.constexpr,
     FROM_U: tl.constexpr, FROM_Q: tl.constexpr, PLUS_P: tl.constexpr,
-    OUT: tl.constexpr, RESTRICT: tl.constexpr, NORM: tl.constexpr,
+    OUT: tl.constexpr, RESTRICT: tl.constexpr, NORM: tl.constexpr, RELAX: tl.constexpr,
     COLOURED: tl.constexpr, WEIGHTED: tl.constexpr, OWN: tl.constexpr, WRAPS: tl.constexpr,
     PW: tl.constexpr, QW: tl.constexpr, RW: tl.constexpr,
 ):  # fmt: skip
@@ -155,7 +156,8 @@ def march(
 
     Parameters
     ----------
-    u, f, out : fine arrays;   guess, e, f_c : coarse ones;   sums : (programs,) of squared residuals
+    u, f, out, begun : fine arrays, ``begun`` u_0;   guess, e, f_c : coarse ones
+    sums : (programs,) of squared residuals;   omega : of relaxing
     steps : (NU, 2) scale and colour of each step;   sizes : n0 n1 n2 nc0 nc1 nc2, blocks along each axis
     COLOURED : each step works on the unknowns of its colour only
     WEIGHTED : some shares are not 1
@@ -173,6 +175,7 @@ def march(
     u += member * n0 * n1 * n2
     f += member * n0 * n1 * n2
     out += member * n0 * n1 * n2
+    begun += member * n0 * n1 * n2
     guess += member * nc[0] * nc[1] * nc[2]
     e += member * nc[0] * nc[1] * nc[2]
     f_c += member * nc[0] * nc[1] * nc[2]
@@ -262,6 +265,14 @@ def march(
                 v = middle[s] + scale * (fs[s] - diagonal * middle[s] + around)
             befores, middles = befores + (middle[s + 1],), middles + (v,)
             data, lasts = data + (fs[s],), lasts + (rows[s],)
+        if RELAX:
+            at_0 = begun + place(t - NU, n0, WRAPS) * size + inside
+            if TILE[0] == 1:
+                v_0 = tl.load(at_0)
+            else:  # what others own, they may be writing; nobody asks for it here
+                v_0 = tl.load(at_0, mask=own, other=0.0)
+            v = v_0 + omega * (v - v_0)
+            middles = middles[:NU] + (v,)
         if OUT and (t - NU >= lo0) & (t - NU < hi0):
             tl.store(out + (t - NU) * size + inside, v, mask=own)
 

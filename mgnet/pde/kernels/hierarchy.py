@@ -12,7 +12,7 @@ from mgnet.core import cycle, full_multigrid
 from mgnet.pde.axis import NEUMANN, PERIODIC, Axis, Robin
 from mgnet.pde.kernels.fused import SMALLER, FusedDirectLevel, FusedLevel, Interpolant, centring, four
 from mgnet.pde.kernels.launch import SMALL, recorded
-from mgnet.pde.kernels.means import Box
+from mgnet.pde.kernels.means import Box, keeps_means
 from mgnet.pde.richardson import Richardson
 from mgnet.pde.smoothers import COLOURED, omegas
 from mgnet.pde.transfers import Transfer
@@ -69,9 +69,10 @@ class FusedHierarchy:
         loose = c == 0 and all(end in (NEUMANN, PERIODIC) for axis in chain[0] for end in (axis.low, axis.high))
         self.centres = loose and smoother not in COLOURED  # whether ``start`` returns an iterate of mean zero
         if self.centres:
-            below = self.levels[0].coarse_shape
-            self.levels[0].centring = centring(transfers[0], below, self._dtype)
-            self._below = Box(below, [np.ones(n) for n in below[1:]], self._dtype)
+            if not all(keeps_means(transfer) for transfer in transfers):
+                self.levels[0].centring = centring(transfers[0], self.levels[0].coarse_shape, self._dtype)
+            self._looked_at = self._data[min(1, len(self._data) - 1)]
+            self._sums = Box(self._looked_at.shape, [np.ones(n) for n in self._looked_at.shape[1:]], self._dtype)
 
     def data(self, b: Tensor) -> np.ndarray:
         return b.contiguous().numpy().reshape(self._shape[0], *four(self._shape[1:]))
@@ -144,8 +145,8 @@ class FusedHierarchy:
         return full_multigrid(self.levels, fs, interpolate, self._gamma)
 
     def sums(self) -> tuple[np.ndarray, np.ndarray]:
-        """(batch, 1) the sums of the data on the grid below, and of their sizes; those of the data, or less."""
-        total, size = self._below.totals(self._data[0])
+        """(batch, 1) the sums of the data on a grid below, and of their sizes; those of the data, or less."""
+        total, size = self._sums.totals(self._looked_at)
         return total[:, None], size[:, None]
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:

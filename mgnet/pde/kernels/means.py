@@ -14,7 +14,9 @@ from torch import Tensor
 
 from mgnet.pde.axis import Table
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, pointer, share_out
+from mgnet.pde.kernels.tables import ROUNDOFF
 from mgnet.pde.kernels.vectors import absolute, dotted, load, shift
+from mgnet.pde.transfers import Transfer
 
 SUMS, CENTRE = range(2)
 
@@ -106,6 +108,16 @@ class Centring:
         self._u.run(SUMS, u)
         self._e.run(SUMS, e)
         self._e.run(CENTRE, e, self._u)
+
+
+def keeps_means(transfer: Transfer) -> bool:
+    """Whether P and Q take means to means, weighted by the shares of a cell: on periodic axes cut in half they do."""
+    for Ts in transfer.tables[:2]:
+        for T, fine, coarse in zip(Ts, transfer.fine, transfer.coarse, strict=True):
+            ratio = np.ones(1) if T is None else _transposed(T, fine.share) / coarse.share
+            if np.ptp(ratio) > ROUNDOFF * ratio.max():
+                return False
+    return True
 
 
 def _transposed(table: Table, v: np.ndarray) -> np.ndarray:
