@@ -117,5 +117,5 @@ def draw(rows: list[dict], folder: Path) -> None:
     for ax in (left, right, works):
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.grid(True, alpha=0.3)
-        ax.legend()
+        ax.legend(loc="center right" if ax is works else "best")
     figure.savefig(folder / "time.png", dpi=130)
