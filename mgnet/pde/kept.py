@@ -4,6 +4,7 @@ The levels of a small grid take ten times as long to make as to solve with, and 
 one as much again; without this, ``solve`` in a loop would do little else.
 """
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Hashable
@@ -39,6 +40,10 @@ class Kept:
     """
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, with nothing."""
         self._idle: list[tuple[Hashable, int, Any]] = []
         self._lock = threading.RLock()  # a lease may end wherever Python collects garbage, here too
 
@@ -66,3 +71,4 @@ class Kept:
 
 
 kept = Kept()
+os.register_at_fork(after_in_child=kept.forget)  # another thread may have been here

@@ -358,8 +358,8 @@ class Multigrid:
     ) -> Hierarchy:
         outer = self._outer(A)
         if outer is None:
-            richardson = getattr(levels, "richardson", None)
-            if tol is not None and self._constant is not None and richardson is not None and richardson.rho is None:
+            richardson = cast(ReadableHierarchy | FusedHierarchy, levels).richardson  # or Triton's, which have it too
+            if tol is not None and self._constant is not None and richardson.rho is None:
                 richardson.rho = self._contraction(b)
             return levels
         if outer is ConjugateGradients:

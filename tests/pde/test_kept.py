@@ -1,6 +1,7 @@
 """Levels that outlive their solver: the same numbers as fresh ones, each user alone with theirs, a bounded store."""
 
 import gc
+import multiprocessing
 import threading
 
 import numpy as np
@@ -140,10 +141,40 @@ def test_nothing_of_the_users_is_kept():
         assert seen() is None
 
 
-def test_modes_of_torch_do_not_mix():
-    f = torch.as_tensor(rhs(40, 40))
+@pytest.mark.parametrize("n", [20, 100])
+def test_modes_of_torch_do_not_mix(n):
+    """Tensors made in inference mode serve no graph, so levels made there are not found outside it."""
+    solver = Solver(Poisson(Grid((n, n))))
     with torch.inference_mode():
-        solve(f, boundary=1.0)
-    g = f.clone().requires_grad_()
-    solve(g, boundary=1.0).u.square().sum().backward()
-    assert g.grad is not None
+        solver.solve(torch.as_tensor(rhs(n, n)))
+        levels = levels_of(solver)
+        del solver
+    f = torch.as_tensor(rhs(n, n)).requires_grad_()
+    other = Solver(Poisson(Grid((n, n))))
+    other.solve(f).u.square().sum().backward()
+    assert levels_of(other) is not levels
+    assert f.grad is not None
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this platform cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_while_another_thread_takes_levels():
+    """The child's store is not locked by a thread that it does not have."""
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with kept.kept._lock:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = multiprocessing.get_context("fork").Process(target=kept.kept.lease, args=("key", 1, list))
+    child.start()
+    child.join(20)
+    done.set()
+    thread.join()
+    code = child.exitcode
+    child.kill()
+    assert code == 0

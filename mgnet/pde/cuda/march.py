@@ -11,7 +11,7 @@ nothing. Arrays are (batch, n0, n1, n2); two dimensions have n1 = 1.
 
     source     u, or the interpolant Q guess, or zero;  plus P e
     step       u <- u + scale (f / w - L u)              A = w L, w the shares of a cell
-    relax      u <- omega u + (1 - omega) u_0, where u_0 is an iterate that the pass does not change
+    relax      u <- omega u + (1 - omega) u_0, where u_0 is the iterate that the cycle began with
     residual   r = f - w L u
     restrict   f_c = R r
 

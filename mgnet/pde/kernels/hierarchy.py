@@ -151,8 +151,9 @@ class FusedHierarchy:
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
         self.levels[0].raw = False
-        self._ready = b if u is None else self._ready
-        restricted = self._data[0] if u is None else None  # on the way
+        restricted = None
+        if u is None:  # restricted on the way
+            self._ready, restricted = b, self._data[0]
         return torch.from_numpy(np.sqrt(self.levels[0].residuals(u, b, restricted)))
 
     def watched(self) -> Tensor:
