@@ -190,7 +190,7 @@ class Poisson:
         """
         v = self.on_grid("f", f)
         b = self.A.like(v).weigh(v)
-        for d, pair in enumerate(boundary_pairs(boundary, self.grid.ndim)):
+        for d, pair in enumerate(() if boundary is None else boundary_pairs(boundary, self.grid.ndim)):
             if self.grid.bc[d][0] == PERIODIC:
                 continue
             for side, g in enumerate(pair):

@@ -210,7 +210,8 @@ class _Call:
             project,
             raw,
         )
-        self.outcome, self.work, self.method = Outcome(torch.empty(0), [], ""), 0.0, ""
+        self.outcome: Outcome
+        self.work, self.method = 0.0, ""
 
     def __call__(self, A: Operator, b: Tensor, *parts: Tensor) -> Tensor:
         A, b = A.detached(), b.detach()

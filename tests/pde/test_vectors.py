@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from numba import njit
 
+from mgnet.pde.kernels.pointwise import multiply, shift
+from mgnet.pde.kernels.sums import absolute, dotted, dotted_few
 from mgnet.pde.kernels.vectors import (
-    absolute,
     blend,
     combine,
     combine_ahead,
+    combine_both,
     combine_many,
+    convolve,
     decimate,
-    dotted,
     interleave,
     load,
-    multiply,
-    shift,
     store,
     stream,
 )
@@ -32,8 +32,19 @@ def _combine(out, n, a, b, w):
 
 @njit
 def _combine_many(out, n, a, stride, weights, count, w):
-    combine_many(out, n, (), a, stride, weights, count, w)
-    combine_many(out, n, (out,), a, stride, weights, count, w)
+    combine_many((out,), n, (), a, stride, (weights,), count, w)
+    combine_many((out,), n, (out,), a, stride, (weights,), count, w)
+
+
+@njit
+def _combine_two(out, other, n, a, b, stride, weights, more, count, w):
+    combine_many((out, other), n, (), a, stride, (weights, more), count, w)
+    combine_both((out, a), n, (out, other, b), ((w, w + w, w), (w, w, w + w)))
+
+
+@njit
+def _convolve(out, n, base, a, b, w):
+    convolve(out, n, base, (a, b), ((w, w + w, w), (w + w, w)))
 
 
 @njit
@@ -80,6 +91,11 @@ def _multiply(out, n, a, b, w):
 
 
 @njit
+def _few(a, b, n, w):
+    return dotted_few(a, b, n, w)
+
+
+@njit
 def _sums(a, b, n, w):
     return absolute(a, n, w), dotted(a, b, n, w)
 
@@ -119,6 +135,31 @@ def test_combine_many(rows, n):
     one, (a, b, _, out), (A, B, _, O) = rows
     _combine_many(O, n, A, 3 * a.itemsize, B, 5, one)
     assert_wrote(out, 2 * sum(b[k] * a[3 * k : 3 * k + n] for k in range(5)))
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_two_at_once(rows, n):
+    one, (a, b, c, out), (A, B, C, O) = rows
+    first, second = (sum(w[k] * a[3 * k : 3 * k + n] for k in range(5)) for w in (b, b[1:]))
+    expected, third, rest = first + 2 * second + c[:n], first + second + 2 * c[:n], a[n:].copy()
+    other = np.full_like(out, -1)
+    _combine_two(O, other.ctypes.data, n, A, C, 3 * a.itemsize, B, B + b.itemsize, 5, one)
+    assert_wrote(other, second)
+    assert_wrote(out, expected)
+    np.testing.assert_allclose(a, np.concatenate([third, rest]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_convolve(rows, n):
+    one, (a, b, c, out), (A, B, C, O) = rows
+    _convolve(O, n, C, A, B, one)
+    assert_wrote(out, c[:n] + a[:n] + 2 * a[1 : n + 1] + a[2 : n + 2] + 2 * b[:n] + b[1 : n + 1])
+
+
+@pytest.mark.parametrize("n", range(1, 9))
+def test_a_short_sum(rows, n):
+    one, (a, b, *_), (A, B, *_) = rows
+    assert _few(A, B, n, one) == pytest.approx((a[:n] * b[:n]).sum(), rel=1e-6)
 
 
 def test_combine_in_place(rows):

@@ -7,7 +7,7 @@ from numba import carray, cfunc
 
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, pointer
 from mgnet.pde.kernels.stencil_rows import LEFT, fill
-from mgnet.pde.kernels.vectors import dotted
+from mgnet.pde.kernels.sums import dotted
 
 
 @cache

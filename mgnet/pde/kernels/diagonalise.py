@@ -3,28 +3,37 @@
 from functools import cache
 
 import numpy as np
-from numba import carray, cfunc, njit
+from numba import carray, cfunc
 
-from mgnet.pde.kernels.launch import FAST, SIGNATURE, pointer
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, part, pointer
+from mgnet.pde.kernels.pointwise import multiply
 from mgnet.pde.kernels.rows import SLACK, first_row, row_bytes
-from mgnet.pde.kernels.vectors import combine, combine_many, multiply
+from mgnet.pde.kernels.vectors import combine, combine_many
 
 
-@njit(fastmath=FAST, nogil=True)
+@part
+def _product(out, out_stride, rows, V, V_stride, v, v_stride, n, count, one):
+    """out = V v for ``rows`` rows of V and ``count`` rows v of n numbers, all strides in bytes."""
+    for i in range(0, rows - 1, 2):
+        outs, weights = (out + i * out_stride, out + (i + 1) * out_stride), (V + i * V_stride, V + (i + 1) * V_stride)
+        combine_many(outs, n, (), v, v_stride, weights, count, one)
+    if rows % 2 == 1:
+        i = rows - 1
+        combine_many((out + i * out_stride,), n, (), v, v_stride, (V + i * V_stride,), count, one)
+
+
+@part
 def _transform(out, v, V0, V1, V2, n0, n1, n2, stride, one, size):
     """(V0 x V1 x V2) v and the other workspace; both are overwritten. V2 is given transposed."""
     plane = n1 * stride
-    for p in range(n0 * n1):
-        combine_many(out + p * stride, n2, (), V2, n2 * size, v + p * stride, n2, one)
+    _product(out, stride, n0 * n1, v, stride, V2, n2 * size, n2, n2, one)
     if n1 > 1:
         for p in range(n0):
-            for j in range(n1):
-                combine_many(v + p * plane + j * stride, n2, (), out + p * plane, stride, V1 + j * n1 * size, n1, one)
+            _product(v + p * plane, stride, n1, V1, n1 * size, out + p * plane, stride, n2, n1, one)
         out, v = v, out
     if n0 > 1:
-        for p in range(n0):
-            for j in range(n1):
-                combine_many(v + p * plane + j * stride, n2, (), out + j * stride, plane, V0 + p * n0 * size, n0, one)
+        for j in range(n1):
+            _product(v + j * stride, plane, n0, V0, n0 * size, out + j * stride, plane, n2, n0, one)
         out, v = v, out
     return out, v
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, threads
 from mgnet.pde.kernels.memory import pool
-from mgnet.pde.kernels.vectors import difference_product, load, store
+from mgnet.pde.kernels.pointwise import difference_product
+from mgnet.pde.kernels.vectors import load, store
 
 
 @njit(fastmath=FAST, nogil=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, SMALL, launch, pointer, share_out
 from mgnet.pde.kernels.memory import pool
-from mgnet.pde.kernels.vectors import multiply, shift
+from mgnet.pde.kernels.pointwise import multiply, shift
 
 CHUNK = 4096  # numbers that a step of a task works on
 PRODUCT, SHIFT = range(2)

@@ -10,6 +10,7 @@ from numba.core import cgutils
 
 REGISTER = 64  # bytes a step: AVX-512's; narrower machines take two or four instructions
 FLAGS = ("reassoc", "contract", "nsz", "arcp")  # NaN and infinity keep their meaning
+SIDE_BY_SIDE = 4  # sums that do not wait for each other
 INT, INDEX = ir.IntType(64), ir.IntType(32)
 
 

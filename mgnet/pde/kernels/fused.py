@@ -187,7 +187,8 @@ def _plan(shape: Sequence[int], coarse: Sequence[int], small: int) -> tuple[tupl
     rows = max(1, min(coarse[2], round(n1 / BLOCK_ROWS))) if n1 > 1 else 1
     if batch * n0 * n1 * n2 <= small or threads() == 1:
         return (1, rows), True
-    planes = 1 if batch * rows >= 4 * threads() else min(coarse[1], max(1, -(-2 * threads() // (batch * rows))))
+    tasks = threads() if batch * n0 * n1 * n2 <= SMALL else 2 * threads()  # a block works on its neighbours' rows, too
+    planes = 1 if batch * rows >= 4 * threads() else min(coarse[1], max(1, -(-tasks // (batch * rows))))
     return (planes, rows), False
 
 

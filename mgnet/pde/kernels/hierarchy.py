@@ -12,7 +12,7 @@ from mgnet.core import cycle, full_multigrid
 from mgnet.pde.axis import NEUMANN, PERIODIC, Axis, Robin
 from mgnet.pde.kernels.fused import SMALLER, FusedDirectLevel, FusedLevel, Interpolant, centring, four
 from mgnet.pde.kernels.launch import SMALL, recorded
-from mgnet.pde.kernels.means import Box, keeps_means
+from mgnet.pde.kernels.means import SUMS, Box, keeps_means
 from mgnet.pde.richardson import Richardson
 from mgnet.pde.smoothers import COLOURED, omegas
 from mgnet.pde.transfers import Transfer
@@ -135,6 +135,8 @@ class FusedHierarchy:
                 level.restrict(fs[-1] - known[l], data)
                 data += known[l + 1]
             fs.append(data)
+        if self.centres:
+            self._sums.run(SUMS, self._looked_at)
 
         def interpolate(l: int, u: np.ndarray) -> Interpolant:
             """u becomes an interpolant; its memory is exchanged for that of the last one."""
@@ -146,7 +148,7 @@ class FusedHierarchy:
 
     def sums(self) -> tuple[np.ndarray, np.ndarray]:
         """(batch, 1) the sums of the data on a grid below, and of their sizes; those of the data, or less."""
-        total, size = self._sums.totals(self._looked_at)
+        total, size = self._sums.totals()
         return total[:, None], size[:, None]
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:

@@ -14,9 +14,35 @@ from numba import carray, cfunc
 from mgnet.pde.axis import Table
 from mgnet.pde.interpolant import InterpolantOperator
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, part, pointer
-from mgnet.pde.kernels.rows import SLACK, Line, add_row, add_table, first_row, gather, row_bytes, wrap_ghosts
+from mgnet.pde.kernels.rows import (
+    SLACK,
+    Line,
+    add_row,
+    add_tables,
+    first_row,
+    five_weights_of,
+    gather,
+    row_bytes,
+    three_weights_of,
+    wrap_ghosts,
+)
 from mgnet.pde.kernels.tables import HEADER, pack, rows_of
-from mgnet.pde.kernels.vectors import load_index
+from mgnet.pde.kernels.vectors import combine_both, load_index
+
+
+@part
+def _gather_both(r, q, n2, u, plane, K, M, I, n0, single):
+    """r = row I of K times the rows of u, q the same of M."""
+    first, zero = load_index(M.start, I), K.one - K.one
+    inside = 0 <= first and first + M.width <= n0
+    if inside and M.width == 5 and K.width == 3 and load_index(K.start, I) == first + 1:
+        u0 = u + first * plane
+        rows = (u0, u0 + plane, u0 + 2 * plane, u0 + 3 * plane, u0 + 4 * plane)
+        k0, k1, k2 = three_weights_of(K, I)
+        combine_both((r, q), n2, rows, ((zero, k0, k1, k2, zero), five_weights_of(M, I)))
+    else:
+        _gather_flat(r, n2, u, plane, K, I, n0, single)
+        _gather_flat(q, n2, u, plane, M, I, n0, single)
 
 
 @part
@@ -49,21 +75,22 @@ def kernel(dtype: np.dtype) -> int:
         M2, K2 = rows_of(at, data, 2 + 4 * HEADER, one, size), rows_of(at, data, 2 + 5 * HEADER, one, size)
         wraps, row = ints[0] != 0, n2 * size
         plane, line = n1 * row, Line(n2, wraps, one, 0, one, one, 0, one, one, size)
-        workspace = np.zeros(row_bytes(n2, size) + 4 * SLACK, np.uint8)
+        stride = row_bytes(n2, size)
+        workspace = np.zeros(2 * stride + 4 * SLACK, np.uint8)
         r = first_row(workspace)
+        q = r + stride
         for I in range(block * n0 // blocks, (block + 1) * n0 // blocks):
             for J in range(n1):
                 place = I * plane + J * row
-                for k in range(2):  # the stiffness along the first axes, the mass along the last; and the reverse
-                    first, last, base = (K0, M2, f) if k == 0 else (M0, K2, out)
-                    if ints[1] == 0:  # two dimensions: M1 = 1
-                        _gather_flat(r, n2, u, plane, first, I, n0, M1)
-                    else:
-                        gather(r, n2, np.bool_(False), u, plane, row, first, I, none, n0, M1, J, none, n1)
-                        if k == 0:
-                            gather(r, n2, np.bool_(True), u, plane, row, M0, I, none, n0, K1, J, none, n1)
-                    wrap_ghosts(r, n2, line)
-                    add_table(out + place, n2, base + place, r, last)
+                if ints[1] == 0:  # two dimensions: M1 = 1
+                    _gather_both(r, q, n2, u, plane, K0, M0, I, n0, M1)
+                else:
+                    gather(r, n2, np.bool_(False), u, plane, row, K0, I, none, n0, M1, J, none, n1)
+                    gather(r, n2, np.bool_(True), u, plane, row, M0, I, none, n0, K1, J, none, n1)
+                    gather(q, n2, np.bool_(False), u, plane, row, M0, I, none, n0, M1, J, none, n1)
+                wrap_ghosts(r, n2, line)
+                wrap_ghosts(q, n2, line)
+                add_tables(out + place, n2, f + place, r, M2, q, K2)
         workspace[0] = 0  # alive until here
 
     itemsize = np.dtype(dtype).itemsize

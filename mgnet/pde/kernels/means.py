@@ -14,8 +14,10 @@ from torch import Tensor
 
 from mgnet.pde.axis import Table
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, pointer, share_out
+from mgnet.pde.kernels.pointwise import shift
+from mgnet.pde.kernels.sums import absolute, dotted
 from mgnet.pde.kernels.tables import ROUNDOFF
-from mgnet.pde.kernels.vectors import absolute, dotted, load, shift
+from mgnet.pde.kernels.vectors import load
 from mgnet.pde.transfers import Transfer
 
 SUMS, CENTRE = range(2)
@@ -66,9 +68,8 @@ class Box:
         fixed = [self._weights.ctypes.data, self.sums.ctypes.data, self.sums.ctypes.data]
         self._arguments = np.array([SUMS, 0, *fixed, n0, n1, n2, parts, batch * parts], np.int64)
 
-    def totals(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(batch,) w^T v and the sums of |v|."""
-        self.run(SUMS, v)
+    def totals(self) -> tuple[np.ndarray, np.ndarray]:
+        """(batch,) w^T v and the sums of |v| of the v that SUMS were last run on."""
         total, size = self.sums.sum(axis=1).T
         return total, size
 
@@ -83,7 +84,9 @@ def weighted_sums(v: Tensor, weights: Sequence[np.ndarray]) -> tuple[np.ndarray,
     array = v.contiguous().numpy()
     one = np.ones(1)
     w = [weights[0], one, weights[1]] if len(weights) == 2 else [*[one] * (3 - len(weights)), *weights]
-    return Box((len(v), *(len(each) for each in w)), w, array.dtype).totals(array)
+    box = Box((len(v), *(len(each) for each in w)), w, array.dtype)
+    box.run(SUMS, array)
+    return box.totals()
 
 
 class Centring:

@@ -3,18 +3,21 @@
 A fresh large array costs a page fault per page, as much as a third of a solve.
 """
 
-import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 
 class _Owner:
-    """What a handed-out array and all views of it keep alive."""
+    """What a handed-out array and all views of it keep alive; calls ``over`` with the memory after the last."""
 
-    def __init__(self, raw: np.ndarray):
+    def __init__(self, raw: np.ndarray, over: Callable[[np.ndarray], None]):
         self.__array_interface__ = raw.__array_interface__
+        self._raw, self._over = raw, over
+
+    def __del__(self) -> None:
+        self._over(self._raw)
 
 
 class Pool:
@@ -29,9 +32,7 @@ class Pool:
             raw = self._free.pop()
         except IndexError:
             raw = np.empty(self._shape, self._dtype)
-        owner = _Owner(raw)
-        weakref.finalize(owner, self._take_back, raw).atexit = False
-        return np.asarray(owner)
+        return np.asarray(_Owner(raw, self._take_back))
 
     def _take_back(self, raw: np.ndarray) -> None:
         if not self._free:

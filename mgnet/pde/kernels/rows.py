@@ -10,12 +10,13 @@ import numpy as np
 
 from mgnet.pde.kernels.emitter import REGISTER
 from mgnet.pde.kernels.launch import inlined, part
+from mgnet.pde.kernels.sums import dotted, dotted_few
 from mgnet.pde.kernels.vectors import (
     blend,
     combine,
     combine_many,
+    convolve,
     decimate,
-    dotted,
     interleave,
     load,
     load_index,
@@ -247,7 +248,7 @@ def expand(out, n, base, c, P, ahead):
     if hi > lo:
         at, pairs, row = out + lo * size, (hi - lo) // 2, c + load_index(P.start, lo) * size
         if P.width == 4:
-            interleave(at, pairs, (), (row,), (weights_of(P, lo),), (weights_of(P, lo + 1),), ahead)
+            interleave(at, pairs, (), (row,), (four_weights_of(P, lo),), (four_weights_of(P, lo + 1),), ahead)
         elif base != 0:
             even, odd = (two_weights_of(P, lo),), (two_weights_of(P, lo + 1),)
             interleave(at, pairs, (base + lo * size,), (row,), even, odd, ahead)
@@ -271,7 +272,10 @@ def expand_both(out, n, q, Q, c, P, ahead):
         store(out, i, dot(Q, i, q) + dot(P, i, c))
     if hi > lo:
         rows = (q + load_index(Q.start, lo) * size, c + load_index(P.start, lo) * size)
-        even, odd = (weights_of(Q, lo), two_weights_of(P, lo)), (weights_of(Q, lo + 1), two_weights_of(P, lo + 1))
+        even, odd = (
+            (four_weights_of(Q, lo), two_weights_of(P, lo)),
+            (four_weights_of(Q, lo + 1), two_weights_of(P, lo + 1)),
+        )
         interleave(out + lo * size, (hi - lo) // 2, (), rows, even, odd, ahead)
 
 
@@ -289,52 +293,40 @@ def contract(out, n, r, R):
     if hi > lo:
         at = r + load_index(R.start, lo) * size
         if R.width == 3:
-            w, k = R.weights, 3 * lo
-            decimate(out + lo * size, hi - lo, at, (load(w, k, one), load(w, k + 1, one), load(w, k + 2, one)))
+            decimate(out + lo * size, hi - lo, at, three_weights_of(R, lo))
         else:
-            decimate(out + lo * size, hi - lo, at, weights_of(R, lo))
+            decimate(out + lo * size, hi - lo, at, four_weights_of(R, lo))
 
 
 @part
-def add_table(out, n, base, r, table):
-    """out = base + a table that repeats every row, one column further, times r, a workspace's row with its ghosts."""
-    one, size, lo, hi = table.one, table.size, table.lo, table.hi
+def add_tables(out, n, base, r, R, q, Q):
+    """out = base + R r + Q q along the last axis.
+
+    The tables repeat every row, one column further; r and q are rows of a workspace, with their ghosts.
+    """
+    one, size, lo, hi = R.one, R.size, max(R.lo, Q.lo), min(R.hi, Q.hi)
     for i in range(0, lo):
-        store(out, i, load(base, i, one) + dot(table, i, r))
+        store(out, i, load(base, i, one) + dot(R, i, r) + dot(Q, i, q))
     for i in range(max(lo, hi), n):
-        store(out, i, load(base, i, one) + dot(table, i, r))
+        store(out, i, load(base, i, one) + dot(R, i, r) + dot(Q, i, q))
     if hi > lo:
-        add_row(out + lo * size, hi - lo, base + lo * size, r + load_index(table.start, lo) * size, size, table, lo)
+        r, q = r + load_index(R.start, lo) * size, q + load_index(Q.start, lo) * size
+        out, base = out + lo * size, base + lo * size
+        if R.width == 5 and Q.width == 3:
+            convolve(out, hi - lo, base, (r, q), (five_weights_of(R, lo), three_weights_of(Q, lo)))
+        else:
+            add_row(out, hi - lo, base, r, size, R, lo)
+            add_row(out, hi - lo, out, q, size, Q, lo)
 
 
 @part
 def add_row(out, n, base, row, stride, table, i):
     """out = base + the rows from ``row`` on, ``stride`` bytes apart, weighted by row i of a table; base 0: zero."""
-    width, w, k, one = table.width, table.weights, i * table.width, table.one
-    r0, r1, r2, r3, r4 = row, row + stride, row + 2 * stride, row + 3 * stride, row + 4 * stride
-    if width == 3 or width == 5:
-        w0, w1, w2 = load(w, k, one), load(w, k + 1, one), load(w, k + 2, one)
-        if width == 3 and base != 0:
-            combine(out, n, (base, r0, r1, r2), (one, w0, w1, w2))
-        elif width == 3:
-            combine(out, n, (r0, r1, r2), (w0, w1, w2))
-        else:
-            w3, w4 = load(w, k + 3, one), load(w, k + 4, one)
-            if base != 0:
-                combine(out, n, (base, r0, r1, r2, r3, r4), (one, w0, w1, w2, w3, w4))
-            else:
-                combine(out, n, (r0, r1, r2, r3, r4), (w0, w1, w2, w3, w4))
-    elif base != 0:
-        combine_many(out, n, (base,), row, stride, w + k * table.size, width, one)
+    width, w, one = table.width, table.weights + i * table.width * table.size, table.one
+    if base != 0:
+        combine_many((out,), n, (base,), row, stride, (w,), width, one)
     else:
-        combine_many(out, n, (), row, stride, w + k * table.size, width, one)
-
-
-@inlined
-def weights_of(table, i):
-    """The four weights of a row."""
-    w, k, one = table.weights, 4 * i, table.one
-    return load(w, k, one), load(w, k + 1, one), load(w, k + 2, one), load(w, k + 3, one)
+        combine_many((out,), n, (), row, stride, (w,), width, one)
 
 
 @inlined
@@ -345,10 +337,28 @@ def two_weights_of(table, i):
 
 
 @inlined
+def three_weights_of(table, i):
+    """The three weights of a row."""
+    w, k, one = table.weights, 3 * i, table.one
+    return load(w, k, one), load(w, k + 1, one), load(w, k + 2, one)
+
+
+@inlined
+def four_weights_of(table, i):
+    """The four weights of a row."""
+    w, k, one = table.weights, 4 * i, table.one
+    return load(w, k, one), load(w, k + 1, one), load(w, k + 2, one), load(w, k + 3, one)
+
+
+@inlined
+def five_weights_of(table, i):
+    """The five weights of a row."""
+    w, k, one = table.weights, 5 * i, table.one
+    return load(w, k, one), load(w, k + 1, one), load(w, k + 2, one), load(w, k + 3, one), load(w, k + 4, one)
+
+
+@inlined
 def dot(table, i, v):
     """Row i of a table times v."""
-    at, k = load_index(table.start, i), i * table.width
-    total = load(table.weights, k, table.one) * load(v, at, table.one)
-    for a in range(1, table.width):
-        total += load(table.weights, k + a, table.one) * load(v, at + a, table.one)
-    return total
+    width, size = table.width, table.size
+    return dotted_few(table.weights + i * width * size, v + load_index(table.start, i) * size, width, table.one)

@@ -12,8 +12,9 @@ import numpy as np
 from numba import carray, cfunc
 
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, borrow, part, pointer
+from mgnet.pde.kernels.pointwise import add_scaled, convert
 from mgnet.pde.kernels.stencil_rows import apply_row, at, clear, combine, dot, fill, scale_row
-from mgnet.pde.kernels.vectors import add_scaled, convert, dotted
+from mgnet.pde.kernels.sums import dotted
 
 ARGUMENTS = 26
 

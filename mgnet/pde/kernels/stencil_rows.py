@@ -6,7 +6,8 @@ loop asks where it is.
 """
 
 from mgnet.pde.kernels.launch import part
-from mgnet.pde.kernels.vectors import collect, couple, dotted, spread
+from mgnet.pde.kernels.sums import dotted
+from mgnet.pde.kernels.vectors import collect, couple, spread
 from mgnet.pde.kernels.vectors import combine as weighted
 
 LEFT = 16  # numbers before the first unknown of a row: a cache line at least

@@ -11,9 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from mgnet.pde.kernels.emitter import FLAGS, INDEX, INT, REGISTER, Vector, items
-
-SIDE_BY_SIDE = 4  # sums that do not wait for each other
+from mgnet.pde.kernels.emitter import FLAGS, INDEX, INT, REGISTER, SIDE_BY_SIDE, Vector, items
 
 
 def _same_number(*weights):
@@ -64,6 +62,28 @@ def combine_twice(typingctx, out, copy, n, rows, weights):
 
 
 @intrinsic
+def combine_both(typingctx, outs, n, rows, weights):
+    """outs[m] = the sum of weights[m][k] rows[k], for two rows."""
+    number = weights[0][0]
+
+    def codegen(context, builder, signature, values):
+        outs, n, rows, weights = values
+        v, outs, rows = Vector(context, builder, number), items(builder, outs), items(builder, rows)
+        weights = [v.splats(w) for w in items(builder, weights)]
+
+        def body(i, left):
+            mask = None if left is None else v.below(left)
+            loaded = [v.load(row, i, mask) for row in rows]
+            for out, w in zip(outs, weights, strict=True):
+                v.store(v.total(zip(w, loaded, strict=True)), out, i, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(outs, n, rows, weights), codegen
+
+
+@intrinsic
 def combine_ahead(typingctx, out, n, rows, weights, ahead):
     """The same; meanwhile a row is fetched that will be needed soon."""
     number = _same_number(weights)
@@ -99,37 +119,46 @@ def stream(typingctx, out, n, row, one):
 
 
 @intrinsic
-def combine_many(typingctx, out, n, base, row, stride, weights, count, one):
-    """out = base + the sum of weights[k] row_k, k < count, where row_k lies k ``stride`` bytes after the first.
+def combine_many(typingctx, outs, n, base, row, stride, weights, count, one):
+    """outs[m] = base + the sum of weights[m][k] row_k, k < count, where row_k lies k ``stride`` bytes after the first.
 
-    base: a tuple of one row, or empty. ``weights`` is an address; ``one`` tells the type of the numbers.
-    Several vectors of a row are summed side by side, as one sum waits for itself.
+    base: a tuple of one row, or empty. ``weights`` are addresses; ``one`` tells the type of the numbers.
+    Several vectors of a row are summed side by side, as one sum waits for itself; two outs keep a processor busy.
     """
 
     def codegen(context, builder, signature, values):
-        out, n, base, row, stride, weights, count, _ = values
-        v, base = Vector(context, builder, one), items(builder, base)
+        outs, n, base, row, stride, weights, count, _ = values
+        v, (outs, base, weights) = Vector(context, builder, one), (items(builder, t) for t in (outs, base, weights))
         size, zero, step = ir.Constant(INT, v.size), ir.Constant(INT, 0), ir.Constant(INT, 1)
 
         def body(i, left):
-            places = [builder.add(i, ir.Constant(INT, m * v.width)) for m in range(SIDE_BY_SIDE)]
-            masks = [None if left is None else v.below(left, m * v.width) for m in range(SIDE_BY_SIDE)]
-            totals = [cgutils.alloca_once(builder, v.type) for _ in places]
-            for total, place, mask in zip(totals, places, masks, strict=True):
-                builder.store(v.load(base[0], place, mask) if base else ir.Constant(v.type, None), total)
+            shifts = [m * v.width for m in range(SIDE_BY_SIDE)]
+            places = [
+                (builder.add(i, ir.Constant(INT, shift)), None if left is None else v.below(left, shift))
+                for shift in shifts
+            ]
+            totals = [[cgutils.alloca_once(builder, v.type) for _ in places] for _ in outs]
+            for sums in totals:
+                for total, place in zip(sums, places, strict=True):
+                    builder.store(v.load(base[0], *place) if base else ir.Constant(v.type, None), total)
             with cgutils.for_range_slice(builder, zero, count, step, intp=INT) as (k, _):
-                at = builder.inttoptr(builder.add(weights, builder.mul(k, size)), v.element.as_pointer())
-                weight, here = v.splat(builder.load(at)), builder.add(row, builder.mul(k, stride))
-                for total, place, mask in zip(totals, places, masks, strict=True):
-                    term = builder.fmul(weight, v.load(here, place, mask), flags=FLAGS)
-                    builder.store(builder.fadd(builder.load(total), term, flags=FLAGS), total)
-            for total, place, mask in zip(totals, places, masks, strict=True):
-                v.store(builder.load(total), out, place, mask)
+                here, loaded = builder.add(row, builder.mul(k, stride)), []
+                for place in places:
+                    loaded.append(v.load(here, *place))
+                for sums, w in zip(totals, weights, strict=True):
+                    at = builder.inttoptr(builder.add(w, builder.mul(k, size)), v.element.as_pointer())
+                    weight = v.splat(builder.load(at))
+                    for total, value in zip(sums, loaded, strict=True):
+                        term = builder.fmul(weight, value, flags=FLAGS)
+                        builder.store(builder.fadd(builder.load(total), term, flags=FLAGS), total)
+            for out, sums in zip(outs, totals, strict=True):
+                for total, place in zip(sums, places, strict=True):
+                    v.store(builder.load(total), out, *place)
 
         v.loop(n, body, SIDE_BY_SIDE)
         return context.get_dummy_value()
 
-    return types.void(out, n, base, row, stride, weights, count, one), codegen
+    return types.void(outs, n, base, row, stride, weights, count, one), codegen
 
 
 @intrinsic
@@ -156,12 +185,52 @@ def blend(typingctx, out, n, parity, old, rows, weights):
     return types.void(out, n, parity, old, rows, weights), codegen
 
 
+def _shifted(v, rows, counts):
+    """i -> rows[r] from i + k on, k < counts[r], for i = 0, width, ... in turn.
+
+    Each row is read once, up to two registers beyond its end; its neighbours are shuffled out of the registers.
+    """
+    builder, W = v.builder, v.width
+    here = [cgutils.alloca_once_value(builder, v.load(row, ir.Constant(INT, 0))) for row in rows]
+
+    def at(i):
+        shifted = []
+        for row, kept, count in zip(rows, here, counts, strict=True):
+            a, b = builder.load(kept), v.load(row, builder.add(i, ir.Constant(INT, W)))
+            builder.store(b, kept)
+            shifted += [a, *(v.shuffle(a, b, range(k, k + W)) for k in range(1, count))]
+        return shifted
+
+    return at
+
+
+@intrinsic
+def convolve(typingctx, out, n, base, rows, weights):
+    """out[j] = base[j] + the sum of weights[r][k] rows[r][j + k], j < n; rows are read as in ``_shifted``."""
+    number = weights[0][0]
+
+    def codegen(context, builder, signature, values):
+        out, n, base, rows, weights = values
+        v, rows = Vector(context, builder, number), items(builder, rows)
+        weights = [v.splats(w) for w in items(builder, weights)]
+        shifted = _shifted(v, rows, [len(w) for w in weights])
+
+        def body(i, left):
+            mask = None if left is None else v.below(left)
+            total = v.total(zip(chain(*weights), shifted(i), strict=True))
+            v.store(builder.fadd(v.load(base, i, mask), total, flags=FLAGS), out, i, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, n, base, rows, weights), codegen
+
+
 @intrinsic
 def interleave(typingctx, out, n, base, rows, even_weights, odd_weights, ahead):
     """out[2j] = base[2j] + the sum of even_weights[r][k] rows[r][j + k], out[2j + 1] the same with odd, j < n.
 
-    base: a tuple of one row, or empty. Each of the rows is read once, up to two registers beyond n; its
-    neighbours are shuffled out of the registers. ahead: a row that will be needed soon.
+    base: a tuple of one row, or empty. rows are read as in ``_shifted``. ahead: a row that will be needed soon.
     """
     number = even_weights[0][0]
 
@@ -170,15 +239,10 @@ def interleave(typingctx, out, n, base, rows, even_weights, odd_weights, ahead):
         v = Vector(context, builder, number)
         base, rows = items(builder, base), items(builder, rows)
         even_weights, odd_weights = ([v.splats(w) for w in items(builder, ws)] for ws in (even_weights, odd_weights))
-        W, two = v.width, ir.Constant(INT, 2)
-        here = [cgutils.alloca_once_value(builder, v.load(row, ir.Constant(INT, 0))) for row in rows]
+        W, two, shifted_rows = v.width, ir.Constant(INT, 2), _shifted(v, rows, [len(w) for w in even_weights])
 
         def body(i, left):
-            shifted = []
-            for row, kept, weights in zip(rows, here, even_weights, strict=True):
-                a, b = builder.load(kept), v.load(row, builder.add(i, ir.Constant(INT, W)))
-                builder.store(b, kept)
-                shifted += [a, *(v.shuffle(a, b, range(k, k + W)) for k in range(1, len(weights)))]
+            shifted = shifted_rows(i)
             even, odd = (v.total(zip(chain(*w), shifted, strict=True)) for w in (even_weights, odd_weights))
             at = builder.mul(i, two)
             for half in (0, 1):
@@ -304,158 +368,6 @@ def collect(typingctx, out, n, row, low, mid, high, one):
         return context.get_dummy_value()
 
     return types.void(out, n, row, low, mid, high, one), codegen
-
-
-def _each(context, builder, one, values, term):
-    """out = term(a vector of each row); values: out, n, and the rows."""
-    out, n, *rows = values
-    v = Vector(context, builder, one)
-
-    def body(i, left):
-        mask = None if left is None else v.below(left)
-        v.store(term(*(v.load(row, i, mask) for row in rows)), out, i, mask)
-
-    v.loop(n, body)
-    return context.get_dummy_value()
-
-
-@intrinsic
-def multiply(typingctx, out, n, a, b, one):
-    """out = a b, number by number; ``one`` tells the type of the numbers."""
-
-    def codegen(context, builder, signature, values):
-        return _each(context, builder, one, values[:-1], lambda a, b: builder.fmul(a, b, flags=FLAGS))
-
-    return types.void(out, n, a, b, one), codegen
-
-
-@intrinsic
-def difference_product(typingctx, out, n, a, b, c, d, one):
-    """out = -(a - b) (c - d), number by number; ``one`` tells the type of the numbers."""
-
-    def codegen(context, builder, signature, values):
-        def term(a, b, c, d):
-            return builder.fmul(builder.fsub(b, a), builder.fsub(c, d), flags=FLAGS)
-
-        return _each(context, builder, one, values[:-1], term)
-
-    return types.void(out, n, a, b, c, d, one), codegen
-
-
-@intrinsic
-def convert(typingctx, out, one, n, v, other):
-    """out = v; ``one`` and ``other`` tell the types of their numbers."""
-
-    def codegen(context, builder, signature, values):
-        out, _, n, row, _ = values
-        into = Vector(context, builder, one)
-        v = Vector(context, builder, other, into.width)
-
-        def body(i, left):
-            mask = None if left is None else into.below(left)
-            into.store(into.convert(v.load(row, i, mask)), out, i, mask)
-
-        into.loop(n, body)
-        return context.get_dummy_value()
-
-    return types.void(out, one, n, v, other), codegen
-
-
-@intrinsic
-def add_scaled(typingctx, out, one, n, base, base_one, w, s, s_one, v, v_one):
-    """out = base + w s v, number by number, in w's precision; ``one``s tell the types of the rows' numbers.
-
-    base: a tuple of one row, or empty.
-    """
-
-    def codegen(context, builder, signature, values):
-        out, _, n, base, _, w, s, _, row, _ = values
-        work, base = Vector(context, builder, signature.args[5]), items(builder, base)
-        of = [Vector(context, builder, kind, work.width) for kind in (one, base_one, s_one, v_one)]
-        w = work.splat(w)
-
-        def body(i, left):
-            mask = None if left is None else work.below(left)
-            factors = [work.convert(k.load(x, i, mask)) for k, x in zip(of[2:], (s, row), strict=True)]
-            total = builder.fmul(w, builder.fmul(*factors, flags=FLAGS), flags=FLAGS)
-            if base:
-                total = builder.fadd(work.convert(of[1].load(base[0], i, mask)), total, flags=FLAGS)
-            of[0].store(of[0].convert(total), out, i, mask)
-
-        work.loop(n, body)
-        return context.get_dummy_value()
-
-    return types.void(out, one, n, base, base_one, w, s, s_one, v, v_one), codegen
-
-
-@intrinsic
-def shift(typingctx, row, n, by, one):
-    """row += by, a float64; ``one`` tells the type of the row's numbers."""
-
-    def codegen(context, builder, signature, values):
-        row, n, by, _ = values
-        v = Vector(context, builder, one)
-        by = v.splat(builder.fptrunc(by, v.element) if by.type != v.element else by)
-
-        def body(i, left):
-            mask = None if left is None else v.below(left)
-            v.store(builder.fadd(v.load(row, i, mask), by, flags=FLAGS), row, i, mask)
-
-        v.loop(n, body)
-        return context.get_dummy_value()
-
-    return types.void(row, n, types.float64, one), codegen
-
-
-def _sum(context, builder, number, n, term):
-    """The sum of term(v, i, mask) over the vectors of a row, several side by side, as one sum waits for itself."""
-    v = Vector(context, builder, number)
-    totals = [cgutils.alloca_once_value(builder, ir.Constant(v.type, None)) for _ in range(SIDE_BY_SIDE)]
-
-    def body(i, left):
-        for m, total in enumerate(totals):
-            shift = m * v.width
-            mask = None if left is None else v.below(left, shift)
-            value = term(v, builder.add(i, ir.Constant(INT, shift)), mask)
-            builder.store(builder.fadd(builder.load(total), value, flags=FLAGS), total)
-
-    v.loop(n, body, SIDE_BY_SIDE)
-    first, *others = (builder.load(total) for total in totals)
-    for other in others:
-        first = builder.fadd(first, other, flags=FLAGS)
-    return v.sum(first)
-
-
-@intrinsic
-def dotted(typingctx, row, other, n, one):
-    """The sum of row[i] other[i]; ``one`` tells the type of the numbers."""
-
-    def codegen(context, builder, signature, values):
-        row, other, n, _ = values
-
-        def term(v, i, mask):
-            return builder.fmul(v.load(row, i, mask), v.load(other, i, mask), flags=FLAGS)
-
-        return _sum(context, builder, one, n, term)
-
-    return one(row, other, n, one), codegen
-
-
-@intrinsic
-def absolute(typingctx, row, n, one):
-    """The sum of |row[i]|."""
-
-    def codegen(context, builder, signature, values):
-        row, n, _ = values
-
-        def term(v, i, mask):
-            kind = ir.FunctionType(v.type, [v.type])
-            name = f"llvm.fabs.v{v.width}{v.element.intrinsic_name}"
-            return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [v.load(row, i, mask)])
-
-        return _sum(context, builder, one, n, term)
-
-    return one(row, n, one), codegen
 
 
 @intrinsic

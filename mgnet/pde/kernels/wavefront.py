@@ -42,8 +42,9 @@ from mgnet.pde.kernels.rows import (
     wrap,
     wrap_ghosts,
 )
+from mgnet.pde.kernels.sums import dotted
 from mgnet.pde.kernels.tables import HEADER, rows_of
-from mgnet.pde.kernels.vectors import combine, combine_ahead, combine_twice, dotted, load_index, stream
+from mgnet.pde.kernels.vectors import combine, combine_ahead, combine_twice, load_index, stream
 from mgnet.pde.kernels.waves import Stencil
 
 STREAMED = 2**24  # bytes of an array beyond which it is written past the caches
