@@ -19,6 +19,7 @@ from mgnet.pde.kernels.wavefront import INTS, arguments, kernel
 from mgnet.pde.transfers import Transfer, identity
 
 SMALLER = 3_500  # the same for a coarse grid, where the helpers are at work anyway
+COMPACT = 100_000  # up to here no more blocks than threads: a block works on some of its neighbours' rows, too
 BLOCK_ROWS = 24  # rows of a plane that a task works on in three dimensions
 
 
@@ -187,7 +188,7 @@ def _plan(shape: Sequence[int], coarse: Sequence[int], small: int) -> tuple[tupl
     rows = max(1, min(coarse[2], round(n1 / BLOCK_ROWS))) if n1 > 1 else 1
     if batch * n0 * n1 * n2 <= small or threads() == 1:
         return (1, rows), True
-    tasks = threads() if batch * n0 * n1 * n2 <= SMALL else 2 * threads()  # a block works on its neighbours' rows, too
+    tasks = threads() if batch * n0 * n1 * n2 <= COMPACT else 2 * threads()
     planes = 1 if batch * rows >= 4 * threads() else min(coarse[1], max(1, -(-tasks // (batch * rows))))
     return (planes, rows), False
 
