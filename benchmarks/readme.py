@@ -12,7 +12,9 @@ import torch
 
 from benchmarks.report import table
 from mgnet.vision import build
+from mgnet.vision.augment import smaller
 from mgnet.vision.costs import count
+from mgnet.vision.runs import read_history
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -32,8 +34,8 @@ def pages() -> dict[Path, str]:
     """The two pages as they must be: their own words, the results between the marks."""
     readme, site = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
     return {
-        readme: _between(readme, [poisson(fastest, "", "docs/benchmarks.md"), trained(), published()]),
-        site: _between(site, [poisson(list, "../"), smoothers(), training(), trained(), published()]),
+        readme: _between(readme, [poisson(fastest, "", "docs/benchmarks.md"), trained(), rates(), published()]),
+        site: _between(site, [poisson(list, "../"), smoothers(), training(), trained(), rates(), published()]),
     }
 
 
@@ -102,14 +104,43 @@ def trained() -> str:
     lines = [
         "### Classifiers trained with mgnet",
         "",
-        "Test accuracy of the last epoch; the test set was looked at once. `python -m benchmarks.classifiers NAME`.",
+        "Test accuracy of the last epoch; the test set was looked at once. `python -m benchmarks.classifiers RUN`.",
         "",
         "Held out: the share of the training images. Processor minutes: of the first seed, validation included.",
         "",
-        "| data | model | parameters | epochs | held out | seeds | test accuracy | processor minutes | machine |",
+        "| run | model | parameters | epochs | held out | seeds | test accuracy | processor minutes | machine |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join(lines + [_trained(folder) for folder in _runs()])
+
+
+def rates() -> str:
+    """What the runs on a GPU cost, if there were any."""
+    runs = [folder for folder in _runs() if (folder / "rate.json").exists()]
+    lines = [
+        "### Speed of training on a GPU",
+        "",
+        "Of the first seed. Operations: six for each multiply-add of the forward pass (two, three times).",
+        "Share: of the rate of a bfloat16 matrix product 8192 x 8192 on the same GPU.",
+        "",
+        "| run | minutes | images a second | PFLOP | share | GPU |",
+        "|---|---|---|---|---|---|",
+    ]
+    return "\n".join(lines + [_rate(folder) for folder in runs]) if runs else ""
+
+
+def _rate(folder: Path) -> str:
+    run = next(folder.glob("seed*/"))
+    config, device = json.loads((run / "config.json").read_text()), json.loads((folder / "rate.json").read_text())
+    full = config["image_size"][0]
+    each = {size: 6 * _multiply_adds(config["model"], 10, size) for size in (full, max(smaller([full])))}
+    operations = seconds = rate = share = 0.0
+    for row in read_history(run):
+        size = max(smaller([full])) if row["epoch"] - 1 < config["small"] * config["epochs"] else full
+        rate, share = row["images_per_second"], row["images_per_second"] * each[size] / device["flops"]
+        operations, seconds = operations + row["seconds"] * rate * each[size], seconds + row["seconds"]
+    cells = [folder.name, f"{seconds / 60:.1f}", f"{rate:,.0f}", f"{operations / 1e15:,.0f}", f"{100 * share:.0f} %"]
+    return f"| {' | '.join([*cells, device['device']])} |"
 
 
 def _runs() -> list[Path]:
@@ -120,7 +151,7 @@ def _trained(folder: Path) -> str:
     run = next(folder.glob("seed*/"))
     config, machine = (json.loads((run / f"{name}.json").read_text()) for name in ("config", "environment"))
     accuracy, seeds = _accuracy(folder)
-    count = _parameters(config["model"], 10, config["image_size"][0], 1 if folder.name in GREY else 3)
+    count = _parameters(config["model"], 10, config["image_size"][0], 1 if config["dataset"] in GREY else 3)
     with (run / "history.csv").open(newline="") as file:
         minutes = sum(float(row["cpu_seconds"]) for row in csv.DictReader(file)) / 60
     where = machine["gpu"] or f"{machine['cores']} cores, {machine['processor']}"

@@ -3,7 +3,6 @@
 import dataclasses
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -191,11 +190,12 @@ class _Training:
             for parts in self.batches.stream(self.step, last):
                 watch.add(self.learner.update(self.step, parts))
                 self.step += 1
-                clock.tick()
                 ends = self.step % self.per_epoch == 0
                 due = ends or stop.is_set() or (checkpoint_every and self.step % checkpoint_every == 0)
                 if due or len(watch.pending) >= _LOOK:
+                    steps = len(watch.pending)
                     self.sums += watch.look(self.process)
+                    clock.tick(steps)
                     self.show(bar, clock)
                 if ends:
                     self.end_epoch(clock, tensorboard)
@@ -207,7 +207,7 @@ class _Training:
 
     def show(self, bar: tqdm, clock: Clock) -> None:
         loss, right, count = self.sums.tolist()
-        rate = self.batches.sampler.batch_size / median(clock.steps)
+        rate = clock.rate(self.batches.sampler.batch_size)
         known = self.history and self.data.validation is not None
         validated = f", validation {self.history[-1]['validation_accuracy']:.2%}" if known else ""
         bar.set_description(f"epoch {(self.step - 1) // self.per_epoch + 1}/{self.recipe.epochs}", refresh=False)

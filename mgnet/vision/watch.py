@@ -52,19 +52,24 @@ class Watch:
 
 
 class Clock:
-    """Times of the steps since the last row of the history."""
+    """Times between looks since the last row of the history: an accelerator may be steps behind until one looks."""
 
     def __init__(self) -> None:
-        self.steps, self.last, self.cpu = list[float](), time.perf_counter(), time.process_time()
+        self.looks, self.last, self.cpu = list[tuple[float, int]](), time.perf_counter(), time.process_time()
 
-    def tick(self) -> None:
+    def tick(self, steps: int) -> None:
+        """After a look at so many steps."""
         now = time.perf_counter()
-        self.steps.append(now - self.last)
+        self.looks.append((now - self.last, steps))
         self.last = now
 
+    def rate(self, batch_size: int) -> float:
+        """images/s of the median look."""
+        return batch_size / median(seconds / steps for seconds, steps in self.looks)
+
     def row(self, batch_size: int) -> dict[str, float]:
-        """images/s of the median step; seconds of all steps; processor seconds of this process, validation included."""
-        row = {"images_per_second": batch_size / median(self.steps), "seconds": sum(self.steps)}
+        """images/s; seconds of all steps; processor seconds of this process, validation included."""
+        row = {"images_per_second": self.rate(batch_size), "seconds": sum(seconds for seconds, _ in self.looks)}
         return {**row, "cpu_seconds": time.process_time() - self.cpu}
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import classifiers, training
+from benchmarks import classifiers, readme, training
 from mgnet.vision import Recipe, build, sweep
+from mgnet.vision.augment import smaller
+from mgnet.vision.runs import write_history
 
 
 def test_throughput_times_equal_networks() -> None:
@@ -52,3 +54,24 @@ def test_what_is_kept_reaches_what_is_claimed(name: str) -> None:
 def test_the_networks_of_the_table_can_be_built(entry: classifiers.Entry) -> None:
     with torch.device("meta"):
         assert build(entry.model, 1, 10, 28)(torch.empty(2, 1, 28, 28)).shape == (2, 10)
+        if entry.recipe.small:
+            assert build(entry.model, 3, 10, 32)(torch.empty(2, 3, *smaller((32, 32)))).shape == (2, 10)
+
+
+def test_what_a_run_on_a_gpu_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two epochs of 2 s, the first on small images, of which an image costs (3/4)^2 as much; without a GPU, nothing."""
+    monkeypatch.setattr(readme, "RESULTS", tmp_path)
+    run = tmp_path / "cifar10-x" / "seed0"
+    run.mkdir(parents=True)
+    (tmp_path / "cifar10-x" / "seeds.csv").write_text("seed,test_accuracy\n")
+    config = {"model": "MgNet[1]-64-B^l", "image_size": [32, 32], "small": 0.5, "epochs": 2}
+    (run / "config.json").write_text(json.dumps(config))
+    row = {"epoch": 1.0, "images_per_second": 4e6, "seconds": 2.0}
+    write_history(run, [row, {"epoch": 2.0, "images_per_second": 1e6, "seconds": 2.0}])
+    assert readme.rates() == ""
+    an_image = 6 * (3 * 9 * 64 * 1024 + 64 * 9 * 64 * 1024 + 640)  # stem, B, head; A of zero is not computed
+    rate = {"device": "a GPU", "flops": 4e6 * an_image}
+    (tmp_path / "cifar10-x" / "rate.json").write_text(json.dumps(rate))
+    small = 6 * (3 * 9 * 64 * 576 + 64 * 9 * 64 * 576 + 640)
+    operations = (8e6 * small + 2e6 * an_image) / 1e15
+    assert readme.rates().splitlines()[-1] == f"| cifar10-x | 0.1 | 1,000,000 | {operations:,.0f} | 25 % | a GPU |"

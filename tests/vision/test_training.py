@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ import torch
 from torch.nn import functional as F
 
 import mgnet
-from mgnet.vision import Diverged, Recipe, Run, train
+from mgnet.vision import Diverged, Recipe, Run, train, watch
 from mgnet.vision.checkpoints import all_checkpoints
 from mgnet.vision.optimizers import make_optimizer
 from mgnet.vision.weights import read_weights, tensors
@@ -294,6 +295,18 @@ def test_a_network_that_cannot_take_small_images(tmp_path: Path, rng: np.random.
     with pytest.raises(ValueError, match=r"`small` must be 0: .* \(24, 24\)"):
         train("vgg19", "cifar10", tmp_path, out=tmp_path / "run", recipe=recipe, progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_rate_is_that_of_steps_done_and_not_of_steps_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an accelerator a step returns before it is done, and all are done when one looks at the loss."""
+    times = iter((0.0, 2.0, 4.0, 14.0))
+    fake = SimpleNamespace(perf_counter=lambda: next(times), process_time=time.process_time)
+    monkeypatch.setattr(watch, "time", fake)
+    clock = watch.Clock()
+    for steps in (20, 20, 5):
+        clock.tick(steps)
+    row = clock.row(batch_size=128)
+    assert (row["images_per_second"], row["seconds"]) == (1280, 14)
 
 
 def test_accumulation_divides_the_batch() -> None:
