@@ -1,6 +1,7 @@
 """From a problem to its levels: which grids, and the readable levels on them."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -20,9 +21,10 @@ DIRECT_WORK = 300_000  # multiply-adds of a direct solve that is cheaper than an
 ISOTROPIC = 0.3  # an axis with at least this share of the strongest coupling a / h^2 is coarsened
 
 
+@lru_cache(maxsize=64)  # one solve asks for the same ones several times, and the next one again
 def grids(
-    axes: Sequence[Axis], a: Sequence[float], direct_work: int = DIRECT_WORK, line: int | None = None
-) -> list[tuple[Axis, ...]]:
+    axes: tuple[Axis, ...], a: tuple[float, ...], direct_work: int = DIRECT_WORK, line: int | None = None
+) -> tuple[tuple[Axis, ...], ...]:
     """The axes of every grid, finest first.
 
     Only strongly coupled axes are coarsened (semicoarsening), until all couplings are alike: point
@@ -30,13 +32,13 @@ def grids(
     lines are smoothed, ``line``, is always coarsened, and does not count among the others.
     Source: Trottenberg et al. 2001, section 5.1.
     """
-    chain = [tuple(axes)]
+    chain = [axes]
     while _direct_work(chain[-1]) > direct_work:
         coarse = _coarsen(chain[-1], a, line)
         if coarse == chain[-1]:
             break
         chain.append(coarse)
-    return chain
+    return tuple(chain)
 
 
 def _direct_work(axes: Sequence[Axis]) -> int:
@@ -60,7 +62,8 @@ def _couplings(axes: Sequence[Axis], a: Sequence[float]) -> list[float]:
     return [a_d / axis.h**2 for axis, a_d in zip(axes, a, strict=True)]
 
 
-def thin_axis(axes: Sequence[Axis], a: Sequence[float], direct_work: int = DIRECT_WORK) -> int | None:
+@lru_cache(maxsize=64)
+def thin_axis(axes: tuple[Axis, ...], a: tuple[float, ...], direct_work: int = DIRECT_WORK) -> int | None:
     """The axis that is too short to be coarsened while its coupling is still the strongest, if there is one.
 
     Points do not smooth what is constant along it, as Neumann and periodic ends allow; lines do.
@@ -75,7 +78,7 @@ def thin_axis(axes: Sequence[Axis], a: Sequence[float], direct_work: int = DIREC
     return None
 
 
-def line_axis(smoother: str, axes: Sequence[Axis], a: Sequence[float]) -> int | None:
+def line_axis(smoother: str, axes: tuple[Axis, ...], a: tuple[float, ...]) -> int | None:
     """The axis along which a line smoother solves: a thin one, or the one with the strongest coupling."""
     if smoother != "zebra":
         return None

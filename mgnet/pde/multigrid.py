@@ -312,7 +312,7 @@ class Multigrid:
         zero = b.new_zeros((1, *(axis.n for axis in chain[first])))
         return contraction(self._constant_levels(chain[first:], zero), zero)
 
-    def _chain(self, direct_work: int = DIRECT_WORK) -> list[tuple[Axis, ...]]:
+    def _chain(self, direct_work: int = DIRECT_WORK) -> tuple[tuple[Axis, ...], ...]:
         """The grids of constant coefficients."""
         assert self._constant is not None
         a, axes = self._constant[0], self.base.axes

@@ -103,7 +103,7 @@ class Diffusion:
     def shares(self) -> list[Tensor | None]:
         """Per axis each unknown's share of a cell, None where all are 1."""
         return [
-            None if (axis.share == 1).all() else along(torch.as_tensor(axis.share).to(self.k[0]), d, self.ndim)
+            along(torch.as_tensor(axis.share).to(self.k[0]), d, self.ndim) if axis.shares else None
             for d, axis in enumerate(self.axes)
         ]
 

@@ -136,10 +136,10 @@ class Poisson:
             null = replace(null, loose=null.loose & (null.sums(each) == 0))
         return null if null.loose.any() else None
 
-    @cached_property
+    @property
     def weighs(self) -> bool:
         """Whether some unknown has but a share of a cell."""
-        return any(bool((axis.share != 1).any()) for axis in self.grid.axes)
+        return any(axis.shares for axis in self.grid.axes)
 
     @cached_property
     def singular(self) -> bool:

@@ -92,7 +92,7 @@ def choose_axes(
 
 def solved_axes(A: Diffusion, smoother: str) -> tuple[int, ...]:
     """The axes along which lines have to be smoothed, or are to be ("zebra")."""
-    means = [float(k.mean()) * axis.h**2 for k, axis in zip(A.k, A.axes, strict=True)]
+    means = tuple(float(k.mean()) * axis.h**2 for k, axis in zip(A.k, A.axes, strict=True))
     thin = thin_axis(A.axes, means, 20 * COARSEST)  # N (n_0 + n_1 + ...), of about the same grid
     narrow = (thin,) if thin is not None and A.axes[thin].periodic else ()  # others are coarsened to the last unknown
     if smoother != "zebra" and contrast(A) <= JUMP:
