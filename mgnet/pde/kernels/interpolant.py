@@ -1,8 +1,8 @@
 """The restricted residual of an interpolant on the coarse grid, see ``mgnet.pde.interpolant``.
 
-Along the last axis with one pair of tables, along the first two with sums of products:
+One axis after the other, so that each sum is made once:
 
-    out = f - M2 (K0 x M1 + M0 x K1) u - K2 (M0 x M1) u
+    a = K0 u,  b = M0 u;    r = M1 a + K1 b,  q = M1 b;    out = f - M2 r - K2 q
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,10 @@ from numba import carray, cfunc
 
 from mgnet.pde.axis import Table
 from mgnet.pde.interpolant import InterpolantOperator
-from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, part, pointer
+from mgnet.pde.kernels.launch import FAST, SIGNATURE, inlined, launch, part, pointer
 from mgnet.pde.kernels.rows import (
     SLACK,
     Line,
-    add_row,
     add_tables,
     first_row,
     five_weights_of,
@@ -27,33 +26,51 @@ from mgnet.pde.kernels.rows import (
     wrap_ghosts,
 )
 from mgnet.pde.kernels.tables import HEADER, pack, rows_of
-from mgnet.pde.kernels.vectors import combine_both, load_index
+from mgnet.pde.kernels.vectors import combine, combine_both, load_index
+from mgnet.pde.transfers import identity
 
 
 @part
-def _gather_both(r, q, n2, u, plane, K, M, I, n0, single):
-    """r = row I of K times the rows of u, q the same of M."""
-    first, zero = load_index(M.start, I), K.one - K.one
-    inside = 0 <= first and first + M.width <= n0
-    if inside and M.width == 5 and K.width == 3 and load_index(K.start, I) == first + 1:
-        u0 = u + first * plane
-        rows = (u0, u0 + plane, u0 + 2 * plane, u0 + 3 * plane, u0 + 4 * plane)
+def _along_planes(a, b, n2, u, plane, K, M, I, n0, single):
+    """a = row I of K times the rows of u, one a plane; b the same of M."""
+    if _usual(K, M, I, n0):
+        u, zero = u + load_index(M.start, I) * plane, K.one - K.one
+        rows = (u, u + plane, u + 2 * plane, u + 3 * plane, u + 4 * plane)
         k0, k1, k2 = three_weights_of(K, I)
-        combine_both((r, q), n2, rows, ((zero, k0, k1, k2, zero), five_weights_of(M, I)))
+        combine_both((a, b), n2, rows, ((zero, k0, k1, k2, zero), five_weights_of(M, I)))
     else:
-        _gather_flat(r, n2, u, plane, K, I, n0, single)
-        _gather_flat(q, n2, u, plane, M, I, n0, single)
+        _gather(a, n2, np.bool_(False), u, plane, K, I, n0, single)
+        _gather(b, n2, np.bool_(False), u, plane, M, I, n0, single)
 
 
 @part
-def _gather_flat(out, n2, u, plane, table, I, n0, single):
-    """out = row I of a table times the rows of u."""
-    first = load_index(table.start, I)
-    if 0 <= first and first + table.width <= n0:
-        add_row(out, n2, np.int64(0), u + first * plane, plane, table, I)
+def _along_rows(r, q, n2, a, b, stride, K, M, J, n1, single):
+    """r = row J of M times the rows of a, plus row J of K times those of b; q = row J of M times those of b."""
+    if _usual(K, M, J, n1):
+        at = load_index(M.start, J) * stride
+        a, b, (k0, k1, k2), (m0, m1, m2, m3, m4) = a + at, b + at, three_weights_of(K, J), five_weights_of(M, J)
+        b1, b2, b3, b4 = b + stride, b + 2 * stride, b + 3 * stride, b + 4 * stride
+        rows = (a, a + stride, a + 2 * stride, a + 3 * stride, a + 4 * stride, b1, b2, b3)
+        combine(r, n2, rows, (m0, m1, m2, m3, m4, k0, k1, k2))
+        combine(q, n2, (b, b1, b2, b3, b4), (m0, m1, m2, m3, m4))
     else:
-        none, one = np.int64(0), np.int64(1)
-        gather(out, n2, np.bool_(False), u, plane, plane, table, I, none, n0, single, none, none, one)
+        _gather(r, n2, np.bool_(False), a, stride, M, J, n1, single)
+        _gather(r, n2, np.bool_(True), b, stride, K, J, n1, single)
+        _gather(q, n2, np.bool_(False), b, stride, M, J, n1, single)
+
+
+@inlined
+def _usual(K, M, i, n):
+    """Whether M has five weights, none of them beyond an end, and K three about the same place."""
+    first = load_index(M.start, i)
+    return M.width == 5 and K.width == 3 and 0 <= first <= n - 5 and load_index(K.start, i) == first + 1
+
+
+@inlined
+def _gather(out, n2, begun, rows, stride, table, i, n, single):
+    """out (+)= row i of a table times rows of which there are n."""
+    none = np.int64(0)
+    gather(out, n2, begun, rows, stride, stride, table, i, none, n, single, none, none, np.int64(1))
 
 
 @cache
@@ -69,25 +86,25 @@ def kernel(dtype: np.dtype) -> int:
         member, block = t // blocks * n0 * n1 * n2 * itemsize, t % blocks
         f, u, out = v[0] + member, v[1] + member, v[2] + member
         ints, reals = carray(pointer(v[3]), (v[8],), np.int64), carray(pointer(v[4]), (v[9],), dtype)
-        one, size, at, data, none = reals[0], reals.itemsize, v[3], v[4], np.int64(0)
+        one, size, at, data = reals[0], reals.itemsize, v[3], v[4]
         K0, M0 = rows_of(at, data, 2, one, size), rows_of(at, data, 2 + HEADER, one, size)
         M1, K1 = rows_of(at, data, 2 + 2 * HEADER, one, size), rows_of(at, data, 2 + 3 * HEADER, one, size)
         M2, K2 = rows_of(at, data, 2 + 4 * HEADER, one, size), rows_of(at, data, 2 + 5 * HEADER, one, size)
-        wraps, row = ints[0] != 0, n2 * size
+        single = rows_of(at, data, 2 + 6 * HEADER, one, size)
+        wraps, flat, row = ints[0] != 0, ints[1] == 0, n2 * size
         plane, line = n1 * row, Line(n2, wraps, one, 0, one, one, 0, one, one, size)
         stride = row_bytes(n2, size)
-        workspace = np.zeros(2 * stride + 4 * SLACK, np.uint8)
-        r = first_row(workspace)
-        q = r + stride
+        workspace = np.zeros((2 * n1 + 2) * stride + 4 * SLACK, np.uint8)
+        a = first_row(workspace)
+        b = a + n1 * stride
+        r, q = (a, b) if flat else (b + n1 * stride, b + (n1 + 1) * stride)
         for I in range(block * n0 // blocks, (block + 1) * n0 // blocks):
+            for j in range(n1):
+                _along_planes(a + j * stride, b + j * stride, n2, u + j * row, plane, K0, M0, I, n0, single)
             for J in range(n1):
                 place = I * plane + J * row
-                if ints[1] == 0:  # two dimensions: M1 = 1
-                    _gather_both(r, q, n2, u, plane, K0, M0, I, n0, M1)
-                else:
-                    gather(r, n2, np.bool_(False), u, plane, row, K0, I, none, n0, M1, J, none, n1)
-                    gather(r, n2, np.bool_(True), u, plane, row, M0, I, none, n0, K1, J, none, n1)
-                    gather(q, n2, np.bool_(False), u, plane, row, M0, I, none, n0, M1, J, none, n1)
+                if not flat:
+                    _along_rows(r, q, n2, a, b, stride, K1, M1, J, n1, single)
                 wrap_ghosts(r, n2, line)
                 wrap_ghosts(q, n2, line)
                 add_tables(out + place, n2, f + place, r, M2, q, K2)
@@ -118,7 +135,7 @@ class FusedInterpolantResidual:
     ):
         (M0, M1, M2), (K0, K1, K2) = operator.mass, operator.stiffness
         minus = [Table(table.start, -table.weights, table.columns) for table in (M2, K2)]
-        tables = [(table, 1, 1) for table in (K0, M0, M1, K1, *minus)]
+        tables = [(table, 1, 1) for table in (K0, M0, M1, K1, *minus, identity(1))]
         self._ints, self._reals = pack([int(wraps), int(K1.weights.any())], [1.0], tables, dtype)
         self._tasks, self._alone, self._kernel = shape[0] * blocks, alone, kernel(np.dtype(dtype))
         fixed = [self._ints.ctypes.data, self._reals.ctypes.data, *shape[1:], len(self._ints), len(self._reals)]

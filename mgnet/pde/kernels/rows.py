@@ -315,18 +315,8 @@ def add_tables(out, n, base, r, R, q, Q):
         if R.width == 5 and Q.width == 3:
             convolve(out, hi - lo, base, (r, q), (five_weights_of(R, lo), three_weights_of(Q, lo)))
         else:
-            add_row(out, hi - lo, base, r, size, R, lo)
-            add_row(out, hi - lo, out, q, size, Q, lo)
-
-
-@part
-def add_row(out, n, base, row, stride, table, i):
-    """out = base + the rows from ``row`` on, ``stride`` bytes apart, weighted by row i of a table; base 0: zero."""
-    width, w, one = table.width, table.weights + i * table.width * table.size, table.one
-    if base != 0:
-        combine_many((out,), n, (base,), row, stride, (w,), width, one)
-    else:
-        combine_many((out,), n, (), row, stride, (w,), width, one)
+            combine_many((out,), hi - lo, (base,), r, size, (R.weights + lo * R.width * size,), R.width, one)
+            combine_many((out,), hi - lo, (out,), q, size, (Q.weights + lo * Q.width * size,), Q.width, one)
 
 
 @inlined
