@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,9 +55,11 @@ class Outcome:
     guessed: bool = False
 
 
-def relative(norms: Tensor, scale: Tensor) -> Tensor:
-    """||r|| / ||b||, 0 where both are 0."""
-    return torch.where(norms == 0, norms, norms / scale)
+def relative(norms: Tensor, scale: np.ndarray) -> np.ndarray:
+    """||r|| / ||b||, 0 where both are 0; as an array, since a handful of numbers costs more as a tensor."""
+    r = norms.cpu().numpy()
+    with np.errstate(all="ignore"):
+        return np.divide(r, scale, out=np.zeros_like(r), where=r != 0)
 
 
 def iterate(
@@ -80,18 +84,19 @@ def iterate(
     callback : called with (cycle, largest relative residual) after each cycle
     scale : (batch,) the residual of zero, where it is known already
     """
-    scale = hierarchy.norms(None, f) if scale is None else scale
+    size = hierarchy.norms(None, f) if scale is None else scale
+    b = size.cpu().numpy()
     u = None if guess is None else hierarchy.data(guess)
-    relatives = relative(scale if u is None else hierarchy.norms(u, f), scale)
-    residuals = [relatives.max().item()]
+    relatives = relative(size if u is None else hierarchy.norms(u, f), b)
+    residuals = [float(relatives.max())]
     done, best = relatives <= tol, relatives
-    near = torch.zeros_like(done)  # round-off, so that every cycle asks for it
+    near = np.zeros_like(done)  # round-off, so that every cycle asks for it
     while not done.all() and len(residuals) <= max_cycles:
         u = hierarchy.start(f) if u is None else hierarchy.cycle(u, f)
-        before, relatives = relatives, relative(hierarchy.watched(), scale)
-        best = torch.minimum(best, relatives)
-        residuals.append(relatives.max().item())
-        if not torch.isfinite(relatives).all():
+        before, relatives = relatives, relative(hierarchy.watched(), b)
+        best = np.minimum(best, relatives)
+        residuals.append(float(relatives.max()))  # NaN if there is one
+        if not isfinite(residuals[-1]):
             raise FloatingPointError(
                 f"the residual became {residuals[-1]} in cycle {len(residuals) - 1}: f, the guess or the coefficients "
                 f"overflow in {hierarchy.tensor(f).dtype}, or are not finite. Scale the problem or use float64."
@@ -101,7 +106,7 @@ def iterate(
         done = relatives <= tol
         stalled = ~done & (relatives > STALLED * before)
         if (stalled | near).any():
-            bound = roundoff(hierarchy.tensor(u)) / scale
+            bound = relative(roundoff(hierarchy.tensor(u)), b)
             done, near = done | (relatives <= bound), near | (stalled & (best <= AWAY * bound))
             if (~done & (best <= AWAY * bound) & (relatives > AWAY * best)).any():
                 u, best = hierarchy.data(hierarchy.tensor(u).clone()), relatives  # Krylov methods know it no more

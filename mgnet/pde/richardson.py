@@ -11,6 +11,7 @@ in place of rho = .14. All omega_k lie in [1, 1 / (1 - rho)], so every single st
 Source: Richardson 1910; Young 1954; Varga 2000, Matrix Iterative Analysis, section 5.1.
 """
 
+from functools import lru_cache
 from math import cos, pi
 
 import torch
@@ -23,7 +24,8 @@ SLACK = 1.05  # what it may still grow by; too large a rho costs less than too s
 LARGEST = 0.9
 
 
-def lengths(rho: float) -> list[float]:
+@lru_cache(maxsize=16)  # asked for in every cycle
+def lengths(rho: float) -> tuple[float, ...]:
     """omega_k of one period for factors in [0, rho].
 
     Example
@@ -32,7 +34,7 @@ def lengths(rho: float) -> list[float]:
     [1.15, 1.075, 1.009]
     """
     zeros = [cos((2 * k + 1) * pi / (2 * PERIOD)) for k in range(PERIOD)]
-    return [1 / (1 - rho * (1 + x) / 2) for x in zeros]
+    return tuple(1 / (1 - rho * (1 + x) / 2) for x in zeros)
 
 
 class Richardson:
