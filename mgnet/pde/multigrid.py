@@ -206,7 +206,7 @@ class Multigrid:
     def _finite(self, u: Tensor, b: Tensor, guess: Tensor | None, name: str = "guess") -> Tensor:
         """u, unless it is not finite: then say why."""
         if self._constant is not None and u.device.type == "cpu":  # a NaN anywhere reaches all that are coupled
-            clean = all(map(isfinite, u.numpy().reshape(len(u), -1)[:, 0]))
+            clean = all(map(isfinite, u.numpy().reshape(len(u), -1)[:, 0].tolist()))
         else:
             clean = bool(torch.isfinite(u).all())
         if clean:
