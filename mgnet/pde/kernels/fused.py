@@ -20,6 +20,7 @@ from mgnet.pde.transfers import Transfer, identity
 
 SMALLER = 3_500  # the same for a coarse grid, where the helpers are at work anyway
 COMPACT = 100_000  # up to here no more blocks than threads: a block works on some of its neighbours' rows, too
+THICK = 8  # planes that a block has at least, where many threads could have less
 BLOCK_ROWS = 24  # rows of a plane that a task works on in three dimensions
 
 
@@ -189,7 +190,8 @@ def _plan(shape: Sequence[int], coarse: Sequence[int], small: int) -> tuple[tupl
     if batch * n0 * n1 * n2 <= small or threads() == 1:
         return (1, rows), True
     tasks = threads() if batch * n0 * n1 * n2 <= COMPACT else 2 * threads()
-    planes = 1 if batch * rows >= 4 * threads() else min(coarse[1], max(1, -(-tasks // (batch * rows))))
+    wanted = 1 if batch * rows >= 4 * threads() else -(-tasks // (batch * rows))
+    planes = max(1, min(wanted, coarse[1], n0 // THICK))
     return (planes, rows), False
 
 

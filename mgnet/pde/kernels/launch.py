@@ -30,7 +30,7 @@ _PART = {"fastmath": FAST, "nogil": True, "no_cpython_wrapper": True, "no_cfunc_
 part = njit(**_PART)  # a function of a kernel's, not callable from Python
 inlined = njit(**_PART, forceinline=True)  # one whose arguments would take longer than its work
 SIGNATURE = types.void(types.int64, types.CPointer(types.int64))
-SMALL = 20_000  # numbers below which threads cost more than they bring
+SMALL = 10_000  # numbers below which threads cost more than they bring
 GLANCES = 10_000  # looks at the board before a waiting thread lets others run, some 10 microseconds
 PATIENCE = 100  # times that it does so before it goes to sleep, a millisecond
 
