@@ -130,15 +130,15 @@ class Axis:
         return np.clip(x, self.lower, self.upper)
 
     @property
-    def shares(self) -> bool:
-        """Whether some unknown has but a share of a cell."""
+    def has_half_cells(self) -> bool:
+        """Whether the unknown at an end has but half a cell."""
         return self.centering == "node" and not self.periodic and not (self.low == self.high == DIRICHLET)
 
     @property
     def share(self) -> np.ndarray:
         """Each unknown's share of a cell: 1, or 1/2 at a node-centred Neumann or Robin end."""
         w = np.ones(self.n)
-        if self.shares:
+        if self.has_half_cells:
             w[0] *= 1.0 if self.low == DIRICHLET else 0.5
             w[-1] *= 1.0 if self.high == DIRICHLET else 0.5
         return w

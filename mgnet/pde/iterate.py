@@ -84,16 +84,16 @@ def iterate(
     callback : called with (cycle, largest relative residual) after each cycle
     scale : (batch,) the residual of zero, where it is known already
     """
-    size = hierarchy.norms(None, f) if scale is None else scale
-    b = size.cpu().numpy()
+    of_zero = hierarchy.norms(None, f) if scale is None else scale
+    size = of_zero.cpu().numpy()
     u = None if guess is None else hierarchy.data(guess)
-    relatives = relative(size if u is None else hierarchy.norms(u, f), b)
+    relatives = relative(of_zero if u is None else hierarchy.norms(u, f), size)
     residuals = [float(relatives.max())]
     done, best = relatives <= tol, relatives
     near = np.zeros_like(done)  # round-off, so that every cycle asks for it
     while not done.all() and len(residuals) <= max_cycles:
         u = hierarchy.start(f) if u is None else hierarchy.cycle(u, f)
-        before, relatives = relatives, relative(hierarchy.watched(), b)
+        before, relatives = relatives, relative(hierarchy.watched(), size)
         best = np.minimum(best, relatives)
         residuals.append(float(relatives.max()))  # NaN if there is one
         if not isfinite(residuals[-1]):
@@ -106,7 +106,7 @@ def iterate(
         done = relatives <= tol
         stalled = ~done & (relatives > STALLED * before)
         if (stalled | near).any():
-            bound = relative(roundoff(hierarchy.tensor(u)), b)
+            bound = relative(roundoff(hierarchy.tensor(u)), size)
             done, near = done | (relatives <= bound), near | (stalled & (best <= AWAY * bound))
             if (~done & (best <= AWAY * bound) & (relatives > AWAY * best)).any():
                 u, best = hierarchy.data(hierarchy.tensor(u).clone()), relatives  # Krylov methods know it no more

@@ -71,4 +71,5 @@ class Kept:
 
 
 kept = Kept()
-os.register_at_fork(after_in_child=kept.forget)  # another thread may have been here
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=kept.forget)  # another thread may have been here

@@ -103,7 +103,7 @@ class Diffusion:
     def shares(self) -> list[Tensor | None]:
         """Per axis each unknown's share of a cell, None where all are 1."""
         return [
-            along(torch.as_tensor(axis.share).to(self.k[0]), d, self.ndim) if axis.shares else None
+            along(torch.as_tensor(axis.share).to(self.k[0]), d, self.ndim) if axis.has_half_cells else None
             for d, axis in enumerate(self.axes)
         ]
 

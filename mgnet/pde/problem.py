@@ -139,7 +139,7 @@ class Poisson:
     @property
     def weighs(self) -> bool:
         """Whether some unknown has but a share of a cell."""
-        return any(axis.shares for axis in self.grid.axes)
+        return any(axis.has_half_cells for axis in self.grid.axes)
 
     @cached_property
     def singular(self) -> bool:

@@ -202,14 +202,8 @@ class _Call:
     """One solve on plain tensors: (A, b) -> u, and what happened."""
 
     def __init__(self, solver: Solver, guess: Any, stop: Stop, throw: bool, project: bool = False, raw: bool = False):
-        self.solver, self.guess, self.stop, self.throw, self.project, self.raw = (
-            solver,
-            guess,
-            stop,
-            throw,
-            project,
-            raw,
-        )
+        self.solver, self.guess, self.stop = solver, guess, stop
+        self.throw, self.project, self.raw = throw, project, raw
         self.outcome: Outcome
         self.work, self.method = 0.0, ""
 

@@ -181,7 +181,8 @@ def _after_fork() -> None:
     _crew = _Crew()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @intrinsic

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from mgnet.pde.axis import Table
+from mgnet.pde.kernels.emitter import REGISTER
 from mgnet.pde.kernels.launch import inlined
 from mgnet.pde.kernels.vectors import load_index
 
 HEADER = 5  # integers a table: where its starts and weights lie, the weights a row, the range that repeats
 
+WIDEST = REGISTER // 8
 ROUNDOFF = 1e-14  # relative differences of weights that are meant to be equal
 
 # a table: addresses of its starts and weights, the weights a row; rows [lo, hi) repeat; the number 1 and its bytes
@@ -37,6 +39,7 @@ def pack(
     at, wat = len(ints) + HEADER * len(tables), len(reals)
     headers: list[int] = []
     for table, period, shift in tables:
+        assert table.weights.shape[1] <= WIDEST, "a row's weights must fill no more than one vector, see ``rows.dot``"
         headers += [at, wat, table.weights.shape[1], *repeating(table, period, shift)]
         at, wat = at + len(table.start), wat + table.weights.size
     starts, weights = zip(*((table.start, table.weights.ravel()) for table, _, _ in tables), strict=True)
