@@ -15,7 +15,6 @@ nothing. Arrays are (batch, n0, n1, n2); two dimensions have n1 = 1, one has n0 
 Boundaries are reflections (``Axis.ghost``), so no stage asks which one it meets.
 """
 
-from collections import namedtuple
 from collections.abc import Sequence
 from functools import cache
 
@@ -23,9 +22,21 @@ import numpy as np
 from numba import carray, cfunc
 
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, inlined, pointer
+from mgnet.pde.kernels.layout import (
+    Ring,
+    coarse_of,
+    fine_of,
+    home,
+    member_of,
+    reach,
+    row_after,
+    row_before,
+    share_of,
+    slot,
+    table_of,
+)
 from mgnet.pde.kernels.rows import (
     SLACK,
-    Line,
     clear_beyond,
     coloured,
     contract,
@@ -43,101 +54,10 @@ from mgnet.pde.kernels.rows import (
     wrap_ghosts,
 )
 from mgnet.pde.kernels.sums import dotted
-from mgnet.pde.kernels.tables import HEADER, rows_of
 from mgnet.pde.kernels.vectors import combine, combine_ahead, combine_twice, load_index, stream
 from mgnet.pde.kernels.waves import Stencil
 
 STREAMED = 2**24  # bytes of an array beyond which it is written past the caches
-AXIS_HEADER = 10  # numbers per axis in ``reals``
-INTS, REALS = 6, 4  # where the tables' headers begin, and the axes
-
-# the fine grid: its axes, a / h^2 per axis, the diagonal of L, bytes of a row and of a plane, whether n1 = 1; whether
-# its data are raw, w^-1 f
-Fine = namedtuple("Fine", "a0 a1 a2 x0 x1 x2 d row plane flat raw")
-# the coarse grid: its sizes, bytes of a row and of a plane; where ``ints`` and ``reals`` with the tables lie
-Coarse = namedtuple("Coarse", "n0 n1 n2 row plane ints reals")
-# the planes in flight: three a stage, rows base1, base1 + 1, ... of each, planes count from base0; the last step's go
-# to ``out`` unless that is 0, the residual's to ``residuals``: ``depth`` planes from r0 on, ``across`` rows from s0 on
-Ring = namedtuple("Ring", "at rows stride base0 base1 nu out residuals r0 depth s0 across")
-
-
-@inlined
-def _line(ints, reals, axis):
-    g = reals[REALS + AXIS_HEADER * axis : REALS + AXIS_HEADER * (axis + 1)]
-    return Line(ints[axis], g[3] != 0, g[0], int(g[1]), g[2], g[5], int(g[6]), g[7], g[4], reals.itemsize)
-
-
-@inlined
-def _fine(ints, reals, raw):
-    a0, a1, a2 = _line(ints, reals, np.int64(0)), _line(ints, reals, np.int64(1)), _line(ints, reals, np.int64(2))
-    row = a2.n * a2.size
-    return Fine(a0, a1, a2, reals[0], reals[1], reals[2], reals[3], row, a1.n * row, a1.n == 1, raw)
-
-
-@inlined
-def _coarse(ints, reals):
-    row = ints[5] * reals.itemsize
-    return Coarse(ints[3], ints[4], ints[5], row, ints[4] * row, ints.ctypes.data, reals.ctypes.data)
-
-
-@inlined
-def _table(c, which, line):
-    """A table: 0 to 2 are P along the axes, 3 to 5 Q, 6 to 8 R."""
-    return rows_of(c.ints, c.reals, INTS + HEADER * which, line.one, line.size)
-
-
-@inlined
-def _reach(lo, hi, halo, line):
-    """[lo, hi) widened by a halo, inside the grid unless it wraps."""
-    if line.wraps:
-        return lo - halo, hi + halo
-    return max(lo - halo, 0), min(hi + halo, line.n)
-
-
-@inlined
-def _before(p, line):
-    """(plane before p, its sign)."""
-    if p == 0 and not line.wraps:
-        return line.index_lo, line.sign_lo
-    return p - 1, line.one
-
-
-@inlined
-def _after(p, line):
-    """(plane after p, its sign)."""
-    if p == line.n - 1 and not line.wraps:
-        return line.index_hi, line.sign_hi
-    return p + 1, line.one
-
-
-@inlined
-def _share(p, line):
-    """Share of a cell of plane p."""
-    if p == 0:
-        return line.share_lo * (line.share_hi if line.n == 1 else line.one)
-    return line.share_hi if p == line.n - 1 else line.one
-
-
-@inlined
-def _slot(ring, stage, p):
-    """Where row base1 of plane p lies, as stage ``stage`` left it."""
-    return ring.at + (3 * stage + (p - ring.base0) % 3) * ring.rows * ring.stride
-
-
-@inlined
-def _home(g, ring, s, p, j):
-    """Where row (p, j) of stage s goes."""
-    if s > ring.nu:
-        return ring.residuals + ((p - ring.r0) % ring.depth * ring.across + j - ring.s0) * ring.stride
-    if s == ring.nu and ring.out != 0:
-        return ring.out + wrap(p, g.a0.n) * g.plane + wrap(j, g.a1.n) * g.row
-    return _slot(ring, s, p) + (j - ring.base1) * ring.stride
-
-
-@inlined
-def _member(address, size):
-    """Where the member's part of an array begins; 0 where there is none."""
-    return address + size if address != 0 else 0
 
 
 @inlined
@@ -147,15 +67,15 @@ def _source(g, c, row, u, guess, e, pad, pad2, p, j, ahead):
     for k in range(2):
         coarse, into = (e, pad) if k == 0 else (guess, pad2)
         if coarse != 0:
-            first, second = _table(c, 3 * k, g.a2), _table(c, 3 * k + 1, g.a2)
+            first, second = table_of(c, 3 * k, g.a2), table_of(c, 3 * k + 1, g.a2)
             gather(into, c.n2, np.bool_(False), coarse, c.plane, c.row, first, p, none, c.n0, second, j, none, c.n1)
             wrap_ghosts(into, c.n2, g.a2)
     if guess != 0 and e != 0:
-        expand_both(row, n2, pad2, _table(c, np.int64(5), g.a2), pad, _table(c, np.int64(2), g.a2), ahead)
+        expand_both(row, n2, pad2, table_of(c, np.int64(5), g.a2), pad, table_of(c, np.int64(2), g.a2), ahead)
     elif guess != 0:
-        expand(row, n2, none, pad2, _table(c, np.int64(5), g.a2), ahead)
+        expand(row, n2, none, pad2, table_of(c, np.int64(5), g.a2), ahead)
     elif e != 0:
-        expand(row, n2, u + at if u != 0 else none, pad, _table(c, np.int64(2), g.a2), ahead)
+        expand(row, n2, u + at if u != 0 else none, pad, table_of(c, np.int64(2), g.a2), ahead)
     else:
         combine_ahead(row, n2, (u + at,), (g.a2.one,), ahead)
 
@@ -163,15 +83,15 @@ def _source(g, c, row, u, guess, e, pad, pad2, p, j, ahead):
 @inlined
 def _neighbours(g, ring, stage, p, j):
     """Row (p, j) as a stage left it, its neighbours along the first two axes, and their signs."""
-    before, a = _before(p, g.a0)
-    after, b = _after(p, g.a0)
-    at, q = _slot(ring, stage, p), (j - ring.base1) * ring.stride
-    v, m0, p0 = at + q, _slot(ring, stage, before) + q, _slot(ring, stage, after) + q
+    before, a = row_before(p, g.a0)
+    after, b = row_after(p, g.a0)
+    at, q = slot(ring, stage, p), (j - ring.base1) * ring.stride
+    v, m0, p0 = at + q, slot(ring, stage, before) + q, slot(ring, stage, after) + q
     if g.flat:
         return v, m0, p0, v, v, a, b, g.a1.one, g.a1.one
     jm = wrap(j, g.a1.n)
-    left, c = _before(jm, g.a1)
-    right, d = _after(jm, g.a1)
+    left, c = row_before(jm, g.a1)
+    right, d = row_after(jm, g.a1)
     return v, m0, p0, at + q + (left - jm) * ring.stride, at + q + (right - jm) * ring.stride, a, b, c, d
 
 
@@ -179,7 +99,7 @@ def _neighbours(g, ring, stage, p, j):
 def _datum(g, f, p, j):
     """(row (p, j) of f, its unknowns' share of a cell along the first two axes)."""
     pm, jm = wrap(p, g.a0.n), wrap(j, g.a1.n)
-    return f + pm * g.plane + jm * g.row, _share(pm, g.a0) * _share(jm, g.a1)
+    return f + pm * g.plane + jm * g.row, share_of(pm, g.a0) * share_of(jm, g.a1)
 
 
 @inlined
@@ -215,15 +135,15 @@ def _parity(g, steps, s, p, j):
 @inlined
 def _advance(g, ring, steps, f, s, p, j, count, ahead):
     """Stages s, s + 1, ... of rows (p, j), (p - 1, j), ...: ``count`` of them, 1 to 3, in one loop."""
-    row, first = _home(g, ring, s, p, j), _stencil(g, ring, steps, f, s, p, j)
+    row, first = home(g, ring, s, p, j), _stencil(g, ring, steps, f, s, p, j)
     if count == 1:
         sweep((row,), (first,), g.a2, g.flat, g.raw, ahead)
         return
-    row2, second = _home(g, ring, s + 1, p - 1, j), _stencil(g, ring, steps, f, s + 1, p - 1, j)
+    row2, second = home(g, ring, s + 1, p - 1, j), _stencil(g, ring, steps, f, s + 1, p - 1, j)
     if count == 2:
         sweep((row, row2), (first, second), g.a2, g.flat, g.raw, ahead)
         return
-    row3, third = _home(g, ring, s + 2, p - 2, j), _stencil(g, ring, steps, f, s + 2, p - 2, j)
+    row3, third = home(g, ring, s + 2, p - 2, j), _stencil(g, ring, steps, f, s + 2, p - 2, j)
     sweep((row, row2, row3), (first, second, third), g.a2, g.flat, g.raw, ahead)
 
 
@@ -233,8 +153,8 @@ def _finish(g, ring, steps, f, p, j, begun, kept, omega, ahead):
 
     Returns the residual's sum of squares.
     """
-    row, step = _home(g, ring, ring.nu, p, j), _stencil(g, ring, steps, f, ring.nu, p, j)
-    rest, residual = _home(g, ring, ring.nu + 1, p - 1, j), _stencil(g, ring, steps, f, ring.nu + 1, p - 1, j)
+    row, step = home(g, ring, ring.nu, p, j), _stencil(g, ring, steps, f, ring.nu, p, j)
+    rest, residual = home(g, ring, ring.nu + 1, p - 1, j), _stencil(g, ring, steps, f, ring.nu + 1, p - 1, j)
     begun, kept = begun if omega != g.a2.one else step.row, kept if kept != 0 else row
     return sweep_and_rest((row, rest), (step, residual), g.a2, g.flat, g.raw, ahead, begun, kept, omega)
 
@@ -279,17 +199,17 @@ def kernel(dtype: np.dtype) -> int:
         blocks0, blocks1 = v[21], v[22]
         b, k0, k1 = number // (blocks0 * blocks1), number // blocks1 % blocks0, number % blocks1
         size, size_c = b * n0 * n1 * n2 * itemsize, b * nc0 * nc1 * nc2 * itemsize
-        u, guess, e = _member(v[0], size), _member(v[1], size_c), _member(v[2], size_c)
-        f, out, f_c = _member(v[3], size), _member(v[4], size), _member(v[5], size_c)
+        u, guess, e = member_of(v[0], size), member_of(v[1], size_c), member_of(v[2], size_c)
+        f, out, f_c = member_of(v[3], size), member_of(v[4], size), member_of(v[5], size_c)
         relaxed, steps = carray(pointer(v[6]), (1,), dtype), carray(pointer(v[7]), (v[18], 3), dtype)
         ints, reals = carray(pointer(v[8]), (v[19],), np.int64), carray(pointer(v[9]), (v[20],), dtype)
         squares = carray(pointer(v[10]), (batch * blocks0 * blocks1,), np.float64)
         residual, watches, raw = v[23] != 0, v[24] != 0, v[25] != 0
         I0, I1, J0, J1 = k0 * nc0 // blocks0, (k0 + 1) * nc0 // blocks0, k1 * nc1 // blocks1, (k1 + 1) * nc1 // blocks1
-        g, c, nu = _fine(ints, reals, raw), _coarse(ints, reals), steps.shape[0]
+        g, c, nu = fine_of(ints, reals, raw), coarse_of(ints, reals), steps.shape[0]
         one = g.a2.one
-        R0, R1 = _table(c, np.int64(6), g.a2), _table(c, np.int64(7), g.a2)
-        R2 = _table(c, np.int64(8), g.a2)
+        R0, R1 = table_of(c, np.int64(6), g.a2), table_of(c, np.int64(7), g.a2)
+        R2 = table_of(c, np.int64(8), g.a2)
         restricts = f_c != 0
         streams = out != 0 and n0 * g.plane >= STREAMED
         zero = u == 0 and guess == 0 and e == 0
@@ -309,8 +229,8 @@ def kernel(dtype: np.dtype) -> int:
             s0, s1 = min(j0, load_index(R1.start, J0)), max(j1, load_index(R1.start, J1 - 1) + R1.width)
         r0, r1 = (r0, r1) if g.a0.wraps else (max(r0, 0), min(r1, n0))
         s0, s1 = (s0, s1) if g.a1.wraps else (max(s0, 0), min(s1, n1))
-        base0, _ = _reach(r0, r1, end, g.a0)
-        base1, top1 = _reach(s0, s1, 0 if g.flat else end, g.a1)
+        base0, _ = reach(r0, r1, end, g.a0)
+        base1, top1 = reach(s0, s1, 0 if g.flat else end, g.a1)
 
         stride = row_bytes(max(n2, c.n2), g.a2.size)
         rows, depth = top1 - base1, R0.width + 1 if restricts else 1
@@ -345,7 +265,7 @@ def kernel(dtype: np.dtype) -> int:
                 watched = watches and i0 <= t - nu - 1 < i1 and j0 <= j < j1
                 s = oldest
                 while s <= last:
-                    p, row = t - s, _home(g, ring, s, t - s, j)
+                    p, row = t - s, home(g, ring, s, t - s, j)
                     ahead = (
                         _ahead(g, f, u, out if not streams else 0, zero, nu, t, j, row)
                         if s == begin + 1
@@ -378,12 +298,12 @@ def kernel(dtype: np.dtype) -> int:
                             share_ends(row, g.a2)
                             total += dotted(row, row, n2, one) if watched else 0.0
                     if keeps:
-                        _keep(_home(g, ring, nu, t - nu, j), n2, begun, kept, relaxed[0], one)
+                        _keep(home(g, ring, nu, t - nu, j), n2, begun, kept, relaxed[0], one)
                     if streams and owned and s <= nu < s + count:
-                        stream(out + finished, n2, _home(g, ring, nu, t - nu, j), one)
+                        stream(out + finished, n2, home(g, ring, nu, t - nu, j), one)
                     for k in range(s, min(s + count, nu + 1)):
                         if k < nu or into == 0:
-                            fill_ghosts(_home(g, ring, k, t - k, j), g.a2)
+                            fill_ghosts(home(g, ring, k, t - k, j), g.a2)
                     s += count
             p = t - nu - 1
             while restricts and next_coarse < I1 and load_index(R0.start, next_coarse) + R0.width - 1 <= p:
