@@ -67,6 +67,8 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, default=Path("data"))
     arguments.add_argument("--runs", type=Path, default=Path("runs"))
     given = arguments.parse_args()
+    if given.name.startswith("cifar10-") and not torch.accelerator.is_available():
+        arguments.error(f"`{given.name}` needs a GPU, and there is none: on a CPU it would take days. Take cifar10.")
     entry, folder = ENTRIES[given.name], given.runs / given.name
     swept = sweep(entry.seeds, entry.model, entry.dataset, given.data, out=folder, recipe=entry.recipe, resume=True)
     print(swept)

@@ -10,7 +10,6 @@ PyAMG's and PETSc's time (it is most of it). The arrays of the user, in and out,
 
 import argparse
 import gc
-import json
 import os
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks import rivals
-from benchmarks.report import environment, save
+from benchmarks.report import environment, in_order, kept_rows, save
 from mgnet.pde import Grid, Poisson, Solver, solve
 from mgnet.pde.kept import kept
 
@@ -108,22 +107,8 @@ def main() -> None:
             for row in measured:
                 row["bytes per unknown"] = memory(number, row["solver"]) if row["seconds"] < ONCE else None
                 print(line(row), flush=True)
-            result["rows"] = in_order(result["rows"] + measured)
+            result["rows"] = in_order(result["rows"] + measured, [case.name for case in CASES])
             save(result, given.out)
-
-
-def kept_rows(folder: Path, only: list[str]) -> list[dict]:
-    """Earlier results of the groups that are not run now, if only some are."""
-    path = folder / "results.json"
-    if not only or not path.exists():
-        return []
-    return [row for row in json.loads(path.read_text())["rows"] if row["name"] not in only]
-
-
-def in_order(rows: list[dict]) -> list[dict]:
-    """As the groups come in CASES."""
-    groups = [case.name for case in CASES]
-    return sorted(rows, key=lambda row: groups.index(row["name"]))
 
 
 def measure(case: Case, repeats: int) -> list[dict]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import report_gpu
 from benchmarks.report import table
 from mgnet.vision import build
 from mgnet.vision.augment import smaller
@@ -33,9 +34,10 @@ def main() -> None:
 def pages() -> dict[Path, str]:
     """The two pages as they must be: their own words, the results between the marks."""
     readme, site = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
+    both = [trained(), rates(), published()]
     return {
-        readme: _between(readme, [poisson(fastest, "", "docs/benchmarks.md"), trained(), rates(), published()]),
-        site: _between(site, [poisson(list, "../"), smoothers(), training(), trained(), rates(), published()]),
+        readme: _between(readme, [poisson(fastest, "", "docs/benchmarks.md"), poisson_gpu(), *both]),
+        site: _between(site, [poisson(list, "../"), poisson_gpu(), smoothers(), training(), *both]),
     }
 
 
@@ -59,6 +61,14 @@ def poisson(choose, root: str, more: str = "") -> str:  # type: ignore[no-untype
         else ""
     )
     return f"### Poisson solver\n\n{every}{rows}\n\n{PICTURE.format(root)}"
+
+
+def poisson_gpu() -> str:
+    """The Poisson benchmark on a GPU, if it was run."""
+    results, title = RESULTS / "poisson-gpu" / "results.json", "### Poisson solver on a GPU"
+    if not results.exists():
+        return f"{title}\n\nNot yet measured; `python -m benchmarks.poisson_gpu`."
+    return f"{title}\n\n{report_gpu.table(json.loads(results.read_text()))}"
 
 
 def fastest(rows: list[dict]) -> list[dict]:

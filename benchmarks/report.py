@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -39,6 +40,19 @@ def _cpuinfo() -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
+def kept_rows(folder: Path, only: Sequence[str]) -> list[dict]:
+    """Earlier results of the groups that are not run now, if only some are."""
+    path = folder / "results.json"
+    if not only or not path.exists():
+        return []
+    return [row for row in json.loads(path.read_text())["rows"] if row["name"] not in only]
+
+
+def in_order(rows: Sequence[dict], groups: Sequence[str]) -> list[dict]:
+    """The rows as their groups come."""
+    return sorted(rows, key=lambda row: groups.index(row["name"]))
+
+
 def save(result: dict, folder: Path) -> None:
     """Write results.json, table.md and time.png."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,8 +85,8 @@ def table(result: dict) -> str:
         )  # fmt: skip
         lines.append(
             f"| {row['name']} | {size} | {asked} | {1e3 * ours['seconds']:.2f} | {row['solver']} | "
-            f"{1e3 * row['seconds']:.2f} | {row['ratio']:.2f} | {_whole(ours['bytes per unknown'])} / "
-            f"{_whole(row['bytes per unknown'])} | {reached} |"
+            f"{1e3 * row['seconds']:.2f} | {row['ratio']:.2f} | {whole(ours['bytes per unknown'])} / "
+            f"{whole(row['bytes per unknown'])} | {reached} |"
         )
     compiling, kept = (result["first solve"][k] for k in ("compiling", "kept"))
     notes = [
@@ -83,7 +97,7 @@ def table(result: dict) -> str:
     return "\n".join([*lines, *(line for note in notes for line in ("", note)), ""])
 
 
-def _whole(number: float | None) -> str:
+def whole(number: float | None) -> str:
     return "?" if number is None else f"{number:.0f}"
 
 

@@ -46,10 +46,11 @@ def table(result: dict) -> str:
     for row in result["rows"]:
         asked = "discretisation accuracy" if row["tol"] is None else f"residual {row['tol']:g}"
         error = "" if row["error"] is None else f"{row['error']:.2e}"
+        memory = report.whole(row["bytes per unknown"])
         lines.append(
             f"| {row['name']} | {size(row)} | {row['dtype']} | {asked} | {row['solver']} | "
             f"{1e3 * row['seconds']:.3f} | {row['ratio']:.2f} | {row['unknowns per second'] / 1e9:.3f} | "
-            f"{100 * row['bandwidth']:.0f} % | {row['residual']:.1e} | {error} | {row['bytes per unknown']:.0f} |"
+            f"{100 * row['bandwidth']:.0f} % | {row['residual']:.1e} | {error} | {memory} |"
         )
     return "\n".join([*lines, ""])
 

@@ -62,7 +62,7 @@ def convolutions(problem: Poisson, tol: float) -> Solve:
 
 
 def cupy_cg(problem: Poisson, tol: float) -> Solve | None:
-    """CuPy's conjugate gradients without a preconditioner, None where CuPy is missing."""
+    """CuPy's conjugate gradients without a preconditioner, None where CuPy (14 or newer) is missing."""
     try:
         import cupy
         import cupyx.scipy.sparse as sparse
@@ -74,7 +74,37 @@ def cupy_cg(problem: Poisson, tol: float) -> Solve | None:
     A = sparse.csr_matrix(tuple(cupy.asarray(part) for part in parts))
 
     def solve(f: Tensor) -> Tensor:
-        u, _ = cg(A, cupy.asarray(f).ravel(), tol=tol, maxiter=20_000)
+        u, _ = cg(A, cupy.asarray(f).ravel(), rtol=tol, maxiter=20_000)
         return torch.as_tensor(u, device=f.device).reshape(f.shape)
+
+    return solve
+
+
+def amgx(problem: Poisson, tol: float) -> Solve | None:
+    """Conjugate gradients preconditioned by a V-cycle of AmgX's classical AMG, None where pyamgx is missing."""
+    try:
+        import pyamgx
+    except ImportError:
+        return None
+    pyamgx.initialize()
+    multigrid = {"solver": "AMG", "algorithm": "CLASSICAL", "selector": "PMIS", "interpolator": "D2", "cycle": "V"}
+    multigrid |= {"smoother": "JACOBI_L1", "presweeps": 1, "postsweeps": 1, "max_iters": 1, "monitor_residual": 0}
+    cg = {"solver": "PCG", "preconditioner": multigrid, "max_iters": 200, "monitor_residual": 1}
+    cg |= {"convergence": "RELATIVE_INI", "norm": "L2", "tolerance": tol}
+    config = pyamgx.Config().create_from_dict({"config_version": 2, "solver": cg})
+    resources = pyamgx.Resources().create_simple(config)
+    A, b, x = (kind().create(resources) for kind in (pyamgx.Matrix, pyamgx.Vector, pyamgx.Vector))
+    csr = problem.to_scipy()
+    A.upload(csr.indptr.astype(np.int32), csr.indices.astype(np.int32), csr.data)
+    solver = pyamgx.Solver().create(resources, config)
+    solver.setup(A)
+
+    def solve(f: Tensor) -> Tensor:
+        u = torch.zeros_like(f)
+        b.upload(f.ravel())
+        x.upload(u.ravel())
+        solver.solve(b, x, zero_initial_guess=True)
+        x.download_raw(u.data_ptr())
+        return u
 
     return solve

@@ -1,10 +1,11 @@
 """Trained networks that come with the package.
 
-Each is the result of one run, whose command, configuration, history and plots are kept under
-benchmarks/results. A file is read only if it is the released one, byte for byte.
+Each is the result of one run, whose configuration, history and plots are kept under benchmarks/results;
+``python -m benchmarks.release`` writes the files. A file is read only if it is the released one, byte for byte.
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,29 +14,31 @@ from torch import nn
 
 from mgnet.vision.weights import load_weights
 
-_FOLDER = Path(__file__).parent / "released"
+FOLDER, INDEX = Path(__file__).parent / "released", "index.json"
 
 
 @dataclass(frozen=True)
 class Release:
     """A weight file, in half precision.
 
+    run : the folder of benchmarks/results that tells how it was made
     accuracy : on the test set, of the weights as released
     """
 
+    run: str
     file: str
     sha256: str
     accuracy: float
 
 
+def released() -> dict[tuple[str, str], Release]:
+    """What the index names."""
+    lines = json.loads((FOLDER / INDEX).read_text())
+    return {(line.pop("model"), line.pop("dataset")): Release(**line) for line in lines}
+
+
 #: (model, data set) -> weights.
-RELEASED = {
-    ("MgNet[2,2,2,2]-[32,64,128,256]-B^l", "cifar10"): Release(
-        "cifar10-MgNet-2222-32-64-128-256.safetensors",
-        "35696527385e0a595f326c269696e053b78180832f5053b00d837a591528be2e",
-        accuracy=0.914,
-    ),
-}
+RELEASED = released()
 
 
 def pretrained(model: str, dataset: str) -> nn.Module:
@@ -67,7 +70,7 @@ def pretrained_file(model: str, dataset: str) -> Path:
     '.safetensors'
     """
     release = _find(model, dataset)
-    path = _FOLDER / release.file
+    path = FOLDER / release.file
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
     if found != release.sha256:
         raise ValueError(

@@ -27,8 +27,9 @@ def test_the_network_is_the_one_it_is_called(model: str, dataset: str) -> None:
 @pytest.mark.parametrize(("model", "dataset"), NAMES)
 def test_the_run_that_made_it_is_kept(model: str, dataset: str) -> None:
     """The weights are the run's, rounded to half precision, which moves the accuracy by 0.05 % at most."""
-    kept = ROOT / "benchmarks" / "results" / dataset / "seed0"
-    assert json.loads((kept / "config.json").read_text())["model"] == model
+    kept = ROOT / "benchmarks" / "results" / RELEASED[model, dataset].run / "seed0"
+    config = json.loads((kept / "config.json").read_text())
+    assert (config["model"], config["dataset"]) == (model, dataset)
     accuracy = json.loads((kept / "metrics.json").read_text())["accuracy"]
     assert RELEASED[model, dataset].accuracy == pytest.approx(accuracy, abs=5e-4)
 
@@ -65,7 +66,7 @@ def test_what_there_is_is_said(model: str, dataset: str, says: str) -> None:
 def test_another_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     content = bytearray(pretrained_file(*NAMES[0]).read_bytes())
     content[-1] ^= 1
-    monkeypatch.setattr(mgnet.vision.releases, "_FOLDER", tmp_path)
+    monkeypatch.setattr(mgnet.vision.releases, "FOLDER", tmp_path)
     if damage != "gone":
         (tmp_path / RELEASED[NAMES[0]].file).write_bytes(content if damage == "flipped" else content[:-100])
     with pytest.raises(ValueError, match="is damaged: its SHA-256 must be"):
