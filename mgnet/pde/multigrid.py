@@ -33,6 +33,7 @@ from mgnet.pde.work import cycle_work, full_multigrid_work
 CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 Callback = Callable[[int, float], None]
+CPU = torch.device("cpu")
 SHOWING = 20_000  # unknowns of a grid on which the factor of a cycle shows
 CLEAN = "Clean the right-hand side."
 SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
@@ -184,7 +185,7 @@ class Multigrid:
     def takes_raw(self) -> bool:
         """Whether one full pass on the CPU takes data that are not weighted yet."""
         constant = self._constant is not None and not self._is_line and self._finishing == 0
-        return constant and self._fusible(self._chain(), torch.device("cpu"))
+        return constant and self._fusible(self._chain(), CPU)
 
     def _pass(
         self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, parts: Sequence[Tensor], raw: bool
@@ -205,8 +206,8 @@ class Multigrid:
 
     def _finite(self, u: Tensor, b: Tensor, guess: Tensor | None, name: str = "guess") -> Tensor:
         """u, unless it is not finite: then say why."""
-        if self._constant is not None and u.device.type == "cpu":  # a NaN anywhere reaches all that are coupled
-            clean = all(map(isfinite, u.numpy().reshape(len(u), -1)[:, 0].tolist()))
+        if self._constant is not None:  # a NaN anywhere reaches all that are coupled
+            clean = all(map(isfinite, u.reshape(len(u), -1)[:, 0].tolist()))
         else:
             clean = bool(torch.isfinite(u).all())
         if clean:
@@ -274,15 +275,14 @@ class Multigrid:
             robust = self._robust(b)
             self.sizes = robust.sizes
             return Lease(robust)
-        on_cuda = scheme.smoother != "zebra" and cuda.fusible(base.axes, b.device)
-        chain = self._chain(cuda.DIRECT_WORK if on_cuda else DIRECT_WORK)
+        chain = self._chain(b.device)
         self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
         key = (base.axes, self._constant, scheme, threads(), *key)
-        return kept.lease(key, b.numel(), lambda: self._build(chain, b, symmetric, on_cuda))
+        return kept.lease(key, b.numel(), lambda: self._build(chain, b, symmetric))
 
-    def _build(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool, on_cuda: bool) -> Hierarchy:
+    def _build(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool) -> Hierarchy:
         """Levels for constant coefficients; nothing of them may depend on b's values."""
-        if on_cuda and len(chain) > 1:
+        if self._on_cuda(b.device) and len(chain) > 1:
             from mgnet.pde.cuda.hierarchy import CudaHierarchy
 
             assert self._constant is not None
@@ -304,7 +304,7 @@ class Multigrid:
 
     def _contraction(self, b: Tensor) -> float:
         """The largest factor of a cycle, measured on a coarser grid; 0 where cycles are not symmetric."""
-        scheme, chain = self.scheme, self._chain()
+        scheme, chain = self.scheme, self._chain(b.device)
         if scheme.smoother in COLOURED or scheme.nu[0] != scheme.nu[1] or len(chain) < 2:
             return 0.0  # no sequence of them is worth more
         sizes = [prod(axis.n for axis in axes) for axes in chain[:-1]]
@@ -312,11 +312,16 @@ class Multigrid:
         zero = b.new_zeros((1, *(axis.n for axis in chain[first])))
         return contraction(self._constant_levels(chain[first:], zero), zero)
 
-    def _chain(self, direct_work: int = DIRECT_WORK) -> tuple[tuple[Axis, ...], ...]:
+    def _chain(self, device: torch.device = CPU) -> tuple[tuple[Axis, ...], ...]:
         """The grids of constant coefficients."""
         assert self._constant is not None
         a, axes = self._constant[0], self.base.axes
+        direct_work = cuda.DIRECT_WORK if self._on_cuda(device) else DIRECT_WORK
         return grids(axes, a, direct_work, line_axis(self.scheme.smoother, axes, a))
+
+    def _on_cuda(self, device: torch.device) -> bool:
+        """Whether the levels of constant coefficients are Triton's."""
+        return self.scheme.smoother != "zebra" and cuda.fusible(self.base.axes, device)
 
     def _fusible(self, chain: Sequence[tuple[Axis, ...]], device: torch.device) -> bool:
         return self.scheme.smoother != "zebra" and len(chain) > 1 and fusible(chain, device)

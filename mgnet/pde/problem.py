@@ -199,7 +199,7 @@ class Poisson:
                     batches(self.grid.ndim, "boundary", datum, "`f`", [v])
                     b = b + datum
         if self.mask is not None:
-            b = torch.where(self.mask, b, 0.0)
+            b = torch.where(self.mask.to(b.device), b, 0.0)
         return b.detach().numpy() if isinstance(f, np.ndarray) else b
 
     def to_scipy(self) -> sparse.csr_array:

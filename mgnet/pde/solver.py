@@ -226,7 +226,7 @@ class _Call:
         self.outcome, self.work, self.method = outcome, multigrid.work(A, outcome), multigrid.method(A)
         u = outcome.u.reshape(*batch, *grid)
         mask = self.solver.problem.mask
-        u = u if mask is None else torch.where(mask, u, 0.0)
+        u = u if mask is None else torch.where(mask.to(u.device), u, 0.0)
         if self.throw and outcome.status == "not converged":
             assert self.stop.tol is not None
             raise NotConverged(self.solution(u, 0.0), self.stop.tol)

@@ -10,6 +10,11 @@ from mgnet.vision.randomness import seed_of
 from mgnet.vision.recipe import Recipe
 
 
+def sent(v: Tensor, device: torch.device) -> Tensor:
+    """v on a device; the host goes on at once, whatever work is queued there."""
+    return v.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else v.to(device)
+
+
 def crop(x: Tensor, pad: int, g: Generator) -> Tensor:
     """Shift each image by up to `pad` pixels along each axis; zeros come in.
 
@@ -25,7 +30,8 @@ def crop(x: Tensor, pad: int, g: Generator) -> Tensor:
     if pad == 0:
         return x
     N, _, H, W = x.shape
-    dy, dx = torch.randint(0, 2 * pad + 1, (2, N), generator=g).to(x.device)
+    shifts = torch.randint(0, 2 * pad + 1, (2, N), generator=g)
+    dy, dx = sent(shifts, x.device)
     windows = F.pad(x, (pad,) * 4).unfold(2, H, 1).unfold(3, W, 1)
     return windows[torch.arange(N, device=x.device), :, dy, dx]
 
@@ -38,7 +44,7 @@ def flip(x: Tensor, which: Tensor) -> Tensor:
     >>> flip(torch.tensor([[[[1, 2]]], [[[1, 2]]]]), torch.tensor([True, False])).flatten().tolist()
     [2, 1, 1, 2]
     """
-    return torch.where(which.to(x.device)[:, None, None, None], x.flip(3), x)
+    return torch.where(sent(which, x.device)[:, None, None, None], x.flip(3), x)
 
 
 def shrink(x: Tensor) -> Tensor:
@@ -87,7 +93,7 @@ def mixup(x: Tensor, target: Tensor, alpha: float, g: Generator) -> tuple[Tensor
     >>> torch.allclose(x.flatten(1), target)
     True
     """
-    lam = _beta(alpha, len(x), g).to(x.device)
+    lam = sent(_beta(alpha, len(x), g), x.device)
     pixels = lam[:, None, None, None]
     return pixels * x + (1 - pixels) * x.roll(1, 0), _blend(target, lam)
 
@@ -119,7 +125,7 @@ def _beta(alpha: float, n: int, g: Generator) -> Tensor:
 
 def _box(x: Tensor, share: Tensor, g: Generator) -> Tensor:
     """(N, 1, H, W) bool: a box of sides share * (H, W) about a random centre, clipped."""
-    ranges = [_interval(n, share, g).to(x.device) for n in x.shape[2:]]
+    ranges = [sent(_interval(n, share, g), x.device) for n in x.shape[2:]]
     return ranges[0][:, None, :, None] & ranges[1][:, None, None, :]
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from mgnet.vision.augment import crop, cutmix, cutout, each, flip, mixup, per_image, shrink
+from mgnet.vision.augment import crop, cutmix, cutout, each, flip, mixup, per_image, sent, shrink
 from mgnet.vision.folder import read_image
 from mgnet.vision.images import Dataset, Files, Images
 from mgnet.vision.process import Process
@@ -94,7 +94,7 @@ class Resident:
 
     def batch(self, step: int, part: int) -> Batch:
         index = self.sampler.part(step, part)
-        chosen = self.images.select(index.to(self.parts.device))
+        chosen = self.images.select(sent(index, self.parts.device))
         g = generator(self.parts.seed, "augment", step, part)
         pixels = self.augmented(chosen.pixels, index, self.sampler.epoch(step), g)
         return self.parts.finish(pixels, chosen.labels, step, part)

@@ -72,7 +72,7 @@ class Learner:
             loss = F.cross_entropy(logits, target, label_smoothing=self.recipe.label_smoothing)
             (loss / len(parts)).backward()
         right = (logits.argmax(1) == target.argmax(1)).sum()
-        return torch.stack([loss.detach() * len(x), right, right.new_tensor(len(x))]).double()
+        return torch.stack([loss.detach() * len(x), right, right.new_full((), len(x))]).double()
 
     def arithmetic(self) -> AbstractContextManager:
         """autocast to bfloat16, or nothing."""

@@ -234,7 +234,7 @@ class _Training:
         return {"validation_loss": metrics.loss, "validation_accuracy": metrics.accuracy}
 
     def measure(self, images: Images | Files, exact: bool) -> Metrics:
-        """In float32, or in the arithmetic of the training; all processes have the first one's network."""
+        """In float32 (on a GPU TF32), or in the training's arithmetic; all processes have the first one's network."""
         model = self.learner.tested
         self.process.share(list(tensors(model).values()))
         arithmetic = None if exact else self.learner.arithmetic()

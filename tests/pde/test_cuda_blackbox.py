@@ -90,16 +90,19 @@ def test_cycles_and_full_multigrid(gamma):
     assert relative(fused.start(f), plain.start(f)) < 1e-12
 
 
-def test_conjugate_gradients():
-    """The same residuals, step by step, for two right-hand sides and coefficients that jump."""
+@pytest.mark.parametrize("transposed", [False, True])
+def test_conjugate_gradients(transposed):
+    """The same residuals, step by step, for two right-hand sides in any order and coefficients that jump."""
     shape = (14, 13)
     x, y = np.indices(shape) // 4
     A = Poisson(Grid(shape, bc=["dirichlet", "neumann"]), np.where((x + y) % 2 == 0, 1.0, 1e3)).A
     f = tensor(shape, 1, torch.float64)
+    f = tensor(shape[::-1], 1, torch.float64).mT if transposed else f
     histories = []
     for k in ({}, {"forms": TRITON}):
         system = ReadableBlackBox(A.like(f), f, precision=f.dtype, **k)
         outcome = iterate(ConjugateGradients(system, 1e-8), f, None, 1e-8, 12, lambda u: 0 * u.flatten(1)[:, 0], None)
         assert outcome.status == "tolerance"
+        assert torch.linalg.vector_norm(f - A.like(f)(outcome.u)) <= 1.1e-8 * torch.linalg.vector_norm(f)
         histories.append(outcome.residuals)
     np.testing.assert_allclose(histories[1], histories[0], rtol=1e-5, atol=1e-10)

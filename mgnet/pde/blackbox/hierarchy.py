@@ -262,7 +262,7 @@ class ReadableBlackBox:
         self._P = [forms.interpolation(grid.P.to(small)) for grid in grids[:-1] if grid.P is not None]
 
     def data(self, b: Tensor) -> Tensor:
-        return b
+        return b.contiguous()
 
     def tensor(self, u: Tensor) -> Tensor:
         return u

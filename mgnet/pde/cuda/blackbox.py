@@ -41,7 +41,8 @@ class CudaStencil:
 
     def __call__(self, v: Tensor) -> Tensor:
         """A v."""
-        return self._apply(kernels.PRODUCT, v.contiguous(), v, torch.empty_like(v), v)
+        v = v.contiguous()
+        return self._apply(kernels.PRODUCT, v, v, torch.empty_like(v), v)
 
     def residual(self, v: Tensor, f: Tensor, out: Tensor) -> Tensor:
         """f - A v."""
