@@ -34,6 +34,7 @@ CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 Callback = Callable[[int, float], None]
 CPU = torch.device("cpu")
+PATIENCE = 12  # cycles with levels in float32, of which 6 to 10 are usual, after which float64 ones take over
 SHOWING = 20_000  # unknowns of a grid on which the factor of a cycle shows
 CLEAN = "Clean the right-hand side."
 SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
@@ -80,6 +81,7 @@ class Multigrid:
         self._leases: dict[Any, Lease] = {}
         self._methods: dict[bool, str] = {}
         self._lock = threading.Lock()
+        self._narrow, self._precise = False, False  # whether levels have less than the data's precision; may not
         self.sizes: tuple[int, ...] = ()
 
     @cached_property
@@ -144,6 +146,10 @@ class Multigrid:
             hierarchy = self._accelerated(A.like(b), levels, b, null, stop.tol)
             if stop.tol is None:
                 outcome = self._pass(hierarchy, b, guess, parts, raw)
+            elif self._narrow and A.base is A and stop.max_cycles > PATIENCE:
+                outcome = self._iterate(A.like(b), hierarchy, b, guess, replace(stop, max_cycles=PATIENCE))
+                if outcome.status == "not converged":
+                    outcome = self._again(A.like(b), b, null, stop, outcome)
             else:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
             if null is not None and late and not null.balanced(*cast(FusedHierarchy, levels).sums(), b.dtype):
@@ -245,6 +251,18 @@ class Multigrid:
             _finite_data(b, guess)
             raise
 
+    def _again(self, A: Operator, b: Tensor, null: NullSpace | None, stop: Stop, first: Outcome) -> Outcome:
+        """Go on with levels of the data's precision, from now on.
+
+        What float32 rounds off the corrections matters where many of them are large beside their residual: where
+        strong couplings make lines or parts that little holds.
+        """
+        self._precise, self._leases = True, {}
+        told = stop.callback or (lambda k, r: None)
+        rest = Stop(stop.tol, stop.max_cycles - PATIENCE, lambda k, r: told(PATIENCE + k, r))
+        second = self._iterate(A, self._accelerated(A, self._hierarchy(b), b, null, stop.tol), b, first.u, rest)
+        return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
+
     def _rescaled(self, A: Operator, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
         """The problem is linear: solve for data of size 1 where squares of b would under- or overflow."""
         _finite_data(b, guess)
@@ -330,15 +348,16 @@ class Multigrid:
         """Operator-induced multigrid."""
         from mgnet.pde.kernels.blackbox import FusedBlackBox, fusible
 
-        scheme, parts = self.scheme, self.null is not None and self.null.part is not None
-        precision = levels_precision(self.base, b.dtype)
+        scheme = self.scheme
+        precision = b.dtype if self._precise else levels_precision(self.base, b.dtype)
+        self._narrow = precision != b.dtype
         if not self._solved and fusible(self.base, b.device):
-            return FusedBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b), parts)
+            return FusedBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b))
         forms = READABLE
         if not self._solved and cuda.fusible(self.base.axes, b.device):
             from mgnet.pde.cuda.blackbox import TRITON as forms
         nu, solved = scheme.nu, self._solved
-        return ReadableBlackBox(self.base, b, nu, self.gamma, scheme.smoother, precision, parts, solved, forms)
+        return ReadableBlackBox(self.base, b, nu, self.gamma, scheme.smoother, precision, solved, forms)
 
     @cached_property
     def _solved(self) -> tuple[int, ...]:

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve
+from mgnet.pde.blackbox import from_diffusion
 from mgnet.pde.kernels.blackbox import FusedBlackBox
+from mgnet.pde.multigrid import PATIENCE
 from tests.pde.coefficients_2d import anisotropic, checkerboard, smooth, thin_inclusion, white_noise
 
 CASES = {
@@ -223,6 +225,34 @@ def test_a_masked_domain_with_no_flux_that_is_held_by_little(c):
     x, y = np.meshgrid(np.linspace(-1, 1, 127), np.linspace(-1, 1, 137), indexing="ij")
     s = solve(np.random.default_rng(0).standard_normal(x.shape) + 1, mask=np.hypot(x, y) < 0.8, mask_bc="neumann", c=c)
     assert s.cycles <= 30
+
+
+def test_lines_that_little_holds_ask_for_wider_levels():
+    """A masked disc, no flux, 1e4 times as strong along x: levels in float32 never end, wider ones take over."""
+    x, y = np.meshgrid(*[np.linspace(0, 1, 64)] * 2, indexing="ij")
+    mask, told = (x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.2, []
+    solver = Solver(Poisson(Grid((64, 64), bc="neumann"), (1e4, 1.0), mask=mask, mask_bc="neumann"))
+    f = np.where(mask, np.random.default_rng(0).standard_normal((64, 64)), 0.0)
+    f = np.where(mask, f - f[mask].mean(), 0.0)
+    first = solver.solve(f, tol=1e-9, callback=lambda *step: told.append(step))
+    assert first.converged
+    assert PATIENCE < first.cycles <= 30
+    assert told == list(enumerate(first.residuals))[1:]
+    again = solver.solve(f, tol=1e-9)
+    assert again.cycles <= 18
+    np.testing.assert_allclose(again.u, first.u, rtol=0, atol=1e-5 * abs(first.u).max())
+
+
+@pytest.mark.parametrize(("shape", "bc"), [((12, 3), ["neumann", "periodic"]), ((9, 47), "neumann")])
+def test_single_precision_knows_what_nothing_holds(shape, bc):
+    """Rows of a singular stencil sum to zero, whatever the precision of the coefficients."""
+    rng = np.random.default_rng(3)
+    grid = Grid(shape, bc=bc, upper=(0.25, 1.19), centering="cell")
+    a, f = np.exp(0.3 * rng.standard_normal(shape)), rng.standard_normal(shape).astype(np.float32)
+    problem = Poisson(grid, a, like=f)
+    A = from_diffusion(problem.A).dense()[0]
+    assert A.sum(1).abs().max() < 1e-14 * A.abs().max()
+    assert Solver(problem).solve(f - f.mean(), tol=1e-5).cycles <= 8
 
 
 @pytest.mark.parametrize("width", range(2, 9))

@@ -46,6 +46,42 @@ def test_coarse_operators_are_galerkin_products(shape, bc, centering):
         np.testing.assert_allclose(coarse.A.dense()[0], product, atol=1e-12)
 
 
+def masked_problem(shape, bc, centering, mask_bc, c):
+    """A box without a ball and without some unknowns anywhere."""
+    rng = np.random.default_rng(1)
+    x = np.meshgrid(*(np.linspace(0, 1, n) for n in shape), indexing="ij")
+    mask = (sum((v - 0.5) ** 2 for v in x) > 0.04) & (rng.random(shape) > 0.03)
+    a, grid = np.exp(rng.standard_normal(shape)), Grid(shape, bc=bc, centering=centering)
+    return Poisson(grid, a, c, mask=mask, mask_bc=mask_bc)
+
+
+MASKED = [((150,), "neumann", "cell"), ((37, 45), ["neumann", "periodic"], "node"), ((14, 15, 13), "dirichlet", "node")]
+
+
+@pytest.mark.parametrize("mask_bc", ["dirichlet", "neumann"])
+@pytest.mark.parametrize(("shape", "bc", "centering"), MASKED)
+def test_masked_hierarchies_are_the_same(shape, bc, centering, mask_bc):
+    A = masked_problem(shape, bc, centering, mask_bc, 0.1).A
+    f = torch.from_numpy(np.random.default_rng(2).standard_normal((1, *shape)))
+    readable = ReadableBlackBox(A, f, precision=torch.float64)
+    fused = FusedBlackBox(A, f, (2, 2), 1, "chebyshev", torch.float64, 1)
+    ours = fused.tensor(fused.cycle(None, fused.data(f)))
+    torch.testing.assert_close(ours, readable.cycle(None, f), rtol=0, atol=1e-10 * float(ours.abs().max()))
+
+
+def test_coarse_operators_are_singular_where_the_finest_is():
+    """On a disc with no flux the constants stay in the null space, however strong one axis is."""
+    x, y = np.meshgrid(*[np.linspace(0, 1, 33)] * 2, indexing="ij")
+    for a in (1.0, (1e4, 1.0)):
+        disc = Poisson(Grid((33, 33)), a, mask=(x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.2, mask_bc="neumann")
+        grids, _ = coarse_operators(from_diffusion(disc.A), disc.grid.axes)
+        assert len(grids) > 2
+        for grid in grids:
+            eigenvalues = np.linalg.eigvalsh(grid.A.dense()[0].numpy())
+            assert abs(eigenvalues[0]) < 1e-14
+            assert eigenvalues[1] > 1e-8
+
+
 class Padded:
     """Plain tensors to the fields of a fused level, and back."""
 

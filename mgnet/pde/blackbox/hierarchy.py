@@ -42,22 +42,20 @@ class Grid:
     P: Interpolation | None
 
 
-def coarse_operators(
-    A: Stencil, axes: Sequence[Axis], parts: bool = False, solved: Sequence[int] = ()
-) -> tuple[list[Grid], Tensor]:
+def coarse_operators(A: Stencil, axes: Sequence[Axis], solved: Sequence[int] = ()) -> tuple[list[Grid], Tensor]:
     """(the grids, finest first; D^-1/2 of the finest), in A's dtype and device.
 
     Parameters
     ----------
-    parts : whether A may be singular on parts of a masked domain
     solved : the axes along which lines are smoothed
     """
+    masked = A.masked
     lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
     unit, finest = A.unit()
     scale, grids = finest, []
     while A.diagonal[0].numel() > COARSEST and (chosen := choose_axes(strengths(unit), lines, solved)) is not None:
-        P = induced(A, chosen)
-        A_c = regular(galerkin(A, P), A, chosen) if parts else galerkin(A, P)
+        P = induced(A, chosen, masked)
+        A_c = regular(galerkin(A, P), A, chosen) if masked else galerkin(A, P)
         unit_c, scale_c = A_c.unit()
         grids.append(Grid(unit, P.scaled(1 / scale, scale_c)))
         A, unit, scale = A_c, unit_c, scale_c
@@ -229,7 +227,6 @@ class ReadableBlackBox:
     nu, gamma : smoothing steps down and up, and the cycle index
     precision : dtype of the levels; the iterate and its residual have the data's
     forms : torch, or the kernels of a device
-    parts : whether A may be singular on parts of a masked domain
     solved : the axes along which lines are smoothed; none: points are
     """
 
@@ -241,13 +238,12 @@ class ReadableBlackBox:
         gamma: int | str = 1,
         smoother: str = "chebyshev",
         precision: torch.dtype = torch.float32,
-        parts: bool = False,
         solved: Sequence[int] = (),
         forms: Forms = READABLE,
     ):
         self._gamma, self._dims = gamma, tuple(range(1, A.ndim + 1))
         stencil = from_diffusion(A)
-        grids, scale = coarse_operators(stencil, A.axes, parts, solved)
+        grids, scale = coarse_operators(stencil, A.axes, solved)
         small = like.new_zeros((), dtype=precision)
         self.sizes = tuple(grid.A.diagonal[0].numel() for grid in grids)
         self.A, self.unit, self.scale = (

@@ -70,6 +70,15 @@ class Stencil:
             out = out - s * shift(u, o) - shift(s * u, back)
         return out
 
+    @property
+    def masked(self) -> bool:
+        """Whether some unknowns are coupled to nothing: those outside a mask."""
+        coupled = torch.zeros_like(self.diagonal, dtype=torch.bool)
+        for o, s in self.couplings.items():
+            there = s != 0
+            coupled |= there | shift(there, [-step for step in o])
+        return not bool(coupled.all())
+
     def to(self, like: Tensor) -> "Stencil":
         return Stencil(self.diagonal.to(like), {o: s.to(like) for o, s in self.couplings.items()})
 
@@ -91,12 +100,16 @@ class Stencil:
 
 
 def from_diffusion(A: Diffusion) -> Stencil:
-    """The stencil of a finite-volume operator, in float64; batch axes of its coefficients are flattened."""
+    """The stencil of a finite-volume operator, batch axes of its coefficients flattened.
+
+    In float64 from the start: rows of a singular operator then sum to zero to the last digit.
+    """
+    A = A.like(A.k[0].new_zeros((), dtype=torch.float64))
     shape = tuple(axis.n for axis in A.axes)
     batch = torch.broadcast_shapes(*(k.shape[: max(k.ndim - A.ndim, 0)] for k in (*A.k, A.diagonal)))
 
     def full(v: Tensor) -> Tensor:
-        return v.detach().to(torch.float64).expand(*batch, *shape).reshape(-1, *shape)
+        return v.detach().expand(*batch, *shape).reshape(-1, *shape)
 
     couplings = {}
     for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True)):

@@ -29,7 +29,7 @@ class FusedBlackBox:
     """
 
     def __init__(self, A: Diffusion, like: Tensor, nu: tuple[int, int], gamma: int | str, smoother: str,
-                 precision: torch.dtype, batch: int, parts: bool = False):  # fmt: skip
+                 precision: torch.dtype, batch: int):  # fmt: skip
         self._gamma, self._batch = gamma, batch
         self._dtype = np.dtype(np.float32 if precision == torch.float32 else np.float64)
         self._wide = np.dtype(np.float32 if like.dtype == torch.float32 else np.float64)
@@ -44,7 +44,7 @@ class FusedBlackBox:
             smallest = float(S[..., LEFT : LEFT + operator.n[2]].min())
             spectrum = bound(smallest, operator.unit) if self.levels else 2.0
             down, up = (damping(smoother, v, A.ndim, spectrum) for v in nu)
-            coarse, W = coarsen(operator, chosen, self._dtype, parts)
+            coarse, W = coarsen(operator, chosen, self._dtype)
             self.levels.append(FusedStencilLevel(operator, S, coarse, W, chosen, (down, up[::-1]), batch))
             if operator is not self.finest:
                 operator.let_go()  # S and W have all that its level needs

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from mgnet.pde.blackbox.galerkin import NOTHING
-from mgnet.pde.blackbox.interpolation import Coarsening
+from mgnet.pde.blackbox.interpolation import Coarsening, reaching
 from mgnet.pde.blackbox.stencil import positive_offsets
 from mgnet.pde.kernels import stencil_setup
 from mgnet.pde.kernels.launch import SMALL, launch, threads
@@ -44,8 +44,16 @@ class Pair:
         return three([axis.first if axis.halved else 0 for axis in self.axes])
 
 
-def _arguments(what: int, fine: Operator, pair: Pair | None, W: np.ndarray | None, small: np.ndarray | None,
-               ops: np.ndarray, rows: int) -> tuple[int, np.ndarray, bool]:  # fmt: skip
+def _arguments(
+    what: int,
+    fine: Operator,
+    pair: Pair | None,
+    W: np.ndarray | None,
+    small: np.ndarray | None,
+    ops: np.ndarray,
+    rows: int,
+    reach: np.ndarray | None = None,
+) -> tuple[int, np.ndarray, bool]:
     """(tasks, arguments, alone) of one launch of the set-up kernel."""
     coarse = fine if pair is None else pair.coarse
     first, halved = ((0, 0, 0), (False,) * 3) if pair is None else (pair.first, pair.halved)
@@ -53,8 +61,8 @@ def _arguments(what: int, fine: Operator, pair: Pair | None, W: np.ndarray | Non
     blocks = 1 if alone else min(rows, 4 * threads())
     head = [what, blocks, fine.batch, *fine.n, *coarse.n, fine.stride, coarse.stride, *first, *halved, *fine.wraps]
     addresses = [fine.D, fine.S, W, coarse.D, coarse.S, fine.R, coarse.R, small, ops]
-    numbers = [0 if v is None else v.ctypes.data for v in addresses]
-    padded = [*head, *[0] * (HEAD - len(head)), *numbers, len(ops), 0, 0]
+    *numbers, way = [0 if v is None else v.ctypes.data for v in (*addresses, reach)]
+    padded = [*head, *[0] * (HEAD - len(head)), *numbers, len(ops), way, 0]
     return blocks * fine.batch, np.array(padded, np.int64), alone
 
 
@@ -74,17 +82,19 @@ def unit_couplings(A: Operator, dtype: np.dtype) -> np.ndarray:
     return S
 
 
-def coarsen(fine: Operator, axes: list[Coarsening], dtype: np.dtype, parts: bool) -> tuple[Operator, np.ndarray]:
+def coarsen(fine: Operator, axes: list[Coarsening], dtype: np.dtype) -> tuple[Operator, np.ndarray]:
     """(A_c, the weights of P between the unit forms)."""
     offsets = [three(o) for o in positive_offsets(fine.ndim)]
     if fine.ndim == 1:
         offsets = [(0, 0, 1), (1, 0, 0)]
     coarse = Operator([axis.coarse for axis in axes], [axis.periodic for axis in axes], offsets, fine.batch)
+    coarse.masked = fine.masked
     if fine.ndim == 1:
         coarse.S[1] = 0
         offsets = offsets[:1]
     pair = Pair(fine, coarse, axes)
     rows, halved = coarse.n[0] * coarse.n[1], pair.halved
+    reach = _reaching(pair) if fine.masked else None
     W = np.empty((len(deltas(halved)), fine.batch, rows, coarse.stride))
     small = np.empty(W.shape, dtype)
     kernel = stencil_setup.kernel(dtype)
@@ -93,15 +103,25 @@ def coarsen(fine: Operator, axes: list[Coarsening], dtype: np.dtype, parts: bool
         (WEIGHTS, weight_steps(real, halved)),
         (PRODUCT, product_steps(real, halved, pair.seams, tuple(offsets))),
     ):
-        tasks, arguments, alone = _arguments(what, fine, pair, W, None, ops, rows)
+        tasks, arguments, alone = _arguments(what, fine, pair, W, None, ops, rows, reach)
         launch(kernel, tasks, arguments, alone)
-    if parts:
+    if fine.masked:
         _regular(pair)
     root(coarse, dtype)
     ops = scaled_steps(halved)
     tasks, arguments, alone = _arguments(SCALED, fine, pair, W, small, ops, rows)
     launch(kernel, tasks, arguments, alone)
     return coarse, small
+
+
+def _reaching(pair: Pair) -> np.ndarray:
+    """``interpolation.reaching`` on padded fields, (subsets, batch, rows, stride)."""
+    fine = pair.fine
+    found = reaching(fine.stencil(), [axis.halved for axis in pair.axes])
+    fields = np.empty((len(found), *fine.D.shape))
+    for field, way in zip(fields, found.values(), strict=True):
+        fine._set(field, way)
+    return fields
 
 
 def _regular(pair: Pair) -> None:

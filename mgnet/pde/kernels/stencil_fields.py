@@ -19,7 +19,12 @@ def three_flags(v: Sequence[bool]) -> tuple[bool, bool, bool]:
 
 
 class Operator:
-    """A stencil in padded float64 fields: D (batch, rows, stride), S (couplings, batch, rows, stride)."""
+    """A stencil in padded float64 fields: D (batch, rows, stride), S (couplings, batch, rows, stride).
+
+    masked : whether some unknowns are coupled to nothing, on it or the grid it is coarsened from
+    """
+
+    masked = False
 
     def __init__(self, shape: Sequence[int], wraps: Sequence[bool], couplings: Sequence[Offset], batch: int):
         self.ndim, self.shape, self.n = len(shape), tuple(shape), four(shape)
@@ -34,6 +39,7 @@ class Operator:
     def of(cls, A: Stencil, wraps: Sequence[bool]) -> "Operator":
         offsets = sorted(A.couplings)
         own = cls(A.shape, wraps, [three(o) for o in offsets], len(A.diagonal))
+        own.masked = A.masked
         own._set(own.D, A.diagonal)
         for S, o in zip(own.S, offsets, strict=True):
             own._set(S, A.couplings[o])

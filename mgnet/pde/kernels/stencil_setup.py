@@ -62,6 +62,16 @@ def _add_positive(total, out, s, w, n, step, weigh):
 
 
 @part
+def _add_reaching(total, out, s, way, w, n, step, weigh):
+    """``_add_positive`` where there is a way on to a coarse unknown."""
+    for K in range(n):
+        positive = max(s[step * K], 0.0) * way[step * K]
+        total[K] += positive
+        if weigh:
+            out[K] += positive * w[K]
+
+
+@part
 def _subtract(out, s, n, step):
     for K in range(n):
         out[K] -= s[step * K]
@@ -88,9 +98,10 @@ def _product(out, sign, s, w, v, n, step):
 
 
 @part
-def _weights_row(D, S, W, hs, ws, ops, I, J, n, n_c, stride, stride_c, first, halved, wraps):
+def _weights_row(D, S, W, E, masked, hs, ws, ops, I, J, n, n_c, stride, stride_c, first, halved, wraps):
     """All W_delta of coarse row (I, J). An op: (0, delta, row shifts, column) begins a weight at fine unknown
-    I + delta; (1, coupling, row shifts, column, weigh, W) is a neighbour; (2, delta, valid) ends it."""
+    I + delta; (1, coupling, row shifts, column, weigh, W, subset, row shifts, column) is a neighbour, and where
+    field E of the subset says whether it leads on, if masked; (2, delta, valid) ends it."""
     nc = n_c[2]
     step = 2 if halved[2] else 1
     owner = np.zeros((3, nc), np.float64)
@@ -117,7 +128,12 @@ def _weights_row(D, S, W, hs, ws, ops, I, J, n, n_c, stride, stride_c, first, ha
             if inside and row >= 0:
                 s = S[op[1] * hs + row * stride + LEFT + first[2] + op[4] :]
                 _subtract(m, s, nc, step)
-                if op[5] > 0:
+                there = _row(i0 + op[8], j0 + op[9], n[0], n[1], wraps[0], wraps[1])
+                if op[5] > 0 and masked:
+                    if there >= 0:
+                        way = E[op[7] * hs + there * stride + LEFT + first[2] + op[10] :]
+                        _add_reaching(total, out, s, way, W[op[6] * ws + here :], nc, step, op[5] == 2)
+                elif op[5] > 0:
                     _add_positive(total, out, s, W[op[6] * ws + here :], nc, step, op[5] == 2)
         elif op[0] == 2:
             to = W[op[1] * ws + here :]
@@ -236,13 +252,15 @@ def kernel(dtype: np.dtype) -> int:
         R_c = carray(pointer(a[6] + 8 * b * size_c), (size_c,), np.float64)
         small = carray(pointer(a[7] + itemsize * b * (size_c if what == SCALED else size)), (whole,), dtype)
         ops = carray(pointer(a[8]), (a[9], 11), np.int64)
+        E = carray(pointer(a[10] + 8 * b * size), (whole,), np.float64)
         coarse = what != ROOT and what != UNIT
         rows = n_c[0] * n_c[1] if coarse else n[0] * n[1]
         for r in range(k * rows // blocks, (k + 1) * rows // blocks):
             if what == WEIGHTS:
                 _weights_row(
-                    D, S, W, hs, ws, ops, r // n_c[1], r % n_c[1], n, n_c, stride, stride_c, first, halved, wraps
-                )
+                    D, S, W, E, a[10] != 0, hs, ws, ops, r // n_c[1], r % n_c[1], n, n_c, stride, stride_c,
+                    first, halved, wraps,
+                )  # fmt: skip
             elif what == PRODUCT:
                 _product_row(
                     D, S, W, D_c, S_c, hs, ws, hs_c, ops, r // n_c[1], r % n_c[1], n, n_c, stride, stride_c,
