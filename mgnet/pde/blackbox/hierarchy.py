@@ -49,7 +49,7 @@ def coarse_operators(A: Stencil, axes: Sequence[Axis], solved: Sequence[int] = (
     ----------
     solved : the axes along which lines are smoothed
     """
-    masked = A.masked
+    masked = not bool(A.coupled.all())
     lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
     unit, finest = A.unit()
     scale, grids = finest, []

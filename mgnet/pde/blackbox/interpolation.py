@@ -8,12 +8,15 @@ solved for it; neighbours that are not coarse themselves are interpolated along 
 
 sigma points to the coarse unknown; in the numerator o runs over the ways to go a part of it, in the
 denominator over all that leave i along D. m is the row sum: weights fall where u is held (Dirichlet
-ends, c > 0) and add to 1 elsewhere. In both sums an o counts only where it leads on to a coarse
-unknown, which beside a mask it may not: with weights for unknowns outside, A_c would not be singular
-where A is, and a disc without flux would take 15 in place of 9 iterations at 250^2. Rough coefficients
-make some couplings s_o of coarse operators negative; those count as 0 (and so does a negative m), so
-that weights lie in [0, 1]: with them as they are, white noise exp(2 N(0, 1)) takes 22 instead of 13
-iterations at 255^2.
+ends, c > 0) and add to 1 elsewhere. Rough coefficients make some couplings s_o of coarse operators
+negative; those count as 0 (and so does a negative m), so that weights lie in [0, 1]: with them as they
+are, white noise exp(2 N(0, 1)) takes 22 instead of 13 iterations at 255^2.
+
+Beside a mask an o counts, in both sums, only where the unknown that it leads to along D is inside, so
+that weights still add to 1. Where none is, i takes the value of the first coarse unknown in reach, which
+then stands for what is around it although it lies outside itself: coarse grids do not see small holes.
+With a tenth of the unknowns taken out at random, without flux, 250^2 takes 13 iterations so; otherwise
+more than 100, and a disc 15 instead of 9.
 Source: Dendy 1982, section 3; the treatment of masks and signs is ours.
 """
 
@@ -119,8 +122,7 @@ class Interpolation:
 
 def induced(A: Stencil, axes: Sequence[Coarsening], masked: bool = False) -> Interpolation:
     """The interpolation that A induces; masked: some unknowns are coupled to nothing."""
-    halved = [axis.halved for axis in axes]
-    towards = _towards(A, halved, reaching(A, halved) if masked else None)
+    towards = _towards(A, axes, masked)
     weights = {}
     for delta in product(*((-1, 0, 1) if axis.halved else (0,) for axis in axes)):
         W = on_coarse(towards[tuple(-step for step in delta)], axes, delta)
@@ -128,54 +130,48 @@ def induced(A: Stencil, axes: Sequence[Coarsening], masked: bool = False) -> Int
             reaches = torch.tensor(axis.reaches(delta[k]), dtype=W.dtype, device=W.device)
             W = W * reaches.reshape([-1 if e == k else 1 for e in range(len(axes))])
         weights[delta] = W
+    if masked:
+        here, around = (0,) * A.ndim, sum(W for delta, W in weights.items() if any(delta))
+        outside = on_coarse(~A.coupled, axes, here)
+        weights[here] = torch.where(outside & (around > 0), 0.0, weights[here])
     return Interpolation(tuple(axes), weights)
 
 
-def subsets(halved: Sequence[bool]) -> list[Offset]:
-    """The proper subsets D of the halved axes, as 0 and 1 per axis, smaller ones first."""
-    every = product(*((0, 1) if h else (0,) for h in halved))
-    return sorted((D for D in every if sum(D) < sum(halved)), key=sum)
-
-
-def reaching(A: Stencil, halved: Sequence[bool]) -> dict[Offset, Tensor]:
-    """Per D, 1 where an unknown that lies between coarse ones along D has a way to one of them, else 0."""
-    positive = {o: s > 0 for o, s in A.both.items()}
-    none = torch.zeros_like(A.diagonal, dtype=torch.bool)
-    found: dict[Offset, Tensor] = {}
-    for D in subsets(halved):
-        found[D] = none
-        for o, s in positive.items():
-            part, left = parted(o, D)
-            if any(part):
-                found[D] = found[D] | (s & shift(found[left], part))
-            elif not any(D):
-                found[D] = found[D] | s
-    return {D: way.to(A.diagonal) for D, way in found.items()}
-
-
-def parted(o: Sequence[int], D: Sequence[int]) -> tuple[Offset, Offset]:
-    """(the part of o along the axes of D, the axes of D along which o does not go)."""
-    part = tuple(step if d else 0 for step, d in zip(o, D, strict=True))
-    return part, tuple(int(d != 0 and not step) for d, step in zip(D, part, strict=True))
-
-
-def _towards(A: Stencil, halved: Sequence[bool], reach: dict[Offset, Tensor] | None) -> dict[Offset, Tensor]:
+def _towards(A: Stencil, axes: Sequence[Coarsening], masked: bool) -> dict[Offset, Tensor]:
     """w_sigma at every unknown, as if it lay between coarse ones along the axes where sigma is not 0."""
     positive = {o: s.clamp(min=0) for o, s in A.both.items()}
     row_sum = (A.diagonal - sum(A.both.values(), torch.zeros_like(A.diagonal))).clamp(min=0)
-    towards = {(0,) * A.ndim: torch.ones_like(A.diagonal)}
-    sigmas = product(*((-1, 0, 1) if h else (0,) for h in halved))
+    there = A.coupled.to(row_sum) if masked else row_sum
+    towards = {(0,) * A.ndim: torch.ones_like(row_sum)}
+    sigmas = product(*((-1, 0, 1) if axis.halved else (0,) for axis in axes))
     for sigma in sorted(sigmas, key=lambda s: sum(map(abs, s))):
         if not any(sigma):
             continue
-        total, denominator = torch.zeros_like(row_sum), row_sum
+        total, ways, others = torch.zeros_like(row_sum), torch.zeros_like(row_sum), torch.zeros_like(row_sum)
         for o, s in positive.items():
-            part, left = parted(o, sigma)
-            if any(part):
-                s = s if reach is None else s * shift(reach[left], part)
-                denominator = denominator + s
-                if all(p in (0, step) for p, step in zip(part, sigma, strict=True)):
-                    rest = tuple(step - p for p, step in zip(part, sigma, strict=True))
-                    total = total + s * shift(towards[rest], part)
+            part = tuple(step if go else 0 for step, go in zip(o, sigma, strict=True))
+            if not any(part):
+                others = others + s
+                continue
+            s = s * shift(there, part) if masked else s
+            ways = ways + s
+            if all(p in (0, step) for p, step in zip(part, sigma, strict=True)):
+                rest = tuple(step - p for p, step in zip(part, sigma, strict=True))
+                total = total + s * shift(towards[rest], part)
+        if masked:
+            stuck, total = ways == 0, torch.where(ways == 0, others * _first(sigma, axes, others), total)
+            ways = torch.where(stuck, others, ways)
+        denominator = row_sum + ways
         towards[sigma] = torch.where(denominator > 0, total / denominator, 0.0)
     return towards
+
+
+def _first(sigma: Offset, axes: Sequence[Coarsening], like: Tensor) -> Tensor:
+    """1 where sigma points to the first coarse unknown in reach: back, or forth from the very first of an axis."""
+    first = like.new_ones(())
+    for k, (step, axis) in enumerate(zip(sigma, axes, strict=True)):
+        if step:
+            back = like.new_ones(axis.n)
+            back[0] = float(axis.periodic)
+            first = first * (back if step < 0 else 1 - back).reshape([-1 if e == k else 1 for e in range(len(axes))])
+    return first

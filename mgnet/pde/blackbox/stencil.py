@@ -70,14 +70,14 @@ class Stencil:
             out = out - s * shift(u, o) - shift(s * u, back)
         return out
 
-    @property
-    def masked(self) -> bool:
-        """Whether some unknowns are coupled to nothing: those outside a mask."""
+    @cached_property
+    def coupled(self) -> Tensor:
+        """(batch or 1, *grid) whether an unknown is coupled to any other; those outside a mask are not."""
         coupled = torch.zeros_like(self.diagonal, dtype=torch.bool)
         for o, s in self.couplings.items():
             there = s != 0
             coupled |= there | shift(there, [-step for step in o])
-        return not bool(coupled.all())
+        return coupled
 
     def to(self, like: Tensor) -> "Stencil":
         return Stencil(self.diagonal.to(like), {o: s.to(like) for o, s in self.couplings.items()})

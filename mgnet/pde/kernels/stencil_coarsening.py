@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from mgnet.pde.blackbox.galerkin import NOTHING
-from mgnet.pde.blackbox.interpolation import Coarsening, reaching
+from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.blackbox.stencil import positive_offsets
 from mgnet.pde.kernels import stencil_setup
 from mgnet.pde.kernels.launch import SMALL, launch, threads
@@ -52,7 +52,7 @@ def _arguments(
     small: np.ndarray | None,
     ops: np.ndarray,
     rows: int,
-    reach: np.ndarray | None = None,
+    inside: np.ndarray | None = None,
 ) -> tuple[int, np.ndarray, bool]:
     """(tasks, arguments, alone) of one launch of the set-up kernel."""
     coarse = fine if pair is None else pair.coarse
@@ -61,8 +61,8 @@ def _arguments(
     blocks = 1 if alone else min(rows, 4 * threads())
     head = [what, blocks, fine.batch, *fine.n, *coarse.n, fine.stride, coarse.stride, *first, *halved, *fine.wraps]
     addresses = [fine.D, fine.S, W, coarse.D, coarse.S, fine.R, coarse.R, small, ops]
-    *numbers, way = [0 if v is None else v.ctypes.data for v in (*addresses, reach)]
-    padded = [*head, *[0] * (HEAD - len(head)), *numbers, len(ops), way, 0]
+    *numbers, mask = [0 if v is None else v.ctypes.data for v in (*addresses, inside)]
+    padded = [*head, *[0] * (HEAD - len(head)), *numbers, len(ops), mask, 0]
     return blocks * fine.batch, np.array(padded, np.int64), alone
 
 
@@ -94,7 +94,7 @@ def coarsen(fine: Operator, axes: list[Coarsening], dtype: np.dtype) -> tuple[Op
         offsets = offsets[:1]
     pair = Pair(fine, coarse, axes)
     rows, halved = coarse.n[0] * coarse.n[1], pair.halved
-    reach = _reaching(pair) if fine.masked else None
+    inside = _inside(fine) if fine.masked else None
     W = np.empty((len(deltas(halved)), fine.batch, rows, coarse.stride))
     small = np.empty(W.shape, dtype)
     kernel = stencil_setup.kernel(dtype)
@@ -103,7 +103,7 @@ def coarsen(fine: Operator, axes: list[Coarsening], dtype: np.dtype) -> tuple[Op
         (WEIGHTS, weight_steps(real, halved)),
         (PRODUCT, product_steps(real, halved, pair.seams, tuple(offsets))),
     ):
-        tasks, arguments, alone = _arguments(what, fine, pair, W, None, ops, rows, reach)
+        tasks, arguments, alone = _arguments(what, fine, pair, W, None, ops, rows, inside)
         launch(kernel, tasks, arguments, alone)
     if fine.masked:
         _regular(pair)
@@ -114,14 +114,11 @@ def coarsen(fine: Operator, axes: list[Coarsening], dtype: np.dtype) -> tuple[Op
     return coarse, small
 
 
-def _reaching(pair: Pair) -> np.ndarray:
-    """``interpolation.reaching`` on padded fields, (subsets, batch, rows, stride)."""
-    fine = pair.fine
-    found = reaching(fine.stencil(), [axis.halved for axis in pair.axes])
-    fields = np.empty((len(found), *fine.D.shape))
-    for field, way in zip(fields, found.values(), strict=True):
-        fine._set(field, way)
-    return fields
+def _inside(fine: Operator) -> np.ndarray:
+    """1 where an unknown is coupled to any other, padded."""
+    field = np.empty_like(fine.D)
+    fine._set(field, fine.stencil().coupled.double())
+    return field
 
 
 def _regular(pair: Pair) -> None:

@@ -39,7 +39,7 @@ class Operator:
     def of(cls, A: Stencil, wraps: Sequence[bool]) -> "Operator":
         offsets = sorted(A.couplings)
         own = cls(A.shape, wraps, [three(o) for o in offsets], len(A.diagonal))
-        own.masked = A.masked
+        own.masked = not bool(A.coupled.all())
         own._set(own.D, A.diagonal)
         for S, o in zip(own.S, offsets, strict=True):
             own._set(S, A.couplings[o])

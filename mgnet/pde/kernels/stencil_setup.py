@@ -43,6 +43,12 @@ def _between(i, n, seam):
 
 
 @part
+def _leads(delta, i0, wraps):
+    """Whether i0 is the first coarse unknown in reach of i0 + delta: back from it, or forth from the very first."""
+    return delta >= 0 or (i0 + delta == 0 and not wraps)
+
+
+@part
 def _crosses(I, o, n_c, seam):
     """Whether the way from coarse plane I to I + o leads across the seam."""
     return seam and ((o > 0 and I == n_c - 1) or (o < 0 and I == 0))
@@ -62,10 +68,10 @@ def _add_positive(total, out, s, w, n, step, weigh):
 
 
 @part
-def _add_reaching(total, out, s, way, w, n, step, weigh):
-    """``_add_positive`` where there is a way on to a coarse unknown."""
+def _add_inside(total, out, s, inside, w, n, step, weigh):
+    """``_add_positive`` where the unknown that s leads to is inside a mask."""
     for K in range(n):
-        positive = max(s[step * K], 0.0) * way[step * K]
+        positive = max(s[step * K], 0.0) * inside[step * K]
         total[K] += positive
         if weigh:
             out[K] += positive * w[K]
@@ -92,66 +98,110 @@ def _weigh(W, out, total, m, n):
 
 
 @part
+def _weigh_inside(W, out, total, others, m, n, first, column):
+    """``_weigh``; where nothing is led to, others / (others + m+) if this is the first coarse unknown in reach."""
+    for K in range(n):
+        if total[K] == 0:
+            d = others[K] + max(m[K], 0.0)
+            W[K] = others[K] / d if d > 0 and first and (column < 0 or column == K) else 0.0
+        else:
+            W[K] = out[K] / (total[K] + max(m[K], 0.0))
+
+
+@part
+def _phantoms(W, inside, ops, ws, here, n, step):
+    """No weight for a coarse unknown in itself where it lies outside and stands for others."""
+    owner = np.zeros((1, n), np.float64)
+    around = borrow(owner)[0]
+    for k in range(ops.shape[0]):
+        if ops[k, 0] == 2 and ops[k, 2] == 0:
+            w = W[ops[k, 1] * ws + here :]
+            for K in range(n):
+                around[K] += w[K]
+    for k in range(ops.shape[0]):
+        if ops[k, 0] == 2 and ops[k, 2] != 0:
+            w = W[ops[k, 1] * ws + here :]
+            for K in range(n):
+                if inside[step * K] == 0 and around[K] > 0:
+                    w[K] = 0.0
+    owner[0, 0] = 0
+
+
+@part
 def _product(out, sign, s, w, v, n, step):
     for K in range(n):
         out[K] += sign * s[step * K] * w[K] * v[K]
 
 
 @part
-def _weights_row(D, S, W, E, masked, hs, ws, ops, I, J, n, n_c, stride, stride_c, first, halved, wraps):
+def _weights_row(D, S, W, inside, masked, hs, ws, ops, I, J, n, n_c, stride, stride_c, first, halved, wraps):
     """All W_delta of coarse row (I, J). An op: (0, delta, row shifts, column) begins a weight at fine unknown
-    I + delta; (1, coupling, row shifts, column, weigh, W, subset, row shifts, column) is a neighbour, and where
-    field E of the subset says whether it leads on, if masked; (2, delta, valid) ends it."""
+    I + delta; (1, coupling, row shifts, column, weigh, W, row shifts, column) is a neighbour, and the unknown that
+    it leads to; (2, delta, valid) ends it."""
     nc = n_c[2]
     step = 2 if halved[2] else 1
-    owner = np.zeros((3, nc), np.float64)
+    owner = np.zeros((4, nc), np.float64)
     buffer = borrow(owner)
-    out, total, m = buffer[0], buffer[1], buffer[2]
+    out, total, m, others = buffer[0], buffer[1], buffer[2], buffer[3]
     i0 = 2 * I + first[0] if halved[0] else I
     j0 = 2 * J + first[1] if halved[1] else J
     here = (I * n_c[1] + J) * stride_c + LEFT
-    inside = False
+    exists, lead = False, False
     seam0, seam1 = _seam(n[0], halved[0], wraps[0]), _seam(n[1], halved[1], wraps[1])
     ends = not wraps[2] or _seam(n[2], halved[2], wraps[2])
     for k in range(ops.shape[0]):
         op = ops[k]
         if op[0] == 0:
             row = _row(i0 + op[2], j0 + op[3], n[0], n[1], wraps[0], wraps[1])
-            inside = row >= 0 and _between(i0 + op[2], n[0], seam0) and _between(j0 + op[3], n[1], seam1)
+            exists = row >= 0 and _between(i0 + op[2], n[0], seam0) and _between(j0 + op[3], n[1], seam1)
+            lead = _leads(op[2], i0, wraps[0]) and _leads(op[3], j0, wraps[1])
             for K in range(nc):
                 out[K] = 0
                 total[K] = 0
-            if inside:
+                others[K] = 0
+            if exists:
                 _assign(m, D[row * stride + LEFT + first[2] + op[4] :], nc, step)
         elif op[0] == 1:
             row = _row(i0 + op[2], j0 + op[3], n[0], n[1], wraps[0], wraps[1])
-            if inside and row >= 0:
+            if exists and row >= 0:
                 s = S[op[1] * hs + row * stride + LEFT + first[2] + op[4] :]
                 _subtract(m, s, nc, step)
-                there = _row(i0 + op[8], j0 + op[9], n[0], n[1], wraps[0], wraps[1])
-                if op[5] > 0 and masked:
-                    if there >= 0:
-                        way = E[op[7] * hs + there * stride + LEFT + first[2] + op[10] :]
-                        _add_reaching(total, out, s, way, W[op[6] * ws + here :], nc, step, op[5] == 2)
+                if masked and op[5] > 0:
+                    to = _row(i0 + op[7], j0 + op[8], n[0], n[1], wraps[0], wraps[1])
+                    if to >= 0:
+                        at = to * stride + LEFT + first[2] + op[9]
+                        _add_inside(total, out, s, inside[at:], W[op[6] * ws + here :], nc, step, op[5] == 2)
+                elif masked:
+                    _add_positive(others, others, s, s, nc, step, False)
                 elif op[5] > 0:
                     _add_positive(total, out, s, W[op[6] * ws + here :], nc, step, op[5] == 2)
         elif op[0] == 2:
-            to = W[op[1] * ws + here :]
+            w = W[op[1] * ws + here :]
             if op[2] != 0:
                 for K in range(nc):
-                    to[K] = 1.0
-            elif inside:
-                _weigh(to, out, total, m, nc)
+                    w[K] = 1.0
+            elif exists:
+                if masked:
+                    column = -1 if op[4] >= 0 else 0 if first[2] == 1 and not wraps[2] else nc
+                    _weigh_inside(w, out, total, others, m, nc, lead, column)
+                else:
+                    _weigh(w, out, total, m, nc)
                 if ends and op[4] != 0:  # no fine unknown beyond an end or a seam
                     at = first[2] + op[4]
                     if at < 0:
-                        to[0] = 0.0
+                        w[0] = 0.0
                     if at + 2 * (nc - 1) >= n[2]:
-                        to[nc - 1] = 0.0
+                        w[nc - 1] = 0.0
             else:
                 for K in range(nc):
-                    to[K] = 0.0
+                    w[K] = 0.0
             fill(W[op[1] * ws + here - LEFT :], nc, wraps[2])
+    if masked:
+        at = _row(i0, j0, n[0], n[1], wraps[0], wraps[1]) * stride + LEFT + first[2]
+        _phantoms(W, inside[at:], ops, ws, here, nc, step)
+        for k in range(ops.shape[0]):
+            if ops[k, 0] == 2 and ops[k, 2] != 0:
+                fill(W[ops[k, 1] * ws + here - LEFT :], nc, wraps[2])
     owner[0, 0] = 0
 
 
@@ -252,13 +302,13 @@ def kernel(dtype: np.dtype) -> int:
         R_c = carray(pointer(a[6] + 8 * b * size_c), (size_c,), np.float64)
         small = carray(pointer(a[7] + itemsize * b * (size_c if what == SCALED else size)), (whole,), dtype)
         ops = carray(pointer(a[8]), (a[9], 11), np.int64)
-        E = carray(pointer(a[10] + 8 * b * size), (whole,), np.float64)
+        inside = carray(pointer(a[10] + 8 * b * size), (size,), np.float64)
         coarse = what != ROOT and what != UNIT
         rows = n_c[0] * n_c[1] if coarse else n[0] * n[1]
         for r in range(k * rows // blocks, (k + 1) * rows // blocks):
             if what == WEIGHTS:
                 _weights_row(
-                    D, S, W, E, a[10] != 0, hs, ws, ops, r // n_c[1], r % n_c[1], n, n_c, stride, stride_c,
+                    D, S, W, inside, a[10] != 0, hs, ws, ops, r // n_c[1], r % n_c[1], n, n_c, stride, stride_c,
                     first, halved, wraps,
                 )  # fmt: skip
             elif what == PRODUCT:

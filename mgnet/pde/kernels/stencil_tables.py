@@ -10,8 +10,6 @@ from itertools import product
 
 import numpy as np
 
-from mgnet.pde.blackbox.interpolation import parted, subsets
-
 Offset = tuple[int, int, int]
 WIDTH = 11  # numbers per step
 
@@ -39,7 +37,7 @@ def _table(steps: list[tuple[int, ...]]) -> np.ndarray:
 @cache
 def weight_steps(couplings: tuple[Offset, ...], halved: tuple[bool, ...]) -> np.ndarray:
     """See ``interpolation._towards``; sigma = -delta."""
-    every, ways = deltas(halved), subsets(halved)
+    every = deltas(halved)
     steps: list[tuple[int, ...]] = []
     for delta in sorted(every, key=lambda d: sum(map(abs, d))):
         number = every.index(delta)
@@ -48,12 +46,11 @@ def weight_steps(couplings: tuple[Offset, ...], halved: tuple[bool, ...]) -> np.
             continue
         steps.append((0, number, *delta))
         for o, (h, at) in _both(couplings).items():
-            part, left = parted(o, delta)
+            part = tuple(a if d else 0 for a, d in zip(o, delta, strict=True))
             weigh, rest = int(any(part)), 0
             if weigh and all(p in (0, -d) for p, d in zip(part, delta, strict=True)):
                 weigh, rest = 2, every.index(_add(delta, part))
-            way = ways.index(left) if weigh else 0
-            steps.append((1, h, *_add(delta, at), weigh, rest, way, *_add(delta, part)))
+            steps.append((1, h, *_add(delta, at), weigh, rest, *_add(delta, part)))
         steps.append((2, number, 0, 0, delta[2]))
     return _table(steps)
 
