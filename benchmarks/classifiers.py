@@ -70,12 +70,14 @@ def main() -> None:
     if given.name.startswith("cifar10-") and not torch.accelerator.is_available():
         arguments.error(f"`{given.name}` needs a GPU, and there is none: on a CPU it would take days. Take cifar10.")
     entry, folder = ENTRIES[given.name], given.runs / given.name
-    swept = sweep(entry.seeds, entry.model, entry.dataset, given.data, out=folder, recipe=entry.recipe, resume=True)
+    for k in range(len(entry.seeds)):  # what is done is collected before the next seed begins
+        seeds = entry.seeds[: k + 1]
+        swept = sweep(seeds, entry.model, entry.dataset, given.data, out=folder, recipe=entry.recipe, resume=True)
+        collect(folder, RESULTS / given.name)
+        if torch.cuda.is_available():
+            rate = json.dumps({"device": torch.cuda.get_device_name(), "flops": matrix_product()}, indent=1)
+            (RESULTS / given.name / "rate.json").write_text(rate + "\n")
     print(swept)
-    collect(folder, RESULTS / given.name)
-    if torch.cuda.is_available():
-        rate = json.dumps({"device": torch.cuda.get_device_name(), "flops": matrix_product()}, indent=1)
-        (RESULTS / given.name / "rate.json").write_text(rate + "\n")
     assert swept.mean >= entry.floor, f"{swept.mean:.2%} is below {entry.floor:.2%}"
 
 
