@@ -1,5 +1,6 @@
 """What goes on beside the steps of a training: the loss is watched, time is taken, Ctrl-C is heard."""
 
+import os
 import signal
 import threading
 import time
@@ -95,6 +96,8 @@ def interruptible() -> Iterator[threading.Event]:
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
     """Kernels that give other bits each time are refused inside, where that is wanted."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses cuBLAS
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(wanted or before)
     try:
