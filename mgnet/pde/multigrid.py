@@ -34,8 +34,10 @@ CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 Callback = Callable[[int, float], None]
 CPU = torch.device("cpu")
-PATIENCE = 12  # cycles with levels in float32, of which 6 to 10 are usual, after which float64 ones take over
+PATIENCE = 20  # cycles with levels in float32, of which 6 to 10 are usual, after which float64 ones are tried
+GAIN = 1.5  # times fewer cycles, for which float64 levels, whose cycles take longer, are kept
 SHOWING = 20_000  # unknowns of a grid on which the factor of a cycle shows
+TINY = 1e-300
 CLEAN = "Clean the right-hand side."
 SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
 
@@ -81,7 +83,8 @@ class Multigrid:
         self._leases: dict[Any, Lease] = {}
         self._methods: dict[bool, str] = {}
         self._lock = threading.Lock()
-        self._narrow, self._precise = False, False  # whether levels have less than the data's precision; may not
+        self._narrow = False  # whether the levels have less than the data's precision
+        self._precise: bool | None = None  # whether they should not; None: not tried yet
         self.sizes: tuple[int, ...] = ()
 
     @cached_property
@@ -146,7 +149,7 @@ class Multigrid:
             hierarchy = self._accelerated(A.like(b), levels, b, null, stop.tol)
             if stop.tol is None:
                 outcome = self._pass(hierarchy, b, guess, parts, raw)
-            elif self._narrow and A.base is A and stop.max_cycles > PATIENCE:
+            elif self._narrow and self._precise is None and A.base is A and stop.max_cycles > PATIENCE:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, replace(stop, max_cycles=PATIENCE))
                 if outcome.status == "not converged":
                     outcome = self._again(A.like(b), b, null, stop, outcome)
@@ -252,7 +255,7 @@ class Multigrid:
             raise
 
     def _again(self, A: Operator, b: Tensor, null: NullSpace | None, stop: Stop, first: Outcome) -> Outcome:
-        """Go on with levels of the data's precision, from now on.
+        """Go on with levels of the data's precision, and from now on if they gain.
 
         What float32 rounds off the corrections matters where many of them are large beside their residual: where
         strong couplings make lines or parts that little holds.
@@ -261,6 +264,9 @@ class Multigrid:
         told = stop.callback or (lambda k, r: None)
         rest = Stop(stop.tol, stop.max_cycles - PATIENCE, lambda k, r: told(PATIENCE + k, r))
         second = self._iterate(A, self._accelerated(A, self._hierarchy(b), b, null, stop.tol), b, first.u, rest)
+        self._precise = _rate(second.residuals) > GAIN * _rate(first.residuals)
+        if not self._precise:
+            self._leases = {}
         return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
 
     def _rescaled(self, A: Operator, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
@@ -400,6 +406,11 @@ class Multigrid:
             return 2 * eps * torch.linalg.vector_norm(A.magnitude(u) + b.abs(), dim=self._dims)
 
         return bound
+
+
+def _rate(residuals: Sequence[float]) -> float:
+    """-log of the mean factor per cycle."""
+    return -log(max(residuals[-1], TINY) / max(residuals[0], TINY)) / max(len(residuals) - 1, 1)
 
 
 def _finite_data(b: Tensor, guess: Tensor | None, name: str = "guess") -> None:

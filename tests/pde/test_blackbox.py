@@ -228,19 +228,27 @@ def test_a_masked_domain_with_no_flux_that_is_held_by_little(c):
 
 
 def test_lines_that_little_holds_ask_for_wider_levels():
-    """A masked disc, no flux, 1e4 times as strong along x: levels in float32 never end, wider ones take over."""
-    x, y = np.meshgrid(*[np.linspace(0, 1, 64)] * 2, indexing="ij")
-    mask, told = (x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.2, []
-    solver = Solver(Poisson(Grid((64, 64), bc="neumann"), (1e4, 1.0), mask=mask, mask_bc="neumann"))
-    f = np.where(mask, np.random.default_rng(0).standard_normal((64, 64)), 0.0)
+    """An L with no flux, 1e4 times as strong along x: levels in float32 never end, wider ones take over, and stay."""
+    x, y = np.meshgrid(*[np.linspace(0, 1, 128)] * 2, indexing="ij")
+    mask, told = (x < 0.5) | (y < 0.5), []
+    grid = Grid((128, 128), bc="neumann", centering="cell")
+    solver = Solver(Poisson(grid, (1e4, 1.0), mask=mask, mask_bc="neumann"))
+    f = np.where(mask, np.random.default_rng(0).standard_normal(grid.shape), 0.0)
     f = np.where(mask, f - f[mask].mean(), 0.0)
     first = solver.solve(f, tol=1e-9, callback=lambda *step: told.append(step))
-    assert first.converged
-    assert PATIENCE < first.cycles <= 30
+    assert PATIENCE < first.cycles <= PATIENCE + 10
     assert told == list(enumerate(first.residuals))[1:]
     again = solver.solve(f, tol=1e-9)
-    assert again.cycles <= 18
+    assert again.cycles <= 10
     np.testing.assert_allclose(again.u, first.u, rtol=0, atol=1e-5 * abs(first.u).max())
+
+
+def test_wider_levels_that_gain_nothing_do_not_stay():
+    """With a third of the unknowns missing either precision takes as many cycles."""
+    mask = np.random.default_rng(0).random((127, 127)) > 0.3
+    solver = Solver(Poisson(Grid((127, 127)), c=100.0, mask=mask, mask_bc="neumann"))
+    assert solver.solve(rough(127)).cycles > PATIENCE
+    assert solver.multigrid(solver.problem.A)._precise is False
 
 
 @pytest.mark.parametrize(("shape", "bc"), [((12, 3), ["neumann", "periodic"]), ((9, 47), "neumann")])
