@@ -51,7 +51,7 @@ class Compiler:
             compiled = self._kernel.warmup(*arguments, grid=grid, **named)
             if compiled.hash not in self._seen:
                 self._seen.add(compiled.hash)
-                on = ", ".join(k for k, v in named.items() if v is True)
+                on = ", ".join(k for k, v in named.items() if v is True and k.isupper())
                 name = self._kernel.__name__
                 print(f"{name:12} {time.perf_counter() - begun:5.1f} s  {usage(compiled)}  {on}", flush=True)
 

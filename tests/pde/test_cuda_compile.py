@@ -17,3 +17,4 @@ def test_compiles():
     done = subprocess.run(call, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-2]) > 30
+    assert "FP_FUSION" not in done.stderr

@@ -10,6 +10,7 @@ from mgnet.pde.blackbox.coarsest import CoarsestLevel, inverse
 from mgnet.pde.blackbox.hierarchy import Forms, Grid, step_lengths
 from mgnet.pde.blackbox.interpolation import Interpolation
 from mgnet.pde.blackbox.stencil import Stencil
+from mgnet.pde.cuda import LAUNCH
 from mgnet.pde.cuda import stencil as kernels
 from mgnet.pde.cuda.recording import Recording
 
@@ -60,6 +61,7 @@ class CudaStencil:
         kernels.apply[(programs(self.shape, len(v)),)](
             v, f, out, self.diagonal, self._S, omegas, self._sizes, len(self.diagonal),
             OFFSETS=self._offsets, WHAT=what, UNIT=self._unit, TILE=TILE[len(self.shape)],
+            **LAUNCH,
         )  # fmt: skip
         return out
 
@@ -85,6 +87,7 @@ class CudaInterpolation:
         kernels.interpolate[(programs(self.shape, len(e)),)](
             e if base is None else base, e.contiguous(), out, self._W, self._first, self._sizes, self._coarse,
             self._members, HALVED=self._halved, WRAPS=self._wraps, PLUS=base is not None, TILE=TILE[len(self.shape)],
+            **LAUNCH,
         )  # fmt: skip
         return out
 
@@ -94,6 +97,7 @@ class CudaInterpolation:
         kernels.restrict[(programs(self.coarse_shape, len(r)),)](
             r.contiguous(), out, self._W, self._first, self._sizes, self._coarse, self._members,
             HALVED=self._halved, TILE=TILE[len(self.shape)],
+            **LAUNCH,
         )  # fmt: skip
         return out
 

@@ -9,6 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from mgnet.pde.axis import Table
+from mgnet.pde.cuda import LAUNCH
 from mgnet.pde.interpolant import InterpolantOperator
 from mgnet.pde.transfers import Transfer
 
@@ -66,8 +67,9 @@ class InterpolantResidual:
     def __call__(self, f: Tensor, u: Tensor, out: Tensor) -> None:
         blocks = -(-self._n[2] // BLOCK)
         residual[(blocks * (f.numel() // self._n[2]),)](
-            f, u, out, self._sizes, self._starts, self._M, self._K, blocks, W=self._widths, BLOCK=BLOCK, num_warps=1
-        )
+            f, u, out, self._sizes, self._starts, self._M, self._K, blocks, W=self._widths, BLOCK=BLOCK, num_warps=1,
+            **LAUNCH,
+        )  # fmt: skip
 
 
 def aligned(M: Table, K: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

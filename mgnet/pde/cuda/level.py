@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.axis import Axis
+from mgnet.pde.cuda import LAUNCH
 from mgnet.pde.cuda.interpolant import InterpolantResidual
 from mgnet.pde.cuda.march import march
 from mgnet.pde.cuda.tables import fitting, line, packed, parts, unclipped
@@ -147,7 +148,7 @@ class CudaLevel:
             FROM_Q=guess is not None, PLUS_P=e is not None, OUT=out is not None, RESTRICT=f_c is not None, NORM=norm,
             RELAX=relax is not None,
             COLOURED=self._coloured, WEIGHTED=self._weighted, OWN=self._own, WRAPS=self._wraps,
-            **self._widths, num_warps=plan.warps,
+            **self._widths, num_warps=plan.warps, **LAUNCH,
         )  # fmt: skip
 
     def _plan(self, ways: tuple[str, ...], residual: bool) -> "Plan":
