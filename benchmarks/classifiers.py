@@ -61,11 +61,17 @@ ENTRIES = {
 }
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parser(description: str) -> argparse.ArgumentParser:
+    """For an entry's name, the data and the runs."""
+    arguments = argparse.ArgumentParser(description=description.splitlines()[0])
     arguments.add_argument("name", choices=ENTRIES)
     arguments.add_argument("--data", type=Path, default=Path("data"))
     arguments.add_argument("--runs", type=Path, default=Path("runs"))
+    return arguments
+
+
+def main() -> None:
+    arguments = parser(__doc__)
     given = arguments.parse_args()
     if given.name.startswith("cifar10-") and not torch.accelerator.is_available():
         arguments.error(f"`{given.name}` needs a GPU, and there is none: on a CPU it would take days. Take cifar10.")

@@ -54,6 +54,7 @@ RIVALS: dict[str, Callable[[Poisson, Case], rivals.Solve | None]] = {
     "cupy CG": lambda problem, case: rivals.cupy_cg(problem, case.tol or 0.0),
     "AmgX CG": lambda problem, case: rivals.amgx(problem, case.tol or 0.0),
 }
+RESULTS = Path("benchmarks/results/poisson-gpu")
 UNSEEN = ("cupy CG", "AmgX CG")  # torch does not see their memory
 ACCURACY = "discretisation accuracy"
 CASES = [
@@ -84,20 +85,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--largest", type=int, default=16383, help="leave out larger grids")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--small", action="store_true", help="tiny grids, on the CPU where there is no CUDA device")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/poisson-gpu"))
+    parser.add_argument("--out", type=Path, help=f"where to write (default: {RESULTS}; with --small nowhere)")
     given = parser.parse_args(arguments)
+    out = given.out or (None if given.small else RESULTS)
     if not (torch.cuda.is_available() or given.small):
         print("poisson_gpu: there is no CUDA device; `mgnet bench poisson` measures the CPU.", file=sys.stderr)
         return 2
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     copy = copy_bandwidth(device, 2**20 if given.small else 2**31)
     cases = SMALL if given.small else CASES
-    result = {"environment": environment(device), "copy": copy, "rows": kept_rows(given.out, given.only)}
+    result = {"environment": environment(device), "copy": copy, "rows": kept_rows(out, given.only) if out else []}
     for case in cases:
         if case.n <= given.largest and (not given.only or case.name in given.only):
             measured = list(measure(case, device, given.repeats, copy))
             result["rows"] = in_order(result["rows"] + measured, [case.name for case in cases])
-            save(result, given.out)
+            if out:
+                save(result, out)
     return 0
 
 

@@ -6,12 +6,11 @@ writes the weights of the first seed, in half precision, to mgnet/vision/release
 them into index.json beside, with their hash and their accuracy as they are then, on the test set.
 """
 
-import argparse
 import hashlib
 import json
 from pathlib import Path
 
-from benchmarks.classifiers import ENTRIES
+from benchmarks.classifiers import ENTRIES, parser
 from mgnet.vision import evaluate
 from mgnet.vision.files import write
 from mgnet.vision.releases import FOLDER, INDEX
@@ -19,11 +18,7 @@ from mgnet.vision.weights import load_weights, save_weights
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("name", choices=ENTRIES)
-    arguments.add_argument("--data", type=Path, default=Path("data"))
-    arguments.add_argument("--runs", type=Path, default=Path("runs"))
-    given = arguments.parse_args()
+    given = parser(__doc__).parse_args()
     print(release(given.name, given.runs / given.name / f"seed{ENTRIES[given.name].seeds[0]}", given.data, FOLDER))
 
 

@@ -8,7 +8,11 @@ import torch
 from benchmarks.poisson_gpu import main
 
 
-def test_small_grids(tmp_path):
+def test_small_grids(tmp_path, monkeypatch):
+    """They are written where asked, else nowhere: what is kept is of whole runs."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["--small", "--repeats", "1", "--only", "3-D"]) == 0
+    assert not list(tmp_path.iterdir())
     assert main(["--small", "--repeats", "1", "--out", str(tmp_path)]) == 0
     (file,) = tmp_path.glob("*.json")
     rows = json.loads(file.read_text())["rows"]

@@ -141,7 +141,7 @@ def _towards(A: Stencil, axes: Sequence[Coarsening], masked: bool) -> dict[Offse
     """w_sigma at every unknown, as if it lay between coarse ones along the axes where sigma is not 0."""
     positive = {o: s.clamp(min=0) for o, s in A.both.items()}
     row_sum = (A.diagonal - sum(A.both.values(), torch.zeros_like(A.diagonal))).clamp(min=0)
-    there = A.coupled.to(row_sum) if masked else row_sum
+    inside = A.coupled.to(row_sum) if masked else None
     towards = {(0,) * A.ndim: torch.ones_like(row_sum)}
     sigmas = product(*((-1, 0, 1) if axis.halved else (0,) for axis in axes))
     for sigma in sorted(sigmas, key=lambda s: sum(map(abs, s))):
@@ -153,13 +153,14 @@ def _towards(A: Stencil, axes: Sequence[Coarsening], masked: bool) -> dict[Offse
             if not any(part):
                 others = others + s
                 continue
-            s = s * shift(there, part) if masked else s
+            s = s if inside is None else s * shift(inside, part)
             ways = ways + s
             if all(p in (0, step) for p, step in zip(part, sigma, strict=True)):
                 rest = tuple(step - p for p, step in zip(part, sigma, strict=True))
                 total = total + s * shift(towards[rest], part)
         if masked:
-            stuck, total = ways == 0, torch.where(ways == 0, others * _first(sigma, axes, others), total)
+            stuck = ways == 0
+            total = torch.where(stuck, others * _first(sigma, axes, others), total)
             ways = torch.where(stuck, others, ways)
         denominator = row_sum + ways
         towards[sigma] = torch.where(denominator > 0, total / denominator, 0.0)

@@ -87,8 +87,8 @@ def coarsen(fine: Operator, axes: list[Coarsening], dtype: np.dtype) -> tuple[Op
     offsets = [three(o) for o in positive_offsets(fine.ndim)]
     if fine.ndim == 1:
         offsets = [(0, 0, 1), (1, 0, 0)]
-    coarse = Operator([axis.coarse for axis in axes], [axis.periodic for axis in axes], offsets, fine.batch)
-    coarse.masked = fine.masked
+    shape, wraps = [axis.coarse for axis in axes], [axis.periodic for axis in axes]
+    coarse = Operator(shape, wraps, offsets, fine.batch, fine.masked)
     if fine.ndim == 1:
         coarse.S[1] = 0
         offsets = offsets[:1]

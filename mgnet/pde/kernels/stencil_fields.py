@@ -24,9 +24,10 @@ class Operator:
     masked : whether some unknowns are coupled to nothing, on it or the grid it is coarsened from
     """
 
-    masked = False
-
-    def __init__(self, shape: Sequence[int], wraps: Sequence[bool], couplings: Sequence[Offset], batch: int):
+    def __init__(
+        self, shape: Sequence[int], wraps: Sequence[bool], couplings: Sequence[Offset], batch: int, masked: bool
+    ):
+        self.masked = masked
         self.ndim, self.shape, self.n = len(shape), tuple(shape), four(shape)
         self.wraps, self.couplings, self.batch = three_flags(wraps), list(couplings), batch
         self.stride = stride_of(self.n[2])
@@ -38,8 +39,7 @@ class Operator:
     @classmethod
     def of(cls, A: Stencil, wraps: Sequence[bool]) -> "Operator":
         offsets = sorted(A.couplings)
-        own = cls(A.shape, wraps, [three(o) for o in offsets], len(A.diagonal))
-        own.masked = not bool(A.coupled.all())
+        own = cls(A.shape, wraps, [three(o) for o in offsets], len(A.diagonal), not bool(A.coupled.all()))
         own._set(own.D, A.diagonal)
         for S, o in zip(own.S, offsets, strict=True):
             own._set(S, A.couplings[o])

@@ -109,7 +109,7 @@ def _weigh_inside(W, out, total, others, m, n, first, column):
 
 
 @part
-def _phantoms(W, inside, ops, ws, here, n, step):
+def _phantoms(W, inside, ops, ws, here, n, step, wraps):
     """No weight for a coarse unknown in itself where it lies outside and stands for others."""
     owner = np.zeros((1, n), np.float64)
     around = borrow(owner)[0]
@@ -124,6 +124,7 @@ def _phantoms(W, inside, ops, ws, here, n, step):
             for K in range(n):
                 if inside[step * K] == 0 and around[K] > 0:
                     w[K] = 0.0
+            fill(W[ops[k, 1] * ws + here - LEFT :], n, wraps)
     owner[0, 0] = 0
 
 
@@ -198,10 +199,7 @@ def _weights_row(D, S, W, inside, masked, hs, ws, ops, I, J, n, n_c, stride, str
             fill(W[op[1] * ws + here - LEFT :], nc, wraps[2])
     if masked:
         at = _row(i0, j0, n[0], n[1], wraps[0], wraps[1]) * stride + LEFT + first[2]
-        _phantoms(W, inside[at:], ops, ws, here, nc, step)
-        for k in range(ops.shape[0]):
-            if ops[k, 0] == 2 and ops[k, 2] != 0:
-                fill(W[ops[k, 1] * ws + here - LEFT :], nc, wraps[2])
+        _phantoms(W, inside[at:], ops, ws, here, nc, step, wraps[2])
     owner[0, 0] = 0
 
 
