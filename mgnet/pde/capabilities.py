@@ -68,7 +68,7 @@ def describe(row: Row) -> tuple[str, str, str]:
     """(iteration, how its levels run on a CPU, orders) of a row's problem."""
     problem = row.problem()
     multigrid = Solver(problem).multigrid(problem.A.detached().flattened((2,)))
-    levels = "fused kernels" if multigrid.compiled(torch.device("cpu")) else "plain torch"
+    levels = "fused kernels" if multigrid.levels.compiled(torch.device("cpu")) else "plain torch"
     return multigrid.method(problem.A), levels, "2, 4" if _fourth(problem) else "2"
 
 

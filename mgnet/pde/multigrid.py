@@ -4,54 +4,31 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, isfinite, log, prod
-from typing import Any, cast
+from math import ceil, isfinite, log
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from mgnet.core import Level
-from mgnet.pde import cuda
-from mgnet.pde.axis import Axis
-from mgnet.pde.blackbox import READABLE, ReadableBlackBox, contrast, index, levels_precision, solved_axes
 from mgnet.pde.checks import finite
 from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.fourth_order import FourthOrder
-from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels, thin_axis
+from mgnet.pde.hierarchy import ReadableHierarchy
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
-from mgnet.pde.kept import Lease, kept
-from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
-from mgnet.pde.kernels.launch import threads
+from mgnet.pde.kernels.hierarchy import FusedHierarchy
 from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
+from mgnet.pde.levels import CPU, CYCLES, Levels, Scheme
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator
-from mgnet.pde.richardson import contraction
-from mgnet.pde.smoothers import COLOURED
-from mgnet.pde.tridiagonal import LineLevel
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
-CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 Callback = Callable[[int, float], None]
-CPU = torch.device("cpu")
 PATIENCE = 20  # cycles with levels in float32, of which 6 to 10 are usual, after which float64 ones are tried
 GAIN = 1.5  # times fewer cycles, for which float64 levels, whose cycles take longer, are kept
-SHOWING = 20_000  # unknowns of a grid on which the factor of a cycle shows
 TINY = 1e-300
 CLEAN = "Clean the right-hand side."
 SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """How to iterate: the cycle, the smoother, and its sweeps down and up."""
-
-    cycle: str = "V"
-    smoother: str = "chebyshev"
-    nu: tuple[int, int] = (2, 2)
-
-    def __str__(self) -> str:
-        return f"{self.cycle}({self.nu[0]},{self.nu[1]})-cycles, {self.smoother} smoother"
 
 
 @dataclass(frozen=True)
@@ -76,22 +53,11 @@ class Multigrid:
     def __init__(
         self, base: Diffusion, constant: tuple[tuple[float, ...], float] | None, null: NullSpace | None, scheme: Scheme
     ):
-        if constant is not None and thin_axis(base.axes, constant[0]) is not None:
-            scheme = replace(scheme, smoother="zebra")
-        self.base, self.null, self.scheme = base, null, scheme
-        self._constant, self._dims = constant, tuple(range(-base.ndim, 0))
-        self._leases: dict[Any, Lease] = {}
+        self.base, self.null, self.levels = base, null, Levels(base, constant, scheme)
+        self._dims = tuple(range(-base.ndim, 0))
         self._methods: dict[bool, str] = {}
         self._lock = threading.Lock()
-        self._narrow = False  # whether the levels have less than the data's precision
-        self._precise: bool | None = None  # whether they should not; None: not tried yet
-        self.sizes: tuple[int, ...] = ()
-
-    @cached_property
-    def gamma(self) -> int | str:
-        """The cycle index."""
-        gamma = CYCLES[self.scheme.cycle]
-        return gamma if self._constant is not None else index(contrast(self.base), gamma)
+        self._tried = False  # whether levels of the data's precision were
 
     def method(self, A: Operator) -> str:
         """The iteration for A in words."""
@@ -102,22 +68,14 @@ class Multigrid:
 
     def _words(self, A: Operator) -> str:
         words = ["order 4"] if A.base is not A else []
-        if self._is_line:
+        if self.levels.is_line:
             return ", ".join([*words, "cyclic reduction"])
         outer = self._outer(A)
         words += [] if outer is None else [outer.name]
-        kind = "" if self._constant is not None else "black-box "
-        word = next(word for word, gamma in CYCLES.items() if gamma == self.gamma)
-        smoother = "zebra" if self._solved else self.scheme.smoother
-        return ", ".join([*words, f"{kind}{replace(self.scheme, cycle=word, smoother=smoother)}"])
-
-    def compiled(self, device: torch.device) -> bool:
-        """Whether fused kernels do the work on a device."""
-        from mgnet.pde.kernels import blackbox
-
-        if self._constant is None:
-            return not self._is_line and not self._solved and blackbox.fusible(self.base, device)
-        return self._fusible(self._chain(), device)
+        kind = "" if self.levels.constant is not None else "black-box "
+        word = next(word for word, gamma in CYCLES.items() if gamma == self.levels.gamma)
+        smoother = "zebra" if self.levels.solved else self.levels.scheme.smoother
+        return ", ".join([*words, f"{kind}{replace(self.levels.scheme, cycle=word, smoother=smoother)}"])
 
     def run(
         self,
@@ -140,7 +98,7 @@ class Multigrid:
         """
         null = None if self.null is None else self.null.to(b)
         with self._lock, on_device(b, self.base.ndim):
-            levels = self._hierarchy(b)
+            levels = self.levels.of(b)
             whole = stop.tol is None and guess is None and not parts and self._finishing == 0
             centres = null is not None and whole and isinstance(levels, FusedHierarchy) and levels.centres
             late = centres and not project  # data are looked at on the coarse grid, where they are four times fewer
@@ -149,7 +107,7 @@ class Multigrid:
             hierarchy = self._accelerated(A.like(b), levels, b, null, stop.tol)
             if stop.tol is None:
                 outcome = self._pass(hierarchy, b, guess, parts, raw)
-            elif self._narrow and self._precise is None and A.base is A and stop.max_cycles > PATIENCE:
+            elif self.levels.narrow and not self._tried and A.base is A and stop.max_cycles > PATIENCE:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, replace(stop, max_cycles=PATIENCE))
                 if outcome.status == "not converged":
                     outcome = self._again(A.like(b), b, null, stop, outcome)
@@ -166,7 +124,7 @@ class Multigrid:
         if A.base is not A and u is not None:
             return u + self.cycle(A.base, None, b - A(u), symmetric)
         with self._lock, on_device(b, self.base.ndim):
-            hierarchy = self._hierarchy(b, symmetric)
+            hierarchy = self.levels.of(b, symmetric)
             begin = None if u is None else hierarchy.data(u)
             out = hierarchy.release(hierarchy.cycle(begin, hierarchy.data(b), watch=False))
         return self._finite(out, b, u, "u")
@@ -180,21 +138,21 @@ class Multigrid:
 
     def work(self, A: Operator, outcome: Outcome) -> float:
         """Work units of a whole solve."""
-        nu, outer, cycles = self.scheme.nu, self._outer(A), len(outcome.residuals) - 1
-        one = cycle_work(self.sizes, nu, self.gamma) + APPLICATIONS[outer]
+        nu, outer, cycles = self.levels.scheme.nu, self._outer(A), len(outcome.residuals) - 1
+        one = cycle_work(self.levels.sizes, nu, self.levels.gamma) + APPLICATIONS[outer]
         if outcome.status == "full multigrid":
             steps = self._finishing + FINISHING_STEPS * (outer is ConjugateGradients)
-            whole = full_multigrid_work(self.sizes, nu, self.gamma) + one * steps
+            whole = full_multigrid_work(self.levels.sizes, nu, self.levels.gamma) + one * steps
             return one if outcome.guessed else whole
         if cycles and not outcome.guessed and outer is not ConjugateGradients:
-            return full_multigrid_work(self.sizes, nu, self.gamma) + one * (cycles - 1)
+            return full_multigrid_work(self.levels.sizes, nu, self.levels.gamma) + one * (cycles - 1)
         return one * cycles
 
     @cached_property
     def takes_raw(self) -> bool:
         """Whether one full pass on the CPU takes data that are not weighted yet."""
-        constant = self._constant is not None and not self._is_line and self._finishing == 0
-        return constant and self._fusible(self._chain(), CPU)
+        constant = self.levels.constant is not None and not self.levels.is_line and self._finishing == 0
+        return constant and self.levels.fused(self.levels.chain(), CPU)
 
     def _pass(
         self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, parts: Sequence[Tensor], raw: bool
@@ -215,7 +173,7 @@ class Multigrid:
 
     def _finite(self, u: Tensor, b: Tensor, guess: Tensor | None, name: str = "guess") -> Tensor:
         """u, unless it is not finite: then say why."""
-        if self._constant is not None:  # a NaN anywhere reaches all that are coupled
+        if self.levels.constant is not None:  # a NaN anywhere reaches all that are coupled
             clean = all(map(isfinite, u.reshape(len(u), -1)[:, 0].tolist()))
         else:
             clean = bool(torch.isfinite(u).all())
@@ -232,12 +190,12 @@ class Multigrid:
         beside corners, up to 3 times that error; one cycle mends it. Others: linear interpolation, which knows
         nothing of the boundary's data, leaves a tenth of u, and a step a tenth of that or less; h^2 is aimed at.
         """
-        if self._is_line:
+        if self.levels.is_line:
             return 0
-        if self._constant is None:
+        if self.levels.constant is None:
             steps = self.base.ndim - 1 + ceil(0.75 * log(max(axis.n for axis in self.base.axes)))
             return max(0, steps - FINISHING_STEPS)
-        chain = self._chain()[:2]
+        chain = self.levels.chain()[:2]
         pairs = [(f, c) for f, c in zip(chain[0], chain[-1], strict=True) if f != c]
         return int(any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs))
 
@@ -260,13 +218,13 @@ class Multigrid:
         What float32 rounds off the corrections matters where many of them are large beside their residual: where
         strong couplings make lines or parts that little holds.
         """
-        self._precise, self._leases = True, {}
+        self._tried = True
+        self.levels.choose(precise=True)
         told = stop.callback or (lambda k, r: None)
         rest = Stop(stop.tol, stop.max_cycles - PATIENCE, lambda k, r: told(PATIENCE + k, r))
-        second = self._iterate(A, self._accelerated(A, self._hierarchy(b), b, null, stop.tol), b, first.u, rest)
-        self._precise = _rate(second.residuals) > GAIN * _rate(first.residuals)
-        if not self._precise:
-            self._leases = {}
+        second = self._iterate(A, self._accelerated(A, self.levels.of(b), b, null, stop.tol), b, first.u, rest)
+        if _rate(second.residuals) <= GAIN * _rate(first.residuals):
+            self.levels.choose(precise=False)
         return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
 
     def _rescaled(self, A: Operator, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
@@ -283,105 +241,13 @@ class Multigrid:
             raise FloatingPointError(f"the solution is too large for {b.dtype}: it overflows. Scale the problem.")
         return outcome
 
-    def _hierarchy(self, b: Tensor, symmetric: bool = False) -> Hierarchy:
-        """The levels for b's batch, dtype and device; the last ones stay. Their tensors are of one mode of torch."""
-        key = (len(b), b.dtype, b.device, symmetric, torch.is_inference_mode_enabled())
-        if key not in self._leases:
-            self._leases = {key: self._lease(b, symmetric, key)}
-        return self._leases[key].levels
-
-    def _lease(self, b: Tensor, symmetric: bool, key: tuple) -> Lease:
-        scheme, base = self.scheme, self.base
-        if self._is_line:
-            self.sizes = (base.axes[0].n,)
-            return Lease(ReadableHierarchy([cast(Level, LineLevel(base.like(b)))], [], base.like(b), 1))
-        if self._constant is None:
-            robust = self._robust(b)
-            self.sizes = robust.sizes
-            return Lease(robust)
-        chain = self._chain(b.device)
-        self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
-        key = (base.axes, self._constant, scheme, threads(), *key)
-        return kept.lease(key, b.numel(), lambda: self._build(chain, b, symmetric))
-
-    def _build(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool) -> Hierarchy:
-        """Levels for constant coefficients; nothing of them may depend on b's values."""
-        if self._on_cuda(b.device) and len(chain) > 1:
-            from mgnet.pde.cuda.hierarchy import CudaHierarchy
-
-            assert self._constant is not None
-            (a, c), scheme, like = self._constant, self.scheme, b.new_zeros(())
-            return CudaHierarchy(chain, a, c, like, len(b), scheme.smoother, scheme.nu, self.gamma, symmetric)
-        return self._constant_levels(chain, b, symmetric)
-
-    def _constant_levels(
-        self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool = False
-    ) -> ReadableHierarchy | FusedHierarchy:
-        """Levels for constant coefficients on a chain of grids."""
-        assert self._constant is not None
-        (a, c), scheme = self._constant, self.scheme
-        if self._fusible(chain, b.device):
-            return FusedHierarchy(chain, a, c, b.dtype, len(b), scheme.smoother, scheme.nu, self.gamma, symmetric)
-        like, line = b.new_zeros(()), line_axis(scheme.smoother, chain[0], a)
-        levels, transfers = readable_levels(chain, a, c, like, scheme.smoother, scheme.nu, symmetric, line)
-        return ReadableHierarchy(levels, transfers, operator(chain[0], a, c, like), self.gamma)
-
-    def _contraction(self, b: Tensor) -> float:
-        """The largest factor of a cycle, measured on a coarser grid; 0 where cycles are not symmetric."""
-        scheme, chain = self.scheme, self._chain(b.device)
-        if scheme.smoother in COLOURED or scheme.nu[0] != scheme.nu[1] or len(chain) < 2:
-            return 0.0  # no sequence of them is worth more
-        sizes = [prod(axis.n for axis in axes) for axes in chain[:-1]]
-        first = next((l for l, size in enumerate(sizes) if size <= SHOWING), len(sizes) - 1)
-        zero = b.new_zeros((1, *(axis.n for axis in chain[first])))
-        return contraction(self._constant_levels(chain[first:], zero), zero)
-
-    def _chain(self, device: torch.device = CPU) -> tuple[tuple[Axis, ...], ...]:
-        """The grids of constant coefficients."""
-        assert self._constant is not None
-        a, axes = self._constant[0], self.base.axes
-        direct_work = cuda.DIRECT_WORK if self._on_cuda(device) else DIRECT_WORK
-        return grids(axes, a, direct_work, line_axis(self.scheme.smoother, axes, a))
-
-    def _on_cuda(self, device: torch.device) -> bool:
-        """Whether the levels of constant coefficients are Triton's."""
-        return self.scheme.smoother != "zebra" and cuda.fusible(self.base.axes, device)
-
-    def _fusible(self, chain: Sequence[tuple[Axis, ...]], device: torch.device) -> bool:
-        return self.scheme.smoother != "zebra" and len(chain) > 1 and fusible(chain, device)
-
-    def _robust(self, b: Tensor) -> Robust:
-        """Operator-induced multigrid."""
-        from mgnet.pde.kernels.blackbox import FusedBlackBox, fusible
-
-        scheme = self.scheme
-        precision = b.dtype if self._precise else levels_precision(self.base, b.dtype)
-        self._narrow = precision != b.dtype
-        if not self._solved and fusible(self.base, b.device):
-            return FusedBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b))
-        forms = READABLE
-        if not self._solved and cuda.fusible(self.base.axes, b.device):
-            from mgnet.pde.cuda.blackbox import TRITON as forms
-        nu, solved = scheme.nu, self._solved
-        return ReadableBlackBox(self.base, b, nu, self.gamma, scheme.smoother, precision, solved, forms)
-
-    @cached_property
-    def _solved(self) -> tuple[int, ...]:
-        """The axes along which variable coefficients make us smooth lines."""
-        return () if self._constant is not None or self._is_line else solved_axes(self.base, self.scheme.smoother)
-
-    @property
-    def _is_line(self) -> bool:
-        """One dimension, where elimination is a direct solver: no levels at all."""
-        return self._constant is None and self.base.ndim == 1
-
     def _outer(self, A: Operator) -> type[ConjugateGradients | MinimalResiduals | Chebyshev] | None:
         """The iteration around the cycles."""
         if A.base is not A:
             return Chebyshev
-        if self._constant is not None or self._is_line:
+        if self.levels.constant is not None or self.levels.is_line:
             return None
-        return ConjugateGradients if self.scheme.nu[0] == self.scheme.nu[1] else MinimalResiduals
+        return ConjugateGradients if self.levels.scheme.nu[0] == self.levels.scheme.nu[1] else MinimalResiduals
 
     def _accelerated(
         self, A: Operator, levels: Hierarchy, b: Tensor, null: NullSpace | None, tol: float | None
@@ -389,8 +255,8 @@ class Multigrid:
         outer = self._outer(A)
         if outer is None:
             richardson = cast(ReadableHierarchy | FusedHierarchy, levels).richardson  # or Triton's, which have it too
-            if tol is not None and self._constant is not None and richardson.rho is None:
-                richardson.rho = self._contraction(b)
+            if tol is not None and self.levels.constant is not None and richardson.rho is None:
+                richardson.rho = self.levels.contraction(b)
             return levels
         if outer is ConjugateGradients:
             return ConjugateGradients(cast(Robust, levels), tol)

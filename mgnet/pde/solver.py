@@ -14,7 +14,8 @@ from mgnet.pde.eager import eager
 from mgnet.pde.gradients import Solve
 from mgnet.pde.grid import Grid
 from mgnet.pde.iterate import Outcome
-from mgnet.pde.multigrid import CYCLES, Callback, Multigrid, Scheme, Stop
+from mgnet.pde.levels import CYCLES, Scheme
+from mgnet.pde.multigrid import Callback, Multigrid, Stop
 from mgnet.pde.nested import boundary_parts
 from mgnet.pde.operators import Diffusion, Operator
 from mgnet.pde.problem import Poisson
@@ -116,7 +117,9 @@ class Solver:
         b = self.problem.on_grid("f", f) if raw else self.problem.rhs(torch.as_tensor(f), boundary)
         parts = []
         if tol is None and guess is None and boundary is not None and self.problem.constant is not None:
-            parts = boundary_parts(self.problem, boundary, b, self.multigrid(self.problem.A.detached()).scheme.smoother)
+            parts = boundary_parts(
+                self.problem, boundary, b, self.multigrid(self.problem.A.detached()).levels.scheme.smoother
+            )
         A = self.problem.A
         if graph:
             adjoint = _Call(self, None, Stop(tol, max_cycles), throw, project=True)

@@ -248,7 +248,7 @@ def test_wider_levels_that_gain_nothing_do_not_stay():
     mask = np.random.default_rng(0).random((127, 127)) > 0.3
     solver = Solver(Poisson(Grid((127, 127)), c=100.0, mask=mask, mask_bc="neumann"))
     assert solver.solve(rough(127)).cycles > PATIENCE
-    assert solver.multigrid(solver.problem.A)._precise is False
+    assert not solver.multigrid(solver.problem.A).levels.precise
 
 
 @pytest.mark.parametrize(("shape", "bc"), [((12, 3), ["neumann", "periodic"]), ((9, 47), "neumann")])

@@ -193,6 +193,7 @@ def test_graphs():
 @pytest.mark.parametrize("kind", ["constant", "variable", "order 4"])
 def test_backward_costs_one_solve_by_the_levels_that_are_there(monkeypatch, kind, wrt):
     """For data alike: as many cycles but for one, and nothing is set up again."""
+    from mgnet.pde.levels import Levels
     from mgnet.pde.multigrid import Multigrid
 
     shape, runs, built = (150, 140), [], []
@@ -204,7 +205,7 @@ def test_backward_costs_one_solve_by_the_levels_that_are_there(monkeypatch, kind
     {"f": f, "a": a, "c": c, "boundary": g}[wrt].requires_grad_()
     order, a = (4, 2.0) if kind == "order 4" else (2, a)
     solver = Solver(Poisson(Grid(shape), a, c, order=order, like=f))
-    run, lease = Multigrid.run, Multigrid._lease
+    run, lease = Multigrid.run, Levels._lease
 
     def counted(self, A, *arguments, **named):
         outcome = run(self, A, *arguments, **named)
@@ -212,7 +213,7 @@ def test_backward_costs_one_solve_by_the_levels_that_are_there(monkeypatch, kind
         return outcome
 
     monkeypatch.setattr(Multigrid, "run", counted)
-    monkeypatch.setattr(Multigrid, "_lease", lambda *a: built.append(1) or lease(*a))
+    monkeypatch.setattr(Levels, "_lease", lambda *a: built.append(1) or lease(*a))
     solver.solve(f, boundary=lambda x, y: 1e-4 * g * x).u.backward(torch.as_tensor(random(shape, 1)))
     (forward, work), (backward, work_back) = runs
     assert backward <= forward + (3 if kind == "order 4" else 1)

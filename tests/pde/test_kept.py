@@ -16,12 +16,12 @@ def store(monkeypatch):
     """An empty store."""
     gc.collect()
     store = kept.Kept()
-    monkeypatch.setattr("mgnet.pde.multigrid.kept", store)
+    monkeypatch.setattr("mgnet.pde.levels.kept", store)
     return store
 
 
 def levels_of(solver):
-    (lease,) = solver._multigrid._leases.values()
+    (lease,) = solver._multigrid.levels._leases.values()
     return lease.levels
 
 

@@ -31,7 +31,7 @@ def test_history_is_the_true_residuals():
     assert s.seconds > 0
     assert "V(2,2)" in s.method
     assert "chebyshev" in s.method
-    sizes = solver.multigrid(solver.problem.A).sizes
+    sizes = solver.multigrid(solver.problem.A).levels.sizes
     assert s.work == pytest.approx(
         full_multigrid_work(sizes, (2, 2), 1) + (s.cycles - 1) * cycle_work(sizes, (2, 2), 1)
     )
@@ -182,12 +182,12 @@ def test_work_is_that_of_the_cycles_that_ran():
     """Jumps make W-cycles; conjugate gradients begin with a step, and apply A twice more in each."""
     jumps = np.where(np.indices((100, 90)).sum(0) // 20 % 2 == 0, 1.0, 1e4)
     solver = Solver(Poisson(Grid((100, 90)), jumps))
-    s, sizes = solver.solve(random((100, 90))), solver.multigrid(solver.problem.A).sizes
+    s, sizes = solver.solve(random((100, 90))), solver.multigrid(solver.problem.A).levels.sizes
     assert "W(2,2)" in s.method
     assert s.work == pytest.approx(s.cycles * (cycle_work(sizes, (2, 2), 2) + 2))
     quick = solver.solve(random((100, 90)), tol=None)
     assert quick.work == pytest.approx(full_multigrid_work(sizes, (2, 2), 2) + 5 * (cycle_work(sizes, (2, 2), 2) + 2))
     fourth = Solver(Poisson(Grid((100, 90)), order=4))
-    s, sizes = fourth.solve(random((100, 90))), fourth.multigrid(fourth.problem.A).sizes
+    s, sizes = fourth.solve(random((100, 90))), fourth.multigrid(fourth.problem.A).levels.sizes
     one = cycle_work(sizes, (2, 2), 1) + 1
     assert s.work == pytest.approx(full_multigrid_work(sizes, (2, 2), 1) + (s.cycles - 1) * one)

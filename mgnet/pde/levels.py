@@ -1,0 +1,178 @@
+"""Which levels solve an operator, and the last ones made.
+
+Constant coefficients: levels of the problem on every grid, fused where kernels are (CPU, CUDA). Others:
+operator-induced ones. One dimension: no levels, elimination.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from mgnet.core import Level
+from mgnet.pde import cuda
+from mgnet.pde.axis import Axis
+from mgnet.pde.blackbox import READABLE, ReadableBlackBox, contrast, index, levels_precision, solved_axes
+from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels, thin_axis
+from mgnet.pde.iterate import Hierarchy
+from mgnet.pde.kept import Lease, kept
+from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
+from mgnet.pde.kernels.launch import threads
+from mgnet.pde.krylov import Robust
+from mgnet.pde.operators import Diffusion
+from mgnet.pde.richardson import contraction
+from mgnet.pde.smoothers import COLOURED
+from mgnet.pde.tridiagonal import LineLevel
+
+CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
+CPU = torch.device("cpu")
+SHOWING = 20_000  # unknowns of a grid on which the factor of a cycle shows
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How to iterate: the cycle, the smoother, and its sweeps down and up."""
+
+    cycle: str = "V"
+    smoother: str = "chebyshev"
+    nu: tuple[int, int] = (2, 2)
+
+    def __str__(self) -> str:
+        return f"{self.cycle}({self.nu[0]},{self.nu[1]})-cycles, {self.smoother} smoother"
+
+
+class Levels:
+    """The levels of one operator, made at the first use of a batch size, dtype and device.
+
+    Parameters
+    ----------
+    base : the operator; plain tensors, without a graph
+    constant : (a per axis, c) where the coefficients are constant, else None
+
+    Attributes
+    ----------
+    sizes : unknowns of each grid of the last levels
+    narrow : whether those have less than the data's precision;   precise : whether the next may not
+    """
+
+    def __init__(self, base: Diffusion, constant: tuple[tuple[float, ...], float] | None, scheme: Scheme):
+        if constant is not None and thin_axis(base.axes, constant[0]) is not None:
+            scheme = replace(scheme, smoother="zebra")
+        self.base, self.constant, self.scheme = base, constant, scheme
+        self.sizes: tuple[int, ...] = ()
+        self.narrow, self.precise = False, False
+        self._leases: dict[Any, Lease] = {}
+
+    @cached_property
+    def gamma(self) -> int | str:
+        """The cycle index."""
+        gamma = CYCLES[self.scheme.cycle]
+        return gamma if self.constant is not None else index(contrast(self.base), gamma)
+
+    def of(self, b: Tensor, symmetric: bool = False) -> Hierarchy:
+        """The levels for b's batch, dtype and device; the last ones stay. Their tensors are of one mode of torch."""
+        key = (len(b), b.dtype, b.device, symmetric, torch.is_inference_mode_enabled())
+        if key not in self._leases:
+            self._leases = {key: self._lease(b, symmetric, key)}
+        return self._leases[key].levels
+
+    def choose(self, precise: bool) -> None:
+        """Levels of the data's precision from now on, or again of the one that suits the operator."""
+        self.precise, self._leases = precise, {}
+
+    def compiled(self, device: torch.device) -> bool:
+        """Whether fused kernels do the work on a device."""
+        from mgnet.pde.kernels import blackbox
+
+        if self.constant is None:
+            return not self.is_line and not self.solved and blackbox.fusible(self.base, device)
+        return self.fused(self.chain(), device)
+
+    def _lease(self, b: Tensor, symmetric: bool, key: tuple) -> Lease:
+        scheme, base = self.scheme, self.base
+        if self.is_line:
+            self.sizes = (base.axes[0].n,)
+            return Lease(ReadableHierarchy([cast(Level, LineLevel(base.like(b)))], [], base.like(b), 1))
+        if self.constant is None:
+            robust = self._robust(b)
+            self.sizes = robust.sizes
+            return Lease(robust)
+        chain = self.chain(b.device)
+        self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
+        key = (base.axes, self.constant, scheme, threads(), *key)
+        return kept.lease(key, b.numel(), lambda: self._build(chain, b, symmetric))
+
+    def _build(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool) -> Hierarchy:
+        """Levels for constant coefficients; nothing of them may depend on b's values."""
+        if self._on_cuda(b.device) and len(chain) > 1:
+            from mgnet.pde.cuda.hierarchy import CudaHierarchy
+
+            assert self.constant is not None
+            (a, c), scheme, like = self.constant, self.scheme, b.new_zeros(())
+            return CudaHierarchy(chain, a, c, like, len(b), scheme.smoother, scheme.nu, self.gamma, symmetric)
+        return self._constant_levels(chain, b, symmetric)
+
+    def _constant_levels(
+        self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool = False
+    ) -> ReadableHierarchy | FusedHierarchy:
+        """Levels for constant coefficients on a chain of grids."""
+        assert self.constant is not None
+        (a, c), scheme = self.constant, self.scheme
+        if self.fused(chain, b.device):
+            return FusedHierarchy(chain, a, c, b.dtype, len(b), scheme.smoother, scheme.nu, self.gamma, symmetric)
+        like, line = b.new_zeros(()), line_axis(scheme.smoother, chain[0], a)
+        levels, transfers = readable_levels(chain, a, c, like, scheme.smoother, scheme.nu, symmetric, line)
+        return ReadableHierarchy(levels, transfers, operator(chain[0], a, c, like), self.gamma)
+
+    def contraction(self, b: Tensor) -> float:
+        """The largest factor of a cycle, measured on a coarser grid; 0 where cycles are not symmetric."""
+        scheme, chain = self.scheme, self.chain(b.device)
+        if scheme.smoother in COLOURED or scheme.nu[0] != scheme.nu[1] or len(chain) < 2:
+            return 0.0  # no sequence of them is worth more
+        sizes = [prod(axis.n for axis in axes) for axes in chain[:-1]]
+        first = next((l for l, size in enumerate(sizes) if size <= SHOWING), len(sizes) - 1)
+        zero = b.new_zeros((1, *(axis.n for axis in chain[first])))
+        return contraction(self._constant_levels(chain[first:], zero), zero)
+
+    def chain(self, device: torch.device = CPU) -> tuple[tuple[Axis, ...], ...]:
+        """The grids of constant coefficients."""
+        assert self.constant is not None
+        a, axes = self.constant[0], self.base.axes
+        direct_work = cuda.DIRECT_WORK if self._on_cuda(device) else DIRECT_WORK
+        return grids(axes, a, direct_work, line_axis(self.scheme.smoother, axes, a))
+
+    def _on_cuda(self, device: torch.device) -> bool:
+        """Whether the levels of constant coefficients are Triton's."""
+        return self.scheme.smoother != "zebra" and cuda.fusible(self.base.axes, device)
+
+    def fused(self, chain: Sequence[tuple[Axis, ...]], device: torch.device) -> bool:
+        return self.scheme.smoother != "zebra" and len(chain) > 1 and fusible(chain, device)
+
+    def _robust(self, b: Tensor) -> Robust:
+        """Operator-induced multigrid."""
+        from mgnet.pde.kernels.blackbox import FusedBlackBox, fusible
+
+        scheme = self.scheme
+        precision = b.dtype if self.precise else levels_precision(self.base, b.dtype)
+        self.narrow = precision != b.dtype
+        if not self.solved and fusible(self.base, b.device):
+            return FusedBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b))
+        forms = READABLE
+        if not self.solved and cuda.fusible(self.base.axes, b.device):
+            from mgnet.pde.cuda.blackbox import TRITON as forms
+        nu, solved = scheme.nu, self.solved
+        return ReadableBlackBox(self.base, b, nu, self.gamma, scheme.smoother, precision, solved, forms)
+
+    @cached_property
+    def solved(self) -> tuple[int, ...]:
+        """The axes along which variable coefficients make us smooth lines."""
+        return () if self.constant is not None or self.is_line else solved_axes(self.base, self.scheme.smoother)
+
+    @property
+    def is_line(self) -> bool:
+        """One dimension, where elimination is a direct solver: no levels at all."""
+        return self.constant is None and self.base.ndim == 1
