@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import rivals_gpu as rivals
-from benchmarks.poisson import solution, source
+from benchmarks.poisson import jumps, solution, source
 from benchmarks.report import in_order, kept_rows
 from benchmarks.report_gpu import environment, line, save
 from mgnet.pde import Grid, Poisson, Solver
@@ -34,7 +34,7 @@ class Case:
 
     name : the group; n, ndim : unknowns per axis, axes; batch : right-hand sides at once
     tol : None asks for discretisation accuracy
-    coefficient : "one" or "smooth"
+    coefficient : "one", "smooth" or "jumps" (1e4, 8 x 8 checkerboard)
     against : names of rivals in ``RIVALS``
     """
 
@@ -67,6 +67,7 @@ CASES = [
     Case("residual 1e-8 3-D", 255, ndim=3, tol=1e-8, against=("torch.fft", "AmgX CG")),
     Case("batch 1e-8", 500, batch=64, tol=1e-8),
     *(Case("smooth a", n, tol=1e-8, coefficient="smooth", against=("AmgX CG",)) for n in (1023, 4095)),
+    *(Case("jumping a", n, tol=1e-8, coefficient="jumps", against=("AmgX CG",)) for n in (1023, 4095)),
 ]
 SMALL = [
     Case(ACCURACY, 63),
@@ -74,6 +75,7 @@ SMALL = [
     Case("batch 1e-8", 20, batch=3, tol=1e-8),
     Case("residual 1e-8", 31, tol=1e-8, against=("torch.fft", "conv2d")),
     Case("smooth a", 31, tol=1e-8, coefficient="smooth", against=()),
+    Case("jumping a", 31, tol=1e-8, coefficient="jumps", against=()),
 ]
 
 
@@ -174,7 +176,8 @@ def problem_of(case: Case, device: torch.device) -> tuple[Poisson, Tensor, Tenso
     dtype = getattr(torch, case.dtype)
     grid = Grid((case.n,) * case.ndim)
     like = torch.zeros((), dtype=dtype, device=device)
-    problem = Poisson(grid, smooth if case.coefficient == "smooth" else None, like=like)
+    a = {"one": lambda: None, "smooth": lambda: smooth, "jumps": lambda: jumps(grid)}[case.coefficient]()
+    problem = Poisson(grid, a, like=like)
     shape = (case.batch, *grid.shape) if case.batch > 1 else grid.shape
     if case.tol is not None:
         f = torch.randn(shape, dtype=dtype, device=device, generator=torch.Generator(device).manual_seed(0))

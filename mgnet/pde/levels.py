@@ -16,7 +16,7 @@ from torch import Tensor
 from mgnet.core import Level
 from mgnet.pde import cuda
 from mgnet.pde.axis import Axis
-from mgnet.pde.blackbox import READABLE, ReadableBlackBox, contrast, index, levels_precision, solved_axes
+from mgnet.pde.blackbox import ReadableBlackBox, contrast, index, levels_precision, solved_axes
 from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels, thin_axis
 from mgnet.pde.iterate import Hierarchy
 from mgnet.pde.kept import Lease, kept
@@ -55,7 +55,7 @@ class Levels:
 
     Attributes
     ----------
-    sizes : unknowns of each grid of the last levels
+    sizes, device : unknowns of each grid of the last levels, and where those are
     narrow : whether those have less than the data's precision;   precise : whether the next may not
     """
 
@@ -64,19 +64,28 @@ class Levels:
             scheme = replace(scheme, smoother="zebra")
         self.base, self.constant, self.scheme = base, constant, scheme
         self.sizes: tuple[int, ...] = ()
+        self.device = base.k[0].device
         self.narrow, self.precise = False, False
         self._leases: dict[Any, Lease] = {}
 
-    @cached_property
+    @property
     def gamma(self) -> int | str:
         """The cycle index."""
         gamma = CYCLES[self.scheme.cycle]
-        return gamma if self.constant is not None else index(contrast(self.base), gamma)
+        return gamma if self.constant is not None else index(self._contrast, gamma, self.device)
+
+    @cached_property
+    def _contrast(self) -> float:
+        return contrast(self.base)
 
     def of(self, b: Tensor, symmetric: bool = False) -> Hierarchy:
-        """The levels for b's batch, dtype and device; the last ones stay. Their tensors are of one mode of torch."""
-        key = (len(b), b.dtype, b.device, symmetric, torch.is_inference_mode_enabled())
+        """The levels for b's batch, dtype and device; the last ones stay. Their tensors are of one mode of torch.
+
+        Only work on one stream of a device comes in order, so streams share no workspaces.
+        """
+        key = (len(b), b.dtype, b.device, cuda.stream(b.device), symmetric, torch.is_inference_mode_enabled())
         if key not in self._leases:
+            self.device = b.device
             self._leases = {key: self._lease(b, symmetric, key)}
         return self._leases[key].levels
 
@@ -161,11 +170,11 @@ class Levels:
         self.narrow = precision != b.dtype
         if not self.solved and fusible(self.base, b.device):
             return FusedBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b))
-        forms = READABLE
         if not self.solved and cuda.fusible(self.base.axes, b.device):
-            from mgnet.pde.cuda.blackbox import TRITON as forms
-        nu, solved = scheme.nu, self.solved
-        return ReadableBlackBox(self.base, b, nu, self.gamma, scheme.smoother, precision, solved, forms)
+            from mgnet.pde.cuda.blackbox import CudaBlackBox
+
+            return CudaBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision)
+        return ReadableBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, self.solved)
 
     @cached_property
     def solved(self) -> tuple[int, ...]:

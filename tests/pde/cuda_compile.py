@@ -18,8 +18,8 @@ from triton.backends.compiler import GPUTarget
 
 from mgnet.pde import Grid, Poisson
 from mgnet.pde.blackbox import coarse_operators, from_diffusion
-from mgnet.pde.cuda import interpolant, level, stencil
-from mgnet.pde.cuda.blackbox import cuda_levels
+from mgnet.pde.cuda import interpolant, krylov, level, stencil
+from mgnet.pde.cuda.blackbox import CudaBlackBox, cuda_levels, dot
 from mgnet.pde.cuda.level import CudaLevel, Interpolant
 from mgnet.pde.hierarchy import grids
 from mgnet.pde.kernels.hierarchy import steps
@@ -86,19 +86,29 @@ def constant(shape, bc, smoother, dtype):
 
 def variable(shape):
     """All kernels of a black-box hierarchy."""
-    A = Poisson(Grid(shape), lambda *x: 1 + x[0]).A
+    A = Poisson(Grid(shape), lambda *x: 1 + x[0]).A.flattened(())
     operators, _ = coarse_operators(from_diffusion(A), A.axes)
     for one in cuda_levels(operators, torch.zeros(()), (2, 2), "chebyshev")[:-1]:
         f = torch.zeros((1, *one._A.shape))
         one.up(one.down(None, f, None)[0], f, None, torch.zeros((1, *one._P.coarse_shape)))
+    for dtype in (torch.float64, torch.float32):
+        b, one = torch.zeros((1, *shape), dtype=dtype), torch.ones(1, dtype=torch.float64)
+        system = CudaBlackBox(A.like(b), b)
+        system.begin(None, b)
+        system.z = system.r
+        for _ in range(2):
+            system.direct(one)
+            system.step(one)
+        dot(system.r, system.z)
 
 
 def main():
     triton.runtime.driver.set_active(Hopper())
     seen = set()
     level.march, interpolant.residual = Compiler(level.march, seen), Compiler(interpolant.residual, seen)
-    for name in ("apply", "interpolate", "restrict"):
-        setattr(stencil, name, Compiler(getattr(stencil, name), seen))
+    for module, names in ((stencil, ("apply", "interpolate", "restrict")), (krylov, ("direct", "step", "dot"))):
+        for name in names:
+            setattr(module, name, Compiler(getattr(module, name), seen))
     for bc in ("dirichlet", "periodic", ["neumann", "periodic"]):
         for dtype in (torch.float64, torch.float32):
             constant((40, 40), bc, "chebyshev", dtype)

@@ -13,7 +13,8 @@ pytest.importorskip("triton", reason="needs Triton")
 from mgnet.pde import Grid, Poisson
 from mgnet.pde.blackbox import ReadableBlackBox, coarse_operators, from_diffusion
 from mgnet.pde.blackbox.hierarchy import readable_levels
-from mgnet.pde.cuda.blackbox import TRITON, CudaInterpolation, CudaStencil, cuda_levels
+from mgnet.pde.cuda import blackbox
+from mgnet.pde.cuda.blackbox import CudaBlackBox, CudaInterpolation, CudaStencil, cuda_levels
 from mgnet.pde.iterate import iterate
 from mgnet.pde.krylov import ConjugateGradients
 from tests.pde.grids_and_data import random
@@ -29,6 +30,12 @@ CASES = [
     ((6, 7, 5), ["dirichlet", "periodic", "neumann"], "node", (), torch.float64, (2, 2)),
     ((7, 5, 6), ["periodic", "neumann", "dirichlet"], "cell", (2,), torch.float32, (1, 1)),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _several_grids(monkeypatch):
+    """Small problems would be one grid."""
+    monkeypatch.setattr(CudaBlackBox, "forms", CudaBlackBox.forms._replace(entries=0))
 
 
 def relative(ours, theirs):
@@ -81,13 +88,43 @@ def test_operators(case):
     assert max(errors) < PRECISIONS[dtype]
 
 
-@pytest.mark.parametrize("gamma", [1, 2])
+@pytest.mark.parametrize("gamma", [1, 2, "F"])
 def test_cycles_and_full_multigrid(gamma):
     A = problem((18, 21), ["neumann", "periodic"], "node", ()).A
     f = tensor((18, 21), 0, torch.float64)
-    plain, fused = (ReadableBlackBox(A, f, gamma=gamma, precision=f.dtype, **k) for k in ({}, {"forms": TRITON}))
+    plain, fused = (kind(A, f, gamma=gamma, precision=f.dtype) for kind in (ReadableBlackBox, CudaBlackBox))
     assert relative(fused.cycle(None, f), plain.cycle(None, f)) < 1e-12
     assert relative(fused.start(f), plain.start(f)) < 1e-12
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+@pytest.mark.parametrize("bc", ["dirichlet", "periodic"])
+def test_large_coarsest_grid(bc, batch, monkeypatch):
+    """As many unknowns as the inverses of all members leave room for, singular or not."""
+    monkeypatch.setattr(CudaBlackBox, "forms", CudaBlackBox.forms._replace(entries=2**17))
+    a = np.exp(np.random.default_rng(0).standard_normal((*batch, 40, 36)))
+    A = Poisson(Grid((40, 36), bc=bc), a).A.flattened(batch)
+    f = tensor((40, 36), 0, torch.float64)
+    f = f - f.mean((1, 2), keepdim=True)
+    system = CudaBlackBox(A.like(f), f)
+    assert system.sizes[-1] == (10 * 9 if batch else 20 * 18)
+    outcome = iterate(ConjugateGradients(system, 1e-9), f, None, 1e-9, 12, lambda u: 0 * u.flatten(1)[:, 0], None)
+    assert outcome.status == "tolerance"
+    assert torch.linalg.vector_norm(f - A.like(f)(outcome.u)) <= 1.1e-9 * torch.linalg.vector_norm(f)
+
+
+@pytest.mark.parametrize("shape", [(6, 300), (3, 5, 66)])
+def test_large_tiles(shape, monkeypatch):
+    monkeypatch.setattr(blackbox, "LARGE", 0)
+    A = problem(shape, "periodic" if len(shape) == 2 else "dirichlet", "node", ()).A
+    f = tensor(shape, 0, torch.float64)
+    f = f - f.mean()
+    plain, fused = (kind(A, f, precision=f.dtype) for kind in (ReadableBlackBox, CudaBlackBox))
+    assert relative(fused.cycle(None, f), plain.cycle(None, f)) < 1e-12
+    ones = torch.ones(2, device=DEVICE)
+    numbers = [(s.begin(None, f), s.precondition(), s.direct(ones), s.step(ones), s.x) for s in (plain, fused)]
+    for ours, theirs in zip(*numbers, strict=True):
+        assert relative(ours, theirs) < 1e-11
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -99,10 +136,33 @@ def test_conjugate_gradients(transposed):
     f = tensor(shape, 1, torch.float64)
     f = tensor(shape[::-1], 1, torch.float64).mT if transposed else f
     histories = []
-    for k in ({}, {"forms": TRITON}):
-        system = ReadableBlackBox(A.like(f), f, precision=f.dtype, **k)
-        outcome = iterate(ConjugateGradients(system, 1e-8), f, None, 1e-8, 12, lambda u: 0 * u.flatten(1)[:, 0], None)
+    for kind in (ReadableBlackBox, CudaBlackBox):
+        system = kind(A.like(f), f, precision=f.dtype)
+        cg, b = ConjugateGradients(system, 1e-8), system.data(f)
+        outcome = iterate(cg, b, None, 1e-8, 12, lambda u: 0 * u.flatten(1)[:, 0], None)
         assert outcome.status == "tolerance"
         assert torch.linalg.vector_norm(f - A.like(f)(outcome.u)) <= 1.1e-8 * torch.linalg.vector_norm(f)
         histories.append(outcome.residuals)
     np.testing.assert_allclose(histories[1], histories[0], rtol=1e-5, atol=1e-10)
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float32])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_steps_of_conjugate_gradients(case, precision):
+    """Every quantity of three steps, for each member of a batch, one of which is left alone at first."""
+    *which, dtype, nu = case
+    A = problem(*which).A.flattened(which[-1])
+    members = torch.tensor([1.0, 10.0], device=DEVICE, dtype=dtype).reshape(2, *[1] * len(which[0]))
+    b, beta = tensor(which[0], 1, dtype) * members, torch.tensor([0.3, 0.7], device=DEVICE).double()
+    seen = []
+    for kind in (ReadableBlackBox, CudaBlackBox):
+        system = kind(A.like(b), b, nu[:1] * 2, precision=precision)
+        numbers = [system.begin(None, b)]
+        for k in range(3):
+            rz, pAp = system.precondition(), system.direct(k * beta)
+            numbers += [rz, pAp, system.step(torch.tensor([1.0, k], device=DEVICE) * rz / pAp)]
+        seen.append([*numbers, system.x, system.r, system.p])
+    for ours, theirs in zip(*seen, strict=True):
+        assert ours.dtype == theirs.dtype
+        for one, other in zip(ours, theirs, strict=True):
+            assert relative(one, other) < (1e-11 if dtype == precision == torch.float64 else 1e-3)

@@ -89,6 +89,20 @@ def test_each_thread_has_its_own():
     assert not wrong
 
 
+def test_each_stream_has_its_own(monkeypatch):
+    """A device may still be at work for one stream when another begins, though Python holds the levels no more."""
+    solver, f, current = Solver(Poisson(Grid((40, 40)))), rhs(40, 40), [1]
+    monkeypatch.setattr("mgnet.pde.levels.cuda.stream", lambda device: current[0])
+    solver.solve(f)
+    first = levels_of(solver)
+    current[0] = 2
+    solver.solve(f)
+    assert levels_of(solver) is not first
+    current[0] = 1
+    solver.solve(f)
+    assert levels_of(solver) is first
+
+
 def test_levels_serve_again_after_an_error():
     f = rhs(63, 63)
     want = solve(f, tol=1e-10)

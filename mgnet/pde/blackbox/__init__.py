@@ -7,7 +7,6 @@ Math. Comput. 13 (1983) 261-283.
 """
 
 from mgnet.pde.blackbox.hierarchy import (
-    READABLE,
     ReadableBlackBox,
     coarse_operators,
     contrast,
@@ -18,7 +17,6 @@ from mgnet.pde.blackbox.hierarchy import (
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 
 __all__ = [
-    "READABLE",
     "ReadableBlackBox",
     "Stencil",
     "coarse_operators",

@@ -7,11 +7,16 @@ from torch import Tensor
 from mgnet.pde.blackbox.stencil import Stencil
 
 NULL = 1e-10  # of the largest eigenvalue: an eigenvalue below is round-off of zero
+FIRM = 1e-6  # of the largest pivot: no smaller one, and A is regular
 
 
 def inverse(A: Stencil) -> Tensor:
     """(batch, N, N) A^-1, or the pseudo-inverse where A is singular."""
     M = A.dense()
+    L, failed = torch.linalg.cholesky_ex(M)  # a third of the eigenvectors' time for 31^2 unknowns
+    pivots = L.diagonal(dim1=1, dim2=2) ** 2
+    if not failed.any() and (pivots.amin(1) > FIRM * pivots.amax(1)).all():
+        return torch.cholesky_inverse(L)
     lam, Q = np.linalg.eigh(M.cpu().numpy())  # small: torch's threads would cost more than they bring
     kept = lam > NULL * lam[:, -1:]
     out = (Q * np.where(kept, 1 / np.where(kept, lam, 1.0), 0.0)[:, None]) @ Q.swapaxes(1, 2)
@@ -19,10 +24,12 @@ def inverse(A: Stencil) -> Tensor:
 
 
 class CoarsestLevel:
-    """u = A^-1 f for the (batch or 1, N, N) inverse of a stencil."""
+    """u = A^-1 f for the (batch or 1, N, N) inverse of a stencil, which is symmetric."""
 
     def __init__(self, A_inverse: Tensor):
         self.A_inverse = A_inverse
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
+        if len(self.A_inverse) == 1:
+            return (f.flatten(1) @ self.A_inverse[0]).reshape(f.shape)
         return (self.A_inverse @ f.flatten(1)[..., None])[..., 0].reshape(f.shape)

@@ -7,6 +7,7 @@ steps u <- u + omega r, float32 meets no large numbers, and a stencil is its cou
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isqrt
 from typing import Any, NamedTuple
 
 import torch
@@ -23,7 +24,7 @@ from mgnet.pde.hierarchy import thin_axis
 from mgnet.pde.operators import Diffusion
 from mgnet.pde.smoothers import omegas
 
-COARSEST = 100  # unknowns that a dense inverse may have
+COARSEST = 100  # unknowns that a dense inverse may have in any case
 SHORTEST = 5  # unknowns of the shortest periodic axis that is coarsened; others are down to one unknown
 COARSE_BOUND = 1.7  # of the spectrum of coarse operators in unit form (measured 1.3 to 1.7; steps are stable up to 2.1)
 NEGATIVE, VERY_NEGATIVE = 0.05, 0.5  # couplings below minus these make the spectrum larger (up to 3 for white noise)
@@ -42,18 +43,22 @@ class Grid:
     P: Interpolation | None
 
 
-def coarse_operators(A: Stencil, axes: Sequence[Axis], solved: Sequence[int] = ()) -> tuple[list[Grid], Tensor]:
+def coarse_operators(
+    A: Stencil, axes: Sequence[Axis], solved: Sequence[int] = (), entries: int = 0
+) -> tuple[list[Grid], Tensor]:
     """(the grids, finest first; D^-1/2 of the finest), in A's dtype and device.
 
     Parameters
     ----------
     solved : the axes along which lines are smoothed
+    entries : that the dense inverses may have together beyond COARSEST unknowns each
     """
+    coarsest = max(COARSEST, isqrt(entries // len(A.diagonal)))
     masked = not bool(A.coupled.all())
     lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
     unit, finest = A.unit()
     scale, grids = finest, []
-    while A.diagonal[0].numel() > COARSEST and (chosen := choose_axes(strengths(unit), lines, solved)) is not None:
+    while A.diagonal[0].numel() > coarsest and (chosen := choose_axes(strengths(unit), lines, solved)) is not None:
         P = induced(A, chosen, masked)
         A_c = regular(galerkin(A, P), A, chosen) if masked else galerkin(A, P)
         unit_c, scale_c = A_c.unit()
@@ -137,12 +142,16 @@ def readable_cycle(levels: Sequence[Level], gamma: int | str) -> Callable[[Tenso
 
 
 class Forms(NamedTuple):
-    """How stencils and transfers are applied, levels made and a cycle run from zero: in torch, or in kernels."""
+    """How stencils and transfers are applied, levels made and a cycle run from zero: in torch, or in kernels.
+
+    entries : of the coarsest grid's inverses, where a product with them costs less than more grids
+    """
 
     stencil: Callable[[Stencil], Any]
     interpolation: Callable[[Interpolation], Any]
     levels: Callable[[Sequence[Grid], Tensor, tuple[int, int], str], list[Level]]
     cycle: Callable[[Sequence[Level], int | str], Callable[[Tensor], Tensor]]
+    entries: int = 0
 
 
 READABLE = Forms(lambda A: A, lambda P: P, readable_levels, readable_cycle)
@@ -206,13 +215,16 @@ def levels_precision(A: Diffusion, dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if contrast(A) <= CONTRAST and A.hold() >= HOLD else dtype
 
 
-def index(ratio: float, gamma: int | str) -> int | str:
-    """The cycle index; a V-cycle becomes a W-cycle where coefficients jump.
+def index(ratio: float, gamma: int | str, device: torch.device) -> int | str:
+    """The cycle index; a V-cycle becomes a W-cycle where coefficients jump, on a GPU an F-cycle.
 
-    The coarse problems' errors add up across the grids there: with V-cycles a 1e6 checkerboard takes 15, 20
-    and 25 iterations at 127^2, 255^2 and 511^2, with W-cycles, at twice the time each, 6 on all of them.
+    The coarse problems' errors add up across the grids there: with V-cycles a 1e6 checkerboard takes 15, 21
+    and 24 iterations at 127^2, 255^2 and 511^2, with W-cycles, at twice the time each, 6 or 7 on all of them,
+    with F-cycles 7, 9 and 11. Those visit grid l l times instead of 2^l: a GPU waits at each visit.
     """
-    return 2 if gamma == 1 and ratio > JUMP else gamma
+    if gamma != 1 or ratio <= JUMP:
+        return gamma
+    return 2 if device.type == "cpu" else "F"
 
 
 class ReadableBlackBox:
@@ -226,9 +238,14 @@ class ReadableBlackBox:
     like : a tensor of the data's dtype and device
     nu, gamma : smoothing steps down and up, and the cycle index
     precision : dtype of the levels; the iterate and its residual have the data's
-    forms : torch, or the kernels of a device
     solved : the axes along which lines are smoothed; none: points are
+
+    Attributes
+    ----------
+    forms : torch, or the kernels of a device
     """
+
+    forms = READABLE
 
     def __init__(
         self,
@@ -239,11 +256,10 @@ class ReadableBlackBox:
         smoother: str = "chebyshev",
         precision: torch.dtype = torch.float32,
         solved: Sequence[int] = (),
-        forms: Forms = READABLE,
     ):
-        self._gamma, self._dims = gamma, tuple(range(1, A.ndim + 1))
+        self._gamma, self._dims, forms = gamma, tuple(range(1, A.ndim + 1)), self.forms
         stencil = from_diffusion(A)
-        grids, scale = coarse_operators(stencil, A.axes, solved)
+        grids, scale = coarse_operators(stencil, A.axes, solved, forms.entries)
         small = like.new_zeros((), dtype=precision)
         self.sizes = tuple(grid.A.diagonal[0].numel() for grid in grids)
         self.A, self.unit, self.scale = (

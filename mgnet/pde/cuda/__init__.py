@@ -23,6 +23,11 @@ def fusible(axes: Sequence[Axis], device: torch.device) -> bool:
     return device.type == "cuda" and len(axes) > 1 and not robin and _triton()
 
 
+def stream(device: torch.device) -> int:
+    """The handle of a device's current stream."""
+    return torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+
+
 @cache
 def _triton() -> bool:
     """Whether Triton is installed; its absence is said once."""

@@ -1,20 +1,24 @@
-"""Black-box multigrid's levels in Triton; set-up and the outer iteration are the readable twin's."""
+"""Black-box multigrid in Triton: its levels and the steps of conjugate gradients; the set-up is the readable twin's."""
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 import torch
 from torch import Tensor
 
 from mgnet.core import cycle
 from mgnet.pde.blackbox.coarsest import CoarsestLevel, inverse
-from mgnet.pde.blackbox.hierarchy import Forms, Grid, step_lengths
+from mgnet.pde.blackbox.hierarchy import Forms, Grid, ReadableBlackBox, step_lengths
 from mgnet.pde.blackbox.interpolation import Interpolation
 from mgnet.pde.blackbox.stencil import Stencil
-from mgnet.pde.cuda import LAUNCH
+from mgnet.pde.cuda import LAUNCH, krylov
 from mgnet.pde.cuda import stencil as kernels
 from mgnet.pde.cuda.recording import Recording
 
-TILE = {2: (8, 64), 3: (4, 64)}  # rows and columns of a program
+TILE, LARGE_TILE = (8, 64), (4, 256)  # rows and columns of a program, 128 threads; the latter has fewer instructions
+LARGE = 2**18  # unknowns of a grid that fills a device with large tiles
+BLOCK = 4096  # products that a program sums
+ENTRIES = 2**20  # of the coarsest grid's inverses: 31^2 unknowns, 4 MB, are read in the time of two launches
 
 
 def three(v: Sequence, missing: object) -> tuple:
@@ -22,15 +26,20 @@ def three(v: Sequence, missing: object) -> tuple:
     return (missing,) * (3 - len(v)) + tuple(v)
 
 
-def programs(shape: Sequence[int], batch: int) -> int:
-    """How many tiles the arrays (batch, *shape) have."""
+def tile(shape: Sequence[int]) -> tuple[int, int]:
+    """Rows and columns of a program's part of a grid."""
+    return LARGE_TILE if prod(shape) >= LARGE and shape[-1] > TILE[1] else TILE
+
+
+def programs(shape: Sequence[int]) -> int:
+    """How many tiles a grid has."""
     n0, n1, n2 = three(shape, 1)
-    rows, columns = TILE[len(shape)]
-    return batch * n0 * -(-n1 // rows) * -(-n2 // columns)
+    rows, columns = tile(shape)
+    return n0 * -(-n1 // rows) * -(-n2 // columns)
 
 
 class CudaStencil:
-    """A stencil whose application is one kernel, with or without what is done to A v."""
+    """A stencil whose application is one kernel, with or without what is done to A v or before."""
 
     def __init__(self, A: Stencil):
         self.shape, self.diagonal = A.shape, A.diagonal.contiguous()
@@ -57,10 +66,33 @@ class CudaStencil:
         """Two steps from zero."""
         return self._apply(kernels.TWO_STEPS, f, f, out, omegas)
 
+    def direct(self, z: Tensor, p: Tensor, beta: Tensor, out: Tensor) -> Tensor:
+        """out = z + beta p, where beta is (batch,); (batch,) (out, A out). The diagonal is 1."""
+        sums = self._sums(z)
+        krylov.direct[(sums.numel(),)](
+            z, p, out, beta, self._S, sums, self._sizes, len(self.diagonal),
+            OFFSETS=self._offsets, TILE=tile(self.shape), **LAUNCH,
+        )  # fmt: skip
+        return sums.sum(1)
+
+    def advance(
+        self, x: Tensor | None, p: Tensor, b: Tensor, alpha: Tensor, scale: Tensor, size: Tensor, out: Tensor, r: Tensor
+    ) -> Tensor:
+        """out = x + alpha scale p and r = scale (b - A out) / size; (batch,) ||b - A out||. x None for zero."""
+        sums = self._sums(p)
+        krylov.step[(sums.numel(),)](
+            p if x is None else x, p, out, r, b, alpha, size, scale, self.diagonal, self._S, sums, self._sizes,
+            len(self.diagonal), GIVEN=x is not None, OFFSETS=self._offsets, TILE=tile(self.shape), **LAUNCH,
+        )  # fmt: skip
+        return sums.sum(1).sqrt().to(b)
+
+    def _sums(self, v: Tensor) -> Tensor:
+        return torch.empty((len(v), programs(self.shape)), dtype=torch.float64, device=v.device)
+
     def _apply(self, what: int, v: Tensor, f: Tensor, out: Tensor, omegas: Tensor) -> Tensor:
-        kernels.apply[(programs(self.shape, len(v)),)](
+        kernels.apply[(len(v) * programs(self.shape),)](
             v, f, out, self.diagonal, self._S, omegas, self._sizes, len(self.diagonal),
-            OFFSETS=self._offsets, WHAT=what, UNIT=self._unit, TILE=TILE[len(self.shape)],
+            OFFSETS=self._offsets, WHAT=what, UNIT=self._unit, TILE=tile(self.shape),
             **LAUNCH,
         )  # fmt: skip
         return out
@@ -84,9 +116,9 @@ class CudaInterpolation:
     def P(self, e: Tensor, base: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         """P e, or base + P e."""
         out = e.new_empty((len(e), *self.shape)) if out is None else out
-        kernels.interpolate[(programs(self.shape, len(e)),)](
+        kernels.interpolate[(len(e) * programs(self.shape),)](
             e if base is None else base, e.contiguous(), out, self._W, self._first, self._sizes, self._coarse,
-            self._members, HALVED=self._halved, WRAPS=self._wraps, PLUS=base is not None, TILE=TILE[len(self.shape)],
+            self._members, HALVED=self._halved, WRAPS=self._wraps, PLUS=base is not None, TILE=tile(self.shape),
             **LAUNCH,
         )  # fmt: skip
         return out
@@ -94,9 +126,9 @@ class CudaInterpolation:
     def R(self, r: Tensor, out: Tensor | None = None) -> Tensor:
         """P^T r."""
         out = r.new_empty((len(r), *self.coarse_shape)) if out is None else out
-        kernels.restrict[(programs(self.coarse_shape, len(r)),)](
+        kernels.restrict[(len(r) * programs(self.coarse_shape),)](
             r.contiguous(), out, self._W, self._first, self._sizes, self._coarse, self._members,
-            HALVED=self._halved, TILE=TILE[len(self.shape)],
+            HALVED=self._halved, TILE=tile(self.coarse_shape),
             **LAUNCH,
         )  # fmt: skip
         return out
@@ -168,4 +200,35 @@ def recorded_cycle(levels: Sequence, gamma: int | str) -> Callable[[Tensor], Ten
     return run
 
 
-TRITON = Forms(CudaStencil, CudaInterpolation, cuda_levels, recorded_cycle)
+class CudaBlackBox(ReadableBlackBox):
+    """The hierarchy of any operator in kernels: what conjugate gradients do beside the cycle is three of them."""
+
+    forms = Forms(CudaStencil, CudaInterpolation, cuda_levels, recorded_cycle, ENTRIES)
+
+    def begin(self, x: Tensor | None, b: Tensor) -> Tensor:
+        norms = super().begin(x, b)
+        self._other_x, self._other_p = torch.empty_like(b), torch.empty_like(self.p)
+        return norms
+
+    def precondition(self) -> Tensor:
+        self.z = self._cycle(self.r)
+        return dot(self.r, self.z)
+
+    def direct(self, beta: Tensor) -> Tensor:
+        pAp = self.unit.direct(self.z, self.p, beta.to(self.p), self._other_p)
+        self.p, self._other_p = self._other_p, self.p
+        return pAp
+
+    def step(self, alpha: Tensor) -> Tensor:
+        size, x, out = self._size.flatten(), self.x, self._other_x
+        norms = self.A.advance(x, self.p, self.b, alpha.to(size) * size, self.scale, size, out, self.r)
+        self.x, self._other_x = out, torch.empty_like(out) if x is None else x
+        return norms
+
+
+def dot(v: Tensor, w: Tensor) -> Tensor:
+    """(batch,) inner products, in float64."""
+    N = v[0].numel()
+    sums = torch.empty((len(v), -(-N // BLOCK)), dtype=torch.float64, device=v.device)
+    krylov.dot[(sums.numel(),)](v, w, sums, N, BLOCK=BLOCK, **LAUNCH)
+    return sums.sum(1)

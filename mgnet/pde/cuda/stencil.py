@@ -6,7 +6,8 @@
     step        v + omega (f - A v)
 
 A program computes a tile of one plane of (batch, n0, n1, n2); two dimensions have n0 = 1. Neighbours
-come from the cache. Indices wrap around; where an axis does not, the stencil holds a 0.
+come from the cache; axes wrap around, and where one does not, the stencil holds a 0. Instructions, not
+memory, bound these kernels: what an axis adds to a neighbour's address is found once for rows and columns.
 """
 
 import triton
@@ -17,22 +18,35 @@ PRODUCT, RESIDUAL, STEP, TWO_STEPS = (tl.constexpr(k) for k in range(4))
 
 @triton.jit
 def tile_of(sizes, TILE: tl.constexpr):
-    """(member, plane, rows, columns, shape) of this program's tile."""
+    """(member, (plane, rows, columns), where they lie in an array, shape) of this program's tile."""
     n0, n1, n2 = tl.load(sizes), tl.load(sizes + 1), tl.load(sizes + 2)
     across, along = (n2 + TILE[1] - 1) // TILE[1], (n1 + TILE[0] - 1) // TILE[0]
     program = tl.program_id(0)
-    x = program % across * TILE[1] + tl.arange(0, TILE[1])[None, :]
+    x0, lane = program % across * TILE[1], tl.arange(0, TILE[1])[None, :]
     y = program // across % along * TILE[0] + tl.arange(0, TILE[0])[:, None]
     plane = program // (across * along)
-    return (plane // n0).to(tl.int64), plane % n0 + 0 * y, y, x, (n0, n1, n2)
+    i = plane % n0 + 0 * y
+    here = (i.to(tl.int64) * n1 + y) * n2 + x0 + lane.to(tl.int64)
+    return (plane // n0).to(tl.int64), (i, y, x0 + lane), here, (n0, n1, n2)
 
 
 @triton.jit
-def place(i, y, x, shape, o0, o1, o2):
-    """Where (i + o0, y + o1, x + o2) lies in an array, wrapped."""
-    i = (i + o0 + shape[0]) % shape[0]
-    y = (y + o1 + shape[1]) % shape[1]
-    return (i.to(tl.int64) * shape[1] + y) * shape[2] + (x + o2 + shape[2]) % shape[2]
+def beside(i, n, O: tl.constexpr):
+    """How far from i lies i + O, wrapped."""
+    if O > 0:
+        return tl.where(i == n - 1, 1 - n, 1)
+    elif O < 0:
+        return tl.where(i == 0, n - 1, -1)
+    else:
+        return 0
+
+
+@triton.jit
+def neighbour(place, shape, O0: tl.constexpr, O1: tl.constexpr, O2: tl.constexpr):
+    """How far from the unknowns ``place`` lie ``place`` + O in an array."""
+    n0, n1, n2 = shape
+    rows = beside(place[0], n0, O0) * n1.to(tl.int64) + beside(place[1], n1, O1)
+    return rows * n2 + beside(place[2], n2, O2)
 
 
 @triton.jit
@@ -48,47 +62,41 @@ def apply(
     S : (offsets, members, *grid);   members : 1 or batch;   OFFSETS : the positive ones, three numbers each
     omegas : (1,) of a step; (2,) of TWO_STEPS, which begin with zero: v is f then
     """
-    member, i, y, x, shape = tile_of(sizes, TILE)
-    inside = (y < shape[1]) & (x < shape[2])
+    member, place, here, shape = tile_of(sizes, TILE)
+    inside = (place[1] < shape[1]) & (place[2] < shape[2])
     size = shape[0].to(tl.int64) * shape[1] * shape[2]
-    here = place(i, y, x, shape, 0, 0, 0)
-    v += member * size
-    own = member % members * size
+    own, here = member % members * size + here, member * size + here
     centre = tl.load(v + here, mask=inside, other=0.0)
-    total = centre if UNIT else centre * tl.load(D + own + here, mask=inside, other=0.0)
+    total = centre if UNIT else centre * tl.load(D + own, mask=inside, other=0.0)
     for k in tl.static_range(len(OFFSETS)):
-        after = place(i, y, x, shape, OFFSETS[k][0], OFFSETS[k][1], OFFSETS[k][2])
-        before = place(i, y, x, shape, -OFFSETS[k][0], -OFFSETS[k][1], -OFFSETS[k][2])
         s = S + k * members * size + own
-        total -= tl.load(s + here, mask=inside, other=0.0) * tl.load(v + after, mask=inside, other=0.0)
-        total -= tl.load(s + before, mask=inside, other=0.0) * tl.load(v + before, mask=inside, other=0.0)
+        after = neighbour(place, shape, OFFSETS[k][0], OFFSETS[k][1], OFFSETS[k][2])
+        before = neighbour(place, shape, -OFFSETS[k][0], -OFFSETS[k][1], -OFFSETS[k][2])
+        total -= tl.load(s, mask=inside, other=0.0) * tl.load(v + here + after, mask=inside, other=0.0)
+        total -= tl.load(s + before, mask=inside, other=0.0) * tl.load(v + here + before, mask=inside, other=0.0)
     if WHAT == RESIDUAL:
-        total = tl.load(f + member * size + here, mask=inside, other=0.0) - total
+        total = tl.load(f + here, mask=inside, other=0.0) - total
     elif WHAT == STEP:
-        total = centre + tl.load(omegas) * (tl.load(f + member * size + here, mask=inside, other=0.0) - total)
+        total = centre + tl.load(omegas) * (tl.load(f + here, mask=inside, other=0.0) - total)
     elif WHAT == TWO_STEPS:
         first, second = tl.load(omegas), tl.load(omegas + 1)
         total = (first + second) * centre - first * second * total
-    tl.store(out + member * size + here, total, mask=inside)
+    tl.store(out + here, total, mask=inside)
 
 
 @triton.jit
 def coarse_of(i, first, n_c, HALVED: tl.constexpr, SIDE: tl.constexpr, WRAPS: tl.constexpr):
     """(coarse index, delta + 1, whether there is one) of the coarse unknown at or before (SIDE 0) or after i."""
-    if HALVED:
-        ahead = i - first + 2  # not negative
-        odd = ahead % 2
-        I = ahead // 2 - 1 + SIDE
-        if WRAPS:
-            I = (I + n_c) % n_c
-        there = (I >= 0) & (I < n_c)
-        if SIDE == 1:
-            there, delta = there & (odd == 1), 0 * odd
-        else:
-            delta = odd + 1
+    if not HALVED:
+        return i, 0 * i, i >= 0
+    odd, I = (i - first) & 1, ((i - first) >> 1) + SIDE
+    if WRAPS:
+        I = tl.where(I < 0, I + n_c, tl.where(I >= n_c, I - n_c, I))
+    there = (I >= 0) & (I < n_c)
+    if SIDE == 1:
+        return I, 0 * odd, there & (odd == 1)
     else:
-        I, delta, there = i, 0 * i, i >= 0
-    return I, delta, there
+        return I, odd + 1, there
 
 
 @triton.jit
@@ -103,46 +111,51 @@ def interpolate(
     base, out : (batch, *grid);   e : (batch, *coarse grid);   W : (deltas, members, *coarse grid)
     first : the first coarse unknown of each axis;   sizes, coarse : of the grids;   PLUS : there is a base
     """
-    member, i, y, x, shape = tile_of(sizes, TILE)
+    member, place, here, shape = tile_of(sizes, TILE)
     n0, n1, n2 = tl.load(coarse), tl.load(coarse + 1), tl.load(coarse + 2)
-    inside = (y < shape[1]) & (x < shape[2])
-    size, coarse_size = shape[0].to(tl.int64) * shape[1] * shape[2], n0.to(tl.int64) * n1 * n2
-    here = place(i, y, x, shape, 0, 0, 0)
+    inside = (place[1] < shape[1]) & (place[2] < shape[2])
+    here += member * (shape[0].to(tl.int64) * shape[1] * shape[2])
+    coarse_size = n0.to(tl.int64) * n1 * n2
+    e += member * coarse_size
+    W += member % members * coarse_size
     total = tl.zeros(TILE, dtype=e.dtype.element_ty)
     if PLUS:
-        total = tl.load(base + member * size + here, mask=inside, other=0.0)
+        total = tl.load(base + here, mask=inside, other=0.0)
     for p in tl.static_range(2 if HALVED[0] else 1):
-        I, d0, there0 = coarse_of(i, tl.load(first), n0, HALVED[0], p, WRAPS[0])
+        I, d0, there0 = coarse_of(place[0], tl.load(first), n0, HALVED[0], p, WRAPS[0])
         for q in tl.static_range(2 if HALVED[1] else 1):
-            J, d1, there1 = coarse_of(y, tl.load(first + 1), n1, HALVED[1], q, WRAPS[1])
+            J, d1, there1 = coarse_of(place[1], tl.load(first + 1), n1, HALVED[1], q, WRAPS[1])
             for k in tl.static_range(2 if HALVED[2] else 1):
-                K, d2, there2 = coarse_of(x, tl.load(first + 2), n2, HALVED[2], k, WRAPS[2])
+                K, d2, there2 = coarse_of(place[2], tl.load(first + 2), n2, HALVED[2], k, WRAPS[2])
                 delta = (d0 * (3 if HALVED[1] else 1) + d1) * (3 if HALVED[2] else 1) + d2
                 there = inside & there0 & there1 & there2
                 at = (I.to(tl.int64) * n1 + J) * n2 + K
-                w = tl.load(W + (delta * members + member % members) * coarse_size + at, mask=there, other=0.0)
-                total += w * tl.load(e + member * coarse_size + at, mask=there, other=0.0)
-    tl.store(out + member * size + here, total, mask=inside)
+                w = tl.load(W + delta * (members * coarse_size) + at, mask=there, other=0.0)
+                total += w * tl.load(e + at, mask=there, other=0.0)
+    tl.store(out + here, total, mask=inside)
 
 
 @triton.jit
 def restrict(r, out, W, first, sizes, coarse, members, HALVED: tl.constexpr, TILE: tl.constexpr):
     """out = P^T r; arrays as for ``interpolate``."""
-    member, I, J, K, shape = tile_of(coarse, TILE)
+    member, place, here, shape = tile_of(coarse, TILE)
     n0, n1, n2 = tl.load(sizes), tl.load(sizes + 1), tl.load(sizes + 2)
-    inside = (J < shape[1]) & (K < shape[2])
-    size, coarse_size = n0.to(tl.int64) * n1 * n2, shape[0].to(tl.int64) * shape[1] * shape[2]
-    here = place(I, J, K, shape, 0, 0, 0)
-    i = I * 2 + tl.load(first) if HALVED[0] else I
-    y = J * 2 + tl.load(first + 1) if HALVED[1] else J
-    x = K * 2 + tl.load(first + 2) if HALVED[2] else K
-    total = tl.zeros(TILE, dtype=r.dtype.element_ty)
+    inside = (place[1] < shape[1]) & (place[2] < shape[2])
+    coarse_size = shape[0].to(tl.int64) * shape[1] * shape[2]
+    i = place[0] * 2 + tl.load(first) if HALVED[0] else place[0]
+    y = place[1] * 2 + tl.load(first + 1) if HALVED[1] else place[1]
+    x = place[2] * 2 + tl.load(first + 2) if HALVED[2] else place[2]
+    r += member * (n0.to(tl.int64) * n1 * n2) + (i.to(tl.int64) * n1 + y) * n2 + x
+    W += member % members * coarse_size + here
+    total = tl.zeros(TILE, dtype=out.dtype.element_ty)
     for p in tl.static_range(3 if HALVED[0] else 1):
         for q in tl.static_range(3 if HALVED[1] else 1):
             for k in tl.static_range(3 if HALVED[2] else 1):
                 delta = (p * (3 if HALVED[1] else 1) + q) * (3 if HALVED[2] else 1) + k
-                w = tl.load(W + (delta * members + member % members) * coarse_size + here, mask=inside, other=0.0)
-                o0, o1, o2 = p - 1 if HALVED[0] else 0, q - 1 if HALVED[1] else 0, k - 1 if HALVED[2] else 0
-                at = place(i, y, x, (n0, n1, n2), o0, o1, o2)
-                total += w * tl.load(r + member * size + at, mask=inside, other=0.0)
+                w = tl.load(W + delta * members * coarse_size, mask=inside, other=0.0)
+                d = neighbour(
+                    (i, y, x), (n0, n1, n2),
+                    p - 1 if HALVED[0] else 0, q - 1 if HALVED[1] else 0, k - 1 if HALVED[2] else 0,
+                )  # fmt: skip
+                total += w * tl.load(r + d, mask=inside, other=0.0)
     tl.store(out + member * coarse_size + here, total, mask=inside)
