@@ -18,7 +18,9 @@ from triton.backends.compiler import GPUTarget
 
 from mgnet.pde import Grid, Poisson
 from mgnet.pde.blackbox import coarse_operators, from_diffusion
-from mgnet.pde.cuda import interpolant, krylov, level, stencil
+from mgnet.pde.blackbox.hierarchy import READABLE
+from mgnet.pde.blackbox.interpolation import Coarsening
+from mgnet.pde.cuda import coarsening, interpolant, krylov, level, setup, stencil
 from mgnet.pde.cuda.blackbox import CudaBlackBox, cuda_levels, dot
 from mgnet.pde.cuda.level import CudaLevel, Interpolant
 from mgnet.pde.hierarchy import grids
@@ -87,7 +89,9 @@ def constant(shape, bc, smoother, dtype):
 def variable(shape):
     """All kernels of a black-box hierarchy."""
     A = Poisson(Grid(shape), lambda *x: 1 + x[0]).A.flattened(())
-    operators, _ = coarse_operators(from_diffusion(A), A.axes)
+    stencil = from_diffusion(A)
+    coarsening.coarsen(stencil, stencil.unit()[1], [Coarsening(n, False, 1) for n in shape], False)
+    operators, _ = coarse_operators(stencil, A.axes)
     for one in cuda_levels(operators, torch.zeros(()), (2, 2), "chebyshev")[:-1]:
         f = torch.zeros((1, *one._A.shape))
         one.up(one.down(None, f, None)[0], f, None, torch.zeros((1, *one._P.coarse_shape)))
@@ -106,7 +110,12 @@ def main():
     triton.runtime.driver.set_active(Hopper())
     seen = set()
     level.march, interpolant.residual = Compiler(level.march, seen), Compiler(interpolant.residual, seen)
-    for module, names in ((stencil, ("apply", "interpolate", "restrict")), (krylov, ("direct", "step", "dot"))):
+    CudaBlackBox.forms = CudaBlackBox.forms._replace(unit=READABLE.unit, coarsen=READABLE.coarsen)  # which is run
+    for module, names in (
+        (stencil, ("apply", "interpolate", "restrict")),
+        (krylov, ("direct", "step", "dot")),
+        (setup, ("weights", "product", "unit", "scaled")),
+    ):
         for name in names:
             setattr(module, name, Compiler(getattr(module, name), seen))
     for bc in ("dirichlet", "periodic", ["neumann", "periodic"]):

@@ -11,8 +11,6 @@ import torch
 
 pytest.importorskip("triton", reason="needs Triton")
 
-import triton
-
 from mgnet.core import cycle
 from mgnet.pde import Grid
 from mgnet.pde.cuda.hierarchy import CudaHierarchy
@@ -22,6 +20,7 @@ from mgnet.pde.hierarchy import grids, readable_levels
 from mgnet.pde.kernels.hierarchy import steps
 from tests.pde.grids_and_data import random
 from tests.pde.test_twins import nested_iteration
+from tests.pde.triton_loops import loops  # noqa: F401
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 PRECISIONS = [(torch.float64, 1e-12), (torch.float32, 2e-4)]
@@ -42,21 +41,6 @@ CASES = [
 
 def relative(ours, theirs):
     return float((ours - theirs).abs().max() / (theirs.abs().max() or 1.0))
-
-
-@triton.jit
-def loop(n):
-    for _ in range(triton.language.load(n)):
-        pass
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loops():
-    """The interpreter of Triton 3.6 cannot run a loop to a loaded bound where NumPy is 2.4 or newer."""
-    try:
-        loop[(1,)](torch.ones(1, dtype=torch.int32, device=DEVICE))
-    except triton.runtime.errors.InterpreterError as error:
-        pytest.skip(f"this Triton's interpreter does not work with this NumPy: {error}")
 
 
 class Pair:

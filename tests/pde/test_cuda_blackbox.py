@@ -12,8 +12,8 @@ pytest.importorskip("triton", reason="needs Triton")
 
 from mgnet.pde import Grid, Poisson
 from mgnet.pde.blackbox import ReadableBlackBox, coarse_operators, from_diffusion
-from mgnet.pde.blackbox.hierarchy import readable_levels
-from mgnet.pde.cuda import blackbox
+from mgnet.pde.blackbox.hierarchy import coarsen, readable_levels
+from mgnet.pde.cuda import tiles
 from mgnet.pde.cuda.blackbox import CudaBlackBox, CudaInterpolation, CudaStencil, cuda_levels
 from mgnet.pde.iterate import iterate
 from mgnet.pde.krylov import ConjugateGradients
@@ -34,8 +34,8 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def _several_grids(monkeypatch):
-    """Small problems would be one grid."""
-    monkeypatch.setattr(CudaBlackBox, "forms", CudaBlackBox.forms._replace(entries=0))
+    """Small problems would be one grid; ``test_cuda_setup.py`` alone waits for the set-up's kernels."""
+    monkeypatch.setattr(CudaBlackBox, "forms", CudaBlackBox.forms._replace(entries=0, coarsen=coarsen))
 
 
 def relative(ours, theirs):
@@ -115,7 +115,7 @@ def test_large_coarsest_grid(bc, batch, monkeypatch):
 
 @pytest.mark.parametrize("shape", [(6, 300), (3, 5, 66)])
 def test_large_tiles(shape, monkeypatch):
-    monkeypatch.setattr(blackbox, "LARGE", 0)
+    monkeypatch.setattr(tiles, "LARGE", 0)
     A = problem(shape, "periodic" if len(shape) == 2 else "dirichlet", "node", ()).A
     f = tensor(shape, 0, torch.float64)
     f = f - f.mean()

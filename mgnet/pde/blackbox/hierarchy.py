@@ -43,26 +43,57 @@ class Grid:
     P: Interpolation | None
 
 
+class Coarsened(NamedTuple):
+    """A coarse grid's operator, its unit form and D^-1/2, and the P to the next finer grid, between the unit forms."""
+
+    A: Stencil
+    unit: Stencil
+    scale: Tensor
+    P: Interpolation
+
+
+def coarsen(A: Stencil, scale: Tensor, axes: Sequence[Coarsening], masked: bool) -> Coarsened:
+    """The next coarser grid; scale : D^-1/2 of A."""
+    P = induced(A, axes, masked)
+    A_c = regular(galerkin(A, P), A, axes) if masked else galerkin(A, P)
+    unit_c, scale_c = A_c.unit()
+    return Coarsened(A_c, unit_c, scale_c, P.scaled(1 / scale, scale_c))
+
+
+class Forms(NamedTuple):
+    """How stencils and transfers are applied, levels made and a cycle run from zero: in torch, or in kernels.
+
+    unit, coarsen : the set-up
+    entries : that the coarsest grid's dense inverses may have together, beyond COARSEST unknowns each
+    """
+
+    stencil: Callable[[Stencil], Any]
+    interpolation: Callable[[Interpolation], Any]
+    levels: Callable[[Sequence[Grid], Tensor, tuple[int, int], str], list[Level]]
+    cycle: Callable[[Sequence[Level], int | str], Callable[[Tensor], Tensor]]
+    unit: Callable[[Stencil], tuple[Stencil, Tensor]] = Stencil.unit
+    coarsen: Callable[[Stencil, Tensor, Sequence[Coarsening], bool], Coarsened] = coarsen
+    entries: int = 0
+
+
 def coarse_operators(
-    A: Stencil, axes: Sequence[Axis], solved: Sequence[int] = (), entries: int = 0
+    A: Stencil, axes: Sequence[Axis], solved: Sequence[int] = (), forms: Forms | None = None
 ) -> tuple[list[Grid], Tensor]:
     """(the grids, finest first; D^-1/2 of the finest), in A's dtype and device.
 
     Parameters
     ----------
     solved : the axes along which lines are smoothed
-    entries : that the dense inverses may have together beyond COARSEST unknowns each
     """
-    coarsest = max(COARSEST, isqrt(entries // len(A.diagonal)))
+    forms = forms or READABLE
+    coarsest = max(COARSEST, isqrt(forms.entries // len(A.diagonal)))
     masked = not bool(A.coupled.all())
     lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
-    unit, finest = A.unit()
+    unit, finest = forms.unit(A)
     scale, grids = finest, []
     while A.diagonal[0].numel() > coarsest and (chosen := choose_axes(strengths(unit), lines, solved)) is not None:
-        P = induced(A, chosen, masked)
-        A_c = regular(galerkin(A, P), A, chosen) if masked else galerkin(A, P)
-        unit_c, scale_c = A_c.unit()
-        grids.append(Grid(unit, P.scaled(1 / scale, scale_c)))
+        A_c, unit_c, scale_c, P = forms.coarsen(A, scale, chosen, masked)
+        grids.append(Grid(unit, P))
         A, unit, scale = A_c, unit_c, scale_c
         lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
     return [*grids, Grid(unit, None)], finest
@@ -107,7 +138,8 @@ def solved_axes(A: Diffusion, smoother: str) -> tuple[int, ...]:
 
 def strengths(unit: Stencil) -> list[float]:
     """Per axis the mean of the collapsed coupling in the unit-diagonal stencil."""
-    return [sum(float(s.mean()) for o, s in unit.couplings.items() if o[k]) for k in range(unit.ndim)]
+    means = torch.stack([s.mean() for s in unit.couplings.values()]).tolist()
+    return [sum(mean for o, mean in zip(unit.couplings, means, strict=True) if o[k]) for k in range(unit.ndim)]
 
 
 def readable_levels(
@@ -130,7 +162,7 @@ def readable_levels(
 
 def step_lengths(A: Stencil, l: int, nu: tuple[int, int], smoother: str) -> tuple[list[float], list[float]]:
     """The damping of each step down and up, on grid l whose unit form is A."""
-    smallest = min(float(s.min()) for s in A.couplings.values())
+    smallest = float(torch.stack([s.min() for s in A.couplings.values()]).min())
     spectrum = bound(smallest, partial(_same, A)) if l else 2.0
     down, up = (damping(smoother, n, A.ndim, spectrum) for n in nu)
     return down, up[::-1]
@@ -139,19 +171,6 @@ def step_lengths(A: Stencil, l: int, nu: tuple[int, int], smoother: str) -> tupl
 def readable_cycle(levels: Sequence[Level], gamma: int | str) -> Callable[[Tensor], Tensor]:
     """r -> one cycle from zero."""
     return lambda r: cycle(levels, None, r, gamma)
-
-
-class Forms(NamedTuple):
-    """How stencils and transfers are applied, levels made and a cycle run from zero: in torch, or in kernels.
-
-    entries : of the coarsest grid's inverses, where a product with them costs less than more grids
-    """
-
-    stencil: Callable[[Stencil], Any]
-    interpolation: Callable[[Interpolation], Any]
-    levels: Callable[[Sequence[Grid], Tensor, tuple[int, int], str], list[Level]]
-    cycle: Callable[[Sequence[Level], int | str], Callable[[Tensor], Tensor]]
-    entries: int = 0
 
 
 READABLE = Forms(lambda A: A, lambda P: P, readable_levels, readable_cycle)
@@ -259,7 +278,7 @@ class ReadableBlackBox:
     ):
         self._gamma, self._dims, forms = gamma, tuple(range(1, A.ndim + 1)), self.forms
         stencil = from_diffusion(A)
-        grids, scale = coarse_operators(stencil, A.axes, solved, forms.entries)
+        grids, scale = coarse_operators(stencil, A.axes, solved, forms)
         small = like.new_zeros((), dtype=precision)
         self.sizes = tuple(grid.A.diagonal[0].numel() for grid in grids)
         self.A, self.unit, self.scale = (

@@ -1,7 +1,8 @@
 """Fused levels on CUDA devices, written in Triton; only what asks for them is imported here.
 
 ``march.py`` is the kernel and ``level.py`` the three verbs for constant coefficients; ``stencil.py`` and
-``blackbox.py`` are the same for any coefficients. Their twins are the readable levels.
+``blackbox.py`` are the same for any coefficients, ``setup.py`` and ``coarsening.py`` make the latter's grids.
+Their twins are the readable levels.
 """
 
 import warnings

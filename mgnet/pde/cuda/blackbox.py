@@ -1,7 +1,6 @@
 """Black-box multigrid in Triton: its levels and the steps of conjugate gradients; the set-up is the readable twin's."""
 
 from collections.abc import Callable, Sequence
-from math import prod
 
 import torch
 from torch import Tensor
@@ -13,29 +12,12 @@ from mgnet.pde.blackbox.interpolation import Interpolation
 from mgnet.pde.blackbox.stencil import Stencil
 from mgnet.pde.cuda import LAUNCH, krylov
 from mgnet.pde.cuda import stencil as kernels
+from mgnet.pde.cuda.coarsening import coarsen, unit
 from mgnet.pde.cuda.recording import Recording
+from mgnet.pde.cuda.tiles import integers, programs, three, tile
 
-TILE, LARGE_TILE = (8, 64), (4, 256)  # rows and columns of a program, 128 threads; the latter has fewer instructions
-LARGE = 2**18  # unknowns of a grid that fills a device with large tiles
 BLOCK = 4096  # products that a program sums
 ENTRIES = 2**20  # of the coarsest grid's inverses: 31^2 unknowns, 4 MB, are read in the time of two launches
-
-
-def three(v: Sequence, missing: object) -> tuple:
-    """Per grid axis to per array axis (n0, n1, n2); missing ones come first."""
-    return (missing,) * (3 - len(v)) + tuple(v)
-
-
-def tile(shape: Sequence[int]) -> tuple[int, int]:
-    """Rows and columns of a program's part of a grid."""
-    return LARGE_TILE if prod(shape) >= LARGE and shape[-1] > TILE[1] else TILE
-
-
-def programs(shape: Sequence[int]) -> int:
-    """How many tiles a grid has."""
-    n0, n1, n2 = three(shape, 1)
-    rows, columns = tile(shape)
-    return n0 * -(-n1 // rows) * -(-n2 // columns)
 
 
 class CudaStencil:
@@ -47,7 +29,7 @@ class CudaStencil:
         self._S = torch.stack([A.couplings[o] for o in offsets]).contiguous()
         self._offsets = tuple(three(o, 0) for o in offsets)
         self._unit = bool((self.diagonal == 1).all())
-        self._sizes = torch.tensor(three(A.shape, 1), dtype=torch.int32, device=self.diagonal.device)
+        self._sizes = integers(three(A.shape, 1), self.diagonal.device)
 
     def __call__(self, v: Tensor) -> Tensor:
         """A v."""
@@ -109,7 +91,7 @@ class CudaInterpolation:
         self._wraps = three([axis.periodic for axis in P.axes], False)
         first = [axis.first if axis.halved else 0 for axis in P.axes]
         self._first, self._sizes, self._coarse = (
-            torch.tensor(three(v, missing), dtype=torch.int32, device=W.device)
+            integers(three(v, missing), W.device)
             for v, missing in ((first, 0), (self.shape, 1), (self.coarse_shape, 1))
         )
 
@@ -203,7 +185,7 @@ def recorded_cycle(levels: Sequence, gamma: int | str) -> Callable[[Tensor], Ten
 class CudaBlackBox(ReadableBlackBox):
     """The hierarchy of any operator in kernels: what conjugate gradients do beside the cycle is three of them."""
 
-    forms = Forms(CudaStencil, CudaInterpolation, cuda_levels, recorded_cycle, ENTRIES)
+    forms = Forms(CudaStencil, CudaInterpolation, cuda_levels, recorded_cycle, unit, coarsen, ENTRIES)
 
     def begin(self, x: Tensor | None, b: Tensor) -> Tensor:
         norms = super().begin(x, b)
