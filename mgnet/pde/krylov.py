@@ -255,4 +255,4 @@ def _dot(v: Tensor, w: Tensor) -> Tensor:
 
 def _quotient(a: Tensor, b: Tensor) -> Tensor:
     """a / b, 0 where b is not positive (NaN stays)."""
-    return torch.where(b <= 0, 0.0, a / torch.where(b <= 0, 1.0, b))
+    return torch.where(b <= 0, 0.0, a / b)

@@ -97,7 +97,7 @@ class Multigrid:
         raw : b is not weighted by the shares of a cell; only where ``takes_raw``, for one full pass
         """
         null = None if self.null is None else self.null.to(b)
-        with self._lock, on_device(b, self.base.ndim):
+        with self._lock, on_device(b, self.base.ndim, self.levels.constant is not None):
             levels = self.levels.of(b)
             whole = stop.tol is None and guess is None and not parts and self._finishing == 0
             centres = null is not None and whole and isinstance(levels, FusedHierarchy) and levels.centres
@@ -123,7 +123,7 @@ class Multigrid:
         """One cycle; u, b of shape (batch, *grid); u None for zero."""
         if A.base is not A and u is not None:
             return u + self.cycle(A.base, None, b - A(u), symmetric)
-        with self._lock, on_device(b, self.base.ndim):
+        with self._lock, on_device(b, self.base.ndim, self.levels.constant is not None):
             hierarchy = self.levels.of(b, symmetric)
             begin = None if u is None else hierarchy.data(u)
             out = hierarchy.release(hierarchy.cycle(begin, hierarchy.data(b), watch=False))
