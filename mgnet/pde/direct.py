@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mgnet.pde.axis import Axis
 from mgnet.pde.operators import conductances
+from mgnet.pde.precision import wide_enough
 
 NULL = 1e-25  # of the largest eigenvalue: below it is round-off of 0
 
@@ -68,11 +69,11 @@ class DirectLevel:
 
     def __init__(self, axes: Sequence[Axis], a: Sequence[float], c: float, like: Tensor):
         Vs, D = eigenbasis(axes, a, c)
-        self.Vs = [torch.as_tensor(V).to(like) for V in Vs]
-        self.D = torch.as_tensor(D).to(like)
+        self.D = torch.as_tensor(D).to(like.device, wide_enough(like))
+        self.Vs = [torch.as_tensor(V).to(self.D) for V in Vs]
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
-        return self._transform(self.D * self._transform(f, transpose=True))
+        return self._transform(self.D * self._transform(f.to(self.D), transpose=True)).to(f)
 
     def _transform(self, v: Tensor, transpose: bool = False) -> Tensor:
         for d, V in enumerate(self.Vs):

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from mgnet.pde.axis import DIRICHLET, Axis, Robin
 from mgnet.pde.operators import Diffusion, conductances
+from mgnet.pde.precision import unaffected, wide_enough
 
 INNER = np.array([-1.0, 16.0, -30.0, 16.0, -1.0]) / 12  # h^2 u''
 REACH = 2  # unknowns that the inner stencil reaches on either side
@@ -68,6 +69,7 @@ class Line:
         rows = (end_rows(axis, end, a)[0] for end in (axis.low, axis.high))
         return cls(axis.n, stencil, tuple(E - _cut(stencil, E.shape[1]) for E in rows))
 
+    @unaffected
     def __call__(self, u: Tensor, dim: int) -> Tensor:
         """The product along an axis of u."""
         n, zeros = self.n, torch.zeros_like(u.narrow(dim, 0, REACH))
@@ -77,9 +79,9 @@ class Line:
         for k in range(REACH):
             out = out + self.stencil[k] * (wide.narrow(dim, k, n) + wide.narrow(dim, 2 * REACH - k, n))
         for side, block in enumerate(self.ends):
-            E, (rows, columns) = torch.as_tensor(block).to(u), block.shape
+            E, (rows, columns) = torch.as_tensor(block).to(u.device, wide_enough(u)), block.shape
             E = E if side == 0 else E.flip(0, 1)
-            part = u.narrow(dim, 0 if side == 0 else n - columns, columns).movedim(dim, -1) @ E.T
+            part = u.narrow(dim, 0 if side == 0 else n - columns, columns).movedim(dim, -1).to(E) @ E.T
             out.narrow(dim, 0 if side == 0 else n - rows, rows).add_(part.movedim(-1, dim))
         return out
 

@@ -24,6 +24,7 @@ from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
 from mgnet.pde.kernels.launch import threads
 from mgnet.pde.krylov import Robust
 from mgnet.pde.operators import Diffusion
+from mgnet.pde.precision import wide_enough
 from mgnet.pde.richardson import contraction
 from mgnet.pde.smoothers import COLOURED
 from mgnet.pde.tridiagonal import LineLevel
@@ -83,7 +84,8 @@ class Levels:
 
         Only work on one stream of a device comes in order, so streams share no workspaces.
         """
-        key = (len(b), b.dtype, b.device, cuda.stream(b.device), symmetric, torch.is_inference_mode_enabled())
+        place = (b.device, cuda.stream(b.device))
+        key = (len(b), b.dtype, wide_enough(b), *place, symmetric, torch.is_inference_mode_enabled())
         if key not in self._leases:
             self.device = b.device
             self._leases = {key: self._lease(b, symmetric, key)}

@@ -20,6 +20,7 @@ from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, Min
 from mgnet.pde.levels import CPU, CYCLES, Levels, Scheme
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator
+from mgnet.pde.precision import unaffected
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
@@ -77,6 +78,7 @@ class Multigrid:
         smoother = "zebra" if self.levels.solved else self.levels.scheme.smoother
         return ", ".join([*words, f"{kind}{replace(self.levels.scheme, cycle=word, smoother=smoother)}"])
 
+    @unaffected
     def run(
         self,
         A: Operator,
@@ -119,6 +121,7 @@ class Multigrid:
             outcome.u = null.centred(outcome.u)
         return outcome
 
+    @unaffected
     def cycle(self, A: Operator, u: Tensor | None, b: Tensor, symmetric: bool = False) -> Tensor:
         """One cycle; u, b of shape (batch, *grid); u None for zero."""
         if A.base is not A and u is not None:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.blackbox.stencil import Stencil
+from mgnet.pde.precision import wide_enough
 
 NULL = 1e-10  # of the largest eigenvalue: an eigenvalue below is round-off of zero
 FIRM = 1e-6  # of the largest pivot: no smaller one, and A is regular
@@ -27,9 +28,10 @@ class CoarsestLevel:
     """u = A^-1 f for the (batch or 1, N, N) inverse of a stencil, which is symmetric."""
 
     def __init__(self, A_inverse: Tensor):
-        self.A_inverse = A_inverse
+        self.A_inverse = A_inverse.to(wide_enough(A_inverse))
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
-        if len(self.A_inverse) == 1:
-            return (f.flatten(1) @ self.A_inverse[0]).reshape(f.shape)
-        return (self.A_inverse @ f.flatten(1)[..., None])[..., 0].reshape(f.shape)
+        v = f.flatten(1).to(self.A_inverse)
+        one = len(self.A_inverse) == 1
+        u = v @ self.A_inverse[0] if one else (self.A_inverse @ v[..., None])[..., 0]
+        return u.reshape(f.shape).to(f)

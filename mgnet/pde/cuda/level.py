@@ -13,6 +13,7 @@ from mgnet.pde.cuda.interpolant import InterpolantResidual
 from mgnet.pde.cuda.march import march
 from mgnet.pde.cuda.tables import fitting, line, packed, parts, unclipped
 from mgnet.pde.direct import eigenbasis
+from mgnet.pde.precision import wide_enough
 from mgnet.pde.transfers import Transfer
 
 # Per number of dimensions: the plane that a program marches (rows, columns), and its warps.
@@ -227,12 +228,12 @@ class CudaDirectLevel:
 
     def __init__(self, axes: Sequence[Axis], a: Sequence[float], c: float, like: Tensor):
         Vs, D = eigenbasis(axes, a, c)
-        self._Vs = [torch.as_tensor(V).to(like).contiguous() for V in Vs]
-        self._D = torch.as_tensor(D).to(like)
+        self._D = torch.as_tensor(D).to(like.device, wide_enough(like))
+        self._Vs = [torch.as_tensor(V).to(self._D).contiguous() for V in Vs]
 
     def smooth(self, u: object, f: Tensor) -> Tensor:
-        v = self._D * self._products(f, [V.T for V in self._Vs])
-        return self._products(v, self._Vs)
+        v = self._D * self._products(f.to(self._D), [V.T for V in self._Vs])
+        return self._products(v, self._Vs).to(f)
 
     def release(self, u: Tensor, instead: object = None) -> Tensor:
         """Give the solution away; it is a new array each time."""
