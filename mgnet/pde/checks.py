@@ -51,6 +51,11 @@ def _dense(name: str, v: Any) -> None:
         raise TypeError(f"`{name}` must be a dense tensor; it is {v.layout} on {v.device}. Convert it with to_dense.")
 
 
+def as_tensor(v: Any) -> Tensor:
+    """v as a tensor where it lies; ``torch.as_tensor`` would send it to a default device that somebody has set."""
+    return v if isinstance(v, Tensor) else torch.as_tensor(v, device="cpu")
+
+
 def real(name: str, v: Any) -> Tensor:
     """An array or a tensor of real numbers as a tensor."""
     _dense(name, v)
@@ -58,7 +63,7 @@ def real(name: str, v: Any) -> Tensor:
         v = v.astype(np.float64 if v.itemsize > 8 else v.dtype.newbyteorder("="), copy=False)
     elif isinstance(v, np.ndarray) or v.dtype == torch.bool or v.is_complex():
         raise TypeError(f"`{name}` must be real; its dtype is {v.dtype}.")
-    return torch.as_tensor(v)
+    return as_tensor(v)
 
 
 def right_hand_side(f: Any) -> Any:

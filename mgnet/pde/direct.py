@@ -46,7 +46,7 @@ def eigenbasis(axes: Sequence[Axis], a: Sequence[float], c: float) -> tuple[list
     Vs, eigenvalues = [], np.array(c, dtype=float)
     for axis, a_d in zip(axes, a, strict=True):
         scale = 1 / np.sqrt(axis.share)
-        (faces,), _ = conductances([axis], [torch.full((axis.n + 1,), a_d, dtype=torch.float64)])
+        (faces,), _ = conductances([axis], [torch.full((axis.n + 1,), a_d, dtype=torch.float64, device="cpu")])
         k = faces.numpy()
         _, Q = np.linalg.eigh(scale[:, None] * _line(axis, k) * scale)
         Vs.append(scale[:, None] * Q)
@@ -69,8 +69,8 @@ class DirectLevel:
 
     def __init__(self, axes: Sequence[Axis], a: Sequence[float], c: float, like: Tensor):
         Vs, D = eigenbasis(axes, a, c)
-        self.D = torch.as_tensor(D).to(like.device, wide_enough(like))
-        self.Vs = [torch.as_tensor(V).to(self.D) for V in Vs]
+        self.D = torch.from_numpy(D).to(like.device, wide_enough(like))
+        self.Vs = [torch.from_numpy(V).to(self.D) for V in Vs]
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
         return self._transform(self.D * self._transform(f.to(self.D), transpose=True)).to(f)

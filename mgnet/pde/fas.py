@@ -34,7 +34,7 @@ class Nonlinearity:
 
     def __init__(self, problem: Poisson, g: Pointwise, dg: Pointwise):
         self.L, self.g, self.dg, self.problem = problem.A.base, g, dg, problem
-        self.w = self.L.weigh(torch.ones(problem.grid.shape).to(self.L.k[0]))
+        self.w = self.L.weigh(torch.ones(problem.grid.shape, device="cpu").to(self.L.k[0]))
 
     def __call__(self, u: Tensor) -> Tensor:
         return self.L(u) + self.w * self.g(u)
@@ -82,7 +82,7 @@ class NewtonLevel:
 
     def __init__(self, A: Nonlinearity):
         self.A = A
-        self._L = torch.as_tensor(A.problem.to_scipy().toarray()).to(A.w)
+        self._L = torch.from_numpy(A.problem.to_scipy().toarray()).to(A.w)
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
         u = torch.zeros_like(f) if u is None else u

@@ -79,7 +79,7 @@ class Line:
         for k in range(REACH):
             out = out + self.stencil[k] * (wide.narrow(dim, k, n) + wide.narrow(dim, 2 * REACH - k, n))
         for side, block in enumerate(self.ends):
-            E, (rows, columns) = torch.as_tensor(block).to(u.device, wide_enough(u)), block.shape
+            E, (rows, columns) = torch.from_numpy(block).to(u.device, wide_enough(u)), block.shape
             E = E if side == 0 else E.flip(0, 1)
             part = u.narrow(dim, 0 if side == 0 else n - columns, columns).movedim(dim, -1).to(E) @ E.T
             out.narrow(dim, 0 if side == 0 else n - rows, rows).add_(part.movedim(-1, dim))
@@ -97,14 +97,14 @@ class Line:
         return Line(self.n, abs(self.stencil), ends)
 
     def to_scipy(self) -> sparse.csr_array:
-        return sparse.csr_array(self(torch.eye(self.n, dtype=torch.float64), 0).numpy())
+        return sparse.csr_array(self(torch.eye(self.n, dtype=torch.float64, device="cpu"), 0).numpy())
 
 
 def _spectrum(axis: Axis) -> tuple[float, float]:
     """Of A_2^-1 A on one axis (c makes A_2 regular), which a short axis with the same ends shows."""
     short = replace(axis, n=SHORT, lower=0.0, upper=SHORT * axis.h)
-    (k,), _ = conductances([short], [torch.ones(SHORT + 1, dtype=torch.float64)])
-    second = Diffusion((short,), (k,), torch.tensor(1e-6 / short.h**2, dtype=torch.float64))
+    (k,), _ = conductances([short], [torch.ones(SHORT + 1, dtype=torch.float64, device="cpu")])
+    second = Diffusion((short,), (k,), torch.tensor(1e-6 / short.h**2, dtype=torch.float64, device="cpu"))
     fourth = FourthOrder(second, (1.0,))
     lam = np.linalg.eigvals(np.linalg.solve(second.to_scipy().toarray(), fourth.to_scipy().toarray())).real
     return float(lam.min()), float(lam.max())
@@ -208,9 +208,9 @@ class FourthOrder:
         """What the datum g of an end, (*batch, *grid with 1 along d), adds to b."""
         axis, dim = self.base.axes[d], d - self.ndim
         _, weights = end_rows(axis, (axis.low, axis.high)[side], self.a[d])
-        rows = torch.zeros(axis.n, dtype=torch.float64)
-        rows[torch.arange(REACH) if side == 0 else axis.n - 1 - torch.arange(REACH)] = -torch.as_tensor(weights)
-        rows = rows.to(g).reshape([-1] + [1] * (-1 - dim))
+        values = np.zeros(axis.n)
+        values[np.arange(REACH) if side == 0 else axis.n - 1 - np.arange(REACH)] = -weights
+        rows = torch.from_numpy(values).to(g).reshape([-1] + [1] * (-1 - dim))
         return self.base.weigh(rows * g.expand(torch.broadcast_shapes(g.shape, self._end_shape(d))))
 
     def _end_shape(self, d: int) -> tuple[int, ...]:
@@ -219,7 +219,7 @@ class FourthOrder:
     def to_scipy(self) -> sparse.csr_array:
         """The same matrix, rows and columns numbered in C order."""
         shape = [axis.n for axis in self.base.axes]
-        zero = torch.zeros(shape, dtype=torch.float64)
+        zero = torch.zeros(shape, dtype=torch.float64, device="cpu")
         c = zero if self.c is None else self.c.detach().cpu() + zero
         matrix = sparse.diags_array(c.numpy().ravel()).tocsr()
         for d, line in enumerate(self.lines):

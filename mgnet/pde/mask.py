@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from mgnet.pde.axis import DIRICHLET, NEUMANN, PERIODIC, Robin
-from mgnet.pde.checks import looked_at
+from mgnet.pde.checks import as_tensor, looked_at
 from mgnet.pde.grid import Grid
 from mgnet.pde.operators import Diffusion
 
@@ -27,7 +27,7 @@ def inside(mask: Any, grid: Grid) -> Tensor:
     """The mask as a tensor, checked."""
     if not isinstance(mask, (np.ndarray, Tensor)):
         raise TypeError(f"`mask` must be a boolean array, True inside; it is {type(mask).__name__}.")
-    tensor = torch.as_tensor(mask)
+    tensor = as_tensor(mask)
     if tensor.dtype != torch.bool:
         raise TypeError(f"`mask` must be boolean, True inside; its dtype is {tensor.dtype}. Pass mask != 0, say.")
     if tuple(tensor.shape) != grid.shape:

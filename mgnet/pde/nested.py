@@ -8,9 +8,9 @@ the data's part of b is made anew on every grid, and only the rest is restricted
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from mgnet.pde.checks import as_tensor
 from mgnet.pde.coefficients import boundary_pairs
 from mgnet.pde.grid import Grid
 from mgnet.pde.hierarchy import grids, line_axis
@@ -49,4 +49,4 @@ def _on(g: Any, fine: Grid, coarse: Grid, d: int) -> Any:
     tables = [
         None if fine.axes[e] == coarse.axes[e] else coarse.axes[e].interpolation(fine.axes[e], order=4) for e in along
     ]
-    return apply_tables(tables, torch.as_tensor(g))
+    return apply_tables(tables, as_tensor(g))

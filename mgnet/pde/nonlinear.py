@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mgnet.pde import checks
@@ -78,7 +77,7 @@ def solve_nonlinear(
     if tol is None:
         raise ValueError("`tol` must be a number between 0 and 1 for a nonlinear problem; it is None.")
     _check_evaluable(a, boundary)
-    b0 = torch.as_tensor(f).detach()
+    b0 = checks.as_tensor(f).detach()
     functions = [_pointwise(name, v, f) for name, v in (("g", g), ("dg", dg))]
     problems = [Poisson(level, a, like=f) for level in chain(grid)]
     data = _data(problems, b0.reshape(-1, *grid.shape), boundary)
@@ -124,10 +123,10 @@ def _pointwise(name: str, function: Any, f: Any) -> Pointwise:
     """A user's elementwise function as one of tensors, of f's dtype and device."""
     if not callable(function):
         raise TypeError(f"`{name}` must be a function of u; it is {type(function).__name__}.")
-    like = torch.as_tensor(f[..., :0]) if isinstance(f, np.ndarray) else f
+    like = checks.as_tensor(f[..., :0]) if isinstance(f, np.ndarray) else f
 
     def call(u: Tensor) -> Tensor:
-        value = torch.as_tensor(function(u.numpy() if isinstance(f, np.ndarray) else u))
+        value = checks.as_tensor(function(u.numpy() if isinstance(f, np.ndarray) else u))
         value = value.detach().to(dtype=like.dtype, device=like.device)
         if value.ndim and value.shape != u.shape:
             raise ValueError(f"`{name}` must return one value per unknown; it returned {tuple(value.shape)}.")

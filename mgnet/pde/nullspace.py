@@ -52,7 +52,7 @@ class NullSpace:
             self._refuse(b, total, size)
         if self.balanced(total, size / ROUNDOFF, b.dtype) if exact else compatible:
             return b
-        return b - self.w * self._spread(torch.as_tensor(self._means(total)).to(b))
+        return b - self.w * self._spread(torch.from_numpy(self._means(total)).to(b))
 
     def balanced(self, total: np.ndarray, size: np.ndarray, dtype: torch.dtype) -> bool:
         """Whether (batch, parts) sums of data are zero up to round-off, given those of their sizes."""
@@ -67,7 +67,7 @@ class NullSpace:
                 return u
             return shift_(u, -self._means(total)[:, 0], self.w.ndim)
         means = self._means(self.sums(self.w * u).cpu().numpy())
-        return u.sub_(self._spread(torch.as_tensor(means).to(u)))
+        return u.sub_(self._spread(torch.from_numpy(means).to(u)))
 
     def _refuse(self, b: Tensor, total: np.ndarray, size: np.ndarray) -> None:
         """Say where the sums of b are not zero up to round-off, given those of |b|."""

@@ -103,7 +103,7 @@ class Diffusion:
     def shares(self) -> list[Tensor | None]:
         """Per axis each unknown's share of a cell, None where all are 1."""
         return [
-            along(torch.as_tensor(axis.share).to(self.k[0]), d, self.ndim) if axis.has_half_cells else None
+            along(torch.from_numpy(axis.share).to(self.k[0]), d, self.ndim) if axis.has_half_cells else None
             for d, axis in enumerate(self.axes)
         ]
 
@@ -248,7 +248,7 @@ class Diffusion:
 
     def hold(self) -> float:
         """What c and the ends hold u by, 1^T A 1 / 1^T D 1 without lone unknowns; a batch's smallest that is not 0."""
-        dims, ones = tuple(range(-self.ndim, 0)), torch.ones([axis.n for axis in self.axes]).to(self.k[0])
+        dims, ones = tuple(range(-self.ndim, 0)), torch.ones([axis.n for axis in self.axes], device="cpu").to(self.k[0])
         c = torch.zeros_like(ones) if self.c is None else self.weigh(self.c * ones)
         D = torch.where(self.diagonal > c, self.diagonal, 0.0)
         held = torch.where(self.diagonal > c, c, 0.0).sum(dims)
@@ -270,7 +270,7 @@ class Diffusion:
         """The same matrix, rows and columns numbered in C order."""
         shape = tuple(axis.n for axis in self.axes)
         index = np.arange(int(np.prod(shape))).reshape(shape)
-        one = torch.ones(shape, dtype=self.k[0].dtype)
+        one = torch.ones(shape, dtype=self.k[0].dtype, device="cpu")
         diagonal = (one * self.diagonal.cpu()).numpy().ravel()
         rows, columns, values = [index.ravel()], [index.ravel()], [diagonal]
         for d, axis in enumerate(self.axes):

@@ -87,7 +87,7 @@ class Poisson:
         self.mask: Tensor | None = None
         self.mask_bc = mask_bc
         self._part: Tensor | None = None  # of a mask that falls into several, which may be held or not
-        self._free = torch.tensor([grid.closed])
+        self._free = torch.tensor([grid.closed], device="cpu")
         if mask is not None:
             self.mask = masks.inside(mask, grid).to(self.kind.device)
             base = masks.cut(base, self.mask, mask_bc)

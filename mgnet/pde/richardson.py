@@ -66,7 +66,7 @@ def contraction(levels: Hierarchy, zero: torch.Tensor) -> float:
     ----------
     zero : the right-hand side, (1, *grid); what A maps to zero does not count
     """
-    begin = torch.rand(zero.shape, dtype=zero.dtype, generator=torch.Generator().manual_seed(0))
+    begin = torch.rand(zero.shape, dtype=zero.dtype, device="cpu", generator=torch.Generator().manual_seed(0))
     b, u = levels.data(zero), levels.data(begin.to(zero.device))
     size = before = levels.norms(u, b)
     for _ in range(CYCLES):

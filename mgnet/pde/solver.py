@@ -114,7 +114,7 @@ class Solver:
         graph = isinstance(f, Tensor)
         raw = not graph and tol is None and guess is None and boundary is None and self._takes_raw
         call = _Call(self, guess, Stop(tol, max_cycles, callback), throw, raw=raw)
-        b = self.problem.on_grid("f", f) if raw else self.problem.rhs(torch.as_tensor(f), boundary)
+        b = self.problem.on_grid("f", f) if raw else self.problem.rhs(checks.as_tensor(f), boundary)
         parts = []
         if tol is None and guess is None and boundary is not None and self.problem.constant is not None:
             parts = boundary_parts(

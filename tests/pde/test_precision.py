@@ -1,9 +1,10 @@
-"""Solutions have the precision of their data, whatever the caller allows for networks."""
+"""Solutions have the precision of their data and lie beside them, whatever the caller has set for networks."""
 
+import numpy as np
 import pytest
 import torch
 
-from mgnet.pde import Grid, Poisson, Solver, solve, solve_nonlinear
+from mgnet.pde import Grid, Poisson, Robin, Solver, solve, solve_nonlinear
 from mgnet.pde.precision import wide_enough
 
 PROBLEMS = {
@@ -17,11 +18,28 @@ PROBLEMS = {
     "cycle": lambda f: Solver(Poisson(Grid((9, 8)))).cycle(None, f[:9, :8]),
     "nonlinear": lambda f: solve_nonlinear(f, lambda u: u**3, lambda u: 3 * u**2, tol=1e-4).u,
 }
+MASK = np.hypot(*(np.indices((40, 35)) - 18)) < 15
+OTHERS = {
+    "numpy": lambda f: torch.from_numpy(solve(f.numpy(), tol=1e-4).u),
+    "one dimension": lambda f: solve(f[0], a=lambda x: 1 + x, tol=1e-4).u,
+    "three dimensions": lambda f: solve(f.reshape(14, 10, 10), a=lambda x, y, z: 1 + x, tol=1e-4).u,
+    "Robin": lambda f: solve(f, bc=Robin(1.0), tol=1e-4).u,
+    "Neumann": lambda f: solve(f - f.mean(), bc="neumann", centering="cell", tol=1e-4).u,
+    "boundary": lambda f: solve(f, boundary=lambda x, y: x + y, tol=None).u,
+    "jumps": lambda f: solve(f, a=np.where(MASK, 1.0, 1e5), tol=1e-4).u,
+    "mask": lambda f: solve(f, mask=MASK, tol=1e-4).u,
+    "mask, no flux": lambda f: solve(f, c=1.0, mask=MASK, mask_bc="neumann", tol=1e-4).u,
+    "one axis strong": lambda f: solve(f, a=(1.0, 1e4), tol=1e-4).u,
+    "minimal residuals": lambda f: Solver(Poisson(Grid(f.shape), lambda x, y: 1 + x), nu=(2, 1)).solve(f, tol=1e-4).u,
+    "preconditioner": lambda f: torch.from_numpy(Solver(Poisson(Grid((9, 8)))).aspreconditioner() @ np.ones(72)),
+    "matrix": lambda f: torch.from_numpy(Poisson(Grid((9, 8)), order=4).to_scipy().toarray()),
+    "gradient": lambda f: torch.autograd.grad(solve(f, a=(g := (2 + f).requires_grad_())).u.sum(), g)[0],
+}
 
 
 @pytest.fixture
 def f():
-    return torch.randn(40, 35)
+    return torch.rand(40, 35) - 0.5
 
 
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
@@ -49,6 +67,23 @@ def test_gradients_of_a_network_in_bfloat16(inside, f):
     solve(again, tol=None).u.square().sum().backward()
     assert torch.equal(b.grad, again.grad)
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("problem", {**PROBLEMS, **OTHERS}.values(), ids={**PROBLEMS, **OTHERS})
+def test_defaults_change_nothing(problem, f):
+    """The device "meta" stands for any: it shows what is made without saying where."""
+    want, before = problem(f), torch.get_default_dtype()
+    with torch.device("meta"):
+        on_another_device = problem(f)
+    try:
+        torch.set_default_dtype(torch.float64)
+        in_float64 = problem(f)
+    finally:
+        torch.set_default_dtype(before)
+    for u in (on_another_device, in_float64):
+        assert u.device == want.device
+        assert u.dtype == want.dtype
+        assert torch.equal(u, want)
 
 
 @pytest.fixture

@@ -192,7 +192,8 @@ def bound(smallest: float, unit: Callable[[], Stencil]) -> float:
     if smallest >= -VERY_NEGATIVE:
         return 2.0
     A = unit()
-    v = torch.randn(A.diagonal.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(A.diagonal)
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(A.diagonal.shape, generator=generator, dtype=torch.float64, device="cpu").to(A.diagonal)
     for _ in range(POWER_STEPS):
         v = A(v)
         v = v / torch.linalg.vector_norm(v)

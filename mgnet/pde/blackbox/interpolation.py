@@ -108,7 +108,7 @@ class Interpolation:
     @cached_property
     def _targets(self) -> dict[Offset, Tensor]:
         shape = [axis.n for axis in self.axes]
-        index = torch.arange(prod(shape)).reshape(shape)
+        index = torch.arange(prod(shape), device="cpu").reshape(shape)
         return {delta: on_coarse(index, self.axes, delta).flatten() for delta in self.weights}
 
     def scaled(self, left: Tensor, right: Tensor) -> "Interpolation":

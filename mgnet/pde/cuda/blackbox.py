@@ -127,7 +127,7 @@ class CudaStencilLevel:
 
     def __init__(self, A: Stencil, P: Interpolation, omegas: tuple[Sequence[float], Sequence[float]]):
         self._A, self._P = CudaStencil(A), CudaInterpolation(P)
-        self._down, self._up = (torch.tensor(o, dtype=torch.float64).to(A.diagonal) for o in omegas)
+        self._down, self._up = (torch.tensor(o, dtype=A.diagonal.dtype, device=A.diagonal.device) for o in omegas)
         self._spare: list[Tensor] = []  # of the shape of the last f
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:

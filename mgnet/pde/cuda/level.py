@@ -191,7 +191,7 @@ class CudaLevel:
     def put(self, v: np.ndarray) -> Tensor:
         """A table on the device, in the levels' precision or as int32."""
         real = v.dtype.kind == "f"
-        return torch.as_tensor(v).to(self._like if real else self._like.device).contiguous()
+        return torch.from_numpy(v).to(self._like if real else self._like.device).contiguous()
 
 
 class Plan:
@@ -228,8 +228,8 @@ class CudaDirectLevel:
 
     def __init__(self, axes: Sequence[Axis], a: Sequence[float], c: float, like: Tensor):
         Vs, D = eigenbasis(axes, a, c)
-        self._D = torch.as_tensor(D).to(like.device, wide_enough(like))
-        self._Vs = [torch.as_tensor(V).to(self._D).contiguous() for V in Vs]
+        self._D = torch.from_numpy(D).to(like.device, wide_enough(like))
+        self._Vs = [torch.from_numpy(V).to(self._D).contiguous() for V in Vs]
 
     def smooth(self, u: object, f: Tensor) -> Tensor:
         v = self._D * self._products(f.to(self._D), [V.T for V in self._Vs])

@@ -17,7 +17,7 @@ def line(axis: Axis | None, a: float) -> np.ndarray:
     """
     if axis is None:
         return np.array([[0.0], [0.0], [0.0], [1.0]])
-    (k,), _ = conductances([axis], [torch.full((axis.n + 1,), a, dtype=torch.float64)])
+    (k,), _ = conductances([axis], [torch.full((axis.n + 1,), a, dtype=torch.float64, device="cpu")])
     lower, upper = k.numpy()[:-1].copy(), k.numpy()[1:].copy()
     centre = lower + upper
     if not axis.periodic:
