@@ -7,6 +7,7 @@ from torch import nn
 
 from mgnet.vision.baselines import build
 from mgnet.vision.network import MgNet, OneChannel
+from mgnet.vision.placement import placed
 
 _SEQUENCE = "A B alpha norms R Pi"
 _COUNTED = (nn.Conv2d, nn.Linear, OneChannel)
@@ -28,6 +29,7 @@ class Part:
     multiply_adds: int = 0
 
 
+@placed
 def summary(notation: str, in_channels: int = 3, num_classes: int = 10, image_size: int = 32) -> str:
     """A table of a network's parts, in the order of their grids.
 

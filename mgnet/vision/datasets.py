@@ -16,6 +16,7 @@ from mgnet.vision.cifar import read_cifar10, read_cifar100
 from mgnet.vision.folder import read_folder
 from mgnet.vision.idx import read_fashion_mnist, read_mnist
 from mgnet.vision.images import Dataset, Images
+from mgnet.vision.placement import placed
 
 
 def read_digits(root: Path) -> Dataset:
@@ -49,6 +50,7 @@ READERS: dict[str, Callable[[Path], Dataset]] = {
 }
 
 
+@placed
 def load(dataset: str, data: str | Path = "data", image_size: int | None = None) -> Dataset:
     """Read a data set.
 

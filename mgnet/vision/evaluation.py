@@ -15,6 +15,7 @@ from mgnet.vision.checkpoints import newest_weights
 from mgnet.vision.datasets import load
 from mgnet.vision.files import write
 from mgnet.vision.images import Dataset, Files, Images
+from mgnet.vision.placement import placed
 from mgnet.vision.process import Process, choose_device
 from mgnet.vision.weights import Card, load_weights
 
@@ -48,6 +49,7 @@ class Metrics:
         write(Path(path), lambda temporary: temporary.write_text(text + "\n"))
 
 
+@placed
 def evaluate(
     checkpoint: str | Path,
     dataset: str | None = None,

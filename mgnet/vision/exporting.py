@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mgnet.vision.checkpoints import newest_weights
 from mgnet.vision.files import write
+from mgnet.vision.placement import placed
 from mgnet.vision.weights import Card, load_weights
 
 _TOLERANCE = 1e-4
@@ -28,6 +29,7 @@ class Classifier(nn.Module):
         return self.model((images - self.mean) / self.std).softmax(1)
 
 
+@placed
 def export(checkpoint: str | Path, path: str | Path) -> Path:
     """Write a trained network, with its normalisation, for use without mgnet.
 

@@ -12,6 +12,7 @@ from mgnet.vision.batches import Normaliser, centre
 from mgnet.vision.checkpoints import newest_weights
 from mgnet.vision.files import write
 from mgnet.vision.folder import list_images, read_image
+from mgnet.vision.placement import placed
 from mgnet.vision.process import choose_device
 from mgnet.vision.weights import Card, load_weights
 
@@ -56,6 +57,7 @@ class Predictions:
         write(Path(path), save)
 
 
+@placed
 def predict(
     checkpoint: str | Path,
     images: object,

@@ -19,6 +19,7 @@ from mgnet.vision.evaluation import Metrics, first_image, measure
 from mgnet.vision.images import Dataset, Files, Images, mean_and_std
 from mgnet.vision.learner import Learner, resolve_precision
 from mgnet.vision.network import MgNet
+from mgnet.vision.placement import placed
 from mgnet.vision.process import Process, finish, start
 from mgnet.vision.randomness import seed_of
 from mgnet.vision.recipe import FAST, Recipe
@@ -31,6 +32,7 @@ from mgnet.vision.weights import Card, copy_into, read_weights, save_weights, te
 _LOOK = 20  # steps between two looks at the loss
 
 
+@placed
 def train(
     model: str = "MgNet[2,2,2,2]-32-B^l",
     dataset: str = "digits",

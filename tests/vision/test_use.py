@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import mgnet
-from mgnet.vision import Run, evaluate, export, load, predict
+from mgnet.vision import Recipe, Run, evaluate, export, load, predict
 from mgnet.vision.batches import Normaliser
 from mgnet.vision.evaluation import Tally, measure
 from mgnet.vision.images import Images
@@ -28,6 +28,20 @@ CPU = Process(0, 1, torch.device("cpu"))
 def test_evaluate_repeats_the_test_of_the_run(run: Run) -> None:
     assert evaluate(run.directory) == run.metrics
     assert evaluate(run.directory / "model.safetensors", "digits") == run.metrics
+
+
+def test_a_default_device_changes_nothing(run: Run, tmp_path: Path) -> None:
+    """The device "meta" stands for any: it shows what is made without saying where."""
+    images, recipe = load("digits").test.pixels[:3], Recipe(epochs=2, batch_size=64, precision="float32", warmup=0.5)
+    want = predict(run.directory, images, device="cpu").probabilities
+    with torch.device("meta"):
+        assert evaluate(run.directory, device="cpu") == run.metrics
+        assert torch.equal(predict(run.directory, images, device="cpu").probabilities, want)
+        assert export(run.directory, tmp_path / "net.pt2").exists()
+        mgnet.vision.train(
+            "MgNet[1,1]-8-B^l", seed=3, out=tmp_path / "run", recipe=recipe, progress=False, device="cpu"
+        )
+    assert evaluate(tmp_path / "run", device="cpu") == run.metrics
 
 
 def test_validation_is_the_part_the_run_held_out(run: Run) -> None:
