@@ -27,7 +27,7 @@ def inside(mask: Any, grid: Grid) -> Tensor:
     """The mask as a tensor, checked."""
     if not isinstance(mask, (np.ndarray, Tensor)):
         raise TypeError(f"`mask` must be a boolean array, True inside; it is {type(mask).__name__}.")
-    tensor = as_tensor(mask)
+    tensor = as_tensor(mask.copy() if isinstance(mask, np.ndarray) else mask)  # which may be reversed or read-only
     if tensor.dtype != torch.bool:
         raise TypeError(f"`mask` must be boolean, True inside; its dtype is {tensor.dtype}. Pass mask != 0, say.")
     if tuple(tensor.shape) != grid.shape:

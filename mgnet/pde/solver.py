@@ -34,7 +34,7 @@ class Solver:
         along the axis of the strongest coupling, solved exactly, of one colour and then of the other)
     nu : smoothing sweeps on the way down and on the way up
 
-    Calls from several threads are safe; they take turns.
+    Calls from several threads are safe; they take turns. A copied or pickled Solver makes its levels anew.
 
     Raises
     ------
@@ -63,6 +63,10 @@ class Solver:
         self.problem = problem
         self._scheme = Scheme(cycle, smoother, checks.sweeps(nu))
         self._multigrid: Multigrid | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: all but the levels, which they make anew."""
+        return self.__dict__ | {"_multigrid": None}
 
     def update(self, a: Any = None, c: Any = None) -> "Solver":
         """Replace the coefficients; the grids, and the tables between them, stay.

@@ -1,7 +1,9 @@
 """Levels that outlive their solver: the same numbers as fresh ones, each user alone with theirs, a bounded store."""
 
+import copy
 import gc
 import multiprocessing
+import pickle
 import threading
 
 import numpy as np
@@ -87,6 +89,18 @@ def test_each_thread_has_its_own():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))])
+@pytest.mark.parametrize("a", [None, np.linspace(1, 2, 1600).reshape(40, 40)], ids=["constant", "variable"])
+def test_copies_of_a_module_make_their_own(a, copied):
+    """As averaged models and worker processes need them."""
+    module, f = torch.nn.Module(), rhs(40, 40)
+    module.solver = Solver(Poisson(Grid((40, 40)), a))
+    want = module.solver.solve(f).u
+    other = copied(module).solver
+    assert np.array_equal(other.solve(f).u, want)
+    assert levels_of(other) is not levels_of(module.solver)
 
 
 def test_each_stream_has_its_own(monkeypatch):

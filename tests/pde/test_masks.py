@@ -36,6 +36,15 @@ def test_equals_the_restricted_matrix(shape, bc, centering, mask_bc):
     np.testing.assert_allclose(matrix.toarray()[np.ix_(at, at)], A.toarray(), atol=1e-9 * matrix.max())
 
 
+@pytest.mark.filterwarnings("error")
+def test_masks_in_any_memory():
+    mask, f = disc((30, 31)) | (np.indices((30, 31))[0] < 3), np.ones((30, 31))
+    want, reversed_, fixed = solve(f, mask=mask).u, mask[::-1].copy()[::-1], mask.copy()
+    fixed.flags.writeable = False
+    for other in (reversed_, fixed, np.asfortranarray(mask)):
+        np.testing.assert_array_equal(solve(f, mask=other).u, want)
+
+
 @pytest.mark.parametrize("mask_bc", ["dirichlet", "neumann"])
 @pytest.mark.parametrize("holes", [0.0, 0.03])
 def test_disc_converges_flat(holes, mask_bc):
