@@ -7,7 +7,7 @@ from torch import Tensor
 from mgnet.core import cycle, full_multigrid
 from mgnet.pde.blackbox.hierarchy import COARSEST, SHORTEST, bound, choose_axes, damping, first_coarse
 from mgnet.pde.blackbox.interpolation import Coarsening
-from mgnet.pde.kernels import stencil_krylov
+from mgnet.pde.kernels import COMPILES, stencil_krylov
 from mgnet.pde.kernels.launch import Tape, launch, recorded
 from mgnet.pde.kernels.stencil_coarsening import coarsen, root, strengths, unit_couplings
 from mgnet.pde.kernels.stencil_fields import padded
@@ -19,7 +19,7 @@ from mgnet.pde.operators import Diffusion
 def fusible(A: Diffusion, device: torch.device) -> bool:
     """Whether there are fused levels: on a CPU, for grids that are coarsened at all."""
     shape = [axis.n for axis in A.axes]
-    return device.type == "cpu" and int(np.prod(shape)) > COARSEST and max(shape) >= SHORTEST
+    return COMPILES and device.type == "cpu" and int(np.prod(shape)) > COARSEST and max(shape) >= SHORTEST
 
 
 class FusedBlackBox:

@@ -11,6 +11,7 @@ import torch
 from numba import carray, cfunc
 from torch import Tensor
 
+from mgnet.pde.kernels import COMPILES
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, SMALL, launch, pointer, share_out
 from mgnet.pde.kernels.memory import pool
 from mgnet.pde.kernels.pointwise import multiply, shift
@@ -82,5 +83,5 @@ def plain(v: Tensor) -> bool:
 
 def runs_here(v: Tensor, ndim: int) -> bool:
     """Whether v, (*batch, *grid), holds plain numbers that these loops may read, and enough of them to be worth it."""
-    here = plain(v) and v.device.type == "cpu" and v.dtype in (torch.float32, torch.float64)
+    here = COMPILES and plain(v) and v.device.type == "cpu" and v.dtype in (torch.float32, torch.float64)
     return here and v.ndim >= ndim and v.numel() > SMALL

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mgnet.core import cycle, full_multigrid
 from mgnet.pde.axis import NEUMANN, PERIODIC, Axis, Robin
+from mgnet.pde.kernels import COMPILES
 from mgnet.pde.kernels.fused import SMALLER, FusedDirectLevel, FusedLevel, Interpolant, centring, four
 from mgnet.pde.kernels.launch import SMALL, recorded
 from mgnet.pde.kernels.means import SUMS, Box, keeps_means
@@ -24,7 +25,8 @@ def fusible(chain: Sequence[Sequence[Axis]], device: torch.device) -> bool:
     """Whether there is a fused level for every grid."""
     ends = [end for axis in chain[0] for end in (axis.low, axis.high)]
     return (
-        device.type == "cpu"
+        COMPILES
+        and device.type == "cpu"
         and not any(isinstance(end, Robin) for end in ends)
         and all(axis.n >= SHORTEST for axes in chain[:-1] for axis in axes)
     )
