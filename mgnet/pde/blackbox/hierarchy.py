@@ -60,45 +60,6 @@ def coarsen(A: Stencil, scale: Tensor, axes: Sequence[Coarsening], masked: bool)
     return Coarsened(A_c, unit_c, scale_c, P.scaled(1 / scale, scale_c))
 
 
-class Forms(NamedTuple):
-    """How stencils and transfers are applied, levels made and a cycle run from zero: in torch, or in kernels.
-
-    unit, coarsen : the set-up
-    entries : that the coarsest grid's dense inverses may have together, beyond COARSEST unknowns each
-    """
-
-    stencil: Callable[[Stencil], Any]
-    interpolation: Callable[[Interpolation], Any]
-    levels: Callable[[Sequence[Grid], Tensor, tuple[int, int], str], list[Level]]
-    cycle: Callable[[Sequence[Level], int | str], Callable[[Tensor], Tensor]]
-    unit: Callable[[Stencil], tuple[Stencil, Tensor]] = Stencil.unit
-    coarsen: Callable[[Stencil, Tensor, Sequence[Coarsening], bool], Coarsened] = coarsen
-    entries: int = 0
-
-
-def coarse_operators(
-    A: Stencil, axes: Sequence[Axis], solved: Sequence[int] = (), forms: Forms | None = None
-) -> tuple[list[Grid], Tensor]:
-    """(the grids, finest first; D^-1/2 of the finest), in A's dtype and device.
-
-    Parameters
-    ----------
-    solved : the axes along which lines are smoothed
-    """
-    forms = forms or READABLE
-    coarsest = max(COARSEST, isqrt(forms.entries // len(A.diagonal)))
-    masked = not bool(A.coupled.all())
-    lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
-    unit, finest = forms.unit(A)
-    scale, grids = finest, []
-    while A.diagonal[0].numel() > coarsest and (chosen := choose_axes(strengths(unit), lines, solved)) is not None:
-        A_c, unit_c, scale_c, P = forms.coarsen(A, scale, chosen, masked)
-        grids.append(Grid(unit, P))
-        A, unit, scale = A_c, unit_c, scale_c
-        lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
-    return [*grids, Grid(unit, None)], finest
-
-
 def first_coarse(axis: Axis) -> int:
     """Where the coarse unknowns begin: beside a held end the second unknown, else the first."""
     return int(axis.centering == "node" and axis.low == DIRICHLET)
@@ -173,7 +134,45 @@ def readable_cycle(levels: Sequence[Level], gamma: int | str) -> Callable[[Tenso
     return lambda r: cycle(levels, None, r, gamma)
 
 
+class Forms(NamedTuple):
+    """How stencils and transfers are applied, levels made and a cycle run from zero: in torch, or in kernels.
+
+    unit, coarsen : the set-up
+    entries : that the coarsest grid's dense inverses may have together, beyond COARSEST unknowns each
+    """
+
+    stencil: Callable[[Stencil], Any]
+    interpolation: Callable[[Interpolation], Any]
+    levels: Callable[[Sequence[Grid], Tensor, tuple[int, int], str], list[Level]]
+    cycle: Callable[[Sequence[Level], int | str], Callable[[Tensor], Tensor]]
+    unit: Callable[[Stencil], tuple[Stencil, Tensor]] = Stencil.unit
+    coarsen: Callable[[Stencil, Tensor, Sequence[Coarsening], bool], Coarsened] = coarsen
+    entries: int = 0
+
+
 READABLE = Forms(lambda A: A, lambda P: P, readable_levels, readable_cycle)
+
+
+def coarse_operators(
+    A: Stencil, axes: Sequence[Axis], solved: Sequence[int] = (), forms: Forms = READABLE
+) -> tuple[list[Grid], Tensor]:
+    """(the grids, finest first; D^-1/2 of the finest), in A's dtype and device.
+
+    Parameters
+    ----------
+    solved : the axes along which lines are smoothed
+    """
+    coarsest = max(COARSEST, isqrt(forms.entries // len(A.diagonal)))
+    masked = not bool(A.coupled.all())
+    lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
+    unit, finest = forms.unit(A)
+    scale, grids = finest, []
+    while A.diagonal[0].numel() > coarsest and (chosen := choose_axes(strengths(unit), lines, solved)) is not None:
+        A_c, unit_c, scale_c, P = forms.coarsen(A, scale, chosen, masked)
+        grids.append(Grid(unit, P))
+        A, unit, scale = A_c, unit_c, scale_c
+        lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
+    return [*grids, Grid(unit, None)], finest
 
 
 def bound(smallest: float, unit: Callable[[], Stencil]) -> float:

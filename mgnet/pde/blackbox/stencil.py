@@ -86,11 +86,10 @@ class Stencil:
         """(batch, N, N)."""
         N = self.diagonal[0].numel()
         index = torch.arange(N, device=self.diagonal.device).reshape(self.shape)
-        M = torch.diag_embed(self.diagonal.flatten(1))
+        M = torch.diag_embed(self.diagonal.flatten(1)).flatten(1)
         for o, s in self.both.items():
-            j = shift(index, o).reshape(1, -1, 1).expand(len(M), -1, 1)
-            M.scatter_add_(2, j, -s.reshape(len(s), -1, 1).expand(len(M), -1, 1))
-        return M
+            M.index_add_(1, (index * N + shift(index, o)).flatten(), -s.flatten(1).expand(len(M), -1))
+        return M.reshape(-1, N, N)
 
     def unit(self) -> tuple["Stencil", Tensor]:
         """(D^-1/2 A D^-1/2, D^-1/2) for the diagonal D of A."""

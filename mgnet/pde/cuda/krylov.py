@@ -11,7 +11,7 @@ Programs are as those of ``stencil.py``. What is written lies elsewhere than wha
 import triton
 import triton.language as tl
 
-from mgnet.pde.cuda.stencil import neighbour, tile_of
+from mgnet.pde.cuda.stencil import neighbour, tile_of, unknowns
 
 
 @triton.jit
@@ -26,9 +26,8 @@ def direct(
     z, p, out : (batch, *grid);   beta : (batch,);   S : (offsets, members, *grid);   members : 1 or batch
     sums : (batch, programs of a member)
     """
-    member, place, here, shape = tile_of(sizes, TILE)
-    inside = (place[1] < shape[1]) & (place[2] < shape[2])
-    size = shape[0].to(tl.int64) * shape[1] * shape[2]
+    member, place, here, inside, shape = tile_of(sizes, TILE)
+    size = unknowns(shape)
     own, here = member % members * size + here, member * size + here
     b = tl.load(beta + member)
     centre = tl.load(z + here, mask=inside, other=0.0) + b * tl.load(p + here, mask=inside, other=0.0)
@@ -65,9 +64,8 @@ def step(
     scale, D : (members, *grid);   S : (offsets, members, *grid);   members : 1 or batch
     sums : (batch, programs of a member)
     """
-    member, place, here, shape = tile_of(sizes, TILE)
-    inside = (place[1] < shape[1]) & (place[2] < shape[2])
-    N = shape[0].to(tl.int64) * shape[1] * shape[2]
+    member, place, here, inside, shape = tile_of(sizes, TILE)
+    N = unknowns(shape)
     own, here = member % members * N + here, member * N + here
     a, s = tl.load(alpha + member), scale + own
     x, p = x + here, p + here

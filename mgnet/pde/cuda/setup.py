@@ -14,7 +14,7 @@ axes. Triples are of the array axes (n0, n1, n2), two dimensions have n0 = 1.
 import triton
 import triton.language as tl
 
-from mgnet.pde.cuda.stencil import neighbour, tile_of
+from mgnet.pde.cuda.stencil import fine_of, moved, neighbour, tile_of, unknowns
 from mgnet.pde.kernels.stencil_tables import WIDTH as _WIDTH
 
 WIDTH = tl.constexpr(_WIDTH)
@@ -26,30 +26,12 @@ def triple(at):
 
 
 @triton.jit
-def moved(i, o, n, WRAPS: tl.constexpr):
-    """(i + o, whether there is such an unknown); |o| <= 2."""
-    j = i + o
-    if WRAPS:
-        j = tl.where(j < 0, j + n, tl.where(j >= n, j - n, j))
-    return j, (j >= 0) & (j < n)
-
-
-@triton.jit
 def all_moved(place, o, shape, WRAPS: tl.constexpr):
     """(where the unknowns ``place`` + o lie in an array, whether there are such)."""
     i, there0 = moved(place[0], o[0], shape[0], WRAPS[0])
     y, there1 = moved(place[1], o[1], shape[1], WRAPS[1])
     x, there2 = moved(place[2], o[2], shape[2], WRAPS[2])
     return (i.to(tl.int64) * shape[1] + y) * shape[2] + x, there0 & there1 & there2
-
-
-@triton.jit
-def fine_of(place, first, HALVED: tl.constexpr):
-    """The fine indices of coarse unknowns."""
-    i = place[0] * 2 + tl.load(first) if HALVED[0] else place[0]
-    y = place[1] * 2 + tl.load(first + 1) if HALVED[1] else place[1]
-    x = place[2] * 2 + tl.load(first + 2) if HALVED[2] else place[2]
-    return i, y, x
 
 
 @triton.jit
@@ -83,14 +65,10 @@ def weights(
     steps : of ``weight_steps`` without the first, neighbours + 2 a delta;   begin : the first delta's number there
     SEAMS : whether the last and the first coarse unknown of an axis are neighbours on the fine grid
     """
-    member, place, here, shape = tile_of(coarse, TILE)
-    inside = (place[1] < shape[1]) & (place[2] < shape[2])
+    member, place, here, inside, shape = tile_of(coarse, TILE)
     n = triple(sizes)
-    size = members * (n[0].to(tl.int64) * n[1] * n[2])
-    coarse_size = members * (shape[0].to(tl.int64) * shape[1] * shape[2])
-    D += member * (size // members)
-    S += member * (size // members)
-    W += member * (coarse_size // members) + here
+    N, N_c = unknowns(n), unknowns(shape)
+    D, S, W = D + member * N, S + member * N, W + member * N_c + here
     step = steps + (begin + tl.program_id(1)) * (neighbours + 2) * WIDTH
     delta, fine = triple(step + 2), fine_of(place, first, HALVED)
     at, there = all_moved(fine, delta, n, WRAPS)
@@ -101,15 +79,15 @@ def weights(
     for k in range(1, neighbours + 1):
         op = step + k * WIDTH
         at, stored = all_moved(fine, triple(op + 2), n, WRAPS)
-        s = tl.load(S + tl.load(op + 1) * size + at, mask=there & stored, other=0.0)
+        s = tl.load(S + tl.load(op + 1) * members * N + at, mask=there & stored, other=0.0)
         leads, positive = tl.load(op + 5), tl.maximum(s, 0.0)
         m -= s
         ways += tl.where(leads > 0, positive, 0.0)
-        w = tl.load(W + tl.load(op + 6) * coarse_size, mask=inside, other=0.0)
+        w = tl.load(W + tl.load(op + 6) * members * N_c, mask=inside, other=0.0)
         total += tl.where(leads == 2, positive * w, 0.0)
     d = tl.maximum(m, 0.0) + ways
     w = tl.where(there & (d > 0), total / tl.where(d > 0, d, 1.0), 0.0)
-    tl.store(W + tl.load(step + 1) * coarse_size, w, mask=inside)
+    tl.store(W + tl.load(step + 1) * members * N_c, w, mask=inside)
 
 
 @triton.jit
@@ -124,13 +102,10 @@ def product(
     A, out : (1 + offsets, members, *grid), the diagonal and minus the couplings
     steps, bounds : of ``product_steps``, and where the steps of each entry begin
     """
-    member, place, here, shape = tile_of(coarse, TILE)
-    inside = (place[1] < shape[1]) & (place[2] < shape[2])
+    member, place, here, inside, shape = tile_of(coarse, TILE)
     n = triple(sizes)
-    size = members * (n[0].to(tl.int64) * n[1] * n[2])
-    coarse_size = members * (shape[0].to(tl.int64) * shape[1] * shape[2])
-    A += member * (size // members)
-    W += member * (coarse_size // members)
+    N, N_c = unknowns(n), unknowns(shape)
+    A, W = A + member * N, W + member * N_c
     fine, entry = fine_of(place, first, HALVED), tl.program_id(1)
     total = tl.zeros(TILE, dtype=tl.float64)
     for k in range(tl.load(bounds + entry), tl.load(bounds + entry + 1)):
@@ -142,18 +117,17 @@ def product(
         ways += 2 * crosses(place[1], O[1], shape[1], SEAMS[1]).to(tl.int32)
         ways = ways + 4 * crosses(place[2], O[2], shape[2], SEAMS[2]).to(tl.int32)
         there &= inside & neighbours & (ways == bits)
-        a = tl.load(A + (tl.load(op + 1) + 1) * size + at, mask=there, other=0.0)
-        w = tl.load(W + tl.load(op + 5) * coarse_size + here, mask=there, other=0.0)
-        total += w * a * tl.load(W + tl.load(op + 6) * coarse_size + other, mask=there, other=0.0)
-    tl.store(out + entry * coarse_size + member * (coarse_size // members) + here, total, mask=inside)
+        a = tl.load(A + (tl.load(op + 1) + 1) * members * N + at, mask=there, other=0.0)
+        w = tl.load(W + tl.load(op + 5) * members * N_c + here, mask=there, other=0.0)
+        total += w * a * tl.load(W + tl.load(op + 6) * members * N_c + other, mask=there, other=0.0)
+    tl.store(out + (entry * members + member) * N_c + here, total, mask=inside)
 
 
 @triton.jit
 def unit(S, R, out, sizes, members, OFFSETS: tl.constexpr, TILE: tl.constexpr):
     """The couplings of D^-1/2 A D^-1/2, where R = D^-1/2."""
-    member, place, here, shape = tile_of(sizes, TILE)
-    inside = (place[1] < shape[1]) & (place[2] < shape[2])
-    size = shape[0].to(tl.int64) * shape[1] * shape[2]
+    member, place, here, inside, shape = tile_of(sizes, TILE)
+    size = unknowns(shape)
     here += member * size
     r = tl.load(R + here, mask=inside, other=0.0)
     for k in tl.static_range(len(OFFSETS)):
@@ -168,12 +142,11 @@ def scaled(
     HALVED: tl.constexpr, WRAPS: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
     """The weights between the unit forms; deltas : three numbers each."""
-    member, place, here, shape = tile_of(coarse, TILE)
-    inside = (place[1] < shape[1]) & (place[2] < shape[2])
+    member, place, here, inside, shape = tile_of(coarse, TILE)
     n = triple(sizes)
-    coarse_size = shape[0].to(tl.int64) * shape[1] * shape[2]
+    coarse_size = unknowns(shape)
     at, there = all_moved(fine_of(place, first, HALVED), triple(deltas + 3 * tl.program_id(1)), n, WRAPS)
-    R += member * (n[0].to(tl.int64) * n[1] * n[2])
+    R += member * unknowns(n)
     r = tl.load(R + at, mask=inside & there, other=1.0)
     here += member * coarse_size
     own = tl.program_id(1) * members * coarse_size + here

@@ -18,7 +18,7 @@ PRODUCT, RESIDUAL, STEP, TWO_STEPS = (tl.constexpr(k) for k in range(4))
 
 @triton.jit
 def tile_of(sizes, TILE: tl.constexpr):
-    """(member, (plane, rows, columns), where they lie in an array, shape) of this program's tile."""
+    """(member, (plane, rows, columns), where they lie in an array, which are in it, shape) of this program's tile."""
     n0, n1, n2 = tl.load(sizes), tl.load(sizes + 1), tl.load(sizes + 2)
     across, along = (n2 + TILE[1] - 1) // TILE[1], (n1 + TILE[0] - 1) // TILE[0]
     program = tl.program_id(0)
@@ -27,7 +27,14 @@ def tile_of(sizes, TILE: tl.constexpr):
     plane = program // (across * along)
     i = plane % n0 + 0 * y
     here = (i.to(tl.int64) * n1 + y) * n2 + x0 + lane.to(tl.int64)
-    return (plane // n0).to(tl.int64), (i, y, x0 + lane), here, (n0, n1, n2)
+    inside = (y < n1) & (x0 + lane < n2)
+    return (plane // n0).to(tl.int64), (i, y, x0 + lane), here, inside, (n0, n1, n2)
+
+
+@triton.jit
+def unknowns(shape):
+    """How many there are."""
+    return shape[0].to(tl.int64) * shape[1] * shape[2]
 
 
 @triton.jit
@@ -62,9 +69,8 @@ def apply(
     S : (offsets, members, *grid);   members : 1 or batch;   OFFSETS : the positive ones, three numbers each
     omegas : (1,) of a step; (2,) of TWO_STEPS, which begin with zero: v is f then
     """
-    member, place, here, shape = tile_of(sizes, TILE)
-    inside = (place[1] < shape[1]) & (place[2] < shape[2])
-    size = shape[0].to(tl.int64) * shape[1] * shape[2]
+    member, place, here, inside, shape = tile_of(sizes, TILE)
+    size = unknowns(shape)
     own, here = member % members * size + here, member * size + here
     centre = tl.load(v + here, mask=inside, other=0.0)
     total = centre if UNIT else centre * tl.load(D + own, mask=inside, other=0.0)
@@ -85,14 +91,30 @@ def apply(
 
 
 @triton.jit
+def moved(i, o, n, WRAPS: tl.constexpr):
+    """(i + o, whether there is such an unknown); at most n beyond the ends."""
+    j = i + o
+    if WRAPS:
+        j = tl.where(j < 0, j + n, tl.where(j >= n, j - n, j))
+    return j, (j >= 0) & (j < n)
+
+
+@triton.jit
+def fine_of(place, first, HALVED: tl.constexpr):
+    """The fine indices of coarse unknowns."""
+    i = place[0] * 2 + tl.load(first) if HALVED[0] else place[0]
+    y = place[1] * 2 + tl.load(first + 1) if HALVED[1] else place[1]
+    x = place[2] * 2 + tl.load(first + 2) if HALVED[2] else place[2]
+    return i, y, x
+
+
+@triton.jit
 def coarse_of(i, first, n_c, HALVED: tl.constexpr, SIDE: tl.constexpr, WRAPS: tl.constexpr):
     """(coarse index, delta + 1, whether there is one) of the coarse unknown at or before (SIDE 0) or after i."""
     if not HALVED:
         return i, 0 * i, i >= 0
-    odd, I = (i - first) & 1, ((i - first) >> 1) + SIDE
-    if WRAPS:
-        I = tl.where(I < 0, I + n_c, tl.where(I >= n_c, I - n_c, I))
-    there = (I >= 0) & (I < n_c)
+    odd = (i - first) & 1
+    I, there = moved((i - first) >> 1, SIDE, n_c, WRAPS)
     if SIDE == 1:
         return I, 0 * odd, there & (odd == 1)
     else:
@@ -111,11 +133,10 @@ def interpolate(
     base, out : (batch, *grid);   e : (batch, *coarse grid);   W : (deltas, members, *coarse grid)
     first : the first coarse unknown of each axis;   sizes, coarse : of the grids;   PLUS : there is a base
     """
-    member, place, here, shape = tile_of(sizes, TILE)
+    member, place, here, inside, shape = tile_of(sizes, TILE)
     n0, n1, n2 = tl.load(coarse), tl.load(coarse + 1), tl.load(coarse + 2)
-    inside = (place[1] < shape[1]) & (place[2] < shape[2])
-    here += member * (shape[0].to(tl.int64) * shape[1] * shape[2])
-    coarse_size = n0.to(tl.int64) * n1 * n2
+    here += member * unknowns(shape)
+    coarse_size = unknowns((n0, n1, n2))
     e += member * coarse_size
     W += member % members * coarse_size
     total = tl.zeros(TILE, dtype=e.dtype.element_ty)
@@ -138,14 +159,11 @@ def interpolate(
 @triton.jit
 def restrict(r, out, W, first, sizes, coarse, members, HALVED: tl.constexpr, TILE: tl.constexpr):
     """out = P^T r; arrays as for ``interpolate``."""
-    member, place, here, shape = tile_of(coarse, TILE)
+    member, place, here, inside, shape = tile_of(coarse, TILE)
     n0, n1, n2 = tl.load(sizes), tl.load(sizes + 1), tl.load(sizes + 2)
-    inside = (place[1] < shape[1]) & (place[2] < shape[2])
-    coarse_size = shape[0].to(tl.int64) * shape[1] * shape[2]
-    i = place[0] * 2 + tl.load(first) if HALVED[0] else place[0]
-    y = place[1] * 2 + tl.load(first + 1) if HALVED[1] else place[1]
-    x = place[2] * 2 + tl.load(first + 2) if HALVED[2] else place[2]
-    r += member * (n0.to(tl.int64) * n1 * n2) + (i.to(tl.int64) * n1 + y) * n2 + x
+    coarse_size = unknowns(shape)
+    fine = fine_of(place, first, HALVED)
+    r += member * unknowns((n0, n1, n2)) + (fine[0].to(tl.int64) * n1 + fine[1]) * n2 + fine[2]
     W += member % members * coarse_size + here
     total = tl.zeros(TILE, dtype=out.dtype.element_ty)
     for p in tl.static_range(3 if HALVED[0] else 1):
@@ -154,7 +172,7 @@ def restrict(r, out, W, first, sizes, coarse, members, HALVED: tl.constexpr, TIL
                 delta = (p * (3 if HALVED[1] else 1) + q) * (3 if HALVED[2] else 1) + k
                 w = tl.load(W + delta * members * coarse_size, mask=inside, other=0.0)
                 d = neighbour(
-                    (i, y, x), (n0, n1, n2),
+                    fine, (n0, n1, n2),
                     p - 1 if HALVED[0] else 0, q - 1 if HALVED[1] else 0, k - 1 if HALVED[2] else 0,
                 )  # fmt: skip
                 total += w * tl.load(r + d, mask=inside, other=0.0)
