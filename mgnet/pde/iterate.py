@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 STALLED = 0.5  # a cycle that does not halve the residual asks whether round-off is reached
-AWAY = 10.0  # times as large a residual, after one that near round-off: rounding has cost conjugacy, begin anew
+NEAR = 10.0  # times round-off's residual: a stalled one below has every cycle ask
 
 
 class Hierarchy(Protocol):
@@ -89,12 +89,11 @@ def iterate(
     u = None if guess is None else hierarchy.data(guess)
     relatives = relative(of_zero if u is None else hierarchy.norms(u, f), size)
     residuals = [float(relatives.max())]
-    done, best = relatives <= tol, relatives
-    near = np.zeros_like(done)  # round-off, so that every cycle asks for it
+    done = relatives <= tol
+    near = np.zeros_like(done)  # round-off
     while not done.all() and len(residuals) <= max_cycles:
         u = hierarchy.start(f) if u is None else hierarchy.cycle(u, f)
         before, relatives = relatives, relative(hierarchy.watched(), size)
-        best = np.minimum(best, relatives)
         residuals.append(float(relatives.max()))  # NaN if there is one
         if not isfinite(residuals[-1]):
             raise FloatingPointError(
@@ -107,9 +106,7 @@ def iterate(
         stalled = ~done & (relatives > STALLED * before)
         if (stalled | near).any():
             bound = relative(roundoff(hierarchy.tensor(u)), size)
-            done, near = done | (relatives <= bound), near | (stalled & (best <= AWAY * bound))
-            if (~done & (best <= AWAY * bound) & (relatives > AWAY * best)).any():
-                u, best = hierarchy.data(hierarchy.tensor(u).clone()), relatives  # Krylov methods know it no more
+            done, near = done | (relatives <= bound), near | (stalled & (relatives <= NEAR * bound))
     result = torch.zeros_like(hierarchy.tensor(f)) if u is None else hierarchy.release(u)
     if not done.all():
         return Outcome(result, residuals, "not converged", guess is not None)

@@ -16,7 +16,7 @@ from torch import Tensor
 from mgnet.core import Level
 from mgnet.pde import cuda
 from mgnet.pde.axis import Axis
-from mgnet.pde.blackbox import ReadableBlackBox, contrast, index, levels_precision, solved_axes
+from mgnet.pde.blackbox import JUMP, ReadableBlackBox, contrast, index, levels_precision, solved_axes
 from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels, thin_axis
 from mgnet.pde.iterate import Hierarchy
 from mgnet.pde.kept import Lease, kept
@@ -57,7 +57,7 @@ class Levels:
     Attributes
     ----------
     sizes, device : unknowns of each grid of the last levels, and where those are
-    narrow : whether those have less than the data's precision;   precise : whether the next may not
+    narrow : whether those are in float32;   precise : whether the next may not be
     """
 
     def __init__(self, base: Diffusion, constant: tuple[tuple[float, ...], float] | None, scheme: Scheme):
@@ -73,11 +73,12 @@ class Levels:
     def gamma(self) -> int | str:
         """The cycle index."""
         gamma = CYCLES[self.scheme.cycle]
-        return gamma if self.constant is not None else index(self._contrast, gamma, self.device)
+        return index(gamma, self.device) if self.constant is None and self.jumps else gamma
 
     @cached_property
-    def _contrast(self) -> float:
-        return contrast(self.base)
+    def jumps(self) -> bool:
+        """Whether variable coefficients do."""
+        return contrast(self.base) > JUMP
 
     def of(self, b: Tensor, symmetric: bool = False) -> Hierarchy:
         """The levels for b's batch, dtype and device; the last ones stay. Their tensors are of one mode of torch.
@@ -92,7 +93,7 @@ class Levels:
         return self._leases[key].levels
 
     def choose(self, precise: bool) -> None:
-        """Levels of the data's precision from now on, or again of the one that suits the operator."""
+        """Levels in float64 from now on, or again in the precision that suits the operator."""
         self.precise, self._leases = precise, {}
 
     def compiled(self, device: torch.device) -> bool:
@@ -168,15 +169,17 @@ class Levels:
         from mgnet.pde.kernels.blackbox import FusedBlackBox, fusible
 
         scheme = self.scheme
-        precision = b.dtype if self.precise else levels_precision(self.base, b.dtype)
-        self.narrow = precision != b.dtype
+        precision = torch.float64 if self.precise else levels_precision(self.base)
+        self.narrow = precision == torch.float32
         if not self.solved and fusible(self.base, b.device):
-            return FusedBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b))
+            return FusedBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b), self.jumps)
         if not self.solved and cuda.fusible(self.base.axes, b.device):
             from mgnet.pde.cuda.blackbox import CudaBlackBox
 
-            return CudaBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision)
-        return ReadableBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, self.solved)
+            return CudaBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, jumps=self.jumps)
+        return ReadableBlackBox(
+            self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, self.solved, self.jumps
+        )
 
     @cached_property
     def solved(self) -> tuple[int, ...]:

@@ -58,7 +58,7 @@ class Multigrid:
         self._dims = tuple(range(-base.ndim, 0))
         self._methods: dict[bool, str] = {}
         self._lock = threading.Lock()
-        self._tried = False  # whether levels of the data's precision were
+        self._tried = False  # whether levels in float64 were
 
     def method(self, A: Operator) -> str:
         """The iteration for A in words."""
@@ -112,7 +112,7 @@ class Multigrid:
             elif self.levels.narrow and not self._tried and A.base is A and stop.max_cycles > PATIENCE:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, replace(stop, max_cycles=PATIENCE))
                 if outcome.status == "not converged":
-                    outcome = self._again(A.like(b), b, null, stop, outcome)
+                    outcome = self._again(A.like(b), b, guess, null, stop, outcome)
             else:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
             if null is not None and late and not null.balanced(*cast(FusedHierarchy, levels).sums(), b.dtype):
@@ -215,17 +215,20 @@ class Multigrid:
             _finite_data(b, guess)
             raise
 
-    def _again(self, A: Operator, b: Tensor, null: NullSpace | None, stop: Stop, first: Outcome) -> Outcome:
-        """Go on with levels of the data's precision, and from now on if they gain.
+    def _again(
+        self, A: Operator, b: Tensor, guess: Tensor | None, null: NullSpace | None, stop: Stop, first: Outcome
+    ) -> Outcome:
+        """Go on with levels in float64, and from now on if they gain.
 
         What float32 rounds off the corrections matters where many of them are large beside their residual: where
-        strong couplings make lines or parts that little holds.
+        strong couplings make lines or parts that little holds. Then the iterate may even have run away.
         """
         self._tried = True
         self.levels.choose(precise=True)
         told = stop.callback or (lambda k, r: None)
         rest = Stop(stop.tol, stop.max_cycles - PATIENCE, lambda k, r: told(PATIENCE + k, r))
-        second = self._iterate(A, self._accelerated(A, self.levels.of(b), b, null, stop.tol), b, first.u, rest)
+        begin = first.u if first.residuals[-1] < first.residuals[0] else guess
+        second = self._iterate(A, self._accelerated(A, self.levels.of(b), b, null, stop.tol), b, begin, rest)
         if _rate(second.residuals) <= GAIN * _rate(first.residuals):
             self.levels.choose(precise=False)
         return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)

@@ -10,7 +10,7 @@ other axes. All boundary kinds, both centrings and any coefficients are this one
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
+from math import pi, prod
 from typing import Protocol
 
 import numpy as np
@@ -246,18 +246,22 @@ class Diffusion:
         ends = torch.cat([low, none], dim=dim) + torch.cat([none, high], dim=dim)
         return self._diagonal_but(d) + self.weigh(ends, but=d)
 
-    def hold(self) -> float:
-        """What c and the ends hold u by, 1^T A 1 / 1^T D 1 without lone unknowns; a batch's smallest that is not 0."""
+    def hold(self) -> tuple[Tensor, Tensor]:
+        """(...) the energy (u, A u) / (u, D u) of a constant, without lone unknowns, and of the smoothest wave.
+
+        What c and the ends hold a constant by; (pi / n)^2 k of half a wave along the axis where that is least.
+        """
         dims, ones = tuple(range(-self.ndim, 0)), torch.ones([axis.n for axis in self.axes], device="cpu").to(self.k[0])
         c = torch.zeros_like(ones) if self.c is None else self.weigh(self.c * ones)
-        D = torch.where(self.diagonal > c, self.diagonal, 0.0)
+        D = torch.where(self.diagonal > c, self.diagonal, 0.0).sum(dims)
         held = torch.where(self.diagonal > c, c, 0.0).sum(dims)
+        waves = []
         for d, (k, axis) in enumerate(zip(self.k, self.axes, strict=True)):
             for at in () if axis.periodic else (0, axis.n):
                 end = ones.narrow(d - self.ndim, 0, 1) * k.narrow(d - self.ndim, at, 1)
                 held = held + self.weigh(end, but=d).sum(dims)
-        ratio = held / D.sum(dims)
-        return float(torch.where(ratio > 0, ratio, 1.0).min())
+            waves.append((pi / axis.n) ** 2 * self.weigh(ones * k.narrow(d - self.ndim, 0, axis.n), but=d).sum(dims))
+        return held / D, torch.stack(torch.broadcast_tensors(*waves)).amin(0) / D
 
     def _with_ghosts(self, u: Tensor, d: int) -> Tensor:
         n, dim = self.axes[d].n, d - self.ndim

@@ -4,6 +4,8 @@ Over boundary kinds, centrings, dimensions, semicoarsening, precisions, and batc
 is no GPU the kernels run in Triton's interpreter (``conftest.py``).
 """
 
+from math import prod
+
 import numpy as np
 import pytest
 import torch
@@ -122,7 +124,7 @@ def test_large_tiles(shape, monkeypatch):
     plain, fused = (kind(A, f, precision=f.dtype) for kind in (ReadableBlackBox, CudaBlackBox))
     assert relative(fused.cycle(None, f), plain.cycle(None, f)) < 1e-12
     ones = torch.ones(2, device=DEVICE)
-    numbers = [(s.begin(None, f), s.precondition(), s.direct(ones), s.step(ones), s.x) for s in (plain, fused)]
+    numbers = [(s.begin(None, f), s.precondition(), s.direct(ones), *s.step(ones), s.x) for s in (plain, fused)]
     for ours, theirs in zip(*numbers, strict=True):
         assert relative(ours, theirs) < 1e-11
 
@@ -160,7 +162,9 @@ def test_steps_of_conjugate_gradients(case, precision):
         numbers = [system.begin(None, b)]
         for k in range(3):
             rz, pAp = system.precondition(), system.direct(k * beta)
-            numbers += [rz, pAp, system.step(torch.tensor([1.0, k], device=DEVICE) * rz / pAp)]
+            norms, rp = system.step(torch.tensor([1.0, k], device=DEVICE) * rz / pAp)
+            sizes = (torch.linalg.vector_norm(v.double().flatten(1), dim=1) for v in (system.r, system.p))
+            numbers += [rz, pAp, norms, 1 + rp / prod(sizes)]
         seen.append([*numbers, system.x, system.r, system.p])
     for ours, theirs in zip(*seen, strict=True):
         assert ours.dtype == theirs.dtype

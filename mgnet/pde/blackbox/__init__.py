@@ -7,6 +7,7 @@ Math. Comput. 13 (1983) 261-283.
 """
 
 from mgnet.pde.blackbox.hierarchy import (
+    JUMP,
     ReadableBlackBox,
     coarse_operators,
     contrast,
@@ -17,6 +18,7 @@ from mgnet.pde.blackbox.hierarchy import (
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 
 __all__ = [
+    "JUMP",
     "ReadableBlackBox",
     "Stencil",
     "coarse_operators",

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mgnet.core import ConvLevel, Level, cycle, full_multigrid
 from mgnet.pde.axis import DIRICHLET, Axis
+from mgnet.pde.blackbox.clusters import Clusters, slow_clusters
 from mgnet.pde.blackbox.coarsest import CoarsestLevel, inverse
 from mgnet.pde.blackbox.galerkin import galerkin, regular
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
@@ -32,15 +33,17 @@ POWER_STEPS = 12
 JUMP = 30.0  # ratio of coefficients above which V-cycles become W-cycles
 CONTRAST = 3e4  # ratio of coefficients: up to it float32 levels lose no iterations (measured, docs)
 HOLD = 2e-6  # of the diagonal, that c and the ends hold u by: down to it float32 levels lose no iterations (measured)
+WAVE = 1e-7  # the same of the smoothest wave where nothing holds u; rounding may give a constant 3e-8 of the diagonal
 STRONG = 0.3  # an axis with at least this share of the strongest coupling is coarsened
 
 
 @dataclass(frozen=True)
 class Grid:
-    """One grid of the hierarchy: the unit-diagonal stencil, and the P to it from the next coarser grid."""
+    """One grid: the unit-diagonal stencil, the P to it from the next coarser grid, and the clusters to correct."""
 
     A: Stencil
     P: Interpolation | None
+    clusters: Clusters | None = None
 
 
 class Coarsened(NamedTuple):
@@ -116,6 +119,9 @@ def readable_levels(
             up = up[::-1]
         else:
             down, up = ([_step(omega) for omega in way] for way in step_lengths(grid.A, l, nu, smoother))
+        if grid.clusters is not None:
+            B = grid.clusters.to(like)
+            down, up = [*down, B], [B, *up]
         levels.append(ConvLevel(A, down, P.R, None, P.P, up))
     levels.append(CoarsestLevel(inverse(grids[-1].A).to(like)))  # type: ignore[arg-type]
     return levels
@@ -154,13 +160,14 @@ READABLE = Forms(lambda A: A, lambda P: P, readable_levels, readable_cycle)
 
 
 def coarse_operators(
-    A: Stencil, axes: Sequence[Axis], solved: Sequence[int] = (), forms: Forms = READABLE
+    A: Stencil, axes: Sequence[Axis], solved: Sequence[int] = (), forms: Forms = READABLE, jumps: bool = False
 ) -> tuple[list[Grid], Tensor]:
     """(the grids, finest first; D^-1/2 of the finest), in A's dtype and device.
 
     Parameters
     ----------
     solved : the axes along which lines are smoothed
+    jumps : whether there may be clusters to correct
     """
     coarsest = max(COARSEST, isqrt(forms.entries // len(A.diagonal)))
     masked = not bool(A.coupled.all())
@@ -169,7 +176,7 @@ def coarse_operators(
     scale, grids = finest, []
     while A.diagonal[0].numel() > coarsest and (chosen := choose_axes(strengths(unit), lines, solved)) is not None:
         A_c, unit_c, scale_c, P = forms.coarsen(A, scale, chosen, masked)
-        grids.append(Grid(unit, P))
+        grids.append(Grid(unit, P, slow_clusters(unit, scale, unit_c, scale_c, chosen) if jumps else None))
         A, unit, scale = A_c, unit_c, scale_c
         lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
     return [*grids, Grid(unit, None)], finest
@@ -225,23 +232,27 @@ def contrast(A: Diffusion) -> float:
     return max(ratios)
 
 
-def levels_precision(A: Diffusion, dtype: torch.dtype) -> torch.dtype:
+def levels_precision(A: Diffusion) -> torch.dtype:
     """float32, unless it would round away the weak couplings, or the little that holds u.
 
     Between strongly coupled unknowns float32 knows differences to 1e-7 of the strong coupling only, and row
-    sums to 1e-7 of the diagonal: nearly singular problems need more.
+    sums to 1e-7 of the diagonal: nearly singular problems need more, whatever the precision of their data.
     """
-    return torch.float32 if contrast(A) <= CONTRAST and A.hold() >= HOLD else dtype
+    if contrast(A) > CONTRAST:
+        return torch.float64
+    constant, wave = A.hold()
+    held = torch.where(constant > 0, constant >= HOLD, wave >= WAVE)
+    return torch.float32 if bool(held.all()) else torch.float64
 
 
-def index(ratio: float, gamma: int | str, device: torch.device) -> int | str:
-    """The cycle index; a V-cycle becomes a W-cycle where coefficients jump, on a GPU an F-cycle.
+def index(gamma: int | str, device: torch.device) -> int | str:
+    """The cycle index where coefficients jump: a V-cycle becomes a W-cycle, on a GPU an F-cycle.
 
     The coarse problems' errors add up across the grids there: with V-cycles a 1e6 checkerboard takes 15, 21
     and 24 iterations at 127^2, 255^2 and 511^2, with W-cycles, at twice the time each, 6 or 7 on all of them,
     with F-cycles 7, 9 and 11. Those visit grid l l times instead of 2^l: a GPU waits at each visit.
     """
-    if gamma != 1 or ratio <= JUMP:
+    if gamma != 1:
         return gamma
     return 2 if device.type == "cpu" else "F"
 
@@ -256,8 +267,9 @@ class ReadableBlackBox:
     A : the operator; batch axes of its coefficients are flattened
     like : a tensor of the data's dtype and device
     nu, gamma : smoothing steps down and up, and the cycle index
-    precision : dtype of the levels; the iterate and its residual have the data's
+    precision : dtype of the levels and of the directions; the iterate and b - A x have the data's
     solved : the axes along which lines are smoothed; none: points are
+    jumps : whether coefficients jump, so that clusters may need corrections
 
     Attributes
     ----------
@@ -275,10 +287,11 @@ class ReadableBlackBox:
         smoother: str = "chebyshev",
         precision: torch.dtype = torch.float32,
         solved: Sequence[int] = (),
+        jumps: bool = False,
     ):
         self._gamma, self._dims, forms = gamma, tuple(range(1, A.ndim + 1)), self.forms
         stencil = from_diffusion(A)
-        grids, scale = coarse_operators(stencil, A.axes, solved, forms)
+        grids, scale = coarse_operators(stencil, A.axes, solved, forms, jumps)
         small = like.new_zeros((), dtype=precision)
         self.sizes = tuple(grid.A.diagonal[0].numel() for grid in grids)
         self.A, self.unit, self.scale = (
@@ -306,12 +319,12 @@ class ReadableBlackBox:
         for P in self._P:
             fs.append(P.R(fs[-1]))
         u = full_multigrid(self.levels, fs, lambda l, u: self._P[l].P(u), self._gamma)
-        return self._watched(self._size * self.scale * u, b)
+        return self._watched((self._size * self.scale * u).to(b), b)
 
     def cycle(self, u: Tensor | None, b: Tensor, watch: bool = True) -> Tensor:
         self.begin(u, b)
         self.precondition()
-        v = self._size * self.scale * self.z
+        v = (self._size * self.scale * self.z).to(b)
         return self._watched(v if u is None else u + v, b)
 
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
@@ -344,11 +357,12 @@ class ReadableBlackBox:
         self.p = self.z + self._each(beta) * self.p
         return self._dot(self.p, self.unit(self.p))
 
-    def step(self, alpha: Tensor) -> Tensor:
+    def step(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
         if self.x is None:
             self.x = torch.zeros_like(self.b)
         self.x += self._each(alpha).to(self.x) * self._size * self.scale * self.p
-        return self._residual()
+        norms = self._residual()
+        return norms, self._dot(self.r, self.p)
 
     def _each(self, v: Tensor) -> Tensor:
         return v.reshape(-1, *[1] * len(self._dims)).to(self.p)

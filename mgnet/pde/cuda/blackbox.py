@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mgnet.core import cycle
+from mgnet.pde.blackbox.clusters import Clusters
 from mgnet.pde.blackbox.coarsest import CoarsestLevel, inverse
 from mgnet.pde.blackbox.hierarchy import Forms, Grid, ReadableBlackBox, step_lengths
 from mgnet.pde.blackbox.interpolation import Interpolation
@@ -59,17 +60,18 @@ class CudaStencil:
 
     def advance(
         self, x: Tensor | None, p: Tensor, b: Tensor, alpha: Tensor, scale: Tensor, size: Tensor, out: Tensor, r: Tensor
-    ) -> Tensor:
-        """out = x + alpha scale p and r = scale (b - A out) / size; (batch,) ||b - A out||. x None for zero."""
-        sums = self._sums(p)
-        krylov.step[(sums.numel(),)](
+    ) -> tuple[Tensor, Tensor]:
+        """out = x + alpha scale p, r = scale (b - A out) / size; (batch,) ||b - A out|| and (r, p). x None for zero."""
+        sums = self._sums(p, 2)
+        krylov.step[(sums[0].numel(),)](
             p if x is None else x, p, out, r, b, alpha, size, scale, self.diagonal, self._S, sums, self._sizes,
             len(self.diagonal), GIVEN=x is not None, OFFSETS=self._offsets, TILE=tile(self.shape), **LAUNCH,
         )  # fmt: skip
-        return sums.sum(1).sqrt().to(b)
+        squares, rp = sums.sum(2).unbind()
+        return squares.sqrt().to(b), rp
 
-    def _sums(self, v: Tensor) -> Tensor:
-        return torch.empty((len(v), programs(self.shape)), dtype=torch.float64, device=v.device)
+    def _sums(self, v: Tensor, *quantities: int) -> Tensor:
+        return torch.empty((*quantities, len(v), programs(self.shape)), dtype=torch.float64, device=v.device)
 
     def _apply(self, what: int, v: Tensor, f: Tensor, out: Tensor, omegas: Tensor) -> Tensor:
         kernels.apply[(len(v) * programs(self.shape),)](
@@ -123,22 +125,36 @@ class CudaStencilLevel:
     ----------
     A, P : of unit diagonal, and to this grid
     omegas : (down, up) the damping of each step
+    clusters : what is corrected after the steps down and before those up
     """
 
-    def __init__(self, A: Stencil, P: Interpolation, omegas: tuple[Sequence[float], Sequence[float]]):
+    def __init__(
+        self,
+        A: Stencil,
+        P: Interpolation,
+        omegas: tuple[Sequence[float], Sequence[float]],
+        clusters: Clusters | None = None,
+    ):
         self._A, self._P = CudaStencil(A), CudaInterpolation(P)
         self._down, self._up = (torch.tensor(o, dtype=A.diagonal.dtype, device=A.diagonal.device) for o in omegas)
+        self._clusters = clusters
         self._spare: list[Tensor] = []  # of the shape of the last f
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
-        return self._steps(u, f, self._down)
+        return self._corrected(self._steps(u, f, self._down), f)
 
     def down(self, u: Tensor | None, f: Tensor, coarse: object) -> tuple[Tensor, None, Tensor]:
-        u = self._steps(u, f, self._down)
+        u = self.smooth(u, f)
         return u, None, self._P.R(self._A.residual(u, f, self._other(u, f)))
 
     def up(self, u: Tensor, f: Tensor, before: None, after: Tensor) -> Tensor:
-        return self._steps(self._P.P(after, u, self._other(u, f)), f, self._up)
+        return self._steps(self._corrected(self._P.P(after, u, self._other(u, f)), f), f, self._up)
+
+    def _corrected(self, u: Tensor, f: Tensor) -> Tensor:
+        """u + B (f - A u), in place."""
+        if self._clusters is not None:
+            u += self._clusters(self._A.residual(u, f, self._other(u, f)))
+        return u
 
     def _steps(self, u: Tensor | None, f: Tensor, omegas: Tensor) -> Tensor:
         if u is None and len(omegas) > 1:
@@ -162,7 +178,8 @@ def cuda_levels(grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smooth
     for l, grid in enumerate(grids[:-1]):
         assert grid.P is not None
         omegas = step_lengths(grid.A, l, nu, smoother)
-        levels.append(CudaStencilLevel(grid.A.to(like), grid.P.to(like), omegas))
+        clusters = None if grid.clusters is None else grid.clusters.to(like)
+        levels.append(CudaStencilLevel(grid.A.to(like), grid.P.to(like), omegas, clusters))
     return [*levels, CoarsestLevel(inverse(grids[-1].A).to(like))]
 
 
@@ -201,11 +218,11 @@ class CudaBlackBox(ReadableBlackBox):
         self.p, self._other_p = self._other_p, self.p
         return pAp
 
-    def step(self, alpha: Tensor) -> Tensor:
+    def step(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
         size, x, out = self._size.flatten(), self.x, self._other_x
-        norms = self.A.advance(x, self.p, self.b, alpha.to(size) * size, self.scale, size, out, self.r)
+        products = self.A.advance(x, self.p, self.b, alpha.to(size) * size, self.scale, size, out, self.r)
         self.x, self._other_x = out, torch.empty_like(out) if x is None else x
-        return norms
+        return products
 
 
 def dot(v: Tensor, w: Tensor) -> Tensor:

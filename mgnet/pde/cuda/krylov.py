@@ -2,7 +2,8 @@
 """The passes of conjugate gradients over the finest grid; sums are of each program, in float64.
 
     direct     out = z + beta p;  (out, A out)                           in the precision of the levels
-    step       out = x + alpha s p,  r = s (b - A out) / size;  ||b - A out||^2    x, b, A in the data's; s = D^-1/2
+    step       out = x + alpha s p,  r = s (b - A out) / size;  ||b - A out||^2, (r, p)    x, b, A in the data's;
+               s = D^-1/2
     dot        (v, w)
 
 Programs are as those of ``stencil.py``. What is written lies elsewhere than what its neighbours read.
@@ -45,10 +46,10 @@ def direct(
 
 
 @triton.jit
-def advanced(x, p, s, alpha, inside, GIVEN: tl.constexpr):
-    """x + alpha s p."""
+def advanced(x, p, s, alpha, inside, kind: tl.constexpr, GIVEN: tl.constexpr):
+    """x + alpha s p, rounded to a dtype, as it is kept."""
     v = alpha * tl.load(s, mask=inside, other=0.0) * tl.load(p, mask=inside, other=0.0)
-    return tl.load(x, mask=inside, other=0.0) + v if GIVEN else v
+    return (tl.load(x, mask=inside, other=0.0) + v if GIVEN else v).to(kind)
 
 
 @triton.jit
@@ -62,24 +63,28 @@ def step(
     ----------
     x, p, out, r, b : (batch, *grid);   x is not read unless GIVEN;   alpha, size : (batch,)
     scale, D : (members, *grid);   S : (offsets, members, *grid);   members : 1 or batch
-    sums : (batch, programs of a member)
+    sums : (2, batch, programs of a member)
     """
     member, place, here, inside, shape = tile_of(sizes, TILE)
     N = unknowns(shape)
     own, here = member % members * N + here, member * N + here
     a, s = tl.load(alpha + member), scale + own
     x, p = x + here, p + here
-    centre = advanced(x, p, s, a, inside, GIVEN)
+    kind: tl.constexpr = out.dtype.element_ty
+    centre = advanced(x, p, s, a, inside, kind, GIVEN)
     total = tl.load(b + here, mask=inside, other=0.0) - tl.load(D + own, mask=inside, other=0.0) * centre
     for k in tl.static_range(len(OFFSETS)):
         coupling = S + k * members * N + own
         d = neighbour(place, shape, OFFSETS[k][0], OFFSETS[k][1], OFFSETS[k][2])
-        total += tl.load(coupling, mask=inside, other=0.0) * advanced(x + d, p + d, s + d, a, inside, GIVEN)
+        total += tl.load(coupling, mask=inside, other=0.0) * advanced(x + d, p + d, s + d, a, inside, kind, GIVEN)
         d = neighbour(place, shape, -OFFSETS[k][0], -OFFSETS[k][1], -OFFSETS[k][2])
-        total += tl.load(coupling + d, mask=inside, other=0.0) * advanced(x + d, p + d, s + d, a, inside, GIVEN)
+        total += tl.load(coupling + d, mask=inside, other=0.0) * advanced(x + d, p + d, s + d, a, inside, kind, GIVEN)
     tl.store(out + here, centre, mask=inside)
-    tl.store(r + here, tl.load(s, mask=inside, other=0.0) * total / tl.load(size + member), mask=inside)
+    residual = (tl.load(s, mask=inside, other=0.0) * total / tl.load(size + member)).to(r.dtype.element_ty)
+    tl.store(r + here, residual, mask=inside)
+    along = residual.to(tl.float64) * tl.load(p, mask=inside, other=0.0)
     tl.store(sums + tl.program_id(0), tl.sum(total.to(tl.float64) * total))
+    tl.store(sums + tl.num_programs(0) + tl.program_id(0), tl.sum(along))
 
 
 @triton.jit

@@ -9,7 +9,9 @@ from mgnet.pde.blackbox.hierarchy import COARSEST, SHORTEST, bound, choose_axes,
 from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.kernels import COMPILES, stencil_krylov
 from mgnet.pde.kernels.launch import Tape, launch, recorded
-from mgnet.pde.kernels.stencil_coarsening import coarsen, root, strengths, unit_couplings
+from mgnet.pde.kernels.stencil_clusters import FusedClusters
+from mgnet.pde.kernels.stencil_coarsening import Pair, coarsen, root, strengths, unit_couplings
+from mgnet.pde.kernels.stencil_components import slow_clusters
 from mgnet.pde.kernels.stencil_fields import padded
 from mgnet.pde.kernels.stencil_level import FusedCoarsestLevel, FusedStencilLevel
 from mgnet.pde.kernels.stencil_rows import LEFT
@@ -29,7 +31,7 @@ class FusedBlackBox:
     """
 
     def __init__(self, A: Diffusion, like: Tensor, nu: tuple[int, int], gamma: int | str, smoother: str,
-                 precision: torch.dtype, batch: int):  # fmt: skip
+                 precision: torch.dtype, batch: int, jumps: bool = False):  # fmt: skip
         self._gamma, self._batch = gamma, batch
         self._dtype = np.dtype(np.float32 if precision == torch.float32 else np.float64)
         self._wide = np.dtype(np.float32 if like.dtype == torch.float32 else np.float64)
@@ -45,7 +47,9 @@ class FusedBlackBox:
             spectrum = bound(smallest, operator.unit) if self.levels else 2.0
             down, up = (damping(smoother, v, A.ndim, spectrum) for v in nu)
             coarse, W = coarsen(operator, chosen, self._dtype)
-            self.levels.append(FusedStencilLevel(operator, S, coarse, W, chosen, (down, up[::-1]), batch))
+            B = slow_clusters(Pair(operator, coarse, chosen), S) if jumps else None
+            clusters = None if B is None else FusedClusters(B, operator, self._dtype, batch)
+            self.levels.append(FusedStencilLevel(operator, S, coarse, W, chosen, (down, up[::-1]), batch, clusters))
             if operator is not self.finest:
                 operator.let_go()  # S and W have all that its level needs
             lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
@@ -65,7 +69,7 @@ class FusedBlackBox:
         self._factors, self._size = np.zeros(batch), np.ones(batch)
         self._alone = self.levels[0]._alone
         blocks = self.levels[0]._sums.shape[1]
-        self._sums = np.zeros((batch, blocks))
+        self._sums = np.zeros((2, batch, blocks))
         self._scales = np.ones(batch)
         self._kernel = stencil_krylov.kernel(self._wide, self._dtype)
         self._arguments = np.array(
@@ -130,13 +134,13 @@ class FusedBlackBox:
         self._factors[:] = beta.numpy()
         self._launch(0, p=self._p, z=self._z, out=self._q)
         self._p, self._q = self._q, self._p
-        return torch.from_numpy(self._sums.sum(axis=1))
+        return torch.from_numpy(self._sums[0].sum(axis=1))
 
-    def step(self, alpha: Tensor) -> Tensor:
+    def step(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
         spare = np.empty_like(self._b) if self._spare is None else self._spare
         norms = self._residual(self.x, self._p, spare, self._b, alpha.numpy() * self._size)
         self.x, self._spare = spare, self.x
-        return norms
+        return norms, torch.from_numpy(self._sums[1].sum(axis=1))
 
     def _moved(self, x: np.ndarray | None, p: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         """x + alpha s p; its residual is in r, the residual's norm is watched."""
@@ -147,11 +151,11 @@ class FusedBlackBox:
     def _residual(self, x, p, out, b, alpha) -> Tensor:
         self._factors[:] = alpha
         self._launch(1, p=p, x=x, x_out=out, b=b)
-        return torch.from_numpy(np.sqrt(self._sums.sum(axis=1)))
+        return torch.from_numpy(np.sqrt(self._sums[0].sum(axis=1)))
 
     def _launch(self, what: int, p=None, z=None, out=None, x=None, x_out=None, b=None) -> None:
         a = self._arguments
         a[11] = what
         for k, v in ((15, p), (16, z), (17, out), (19, x), (20, x_out), (21, b)):
             a[k] = 0 if v is None else v.ctypes.data
-        launch(self._kernel, self._sums.size, a, self._alone)
+        launch(self._kernel, self._sums[0].size, a, self._alone)

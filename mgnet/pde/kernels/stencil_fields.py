@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
@@ -16,6 +17,14 @@ from mgnet.pde.operators import Diffusion
 def three_flags(v: Sequence[bool]) -> tuple[bool, bool, bool]:
     """A flag per grid axis as (planes, rows, columns)."""
     return (False, False, v[0]) if len(v) == 1 else (v[0], False, v[1]) if len(v) == 2 else (v[0], v[1], v[2])
+
+
+@njit(nogil=True, cache=True)
+def wrapped(i, n, wraps):
+    """Number i along an axis of n, or -1 where there is none."""
+    if 0 <= i < n:
+        return i
+    return i % n if wraps else -1
 
 
 class Operator:

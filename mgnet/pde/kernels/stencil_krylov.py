@@ -1,7 +1,7 @@
 """The two passes of conjugate gradients over the finest grid.
 
     direct     p <- z + beta p;  (p, A p)                         in the precision of the levels
-    step       x <- x + alpha s p,  r = s (b - A x);  ||b - A x||^2    x, b, A in the data's; s = D^-1/2
+    step       x <- x + alpha s p,  r = s (b - A x);  ||b - A x||^2, (r, p)    x, b, A in the data's; s = D^-1/2
 
 p and x are written to other memory than they are read from, because neighbouring tasks read them too.
 """
@@ -89,10 +89,10 @@ def _direct(z, p, out, S, hs, beta, n, stride, kind, wraps, i0, i1, like):
 
 @part
 def _step(x, p, out, b, r, s, D, S, hs, alpha, scale, has, n, stride, kind, wraps, i0, i1, like):
-    """||b - A x||^2 over planes [i0, i1)."""
+    """||b - A x||^2 and (r, p) over planes [i0, i1)."""
     given, moved, writes = has
     n0, n1, n2 = n
-    plane, total, one = n1 * stride, 0.0, like.dtype.type(1)
+    plane, total, along, one = n1 * stride, 0.0, 0.0, like.dtype.type(1)
     owner = np.zeros(3 * plane + 4 * stride, like.dtype)
     ring = borrow(owner)
     f, line, zeros = ring[3 * plane :], ring[3 * plane + stride :], ring[3 * plane + 2 * stride :]
@@ -124,9 +124,11 @@ def _step(x, p, out, b, r, s, D, S, hs, alpha, scale, has, n, stride, kind, wrap
                 n2, stride, kind, zeros,
             )  # fmt: skip
             total += _residual(r[m * stride :], s[m * stride :], scale, line, n2)
+            if moved:
+                along += dot(r[m * stride :], p[m * stride :], n2)
             fill(r[m * stride :], n2, wraps[2])
     owner[0] = 0
-    return total
+    return total, along
 
 
 @cache
@@ -143,7 +145,7 @@ def kernel(data: np.dtype, levels: np.dtype) -> int:
         hs, bs = own * size, k * size if own > 1 else 0
         factors = carray(pointer(v[12]), (batch,), np.float64)
         scales = carray(pointer(v[13]), (batch,), np.float64)
-        sums = carray(pointer(v[14]), (batch * blocks,), np.float64)
+        sums = carray(pointer(v[14]), (2 * batch * blocks,), np.float64)
         i0, i1 = m * n[0] // blocks, (m + 1) * n[0] // blocks
         p = carray(pointer(v[15] + k * size * short), (size,), levels)
         if v[11] == 0:
@@ -154,7 +156,7 @@ def kernel(data: np.dtype, levels: np.dtype) -> int:
                 small.dtype.type(factors[k]), n, stride, kind, wraps, i0, i1, small,
             )  # fmt: skip
         else:
-            sums[t] = _step(
+            sums[t], sums[batch * blocks + t] = _step(
                 carray(pointer(v[19] + k * plain * long), (plain,), data), p,
                 carray(pointer(v[20] + k * plain * long), (plain,), data),
                 carray(pointer(v[21] + k * plain * long), (plain,), data),

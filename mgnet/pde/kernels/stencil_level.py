@@ -8,17 +8,20 @@ from mgnet.pde.blackbox.coarsest import inverse
 from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.kernels import dense, stencil_pass
 from mgnet.pde.kernels.launch import SMALL, launch, threads
+from mgnet.pde.kernels.stencil_clusters import FusedClusters
 from mgnet.pde.kernels.stencil_coarsening import Pair
 from mgnet.pde.kernels.stencil_fields import Operator
 
 
 class FusedStencilLevel:
-    """One grid; fields are (batch, rows, stride), padded."""
+    """One grid; fields are (batch, rows, stride), padded. With ``clusters`` each way is two passes, between which
+    they are corrected."""
 
     def __init__(self, A: Operator, S: np.ndarray, coarse: Operator, W: np.ndarray, axes: list[Coarsening],
-                 omega: tuple[Sequence[float], Sequence[float]], batch: int):  # fmt: skip
+                 omega: tuple[Sequence[float], Sequence[float]], batch: int,
+                 clusters: FusedClusters | None = None):  # fmt: skip
         dtype = S.dtype
-        self.A, self.S, self.W = A, S, W
+        self.A, self.S, self.W, self._clusters = A, S, W, clusters
         self._batch, self._kernel = batch, stencil_pass.kernel(dtype)
         rows_c = coarse.n[0] * coarse.n[1]
         self._iterates = [np.zeros((batch, A.n[0] * A.n[1], A.stride), dtype) for _ in range(2)]
@@ -36,14 +39,24 @@ class FusedStencilLevel:
         )  # fmt: skip
 
     def smooth(self, u: np.ndarray | None, f: np.ndarray) -> np.ndarray:
-        return self._pass(u, None, f, self._down, self._other(u))
+        u = self._stepped(u, f, self._down)
+        return u if self._clusters is None else self._clusters(u, f)
 
     def down(self, u: np.ndarray | None, f: np.ndarray, coarse: object):
-        u = self._pass(u, None, f, self._down, self._other(u), self._f_c)
+        if self._clusters is None:
+            u = self._pass(u, None, f, self._down, self._other(u), self._f_c)
+        else:
+            u = self.smooth(u, f)
+            self._pass(u, None, f, self._down[:0], None, self._f_c)
         return u, None, self._f_c
 
     def up(self, u: np.ndarray, f: np.ndarray, before: None, after: np.ndarray) -> np.ndarray:
-        return self._pass(u, after, f, self._up, self._other(u))
+        if self._clusters is None:
+            return self._pass(u, after, f, self._up, self._other(u))
+        return self._stepped(self._clusters(self._pass(u, after, f, self._up[:0], self._other(u)), f), f, self._up)
+
+    def _stepped(self, u: np.ndarray | None, f: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        return u if u is not None and len(steps) == 0 else self._pass(u, None, f, steps, self._other(u))
 
     def restrict(self, f: np.ndarray, out: np.ndarray) -> np.ndarray:
         """P^T f."""
