@@ -40,7 +40,7 @@ class Case:
     """One line of the table.
 
     name : the group; n, ndim : unknowns per axis, axes; bc : of all ends
-    coefficient : "one", "smooth" or "jumps" (1e4, 8 x 8 checkerboard)
+    coefficient : "one", "smooth", "jumps" (1e4, 8 x 8 checkerboard) or "materials" (1 or 1e4 at random)
     tol : None asks for discretisation accuracy
     batch : right-hand sides at once
     against : names in ``RIVALS`` and ``OURS``
@@ -82,6 +82,7 @@ CASES = [
     Case("residual 1e-8 3-D", 255, ndim=3, tol=1e-8, against=("fft", "pyamg SA+CG", "petsc MG+CG")),
     *(Case("smooth a", n, coefficient="smooth", tol=1e-8, against=AMG) for n in (255, 1023)),
     *(Case("jumping a", n, coefficient="jumps", tol=1e-8, against=AMG) for n in (255, 1023)),
+    *(Case("two materials", n, coefficient="materials", tol=1e-6, against=AMG) for n in (255, 1023)),
 ]
 
 
@@ -207,7 +208,7 @@ def prepared(case: Case, name: str, problem: Poisson) -> tuple[rivals.Solve | No
 def problem_of(case: Case) -> tuple[Poisson, np.ndarray, np.ndarray]:
     """The problem, its right-hand side and the exact solution (random right-hand sides have none)."""
     grid = Grid((case.n,) * case.ndim, bc=case.bc)
-    a = {"one": None, "smooth": smooth, "jumps": jumps(grid)}[case.coefficient]
+    a = {"one": None, "smooth": smooth, "jumps": jumps(grid), "materials": materials(grid)}[case.coefficient]
     problem = Poisson(grid, a)
     xs = grid.coordinates()
     exact = solution(xs, case.bc)
@@ -269,6 +270,11 @@ def jumps(grid: Grid) -> np.ndarray | None:
         return None
     x, y = grid.coordinates()
     return np.where((np.floor(8 * x) + np.floor(8 * y)) % 2 == 0, 1.0, 1e4)
+
+
+def materials(grid: Grid) -> np.ndarray:
+    """1 or 1e4, by chance from unknown to unknown."""
+    return np.random.default_rng(1).choice([1.0, 1e4], grid.shape)
 
 
 def memory(case: int, solver: str) -> float | None:

@@ -84,8 +84,8 @@ def table(result: dict) -> str:
             f"{error:.2e} / {ours['discretisation error']:.2e}"
         )  # fmt: skip
         lines.append(
-            f"| {row['name']} | {size} | {asked} | {1e3 * ours['seconds']:.2f} | {row['solver']} | "
-            f"{1e3 * row['seconds']:.2f} | {row['ratio']:.2f} | {whole(ours['bytes per unknown'])} / "
+            f"| {row['name']} | {size} | {asked} | {1e3 * ours['seconds']:.2f}{missed(ours)} | {row['solver']} | "
+            f"{1e3 * row['seconds']:.2f}{missed(row)} | {row['ratio']:.2f} | {whole(ours['bytes per unknown'])} / "
             f"{whole(row['bytes per unknown'])} | {reached} |"
         )
     compiling, kept = (result["first solve"][k] for k in ("compiling", "kept"))
@@ -95,6 +95,12 @@ def table(result: dict) -> str:
         "they are kept.",
     ]
     return "\n".join([*lines, *(line for note in notes for line in ("", note)), ""])
+
+
+def missed(row: dict) -> str:
+    """The residual that a solver stopped at, if not the one asked for."""
+    short = row["tol"] is not None and row["residual"] > 2 * row["tol"]
+    return f" (residual {row['residual']:.0e})" if short else ""
 
 
 def whole(number: float | None) -> str:
