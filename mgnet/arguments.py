@@ -131,7 +131,7 @@ def cast(datum: "torch.Tensor", dtype: str | None, device: str) -> "torch.Tensor
 
     Raises
     ------
-    ValueError : torch knows no such device, or this machine has none
+    ValueError : as ``choose_device``
 
     Example
     -------
@@ -141,13 +141,9 @@ def cast(datum: "torch.Tensor", dtype: str | None, device: str) -> "torch.Tensor
     """
     import torch
 
-    try:
-        return datum.to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
-    except (RuntimeError, AssertionError) as error:  # the second: torch built without CUDA
-        reason = str(error).partition("\n")[0]
-        raise ValueError(
-            f"`device` must be a device of this machine, such as cpu; {device!r} is not ({reason})"
-        ) from None
+    from mgnet.vision.process import choose_device
+
+    return datum.to(device=choose_device(device), dtype=None if dtype is None else getattr(torch, dtype))
 
 
 def recipe(name: str, changes: Sequence[str]) -> "Recipe":

@@ -1,11 +1,12 @@
 """The ``mgnet`` command: the public functions on a command line, options named as their arguments.
 
 Nothing heavy is imported before a command runs, so that ``mgnet --help`` answers at once. A wrong
-argument costs one line on stderr and exit status 2; a solver that did not converge, status 1.
+argument costs one line on stderr and exit status 2; a solver that did not converge, status 1. A warning is a line, too.
 """
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -34,12 +35,18 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1.", show_de
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    try:
-        return app(arguments, prog_name="mgnet", standalone_mode=False) or 0
-    except TyperException as error:
-        return _complain(error.format_message(), 2)
-    except (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError) as error:  # the last: a missing extra
-        return _complain(str(error), 2)
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn
+        try:
+            return app(arguments, prog_name="mgnet", standalone_mode=False) or 0
+        except TyperException as error:
+            return _complain(error.format_message(), 2)
+        except (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError) as error:  # the last: a missing extra
+            return _complain(str(error), 2)
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    _complain(str(message), 0)
 
 
 def _complain(message: str, status: int) -> int:
@@ -150,7 +157,7 @@ def train(
         return _complain(str(error), 1)
     except KeyboardInterrupt as error:
         return _complain(str(error), 130)
-    print(f"test accuracy {run.accuracy:.2%} after {len(run.history)} epochs; the run lies in {run.directory}")
+    print(f"test accuracy {run.accuracy:.2%} after epoch {len(run.history)}; the run lies in {run.directory}")
     return 0
 
 

@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 import typer
 
 import mgnet
@@ -135,6 +136,15 @@ def test_wrong_argument_gives_one_line_and_status_2(arguments, names, inside, ca
 
 def test_not_converged_gives_one_line_and_status_1(inside, capsys):
     assert "converge" in wrong(["solve", "255", "--tol", "1e-9", "--max-cycles", "1"], 1, capsys)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.filterwarnings("default")
+def test_the_cpu_stands_in_for_a_gpu_that_is_not_there_and_that_is_said_once(inside, capsys):
+    assert main(["solve", "31", "--device", "cuda"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["mgnet: There is no CUDA device here: the CPU takes the place of 'cuda'."]
+    assert np.load("runs/solve/u.npy").shape == (31, 31)
 
 
 def test_overflow_gives_one_line_and_status_1(inside, capsys, monkeypatch):

@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import warnings
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -67,7 +68,14 @@ def finish(process: Process) -> None:
 
 
 def choose_device(device: str | None, local_rank: int = 0) -> torch.device:
-    """
+    """The device of that name; None: a GPU where there is one. Where there is none the CPU stands in, with a warning.
+
+    Raises
+    ------
+    ValueError : torch knows no such device, or this machine has fewer
+
+    Example
+    -------
     >>> choose_device("cpu")
     device(type='cpu')
     """
@@ -75,8 +83,11 @@ def choose_device(device: str | None, local_rank: int = 0) -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         place = torch.device(device)
+        if place.type == "cuda" and not torch.cuda.is_available():
+            warnings.warn(f"There is no CUDA device here: the CPU takes the place of {device!r}.", stacklevel=2)
+            return torch.device("cpu")
         torch.empty(1, device=place)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError) as error:  # the second: torch built without that kind of device
         reason = str(error).splitlines()[0]
         raise ValueError(f"`device` must be one that torch has here; {device!r} is not: {reason}") from None
     return torch.device(f"cuda:{local_rank}") if place.type == "cuda" and place.index is None else place

@@ -10,6 +10,7 @@ import re
 import subprocess
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -95,9 +96,9 @@ def variable(shape):
     for one in cuda_levels(operators, torch.zeros(()), (2, 2), "chebyshev")[:-1]:
         f = torch.zeros((1, *one._A.shape))
         one.up(one.down(None, f, None)[0], f, None, torch.zeros((1, *one._P.coarse_shape)))
-    for dtype in (torch.float64, torch.float32):
+    for dtype, precision in product((torch.float64, torch.float32), repeat=2):
         b, one = torch.zeros((1, *shape), dtype=dtype), torch.ones(1, dtype=torch.float64)
-        system = CudaBlackBox(A.like(b), b)
+        system = CudaBlackBox(A.like(b), b, precision=precision)
         system.begin(None, b)
         system.z = system.r
         for _ in range(2):
