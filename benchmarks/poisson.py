@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks import rivals
-from benchmarks.report import environment, in_order, kept_rows, save
+from benchmarks.report import earlier, environment, in_order, kept_rows, save
 from mgnet.pde import Grid, Poisson, Solver, solve
 from mgnet.pde.kept import kept
 
@@ -100,13 +100,19 @@ def main() -> None:
         print(peak_memory(CASES[int(given.memory[0])], given.memory[1]))
         return
     chosen = [case for case in CASES if case.n <= given.largest and (not given.only or case.name in given.only)]
-    result = {"environment": environment(), "first solve": first_solve(), "rows": kept_rows(given.out, given.only)}
+    first = earlier(given.out).get("first solve") if given.only else None
+    result = {
+        "environment": environment(),
+        "first solve": first or first_solve(),
+        "rows": kept_rows(given.out, given.only),
+    }
     for number, case in enumerate(CASES):
         if case in chosen:
             measured = measure(case, given.repeats)
             gc.collect()
             for row in measured:
                 row["bytes per unknown"] = memory(number, row["solver"]) if row["seconds"] < ONCE else None
+                row["date"] = result["environment"]["date"]
                 print(line(row), flush=True)
             result["rows"] = in_order(result["rows"] + measured, [case.name for case in CASES])
             save(result, given.out)

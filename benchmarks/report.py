@@ -40,12 +40,15 @@ def _cpuinfo() -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
+def earlier(folder: Path) -> dict:
+    """What was measured before."""
+    path = folder / "results.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def kept_rows(folder: Path, only: Sequence[str]) -> list[dict]:
     """Earlier results of the groups that are not run now, if only some are."""
-    path = folder / "results.json"
-    if not only or not path.exists():
-        return []
-    return [row for row in json.loads(path.read_text())["rows"] if row["name"] not in only]
+    return [row for row in earlier(folder).get("rows", []) if row["name"] not in only] if only else []
 
 
 def in_order(rows: Sequence[dict], groups: Sequence[str]) -> list[dict]:
@@ -64,8 +67,9 @@ def save(result: dict, folder: Path) -> None:
 def table(result: dict) -> str:
     """The rows as Markdown, one line a problem."""
     machine = result["environment"]
+    days = " and ".join(sorted({row["date"] for row in result["rows"]}))
     lines = [
-        f"float64, {machine['cores']} cores of {machine['processor']}, {machine['date']}; medians in ms; "
+        f"float64, {machine['cores']} cores of {machine['processor']}, {days}; medians in ms; "
         "`python -m benchmarks.poisson`.",
         "",
         "| problem | unknowns | asked | mgnet | rival | its time | ratio | bytes per unknown: ours / its | "

@@ -25,7 +25,7 @@ from mgnet.pde.work import cycle_work, full_multigrid_work
 
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 Callback = Callable[[int, float], None]
-PATIENCE = 20  # cycles with levels in float32, of which 6 to 10 are usual, after which float64 ones are tried
+PATIENCE, FAR = 20, 60  # after so many cycles with levels in float32 float64 ones are tried, if so many are in sight
 GAIN = 1.5  # times fewer cycles, for which float64 levels, whose cycles take longer, are kept
 TINY = 1e-300
 CLEAN = "Clean the right-hand side."
@@ -109,9 +109,9 @@ class Multigrid:
             hierarchy = self._accelerated(A.like(b), levels, b, null, stop.tol)
             if stop.tol is None:
                 outcome = self._pass(hierarchy, b, guess, parts, raw)
-            elif self.levels.narrow and not self._tried and A.base is A and stop.max_cycles > PATIENCE:
-                outcome = self._iterate(A.like(b), hierarchy, b, guess, replace(stop, max_cycles=PATIENCE))
-                if outcome.status == "not converged":
+            elif self.levels.narrow and not self._tried and A.base is A:
+                outcome = self._iterate(A.like(b), hierarchy, b, guess, stop, patient=False)
+                if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
                     outcome = self._again(A.like(b), b, guess, null, stop, outcome)
             else:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
@@ -202,15 +202,22 @@ class Multigrid:
         pairs = [(f, c) for f, c in zip(chain[0], chain[-1], strict=True) if f != c]
         return int(any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs))
 
-    def _iterate(self, A: Operator, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
+    def _iterate(
+        self, A: Operator, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop, patient: bool = True
+    ) -> Outcome:
+        """Cycles, as many as ``stop`` allows; not patient: PATIENCE of them, if they are slow."""
         assert stop.tol is not None
+        tol = max(stop.tol, TINY)
         f = hierarchy.data(b)
         scale = hierarchy.norms(None, f)
         low, high = SQUARABLE[b.dtype]
         if ((scale < low) | (scale > high)).any():
             return self._rescaled(A, hierarchy, b, guess, stop)
         try:
-            return iterate(hierarchy, f, guess, stop.tol, stop.max_cycles, self._roundoff(A, b), stop.callback, scale)
+            return iterate(
+                hierarchy, f, guess, stop.tol, stop.max_cycles, self._roundoff(A, b), stop.callback, scale,
+                lambda rs: not patient and len(rs) == PATIENCE + 1 and _rate(rs) * FAR < log(max(rs[0], TINY) / tol),
+            )  # fmt: skip
         except FloatingPointError:
             _finite_data(b, guess)
             raise
@@ -225,8 +232,8 @@ class Multigrid:
         """
         self._tried = True
         self.levels.choose(precise=True)
-        told = stop.callback or (lambda k, r: None)
-        rest = Stop(stop.tol, stop.max_cycles - PATIENCE, lambda k, r: told(PATIENCE + k, r))
+        told, done = stop.callback or (lambda k, r: None), len(first.residuals) - 1
+        rest = Stop(stop.tol, stop.max_cycles - done, lambda k, r: told(done + k, r))
         begin = first.u if first.residuals[-1] < first.residuals[0] else guess
         second = self._iterate(A, self._accelerated(A, self.levels.of(b), b, null, stop.tol), b, begin, rest)
         if _rate(second.residuals) <= GAIN * _rate(first.residuals):

@@ -12,6 +12,7 @@ from scipy import ndimage
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve
 from mgnet.pde.blackbox import from_diffusion
 from mgnet.pde.kernels.blackbox import FusedBlackBox
+from mgnet.pde.multigrid import PATIENCE
 from tests.pde.coefficients_2d import anisotropic, checkerboard, smooth, thin_inclusion, white_noise
 
 CASES = {
@@ -252,6 +253,26 @@ def test_waves_that_float32_would_round_away(n, strength, domain):
     assert s.cycles <= {"L": 10, "porous": 20}[domain]
     r = np.where(mask, f, 0.0) - problem.apply(s.u)
     assert np.linalg.norm(r) <= 1.1e-8 * np.linalg.norm(f[mask])
+
+
+def test_islands_that_little_holds_ask_for_wider_levels():
+    """They count for little beside the rest, so levels are in float32 at first; wider ones take over, and stay."""
+    mask, told = np.random.default_rng(3).random((99, 54)) > 0.25, []
+    f = np.where(mask, np.random.default_rng(0).standard_normal(mask.shape), 0.0)
+    grid = Grid(mask.shape, bc=[("neumann", "dirichlet"), "neumann"])
+    solver = Solver(Poisson(grid, c=6e-4, mask=mask, mask_bc="neumann"))
+    first = solver.solve(f, callback=lambda *step: told.append(step))
+    assert PATIENCE < first.cycles <= PATIENCE + 40
+    assert told == list(enumerate(first.residuals))[1:]
+    again = solver.solve(f)
+    assert again.cycles <= 40
+    np.testing.assert_allclose(again.u, first.u, rtol=0, atol=1e-5 * abs(first.u).max())
+
+
+def test_slow_levels_in_float32_that_end_in_sight_are_kept():
+    solver = Solver(Poisson(Grid((127, 127)), np.random.default_rng(1).choice([1.0, 1e4], (127, 127))))
+    assert solver.solve(rough(127)).cycles > PATIENCE
+    assert not solver.multigrid(solver.problem.A)._tried
 
 
 @pytest.mark.parametrize("c", [5e-4, 1e-2])
