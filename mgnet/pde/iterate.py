@@ -71,7 +71,7 @@ def iterate(
     roundoff: Callable[[Tensor], Tensor],
     callback: Callable[[int, float], None] | None,
     scale: Tensor | None = None,
-    hopeless: Callable[[list[float]], bool] = lambda residuals: False,
+    hopeless: Callable[[list[float]], bool] | None = None,
 ) -> Outcome:
     """Cycle until every member of the batch is done.
 
@@ -84,7 +84,7 @@ def iterate(
     roundoff : u -> (batch,) the residual below which no cycle helps, 2 eps || |A||u| + |b| ||
     callback : called with (cycle, largest relative residual) after each cycle
     scale : (batch,) the residual of zero, where it is known already
-    hopeless : asked after each cycle whether to give up
+    hopeless : asked after each cycle whether to give up, by the residuals
     """
     of_zero = hierarchy.norms(None, f) if scale is None else scale
     size = of_zero.cpu().numpy()
@@ -109,7 +109,7 @@ def iterate(
         if (stalled | near).any():
             bound = relative(roundoff(hierarchy.tensor(u)), size)
             done, near = done | (relatives <= bound), near | (stalled & (relatives <= NEAR * bound))
-        if hopeless(residuals):
+        if hopeless is not None and hopeless(residuals):
             break
     result = torch.zeros_like(hierarchy.tensor(f)) if u is None else hierarchy.release(u)
     if not done.all():

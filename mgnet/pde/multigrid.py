@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import ceil, isfinite, log
 from typing import cast
 
@@ -110,7 +110,7 @@ class Multigrid:
             if stop.tol is None:
                 outcome = self._pass(hierarchy, b, guess, parts, raw)
             elif self.levels.narrow and not self._tried and A.base is A:
-                outcome = self._iterate(A.like(b), hierarchy, b, guess, stop, patient=False)
+                outcome = self._iterate(A.like(b), hierarchy, b, guess, stop, partial(_far, tol=stop.tol))
                 if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
                     outcome = self._again(A.like(b), b, guess, null, stop, outcome)
             else:
@@ -203,21 +203,23 @@ class Multigrid:
         return int(any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs))
 
     def _iterate(
-        self, A: Operator, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop, patient: bool = True
+        self,
+        A: Operator,
+        hierarchy: Hierarchy,
+        b: Tensor,
+        guess: Tensor | None,
+        stop: Stop,
+        hopeless: Callable[[list[float]], bool] | None = None,
     ) -> Outcome:
-        """Cycles, as many as ``stop`` allows; not patient: PATIENCE of them, if they are slow."""
         assert stop.tol is not None
-        tol = max(stop.tol, TINY)
         f = hierarchy.data(b)
         scale = hierarchy.norms(None, f)
         low, high = SQUARABLE[b.dtype]
         if ((scale < low) | (scale > high)).any():
             return self._rescaled(A, hierarchy, b, guess, stop)
         try:
-            return iterate(
-                hierarchy, f, guess, stop.tol, stop.max_cycles, self._roundoff(A, b), stop.callback, scale,
-                lambda rs: not patient and len(rs) == PATIENCE + 1 and _rate(rs) * FAR < log(max(rs[0], TINY) / tol),
-            )  # fmt: skip
+            roundoff = self._roundoff(A, b)
+            return iterate(hierarchy, f, guess, stop.tol, stop.max_cycles, roundoff, stop.callback, scale, hopeless)
         except FloatingPointError:
             _finite_data(b, guess)
             raise
@@ -290,6 +292,13 @@ class Multigrid:
 def _rate(residuals: Sequence[float]) -> float:
     """-log of the mean factor per cycle."""
     return -log(max(residuals[-1], TINY) / max(residuals[0], TINY)) / max(len(residuals) - 1, 1)
+
+
+def _far(residuals: Sequence[float], tol: float) -> bool:
+    """Whether PATIENCE cycles are done, and at their rate more than FAR lead to the tolerance."""
+    if len(residuals) != PATIENCE + 1:
+        return False
+    return _rate(residuals) * FAR < log(max(residuals[0], TINY) / max(tol, TINY))
 
 
 def _finite_data(b: Tensor, guess: Tensor | None, name: str = "guess") -> None:
