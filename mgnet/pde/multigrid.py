@@ -25,7 +25,7 @@ from mgnet.pde.work import cycle_work, full_multigrid_work
 
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 Callback = Callable[[int, float], None]
-PATIENCE, FAR = 20, 60  # after so many cycles with levels in float32 float64 ones are tried, if so many are in sight
+PATIENCE, FAR = 20, 40  # so many cycles with levels in float32; then float64 ones are tried if so many are to come
 GAIN = 1.5  # times fewer cycles, for which float64 levels, whose cycles take longer, are kept
 TINY = 1e-300
 CLEAN = "Clean the right-hand side."
@@ -295,10 +295,10 @@ def _rate(residuals: Sequence[float]) -> float:
 
 
 def _far(residuals: Sequence[float], tol: float) -> bool:
-    """Whether PATIENCE cycles are done, and at their rate more than FAR lead to the tolerance."""
-    if len(residuals) != PATIENCE + 1:
+    """Whether PATIENCE cycles are done, and at the rate of the last of them more than FAR are to come."""
+    if len(residuals) <= PATIENCE:
         return False
-    return _rate(residuals) * FAR < log(max(residuals[0], TINY) / max(tol, TINY))
+    return _rate(residuals[-PATIENCE // 2 :]) * FAR < log(max(residuals[-1], TINY) / max(tol, TINY))
 
 
 def _finite_data(b: Tensor, guess: Tensor | None, name: str = "guess") -> None:
