@@ -157,7 +157,7 @@ def test_a_cycle_is_symmetric_and_positive(gamma):
     assert (v * Mv).sum() > 0 < (w * Mw).sum()
 
 
-@pytest.mark.parametrize("precise", [False, True])
+@pytest.mark.parametrize("readable", [False, True])
 @pytest.mark.parametrize(
     ("shape", "size", "share", "contrast", "most"),
     [
@@ -171,9 +171,9 @@ def test_a_cycle_is_symmetric_and_positive(gamma):
     ],
     ids=str,
 )
-def test_two_materials(shape, size, share, contrast, most, precise, monkeypatch):
+def test_two_materials(shape, size, share, contrast, most, readable, monkeypatch):
     """In the fused levels, and in the readable ones as well."""
-    if precise:
+    if readable:
         monkeypatch.setattr("mgnet.pde.kernels.blackbox.fusible", lambda A, device: False)
     P, f = Poisson(Grid(shape), two_materials(shape, contrast, size, share)), np.random.default_rng(1).random(shape)
     s = Solver(P).solve(f)

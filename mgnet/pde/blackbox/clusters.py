@@ -29,7 +29,7 @@ from mgnet.pde.blackbox.stencil import Stencil, shift
 STRONG = 0.25
 SLOW = 0.1
 LOCKED = 3.0
-NOTHING = 1e-13  # of (z, z): less energy is round-off of none
+NOTHING = 1e-13  # of the diagonal: less energy, or less of A z, is round-off of none
 DAMPING = 0.85  # clusters side by side correct the same difference: undamped they could only swap it
 
 

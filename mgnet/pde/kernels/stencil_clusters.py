@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 
-from mgnet.pde.blackbox.clusters import Clusters
+from mgnet.pde.blackbox.clusters import NOTHING, Clusters
 from mgnet.pde.kernels.emitter import INT, Vector
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, part, pointer, share_out
 from mgnet.pde.kernels.stencil_fields import Operator, wrapped
@@ -16,7 +16,6 @@ from mgnet.pde.kernels.stencil_rows import LEFT
 SUM, ADD = range(2)
 ARGUMENTS = 19
 AHEAD = 64  # numbers to ask for before they are needed: clusters lie in many rows, which no processor foresees
-NOTHING = 1e-13  # of the diagonal: less of A z is round-off of none
 
 
 @intrinsic
