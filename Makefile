@@ -8,9 +8,17 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 TEST_ENV := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=2 OMP_WAIT_POLICY=passive
 
+# The compiled kernels, again whenever a source of theirs has changed
+NATIVE := mgnet/pde/native
+KERNELS := $(VENV)/.kernels
+
 .PHONY: setup demo test tests lint types docs format notebooks bench clean
 
-setup: $(READY)
+setup: $(KERNELS)
+
+$(KERNELS): $(READY) hatch_build.py $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h) $(NATIVE)/CMakeLists.txt
+	$(BIN)/python hatch_build.py
+	touch $@
 
 $(READY): pyproject.toml
 	@echo "Setting up $(VENV): one to two minutes, about 5 GB"
@@ -51,5 +59,5 @@ bench: setup
 	$(BIN)/mgnet bench training
 
 clean:
-	rm -rf $(VENV) build dist site mgnet-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NATIVE)/_native*.so build dist site mgnet-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

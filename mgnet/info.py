@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 import numba
 
+from mgnet.pde.native import machine
 from mgnet.vision.runs import environment
 
 PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "safetensors")
@@ -18,4 +19,4 @@ def installation() -> dict[str, object]:
     ['mgnet', 'python', 'torch']
     """
     versions = {name: version(name) for name in PACKAGES}
-    return {**environment(), **versions, "numba_threads": numba.get_num_threads()}
+    return {**environment(), **versions, "numba_threads": numba.get_num_threads(), "instructions": machine()}

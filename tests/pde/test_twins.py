@@ -14,6 +14,7 @@ from mgnet.pde.hierarchy import grids, readable_levels
 from mgnet.pde.kernels.fused import FusedLevel, Interpolant
 from mgnet.pde.kernels.hierarchy import steps
 from tests.pde.grids_and_data import CENTERINGS, ENDS, SMOOTHERS, fused_of, random
+from tests.pde.native_levels import NativeLevel
 
 CASES = [
     ((65, 70), (1.0, 1.0)),
@@ -26,6 +27,7 @@ CASES = [
 ]
 PRECISIONS = [(torch.float64, 1e-12), (torch.float32, 2e-4)]
 BATCH = 2
+KINDS = {"emitted": FusedLevel, "native": NativeLevel}
 
 
 def relative(ours, theirs):
@@ -36,7 +38,7 @@ def relative(ours, theirs):
 class Pair:
     """A fused level and its twin, with random data in the format of each."""
 
-    def __init__(self, shape, a, bc, centering, smoother, dtype, nu=(2, 2)):
+    def __init__(self, shape, a, bc, centering, smoother, dtype, nu=(2, 2), kind=FusedLevel):
         grid = Grid(shape, bc=bc, centering=centering)
         self.chain = grids(grid.axes, a, 100)[:2]
         assert len(self.chain) == 2
@@ -44,7 +46,7 @@ class Pair:
         levels, (self.transfer,) = readable_levels(self.chain, a, 0.3, like, smoother, nu)
         numpy_dtype = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
         both = steps(smoother, nu, grid.ndim, symmetric=False)
-        self.plain, self.fused = levels[0], FusedLevel(self.transfer, a, 0.3, both, numpy_dtype, BATCH)
+        self.plain, self.fused = levels[0], kind(self.transfer, a, 0.3, both, numpy_dtype, BATCH)
         coarse = [axis.n for axis in self.chain[1]]
         self.u, self.f, self.e = (
             torch.as_tensor(random((BATCH, *s), k)).to(dtype) for k, s in enumerate((shape, shape, coarse))
@@ -89,23 +91,25 @@ def assert_equal(pair, tolerance):
     assert not wrong
 
 
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS, ids=["f64", "f32"])
 @pytest.mark.parametrize("centering", CENTERINGS)
 @pytest.mark.parametrize("ends", ENDS, ids=str)
 @pytest.mark.parametrize(("shape", "a"), CASES, ids=str)
-def test_verbs(shape, a, ends, centering, dtype, tolerance):
+def test_verbs(shape, a, ends, centering, dtype, tolerance, kind):
     """The kind of end in question on the first axis, then on the last, which the kernel treats apart."""
     others = ["neumann"] * (len(shape) - 1)
     for bc in ([ends, *others], [*others, ends])[: len(shape)]:
-        assert_equal(Pair(shape, a, bc, centering, "chebyshev", dtype), tolerance)
+        assert_equal(Pair(shape, a, bc, centering, "chebyshev", dtype, kind=kind), tolerance)
 
 
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("nu", [(1, 1), (0, 2), (3, 1)], ids=str)
 @pytest.mark.parametrize("smoother", SMOOTHERS)
 @pytest.mark.parametrize(("shape", "a"), [CASES[0], CASES[4], CASES[6]], ids=str)
-def test_verbs_of_every_smoother(shape, a, smoother, nu):
+def test_verbs_of_every_smoother(shape, a, smoother, nu, kind):
     bc = ["periodic" if shape[0] % 2 == 0 else "dirichlet", "neumann", "dirichlet"][: len(shape)]
-    assert_equal(Pair(shape, a, bc, "node", smoother, torch.float64, nu), 1e-12)
+    assert_equal(Pair(shape, a, bc, "node", smoother, torch.float64, nu, kind), 1e-12)
 
 
 @pytest.mark.parametrize("smoother", SMOOTHERS)

@@ -12,9 +12,9 @@ from numba import carray, cfunc, njit
 from torch import Tensor
 
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, launch, threads
-from mgnet.pde.kernels.memory import pool
 from mgnet.pde.kernels.pointwise import difference_product
 from mgnet.pde.kernels.vectors import load, store
+from mgnet.pde.memory import pool
 
 
 @njit(fastmath=FAST, nogil=True)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mgnet.pde.kernels import COMPILES
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, SMALL, launch, pointer, share_out
-from mgnet.pde.kernels.memory import pool
 from mgnet.pde.kernels.pointwise import multiply, shift
+from mgnet.pde.memory import pool
 
 CHUNK = 4096  # numbers that a step of a task works on
 PRODUCT, SHIFT = range(2)

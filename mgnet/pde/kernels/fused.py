@@ -14,9 +14,9 @@ from mgnet.pde.kernels.interpolant import FusedInterpolantResidual
 from mgnet.pde.kernels.launch import SMALL, address_all, launch, share_out, threads
 from mgnet.pde.kernels.layout import INTS
 from mgnet.pde.kernels.means import Centring
-from mgnet.pde.kernels.memory import Pool
 from mgnet.pde.kernels.tables import pack
 from mgnet.pde.kernels.wavefront import arguments, kernel
+from mgnet.pde.memory import Pool
 from mgnet.pde.transfers import Transfer, identity
 
 SMALLER = 3_500  # the same for a coarse grid, where the helpers are at work anyway

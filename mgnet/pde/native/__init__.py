@@ -1,0 +1,38 @@
+"""Compiled CPU kernels (C++): whole cycles and full multigrid passes as single calls.
+
+The kernels are built when mgnet is installed, once for each instruction set, and chosen when they are loaded. The
+environment variable MGNET_MACHINE forces one of ``machines()``, for tests and comparisons.
+"""
+
+import os
+
+import torch
+
+try:
+    from mgnet.pde.native import _native as kernels
+except ImportError as error:  # without a compiler there is no extension
+    raise ImportError(
+        "mgnet's compiled kernels are missing. Install mgnet again (`pip install .`) with a C++17 compiler, such as "
+        f"g++, on the path. ({error})"
+    ) from None
+
+
+def machines() -> list[str]:
+    """The instruction sets that the kernels were built for and this processor has, the fastest first."""
+    return kernels.machines()
+
+
+def machine() -> str:
+    """The instruction set in use."""
+    wanted, here = os.environ.get("MGNET_MACHINE"), machines()
+    if wanted and wanted not in here:
+        raise ValueError(f"MGNET_MACHINE must be one of {', '.join(here)} on this processor; it is {wanted}. Unset it.")
+    return wanted or here[0]
+
+
+def threads() -> int:
+    """How many threads the kernels may use: torch's setting."""
+    return torch.get_num_threads()
+
+
+__all__ = ["kernels", "machine", "machines", "threads"]

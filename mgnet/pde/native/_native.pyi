@@ -1,0 +1,96 @@
+"""Types of the compiled kernels; what they do is said in their sources."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+built_from: str
+
+def machines() -> list[str]: ...
+
+class Table:
+    def __init__(
+        self,
+        start: np.ndarray,
+        weights: np.ndarray,
+        columns: int,
+        repeats: tuple[int, int],
+        sums: np.ndarray | None = None,
+    ) -> None: ...
+
+class End:
+    def __init__(self, sign: float, index: int, share: float, extra: float, diagonal: float) -> None: ...
+
+class Axis:
+    def __init__(self, n: int, wraps: bool, k: float, lo: End, hi: End) -> None: ...
+
+class Grid:
+    def __init__(
+        self,
+        dims: int,
+        axes: Sequence[Axis],
+        coarse: Sequence[int],
+        P: Sequence[Table],
+        Q: Sequence[Table],
+        R: Sequence[Table],
+        mass: Sequence[Table],
+        stiffness: Sequence[Table],
+    ) -> None: ...
+
+class Direct:
+    def __init__(self, V: Sequence[np.ndarray], D: np.ndarray) -> None: ...
+
+class Kernels:
+    def __init__(
+        self,
+        machine: str,
+        single: bool,
+        grids: Sequence[Grid],
+        direct: Direct,
+        c: float,
+        down: Sequence[tuple[float, int]],
+        up: Sequence[tuple[float, int]],
+        gamma: int,
+        batch: int,
+        threads: int,
+        sums: bool,
+        centring: Sequence[Sequence[np.ndarray]] | None,
+    ) -> None: ...
+    def pass_(
+        self,
+        l: int,
+        u: np.ndarray | None,
+        guess: np.ndarray | None,
+        e: np.ndarray | None,
+        f: np.ndarray,
+        out: np.ndarray | None,
+        f_c: np.ndarray | None,
+        way: int,
+        norm: bool = False,
+        raw: bool = False,
+        omega: float = 1.0,
+    ) -> np.ndarray | None: ...
+    def interpolant(self, l: int, f: np.ndarray, u: np.ndarray, out: np.ndarray) -> None: ...
+    def direct(self, f: np.ndarray, u: np.ndarray) -> None: ...
+    def cycle(
+        self,
+        u: np.ndarray | None,
+        b: np.ndarray,
+        scratch: np.ndarray | None,
+        out: np.ndarray,
+        watch: bool,
+        known: bool,
+        omega: float,
+    ) -> np.ndarray | None: ...
+    def start(
+        self,
+        b: np.ndarray,
+        out: np.ndarray,
+        watch: bool,
+        raw: bool,
+        ready: bool,
+        data: Sequence[np.ndarray],
+        restricted: Sequence[np.ndarray],
+    ) -> np.ndarray | None: ...
+    def norms(self, u: np.ndarray | None, b: np.ndarray) -> np.ndarray: ...
+    def sums(self) -> np.ndarray: ...

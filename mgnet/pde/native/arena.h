@@ -1,0 +1,23 @@
+// Memory that is taken once, aligned and zero, and given back all at once.
+#pragma once
+#include <cstddef>
+
+namespace mgnet {
+
+class Arena {
+  public:
+    Arena() = default;
+    Arena(const Arena&) = delete;
+    Arena& operator=(const Arena&) = delete;
+    ~Arena();
+
+    // `count` numbers, zero; whole cache lines, and not a page apart from those taken before
+    template <class T> T* take(std::size_t count) { return static_cast<T*>(bytes(count * sizeof(T))); }
+
+  private:
+    struct Block;
+    void* bytes(std::size_t count);
+    Block* last_ = nullptr;
+};
+
+}  // namespace mgnet

@@ -1,0 +1,18 @@
+// The kernels for any processor of the kind that this was built for.
+#include "cycle.h"
+
+namespace mgnet {
+namespace {
+struct Here {};
+template <class T> Cycles* make(const Problem& problem) { return new Engine<Vectors<T, 16, Here>>(problem); }
+}  // namespace
+
+#if defined(__aarch64__)
+constexpr const char* NAME = "neon";  // which every such processor has
+#else
+constexpr const char* NAME = "baseline";
+#endif
+
+extern const Machine baseline = {NAME, make<float>, make<double>};
+
+}  // namespace mgnet

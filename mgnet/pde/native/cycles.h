@@ -1,0 +1,52 @@
+// All that the bindings ask of the kernels, whatever the numbers and the instruction set.
+#pragma once
+#include "problem.h"
+
+namespace mgnet {
+
+// Arrays (batch, n0, n1, n2) of one grid and its coarser neighbour; 0 where there is none.
+struct Arrays {
+    const void *u, *guess, *e, *f;
+    void *out, *f_c;
+};
+
+// Arrays of the finest grid: data, a workspace and the iterate that comes out.
+struct Finest {
+    const void* b;
+    void *scratch, *out;
+    bool watch, raw;
+};
+
+// Results are (batch,) squared norms of residuals, until the next call.
+class Cycles {
+  public:
+    explicit Cycles(const Problem& problem) : problem_batch_(problem.batch), problem_gamma_(problem.gamma), problem_sums_(problem.sums) {}
+    virtual ~Cycles() = default;
+
+    // One pass on grid l, see pass.h; way 0: no steps, 1: those of the way down, 2: up, 3: up and then down.
+    virtual const double* pass(const Arrays& arrays, int l, int way, bool norm, bool raw, double omega) = 0;
+    virtual void interpolant(int l, const void* f, const void* u, void* out) = 0;
+    virtual void direct(const void* f, void* u) = 0;
+    // One cycle; `known`: the restricted residual of u is there, u being the last watched iterate.
+    virtual const double* cycle(const Finest& v, const void* u, bool known, double omega) = 0;
+    // Full multigrid; `ready`: b is what `norms` of zero saw last. Data of the coarser grids, and the finer ones' restricted, may be given.
+    virtual const double* start(const Finest& v, bool ready, const void* const* data, const void* const* restricted) = 0;
+    virtual const double* norms(const void* u, const void* b) = 0;
+    // (batch, 2) sums of the data on a grid below, and of their sizes, from the last `start`
+    virtual const double* sums() const = 0;
+
+  protected:
+    const long problem_batch_;
+    const int problem_gamma_;
+    const bool problem_sums_;
+};
+
+// An instruction set that this build has. Whether the processor has it, is asked elsewhere: nothing that is compiled
+// for it may run before.
+struct Machine {
+    const char* name;
+    Cycles* (*make32)(const Problem&);
+    Cycles* (*make64)(const Problem&);
+};
+
+}  // namespace mgnet

@@ -1,0 +1,185 @@
+"""Constant coefficients on a chain of grids, told to the kernels.
+
+A = W L with the shares W of a cell and
+
+    (L u)_i = (c + x_i) u_i + sum_d k_d ((u_i - u_{i-1}) + (u_i - u_{i+1})),    k_d = a_d / h_d^2
+
+Values beyond an end are reflections, +-u or 0; what a Robin end adds is x. Steps divide by D, which is that of an inner
+equation, or, where an end is Robin or unknowns are coloured, the diagonal of L.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mgnet.pde.axis import DIRICHLET, PERIODIC, Axis, Robin, Table
+from mgnet.pde.direct import eigenbasis
+from mgnet.pde.native import kernels
+from mgnet.pde.transfers import Transfer, identity
+
+ROUNDOFF = 1e-14  # relative differences of weights that are meant to be equal
+NO_END = (0.0, 0, 1.0, 0.0, 0.0)
+
+
+def four(shape: Sequence[int]) -> tuple[int, int, int]:
+    """A grid's shape as (n0, n1, n2): two dimensions have n1 = 1, one has n0 = n1 = 1."""
+    n0, n1, n2 = padded(shape, 1)
+    return n0, n1, n2
+
+
+def padded(per_axis: Sequence, missing: object) -> list:
+    """Per grid axis to per array axis."""
+    v = list(per_axis)
+    return [v[0], missing, v[1]] if len(v) == 2 else [missing] * (3 - len(v)) + v
+
+
+def grid(transfer: Transfer, a: Sequence[float], c: float, exact: bool) -> kernels.Grid:
+    """A fine grid and its transfers.
+
+    Parameters
+    ----------
+    exact : whether D is the diagonal of L at the ends, too
+    """
+    fine, coarse = transfer.fine, transfer.coarse
+    P, Q, R = ([t or identity(axis.n) for t, axis in zip(kind, fine, strict=True)] for kind in transfer.tables)
+    one = identity(1)
+    axes = [_axis(axis, a_d, exact) for axis, a_d in zip(fine, a, strict=True)]
+    mass, stiffness = [], []
+    for d, (axis, a_d) in enumerate(zip(fine, a, strict=True)):
+        mass.append(R[d] @ _shares(axis) @ Q[d])
+        K, sums = _stiffness(axis, a_d, c if d == 0 else 0.0)
+        stiffness.append((R[d] @ K @ Q[d], _times(R[d], sums)))
+    none = kernels.Axis(1, False, 0.0, kernels.End(*NO_END), kernels.End(*NO_END))
+    zero = Table(one.start, 0 * one.weights, 1), np.zeros(1)
+    kinds = [(P, 2, 1), (Q, 2, 1), (R, 1, 2), (mass, 1, 1)]
+    tables = [[_table(t, period, shift) for t in padded(kind, one)] for kind, period, shift in kinds]
+    tables.append([_table(K, 1, 1, sums) for K, sums in padded(stiffness, zero)])
+    return kernels.Grid(len(fine), padded(axes, none), four([axis.n for axis in coarse]), *tables)
+
+
+def direct(axes: Sequence[Axis], a: Sequence[float], c: float) -> kernels.Direct:
+    """The coarsest grid."""
+    Vs, D = eigenbasis(axes, a, c)
+    V = [np.ascontiguousarray(v, float) for v in padded(Vs, np.ones((1, 1)))]
+    return kernels.Direct(V, np.ascontiguousarray(D.reshape(four(D.shape)), float))
+
+
+def centring(transfer: Transfer) -> list[list[np.ndarray]]:
+    """Per array axis the weights (of u, of e) of the mean of Q u + P e, over the shares of a cell.
+
+    Where A 1 = 0 and the datum has mean zero, a step keeps the mean of u, weighted by the shares of a cell:
+    w^T (u + omega/d w^-1 (b - A u)) = w^T u. So it is the mean of what steps will lead to.
+    """
+    out = []
+    for P, Q, axis in zip(*transfer.tables[:2], transfer.fine, strict=True):
+        w = axis.share / axis.share.sum()
+        out.append([_transposed(T or identity(axis.n), w) for T in (Q, P)])
+    return padded(out, [np.ones(1), np.ones(1)])
+
+
+def keeps_means(transfer: Transfer) -> bool:
+    """Whether P and Q take means to means, weighted by the shares of a cell: on periodic axes cut in half they do."""
+    for Ts in transfer.tables[:2]:
+        for T, fine, coarse in zip(Ts, transfer.fine, transfer.coarse, strict=True):
+            ratio = np.ones(1) if T is None else _transposed(T, fine.share) / coarse.share
+            if np.ptp(ratio) > ROUNDOFF * ratio.max():
+                return False
+    return True
+
+
+def _axis(axis: Axis, a: float, exact: bool) -> kernels.Axis:
+    low, high = (kernels.End(*_end(axis, a, side, exact)) for side in (0, 1))
+    return kernels.Axis(axis.n, axis.periodic, a / axis.h**2, low, high)
+
+
+def _end(axis: Axis, a: float, side: int, exact: bool) -> tuple[float, int, float, float, float]:
+    """(sign, index, share, x, D less that of an inner equation) of an end."""
+    sign, index = axis.ghost(side)
+    end, k = (axis.low, axis.high)[side], a / axis.h**2
+    if end == PERIODIC:
+        return sign, index, 1.0, 0.0, 0.0
+    x = robin(axis, end, a)
+    cell = axis.centering == "cell"
+    more = k if cell and end == DIRICHLET else x - k if cell else x
+    return sign, index, float(axis.share[-side]), x, more if exact else 0.0
+
+
+def robin(axis: Axis, end: str | Robin, a: float) -> float:
+    """What an end adds to the coefficient of its unknown, beside a Neumann end's."""
+    if not isinstance(end, Robin) or end.alpha == 0:
+        return 0.0
+    half = 2 * a / axis.h  # conductance from a cell centre to its face, or of the node's half cell
+    return (end.alpha * half / (end.alpha + half) if axis.centering == "cell" else 2 * end.alpha) / axis.h
+
+
+def _shares(axis: Axis) -> Table:
+    return Table(np.arange(axis.n), axis.share[:, None], axis.n)
+
+
+def _stiffness(axis: Axis, a: float, c: float) -> tuple[Table, np.ndarray]:
+    """W (a L + c) along an axis, and its row sums, in which nothing cancels."""
+    n, k = axis.n, a / axis.h**2
+    sums = np.full(n, c)
+    weights = np.tile([-k, 2 * k, -k], (n, 1))
+    start = np.arange(n) - 1
+    for side, i in ((0, 0), (1, n - 1)):
+        if axis.periodic:
+            break
+        end = (axis.low, axis.high)[side]
+        sums[i] += robin(axis, end, a) + (0.0 if end != DIRICHLET else 2 * k if axis.centering == "cell" else k)
+        sign, image = axis.ghost(side)
+        ghost, weights[i, 2 * side] = weights[i, 2 * side] * sign, 0
+        start[i] -= 2 * side - 1  # inside the axis
+        weights[i] = np.roll(weights[i], 2 * side - 1)
+        weights[i, image - start[i]] += ghost
+        weights[i, i - start[i]] += robin(axis, end, a)
+    np.add.at(weights, (np.arange(n), np.arange(n) - start), c)
+    share = axis.share
+    return Table(start, weights * share[:, None], n), sums * share
+
+
+def _table(table: Table, period: int, shift: int, sums: np.ndarray | None = None) -> kernels.Table:
+    start, weights = np.ascontiguousarray(table.start, np.int64), np.ascontiguousarray(table.weights, float)
+    repeats = repeating(table, period, shift)
+    if sums is not None and repeats[1] > repeats[0]:  # the sums have to repeat as well
+        repeats = _alike(sums, *repeats)
+    return kernels.Table(start, weights, table.columns, repeats, sums)
+
+
+def _alike(sums: np.ndarray, lo: int, hi: int) -> tuple[int, int]:
+    """The part of [lo, hi) around its middle on which sums are equal."""
+    middle = (lo + hi) // 2
+    other = np.flatnonzero(np.abs(sums[lo:hi] - sums[middle]) > ROUNDOFF * np.abs(sums).max()) + lo
+    before, after = other[other < middle], other[other > middle]
+    return int(before.max()) + 1 if len(before) else lo, int(after.min()) if len(after) else hi
+
+
+def repeating(table: Table, period: int, shift: int) -> tuple[int, int]:
+    """[lo, hi), the longest range on which row i + period is row i, ``shift`` columns further.
+
+    Its length is a multiple of the period; (0, 0) where nothing repeats. Row lo + 1 begins at row lo's first column
+    where the period is 2 and the shift 1.
+    """
+    start, w = table.start, table.weights
+    alike = np.abs(w[period:] - w[:-period]).max(1, initial=0) <= ROUNDOFF * np.abs(w).max()
+    same = (start[period:] - start[:-period] == shift) & alike
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(int), [0]])))
+    if len(edges) == 0:
+        return 0, 0
+    runs = edges.reshape(-1, 2)
+    lo, last = (int(i) for i in runs[np.argmax(runs[:, 1] - runs[:, 0])])
+    end = last + period
+    lo += period == 2 and start[lo] != start[lo + 1]
+    return lo, lo + (end - lo) // period * period
+
+
+def _times(table: Table, v: np.ndarray) -> np.ndarray:
+    """table v."""
+    return (table.weights * v[table.index]).sum(1)
+
+
+def _transposed(table: Table, v: np.ndarray) -> np.ndarray:
+    """table^T v."""
+    out = np.zeros(table.columns)
+    np.add.at(out, table.index, table.weights * v[:, None])
+    return out

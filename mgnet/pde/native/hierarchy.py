@@ -1,0 +1,151 @@
+"""The compiled kernels as a hierarchy that the outer loops can drive."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgnet.pde.axis import NEUMANN, PERIODIC, Axis, Robin
+from mgnet.pde.memory import Pool
+from mgnet.pde.native import kernels, machine, threads
+from mgnet.pde.native.describe import centring, direct, four, grid, keeps_means
+from mgnet.pde.richardson import Richardson
+from mgnet.pde.smoothers import COLOURED, omegas
+from mgnet.pde.transfers import Transfer
+
+SHORTEST = 4  # unknowns along an axis that the kernels need
+NO_STEPS = 0  # the way of a pass that takes none
+
+
+def fusible(chain: Sequence[Sequence[Axis]], device: torch.device) -> bool:
+    """Whether the kernels do every grid."""
+    return device.type == "cpu" and all(axis.n >= SHORTEST for axes in chain[:-1] for axis in axes)
+
+
+def steps(smoother: str, nu: tuple[int, int], ndim: int, symmetric: bool) -> tuple[list, list]:
+    """(damping, colour) of each step of the way down and of the way up."""
+    if smoother == "red-black":
+        down, up = ([(1.0, colour) for _ in range(n) for colour in (0, 1)] for n in nu)
+        return down, up[::-1] if symmetric else up
+    down, up = ([(omega, -1) for omega in omegas(smoother, n, ndim)] for n in nu)
+    return down, up[::-1]
+
+
+class NativeHierarchy:
+    """Constant coefficients on the CPU; iterates and data are numpy arrays (batch, n0, n1, n2).
+
+    Attributes
+    ----------
+    centres : whether ``start`` returns an iterate of mean zero
+    """
+
+    def __init__(
+        self,
+        chain: Sequence[Sequence[Axis]],
+        a: Sequence[float],
+        c: float,
+        dtype: torch.dtype,
+        batch: int,
+        smoother: str,
+        nu: tuple[int, int],
+        gamma: int | str,
+        symmetric: bool,
+    ):
+        self._dtype = np.dtype(np.float32 if dtype == torch.float32 else np.float64)
+        self._shape = (batch, *(axis.n for axis in chain[0]))
+        transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
+        ends = [end for axis in chain[0] for end in (axis.low, axis.high)]
+        exact = smoother in COLOURED or any(isinstance(end, Robin) for end in ends)
+        loose = c == 0 and all(end in (NEUMANN, PERIODIC) for end in ends)
+        self.centres = loose and smoother not in COLOURED
+        means = centring(transfers[0]) if self.centres and not all(map(keeps_means, transfers)) else None
+        self._kernels = kernels.Kernels(
+            machine(), self._dtype == np.float32, [grid(t, a, c, exact) for t in transfers], direct(chain[-1], a, c), c,
+            *steps(smoother, nu, len(chain[0]), symmetric), 0 if gamma == "F" else int(gamma), batch, threads(),
+            self.centres, means,
+        )  # fmt: skip
+        self._coarse = [(batch, *four([axis.n for axis in axes])) for axes in chain[1:]]
+        self._pool = Pool((batch, *four(self._shape[1:])), self._dtype)
+        self._iterates: list[np.ndarray] = []  # workspaces, made when they are needed
+        self._last: np.ndarray | None = None  # the watched iterate whose restricted residual the kernels have
+        self._ready: np.ndarray | None = None  # what the data of the next grid are restricted from already
+        self._squares = np.zeros(batch)
+        self.richardson = Richardson()
+
+    def data(self, b: Tensor) -> np.ndarray:
+        return b.contiguous().numpy().reshape(self._shape[0], *four(self._shape[1:]))
+
+    def tensor(self, u: np.ndarray) -> Tensor:
+        return torch.from_numpy(u).reshape(self._shape)
+
+    def release(self, u: np.ndarray) -> Tensor:
+        self.richardson.restart()
+        self._ready = self._last = None
+        self._iterates = [w for w in self._iterates if w is not u]
+        return self.tensor(u)
+
+    def start(self, b: np.ndarray, watch: bool = True, parts: Sequence[Tensor] = (), raw: bool = False) -> np.ndarray:
+        """As of ``Hierarchy``.
+
+        Parameters
+        ----------
+        parts : a part of the datum of each grid that is known there, and not restricted
+        raw : b is not weighted by the shares of a cell yet (without a watch)
+        """
+        (out,) = self._spare(1)
+        data, restricted = self._known_data(b, parts) if parts else ([], [])
+        squares = self._kernels.start(b, out, watch, raw, b is self._ready, data, restricted)
+        self._watch(out if watch else None, squares)
+        return out
+
+    def cycle(self, u: np.ndarray | None, b: np.ndarray, watch: bool = True) -> np.ndarray:
+        omega = next(self.richardson) if watch and u is not None else 1.0
+        out, *scratch = self._spare(1 if watch else 2, u)
+        known = watch and u is not None and u is self._last
+        squares = self._kernels.cycle(u, b, scratch[0] if scratch else None, out, watch, known, omega)
+        self._watch(out if watch else None, squares)
+        return out
+
+    def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
+        squares = self._kernels.norms(u, b)
+        if u is None:
+            self._ready = b
+        return torch.from_numpy(np.sqrt(squares))
+
+    def watched(self) -> Tensor:
+        """(batch,) ||b - A u|| of the iterate that a watched ``start`` or ``cycle`` returned last."""
+        return torch.from_numpy(np.sqrt(self._squares))
+
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """(batch, 1) the sums of the data on a grid below, and of their sizes; those of the data, or less."""
+        total, size = self._kernels.sums().T
+        return total[:, None], size[:, None]
+
+    def _watch(self, u: np.ndarray | None, squares: np.ndarray | None) -> None:
+        self._last = u
+        if squares is not None:
+            self._squares = squares
+
+    def _spare(self, count: int, u: np.ndarray | None = None) -> list[np.ndarray]:
+        """Workspaces other than u."""
+        free = [w for w in self._iterates if w is not u]
+        while len(free) < count:
+            self._iterates.append(self._pool.empty())
+            free.append(self._iterates[-1])
+        return free[:count]
+
+    def _known_data(self, b: np.ndarray, parts: Sequence[Tensor]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Per coarse grid f_c = R (f - part) + part_c, and R f."""
+        data, restricted, f = [], [], b
+        known = [part.numpy().reshape(-1, *four(part.shape[1:])) for part in parts]
+        for l, shape in enumerate(self._coarse):
+            restricted.append(self._restrict(l, f, shape))
+            f = self._restrict(l, f - known[l], shape) + known[l + 1]
+            data.append(f)
+        return data, restricted
+
+    def _restrict(self, l: int, f: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+        f_c = np.empty(shape, self._dtype)
+        self._kernels.pass_(l, None, None, None, np.ascontiguousarray(f, self._dtype), None, f_c, NO_STEPS)
+        return f_c

@@ -1,0 +1,286 @@
+// One pass through memory: source -> nu steps -> iterate -> residual -> restriction.
+//
+// The three verbs of a level are this pass with stages left out. Planes (2-D: rows) travel through the stages as a
+// wavefront: when plane p enters, step s works on plane p - s and the residual on plane p - nu - 1, so three planes a
+// stage live in cache and every array is read or written once. A task owns a block of planes and of rows; the few
+// around it are computed again, so tasks share nothing. Arrays are (n0, n1, n2); two dimensions have n1 = 1, one has
+// n0 = n1 = 1.
+//
+//     source     u, or the interpolant Q guess, or zero;  plus P e
+//     step       u <- u + omega / d (f / w - L u)          A = w L, d a diagonal, w the shares of a cell
+//     relax      u <- omega u + (1 - omega) u_0, where u_0 is the iterate that the pass began with
+//     residual   r = f - w L u, of differences
+//     restrict   f_c = R r
+//
+// Boundaries are reflections, so no stage asks which one it meets.
+#pragma once
+#include "level.h"
+
+namespace mgnet {
+
+// What a pass works on; addresses are 0 where there is nothing.
+template <class T> struct Pass {
+    const Level<T>* level;
+    const Steps<T>* steps;
+    const T *u, *guess, *e, *f;
+    T *out, *f_c;
+    T omega;
+    bool residual, raw;
+    double* squares;  // one a block, if the residual's norm is wanted
+    long blocks0, blocks1;
+};
+
+static inline long most(long a, long b) { return a > b ? a : b; }
+static inline long least(long a, long b) { return a < b ? a : b; }
+static inline long stride_of(long n, long size) {
+    const long bytes = (n * size + 63) / 64 * 64 + 2 * SLACK * size;
+    return (bytes % 4096 < 512 ? bytes + 512 : bytes) / size;
+}
+
+template <class X, int Dims> struct Passes {
+    using T = typename X::T;
+    using R = Rows<X>;
+    using TT = Tables<X>;
+    static constexpr bool flat = Dims < 3;
+
+    // rows of a workspace that a block of a pass with so many steps needs
+    static long workspace(const Level<T>& level, int nu) {
+        const long n = level.a2.n > level.nc2 ? level.a2.n : level.nc2;
+        const long rows = flat ? 1 : level.a1.n + 2 * (nu + 2) + 2 * WRAPPED, depth = most(level.R[0].width + 2, 3);
+        return ((3 * (nu + 1) + depth) * rows + 4) * stride_of(n, sizeof(T)) + SLACK;
+    }
+
+    static void block(const Pass<T>& pass, long number, T* workspace) {
+        Passes(pass, number, workspace).go();
+    }
+
+  private:
+    const Pass<T>& pass;
+    const Level<T>& g;
+    const Steps<T>& steps;
+    const int nu;
+    const bool zero, bare, untouched, folds, restricts;
+    const long n0, n1, n2, plane;
+    const int begin, end;
+    long I0, I1, J0, J1;          // the coarse planes and rows of this block
+    long i0, i1, j0, j1;          // the fine ones that go with them
+    long r0, r1, s0, s1;          // those of its last stage
+    long base0, base1, top1, rows, stride, depth;
+    T *ring, *residuals, *line, *pad, *pad2;
+    bool straight;  // the last step's rows go to memory, not to the ring
+    Line<T> along;
+    double total = 0;
+    const long number_;
+
+    Passes(const Pass<T>& p, long number, T* workspace)
+        : pass(p), g(*p.level), steps(*p.steps), nu(p.steps->nu), zero(!p.u && !p.guess && !p.e), bare(zero && nu == 0),
+          untouched(bare && !p.raw), folds(zero && steps.folds), restricts(p.f_c), n0(g.a0.n), n1(g.a1.n), n2(g.a2.n),
+          plane(n1 * n2), begin(folds ? 2 : zero ? 1 : 0), end(p.residual ? nu + 1 : nu), number_(number) {
+        const long k0 = number / p.blocks1, k1 = number % p.blocks1;
+        I0 = k0 * g.nc0 / p.blocks0, I1 = (k0 + 1) * g.nc0 / p.blocks0;
+        J0 = k1 * g.nc1 / p.blocks1, J1 = (k1 + 1) * g.nc1 / p.blocks1;
+        i0 = I0 * n0 / g.nc0, i1 = I1 * n0 / g.nc0, j0 = J0 * n1 / g.nc1, j1 = J1 * n1 / g.nc1;
+        r0 = i0, r1 = i1, s0 = j0, s1 = j1;
+        if (restricts) {
+            r0 = least(i0, g.R[0].start[I0]), r1 = most(i1, g.R[0].start[I1 - 1] + g.R[0].width);
+            s0 = least(j0, g.R[1].start[J0]), s1 = most(j1, g.R[1].start[J1 - 1] + g.R[1].width);
+        }
+        if (!g.a0.wraps) r0 = most(r0, 0), r1 = least(r1, n0);
+        if (!g.a1.wraps) s0 = most(s0, 0), s1 = least(s1, n1);
+        const long halo = flat ? 0 : end;
+        base0 = g.a0.wraps ? r0 - end : most(r0 - end, 0);
+        base1 = g.a1.wraps ? s0 - halo : most(s0 - halo, 0), top1 = g.a1.wraps ? s1 + halo : least(s1 + halo, n1);
+        rows = top1 - base1, depth = restricts ? g.R[0].width + 1 : 1;
+        stride = stride_of(most(n2, g.nc2), sizeof(T));
+        straight = p.out && !p.residual;
+        ring = workspace + SLACK, residuals = ring + 3 * (nu + 1) * rows * stride;
+        line = residuals + depth * (s1 - s0) * stride, pad = line + stride, pad2 = pad + stride;
+        along = {n2, g.a2.wraps, {g.sign[0], g.sign[1]}, {g.a2.index[0], g.a2.index[1]}, p.f + g.size, p.u ? p.u + g.size : nullptr};
+    }
+
+    long wrap0(long p) const { return wrapped(p, n0); }
+    long wrap1(long j) const { return flat ? 0 : wrapped(j, n1); }
+    const T* memory(const T* v, long p, long j) const { return v + wrap0(p) * plane + wrap1(j) * n2; }
+
+    // where row base1 of plane p lies as stage s left it
+    T* slot(int s, long p) const { return ring + (3 * s + (p - base0) % 3) * rows * stride; }
+
+    T* home(int s, long p, long j) const {
+        if (s > nu) return residuals + ((p - r0) % depth * (s1 - s0) + j - s0) * stride;
+        if (s == nu && straight) return pass.out + wrap0(p) * plane + wrap1(j) * n2;
+        return slot(s, p) + (j - base1) * stride;
+    }
+
+    const Weights<T>& weights(const Weights<T>* table, long p, long j) const {
+        return table[g.a0.kind(p) * KINDS + (flat ? 0 : g.a1.kind(j))];
+    }
+
+    // stage s (a step, or the residual) on row (p, j)
+    Row<T> stage(int s, long p, long j) const {
+        Row<T> row{};
+        row.w = &weights(steps.weights[pass.raw] + (s - 1) * KINDS * KINDS, p, j);
+        const long q = (j - base1) * stride;
+        const T* at = slot(s - 1, p);
+        row.here = at + q, row.f = memory(pass.f, p, j), row.out = home(s, p, j);
+        if (Dims >= 2) row.before = slot(s - 1, g.a0.before(p)) + q, row.after = slot(s - 1, g.a0.after(p)) + q;
+        if (Dims == 3) {
+            const long jm = wrap1(j);
+            row.left = at + q + (g.a1.before(jm) - jm) * stride, row.right = at + q + (g.a1.after(jm) - jm) * stride;
+        }
+        row.slack = s != nu || !straight;
+        const int colour = s <= nu ? steps.colours[s - 1] : -1;
+        row.parity = colour >= 0 ? static_cast<int>((wrap0(p) + wrap1(j) + colour) % 2) : 0;
+        return row;
+    }
+
+    // steps 1 and 2 from zero on row (p, j)
+    Row<T> fold(long p, long j) const {
+        Row<T> row{};
+        row.w = &weights(steps.fold[pass.raw], p, j);
+        row.here = memory(pass.f, p, j), row.out = home(2, p, j), row.slack = nu != 2 || !straight;
+        if (Dims >= 2) row.before = memory(pass.f, g.a0.before(p), j), row.after = memory(pass.f, g.a0.after(p), j);
+        if (Dims == 3) {
+            const long jm = wrap1(j);
+            row.left = memory(pass.f, p, g.a1.before(jm)), row.right = memory(pass.f, p, g.a1.after(jm));
+        }
+        return row;
+    }
+
+    // row = row (p, j) of u, or of Q guess, or 0; plus that of P e
+    void source(T* row, long p, long j) {
+        const long pm = wrap0(p), jm = wrap1(j);
+        const T* base = pass.u ? pass.u + pm * plane + jm * n2 : nullptr;
+        const Matrix<T> *P = nullptr, *Q = nullptr;
+        if (pass.e) P = &g.P[2], coarse(pad, pass.e, g.P, pm, jm);
+        if (pass.guess) Q = &g.Q[2], coarse(pad2, pass.guess, g.Q, pm, jm);
+        if (P || Q)
+            TT::expand(row, n2, base, P, pad, Q, pad2);
+        else
+            for (long i = 0; i < n2; i++) row[i] = base[i];
+        fill_ghosts(row, along);
+    }
+
+    void coarse(T* row, const T* v, const Matrix<T>* A, long p, long j) {
+        TT::gather(row, g.nc2, v, g.nc1 * g.nc2, g.nc2, A[0], p, 0, g.nc0, A[1], j, 0, g.nc1);
+        if (g.a2.wraps) wrap_ghosts(row, g.nc2);
+    }
+
+    Keep<T> keep(long t, long j) const {
+        const long p = t - nu;
+        const bool owned = i0 <= p && p < i1 && j0 <= j && j < j1;
+        const long at = wrap0(p) * plane + wrap1(j) * n2;
+        return {pass.u + (pass.u ? at : 0), pass.out && owned ? pass.out + at : nullptr, pass.omega};
+    }
+
+    void go() {
+        long next_coarse = I0;
+        for (long t = base0; t < r1 + end; t++) {
+            int oldest = begin, newest = untouched ? 0 : static_cast<int>(least(end, (t - r0 + end) / 2));
+            if (!g.a0.wraps) oldest = static_cast<int>(most(begin, t - n0 + 1)), newest = static_cast<int>(least(newest, t));
+            if (untouched && pass.squares && i0 <= t && t < i1) {
+                const T* at = pass.f + t * plane + j0 * n2;
+                total += R::dot(at, at, (j1 - j0) * n2);
+            }
+            for (long j = base1; j < top1; j++) {
+                const int last = flat ? newest : static_cast<int>(least(newest, end - most(most(s0 - j, j - s1 + 1), 0)));
+                advance(t, j, oldest, last);
+            }
+            while (restricts && next_coarse < I1 && g.R[0].start[next_coarse] + g.R[0].width - 1 <= t - nu - 1) restrict_plane(next_coarse++);
+        }
+        if (pass.squares) pass.squares[number_] = total;
+    }
+
+    // stages oldest, oldest + 1, ... of rows (t - oldest, j), (t - oldest - 1, j), ...
+    void advance(long t, long j, int s, int last) {
+        const bool rests = last > nu;
+        const bool watched = pass.squares && i0 <= t - nu - 1 && t - nu - 1 < i1 && j0 <= j && j < j1;
+        while (s <= last) {
+            const long p = t - s;
+            if (bare) {
+                const Weights<T>& w = weights(steps.weights[pass.raw], p, j);
+                const double squares = R::scale(home(s, p, j), memory(pass.f, p, j), n2, w.f, w.f_end, -1, pass.f + g.size);
+                total += watched ? squares : 0;
+                s += 1;
+            } else if (s == 0) {
+                source(home(0, p, j), p, j);
+                s += 1;
+            } else if (s == 1 && zero) {
+                first_step(p, j);
+                s += 1;
+            } else {
+                s += several(t, j, s, last, rests, watched);
+            }
+        }
+    }
+
+    void first_step(long p, long j) {
+        T* row = home(1, p, j);
+        const Weights<T>& w = weights(steps.weights[pass.raw], p, j);
+        const int colour = steps.colours[0], parity = colour >= 0 ? static_cast<int>((wrap0(p) + wrap1(j) + colour) % 2) : -1;
+        if (nu == 1 && straight) {
+            R::scale(line, memory(pass.f, p, j), n2, w.f, w.f_end, parity, pass.f + g.size);
+            for (long i = 0; i < n2; i++) row[i] = line[i];
+            return;
+        }
+        R::scale(row, memory(pass.f, p, j), n2, w.f, w.f_end, parity, pass.f + g.size);
+        if (nu == 1 && pass.residual) kept(row, keep(p + 1, j));
+        fill_ghosts(row, along);
+    }
+
+    void kept(T* row, const Keep<T>& keep) {
+        if (keep.omega != 1 && keep.begun)
+            for (long i = 0; i < n2; i++) row[i] = keep.omega * row[i] + (1 - keep.omega) * keep.begun[i];
+        if (keep.copy)
+            for (long i = 0; i < n2; i++) keep.copy[i] = row[i];
+    }
+
+    // Some of the stages s, ..., last in one loop; returns how many.
+    int several(long t, long j, int s, int last, bool rests, bool watched) {
+        const bool folded = folds && s == 2;
+        const int left = (last < nu ? last : nu) - s + 1;  // steps that are due
+        int count;
+        if (left <= 0)
+            count = 0;
+        else if (steps.coloured || folded)
+            count = 1;
+        else if (rests)
+            count = left <= 2 ? left : left == 3 ? 1 : 2;
+        else
+            count = left <= 3 ? left : 2;
+        const bool finishes = count > 0 && s + count - 1 == nu;  // the last step
+        const bool rest = rests && (count == 0 || (finishes && !steps.coloured));
+        Row<T> each[4];
+        for (int k = 0; k < count + rest; k++) each[k] = folded && k == 0 ? fold(t - s, j) : stage(s + k, t - s - k, j);
+        const double squares = choose(count, rest, folded, pass.residual && finishes, each, keep(t, j));
+        total += rest && watched ? squares : 0;
+        return count + rest;
+    }
+
+    double choose(int count, bool rest, bool folded, bool keeps, const Row<T>* each, const Keep<T>& what) const {
+        if (count == 0) return wave<0, true, false, false, false>(each, what);
+        if (steps.coloured) return keeps ? wave<1, false, false, true, true>(each, what) : wave<1, false, false, false, true>(each, what);
+        if (folded && rest) return wave<1, true, true, true, false>(each, what);
+        if (folded) return keeps ? wave<1, false, true, true, false>(each, what) : wave<1, false, true, false, false>(each, what);
+        if (rest) return count == 1 ? wave<1, true, false, true, false>(each, what) : wave<2, true, false, true, false>(each, what);
+        if (count == 1) return keeps ? wave<1, false, false, true, false>(each, what) : wave<1, false, false, false, false>(each, what);
+        if (count == 2) return keeps ? wave<2, false, false, true, false>(each, what) : wave<2, false, false, false, false>(each, what);
+        return keeps ? wave<3, false, false, true, false>(each, what) : wave<3, false, false, false, false>(each, what);
+    }
+
+    template <int Count, bool Rest, bool Fold, bool Keeps, bool Coloured> double wave(const Row<T>* each, const Keep<T>& what) const {
+        return R::template wave<Dims, Count, Rest, Fold, Keeps, Coloured>(each, along, what);
+    }
+
+    void restrict_plane(long I) {
+        for (long J = J0; J < J1; J++) {
+            if (untouched)
+                TT::gather(line, n2, pass.f, plane, n2, g.R[0], I, 0, n0, g.R[1], J, 0, n1);
+            else
+                TT::gather(line, n2, residuals, (s1 - s0) * stride, stride, g.R[0], I, r0, depth, g.R[1], J, s0, s1 - s0);
+            if (g.a2.wraps) wrap_ghosts(line, n2);
+            TT::contract(pass.f_c + (I * g.nc1 + J) * g.nc2, g.nc2, line, g.R[2]);
+        }
+    }
+};
+
+}  // namespace mgnet

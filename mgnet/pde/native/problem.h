@@ -1,0 +1,78 @@
+// What the kernels are told about a problem: grids, ends, tables, steps. Numbers in double; nothing here is fast.
+#pragma once
+#include <vector>
+
+namespace mgnet {
+
+constexpr long WRAPPED = 16;  // numbers on either side of a periodic axis that a table may reach
+
+// A row-sparse matrix: row i holds weights[i * width + k] at columns start[i] + k (wrapped on a periodic axis).
+// On [lo, hi) row i + period is row i, `shift` columns further.
+struct Table {
+    long rows = 1, columns = 1, width = 1, lo = 0, hi = 0;
+    std::vector<long> start{0};
+    std::vector<double> weights{1.0};
+    std::vector<double> sums;  // of each row: exact, where the weights' sum would be round-off
+
+    void validate(long rows, long columns, bool wraps, bool with_sums) const;
+};
+
+// One end of an axis: the value beyond it is sign * u[index].
+struct End {
+    double sign = 0, share = 1;
+    long index = 0;
+    double extra = 0;     // what the end adds to c there (Robin)
+    double diagonal = 0;  // what D has there beyond that of an inner equation
+};
+
+struct Axis {
+    long n = 1;
+    bool wraps = false;
+    double k = 0;  // a / h^2
+    End lo, hi;
+    void validate() const;
+    double share(long i) const { return (i == 0 ? lo.share : 1.0) * (i == n - 1 ? hi.share : 1.0); }
+};
+
+// A grid and its transfers to the next coarser one; three array axes, of which the grid has the last `dims`.
+struct Grid {
+    int dims = 3;
+    Axis axes[3];
+    long coarse[3] = {1, 1, 1};
+    Table P[3], Q[3], R[3], mass[3], stiffness[3];
+    void validate() const;
+    long size() const { return axes[0].n * axes[1].n * axes[2].n; }
+    long coarse_size() const { return coarse[0] * coarse[1] * coarse[2]; }
+};
+
+// A^-1 = (V0 x V1 x V2) D (V0 x V1 x V2)^T
+struct Direct {
+    long n[3] = {1, 1, 1};
+    std::vector<double> V[3], D;
+    void validate() const;
+};
+
+struct Step {
+    double omega;
+    int colour;  // -1: all unknowns
+};
+
+// Weights of the coarse grid that let the mean of Q u + P e be zero: per axis.
+struct Centring {
+    std::vector<double> of_u[3], of_e[3];
+};
+
+struct Problem {
+    std::vector<Grid> grids;
+    Direct direct;
+    double c = 0;
+    std::vector<Step> down, up;
+    int gamma = 1;  // cycle index; 0: the F-cycle
+    long batch = 1;
+    int threads = 1;
+    bool centres = false, sums = false;
+    Centring centring;
+    void validate() const;
+};
+
+}  // namespace mgnet
