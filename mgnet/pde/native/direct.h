@@ -73,9 +73,24 @@ template <class X> struct DirectSolve {
 
     // C = A B for `rows` rows of A with `count` numbers each; rows of B and C have `stride` numbers, in steps
     void product(T* C, long step_C, const T* A, long step_A, const T* B, long step_B, long rows, long count) const {
+        if (rows == 1) return of_one_row(C, A, B, step_B, count);
         long i = 0;
         for (; i + 4 <= rows; i += 4) block<4>(C + i * step_C, step_C, A + i * step_A, step_A, B, step_B, count);
         for (; i < rows; i++) block<1>(C + i * step_C, step_C, A + i * step_A, step_A, B, step_B, count);
+    }
+
+    // C = A B for one row: B, which may be large, is read once and in its order
+    void of_one_row(T* C, const T* A, const T* B, long step_B, long count) const {
+        for (long k = 0; k < stride; k++) C[k] = 0;
+        for (long m = 0; m < count; m += 4) {
+            const T* b[4];
+            T a[4];
+            for (long q = 0; q < 4; q++) b[q] = B + (m + q < count ? m + q : m) * step_B, a[q] = m + q < count ? A[m + q] : T(0);
+            for (long k = 0; k < stride; k += W) {
+                const V x = a[0] * X::load(b[0] + k) + a[1] * X::load(b[1] + k), y = a[2] * X::load(b[2] + k) + a[3] * X::load(b[3] + k);
+                X::store(C + k, X::load(C + k) + (x + y));
+            }
+        }
     }
 
     template <int N> void block(T* C, long step_C, const T* A, long step_A, const T* B, long step_B, long count) const {

@@ -68,6 +68,12 @@ template <class X> struct Levels {
         return p < 0 ? 0 : p >= axis.n ? axis.n - 1 : p;
     }
 
+    static Kind kind(const Grid& g, const Weights<T>& w, bool mirrored) {
+        if (g.dims == 1) return EVEN;
+        if (!mirrored || w.before != w.after || w.left != w.right) return GENERAL;
+        return w.before == w.side && (g.dims == 2 || w.left == w.side) ? EVEN : MIRRORED;
+    }
+
     // what an end adds to c (Robin) and to D, at plane p
     static double extra(const Axis& a, long p) { return a.wraps ? 0 : (p == 0 ? a.lo.extra : 0) + (p == a.n - 1 ? a.hi.extra : 0); }
     static double diagonal(const Axis& a, long p) { return a.wraps ? 0 : (p == 0 ? a.lo.diagonal : 0) + (p == a.n - 1 ? a.hi.diagonal : 0); }
@@ -119,6 +125,7 @@ template <class X> struct Levels {
             to.own_end[e] = static_cast<T>(L_e == D_e ? 1 - omega : 1 - gain_e * L_e), to.scale_end[e] = static_cast<T>(gain_e / gain);
             to.f_end[e] = static_cast<T>(gain_e / (raw ? 1 : w * share(*a2, i)));
         }
+        to.kind = kind(g, to, true);
         return to;
     }
 
@@ -136,6 +143,7 @@ template <class X> struct Levels {
             to.own_end[e] = static_cast<T>(w * s * (m + extra(*a2, i))), to.scale_end[e] = static_cast<T>(s);
             to.f_end[e] = static_cast<T>(raw ? w * s : 1);
         }
+        to.kind = kind(g, to, to.sign_before == 1 && to.sign_after == 1 && (g.dims < 3 || (to.sign_left == 1 && to.sign_right == 1)));
         return to;
     }
 
@@ -152,6 +160,7 @@ template <class X> struct Levels {
         to.left = static_cast<T>(g1 * g2 * a1->k * sign(*a1, q, 0) / w(s0, beside(*a1, q, 0)));
         to.right = static_cast<T>(g1 * g2 * a1->k * sign(*a1, q, 1) / w(s0, beside(*a1, q, 1)));
         to.f_end[0] = static_cast<T>(1 / w(share(*a2, 0), 1)), to.f_end[1] = static_cast<T>(1 / w(share(*a2, a2->n - 1), 1));
+        to.kind = kind(g, to, true);
         return to;
     }
 };

@@ -32,9 +32,10 @@ template <class T> struct Pass {
 
 static inline long most(long a, long b) { return a > b ? a : b; }
 static inline long least(long a, long b) { return a < b ? a : b; }
+// Numbers from one row of the ring to the next: room for a ghost value and a vector, and not a page apart.
 static inline long stride_of(long n, long size) {
-    const long bytes = (n * size + 63) / 64 * 64 + 2 * SLACK * size;
-    return (bytes % 4096 < 512 ? bytes + 512 : bytes) / size;
+    const long bytes = (n * size + 63) / 64 * 64 + 64;
+    return (bytes % 4096 < 256 ? bytes + 256 : bytes) / size;
 }
 
 template <class X, int Dims> struct Passes {
@@ -45,9 +46,9 @@ template <class X, int Dims> struct Passes {
 
     // rows of a workspace that a block of a pass with so many steps needs
     static long workspace(const Level<T>& level, int nu) {
-        const long n = level.a2.n > level.nc2 ? level.a2.n : level.nc2;
+        const long n = most(level.a2.n, level.nc2);
         const long rows = flat ? 1 : level.a1.n + 2 * (nu + 2) + 2 * WRAPPED, depth = most(level.R[0].width + 2, 3);
-        return ((3 * (nu + 1) + depth) * rows + 4) * stride_of(n, sizeof(T)) + SLACK;
+        return (3 * (nu + 1) + depth) * rows * stride_of(level.a2.n, sizeof(T)) + 3 * (n + 2 * SLACK) + 2 * SLACK;
     }
 
     static void block(const Pass<T>& pass, long number, T* workspace) {
@@ -91,10 +92,11 @@ template <class X, int Dims> struct Passes {
         base0 = g.a0.wraps ? r0 - end : most(r0 - end, 0);
         base1 = g.a1.wraps ? s0 - halo : most(s0 - halo, 0), top1 = g.a1.wraps ? s1 + halo : least(s1 + halo, n1);
         rows = top1 - base1, depth = restricts ? g.R[0].width + 1 : 1;
-        stride = stride_of(most(n2, g.nc2), sizeof(T));
+        stride = stride_of(n2, sizeof(T));
         straight = p.out && !p.residual;
         ring = workspace + SLACK, residuals = ring + 3 * (nu + 1) * rows * stride;
-        line = residuals + depth * (s1 - s0) * stride, pad = line + stride, pad2 = pad + stride;
+        const long wide = most(n2, g.nc2) + 2 * SLACK;
+        line = residuals + depth * (s1 - s0) * stride + SLACK, pad = line + wide, pad2 = pad + wide;
         along = {n2, g.a2.wraps, {g.sign[0], g.sign[1]}, {g.a2.index[0], g.a2.index[1]}, p.f + g.size, p.u ? p.u + g.size : nullptr};
     }
 
@@ -147,14 +149,14 @@ template <class X, int Dims> struct Passes {
     }
 
     // row = row (p, j) of u, or of Q guess, or 0; plus that of P e
-    void source(T* row, long p, long j) {
+    void source(T* row, long p, long j, const T* ahead) {
         const long pm = wrap0(p), jm = wrap1(j);
         const T* base = pass.u ? pass.u + pm * plane + jm * n2 : nullptr;
         const Matrix<T> *P = nullptr, *Q = nullptr;
         if (pass.e) P = &g.P[2], coarse(pad, pass.e, g.P, pm, jm);
         if (pass.guess) Q = &g.Q[2], coarse(pad2, pass.guess, g.Q, pm, jm);
         if (P || Q)
-            TT::expand(row, n2, base, P, pad, Q, pad2);
+            TT::expand(row, n2, base, P, pad, Q, pad2, ahead);
         else
             for (long i = 0; i < n2; i++) row[i] = base[i];
         fill_ghosts(row, along);
@@ -169,7 +171,7 @@ template <class X, int Dims> struct Passes {
         const long p = t - nu;
         const bool owned = i0 <= p && p < i1 && j0 <= j && j < j1;
         const long at = wrap0(p) * plane + wrap1(j) * n2;
-        return {pass.u + (pass.u ? at : 0), pass.out && owned ? pass.out + at : nullptr, pass.omega};
+        return {pass.u + (pass.u ? at : 0), pass.out && owned ? pass.out + at : nullptr, pass.omega, line, line};
     }
 
     void go() {
@@ -202,7 +204,7 @@ template <class X, int Dims> struct Passes {
                 total += watched ? squares : 0;
                 s += 1;
             } else if (s == 0) {
-                source(home(0, p, j), p, j);
+                source(home(0, p, j), p, j, memory(pass.f, t + 1, j));
                 s += 1;
             } else if (s == 1 && zero) {
                 first_step(p, j);
@@ -248,31 +250,56 @@ template <class X, int Dims> struct Passes {
         else
             count = left <= 3 ? left : 2;
         const bool finishes = count > 0 && s + count - 1 == nu;  // the last step
-        const bool rest = rests && (count == 0 || (finishes && !steps.coloured));
+        bool rest = rests && (count == 0 || (finishes && !steps.coloured));
         Row<T> each[4];
-        for (int k = 0; k < count + rest; k++) each[k] = folded && k == 0 ? fold(t - s, j) : stage(s + k, t - s - k, j);
-        const double squares = choose(count, rest, folded, pass.residual && finishes, each, keep(t, j));
+        Kind kind = EVEN;
+        for (int k = 0; k < count + rest; k++) {
+            each[k] = folded && k == 0 ? fold(t - s, j) : stage(s + k, t - s - k, j);
+            if (each[k].w->kind < kind) kind = each[k].w->kind;
+        }
+        if (kind == GENERAL && count + rest > 1) rest = false, count = 1;  // beside an end of the grid: one at a time
+        const bool keeps = pass.residual && s + count - 1 == nu && count > 0;
+        Keep<T> what = keep(t, j);
+        if (s == begin + 1 || (folded && s == begin)) {
+            if (pass.out) what.ahead = pass.out + wrap0(t + 1 - nu) * plane + wrap1(j) * n2;
+            if (zero || pass.u) what.ahead2 = memory(zero ? pass.f : pass.u, t + (zero ? 1 : 2), j);
+        }
+        const double squares = choose(count, rest, folded, keeps, kind, each, what);
         total += rest && watched ? squares : 0;
         return count + rest;
     }
 
-    double choose(int count, bool rest, bool folded, bool keeps, const Row<T>* each, const Keep<T>& what) const {
-        if (count == 0) return wave<0, true, false, false, false>(each, what);
-        if (steps.coloured) return keeps ? wave<1, false, false, true, true>(each, what) : wave<1, false, false, false, true>(each, what);
-        if (folded && rest) return wave<1, true, true, true, false>(each, what);
-        if (folded) return keeps ? wave<1, false, true, true, false>(each, what) : wave<1, false, true, false, false>(each, what);
-        if (rest) return count == 1 ? wave<1, true, false, true, false>(each, what) : wave<2, true, false, true, false>(each, what);
-        if (count == 1) return keeps ? wave<1, false, false, true, false>(each, what) : wave<1, false, false, false, false>(each, what);
-        if (count == 2) return keeps ? wave<2, false, false, true, false>(each, what) : wave<2, false, false, false, false>(each, what);
-        return keeps ? wave<3, false, false, true, false>(each, what) : wave<3, false, false, false, false>(each, what);
+    double choose(int count, bool rest, bool folded, bool keeps, Kind kind, const Row<T>* each, const Keep<T>& what) const {
+        if (kind == GENERAL) return single<GENERAL>(count, folded, keeps, each, what);
+        if (count + rest == 1 || folded) return kind == EVEN ? of_one<EVEN>(count, rest, folded, keeps, each, what) : of_one<MIRRORED>(count, rest, folded, keeps, each, what);
+        return kind == EVEN ? of_several<EVEN>(count, rest, keeps, each, what) : of_several<MIRRORED>(count, rest, keeps, each, what);
     }
 
-    template <int Count, bool Rest, bool Fold, bool Keeps, bool Coloured> double wave(const Row<T>* each, const Keep<T>& what) const {
-        return R::template wave<Dims, Count, Rest, Fold, Keeps, Coloured>(each, along, what);
+    template <Kind kind> double single(int count, bool folded, bool keeps, const Row<T>* each, const Keep<T>& what) const {
+        if (count == 0) return wave<0, true, false, false, false, kind>(each, what);
+        if (steps.coloured) return keeps ? wave<1, false, false, true, true, kind>(each, what) : wave<1, false, false, false, true, kind>(each, what);
+        if (folded) return keeps ? wave<1, false, true, true, false, kind>(each, what) : wave<1, false, true, false, false, kind>(each, what);
+        return keeps ? wave<1, false, false, true, false, kind>(each, what) : wave<1, false, false, false, false, kind>(each, what);
+    }
+
+    template <Kind kind> double of_one(int count, bool rest, bool folded, bool keeps, const Row<T>* each, const Keep<T>& what) const {
+        if (folded && rest) return wave<1, true, true, true, false, kind>(each, what);
+        return single<kind>(count, folded, keeps, each, what);
+    }
+
+    template <Kind kind> double of_several(int count, bool rest, bool keeps, const Row<T>* each, const Keep<T>& what) const {
+        if (rest) return count == 1 ? wave<1, true, false, true, false, kind>(each, what) : wave<2, true, false, true, false, kind>(each, what);
+        if (count == 2) return keeps ? wave<2, false, false, true, false, kind>(each, what) : wave<2, false, false, false, false, kind>(each, what);
+        return keeps ? wave<3, false, false, true, false, kind>(each, what) : wave<3, false, false, false, false, kind>(each, what);
+    }
+
+    template <int Count, bool Rest, bool Fold, bool Keeps, bool Coloured, Kind kind> double wave(const Row<T>* each, const Keep<T>& what) const {
+        return R::template wave<Dims, Count, Rest, Fold, Keeps, Coloured, kind>(each, along, what);
     }
 
     void restrict_plane(long I) {
         for (long J = J0; J < J1; J++) {
+            if (flat && restrict_rows(I)) continue;
             if (untouched)
                 TT::gather(line, n2, pass.f, plane, n2, g.R[0], I, 0, n0, g.R[1], J, 0, n1);
             else
@@ -280,6 +307,19 @@ template <class X, int Dims> struct Passes {
             if (g.a2.wraps) wrap_ghosts(line, n2);
             TT::contract(pass.f_c + (I * g.nc1 + J) * g.nc2, g.nc2, line, g.R[2]);
         }
+    }
+
+    // row I of f_c from the rows as they lie, in two dimensions
+    bool restrict_rows(long I) {
+        const Matrix<T>& R0 = g.R[0];
+        if (R0.width > 4 || R0.wraps) return false;
+        const T *rows[4], *v = R0.weights + I * R0.width;
+        for (long k = 0; k < R0.width; k++) {
+            const long p = R0.start[I] + k;
+            rows[k] = untouched ? pass.f + p * n2 : residuals + (p - r0) % depth * stride;
+        }
+        const T* limit = untouched ? pass.f + g.size : line;
+        return TT::restrict_rows(pass.f_c + I * g.nc2, g.nc2, rows, v, static_cast<int>(R0.width), g.R[2], limit);
     }
 };
 

@@ -9,6 +9,10 @@ namespace mgnet {
 
 constexpr long SLACK = 64;  // numbers beyond either end of a workspace's row, at least three vectors
 
+// How a stencil's weights are related: not at all, the same on either side of an unknown (no end of the grid is
+// near, but along the row), or all the same.
+enum Kind { GENERAL, MIRRORED, EVEN };
+
 // The weights of a stencil, for one kind of row. At the ends of the row: `own`, what multiplies all but `own`, and
 // how often f counts.
 //
@@ -19,6 +23,7 @@ template <class T> struct Weights {
     T own, side, before, after, left, right, f;
     T sign_before, sign_after, sign_left, sign_right;
     T own_end[2], scale_end[2], f_end[2];
+    Kind kind;
 };
 
 // A stencil on a row: where its values lie, and where they go.
@@ -35,6 +40,7 @@ template <class T> struct Keep {
     const T* begun;
     T* copy;
     T omega;
+    const T *ahead, *ahead2;  // rows that will be needed soon
 };
 
 // What lies along the rows: their length, the ends' reflections, and where f's memory ends.
@@ -57,118 +63,129 @@ template <class X> struct Rows {
     using M = typename X::M;
     static constexpr long W = X::W;
 
+    // The weights of a stencil in registers: nothing that is stored can change them.
+    struct Splat {
+        V own, side, before, after, left, right, f;
+        explicit Splat(const Weights<T>& w)
+            : own(X::splat(w.own)), side(X::splat(w.side)), before(X::splat(w.before)), after(X::splat(w.after)), left(X::splat(w.left)),
+              right(X::splat(w.right)), f(X::splat(w.f)) {}
+        Splat() = default;
+    };
+
     // inner everywhere but at the row's first and last number
-    static inline V ends(T inner, const T* end, long i, long n) {
-        V v = X::splat(inner);
-        if (i == 0) v[0] = end[0];
-        if (n - i <= W && n - i >= 1) v[n - i - 1] = end[1];
+    static inline V ends(V inner, const T* end, M first, M last) { return X::where(first, X::splat(end[0]), X::where(last, X::splat(end[1]), inner)); }
+
+    // The sum of u's neighbours times their weights, u excepted.
+    template <int Dims, Kind kind> static inline V sum(const Splat& w, V l, V r, V b, V a, V m, V p) {
+        if constexpr (Dims == 1) return w.side * (l + r);
+        if constexpr (kind == EVEN) return w.side * (Dims == 2 ? (l + r) + (b + a) : ((l + r) + (m + p)) + (b + a));
+        V v = w.side * (l + r);
+        if constexpr (kind == MIRRORED) v += w.before * (b + a);
+        if constexpr (kind == GENERAL) v += w.before * b + w.after * a;
+        if constexpr (Dims == 3 && kind == MIRRORED) v += w.left * (m + p);
+        if constexpr (Dims == 3 && kind == GENERAL) v += w.left * m + w.right * p;
         return v;
     }
 
-    template <int Dims> static inline V sum_of_others(const Row<T>& s, long i, V fresh, long left, const T* limit, V scale) {
-        V v = {};
-        if constexpr (Dims >= 2) {
-            const V b = limit ? scale * X::load_some(s.before + i, left, limit) : X::load(s.before + i);
-            v = s.w->before * b + s.w->after * fresh;
-        }
-        if constexpr (Dims == 3) {
-            const V l = limit ? scale * X::load_some(s.left + i, left, limit) : X::load(s.left + i);
-            const V r = limit ? scale * X::load_some(s.right + i, left, limit) : X::load(s.right + i);
-            v += s.w->left * l + s.w->right * r;
-        }
-        return v;
-    }
-
-    // differences, so that the diagonal is never summed: what is almost constant keeps its small residual
-    template <int Dims> static inline V differences(const Row<T>& s, long i, V u, V l, V r, V fresh) {
-        V v = s.w->side * ((u - l) + (u - r));
-        if constexpr (Dims >= 2)
-            v += s.w->before * (u - s.w->sign_before * X::load(s.before + i)) + s.w->after * (u - s.w->sign_after * fresh);
-        if constexpr (Dims == 3)
-            v += s.w->left * (u - s.w->sign_left * X::load(s.left + i)) + s.w->right * (u - s.w->sign_right * X::load(s.right + i));
-        return v;
+    // The same of differences, so that the diagonal is never summed: what is almost constant keeps its small residual.
+    template <int Dims, Kind kind> static inline V differences(const Splat& w, const Weights<T>& of, V u, V l, V r, V b, V a, V m, V p) {
+        if constexpr (kind == GENERAL) b *= of.sign_before, a *= of.sign_after, m *= of.sign_left, p *= of.sign_right;
+        return sum<Dims, kind == GENERAL ? MIRRORED : kind>(w, u - l, u - r, u - b, u - a, u - m, u - p);
     }
 
     // Steps of rows p, p - 1, ..., and then the residual of the row after them, in one loop: each takes what the one
     // before it leaves as `after`. `Fold`: the first is a stencil on f itself. `Keeps`: the last step's row is kept.
     // Returns the residual's sum of squares.
-    template <int Dims, int Steps, bool Rest, bool Fold, bool Keeps, bool Coloured>
+    template <int Dims, int Steps, bool Rest, bool Fold, bool Keeps, bool Coloured, Kind kind>
     __attribute__((noinline)) static double wave(const Row<T>* given, const Line<T>& line, const Keep<T>& keep) {
         constexpr int K = Steps + Rest;
         const long n = line.n;
         Row<T> rows[K];
-        V a[K], b[K];
+        Splat splats[K];
         M colours[K] = {};
         for (int k = 0; k < K; k++) {
-            rows[k] = given[k];
-            if (!(Fold && k == 0)) a[k] = X::load(rows[k].here - W), b[k] = X::load(rows[k].here);
+            rows[k] = given[k], splats[k] = Splat(*rows[k].w);
             if constexpr (Coloured)
                 for (int j = 0; j < W; j++) colours[k][j] = (j + rows[k].parity) % 2 == 0 ? -1 : 0;
         }
-        V ghost_hi = {}, squares = {};
+        constexpr bool Carries = Dims == 3;  // loads that cross a cache line cost twice; in 3-D there are many of others
+        V before_[K], here_[K];
+        if constexpr (Carries)
+            for (int k = 0; k < K; k++)
+                if (!(Fold && k == 0)) before_[k] = X::load(rows[k].here - W), here_[k] = X::load(rows[k].here);
+        V ghost_lo = {}, ghost_hi = {}, squares = {};
         if constexpr (Fold) {
             const Row<T>& s = rows[0];
             auto at = [&](long i) { return s.here[i] * (i == 0 ? s.w->f_end[0] : i == n - 1 ? s.w->f_end[1] : T(1)); };
-            const bool wraps = line.wraps;
-            a[0] = X::splat(wraps ? at(n - 1) : line.sign[0] * at(line.index[0]));
-            ghost_hi = X::splat(wraps ? at(0) : line.sign[1] * at(line.index[1]));
-            b[0] = X::load_some(s.here, n, line.f_limit);
-            b[0][0] *= s.w->f_end[0];
-            if (n <= W) b[0][n - 1] *= s.w->f_end[1];
+            ghost_lo = X::splat(line.sign[0] * at(line.index[0])), ghost_hi = X::splat(line.sign[1] * at(line.index[1]));
         }
+        const bool relaxes = keep.omega != 1;
         auto body = [&](long i, auto edge) __attribute__((always_inline)) {
             constexpr bool Edge = decltype(edge)::value;
             const long left = n - i;
+            M first = {}, last = {};
+            if constexpr (!Edge) __builtin_prefetch(keep.ahead + i), __builtin_prefetch(keep.ahead2 + i);
+            if constexpr (Edge) first = X::lane(-i), last = X::lane(left - 1);
             V fresh = {};
             if constexpr (Dims >= 2 && !Fold) fresh = X::load(rows[0].after + i);
 #pragma GCC unroll 4
             for (int k = 0; k < K; k++) {
                 const Row<T>& s = rows[k];
-                const Weights<T>& w = *s.w;
-                V v;
+                const Weights<T>& of = *s.w;
+                const Splat& w = splats[k];
+                V v, b = {}, m = {}, p = {};
                 if (Fold && k == 0) {
-                    V scale = X::splat(1), here = b[0], next;
+                    V scale = X::splat(1), here, l, r;
+                    auto get = [&](const T* row) __attribute__((always_inline)) {
+                        if constexpr (Edge) return scale * X::load_some(row + i, left, line.f_limit);
+                        return X::load(row + i);
+                    };
                     if constexpr (Edge) {
-                        scale = ends(T(1), w.f_end, i, n);
-                        next = X::load_some(s.here + i + W, left - W, left > W ? line.f_limit : s.here + i);
-                        if (left > W && left <= 2 * W) next[left - W - 1] *= w.f_end[1];
-                        const M inside = X::below(left);
-                        here = X::where(inside, here, ghost_hi);
-                        if (left <= W) next = ghost_hi;
-                        if constexpr (Dims >= 2) fresh = scale * X::load_some(s.after + i, left, line.f_limit);
-                        v = sum_of_others<Dims>(s, i, fresh, left, line.f_limit, scale);
+                        scale = ends(X::splat(1), of.f_end, first, last);
+                        here = X::where(X::below(left), get(s.here), ghost_hi);
+                        V next = left <= W ? ghost_hi : X::load_some(s.here + i + W, left - W, line.f_limit);
+                        if (left == W + 1) next[0] *= of.f_end[1];
+                        l = i == 0 ? X::before(ghost_lo, here) : X::load_some(s.here + i - 1, left + 1, line.f_limit);
+                        r = X::after(here, next);
                     } else {
-                        next = X::load(s.here + i + W);
-                        if constexpr (Dims >= 2) fresh = X::load(s.after + i);
-                        v = sum_of_others<Dims>(s, i, fresh, left, nullptr, scale);
+                        here = get(s.here), l = X::load(s.here + i - 1), r = X::load(s.here + i + 1);
                     }
-                    v += w.own * here + w.side * (X::before(a[0], here) + X::after(here, next));
-                    a[0] = b[0], b[0] = next;
+                    if constexpr (Dims >= 2) b = get(s.before), fresh = get(s.after);
+                    if constexpr (Dims == 3) m = get(s.left), p = get(s.right);
+                    v = sum<Dims, kind>(w, l, r, b, fresh, m, p) + w.own * here;
                 } else {
-                    const V u = b[k], next = X::load(s.here + i + W), l = X::before(a[k], u), r = X::after(u, next);
-                    V f, own = X::splat(w.own), scale;
+                    V u, l, r;
+                    if constexpr (Carries) {
+                        const V next = X::load(s.here + i + W);
+                        u = here_[k], l = X::before(before_[k], u), r = X::after(u, next);
+                        before_[k] = u, here_[k] = next;
+                    } else {
+                        u = X::load(s.here + i), l = X::load(s.here + i - 1), r = X::load(s.here + i + 1);
+                    }
+                    V f, own = w.own, scale;
                     if constexpr (Edge) {
-                        f = ends(w.f, w.f_end, i, n) * X::load_some(s.f + i, left, line.f_limit);
-                        own = ends(w.own, w.own_end, i, n);
-                        scale = ends(T(1), w.scale_end, i, n);
+                        f = ends(w.f, of.f_end, first, last) * X::load_some(s.f + i, left, line.f_limit);
+                        own = ends(w.own, of.own_end, first, last);
+                        scale = ends(X::splat(1), of.scale_end, first, last);
                     } else {
                         f = w.f * X::load(s.f + i);
                     }
+                    if constexpr (Dims >= 2) b = X::load(s.before + i);
+                    if constexpr (Dims == 3) m = X::load(s.left + i), p = X::load(s.right + i);
                     if (k < Steps) {
-                        v = w.side * (l + r) + sum_of_others<Dims>(s, i, fresh, left, nullptr, scale);
+                        v = sum<Dims, kind>(w, l, r, b, fresh, m, p);
                         if constexpr (Edge) v = scale * v;
                         v += own * u + f;
                         if constexpr (Coloured) v = X::where(colours[k], v, u);
                     } else {
-                        v = differences<Dims>(s, i, u, l, r, fresh);
+                        v = differences<Dims, kind>(w, of, u, l, r, b, fresh, m, p);
                         if constexpr (Edge) v = scale * v;
                         v = f - own * u - v;
                     }
-                    a[k] = u, b[k] = next;
                 }
                 if constexpr (Keeps) {
                     if (k == Steps - 1) {
-                        if (keep.omega != 1) {
+                        if (relaxes) {
                             const V begun = Edge ? X::load_some(keep.begun + i, left, line.u_limit) : X::load(keep.begun + i);
                             v = keep.omega * v + (1 - keep.omega) * begun;
                         }
@@ -185,7 +202,7 @@ template <class X> struct Rows {
                 fresh = v;
             }
         };
-        constexpr long near = Fold ? 2 * W : W;  // numbers that an inner vector needs, the last of the row not among them
+        constexpr long near = Fold ? W + 1 : W;  // numbers that an inner vector needs, the last of the row not among them
         body(0, std::true_type{});
         long i = W;
         for (; i + near < n; i += W) body(i, std::false_type{});
@@ -201,7 +218,7 @@ template <class X> struct Rows {
         for (int j = 0; j < W; j++) colour[j] = parity < 0 || (j + parity) % 2 == 0 ? -1 : 0;
         V squares = {};
         for (long i = 0; i < n; i += W) {
-            const V weight = i == 0 || n - i <= W ? ends(a, end, i, n) : X::splat(a);
+            const V weight = ends(X::splat(a), end, X::lane(-i), X::lane(n - i - 1));
             const V v = X::where(colour, weight * X::load_some(x + i, n - i, limit), V{});
             X::store(out + i, v);
             squares += v * v;
@@ -259,7 +276,6 @@ template <class X> struct Rows {
                 case 2: combine<2>(out, r, w, n, begun), done += 2; break;
                 case 3: combine<3>(out, r, w, n, begun), done += 3; break;
                 case 5: combine<5>(out, r, w, n, begun), done += 5; break;
-                case 9: combine<9>(out, r, w, n, begun), done += 9; break;
                 default: combine<4>(out, r, w, n, begun), done += 4;
             }
         }

@@ -30,11 +30,8 @@ template <class Number, int Bytes, class Machine> struct Vectors {
     static inline void store_some(T* p, V v, long count) {
         for (long k = 0; k < count && k < W; k++) p[k] = v[k];
     }
-    static inline M below(long count) {
-        M lanes;
-        for (int k = 0; k < W; k++) lanes[k] = k;
-        return lanes < M{} + static_cast<Integer>(count < W ? count : W);
-    }
+    static inline M below(long count) { return numbered(Lanes{}) < M{} + static_cast<Integer>(count < W ? count : W); }
+    static inline M lane(long k) { return numbered(Lanes{}) == M{} + static_cast<Integer>(k >= 0 && k < W ? k : -1); }
     static inline V first(V v, long count) { return reinterpret_cast<V>(reinterpret_cast<M>(v) & below(count)); }
     static inline V where(M mask, V yes, V no) {
         return reinterpret_cast<V>((reinterpret_cast<M>(yes) & mask) | (reinterpret_cast<M>(no) & ~mask));
@@ -57,6 +54,7 @@ template <class Number, int Bytes, class Machine> struct Vectors {
 
   private:
     using Lanes = std::make_integer_sequence<int, W>;
+    template <int... I> static inline M numbered(std::integer_sequence<int, I...>) { return M{I...}; }
     template <int... I> static inline V pick(V a, V b) {
 #if defined(__clang__) || __GNUC__ >= 12
         return __builtin_shufflevector(a, b, I...);

@@ -67,11 +67,12 @@ template <class X> struct Tables {
 
     // pairs of rows (lo, lo + 1), (lo + 2, lo + 3), ... that repeat, one column further each
     template <int Width, int Other, bool Base>
-    static void interleave(T* out, long pairs, const T* base, const T* w, const T* c, const T* w2, const T* c2) {
+    static void interleave(T* out, long pairs, const T* base, const T* w, const T* c, const T* w2, const T* c2, const T* ahead) {
         V even[Width], odd[Width], even2[Other + 1], odd2[Other + 1];
         for (int m = 0; m < Width; m++) even[m] = X::splat(w[m]), odd[m] = X::splat(w[Width + m]);
         for (int m = 0; m < Other; m++) even2[m] = X::splat(w2[m]), odd2[m] = X::splat(w2[Other + m]);
         auto body = [&](long k) __attribute__((always_inline)) {
+            __builtin_prefetch(ahead + 2 * k), __builtin_prefetch(ahead + 2 * k + W);
             V x = {}, y = {};
 #pragma GCC unroll 4
             for (int m = 0; m < Width; m++) {
@@ -94,8 +95,8 @@ template <class X> struct Tables {
     }
 
     // out = base + P c + Q q along the rows, for n numbers; c and q (either may be missing) are rows of a workspace
-    static void expand(T* out, long n, const T* base, const Matrix<T>* P, const T* c, const Matrix<T>* Q, const T* q) {
-        if (!P) return expand(out, n, base, Q, q, nullptr, nullptr);
+    static void expand(T* out, long n, const T* base, const Matrix<T>* P, const T* c, const Matrix<T>* Q, const T* q, const T* ahead) {
+        if (!P) return expand(out, n, base, Q, q, nullptr, nullptr, ahead);
         if (P->width == 1 && P->hi - P->lo != n) return plainly(out, 0, n, base, *P, c, Q, q);
         long lo = P->lo, hi = P->hi;
         bool fits = P->width == 2 || P->width == 4;
@@ -109,13 +110,13 @@ template <class X> struct Tables {
         plainly(out, lo + 2 * pairs, n, base, *P, c, Q, q);
         const T *w = P->weights + lo * P->width, *at = c + P->start[lo], *b = base ? base + lo : nullptr;
         if (Q)
-            interleave<2, 4, false>(out + lo, pairs, b, w, at, Q->weights + 4 * lo, q + Q->start[lo]);
+            interleave<2, 4, false>(out + lo, pairs, b, w, at, Q->weights + 4 * lo, q + Q->start[lo], ahead + lo);
         else if (P->width == 4)
-            interleave<4, 0, false>(out + lo, pairs, b, w, at, nullptr, nullptr);
+            interleave<4, 0, false>(out + lo, pairs, b, w, at, nullptr, nullptr, ahead + lo);
         else if (base)
-            interleave<2, 0, true>(out + lo, pairs, b, w, at, nullptr, nullptr);
+            interleave<2, 0, true>(out + lo, pairs, b, w, at, nullptr, nullptr, ahead + lo);
         else
-            interleave<2, 0, false>(out + lo, pairs, b, w, at, nullptr, nullptr);
+            interleave<2, 0, false>(out + lo, pairs, b, w, at, nullptr, nullptr, ahead + lo);
     }
 
     // out[i] = sum_k w[k] r[2 i + k]
@@ -143,6 +144,66 @@ template <class X> struct Tables {
             decimate<3>(out + lo, count, w, at);
         else
             decimate<4>(out + lo, count, w, at);
+    }
+
+    // out = sum_a v[a] sum_k w[k] rows[a][2 i + k] for n numbers, without a row in between. Rows may be the caller's:
+    // nothing at or beyond `limit` is read.
+    template <int Rows, int Width> static void decimate_rows(T* out, long n, const T* const* given, const T* v, const T* w, const T* limit) {
+        const T* rows[Rows];
+        V weights[Rows], along[Width];
+        for (int a = 0; a < Rows; a++) rows[a] = given[a], weights[a] = X::splat(v[a]);
+        for (int k = 0; k < Width; k++) along[k] = X::splat(w[k]);
+        V even, odd;
+        auto pair = [&](long at, auto safe) __attribute__((always_inline)) {
+            V x = {}, y = {};
+#pragma GCC unroll 4
+            for (int a = 0; a < Rows; a++) {
+                if constexpr (decltype(safe)::value)
+                    x += weights[a] * X::load(rows[a] + at), y += weights[a] * X::load(rows[a] + at + W);
+                else
+                    x += weights[a] * X::load_some(rows[a] + at, W, limit), y += weights[a] * X::load_some(rows[a] + at + W, W, limit);
+            }
+            even = X::evens(x, y), odd = X::odds(x, y);
+        };
+        auto put = [&](long i, V e, V o) __attribute__((always_inline)) {
+            V sum = along[0] * e + along[1] * o + along[2] * X::after(e, even);
+            if constexpr (Width == 4) sum += along[3] * X::after(o, odd);
+            X::store(out + i, sum);
+        };
+        pair(0, std::true_type{});
+        long i = 0;
+        for (; i + 2 * W <= n; i += W) {
+            const V e = even, o = odd;
+            pair(2 * (i + W), std::true_type{});
+            put(i, e, o);
+        }
+        for (; i < n; i += W) {
+            if (i + W > n) {  // the last vector overlaps the one before it
+                i = n - W;
+                pair(2 * i, std::false_type{});
+            }
+            const V e = even, o = odd;
+            pair(2 * (i + W), std::false_type{});
+            put(i, e, o);
+        }
+    }
+
+    // The same as ``gather`` and ``contract`` one after the other, where few rows come together and R repeats.
+    // Returns whether it was done; at the ends it never is.
+    static bool restrict_rows(T* out, long n, const T* const* rows, const T* v, int count, const Matrix<T>& R, const T* limit) {
+        const long lo = R.lo, inner = R.hi - lo;
+        if (count != R.width || (count != 3 && count != 4) || R.wraps || inner < 2 * W) return false;
+        const T *shifted[4], *w = R.weights + lo * R.width;
+        for (int a = 0; a < count; a++) shifted[a] = rows[a] + R.start[lo];
+        count == 3 ? decimate_rows<3, 3>(out + lo, inner, shifted, v, w, limit) : decimate_rows<4, 4>(out + lo, inner, shifted, v, w, limit);
+        for (long i = 0; i < n; i++) {
+            if (i == lo) i = R.hi;
+            if (i >= n) break;
+            T total = 0;
+            for (int a = 0; a < count; a++) total += v[a] * dot(R, i, rows[a]);
+            out[i] = total;
+        }
+        return true;
     }
 
     // out = row (i, j) of the product of two tables: the weighted sum of rows; rows are kept from the origins on,
