@@ -21,8 +21,8 @@ class NativeLevel:
         exact = any(colour >= 0 for way in steps for _, colour in way) or any(isinstance(end, Robin) for end in ends)
         self.steps = [len(way) for way in steps]
         self.kernels = kernels.Kernels(
-            on or machine(), self.dtype == np.float32, [grid(transfer, a, c, exact)], direct(transfer.coarse, a, c), c,
-            *steps, 1, batch, threads, False, None,
+            on or machine(), self.dtype == np.float32, [grid(transfer, a, c, exact, steps)],
+            direct(transfer.coarse, a, c), c, 1, batch, threads, False, None,
         )  # fmt: skip
 
     def smooth(self, u, f):

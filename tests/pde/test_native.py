@@ -282,13 +282,11 @@ def test_wrong_problems_are_refused():
             P, R, mass = ([_table(rng, *shape[0], wrong), one, _table(rng, *shape[1], wrong)]
                           for shape in (((9, 5), (8, 4)), ((5, 9), (4, 8)), ((5, 5), (4, 4))))  # fmt: skip
             stiffness = [kernels.Table(np.arange(n), np.ones((n, 1)), n, (0, 0), np.ones(n)) for n in (5, 1, 4)]
-            grid = kernels.Grid(2, axes, [5, 1, 4], P, P, R, mass, stiffness)
+            grid = kernels.Grid(2, axes, [5, 1, 4], P, P, R, mass, stiffness, [(1.0, -1)] * 2, [(1.0, -1)])
         except ValueError:
             assert wrong
             continue
-        made = kernels.Kernels(
-            machine(), False, [grid], direct, 0.0, [(1.0, -1)] * 2, [(1.0, -1)], 1, 1, 2, False, None
-        )
+        made = kernels.Kernels(machine(), False, [grid], direct, 0.0, 1, 1, 2, False, None)
         f = np.ones((1, 9, 1, 8))
         made.cycle(f, f, f.copy(), f.copy(), False, False, 1.0)
         made.start(f, f.copy(), True, False, False, [], [])
@@ -302,9 +300,9 @@ def test_wrong_problems_are_refused():
         (1, 1, 1, "x"),
     ):
         with pytest.raises((ValueError, TypeError)):
-            kernels.Kernels(on, False, [grid], direct, 0.0, [], [], gamma, batch, threads, False, None)
+            kernels.Kernels(on, False, [grid], direct, 0.0, gamma, batch, threads, False, None)
     with pytest.raises(ValueError, match="grid"):
-        kernels.Kernels(machine(), False, [], direct, 0.0, [], [], 1, 1, 1, False, None)
+        kernels.Kernels(machine(), False, [], direct, 0.0, 1, 1, 1, False, None)
 
 
 def test_the_environment_chooses_the_instruction_set(monkeypatch):

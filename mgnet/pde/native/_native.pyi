@@ -35,6 +35,8 @@ class Grid:
         R: Sequence[Table],
         mass: Sequence[Table],
         stiffness: Sequence[Table],
+        down: Sequence[tuple[float, int]],
+        up: Sequence[tuple[float, int]],
     ) -> None: ...
 
 class Direct:
@@ -48,8 +50,6 @@ class Kernels:
         grids: Sequence[Grid],
         direct: Direct,
         c: float,
-        down: Sequence[tuple[float, int]],
-        up: Sequence[tuple[float, int]],
         gamma: int,
         batch: int,
         threads: int,

@@ -12,7 +12,10 @@ class Arena {
     ~Arena();
 
     // `count` numbers, zero; whole cache lines, and not a page apart from those taken before
-    template <class T> T* take(std::size_t count) { return static_cast<T*>(bytes(count * sizeof(T))); }
+    template <class T>
+    T* take(std::size_t count) {
+        return static_cast<T*>(bytes(count * sizeof(T)));
+    }
 
   private:
     struct Block;

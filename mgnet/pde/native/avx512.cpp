@@ -4,7 +4,10 @@
 namespace mgnet {
 namespace {
 struct Here {};
-template <class T> Cycles* make(const Problem& problem) { return new Engine<Vectors<T, 32, Here>>(problem); }
+template <class T>
+Cycles* make(const Problem& problem) {
+    return new Engine<Vectors<T, 32, Here>>(problem);
+}
 }  // namespace
 
 extern const Machine avx512 = {"avx512", make<float>, make<double>};

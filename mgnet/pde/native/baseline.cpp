@@ -4,7 +4,10 @@
 namespace mgnet {
 namespace {
 struct Here {};
-template <class T> Cycles* make(const Problem& problem) { return new Engine<Vectors<T, 16, Here>>(problem); }
+template <class T>
+Cycles* make(const Problem& problem) {
+    return new Engine<Vectors<T, 16, Here>>(problem);
+}
 }  // namespace
 
 #if defined(__aarch64__)

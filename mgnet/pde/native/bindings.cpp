@@ -34,8 +34,8 @@ bool runs_here(const Machine& machine) {
     const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (&machine == &avx2) return v3;
     if (&machine == &avx512)
-        return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512bw");
+        return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
 #endif
     return &machine == &baseline;
 }
@@ -55,7 +55,8 @@ std::vector<std::string> machines() {
 const Machine& machine_called(const std::string& name) {
     for (const Machine* machine : MACHINES)
         if (name == machine->name) {
-            if (!runs_here(*machine)) throw std::invalid_argument("this processor does not have the instruction set " + name);
+            if (!runs_here(*machine))
+                throw std::invalid_argument("this processor does not have the instruction set " + name);
             return *machine;
         }
     throw std::invalid_argument("this build has no instruction set " + name);
@@ -63,8 +64,10 @@ const Machine& machine_called(const std::string& name) {
 
 std::vector<double> doubles(const Doubles& v) { return {v.data(), v.data() + v.size()}; }
 
-Table table(const Longs& start, const Doubles& weights, long columns, std::tuple<long, long> repeats, const std::optional<Doubles>& sums) {
-    if (weights.ndim() != 2 || weights.shape(0) != start.shape(0)) throw std::invalid_argument("`weights` of a table must be (rows, width), one row a `start`");
+Table table(const Longs& start, const Doubles& weights, long columns, std::tuple<long, long> repeats,
+            const std::optional<Doubles>& sums) {
+    if (weights.ndim() != 2 || weights.shape(0) != start.shape(0))
+        throw std::invalid_argument("`weights` of a table must be (rows, width), one row a `start`");
     Table to;
     to.rows = static_cast<long>(start.shape(0)), to.width = static_cast<long>(weights.shape(1)), to.columns = columns;
     to.start.assign(start.data(), start.data() + start.size());
@@ -86,10 +89,19 @@ Axis axis(long n, bool wraps, double k, const End& lo, const End& hi) {
     return to;
 }
 
+using Steplist = std::vector<std::tuple<double, int>>;
+std::vector<Step> steps(const Steplist& list) {
+    std::vector<Step> to;
+    for (auto [omega, colour] : list) to.push_back({omega, colour});
+    return to;
+}
+
 using Three = std::array<Table, 3>;
 
-Grid grid(int dims, const std::array<Axis, 3>& axes, const std::array<long, 3>& coarse, const Three& P, const Three& Q, const Three& R, const Three& mass, const Three& stiffness) {
+Grid grid(int dims, const std::array<Axis, 3>& axes, const std::array<long, 3>& coarse, const Three& P, const Three& Q,
+          const Three& R, const Three& mass, const Three& stiffness, const Steplist& down, const Steplist& up) {
     Grid to;
+    to.down = steps(down), to.up = steps(up);
     to.dims = dims;
     for (int d = 0; d < 3; d++) {
         to.axes[d] = axes[d], to.coarse[d] = coarse[d];
@@ -108,36 +120,32 @@ Direct direct(const std::array<Doubles, 3>& V, const Doubles& D) {
     return to;
 }
 
-using Steplist = std::vector<std::tuple<double, int>>;
-std::vector<Step> steps(const Steplist& list) {
-    std::vector<Step> to;
-    for (auto [omega, colour] : list) to.push_back({omega, colour});
-    return to;
-}
-
 // The kernels of one problem: checks every array that it is given, and lets one caller in at a time.
 class Kernels {
   public:
-    Kernels(const std::string& machine, bool single, std::vector<Grid> grids, const Direct& direct, double c, const Steplist& down, const Steplist& up,
-            int gamma, long batch, int threads, bool sums, const std::optional<std::array<std::array<Doubles, 2>, 3>>& centring)
+    Kernels(const std::string& machine, bool single, std::vector<Grid> grids, const Direct& direct, double c, int gamma,
+            long batch, int threads, bool sums, const std::optional<std::array<std::array<Doubles, 2>, 3>>& centring)
         : single_(single) {
         problem_.grids = std::move(grids), problem_.direct = direct, problem_.c = c, problem_.gamma = gamma;
-        problem_.down = steps(down), problem_.up = steps(up), problem_.batch = batch, problem_.threads = threads;
+        problem_.batch = batch, problem_.threads = threads;
         problem_.sums = sums, problem_.centres = centring.has_value();
-        for (int d = 0; centring && d < 3; d++) problem_.centring.of_u[d] = doubles((*centring)[d][0]), problem_.centring.of_e[d] = doubles((*centring)[d][1]);
+        for (int d = 0; centring && d < 3; d++)
+            problem_.centring.of_u[d] = doubles((*centring)[d][0]),
+            problem_.centring.of_e[d] = doubles((*centring)[d][1]);
         problem_.validate();
         const Machine& on = machine_called(machine);
         cycles_.reset(single ? on.make32(problem_) : on.make64(problem_));
     }
 
-    nb::object pass(int l, std::optional<Input> u, std::optional<Input> guess, std::optional<Input> e, Input f, std::optional<Output> out,
-                    std::optional<Output> f_c, int way, bool norm, bool raw, double omega) {
+    nb::object pass(int l, std::optional<Input> u, std::optional<Input> guess, std::optional<Input> e, Input f,
+                    std::optional<Output> out, std::optional<Output> f_c, int way, bool norm, bool raw, double omega) {
         level(l);
         if (way < 0 || way > 3) throw std::invalid_argument("`way` must be 0 (no steps), 1 (down), 2 (up) or 3 (both)");
         if (u && guess) throw std::invalid_argument("`u` and `guess` exclude each other");
         const bool written = out.has_value() && (way != 0);
         if (out && !written) throw std::invalid_argument("`out` needs steps: `way` must not be 0");
-        const Arrays v{in(u, l, "u"), in(guess, l + 1, "guess"), in(e, l + 1, "e"), in(f, l, "f"), to(out, l, "out"), to(f_c, l + 1, "f_c")};
+        const Arrays v{in(u, l, "u"), in(guess, l + 1, "guess"), in(e, l + 1, "e"),
+                       in(f, l, "f"), to(out, l, "out"),         to(f_c, l + 1, "f_c")};
         return squares([&] { return cycles_->pass(v, l, way, norm, raw, omega); }, norm);
     }
 
@@ -155,24 +163,33 @@ class Kernels {
         alone([&] { cycles_->direct(a, b); });
     }
 
-    nb::object cycle(std::optional<Input> u, Input b, std::optional<Output> scratch, Output out, bool watch, bool known, double omega) {
-        if (!watch && !scratch && !problem_.down.empty()) throw std::invalid_argument("a cycle that is not watched needs a `scratch`");
-        if (known && !(watch && u)) throw std::invalid_argument("only of a watched iterate may the residual be `known`");
+    nb::object cycle(std::optional<Input> u, Input b, std::optional<Output> scratch, Output out, bool watch, bool known,
+                     double omega) {
+        if (!watch && !scratch && !problem_.grids[0].down.empty())
+            throw std::invalid_argument("a cycle that is not watched needs a `scratch`");
+        if (known && !(watch && u))
+            throw std::invalid_argument("only of a watched iterate may the residual be `known`");
         const Finest v{in(b, 0, "b"), to(scratch, 0, "scratch"), to(out, 0, "out"), watch, false};
         const void* from = in(u, 0, "u");
         return squares([&] { return cycles_->cycle(v, from, known, omega); }, watch);
     }
 
-    nb::object start(Input b, Output out, bool watch, bool raw, bool ready, std::vector<Input> data, std::vector<Input> restricted) {
+    nb::object start(Input b, Output out, bool watch, bool raw, bool ready, std::vector<Input> data,
+                     std::vector<Input> restricted) {
         const std::size_t count = problem_.grids.size();
-        if (!data.empty() && data.size() != count) throw std::invalid_argument("`data` must have one array a coarser grid, or none");
-        if (data.size() != restricted.size()) throw std::invalid_argument("`restricted` must have as many arrays as `data`");
+        if (!data.empty() && data.size() != count)
+            throw std::invalid_argument("`data` must have one array a coarser grid, or none");
+        if (data.size() != restricted.size())
+            throw std::invalid_argument("`restricted` must have as many arrays as `data`");
         if (watch && raw) throw std::invalid_argument("a watched start takes no raw data");
         std::vector<const void*> given, rest;
-        for (std::size_t k = 0; k < data.size(); k++) given.push_back(in(data[k], k + 1, "data")), rest.push_back(in(restricted[k], k + 1, "restricted"));
+        for (std::size_t k = 0; k < data.size(); k++)
+            given.push_back(in(data[k], k + 1, "data")), rest.push_back(in(restricted[k], k + 1, "restricted"));
         const Finest v{in(b, 0, "b"), nullptr, to(out, 0, "out"), watch, raw};
         const bool some = !given.empty();
-        return squares([&] { return cycles_->start(v, ready, some ? given.data() : nullptr, some ? rest.data() : nullptr); }, watch);
+        return squares(
+            [&] { return cycles_->start(v, ready, some ? given.data() : nullptr, some ? rest.data() : nullptr); },
+            watch);
     }
 
     nb::object norms(std::optional<Input> u, Input b) {
@@ -190,14 +207,18 @@ class Kernels {
         if (l < 0 || l >= static_cast<int>(problem_.grids.size())) throw std::invalid_argument("there is no such grid");
     }
 
-    template <class Array> void check(const Array& v, int l, const char* name) const {
-        auto say = [&](const std::string& what) { throw std::invalid_argument("`" + std::string(name) + "` must be " + what); };
+    template <class Array>
+    void check(const Array& v, int l, const char* name) const {
+        auto say = [&](const std::string& what) {
+            throw std::invalid_argument("`" + std::string(name) + "` must be " + what);
+        };
         const long n[3] = {at(l, 0), at(l, 1), at(l, 2)};
         if (v.dtype() != (single_ ? nb::dtype<float>() : nb::dtype<double>())) say(single_ ? "float32" : "float64");
         if (v.device_type() != nb::device::cpu::value) say("on the CPU");
         if (v.ndim() != 4 || static_cast<long>(v.shape(0)) != problem_.batch || static_cast<long>(v.shape(1)) != n[0] ||
             static_cast<long>(v.shape(2)) != n[1] || static_cast<long>(v.shape(3)) != n[2])
-            say("of shape (" + std::to_string(problem_.batch) + ", " + std::to_string(n[0]) + ", " + std::to_string(n[1]) + ", " + std::to_string(n[2]) + ")");
+            say("of shape (" + std::to_string(problem_.batch) + ", " + std::to_string(n[0]) + ", " +
+                std::to_string(n[1]) + ", " + std::to_string(n[2]) + ")");
         std::int64_t step = 1;
         for (int d = 3; d >= 0; d--) {
             if (v.shape(d) != 1 && v.stride(d) != step) say("contiguous");
@@ -206,19 +227,25 @@ class Kernels {
         if (reinterpret_cast<std::uintptr_t>(v.data()) % (single_ ? 4 : 8) != 0) say("aligned");
     }
 
-    long at(int l, int d) const { return l < static_cast<int>(problem_.grids.size()) ? problem_.grids[l].axes[d].n : problem_.direct.n[d]; }
-    const void* in(const std::optional<Input>& v, int l, const char* name) const { return v ? in(*v, l, name) : nullptr; }
+    long at(int l, int d) const {
+        return l < static_cast<int>(problem_.grids.size()) ? problem_.grids[l].axes[d].n : problem_.direct.n[d];
+    }
+    const void* in(const std::optional<Input>& v, int l, const char* name) const {
+        return v ? in(*v, l, name) : nullptr;
+    }
     void* to(const std::optional<Output>& v, int l, const char* name) const { return v ? to(*v, l, name) : nullptr; }
     const void* in(const Input& v, int l, const char* name) const { return check(v, l, name), v.data(); }
     void* to(const Output& v, int l, const char* name) const { return check(v, l, name), v.data(); }
 
-    template <class Work> void alone(const Work& work) {
+    template <class Work>
+    void alone(const Work& work) {
         nb::gil_scoped_release release;
         std::lock_guard<std::mutex> hold(lock_);
         work();
     }
 
-    template <class Work> nb::object squares(const Work& work, bool wanted) {
+    template <class Work>
+    nb::object squares(const Work& work, bool wanted) {
         const double* result = nullptr;
         alone([&] { result = work(); });
         return wanted ? copied(result, {static_cast<std::size_t>(problem_.batch)}) : nb::none();
@@ -246,28 +273,46 @@ NB_MODULE(_native, m) {
     m.doc() = "Compiled kernels of mgnet.pde; see mgnet.pde.native.";
     m.attr("built_from") = MGNET_BUILT_FROM;
     m.def("machines", &machines, "Instruction sets that this build has and this processor can run, the fastest first.");
-    nb::class_<Table>(m, "Table").def("__init__", [](Table* self, const Longs& start, const Doubles& weights, long columns, std::tuple<long, long> repeats, std::optional<Doubles> sums) {
-        new (self) Table(table(start, weights, columns, repeats, sums));
-    }, "start"_a, "weights"_a, "columns"_a, "repeats"_a, "sums"_a.none() = nb::none());
-    nb::class_<End>(m, "End").def("__init__", [](End* self, double sign, long index, double share, double extra, double diagonal) {
-        new (self) End(end(sign, index, share, extra, diagonal));
-    }, "sign"_a, "index"_a, "share"_a, "extra"_a, "diagonal"_a);
-    nb::class_<Axis>(m, "Axis").def("__init__", [](Axis* self, long n, bool wraps, double k, const End& lo, const End& hi) {
-        new (self) Axis(axis(n, wraps, k, lo, hi));
-    }, "n"_a, "wraps"_a, "k"_a, "lo"_a, "hi"_a);
-    nb::class_<Grid>(m, "Grid").def("__init__", [](Grid* self, int dims, const std::array<Axis, 3>& axes, const std::array<long, 3>& coarse, const Three& P, const Three& Q, const Three& R, const Three& mass, const Three& stiffness) {
-        new (self) Grid(grid(dims, axes, coarse, P, Q, R, mass, stiffness));
-    }, "dims"_a, "axes"_a, "coarse"_a, "P"_a, "Q"_a, "R"_a, "mass"_a, "stiffness"_a);
-    nb::class_<Direct>(m, "Direct").def("__init__", [](Direct* self, const std::array<Doubles, 3>& V, const Doubles& D) {
-        new (self) Direct(direct(V, D));
-    }, "V"_a, "D"_a);
+    nb::class_<Table>(m, "Table")
+        .def(
+            "__init__",
+            [](Table* self, const Longs& start, const Doubles& weights, long columns, std::tuple<long, long> repeats,
+               std::optional<Doubles> sums) { new (self) Table(table(start, weights, columns, repeats, sums)); },
+            "start"_a, "weights"_a, "columns"_a, "repeats"_a, "sums"_a.none() = nb::none());
+    nb::class_<End>(m, "End").def(
+        "__init__",
+        [](End* self, double sign, long index, double share, double extra, double diagonal) {
+            new (self) End(end(sign, index, share, extra, diagonal));
+        },
+        "sign"_a, "index"_a, "share"_a, "extra"_a, "diagonal"_a);
+    nb::class_<Axis>(m, "Axis").def(
+        "__init__",
+        [](Axis* self, long n, bool wraps, double k, const End& lo, const End& hi) {
+            new (self) Axis(axis(n, wraps, k, lo, hi));
+        },
+        "n"_a, "wraps"_a, "k"_a, "lo"_a, "hi"_a);
+    nb::class_<Grid>(m, "Grid").def(
+        "__init__",
+        [](Grid* self, int dims, const std::array<Axis, 3>& axes, const std::array<long, 3>& coarse, const Three& P,
+           const Three& Q, const Three& R, const Three& mass, const Three& stiffness, const Steplist& down,
+           const Steplist& up) { new (self) Grid(grid(dims, axes, coarse, P, Q, R, mass, stiffness, down, up)); },
+        "dims"_a, "axes"_a, "coarse"_a, "P"_a, "Q"_a, "R"_a, "mass"_a, "stiffness"_a, "down"_a, "up"_a);
+    nb::class_<Direct>(m, "Direct")
+        .def(
+            "__init__",
+            [](Direct* self, const std::array<Doubles, 3>& V, const Doubles& D) { new (self) Direct(direct(V, D)); },
+            "V"_a, "D"_a);
     nb::class_<Kernels>(m, "Kernels")
-        .def(nb::init<const std::string&, bool, std::vector<Grid>, const Direct&, double, const Steplist&, const Steplist&, int, long, int, bool, const std::optional<std::array<std::array<Doubles, 2>, 3>>&>(),
-             "machine"_a, "single"_a, "grids"_a, "direct"_a, "c"_a, "down"_a, "up"_a, "gamma"_a, "batch"_a, "threads"_a, "sums"_a, "centring"_a.none())
-        .def("pass_", &Kernels::pass, "l"_a, "u"_a.none(), "guess"_a.none(), "e"_a.none(), "f"_a, "out"_a.none(), "f_c"_a.none(), "way"_a, "norm"_a = false, "raw"_a = false, "omega"_a = 1.0)
+        .def(nb::init<const std::string&, bool, std::vector<Grid>, const Direct&, double, int, long, int, bool,
+                      const std::optional<std::array<std::array<Doubles, 2>, 3>>&>(),
+             "machine"_a, "single"_a, "grids"_a, "direct"_a, "c"_a, "gamma"_a, "batch"_a, "threads"_a, "sums"_a,
+             "centring"_a.none())
+        .def("pass_", &Kernels::pass, "l"_a, "u"_a.none(), "guess"_a.none(), "e"_a.none(), "f"_a, "out"_a.none(),
+             "f_c"_a.none(), "way"_a, "norm"_a = false, "raw"_a = false, "omega"_a = 1.0)
         .def("interpolant", &Kernels::interpolant, "l"_a, "f"_a, "u"_a, "out"_a)
         .def("direct", &Kernels::direct_solve, "f"_a, "u"_a)
-        .def("cycle", &Kernels::cycle, "u"_a.none(), "b"_a, "scratch"_a.none(), "out"_a, "watch"_a, "known"_a, "omega"_a)
+        .def("cycle", &Kernels::cycle, "u"_a.none(), "b"_a, "scratch"_a.none(), "out"_a, "watch"_a, "known"_a,
+             "omega"_a)
         .def("start", &Kernels::start, "b"_a, "out"_a, "watch"_a, "raw"_a, "ready"_a, "data"_a, "restricted"_a)
         .def("norms", &Kernels::norms, "u"_a.none(), "b"_a)
         .def("sums", &Kernels::sums);

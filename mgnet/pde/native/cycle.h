@@ -15,7 +15,8 @@ constexpr long THICK = 8;          // planes that a block has at least
 constexpr long BLOCK_ROWS = 24;    // rows of a plane that a task works on in three dimensions
 
 // Arrays of the coarser grids, for one member of the batch at a time.
-template <class T> struct Lane {
+template <class T>
+struct Lane {
     T **iterates[2], **held, **data, **f_c;
     double* squares;  // one a block
 };
@@ -26,13 +27,16 @@ struct Member {
     int who, crew;  // whose workspace and lane, and how many threads work on it
 };
 
-template <class X> class Engine final : public Cycles {
+template <class X>
+class Engine final : public Cycles {
     using T = typename X::T;
     using TT = Tables<X>;
 
   public:
     explicit Engine(const Problem& problem)
-        : Cycles(problem), L_(static_cast<int>(problem.grids.size())), crew_(problem.threads < MOST_WORKERS ? problem.threads : MOST_WORKERS) {
+        : Cycles(problem),
+          L_(static_cast<int>(problem.grids.size())),
+          crew_(problem.threads < MOST_WORKERS ? problem.threads : MOST_WORKERS) {
         levels_ = arena_.take<Level<T>>(L_);
         for (int l = 0; l < L_; l++) levels_[l] = Levels<X>::make(problem, problem.grids[l], arena_), share_out(l);
         direct_ = DirectSolve<X>::make(problem.direct, arena_);
@@ -45,15 +49,28 @@ template <class X> class Engine final : public Cycles {
         for (int who = 0; who < crew_; who++) spaces_[who] = arena_.take<T>(workspace());
         for (int who = 0; who < (apart_ ? crew_ : 1); who++) lanes_[who] = lane();
         if (problem.centres)
-            for (int d = 0; d < 3; d++) of_u_[d] = numbers(problem.centring.of_u[d]), of_e_[d] = numbers(problem.centring.of_e[d]);
+            for (int d = 0; d < 3; d++)
+                of_u_[d] = numbers(problem.centring.of_u[d]), of_e_[d] = numbers(problem.centring.of_e[d]);
     }
 
     const double* pass(const Arrays& v, int l, int way, bool norm, bool raw, double omega) override {
         each_member([&](Member m) {
             const Level<T>& g = levels_[l];
             const Steps<T>* ways[] = {&g.none, &g.down, &g.up, &g.both};
-            Pass<T> p{&g, ways[way], at(v.u, m, g.size), at(v.guess, m, g.coarse_size), at(v.e, m, g.coarse_size), at(v.f, m, g.size),
-                      at(v.out, m, g.size), at(v.f_c, m, g.coarse_size), static_cast<T>(omega), norm || v.f_c, raw, nullptr, 1, 1};
+            Pass<T> p{&g,
+                      ways[way],
+                      at(v.u, m, g.size),
+                      at(v.guess, m, g.coarse_size),
+                      at(v.e, m, g.coarse_size),
+                      at(v.f, m, g.size),
+                      at(v.out, m, g.size),
+                      at(v.f_c, m, g.coarse_size),
+                      static_cast<T>(omega),
+                      norm || v.f_c,
+                      raw,
+                      nullptr,
+                      1,
+                      1};
             run_pass(m, l, p, norm);
         });
         return squares_;
@@ -87,8 +104,20 @@ template <class X> class Engine final : public Cycles {
     const double* norms(const void* u, const void* b) override {
         each_member([&](Member m) {
             const Level<T>& g = levels_[0];
-            const Pass<T> p{&g, &g.none, at(u, m, g.size), nullptr, nullptr, at(b, m, g.size), nullptr,
-                            u ? nullptr : data0_ + m.b * g.coarse_size, 1, true, false, nullptr, 1, 1};
+            const Pass<T> p{&g,
+                            &g.none,
+                            at(u, m, g.size),
+                            nullptr,
+                            nullptr,
+                            at(b, m, g.size),
+                            nullptr,
+                            u ? nullptr : data0_ + m.b * g.coarse_size,
+                            1,
+                            true,
+                            false,
+                            nullptr,
+                            1,
+                            1};
             run_pass(m, 0, p, true);
         });
         return squares_;
@@ -97,7 +126,9 @@ template <class X> class Engine final : public Cycles {
     const double* sums() const override { return sums_; }
 
   private:
-    static const T* at(const void* v, Member m, long size) { return v ? static_cast<const T*>(v) + m.b * size : nullptr; }
+    static const T* at(const void* v, Member m, long size) {
+        return v ? static_cast<const T*>(v) + m.b * size : nullptr;
+    }
     static T* at(void* v, Member m, long size) { return v ? static_cast<T*>(v) + m.b * size : nullptr; }
 
     const T* numbers(const std::vector<double>& v) {
@@ -119,7 +150,9 @@ template <class X> class Engine final : public Cycles {
         for (int l = 0; l < L_; l++) {
             const Level<T>& g = levels_[l];
             const int nu = g.both.nu;
-            const long pass = dims_ == 1 ? Passes<X, 1>::workspace(g, nu) : dims_ == 2 ? Passes<X, 2>::workspace(g, nu) : Passes<X, 3>::workspace(g, nu);
+            const long pass = dims_ == 1   ? Passes<X, 1>::workspace(g, nu)
+                              : dims_ == 2 ? Passes<X, 2>::workspace(g, nu)
+                                           : Passes<X, 3>::workspace(g, nu);
             numbers = most(numbers, most(pass, Interpolants<X>::workspace(g)));
         }
         return numbers + 4 * SLACK;
@@ -140,12 +173,15 @@ template <class X> class Engine final : public Cycles {
     }
 
     // body(member) for all of the batch: several at once, or one after the other with all threads on each
-    template <class Body> void each_member(const Body& body) {
+    template <class Body>
+    void each_member(const Body& body) {
         struct Job {
             const Body* body;
         } job{&body};
         if (apart_) {
-            run(problem_batch_, crew_, [](void* job, long b, int who) { (*static_cast<Job*>(job)->body)(Member{b, who, 1}); }, &job);
+            run(
+                problem_batch_, crew_,
+                [](void* job, long b, int who) { (*static_cast<Job*>(job)->body)(Member{b, who, 1}); }, &job);
             return;
         }
         for (long b = 0; b < problem_batch_; b++) body(Member{b, 0, crew_});
@@ -188,17 +224,22 @@ template <class X> class Engine final : public Cycles {
         const Level<T>& g = levels_[l];
         const bool alone = m.crew == 1 || g.coarse_size <= (l == 0 ? SMALL : SMALLER);
         job.blocks = alone ? 1 : least(g.nc0, 2 * crew_);
-        run(job.blocks, alone ? 1 : crew_, [](void* at, long t, int who) {
-            const Job& job = *static_cast<Job*>(at);
-            const long n = job.level->nc0;
-            Interpolants<X>::planes(*job.level, job.f, job.u, job.out, t * n / job.blocks, (t + 1) * n / job.blocks, job.spaces[job.who + who]);
-        }, &job);
+        run(
+            job.blocks, alone ? 1 : crew_,
+            [](void* at, long t, int who) {
+                const Job& job = *static_cast<Job*>(at);
+                const long n = job.level->nc0;
+                Interpolants<X>::planes(*job.level, job.f, job.u, job.out, t * n / job.blocks, (t + 1) * n / job.blocks,
+                                        job.spaces[job.who + who]);
+            },
+            &job);
     }
 
     // One cycle on grid l; the iterate is u, or the interpolant of `guess` (smooth already: no steps down), or zero.
     // Watched, the way up on the finest grid takes the next cycle's steps down as well, and leaves the residual's norm
     // and restriction: a cycle is then one pass over this grid. The order of the steps is the same.
-    T* visit(Member m, int l, const T* u, const T* guess, const T* restricted, const T* f, int gamma, const Finest& v, bool known, T omega) {
+    T* visit(Member m, int l, const T* u, const T* guess, const T* restricted, const T* f, int gamma, const Finest& v,
+             bool known, T omega) {
         Lane<T>& lane = lanes_[apart_ ? m.who : 0];
         if (l == L_) {
             direct_(f, lane.iterates[0][l], spaces_[m.who]);
@@ -211,30 +252,39 @@ template <class X> class Engine final : public Cycles {
         if (guess) {
             residual_of_interpolant(m, l, restricted, guess, f_c);
         } else if (!(watch && known)) {
-            if (!watch && g.down.nu > 0) p.steps = &g.down, p.out = l == 0 ? at(v.scratch, m, g.size) : other(lane, l, u);
+            if (!watch && g.down.nu > 0)
+                p.steps = &g.down, p.out = l == 0 ? at(v.scratch, m, g.size) : other(lane, l, u);
             run_pass(m, l, p, false);
             if (p.out) u = p.out;
         }
         T* e = visit(m, l + 1, nullptr, nullptr, nullptr, f_c, gamma, v, false, 1);
         if (l + 1 < L_)
-            for (int again = gamma == 0 ? 1 : gamma - 1; again > 0; again--) e = visit(m, l + 1, e, nullptr, nullptr, f_c, gamma == 0 ? 1 : gamma, v, false, 1);
+            for (int again = gamma == 0 ? 1 : gamma - 1; again > 0; again--)
+                e = visit(m, l + 1, e, nullptr, nullptr, f_c, gamma == 0 ? 1 : gamma, v, false, 1);
         if (guess && l == 0 && of_u_[0]) centre(guess, e);
         p.u = u, p.guess = guess, p.e = e, p.out = l == 0 ? at(v.out, m, g.size) : other(lane, l, u);
-        p.steps = watch ? &g.both : &g.up, p.f_c = watch ? f_c : nullptr, p.residual = watch, p.omega = watch ? omega : T(1);
+        p.steps = watch ? &g.both : &g.up, p.f_c = watch ? f_c : nullptr, p.residual = watch,
+        p.omega = watch ? omega : T(1);
         run_pass(m, l, p, watch);
         return p.out;
     }
 
     static T* other(const Lane<T>& lane, int l, const T* u) { return lane.iterates[u == lane.iterates[0][l]][l]; }
 
-    void full_multigrid(Member m, const Finest& v, bool ready, const void* const* given, const void* const* restricted) {
+    void full_multigrid(Member m, const Finest& v, bool ready, const void* const* given,
+                        const void* const* restricted) {
         Lane<T>& lane = lanes_[apart_ ? m.who : 0];
         const T* b = at(v.b, m, levels_[0].size);
         auto datum = [&](int l) -> T* { return l == 1 ? data0_ + m.b * levels_[0].coarse_size : lane.data[l]; };
-        auto f_of = [&](int l) -> const T* { return l == 0 ? b : given ? at(given[l - 1], m, levels_[l - 1].coarse_size) : datum(l); };
+        auto f_of = [&](int l) -> const T* {
+            return l == 0 ? b : given ? at(given[l - 1], m, levels_[l - 1].coarse_size) : datum(l);
+        };
         for (int l = given ? L_ : ready ? 1 : 0; l < L_; l++) {
             const Level<T>& g = levels_[l];
-            run_pass(m, l, Pass<T>{&g, &g.none, nullptr, nullptr, nullptr, f_of(l), nullptr, datum(l + 1), 1, true, l == 0 && v.raw, nullptr, 1, 1}, false);
+            run_pass(m, l,
+                     Pass<T>{&g, &g.none, nullptr, nullptr, nullptr, f_of(l), nullptr, datum(l + 1), 1, true,
+                             l == 0 && v.raw, nullptr, 1, 1},
+                     false);
         }
         if (problem_sums_) sum(m, f_of(L_ < 2 ? L_ : 2), levels_[L_ < 2 ? L_ - 1 : 1].coarse_size);
         T* u = visit(m, L_, nullptr, nullptr, nullptr, f_of(L_), 1, v, false, 1);

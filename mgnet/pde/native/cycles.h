@@ -20,7 +20,8 @@ struct Finest {
 // Results are (batch,) squared norms of residuals, until the next call.
 class Cycles {
   public:
-    explicit Cycles(const Problem& problem) : problem_batch_(problem.batch), problem_gamma_(problem.gamma), problem_sums_(problem.sums) {}
+    explicit Cycles(const Problem& problem)
+        : problem_batch_(problem.batch), problem_gamma_(problem.gamma), problem_sums_(problem.sums) {}
     virtual ~Cycles() = default;
 
     // One pass on grid l, see pass.h; way 0: no steps, 1: those of the way down, 2: up, 3: up and then down.
@@ -29,8 +30,10 @@ class Cycles {
     virtual void direct(const void* f, void* u) = 0;
     // One cycle; `known`: the restricted residual of u is there, u being the last watched iterate.
     virtual const double* cycle(const Finest& v, const void* u, bool known, double omega) = 0;
-    // Full multigrid; `ready`: b is what `norms` of zero saw last. Data of the coarser grids, and the finer ones' restricted, may be given.
-    virtual const double* start(const Finest& v, bool ready, const void* const* data, const void* const* restricted) = 0;
+    // Full multigrid; `ready`: b is what `norms` of zero saw last. Data of the coarser grids, and the finer ones'
+    // restricted, may be given.
+    virtual const double* start(const Finest& v, bool ready, const void* const* data,
+                                const void* const* restricted) = 0;
     virtual const double* norms(const void* u, const void* b) = 0;
     // (batch, 2) sums of the data on a grid below, and of their sizes, from the last `start`
     virtual const double* sums() const = 0;

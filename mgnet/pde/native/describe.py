@@ -33,12 +33,16 @@ def padded(per_axis: Sequence, missing: object) -> list:
     return [v[0], missing, v[1]] if len(v) == 2 else [missing] * (3 - len(v)) + v
 
 
-def grid(transfer: Transfer, a: Sequence[float], c: float, exact: bool) -> kernels.Grid:
+Steps = Sequence[tuple[float, int]]  # (damping, colour) of each; colour -1: all unknowns
+
+
+def grid(transfer: Transfer, a: Sequence[float], c: float, exact: bool, steps: tuple[Steps, Steps]) -> kernels.Grid:
     """A fine grid and its transfers.
 
     Parameters
     ----------
     exact : whether D is the diagonal of L at the ends, too
+    steps : of the way down and of the way up
     """
     fine, coarse = transfer.fine, transfer.coarse
     P, Q, R = ([t or identity(axis.n) for t, axis in zip(kind, fine, strict=True)] for kind in transfer.tables)
@@ -51,10 +55,11 @@ def grid(transfer: Transfer, a: Sequence[float], c: float, exact: bool) -> kerne
         stiffness.append((R[d] @ K @ Q[d], _times(R[d], sums)))
     none = kernels.Axis(1, False, 0.0, kernels.End(*NO_END), kernels.End(*NO_END))
     zero = Table(one.start, 0 * one.weights, 1), np.zeros(1)
-    kinds = [(P, 2, 1), (Q, 2, 1), (R, 1, 2), (mass, 1, 1)]
-    tables = [[_table(t, period, shift) for t in padded(kind, one)] for kind, period, shift in kinds]
-    tables.append([_table(K, 1, 1, sums) for K, sums in padded(stiffness, zero)])
-    return kernels.Grid(len(fine), padded(axes, none), four([axis.n for axis in coarse]), *tables)
+    Ps, Qs = ([_table(t, 2, 1) for t in padded(kind, one)] for kind in (P, Q))
+    Rs, Ms = [_table(t, 1, 2) for t in padded(R, one)], [_table(t, 1, 1) for t in padded(mass, one)]
+    Ks = [_table(K, 1, 1, sums) for K, sums in padded(stiffness, zero)]
+    sizes = four([axis.n for axis in coarse])
+    return kernels.Grid(len(fine), padded(axes, none), sizes, Ps, Qs, Rs, Ms, Ks, *steps)
 
 
 def direct(axes: Sequence[Axis], a: Sequence[float], c: float) -> kernels.Direct:

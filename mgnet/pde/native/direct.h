@@ -6,21 +6,25 @@
 
 namespace mgnet {
 
-template <class X> struct DirectSolve {
+template <class X>
+struct DirectSolve {
     using T = typename X::T;
     using V = typename X::V;
     static constexpr long W = X::W;
 
-    long n0, n1, n2, stride;       // rows of a workspace have `stride` numbers, zero beyond the n2-th
+    long n0, n1, n2, stride;                      // rows of a workspace have `stride` numbers, zero beyond the n2-th
     const T *V0, *V1, *V2, *V0t, *V1t, *V2t, *D;  // V2 and V2t in rows of `stride` numbers, D as well
 
     static DirectSolve make(const Direct& direct, Arena& arena) {
         DirectSolve to{};
         to.n0 = direct.n[0], to.n1 = direct.n[1], to.n2 = direct.n[2];
         to.stride = (to.n2 + 2 * W - 1) / (2 * W) * (2 * W);
-        to.V0 = square(direct.V[0], to.n0, to.n0, false, arena), to.V0t = square(direct.V[0], to.n0, to.n0, true, arena);
-        to.V1 = square(direct.V[1], to.n1, to.n1, false, arena), to.V1t = square(direct.V[1], to.n1, to.n1, true, arena);
-        to.V2 = square(direct.V[2], to.n2, to.stride, false, arena), to.V2t = square(direct.V[2], to.n2, to.stride, true, arena);
+        to.V0 = square(direct.V[0], to.n0, to.n0, false, arena),
+        to.V0t = square(direct.V[0], to.n0, to.n0, true, arena);
+        to.V1 = square(direct.V[1], to.n1, to.n1, false, arena),
+        to.V1t = square(direct.V[1], to.n1, to.n1, true, arena);
+        to.V2 = square(direct.V[2], to.n2, to.stride, false, arena),
+        to.V2t = square(direct.V[2], to.n2, to.stride, true, arena);
         T* D = arena.take<T>(to.n0 * to.n1 * to.stride);
         for (long p = 0; p < to.n0 * to.n1; p++)
             for (long i = 0; i < to.n2; i++) D[p * to.stride + i] = static_cast<T>(direct.D[p * to.n2 + i]);
@@ -57,11 +61,13 @@ template <class X> struct DirectSolve {
         product(w, stride, v, stride, A2, stride, n0 * n1, n2);
         swap(v, w);
         if (n1 > 1) {
-            for (long p = 0; p < n0; p++) product(w + p * n1 * stride, stride, A1, n1, v + p * n1 * stride, stride, n1, n1);
+            for (long p = 0; p < n0; p++)
+                product(w + p * n1 * stride, stride, A1, n1, v + p * n1 * stride, stride, n1, n1);
             swap(v, w);
         }
         if (n0 > 1) {
-            for (long j = 0; j < n1; j++) product(w + j * stride, n1 * stride, A0, n0, v + j * stride, n1 * stride, n0, n0);
+            for (long j = 0; j < n1; j++)
+                product(w + j * stride, n1 * stride, A0, n0, v + j * stride, n1 * stride, n0, n0);
             swap(v, w);
         }
     }
@@ -85,15 +91,18 @@ template <class X> struct DirectSolve {
         for (long m = 0; m < count; m += 4) {
             const T* b[4];
             T a[4];
-            for (long q = 0; q < 4; q++) b[q] = B + (m + q < count ? m + q : m) * step_B, a[q] = m + q < count ? A[m + q] : T(0);
+            for (long q = 0; q < 4; q++)
+                b[q] = B + (m + q < count ? m + q : m) * step_B, a[q] = m + q < count ? A[m + q] : T(0);
             for (long k = 0; k < stride; k += W) {
-                const V x = a[0] * X::load(b[0] + k) + a[1] * X::load(b[1] + k), y = a[2] * X::load(b[2] + k) + a[3] * X::load(b[3] + k);
+                const V x = a[0] * X::load(b[0] + k) + a[1] * X::load(b[1] + k),
+                        y = a[2] * X::load(b[2] + k) + a[3] * X::load(b[3] + k);
                 X::store(C + k, X::load(C + k) + (x + y));
             }
         }
     }
 
-    template <int N> void block(T* C, long step_C, const T* A, long step_A, const T* B, long step_B, long count) const {
+    template <int N>
+    void block(T* C, long step_C, const T* A, long step_A, const T* B, long step_B, long count) const {
         for (long k = 0; k < stride; k += 2 * W) {
             V x[N] = {}, y[N] = {};
             for (long m = 0; m < count; m++) {

@@ -60,10 +60,10 @@ class NativeHierarchy:
         loose = c == 0 and all(end in (NEUMANN, PERIODIC) for end in ends)
         self.centres = loose and smoother not in COLOURED
         means = centring(transfers[0]) if self.centres and not all(map(keeps_means, transfers)) else None
+        both = steps(smoother, nu, len(chain[0]), symmetric)
         self._kernels = kernels.Kernels(
-            machine(), self._dtype == np.float32, [grid(t, a, c, exact) for t in transfers], direct(chain[-1], a, c), c,
-            *steps(smoother, nu, len(chain[0]), symmetric), 0 if gamma == "F" else int(gamma), batch, threads(),
-            self.centres, means,
+            machine(), self._dtype == np.float32, [grid(t, a, c, exact, both) for t in transfers],
+            direct(chain[-1], a, c), c, 0 if gamma == "F" else int(gamma), batch, threads(), self.centres, means,
         )  # fmt: skip
         self._coarse = [(batch, *four([axis.n for axis in axes])) for axes in chain[1:]]
         self._pool = Pool((batch, *four(self._shape[1:])), self._dtype)

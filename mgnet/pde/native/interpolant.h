@@ -11,7 +11,8 @@
 
 namespace mgnet {
 
-template <class X> struct Interpolants {
+template <class X>
+struct Interpolants {
     using T = typename X::T;
     using V = typename X::V;
     using TT = Tables<X>;
@@ -22,7 +23,8 @@ template <class X> struct Interpolants {
     // planes begin, ..., end - 1 of out
     static void planes(const Level<T>& g, const T* f, const T* u, T* out, long begin, long end, T* workspace) {
         const long n0 = g.nc0, n1 = g.nc1, n2 = g.nc2, row = stride(g);
-        T *a = workspace + SLACK, *b = a + n1 * row, *r = g.dims == 3 ? b + n1 * row : a, *q = g.dims == 3 ? r + row : b;
+        T *a = workspace + SLACK, *b = a + n1 * row, *r = g.dims == 3 ? b + n1 * row : a,
+          *q = g.dims == 3 ? r + row : b;
         for (long I = begin; I < end; I++) {
             for (long j = 0; j < n1; j++) {
                 if (g.dims > 1)
@@ -39,7 +41,8 @@ template <class X> struct Interpolants {
                     if (g.dims > 1) wrap_ghosts(r, n2);
                     wrap_ghosts(q, n2);
                 }
-                along(out + (I * n1 + J) * n2, f + (I * n1 + J) * n2, g.dims > 1 ? r : nullptr, q, n2, g.mass[2], g.stiffness[2]);
+                along(out + (I * n1 + J) * n2, f + (I * n1 + J) * n2, g.dims > 1 ? r : nullptr, q, n2, g.mass[2],
+                      g.stiffness[2]);
             }
         }
     }
@@ -51,7 +54,8 @@ template <class X> struct Interpolants {
     }
 
     // a = row i of K times rows u, u + step, ... (n of them), b = row i of M times them
-    static void both(T* a, T* b, const T* u, long step, long n, long n2, const Matrix<T>& K, const Matrix<T>& M, long i) {
+    static void both(T* a, T* b, const T* u, long step, long n, long n2, const Matrix<T>& K, const Matrix<T>& M,
+                     long i) {
         const long first = M.start[i];
         if (M.width == 5 && K.width == 3 && first >= 0 && first + 5 <= n && K.start[i] == first + 1) {
             const T *d = K.falls + 3 * i, *m = M.weights + 5 * i;
@@ -68,14 +72,17 @@ template <class X> struct Interpolants {
         each(n2, [&](long k, auto get, auto put) __attribute__((always_inline)) { put(a + k, s * get(last + k)); });
         for (long m = 0; m + 1 < K.width; m++) {
             const T *x = at(K, m), *y = at(K, m + 1), d = K.falls[i * K.width + m];
-            each(n2, [&](long k, auto get, auto put) __attribute__((always_inline)) { put(a + k, get(a + k) + d * (get(x + k) - get(y + k))); });
+            each(n2, [&](long k, auto get, auto put)
+                         __attribute__((always_inline)) { put(a + k, get(a + k) + d * (get(x + k) - get(y + k))); });
         }
         for (long m = 0; m < M.width; m++) {
             const T *x = at(M, m), w = M.weights[i * M.width + m];
             if (m == 0)
-                each(n2, [&](long k, auto get, auto put) __attribute__((always_inline)) { put(b + k, w * get(x + k)); });
+                each(n2,
+                     [&](long k, auto get, auto put) __attribute__((always_inline)) { put(b + k, w * get(x + k)); });
             else
-                each(n2, [&](long k, auto get, auto put) __attribute__((always_inline)) { put(b + k, get(b + k) + w * get(x + k)); });
+                each(n2, [&](long k, auto get, auto put)
+                             __attribute__((always_inline)) { put(b + k, get(b + k) + w * get(x + k)); });
         }
     }
 
@@ -94,12 +101,17 @@ template <class X> struct Interpolants {
     }
 
     // body(k, get, put) for vectors at k, and for what is left of n one by one
-    template <class Body> static inline __attribute__((always_inline)) void each(long n, Body body) {
+    template <class Body>
+    static inline __attribute__((always_inline)) void each(long n, Body body) {
         long k = 0;
         for (; k + W <= n; k += W)
-            body(k, [](const T* p) __attribute__((always_inline)) { return X::load(p); }, [](T* p, V v) __attribute__((always_inline)) { X::store(p, v); });
+            body(
+                k, [](const T* p) __attribute__((always_inline)) { return X::load(p); },
+                [](T* p, V v) __attribute__((always_inline)) { X::store(p, v); });
         for (; k < n; k++)
-            body(k, [](const T* p) __attribute__((always_inline)) { return *p; }, [](T* p, T v) __attribute__((always_inline)) { *p = v; });
+            body(
+                k, [](const T* p) __attribute__((always_inline)) { return *p; },
+                [](T* p, T v) __attribute__((always_inline)) { *p = v; });
     }
 
     // out = f - M r - K q along the rows; r may be missing
@@ -115,7 +127,9 @@ template <class X> struct Interpolants {
         auto body = [&](long i) __attribute__((always_inline)) {
             const V y1 = X::load(y + i + 1), y2 = X::load(y + i + 2);
             V v = X::load(f + i) - (d[0] * (X::load(y + i) - y1) + d[1] * (y1 - y2) + s * y2);
-            if (x) v -= m[0] * X::load(x + i) + m[1] * X::load(x + i + 1) + m[2] * X::load(x + i + 2) + m[3] * X::load(x + i + 3) + m[4] * X::load(x + i + 4);
+            if (x)
+                v -= m[0] * X::load(x + i) + m[1] * X::load(x + i + 1) + m[2] * X::load(x + i + 2) +
+                     m[3] * X::load(x + i + 3) + m[4] * X::load(x + i + 4);
             X::store(out + i, v);
         };
         long i = lo;

@@ -7,7 +7,8 @@ namespace mgnet {
 constexpr int KINDS = 5;  // of planes (and of rows): the first two, the last two, and those between
 
 // Steps of one way, and the residual after them. weights[raw]: (stage, kind of plane, kind of row), stage 0 is step 1.
-template <class T> struct Steps {
+template <class T>
+struct Steps {
     int nu;
     bool coloured, folds;
     const int* colours;
@@ -15,28 +16,33 @@ template <class T> struct Steps {
     const Weights<T>* fold[2];  // steps 1 and 2 from zero, as one stencil on the datum
 };
 
-template <class T> struct AxisOf {
+template <class T>
+struct AxisOf {
     long n;
     bool wraps;
     long index[2];
 
     long before(long p) const { return p == 0 && !wraps ? index[0] : p - 1; }
     long after(long p) const { return p == n - 1 && !wraps ? index[1] : p + 1; }
-    int kind(long p) const { return wraps ? 2 : p < 2 ? static_cast<int>(p) : p >= n - 2 ? static_cast<int>(4 - (n - 1 - p)) : 2; }
+    int kind(long p) const {
+        return wraps ? 2 : p < 2 ? static_cast<int>(p) : p >= n - 2 ? static_cast<int>(4 - (n - 1 - p)) : 2;
+    }
 };
 
-template <class T> struct Level {
+template <class T>
+struct Level {
     int dims;
     AxisOf<T> a0, a1, a2;
     long nc0, nc1, nc2, size, coarse_size;
     T sign[2];  // of the ends along the rows
     Matrix<T> P[3], Q[3], R[3], mass[3], stiffness[3];
     Steps<T> down, up, both, none;
-    bool small;                  // not worth more than one thread
-    long planes, rows;           // blocks that a pass is shared out in, of planes and of rows
+    bool small;         // not worth more than one thread
+    long planes, rows;  // blocks that a pass is shared out in, of planes and of rows
 };
 
-template <class X> struct Levels {
+template <class X>
+struct Levels {
     using T = typename X::T;
 
     static Level<T> make(const Problem& problem, const Grid& grid, Arena& arena) {
@@ -44,19 +50,22 @@ template <class X> struct Levels {
         auto axis = [](const Axis& a) { return AxisOf<T>{a.n, a.wraps, {a.lo.index, a.hi.index}}; };
         Level<T> level{grid.dims, axis(a[0]), axis(a[1]), axis(a[2]), grid.coarse[0], grid.coarse[1], grid.coarse[2]};
         level.size = grid.size(), level.coarse_size = grid.coarse_size();
-        level.sign[0] = static_cast<T>(a[2].wraps ? 1 : a[2].lo.sign), level.sign[1] = static_cast<T>(a[2].wraps ? 1 : a[2].hi.sign);
+        level.sign[0] = static_cast<T>(a[2].wraps ? 1 : a[2].lo.sign),
+        level.sign[1] = static_cast<T>(a[2].wraps ? 1 : a[2].hi.sign);
         for (int d = 0; d < 3; d++) {
             level.P[d] = matrix<T>(grid.P[d], a[d].wraps, arena), level.Q[d] = matrix<T>(grid.Q[d], a[d].wraps, arena);
-            level.R[d] = matrix<T>(grid.R[d], a[d].wraps, arena), level.mass[d] = matrix<T>(grid.mass[d], a[d].wraps, arena);
+            level.R[d] = matrix<T>(grid.R[d], a[d].wraps, arena),
+            level.mass[d] = matrix<T>(grid.mass[d], a[d].wraps, arena);
             level.stiffness[d] = matrix<T>(grid.stiffness[d], a[d].wraps, arena);
         }
         const Step* none = nullptr;
-        const int down = static_cast<int>(problem.down.size()), up = static_cast<int>(problem.up.size());
+        const int down = static_cast<int>(grid.down.size()), up = static_cast<int>(grid.up.size());
         Step* both = arena.take<Step>(up + down + 1);
-        for (int k = 0; k < up; k++) both[k] = problem.up[k];
-        for (int k = 0; k < down; k++) both[up + k] = problem.down[k];
+        for (int k = 0; k < up; k++) both[k] = grid.up[k];
+        for (int k = 0; k < down; k++) both[up + k] = grid.down[k];
         level.down = steps(problem.c, grid, both + up, down, arena), level.up = steps(problem.c, grid, both, up, arena);
-        level.both = steps(problem.c, grid, both, up + down, arena), level.none = steps(problem.c, grid, none, 0, arena);
+        level.both = steps(problem.c, grid, both, up + down, arena),
+        level.none = steps(problem.c, grid, none, 0, arena);
         return level;
     }
 
@@ -75,8 +84,12 @@ template <class X> struct Levels {
     }
 
     // what an end adds to c (Robin) and to D, at plane p
-    static double extra(const Axis& a, long p) { return a.wraps ? 0 : (p == 0 ? a.lo.extra : 0) + (p == a.n - 1 ? a.hi.extra : 0); }
-    static double diagonal(const Axis& a, long p) { return a.wraps ? 0 : (p == 0 ? a.lo.diagonal : 0) + (p == a.n - 1 ? a.hi.diagonal : 0); }
+    static double extra(const Axis& a, long p) {
+        return a.wraps ? 0 : (p == 0 ? a.lo.extra : 0) + (p == a.n - 1 ? a.hi.extra : 0);
+    }
+    static double diagonal(const Axis& a, long p) {
+        return a.wraps ? 0 : (p == 0 ? a.lo.diagonal : 0) + (p == a.n - 1 ? a.hi.diagonal : 0);
+    }
     static double share(const Axis& a, long p) { return a.wraps ? 1 : a.share(p); }
     static double sign(const Axis& a, long p, int side) {
         return a.wraps ? 1 : side == 0 ? (p == 0 ? a.lo.sign : 1) : (p == a.n - 1 ? a.hi.sign : 1);
@@ -101,7 +114,8 @@ template <class X> struct Levels {
             for (int i = 0; i < KINDS; i++)
                 for (int j = 0; j < KINDS; j++) {
                     const long p = sample(g.axes[0], i), q = sample(g.axes[1], j);
-                    for (int s = 0; s < nu; s++) weights[(s * KINDS + i) * KINDS + j] = step(c, g, each[s].omega, p, q, raw);
+                    for (int s = 0; s < nu; s++)
+                        weights[(s * KINDS + i) * KINDS + j] = step(c, g, each[s].omega, p, q, raw);
                     weights[(nu * KINDS + i) * KINDS + j] = residual(c, g, p, q, raw);
                     if (fold) fold[i * KINDS + j] = folded(c, g, each[0].omega, each[1].omega, p, q, raw);
                 }
@@ -117,12 +131,15 @@ template <class X> struct Levels {
         Weights<T> to{};
         to.own = static_cast<T>(L == D ? 1 - omega : 1 - gain * L);
         to.side = static_cast<T>(gain * a2->k), to.f = static_cast<T>(gain / w);
-        to.before = static_cast<T>(gain * a0->k * sign(*a0, p, 0)), to.after = static_cast<T>(gain * a0->k * sign(*a0, p, 1));
-        to.left = static_cast<T>(gain * a1->k * sign(*a1, q, 0)), to.right = static_cast<T>(gain * a1->k * sign(*a1, q, 1));
+        to.before = static_cast<T>(gain * a0->k * sign(*a0, p, 0)),
+        to.after = static_cast<T>(gain * a0->k * sign(*a0, p, 1));
+        to.left = static_cast<T>(gain * a1->k * sign(*a1, q, 0)),
+        to.right = static_cast<T>(gain * a1->k * sign(*a1, q, 1));
         for (int e = 0; e < 2; e++) {
             const long i = e == 0 ? 0 : a2->n - 1;
             const double L_e = L + extra(*a2, i), D_e = D + diagonal(*a2, i), gain_e = omega / D_e;
-            to.own_end[e] = static_cast<T>(L_e == D_e ? 1 - omega : 1 - gain_e * L_e), to.scale_end[e] = static_cast<T>(gain_e / gain);
+            to.own_end[e] = static_cast<T>(L_e == D_e ? 1 - omega : 1 - gain_e * L_e),
+            to.scale_end[e] = static_cast<T>(gain_e / gain);
             to.f_end[e] = static_cast<T>(gain_e / (raw ? 1 : w * share(*a2, i)));
         }
         to.kind = kind(g, to, true);
@@ -143,7 +160,9 @@ template <class X> struct Levels {
             to.own_end[e] = static_cast<T>(w * s * (m + extra(*a2, i))), to.scale_end[e] = static_cast<T>(s);
             to.f_end[e] = static_cast<T>(raw ? w * s : 1);
         }
-        to.kind = kind(g, to, to.sign_before == 1 && to.sign_after == 1 && (g.dims < 3 || (to.sign_left == 1 && to.sign_right == 1)));
+        to.kind = kind(
+            g, to,
+            to.sign_before == 1 && to.sign_after == 1 && (g.dims < 3 || (to.sign_left == 1 && to.sign_right == 1)));
         return to;
     }
 
@@ -159,7 +178,8 @@ template <class X> struct Levels {
         to.after = static_cast<T>(g1 * g2 * a0->k * sign(*a0, p, 1) / w(beside(*a0, p, 1), s1));
         to.left = static_cast<T>(g1 * g2 * a1->k * sign(*a1, q, 0) / w(s0, beside(*a1, q, 0)));
         to.right = static_cast<T>(g1 * g2 * a1->k * sign(*a1, q, 1) / w(s0, beside(*a1, q, 1)));
-        to.f_end[0] = static_cast<T>(1 / w(share(*a2, 0), 1)), to.f_end[1] = static_cast<T>(1 / w(share(*a2, a2->n - 1), 1));
+        to.f_end[0] = static_cast<T>(1 / w(share(*a2, 0), 1)),
+        to.f_end[1] = static_cast<T>(1 / w(share(*a2, a2->n - 1), 1));
         to.kind = kind(g, to, true);
         return to;
     }

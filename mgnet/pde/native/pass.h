@@ -19,7 +19,8 @@
 namespace mgnet {
 
 // What a pass works on; addresses are 0 where there is nothing.
-template <class T> struct Pass {
+template <class T>
+struct Pass {
     const Level<T>* level;
     const Steps<T>* steps;
     const T *u, *guess, *e, *f;
@@ -38,7 +39,8 @@ static inline long stride_of(long n, long size) {
     return (bytes % 4096 < 256 ? bytes + 256 : bytes) / size;
 }
 
-template <class X, int Dims> struct Passes {
+template <class X, int Dims>
+struct Passes {
     using T = typename X::T;
     using R = Rows<X>;
     using TT = Tables<X>;
@@ -51,9 +53,7 @@ template <class X, int Dims> struct Passes {
         return (3 * (nu + 1) + depth) * rows * stride_of(level.a2.n, sizeof(T)) + 3 * (n + 2 * SLACK) + 2 * SLACK;
     }
 
-    static void block(const Pass<T>& pass, long number, T* workspace) {
-        Passes(pass, number, workspace).go();
-    }
+    static void block(const Pass<T>& pass, long number, T* workspace) { Passes(pass, number, workspace).go(); }
 
   private:
     const Pass<T>& pass;
@@ -63,9 +63,9 @@ template <class X, int Dims> struct Passes {
     const bool zero, bare, untouched, folds, restricts;
     const long n0, n1, n2, plane;
     const int begin, end;
-    long I0, I1, J0, J1;          // the coarse planes and rows of this block
-    long i0, i1, j0, j1;          // the fine ones that go with them
-    long r0, r1, s0, s1;          // those of its last stage
+    long I0, I1, J0, J1;  // the coarse planes and rows of this block
+    long i0, i1, j0, j1;  // the fine ones that go with them
+    long r0, r1, s0, s1;  // those of its last stage
     long base0, base1, top1, rows, stride, depth;
     T *ring, *residuals, *line, *pad, *pad2;
     bool straight;  // the last step's rows go to memory, not to the ring
@@ -74,9 +74,24 @@ template <class X, int Dims> struct Passes {
     const long number_;
 
     Passes(const Pass<T>& p, long number, T* workspace)
-        : pass(p), g(*p.level), steps(*p.steps), nu(p.steps->nu), zero(!p.u && !p.guess && !p.e), bare(zero && nu == 0),
-          untouched(bare && !p.raw), folds(zero && steps.folds), restricts(p.f_c), n0(g.a0.n), n1(g.a1.n), n2(g.a2.n),
-          plane(n1 * n2), begin(folds ? 2 : zero ? 1 : 0), end(p.residual ? nu + 1 : nu), number_(number) {
+        : pass(p),
+          g(*p.level),
+          steps(*p.steps),
+          nu(p.steps->nu),
+          zero(!p.u && !p.guess && !p.e),
+          bare(zero && nu == 0),
+          untouched(bare && !p.raw),
+          folds(zero && steps.folds),
+          restricts(p.f_c),
+          n0(g.a0.n),
+          n1(g.a1.n),
+          n2(g.a2.n),
+          plane(n1 * n2),
+          begin(folds  ? 2
+                : zero ? 1
+                       : 0),
+          end(p.residual ? nu + 1 : nu),
+          number_(number) {
         const long k0 = number / p.blocks1, k1 = number % p.blocks1;
         I0 = k0 * g.nc0 / p.blocks0, I1 = (k0 + 1) * g.nc0 / p.blocks0;
         J0 = k1 * g.nc1 / p.blocks1, J1 = (k1 + 1) * g.nc1 / p.blocks1;
@@ -97,7 +112,12 @@ template <class X, int Dims> struct Passes {
         ring = workspace + SLACK, residuals = ring + 3 * (nu + 1) * rows * stride;
         const long wide = most(n2, g.nc2) + 2 * SLACK;
         line = residuals + depth * (s1 - s0) * stride + SLACK, pad = line + wide, pad2 = pad + wide;
-        along = {n2, g.a2.wraps, {g.sign[0], g.sign[1]}, {g.a2.index[0], g.a2.index[1]}, p.f + g.size, p.u ? p.u + g.size : nullptr};
+        along = {n2,
+                 g.a2.wraps,
+                 {g.sign[0], g.sign[1]},
+                 {g.a2.index[0], g.a2.index[1]},
+                 p.f + g.size,
+                 p.u ? p.u + g.size : nullptr};
     }
 
     long wrap0(long p) const { return wrapped(p, n0); }
@@ -152,7 +172,7 @@ template <class X, int Dims> struct Passes {
     void source(T* row, long p, long j, const T* ahead) {
         const long pm = wrap0(p), jm = wrap1(j);
         const T* base = pass.u ? pass.u + pm * plane + jm * n2 : nullptr;
-        const Matrix<T> *P = nullptr, *Q = nullptr;
+        const Matrix<T>*P = nullptr, *Q = nullptr;
         if (pass.e) P = &g.P[2], coarse(pad, pass.e, g.P, pm, jm);
         if (pass.guess) Q = &g.Q[2], coarse(pad2, pass.guess, g.Q, pm, jm);
         if (P || Q)
@@ -178,16 +198,19 @@ template <class X, int Dims> struct Passes {
         long next_coarse = I0;
         for (long t = base0; t < r1 + end; t++) {
             int oldest = begin, newest = untouched ? 0 : static_cast<int>(least(end, (t - r0 + end) / 2));
-            if (!g.a0.wraps) oldest = static_cast<int>(most(begin, t - n0 + 1)), newest = static_cast<int>(least(newest, t));
+            if (!g.a0.wraps)
+                oldest = static_cast<int>(most(begin, t - n0 + 1)), newest = static_cast<int>(least(newest, t));
             if (untouched && pass.squares && i0 <= t && t < i1) {
                 const T* at = pass.f + t * plane + j0 * n2;
                 total += R::dot(at, at, (j1 - j0) * n2);
             }
             for (long j = base1; j < top1; j++) {
-                const int last = flat ? newest : static_cast<int>(least(newest, end - most(most(s0 - j, j - s1 + 1), 0)));
+                const int last =
+                    flat ? newest : static_cast<int>(least(newest, end - most(most(s0 - j, j - s1 + 1), 0)));
                 advance(t, j, oldest, last);
             }
-            while (restricts && next_coarse < I1 && g.R[0].start[next_coarse] + g.R[0].width - 1 <= t - nu - 1) restrict_plane(next_coarse++);
+            while (restricts && next_coarse < I1 && g.R[0].start[next_coarse] + g.R[0].width - 1 <= t - nu - 1)
+                restrict_plane(next_coarse++);
         }
         if (pass.squares) pass.squares[number_] = total;
     }
@@ -200,7 +223,8 @@ template <class X, int Dims> struct Passes {
             const long p = t - s;
             if (bare) {
                 const Weights<T>& w = weights(steps.weights[pass.raw], p, j);
-                const double squares = R::scale(home(s, p, j), memory(pass.f, p, j), n2, w.f, w.f_end, -1, pass.f + g.size);
+                const double squares =
+                    R::scale(home(s, p, j), memory(pass.f, p, j), n2, w.f, w.f_end, -1, pass.f + g.size);
                 total += watched ? squares : 0;
                 s += 1;
             } else if (s == 0) {
@@ -218,7 +242,8 @@ template <class X, int Dims> struct Passes {
     void first_step(long p, long j) {
         T* row = home(1, p, j);
         const Weights<T>& w = weights(steps.weights[pass.raw], p, j);
-        const int colour = steps.colours[0], parity = colour >= 0 ? static_cast<int>((wrap0(p) + wrap1(j) + colour) % 2) : -1;
+        const int colour = steps.colours[0],
+                  parity = colour >= 0 ? static_cast<int>((wrap0(p) + wrap1(j) + colour) % 2) : -1;
         if (nu == 1 && straight) {
             R::scale(line, memory(pass.f, p, j), n2, w.f, w.f_end, parity, pass.f + g.size);
             for (long i = 0; i < n2; i++) row[i] = line[i];
@@ -269,31 +294,49 @@ template <class X, int Dims> struct Passes {
         return count + rest;
     }
 
-    double choose(int count, bool rest, bool folded, bool keeps, Kind kind, const Row<T>* each, const Keep<T>& what) const {
+    double choose(int count, bool rest, bool folded, bool keeps, Kind kind, const Row<T>* each,
+                  const Keep<T>& what) const {
         if (kind == GENERAL) return single<GENERAL>(count, folded, keeps, each, what);
-        if (count + rest == 1 || folded) return kind == EVEN ? of_one<EVEN>(count, rest, folded, keeps, each, what) : of_one<MIRRORED>(count, rest, folded, keeps, each, what);
-        return kind == EVEN ? of_several<EVEN>(count, rest, keeps, each, what) : of_several<MIRRORED>(count, rest, keeps, each, what);
+        if (count + rest == 1 || folded)
+            return kind == EVEN ? of_one<EVEN>(count, rest, folded, keeps, each, what)
+                                : of_one<MIRRORED>(count, rest, folded, keeps, each, what);
+        return kind == EVEN ? of_several<EVEN>(count, rest, keeps, each, what)
+                            : of_several<MIRRORED>(count, rest, keeps, each, what);
     }
 
-    template <Kind kind> double single(int count, bool folded, bool keeps, const Row<T>* each, const Keep<T>& what) const {
+    template <Kind kind>
+    double single(int count, bool folded, bool keeps, const Row<T>* each, const Keep<T>& what) const {
         if (count == 0) return wave<0, true, false, false, false, kind>(each, what);
-        if (steps.coloured) return keeps ? wave<1, false, false, true, true, kind>(each, what) : wave<1, false, false, false, true, kind>(each, what);
-        if (folded) return keeps ? wave<1, false, true, true, false, kind>(each, what) : wave<1, false, true, false, false, kind>(each, what);
-        return keeps ? wave<1, false, false, true, false, kind>(each, what) : wave<1, false, false, false, false, kind>(each, what);
+        if (steps.coloured)
+            return keeps ? wave<1, false, false, true, true, kind>(each, what)
+                         : wave<1, false, false, false, true, kind>(each, what);
+        if (folded)
+            return keeps ? wave<1, false, true, true, false, kind>(each, what)
+                         : wave<1, false, true, false, false, kind>(each, what);
+        return keeps ? wave<1, false, false, true, false, kind>(each, what)
+                     : wave<1, false, false, false, false, kind>(each, what);
     }
 
-    template <Kind kind> double of_one(int count, bool rest, bool folded, bool keeps, const Row<T>* each, const Keep<T>& what) const {
+    template <Kind kind>
+    double of_one(int count, bool rest, bool folded, bool keeps, const Row<T>* each, const Keep<T>& what) const {
         if (folded && rest) return wave<1, true, true, true, false, kind>(each, what);
         return single<kind>(count, folded, keeps, each, what);
     }
 
-    template <Kind kind> double of_several(int count, bool rest, bool keeps, const Row<T>* each, const Keep<T>& what) const {
-        if (rest) return count == 1 ? wave<1, true, false, true, false, kind>(each, what) : wave<2, true, false, true, false, kind>(each, what);
-        if (count == 2) return keeps ? wave<2, false, false, true, false, kind>(each, what) : wave<2, false, false, false, false, kind>(each, what);
-        return keeps ? wave<3, false, false, true, false, kind>(each, what) : wave<3, false, false, false, false, kind>(each, what);
+    template <Kind kind>
+    double of_several(int count, bool rest, bool keeps, const Row<T>* each, const Keep<T>& what) const {
+        if (rest)
+            return count == 1 ? wave<1, true, false, true, false, kind>(each, what)
+                              : wave<2, true, false, true, false, kind>(each, what);
+        if (count == 2)
+            return keeps ? wave<2, false, false, true, false, kind>(each, what)
+                         : wave<2, false, false, false, false, kind>(each, what);
+        return keeps ? wave<3, false, false, true, false, kind>(each, what)
+                     : wave<3, false, false, false, false, kind>(each, what);
     }
 
-    template <int Count, bool Rest, bool Fold, bool Keeps, bool Coloured, Kind kind> double wave(const Row<T>* each, const Keep<T>& what) const {
+    template <int Count, bool Rest, bool Fold, bool Keeps, bool Coloured, Kind kind>
+    double wave(const Row<T>* each, const Keep<T>& what) const {
         return R::template wave<Dims, Count, Rest, Fold, Keeps, Coloured, kind>(each, along, what);
     }
 
@@ -303,7 +346,8 @@ template <class X, int Dims> struct Passes {
             if (untouched)
                 TT::gather(line, n2, pass.f, plane, n2, g.R[0], I, 0, n0, g.R[1], J, 0, n1);
             else
-                TT::gather(line, n2, residuals, (s1 - s0) * stride, stride, g.R[0], I, r0, depth, g.R[1], J, s0, s1 - s0);
+                TT::gather(line, n2, residuals, (s1 - s0) * stride, stride, g.R[0], I, r0, depth, g.R[1], J, s0,
+                           s1 - s0);
             if (g.a2.wraps) wrap_ghosts(line, n2);
             TT::contract(pass.f_c + (I * g.nc1 + J) * g.nc2, g.nc2, line, g.R[2]);
         }

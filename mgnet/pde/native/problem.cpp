@@ -14,6 +14,14 @@ void require(bool holds, const std::string& what) {
 constexpr long MOST = 1L << 40;  // numbers of an array: far beyond any memory, and no product overflows
 constexpr long WIDEST = 64;      // weights of a row of a table
 
+// Row i + period begins `shift` columns beyond row i, and where rows come in pairs, both at the same column.
+void require_repeats(const Table& table, long period, long shift) {
+    for (long i = table.lo; i + period < table.hi; i++)
+        require(table.start[i + period] == table.start[i] + shift, "a table's rows do not repeat where they should");
+    require(period == 1 || table.hi - table.lo < 2 || table.start[table.lo] == table.start[table.lo + 1],
+            "a table's rows do not come in pairs");
+}
+
 }  // namespace
 
 void Table::validate(long n, long m, bool wraps, bool with_sums) const {
@@ -22,7 +30,8 @@ void Table::validate(long n, long m, bool wraps, bool with_sums) const {
     require(static_cast<long>(start.size()) == rows, "a table must have one `start` a row");
     require(static_cast<long>(weights.size()) == rows * width, "a table's `weights` must be (rows, width)");
     require(sums.empty() ? !with_sums : static_cast<long>(sums.size()) == rows, "a table must have one sum a row");
-    for (std::size_t i = 1; i < start.size(); i++) require(start[i - 1] <= start[i], "a table's `start` must not decrease");
+    for (std::size_t i = 1; i < start.size(); i++)
+        require(start[i - 1] <= start[i], "a table's `start` must not decrease");
     for (long s : start) {
         require(s > -MOST && s < MOST, "a table's `start` is out of range");
         require(wraps || (s >= 0 && s + width <= columns), "a table reaches beyond its axis, which is not periodic");
@@ -41,6 +50,11 @@ void Axis::validate() const {
 
 void Grid::validate() const {
     require(dims >= 1 && dims <= 3, "a grid has 1, 2 or 3 dimensions");
+    for (const auto* way : {&down, &up}) {
+        require(way->size() <= 64, "there may be 64 steps a way");
+        for (const Step& step : *way)
+            require(step.colour >= -1 && step.colour <= 1, "a step's colour must be 0 or 1, or -1 for all");
+    }
     long size = 1;
     for (int d = 0; d < 3; d++) {
         const Axis& axis = axes[d];
@@ -55,6 +69,9 @@ void Grid::validate() const {
         R[d].validate(coarse[d], axis.n, axis.wraps, false);
         mass[d].validate(coarse[d], coarse[d], axis.wraps, false);
         stiffness[d].validate(coarse[d], coarse[d], axis.wraps, true);
+        for (const Table* table : {&P[d], &Q[d]}) require_repeats(*table, 2, 1);
+        require_repeats(R[d], 1, 2);
+        for (const Table* table : {&mass[d], &stiffness[d]}) require_repeats(*table, 1, 1);
     }
 }
 
@@ -74,11 +91,6 @@ void Problem::validate() const {
     require(threads >= 1 && threads <= 4096, "`threads` must be at least 1");
     require(gamma >= 0 && gamma <= 8, "`gamma` must be 0 (F-cycles) or 1 to 8");
     require(std::isfinite(c), "`c` must be finite");
-    for (const auto* way : {&down, &up})
-        for (const Step& step : *way) {
-            require(step.colour >= -1 && step.colour <= 1, "a step's colour must be 0 or 1, or -1 for all");
-            require(way->size() <= 64, "there may be 64 steps a way");
-        }
     direct.validate();
     for (std::size_t l = 0; l < grids.size(); l++) {
         grids[l].validate();
@@ -91,7 +103,8 @@ void Problem::validate() const {
     if (centres)
         for (int d = 0; d < 3; d++)
             for (const auto* weights : {&centring.of_u[d], &centring.of_e[d]})
-                require(static_cast<long>(weights->size()) == grids[0].coarse[d], "centring needs a weight a coarse unknown");
+                require(static_cast<long>(weights->size()) == grids[0].coarse[d],
+                        "centring needs a weight a coarse unknown");
 }
 
 }  // namespace mgnet

@@ -34,12 +34,19 @@ struct Axis {
     double share(long i) const { return (i == 0 ? lo.share : 1.0) * (i == n - 1 ? hi.share : 1.0); }
 };
 
-// A grid and its transfers to the next coarser one; three array axes, of which the grid has the last `dims`.
+struct Step {
+    double omega;
+    int colour;  // -1: all unknowns
+};
+
+// A grid, its steps, and its transfers to the next coarser one; three array axes, of which the grid has the last
+// `dims`.
 struct Grid {
     int dims = 3;
     Axis axes[3];
     long coarse[3] = {1, 1, 1};
     Table P[3], Q[3], R[3], mass[3], stiffness[3];
+    std::vector<Step> down, up;
     void validate() const;
     long size() const { return axes[0].n * axes[1].n * axes[2].n; }
     long coarse_size() const { return coarse[0] * coarse[1] * coarse[2]; }
@@ -52,11 +59,6 @@ struct Direct {
     void validate() const;
 };
 
-struct Step {
-    double omega;
-    int colour;  // -1: all unknowns
-};
-
 // Weights of the coarse grid that let the mean of Q u + P e be zero: per axis.
 struct Centring {
     std::vector<double> of_u[3], of_e[3];
@@ -66,7 +68,6 @@ struct Problem {
     std::vector<Grid> grids;
     Direct direct;
     double c = 0;
-    std::vector<Step> down, up;
     int gamma = 1;  // cycle index; 0: the F-cycle
     long batch = 1;
     int threads = 1;

@@ -19,7 +19,8 @@ enum Kind { GENERAL, MIRRORED, EVEN };
 // step      out = own u + side (l + r) + before b + after a + left ... + right ... + f f
 // residual  out = f f - own u - side ((u - l) + (u - r)) - before ((u - sign b) + ...) - ...
 // fold      out = own F + side (l + r) + ...,    F = f, at the ends times `f_end`
-template <class T> struct Weights {
+template <class T>
+struct Weights {
     T own, side, before, after, left, right, f;
     T sign_before, sign_after, sign_left, sign_right;
     T own_end[2], scale_end[2], f_end[2];
@@ -27,7 +28,8 @@ template <class T> struct Weights {
 };
 
 // A stencil on a row: where its values lie, and where they go.
-template <class T> struct Row {
+template <class T>
+struct Row {
     const Weights<T>* w;
     const T *here, *before, *after, *left, *right, *f;
     T* out;
@@ -36,7 +38,8 @@ template <class T> struct Row {
 };
 
 // What becomes of the last step's row where a residual follows: omega out + (1 - omega) begun, and a copy.
-template <class T> struct Keep {
+template <class T>
+struct Keep {
     const T* begun;
     T* copy;
     T omega;
@@ -44,7 +47,8 @@ template <class T> struct Keep {
 };
 
 // What lies along the rows: their length, the ends' reflections, and where f's memory ends.
-template <class T> struct Line {
+template <class T>
+struct Line {
     long n;
     bool wraps;
     T sign[2];
@@ -52,12 +56,14 @@ template <class T> struct Line {
     const T *f_limit, *u_limit;
 };
 
-template <class T> static inline void fill_ghosts(T* row, const Line<T>& line) {
+template <class T>
+static inline void fill_ghosts(T* row, const Line<T>& line) {
     row[-1] = line.sign[0] * row[line.index[0]];
     row[line.n] = line.sign[1] * row[line.index[1]];
 }
 
-template <class X> struct Rows {
+template <class X>
+struct Rows {
     using T = typename X::T;
     using V = typename X::V;
     using M = typename X::M;
@@ -67,16 +73,24 @@ template <class X> struct Rows {
     struct Splat {
         V own, side, before, after, left, right, f;
         explicit Splat(const Weights<T>& w)
-            : own(X::splat(w.own)), side(X::splat(w.side)), before(X::splat(w.before)), after(X::splat(w.after)), left(X::splat(w.left)),
-              right(X::splat(w.right)), f(X::splat(w.f)) {}
+            : own(X::splat(w.own)),
+              side(X::splat(w.side)),
+              before(X::splat(w.before)),
+              after(X::splat(w.after)),
+              left(X::splat(w.left)),
+              right(X::splat(w.right)),
+              f(X::splat(w.f)) {}
         Splat() = default;
     };
 
     // inner everywhere but at the row's first and last number
-    static inline V ends(V inner, const T* end, M first, M last) { return X::where(first, X::splat(end[0]), X::where(last, X::splat(end[1]), inner)); }
+    static inline V ends(V inner, const T* end, M first, M last) {
+        return X::where(first, X::splat(end[0]), X::where(last, X::splat(end[1]), inner));
+    }
 
     // The sum of u's neighbours times their weights, u excepted.
-    template <int Dims, Kind kind> static inline V sum(const Splat& w, V l, V r, V b, V a, V m, V p) {
+    template <int Dims, Kind kind>
+    static inline V sum(const Splat& w, V l, V r, V b, V a, V m, V p) {
         if constexpr (Dims == 1) return w.side * (l + r);
         if constexpr (kind == EVEN) return w.side * (Dims == 2 ? (l + r) + (b + a) : ((l + r) + (m + p)) + (b + a));
         V v = w.side * (l + r);
@@ -88,7 +102,8 @@ template <class X> struct Rows {
     }
 
     // The same of differences, so that the diagonal is never summed: what is almost constant keeps its small residual.
-    template <int Dims, Kind kind> static inline V differences(const Splat& w, const Weights<T>& of, V u, V l, V r, V b, V a, V m, V p) {
+    template <int Dims, Kind kind>
+    static inline V differences(const Splat& w, const Weights<T>& of, V u, V l, V r, V b, V a, V m, V p) {
         if constexpr (kind == GENERAL) b *= of.sign_before, a *= of.sign_after, m *= of.sign_left, p *= of.sign_right;
         return sum<Dims, kind == GENERAL ? MIRRORED : kind>(w, u - l, u - r, u - b, u - a, u - m, u - p);
     }
@@ -108,7 +123,8 @@ template <class X> struct Rows {
             if constexpr (Coloured)
                 for (int j = 0; j < W; j++) colours[k][j] = (j + rows[k].parity) % 2 == 0 ? -1 : 0;
         }
-        constexpr bool Carries = Dims == 3;  // loads that cross a cache line cost twice; in 3-D there are many of others
+        constexpr bool Carries =
+            Dims == 3;  // loads that cross a cache line cost twice; in 3-D there are many of others
         V before_[K], here_[K];
         if constexpr (Carries)
             for (int k = 0; k < K; k++)
@@ -117,7 +133,8 @@ template <class X> struct Rows {
         if constexpr (Fold) {
             const Row<T>& s = rows[0];
             auto at = [&](long i) { return s.here[i] * (i == 0 ? s.w->f_end[0] : i == n - 1 ? s.w->f_end[1] : T(1)); };
-            ghost_lo = X::splat(line.sign[0] * at(line.index[0])), ghost_hi = X::splat(line.sign[1] * at(line.index[1]));
+            ghost_lo = X::splat(line.sign[0] * at(line.index[0])),
+            ghost_hi = X::splat(line.sign[1] * at(line.index[1]));
         }
         const bool relaxes = keep.omega != 1;
         auto body = [&](long i, auto edge) __attribute__((always_inline)) {
@@ -186,7 +203,8 @@ template <class X> struct Rows {
                 if constexpr (Keeps) {
                     if (k == Steps - 1) {
                         if (relaxes) {
-                            const V begun = Edge ? X::load_some(keep.begun + i, left, line.u_limit) : X::load(keep.begun + i);
+                            const V begun =
+                                Edge ? X::load_some(keep.begun + i, left, line.u_limit) : X::load(keep.begun + i);
                             v = keep.omega * v + (1 - keep.omega) * begun;
                         }
                         if (keep.copy && Edge) X::store_some(keep.copy + i, v, left);
@@ -202,7 +220,8 @@ template <class X> struct Rows {
                 fresh = v;
             }
         };
-        constexpr long near = Fold ? W + 1 : W;  // numbers that an inner vector needs, the last of the row not among them
+        constexpr long near =
+            Fold ? W + 1 : W;  // numbers that an inner vector needs, the last of the row not among them
         body(0, std::true_type{});
         long i = W;
         for (; i + near < n; i += W) body(i, std::false_type{});
@@ -229,7 +248,8 @@ template <class X> struct Rows {
     static double dot(const T* x, const T* y, long n) {
         V total = {}, other = {};
         long i = 0;
-        for (; i + 2 * W <= n; i += 2 * W) total += X::load(x + i) * X::load(y + i), other += X::load(x + i + W) * X::load(y + i + W);
+        for (; i + 2 * W <= n; i += 2 * W)
+            total += X::load(x + i) * X::load(y + i), other += X::load(x + i + W) * X::load(y + i + W);
         T rest = 0;
         for (; i < n; i++) rest += x[i] * y[i];
         return static_cast<double>(X::sum(total + other)) + rest;
@@ -248,7 +268,8 @@ template <class X> struct Rows {
     }
 
     // out = (out, once begun) + the weighted sum of N rows; the rows may lie in the caller's memory
-    template <int N> static void combine(T* out, const T* const* rows, const T* weights, long n, bool begun) {
+    template <int N>
+    static void combine(T* out, const T* const* rows, const T* weights, long n, bool begun) {
         const T* r[N];
         V w[N];
         for (int k = 0; k < N; k++) r[k] = rows[k], w[k] = X::splat(weights[k]);
@@ -268,15 +289,25 @@ template <class X> struct Rows {
 
     static void combine_any(T* out, const T* const* rows, const T* weights, int count, long n) {
         for (int done = 0; done == 0 || done < count;) {
-            const T *const* r = rows + done, *w = weights + done;
+            const T *const *r = rows + done, *w = weights + done;
             const bool begun = done > 0;
             switch (count - done) {
-                case 0: return clear(out, n);
-                case 1: combine<1>(out, r, w, n, begun), done += 1; break;
-                case 2: combine<2>(out, r, w, n, begun), done += 2; break;
-                case 3: combine<3>(out, r, w, n, begun), done += 3; break;
-                case 5: combine<5>(out, r, w, n, begun), done += 5; break;
-                default: combine<4>(out, r, w, n, begun), done += 4;
+                case 0:
+                    return clear(out, n);
+                case 1:
+                    combine<1>(out, r, w, n, begun), done += 1;
+                    break;
+                case 2:
+                    combine<2>(out, r, w, n, begun), done += 2;
+                    break;
+                case 3:
+                    combine<3>(out, r, w, n, begun), done += 3;
+                    break;
+                case 5:
+                    combine<5>(out, r, w, n, begun), done += 5;
+                    break;
+                default:
+                    combine<4>(out, r, w, n, begun), done += 4;
             }
         }
     }

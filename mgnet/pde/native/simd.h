@@ -8,7 +8,8 @@ namespace mgnet {
 
 // T numbers, as many as fill `Bytes`. `Machine` names the instruction set: it keeps what is compiled for one set
 // apart from what is compiled for another, down to the linker's names.
-template <class Number, int Bytes, class Machine> struct Vectors {
+template <class Number, int Bytes, class Machine>
+struct Vectors {
     using T = Number;
     static constexpr int W = Bytes / sizeof(T);
     using Integer = std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t>;
@@ -54,21 +55,28 @@ template <class Number, int Bytes, class Machine> struct Vectors {
 
   private:
     using Lanes = std::make_integer_sequence<int, W>;
-    template <int... I> static inline M numbered(std::integer_sequence<int, I...>) { return M{I...}; }
-    template <int... I> static inline V pick(V a, V b) {
+    template <int... I>
+    static inline M numbered(std::integer_sequence<int, I...>) {
+        return M{I...};
+    }
+    template <int... I>
+    static inline V pick(V a, V b) {
 #if defined(__clang__) || __GNUC__ >= 12
         return __builtin_shufflevector(a, b, I...);
 #else
         return __builtin_shuffle(a, b, M{I...});
 #endif
     }
-    template <int From, int... I> static inline V shifted(V a, V b, std::integer_sequence<int, I...>) {
+    template <int From, int... I>
+    static inline V shifted(V a, V b, std::integer_sequence<int, I...>) {
         return pick<(I + From)...>(a, b);
     }
-    template <int From, int... I> static inline V strided(V a, V b, std::integer_sequence<int, I...>) {
+    template <int From, int... I>
+    static inline V strided(V a, V b, std::integer_sequence<int, I...>) {
         return pick<(2 * I + From)...>(a, b);
     }
-    template <int From, int... I> static inline V merged(V a, V b, std::integer_sequence<int, I...>) {
+    template <int From, int... I>
+    static inline V merged(V a, V b, std::integer_sequence<int, I...>) {
         return pick<(From + I / 2 + (I % 2) * W)...>(a, b);
     }
 };

@@ -8,14 +8,16 @@ namespace mgnet {
 
 // A `Table` in the kernels' numbers. `falls`, where rows are written with differences:
 // row . v = sum_m falls[m] (v[m] - v[m + 1]) + sums v[width - 1],   falls[m] = weights[0] + ... + weights[m]
-template <class T> struct Matrix {
+template <class T>
+struct Matrix {
     const long* start;
     const T *weights, *falls, *sums;
     long width, columns, lo, hi;
     bool wraps;
 };
 
-template <class T> static Matrix<T> matrix(const Table& table, bool wraps, Arena& arena) {
+template <class T>
+static Matrix<T> matrix(const Table& table, bool wraps, Arena& arena) {
     const long entries = table.rows * table.width;
     long* start = arena.take<long>(table.rows);
     T *weights = arena.take<T>(entries), *falls = arena.take<T>(entries), *sums = arena.take<T>(table.rows);
@@ -37,11 +39,13 @@ static inline long wrapped(long i, long n) {
 }
 
 // WRAPPED numbers on either side of a row of a workspace
-template <class T> static inline void wrap_ghosts(T* row, long n) {
+template <class T>
+static inline void wrap_ghosts(T* row, long n) {
     for (long k = 0; k < WRAPPED; k++) row[-1 - k] = row[wrapped(-1 - k, n)], row[n + k] = row[wrapped(k, n)];
 }
 
-template <class X> struct Tables {
+template <class X>
+struct Tables {
     using T = typename X::T;
     using V = typename X::V;
     static constexpr long W = X::W;
@@ -61,13 +65,15 @@ template <class X> struct Tables {
     }
 
     // out = base + A c (+ B b) for i in [from, to); any of base, B may be missing
-    static void plainly(T* out, long from, long to, const T* base, const Matrix<T>& A, const T* c, const Matrix<T>* B, const T* b) {
+    static void plainly(T* out, long from, long to, const T* base, const Matrix<T>& A, const T* c, const Matrix<T>* B,
+                        const T* b) {
         for (long i = from; i < to; i++) out[i] = (base ? base[i] : T(0)) + dot(A, i, c) + (B ? dot(*B, i, b) : T(0));
     }
 
     // pairs of rows (lo, lo + 1), (lo + 2, lo + 3), ... that repeat, one column further each
     template <int Width, int Other, bool Base>
-    static void interleave(T* out, long pairs, const T* base, const T* w, const T* c, const T* w2, const T* c2, const T* ahead) {
+    static void interleave(T* out, long pairs, const T* base, const T* w, const T* c, const T* w2, const T* c2,
+                           const T* ahead) {
         V even[Width], odd[Width], even2[Other + 1], odd2[Other + 1];
         for (int m = 0; m < Width; m++) even[m] = X::splat(w[m]), odd[m] = X::splat(w[Width + m]);
         for (int m = 0; m < Other; m++) even2[m] = X::splat(w2[m]), odd2[m] = X::splat(w2[Other + m]);
@@ -95,7 +101,8 @@ template <class X> struct Tables {
     }
 
     // out = base + P c + Q q along the rows, for n numbers; c and q (either may be missing) are rows of a workspace
-    static void expand(T* out, long n, const T* base, const Matrix<T>* P, const T* c, const Matrix<T>* Q, const T* q, const T* ahead) {
+    static void expand(T* out, long n, const T* base, const Matrix<T>* P, const T* c, const Matrix<T>* Q, const T* q,
+                       const T* ahead) {
         if (!P) return expand(out, n, base, Q, q, nullptr, nullptr, ahead);
         if (P->width == 1 && P->hi - P->lo != n) return plainly(out, 0, n, base, *P, c, Q, q);
         long lo = P->lo, hi = P->hi;
@@ -120,7 +127,8 @@ template <class X> struct Tables {
     }
 
     // out[i] = sum_k w[k] r[2 i + k]
-    template <int Width> static void decimate(T* out, long n, const T* w, const T* r) {
+    template <int Width>
+    static void decimate(T* out, long n, const T* w, const T* r) {
         auto body = [&](long i) __attribute__((always_inline)) {
             const T* p = r + 2 * i;
             const V a = X::load(p), b = X::load(p + W), c = X::load(p + 2), d = X::load(p + 2 + W);
@@ -148,7 +156,8 @@ template <class X> struct Tables {
 
     // out = sum_a v[a] sum_k w[k] rows[a][2 i + k] for n numbers, without a row in between. Rows may be the caller's:
     // nothing at or beyond `limit` is read.
-    template <int Rows, int Width> static void decimate_rows(T* out, long n, const T* const* given, const T* v, const T* w, const T* limit) {
+    template <int Rows, int Width>
+    static void decimate_rows(T* out, long n, const T* const* given, const T* v, const T* w, const T* limit) {
         const T* rows[Rows];
         V weights[Rows], along[Width];
         for (int a = 0; a < Rows; a++) rows[a] = given[a], weights[a] = X::splat(v[a]);
@@ -161,7 +170,8 @@ template <class X> struct Tables {
                 if constexpr (decltype(safe)::value)
                     x += weights[a] * X::load(rows[a] + at), y += weights[a] * X::load(rows[a] + at + W);
                 else
-                    x += weights[a] * X::load_some(rows[a] + at, W, limit), y += weights[a] * X::load_some(rows[a] + at + W, W, limit);
+                    x += weights[a] * X::load_some(rows[a] + at, W, limit),
+                        y += weights[a] * X::load_some(rows[a] + at + W, W, limit);
             }
             even = X::evens(x, y), odd = X::odds(x, y);
         };
@@ -190,12 +200,14 @@ template <class X> struct Tables {
 
     // The same as ``gather`` and ``contract`` one after the other, where few rows come together and R repeats.
     // Returns whether it was done; at the ends it never is.
-    static bool restrict_rows(T* out, long n, const T* const* rows, const T* v, int count, const Matrix<T>& R, const T* limit) {
+    static bool restrict_rows(T* out, long n, const T* const* rows, const T* v, int count, const Matrix<T>& R,
+                              const T* limit) {
         const long lo = R.lo, inner = R.hi - lo;
         if (count != R.width || (count != 3 && count != 4) || R.wraps || inner < 2 * W) return false;
         const T *shifted[4], *w = R.weights + lo * R.width;
         for (int a = 0; a < count; a++) shifted[a] = rows[a] + R.start[lo];
-        count == 3 ? decimate_rows<3, 3>(out + lo, inner, shifted, v, w, limit) : decimate_rows<4, 4>(out + lo, inner, shifted, v, w, limit);
+        count == 3 ? decimate_rows<3, 3>(out + lo, inner, shifted, v, w, limit)
+                   : decimate_rows<4, 4>(out + lo, inner, shifted, v, w, limit);
         for (long i = 0; i < n; i++) {
             if (i == lo) i = R.hi;
             if (i >= n) break;
@@ -219,7 +231,8 @@ template <class X> struct Tables {
             for (long k = 0; k < A.width; k++) {
                 const T weight = B.weights[j * B.width + m] * A.weights[i * A.width + k];
                 if (weight == 0) continue;
-                at[count] = rows + wrapped(A.start[i] + k - origin0, period0) * plane + wrapped(B.start[j] + m - origin1, period1) * row;
+                at[count] = rows + wrapped(A.start[i] + k - origin0, period0) * plane +
+                            wrapped(B.start[j] + m - origin1, period1) * row;
                 w[count++] = weight;
                 if (count == MOST) {
                     add(out, at, w, count, n, begun);
