@@ -14,11 +14,13 @@ from mgnet.pde.kernels import COMPILES
 from mgnet.pde.kernels.fused import SMALLER, FusedDirectLevel, FusedLevel, Interpolant, centring, four
 from mgnet.pde.kernels.launch import SMALL, recorded
 from mgnet.pde.kernels.means import SUMS, Box, keeps_means
+from mgnet.pde.precision import hold
 from mgnet.pde.richardson import Richardson
 from mgnet.pde.smoothers import COLOURED, omegas
 from mgnet.pde.transfers import Transfer
 
 SHORTEST = 4  # unknowns along an axis that the kernel needs
+LOSS = 1e-5  # of u, that the interpolant's residual by its tables may cost
 
 
 def fusible(chain: Sequence[Sequence[Axis]], device: torch.device) -> bool:
@@ -61,7 +63,8 @@ class FusedHierarchy:
         transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
         both = steps(smoother, nu, len(chain[0]), symmetric)
         small = SMALL if math.prod(self._shape) <= SMALL else SMALLER
-        self.levels: list = [FusedLevel(t, a, c, both, self._dtype, batch, small) for t in transfers]
+        little = float(np.finfo(self._dtype).eps) > LOSS * hold(chain[0], a, c)
+        self.levels: list = [FusedLevel(t, a, c, both, self._dtype, batch, small, little) for t in transfers]
         self._data = [np.empty(level.coarse_shape, self._dtype) for level in self.levels]
         self._held: list[np.ndarray | None] = [None] * len(self.levels)
         self._ready: np.ndarray | None = None  # what the data of the next grid are restricted from already
