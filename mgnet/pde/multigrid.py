@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from math import ceil, isfinite, log
+from math import ceil, isfinite, log, pi
 from typing import cast
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from mgnet.pde.checks import finite
 from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.fourth_order import FourthOrder
-from mgnet.pde.hierarchy import ReadableHierarchy
+from mgnet.pde.hierarchy import ReadableHierarchy, lowest
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
 from mgnet.pde.kernels.hierarchy import FusedHierarchy
 from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
@@ -21,12 +21,14 @@ from mgnet.pde.levels import CPU, CYCLES, Levels, Scheme
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator
 from mgnet.pde.precision import unaffected
+from mgnet.pde.smoothers import damped
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 Callback = Callable[[int, float], None]
 PATIENCE, FAR = 20, 40  # so many cycles with levels in float32; then float64 ones are tried if so many are to come
 GAIN = 1.5  # times fewer cycles, for which float64 levels, whose cycles take longer, are kept
+LITTLE, FACTOR = 1.0, 0.18  # c, in units of the slowest wave's a |k|^2, that asks for nothing; of a cycle
 TINY = 1e-300
 CLEAN = "Clean the right-hand side."
 SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
@@ -200,7 +202,19 @@ class Multigrid:
             return max(0, steps - FINISHING_STEPS)
         chain = self.levels.chain()[:2]
         pairs = [(f, c) for f, c in zip(chain[0], chain[-1], strict=True) if f != c]
-        return int(any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs))
+        return int(any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs)) + self._for_reaction
+
+    @cached_property
+    def _for_reaction(self) -> int:
+        """Cycles after a full pass because of c: where u is about f / c, the discretisation errs by less than
+        restricting f does, in the ratio of the slowest wave's a |k|^2 to c, and cycles have to make up for that.
+        """
+        assert self.levels.constant is not None
+        (a, c), axes = self.levels.constant, self.base.axes
+        waves = sum(a_d * (pi / (axis.upper - axis.lower)) ** 2 for a_d, axis in zip(a, axes, strict=True))
+        if c <= LITTLE * waves:
+            return 0
+        return ceil(log(c / (LITTLE * waves)) / -log(max(min(FACTOR, damped(lowest(axes, a, c))), TINY)))
 
     def _iterate(
         self,
