@@ -1,6 +1,5 @@
 """The solver behind the doors: plain tensors in, an iterate and its history out."""
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -22,6 +21,7 @@ from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator
 from mgnet.pde.precision import unaffected
 from mgnet.pde.smoothers import damped
+from mgnet.pde.turns import Turn, in_turn
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
@@ -59,7 +59,7 @@ class Multigrid:
         self.base, self.null, self.levels = base, null, Levels(base, constant, scheme)
         self._dims = tuple(range(-base.ndim, 0))
         self._methods: dict[bool, str] = {}
-        self._lock = threading.Lock()
+        self.turn = Turn(partial(Multigrid, base, constant, null, scheme))
         self._tried = False  # whether levels in float64 were
 
     def method(self, A: Operator) -> str:
@@ -81,6 +81,7 @@ class Multigrid:
         return ", ".join([*words, f"{kind}{replace(self.levels.scheme, cycle=word, smoother=smoother)}"])
 
     @unaffected
+    @in_turn
     def run(
         self,
         A: Operator,
@@ -101,7 +102,7 @@ class Multigrid:
         raw : b is not weighted by the shares of a cell; only where ``takes_raw``, for one full pass
         """
         null = None if self.null is None else self.null.to(b)
-        with self._lock, on_device(b, self.base.ndim, self.levels.constant is not None):
+        with on_device(b, self.base.ndim, self.levels.constant is not None):
             levels = self.levels.of(b)
             whole = stop.tol is None and guess is None and not parts and self._finishing == 0
             centres = null is not None and whole and isinstance(levels, FusedHierarchy) and levels.centres
@@ -128,7 +129,11 @@ class Multigrid:
         """One cycle; u, b of shape (batch, *grid); u None for zero."""
         if A.base is not A and u is not None:
             return u + self.cycle(A.base, None, b - A(u), symmetric)
-        with self._lock, on_device(b, self.base.ndim, self.levels.constant is not None):
+        return self._cycle(u, b, symmetric)
+
+    @in_turn
+    def _cycle(self, u: Tensor | None, b: Tensor, symmetric: bool) -> Tensor:
+        with on_device(b, self.base.ndim, self.levels.constant is not None):
             hierarchy = self.levels.of(b, symmetric)
             begin = None if u is None else hierarchy.data(u)
             out = hierarchy.release(hierarchy.cycle(begin, hierarchy.data(b), watch=False))
