@@ -128,8 +128,10 @@ def test_every_boundary_kind(ends, centering):
         return solve(f, a=a, bc=[ends, "dirichlet"], centering=centering, tol=TOL).u
 
     inputs = tensor(4, 3).requires_grad_(), tensor(4, 3, seed=1, positive=True).requires_grad_()
-    assert gradcheck(u, inputs, check_forward_ad=True, check_backward_ad=False, check_batched_forward_grad=True)
-    assert gradgradcheck(u, inputs, check_fwd_over_rev=True, check_rev_over_rev=False)
+    assert gradcheck(u, inputs, check_forward_ad=True, check_backward_ad=False, fast_mode=True)
+    assert gradgradcheck(
+        u, inputs, check_fwd_over_rev=True, check_rev_over_rev=False, check_undefined_grad=False, fast_mode=True
+    )
 
 
 @pytest.mark.parametrize("name", ["f, a, c", "callables", "boundary", "order 4", "mask, neumann", "singular", "line"])
