@@ -7,7 +7,7 @@ from mgnet.pde.convolution import conv_levels
 from mgnet.pde.grid import Grid
 from mgnet.pde.nonlinear import solve_nonlinear
 from mgnet.pde.problem import Poisson
-from mgnet.pde.solution import NotConverged, Solution
+from mgnet.pde.solution import NotConverged, RoundOffWarning, Solution
 from mgnet.pde.solver import Solver, solve
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "NotConverged",
     "Poisson",
     "Robin",
+    "RoundOffWarning",
     "Solution",
     "Solver",
     "capabilities",

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.axis import Axis
-from mgnet.pde.checks import looked_at, real
+from mgnet.pde.checks import finite, looked_at, real
+from mgnet.pde.forward_mode import nested
 from mgnet.pde.grid import Grid
 
 RANGE = 1e-35, 1e24  # of a / h^2: what float32 levels, which square it, can hold (measured)
@@ -58,15 +59,20 @@ def is_scalar(value: Any) -> bool:
     return is_number(value) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim == 0)
 
 
-def check(name: str, value: Tensor, positive: bool, h: float | None = None) -> Tensor:
-    """Refuse coefficients that are not finite, of the wrong sign, or out of the levels' range when divided by h^2."""
+def check(
+    name: str, value: Tensor, positive: bool, h: float | None = None, points: Sequence[np.ndarray] | None = None
+) -> Tensor:
+    """Refuse coefficients that are not finite, of the wrong sign, or out of the levels' range when divided by h^2.
+
+    What came of a callable, at ``points`` per axis, is told by its coordinates, other values by their index.
+    """
 
     def look(data: Tensor) -> None:
         if data.numel() == 0:
             raise ValueError(f"`{name}` must not be empty; its shape is {tuple(data.shape)}.")
         low, high = (float(v) for v in torch.aminmax(data))  # NaN if there is one
         if not isfinite(low) or not isfinite(high):
-            raise ValueError(f"`{name}` must be finite; it has NaN or infinity. Clean the coefficient.")
+            finite(name, data, "Clean the coefficient.", points)
         if low < 0 or (positive and low == 0):
             need = "positive" if positive else ">= 0"
             raise ValueError(f"`{name}` must be {need} everywhere; its smallest value is {low:.6g}.")
@@ -80,26 +86,27 @@ def check(name: str, value: Tensor, positive: bool, h: float | None = None) -> T
 
 
 def at_unknowns(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
-    """A number, array or callable at the unknowns: (*batch, *grid) or broadcastable to it."""
+    """A number, array or callable >= 0 at the unknowns: (*batch, *grid) or broadcastable to it."""
     if callable(value):
-        return kind.evaluate(name, value, [axis.x for axis in grid.axes])
-    return _array(name, value, grid, kind)
+        points = [axis.x for axis in grid.axes]
+        return check(name, kind.evaluate(name, value, points), positive=False, points=points)
+    return check(name, _array(name, value, grid, kind), positive=False)
 
 
 def on_faces(name: str, value: Any, grid: Grid, d: int, kind: Kind) -> Tensor:
-    """A number, array or callable on the n_d + 1 faces of axis d.
+    """A positive number, array or callable on the n_d + 1 faces of axis d.
 
     A callable is evaluated there; an array gives a face the harmonic mean of its two neighbours,
     and an end face the nearest unknown's value.
     """
     if callable(value):
         points = [axis.faces if e == d else axis.x for e, axis in enumerate(grid.axes)]
-        return kind.evaluate(name, value, points)
-    a = _array(name, value, grid, kind)
+        return check(name, kind.evaluate(name, value, points), positive=True, points=points)
+    a = check(name, _array(name, value, grid, kind), positive=True)
     if a.ndim == 0:
         ones = [grid.axes[e].n + 1 if e == d else 1 for e in range(grid.ndim)]
         return a.expand(ones)
-    return _harmonic(check(name, a, positive=True), d - grid.ndim, grid.axes[d])
+    return _harmonic(a, d - grid.ndim, grid.axes[d])
 
 
 def _harmonic(a: Tensor, dim: int, axis: Axis) -> Tensor:
@@ -115,8 +122,6 @@ def _harmonic(a: Tensor, dim: int, axis: Axis) -> Tensor:
 class _HarmonicMean(torch.autograd.Function):
     """m = 2 l r / (l + r), whose derivatives are (m / l)^2 / 2 and (m / r)^2 / 2: a graph of one node."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(left: Tensor, right: Tensor) -> Tensor:
         return left * (2 * right / (left + right))  # no product of two values, which might overflow
@@ -124,12 +129,23 @@ class _HarmonicMean(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
         ctx.save_for_backward(*inputs, output)
+        ctx.save_for_forward(*inputs, output)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         left, right, mean = ctx.saved_tensors
         half = gradients[0] / 2
         return tuple(half * (mean / side) ** 2 for side in (left, right))
+
+    @staticmethod
+    @nested
+    def jvp(ctx: Any, saved: Any, *tangents: Tensor) -> Tensor:
+        left, right, mean = saved
+        return ((mean / left) ** 2 * tangents[0] + (mean / right) ** 2 * tangents[1]) / 2
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *sides: Tensor) -> Any:
+        return _HarmonicMean.apply(*(v.movedim(dim, 0) for v, dim in zip(sides, in_dims, strict=True))), 0
 
 
 def _array(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
@@ -154,6 +170,8 @@ def boundary_pairs(boundary: Any, ndim: int) -> list[tuple[Any, Any]]:
 
     if one(boundary):
         return [(boundary, boundary)] * ndim
+    if isinstance(boundary, (list, tuple)) and ndim == 1 and len(boundary) == 2:
+        boundary = [boundary]
     if isinstance(boundary, (list, tuple)) and len(boundary) == ndim:
         pairs = [(entry, entry) if one(entry) else entry for entry in boundary]
         if all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
@@ -189,8 +207,12 @@ def on_end(value: Any, grid: Grid, d: int, side: int, kind: Kind) -> Tensor:
             f"`boundary` of axis {d} must be None, a number, an array or a callable; it is {type(value).__name__}."
         )
 
+    place = f"That is on axis {d} at the {('low', 'high')[side]} end. Clean the boundary data."
+
     def look(data: Tensor) -> None:
-        if not torch.isfinite(data).all():
-            raise ValueError(f"`boundary` must be finite; on axis {d} it has NaN or infinity.")
+        if callable(value):
+            finite("boundary", data, place, points)
+        else:
+            finite("boundary", data.squeeze(d - grid.ndim) if data.ndim else data, place)
 
     return looked_at(g, look)

@@ -142,6 +142,7 @@ def iterate(
     callback: Callable[[int, float], None] | None,
     scale: Tensor | None = None,
     hopeless: Callable[[list[float]], bool] | None = None,
+    of_guess: bool = False,
 ) -> Outcome:
     """Cycle until every member of the batch is done; the best iterate is returned.
 
@@ -155,11 +156,14 @@ def iterate(
     callback : called with (cycle, largest relative residual) after each cycle
     scale : (batch,) the residual of zero, where it is known already
     hopeless : asked after each cycle whether to give up, by the residuals
+    of_guess : whether residuals are relative to the guess's, as they are where that of zero is 0
     """
     of_zero = hierarchy.norms(None, f) if scale is None else scale
-    size = of_zero.cpu().numpy()
     u = None if guess is None else hierarchy.data(guess)
-    relatives = relative(of_zero if u is None else hierarchy.norms(u, f), size)
+    norms = of_zero if u is None else hierarchy.norms(u, f)
+    first, second = (norms, of_zero) if of_guess else (of_zero, norms)
+    size = torch.where(first == 0, second, first).cpu().numpy()
+    relatives = relative(norms, size)
     residuals = [float(relatives.max())]
     done = relatives <= tol
     settled = SETTLED * sqrt(torch.finfo(hierarchy.tensor(f).dtype).eps)

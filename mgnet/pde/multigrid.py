@@ -30,7 +30,8 @@ PATIENCE, FAR = 20, 40  # so many cycles with levels in float32; then float64 on
 GAIN = 1.5  # times fewer cycles, for which float64 levels, whose cycles take longer, are kept
 LITTLE, FACTOR = 1.0, 0.2  # c, in units of the slowest wave's a |k|^2, that asks for nothing; of a cycle
 TINY = 1e-300
-CLEAN = "Clean the right-hand side."
+CLEAN, SCRATCH = "Clean the right-hand side.", "Pass None to start from scratch."
+RELATIVE_TO = ("data", "guess")  # what residuals are relative to
 SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
 
 
@@ -41,6 +42,12 @@ class Stop:
     tol: float | None = 1e-8
     max_cycles: int = 100
     callback: Callback | None = None
+    relative_to: str = "data"  # or "guess"
+
+    @property
+    def of_guess(self) -> bool:
+        """Whether residuals are relative to the guess's."""
+        return self.relative_to == "guess"
 
 
 class Multigrid:
@@ -109,7 +116,7 @@ class Multigrid:
             late = centres and not project  # data are looked at on the coarse grid, where they are four times fewer
             if null is not None and not late:
                 b = null.compatible(b, check=not project, exact=stop.tol is not None, raw=raw)
-            hierarchy = self._accelerated(A.like(b), levels, b, null, stop.tol)
+            hierarchy = self._accelerated(A.like(b), levels, b, null, stop)
             if stop.tol is None:
                 outcome = self._pass(hierarchy, b, guess, parts, raw)
             elif self.levels.narrow and not self._tried and A.base is A:
@@ -238,7 +245,9 @@ class Multigrid:
             return self._rescaled(A, hierarchy, b, guess, stop)
         try:
             roundoff = self._roundoff(A, b)
-            return iterate(hierarchy, f, guess, stop.tol, stop.max_cycles, roundoff, stop.callback, scale, hopeless)
+            return iterate(
+                hierarchy, f, guess, stop.tol, stop.max_cycles, roundoff, stop.callback, scale, hopeless, stop.of_guess
+            )
         except FloatingPointError:
             _finite_data(b, guess)
             raise
@@ -254,9 +263,10 @@ class Multigrid:
         self._tried = True
         self.levels.choose(precise=True)
         told, done = stop.callback or (lambda k, r: None), len(first.residuals) - 1
-        rest = Stop(stop.tol, stop.max_cycles - done, lambda k, r: told(done + k, r))
-        begin = first.u if first.residuals[-1] < first.residuals[0] else guess
-        second = self._iterate(A, self._accelerated(A, self.levels.of(b), b, null, stop.tol), b, begin, rest)
+        rest = replace(stop, max_cycles=stop.max_cycles - done, callback=lambda k, r: told(done + k, r))
+        anew = first.residuals[-1] >= first.residuals[0] or (guess is not None and stop.of_guess)
+        begin = guess if anew else first.u
+        second = self._iterate(A, self._accelerated(A, self.levels.of(b), b, null, stop), b, begin, rest)
         if _rate(second.residuals) <= GAIN * _rate(first.residuals):
             self.levels.choose(precise=False)
         return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
@@ -269,7 +279,9 @@ class Multigrid:
         size = torch.where(size == 0, torch.ones_like(size), size)
         begin, unit = None if guess is None else guess / size, b / size
         f, roundoff = hierarchy.data(unit), self._roundoff(A, unit)
-        outcome = iterate(hierarchy, f, begin, stop.tol, stop.max_cycles, roundoff, stop.callback)
+        outcome = iterate(
+            hierarchy, f, begin, stop.tol, stop.max_cycles, roundoff, stop.callback, of_guess=stop.of_guess
+        )
         outcome.u = outcome.u * size
         if not torch.isfinite(outcome.u).all():
             raise FloatingPointError(f"the solution is too large for {b.dtype}: it overflows. Scale the problem.")
@@ -283,17 +295,15 @@ class Multigrid:
             return None
         return ConjugateGradients if self.levels.scheme.nu[0] == self.levels.scheme.nu[1] else MinimalResiduals
 
-    def _accelerated(
-        self, A: Operator, levels: Hierarchy, b: Tensor, null: NullSpace | None, tol: float | None
-    ) -> Hierarchy:
+    def _accelerated(self, A: Operator, levels: Hierarchy, b: Tensor, null: NullSpace | None, stop: Stop) -> Hierarchy:
         outer = self._outer(A)
         if outer is None:
             richardson = cast(ReadableHierarchy | FusedHierarchy, levels).richardson  # or Triton's, which have it too
-            if tol is not None and self.levels.constant is not None and richardson.rho is None:
+            if stop.tol is not None and self.levels.constant is not None and richardson.rho is None:
                 richardson.rho = self.levels.contraction(b)
             return levels
         if outer is ConjugateGradients:
-            return ConjugateGradients(cast(Robust, levels), tol)
+            return ConjugateGradients(cast(Robust, levels), None if stop.of_guess else stop.tol)
         product = A if null is None else lambda u: null.compatible(A(u))
         step = MinimalResiduals(product) if outer is MinimalResiduals else Chebyshev(cast(FourthOrder, A).spectrum)
         return Preconditioned(product, levels, step)
@@ -323,4 +333,4 @@ def _far(residuals: Sequence[float], tol: float) -> bool:
 def _finite_data(b: Tensor, guess: Tensor | None, name: str = "guess") -> None:
     finite("f", b, CLEAN)
     if guess is not None:
-        finite(name, guess, "Pass None to start from scratch.")
+        finite(name, guess, SCRATCH)

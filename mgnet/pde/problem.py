@@ -11,10 +11,11 @@ from torch import Tensor
 
 from mgnet.pde import mask as masks
 from mgnet.pde.axis import DIRICHLET, NEUMANN, PERIODIC
-from mgnet.pde.checks import REAL, batches, real, word
+from mgnet.pde.checks import REAL, batches, no_graph, real, word
 from mgnet.pde.coefficients import Kind, at_unknowns, boundary_pairs, check, is_number, is_scalar, on_end, on_faces
 from mgnet.pde.fourth_order import FEWEST, FourthOrder
 from mgnet.pde.grid import Grid
+from mgnet.pde.kernels.elementwise import values
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator, conductances
 
@@ -75,8 +76,7 @@ class Poisson:
             check("a", on_faces("a", a_d, grid, d, self.kind), positive=True, h=grid.axes[d].h)
             for d, a_d in enumerate(self._a)
         ]
-        reaction = None if is_number(self._c) and self._c == 0 else at_unknowns("c", self._c, grid, self.kind)
-        self.c = None if reaction is None else check("c", reaction, positive=False)
+        self.c = None if is_number(self._c) and self._c == 0 else at_unknowns("c", self._c, grid, self.kind)
         for a_d in faces:
             batches(grid.ndim, "a", a_d, "its other entries", faces)
         if self.c is not None:
@@ -89,10 +89,11 @@ class Poisson:
         self._part: Tensor | None = None  # of a mask that falls into several, which may be held or not
         self._free = torch.tensor([grid.closed], device="cpu")
         if mask is not None:
-            self.mask = masks.inside(mask, grid).to(self.kind.device)
+            self.mask = values(masks.inside(mask, grid).to(self.kind.device))
             base = masks.cut(base, self.mask, mask_bc)
             self.c = base.c
-            self._part, self._free = masks.parts(self.mask, grid, mask_bc)
+            with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
+                self._part, self._free = masks.parts(self.mask, grid, mask_bc)
             masks.check_alone(base, self.mask, self._part, self._free)
         check_order(order, self)
         self.order = order
@@ -170,6 +171,8 @@ class Poisson:
         [2.0, -2.0]
         """
         v = self.on_grid("u", u)
+        if isinstance(u, np.ndarray):
+            self.check_no_graph()
         out = self.A.like(v)(v)
         return out.detach().numpy() if isinstance(u, np.ndarray) else out
 
@@ -200,6 +203,8 @@ class Poisson:
                     b = b + datum
         if self.mask is not None:
             b = torch.where(self.mask.to(b.device), b, 0.0)
+        if isinstance(f, np.ndarray):
+            no_graph("boundary", b)
         return b.detach().numpy() if isinstance(f, np.ndarray) else b
 
     def to_scipy(self) -> sparse.csr_array:
@@ -222,6 +227,12 @@ class Poisson:
         flux = flux.expand(shape)
         zeros = flux.new_zeros((*shape[:dim], n - 1, *shape[len(shape) + dim + 1 :]))
         return self.A.base.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
+
+    def check_no_graph(self) -> None:
+        """Refuse coefficients that ask for a gradient where arrays are to come out."""
+        no_graph("a", *self.A.base.k)
+        if self.c is not None:
+            no_graph("c", self.c)
 
     def on_grid(self, name: str, v: Any) -> Tensor:
         """An array (*batch, *grid) as a real tensor."""

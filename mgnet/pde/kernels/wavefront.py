@@ -220,6 +220,8 @@ def kernel(dtype: np.dtype) -> int:
         coloured_steps = False
         for s in range(nu):
             coloured_steps = coloured_steps or steps[s, 1] >= 0
+        # Several stages in one loop meet the ends' shares only afterwards, which rounds otherwise than one at a time.
+        whole = raw or (g.a2.share_lo == one and g.a2.share_hi == one)
 
         # the stages, what this block owns, and the planes and rows of its last stage
         begin, end = 1 if zero else 0, nu + 1 if residual else nu
@@ -288,12 +290,12 @@ def kernel(dtype: np.dtype) -> int:
                     elif s <= nu and coloured_steps:
                         parity = _parity(g, steps, s, p, j)
                         coloured(row, parity, _stencil(g, ring, steps, f, s, p, j), g.a2, g.flat, g.raw)
-                    elif s == nu and due:
+                    elif s == nu and due and whole:
                         square = _finish(g, ring, steps, f, p, j, begun, kept, relaxed[0], ahead)
                         total += square if watched else 0.0
                         count, keeps = 2, False
                     else:
-                        count = min(3, nu - s if due else last - s + 1) if s <= nu else 1
+                        count = min(3, nu - s if due else last - s + 1) if s <= nu and whole else 1
                         keeps = residual and s + count - 1 == nu
                         if s > nu:
                             rest(row, _stencil(g, ring, steps, f, s, p, j), g.a2, g.flat, g.raw, ahead)
