@@ -76,11 +76,24 @@ def test_how_far_from_zero_a_mean_may_be(name, dtype):
     problem = PROBLEMS[name]()
     space, eps = null_space(problem), torch.finfo(dtype).eps
     space = space.to(torch.empty(0, dtype=dtype))
+    assert space.w.dtype == dtype
     space.compatible(off_by(problem, 25 * eps).to(dtype), check=True)
     with pytest.raises(ValueError, match="`f` must have mean zero") as told:
         space.compatible(off_by(problem, 400 * eps).to(dtype), check=True)
     if name == "two parts":
         assert "one has (17, 0)" in str(told.value)
+
+
+def test_the_part_that_is_named_is_the_one_that_is_off():
+    """Another part of large data is off by more, but by round-off only."""
+    problem = PROBLEMS["two parts"]()
+    b = off_by(problem, 1e-3)
+    large = parts(problem)[0]
+    b[:, large] *= 1e14
+    sums = null_space(problem).sums(b).abs()[0]
+    b[0][large.nonzero()[0].unbind()] += 3 - sums[0]  # the sum of the large one is about 3, that of its sizes 1e16
+    with pytest.raises(ValueError, match=r"one has \(17, 0\)"):
+        null_space(problem).compatible(b, check=True)
 
 
 def test_data_of_mean_zero_come_back_as_they_are():

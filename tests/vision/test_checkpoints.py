@@ -58,6 +58,13 @@ def test_a_damaged_state_says_which_to_remove(run: Path, damage) -> None:  # typ
     assert load_state(all_checkpoints(run)[-2]) == {"step": 7}
 
 
+def test_a_state_that_would_build_anything_else_is_refused(run: Path) -> None:
+    state = all_checkpoints(run)[-1] / "state.pt"
+    torch.save({"step": CARD}, state)
+    with pytest.raises(ValueError, match="is damaged"):
+        load_state(state.parent)
+
+
 def test_what_was_half_written_does_not_count(run: Path) -> None:
     half = run / "checkpoints" / ".writing"
     half.mkdir()
