@@ -12,7 +12,7 @@ from torch import Tensor
 
 STALLED = 0.5  # a cycle that does not halve the residual asks whether round-off is reached
 NEAR = 10.0  # times round-off's residual: a stalled one below has every cycle ask
-SETTLED = 0.3  # times the root of eps: the relative change of an iterate that has settled
+SETTLED = 0.1  # times the root of eps: the relative change of an iterate that has settled
 UNSETTLED = 0.9  # of the least change so far: one that is larger will not become less
 
 

@@ -33,6 +33,14 @@ def wide_enough(v: Tensor) -> torch.dtype:
     return torch.float64 if reduced else v.dtype
 
 
+LOSS = 1e-5  # of u, that a sum with the diagonal in it may cost
+
+
+def held_by_little(axes: Sequence[Axis], a: Sequence[float], c: float, dtype: torch.dtype) -> bool:
+    """Whether sums with the diagonal in them lose more than LOSS of u, so that differences have to do."""
+    return torch.finfo(dtype).eps > LOSS * hold(axes, a, c)
+
+
 def hold(axes: Sequence[Axis], a: Sequence[float], c: float) -> float:
     """lambda / d: the smallest eigenvalue of A, but for a zero, over its diagonal, constant coefficients.
 

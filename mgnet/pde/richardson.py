@@ -80,4 +80,6 @@ def contraction(levels: Hierarchy, zero: torch.Tensor, share: torch.Tensor | Non
     for _ in range(CYCLES):
         u = levels.release(levels.cycle(levels.data(scaled(u)), b))
         size = levels.norms(levels.data(u), b).item()
+        if size < torch.finfo(zero.dtype).eps:  # a direct solve, all but
+            return 0.0
     return min(SLACK * size, LARGEST)

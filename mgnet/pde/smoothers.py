@@ -2,7 +2,8 @@
 
 A polynomial smoother of degree nu is nu Jacobi steps whose omegas are the reciprocals of its roots.
 All operators here are diagonally dominant, so the spectrum of D^-1 A lies in [0, 2]; a reaction c, a part
-``low`` = c / d of the diagonal, draws it together to [low, 2 - low]. Red-black and zebra are Gauss-Seidel sweeps: exact for the unknowns (zebra: the lines) of one colour, then for the others.
+``low`` = c / d of the diagonal, draws it together to [low, 2 - low]. Red-black and zebra are Gauss-Seidel
+sweeps: exact for the unknowns (zebra: the lines) of one colour, then for the others.
 """
 
 from math import cos, pi

@@ -12,6 +12,7 @@ from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant
 from mgnet.pde.cuda.recording import Recording
 from mgnet.pde.hierarchy import lowest
 from mgnet.pde.kernels.hierarchy import steps
+from mgnet.pde.precision import held_by_little
 from mgnet.pde.richardson import Richardson
 from mgnet.pde.transfers import Transfer
 
@@ -96,9 +97,9 @@ class CudaHierarchy:
                  smoother: str, nu: tuple[int, int], gamma: int | str, symmetric: bool):  # fmt: skip
         transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
         ways = [steps(smoother, nu, len(chain[0]), symmetric, lowest(t.fine, a, c)) for t in transfers]
-        own = smoother == "red-black"
+        own, little = smoother == "red-black", held_by_little(chain[0], a, c, like.dtype)
         self._finest, *coarse = [
-            CudaLevel(t, a, c, way, like, batch, own) for t, way in zip(transfers, ways, strict=True)
+            CudaLevel(t, a, c, way, like, batch, own, little) for t, way in zip(transfers, ways, strict=True)
         ]
         direct = CudaDirectLevel(chain[-1], a, c, like)
         self._tail = Tail([*coarse, direct], self._finest.f_c, gamma)

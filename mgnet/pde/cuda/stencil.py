@@ -2,7 +2,7 @@
 """Stencils of any coefficients, and operator-induced transfers, each a kernel that reads what it needs.
 
     product     A v,  (A v)_i = d_i v_i - sum_o s_o(i) v_{i+o} + s_o(i-o) v_{i-o}      over positive offsets o
-    differences the same as (A 1)_i v_i - sum_o s_o(i) (v_{i+o} - v_i) + s_o(i-o) (v_{i-o} - v_i), which rounds nothing away
+    differences the same, (A 1)_i v_i - sum_o s_o(i) (v_{i+o} - v_i) + s_o(i-o) (v_{i-o} - v_i), which keep every digit
     residual    f - A v
     step        v + omega (f - A v)
 

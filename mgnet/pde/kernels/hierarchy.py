@@ -15,13 +15,12 @@ from mgnet.pde.kernels import COMPILES
 from mgnet.pde.kernels.fused import SMALLER, FusedDirectLevel, FusedLevel, Interpolant, centring, four
 from mgnet.pde.kernels.launch import SMALL, recorded
 from mgnet.pde.kernels.means import SUMS, Box, keeps_means
-from mgnet.pde.precision import hold
+from mgnet.pde.precision import held_by_little
 from mgnet.pde.richardson import Richardson
 from mgnet.pde.smoothers import COLOURED, omegas
 from mgnet.pde.transfers import Transfer
 
 SHORTEST = 4  # unknowns along an axis that the kernel needs
-LOSS = 1e-5  # of u, that the interpolant's residual by its tables may cost
 
 
 def fusible(chain: Sequence[Sequence[Axis]], device: torch.device) -> bool:
@@ -63,7 +62,7 @@ class FusedHierarchy:
         self._gamma, self._shape = gamma, (batch, *(axis.n for axis in chain[0]))
         transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
         small = SMALL if math.prod(self._shape) <= SMALL else SMALLER
-        little = float(np.finfo(self._dtype).eps) > LOSS * hold(chain[0], a, c)
+        little = held_by_little(chain[0], a, c, dtype)
         ways = [steps(smoother, nu, len(chain[0]), symmetric, lowest(t.fine, a, c)) for t in transfers]
         self.levels: list = [
             FusedLevel(t, a, c, way, self._dtype, batch, small, little) for t, way in zip(transfers, ways, strict=True)

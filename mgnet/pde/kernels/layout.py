@@ -11,8 +11,8 @@ from mgnet.pde.kernels.tables import HEADER, rows_of
 AXIS_HEADER = 10  # numbers per axis in ``reals``
 INTS, REALS = 6, 5  # where the tables' headers begin, and the axes
 
-# the fine grid: its axes, a / h^2 per axis, the diagonal of L and c in it, bytes of a row and of a plane, whether n1 = 1;
-# whether its data are raw, w^-1 f
+# the fine grid: its axes, a / h^2 per axis, the diagonal of L and c in it, bytes of a row and of a plane, whether n1
+# is 1, and whether its data are raw, w^-1 f
 Fine = namedtuple("Fine", "a0 a1 a2 x0 x1 x2 d c row plane flat raw")
 # the coarse grid: its sizes, bytes of a row and of a plane; where ``ints`` and ``reals`` with the tables lie
 Coarse = namedtuple("Coarse", "n0 n1 n2 row plane ints reals")
