@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.axis import Axis
+from mgnet.pde.axis import NEUMANN, Axis
 from mgnet.pde.checks import looked_at, real
 from mgnet.pde.grid import Grid
 
@@ -86,11 +86,12 @@ def at_unknowns(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
     return _array(name, value, grid, kind)
 
 
-def on_faces(name: str, value: Any, grid: Grid, d: int, kind: Kind) -> Tensor:
+def on_faces(name: str, value: Any, grid: Grid, d: int, kind: Kind, mask: Tensor | None = None) -> Tensor:
     """A number, array or callable on the n_d + 1 faces of axis d.
 
     A callable is evaluated there; an array gives a face the harmonic mean of its two neighbours,
-    and an end face the nearest unknown's value.
+    and an end face the nearest unknown's value. With a mask, values outside are not looked at: a
+    face of the cut takes its inside neighbour's value.
     """
     if callable(value):
         points = [axis.faces if e == d else axis.x for e, axis in enumerate(grid.axes)]
@@ -99,14 +100,40 @@ def on_faces(name: str, value: Any, grid: Grid, d: int, kind: Kind) -> Tensor:
     if a.ndim == 0:
         ones = [grid.axes[e].n + 1 if e == d else 1 for e in range(grid.ndim)]
         return a.expand(ones)
-    return _harmonic(check(name, a, positive=True), d - grid.ndim, grid.axes[d])
+    dim, axis = d - grid.ndim, grid.axes[d]
+    if mask is None:
+        return _harmonic(check(name, a, positive=True), a, dim, axis)
+    a = check(name, torch.where(mask, a, 1.0), positive=True)
+    forward, back = (torch.where(mask, a, a.roll(step, dim)) for step in (-1, 1))
+    return _harmonic(forward, back, dim, axis)
 
 
-def _harmonic(a: Tensor, dim: int, axis: Axis) -> Tensor:
+def used(a: Tensor, grid: Grid, d: int, mask: Tensor | None, held: bool) -> Tensor:
+    """a on the faces of axis d that an equation uses, their mean on the others.
+
+    No equation uses a Neumann end, nor a face that has no inside unknown or, unless the cut is
+    ``held``, an outside one.
+    """
+    axis, dim = grid.axes[d], d - grid.ndim
+    mask = torch.ones(grid.shape, dtype=torch.bool, device=a.device) if mask is None else mask
+    first, last = mask.narrow(dim, 0, 1), mask.narrow(dim, axis.n - 1, 1)
+    around = torch.cat([last, mask, first] if axis.periodic else [first, mask, last], dim=dim)
+    left, right = around.narrow(dim, 0, axis.n + 1), around.narrow(dim, 1, axis.n + 1)
+    use = left | right if held else left & right
+    for end, at in ((axis.low, 0), (axis.high, axis.n)):
+        if end == NEUMANN:
+            use.narrow(dim, at, 1).fill_(False)
+    if use.all() or not use.any():
+        return a if use.all() else torch.ones_like(a)
+    seen = torch.where(use, a, 0.0).detach()
+    return torch.where(use, a, seen.mean() * (use.numel() / use.sum()))
+
+
+def _harmonic(forward: Tensor, back: Tensor, dim: int, axis: Axis) -> Tensor:
+    """Of the values seen from the left and from the right of each face, which are one without a mask."""
     n = axis.n
-    left, right = a.narrow(dim, 0, n - 1), a.narrow(dim, 1, n - 1)
-    inner = _HarmonicMean.apply(left, right)
-    first, last = a.narrow(dim, 0, 1), a.narrow(dim, n - 1, 1)
+    inner = _HarmonicMean.apply(forward.narrow(dim, 0, n - 1), back.narrow(dim, 1, n - 1))
+    first, last = back.narrow(dim, 0, 1), forward.narrow(dim, n - 1, 1)
     if axis.periodic:
         first = last = _HarmonicMean.apply(first, last)
     return torch.cat([first, inner, last], dim=dim)

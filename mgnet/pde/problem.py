@@ -12,7 +12,17 @@ from torch import Tensor
 from mgnet.pde import mask as masks
 from mgnet.pde.axis import DIRICHLET, NEUMANN, PERIODIC
 from mgnet.pde.checks import REAL, batches, real, word
-from mgnet.pde.coefficients import Kind, at_unknowns, boundary_pairs, check, is_number, is_scalar, on_end, on_faces
+from mgnet.pde.coefficients import (
+    Kind,
+    at_unknowns,
+    boundary_pairs,
+    check,
+    is_number,
+    is_scalar,
+    on_end,
+    on_faces,
+    used,
+)
 from mgnet.pde.fourth_order import FEWEST, FourthOrder
 from mgnet.pde.grid import Grid
 from mgnet.pde.nullspace import NullSpace
@@ -71,11 +81,13 @@ class Poisson:
         if len(a) != grid.ndim:
             raise ValueError(f"`a` as a tuple must have one entry per axis ({grid.ndim}); it has {len(a)}.")
         self._a, self._c = tuple(1.0 if a_d is None else a_d for a_d in a), 0.0 if c is None else c
-        faces = [
-            check("a", on_faces("a", a_d, grid, d, self.kind), positive=True, h=grid.axes[d].h)
-            for d, a_d in enumerate(self._a)
-        ]
+        word("mask_bc", mask_bc, (DIRICHLET, NEUMANN))
+        self.mask: Tensor | None = None if mask is None else masks.inside(mask, grid).to(self.kind.device)
+        self.mask_bc = mask_bc
+        faces = [self._faces(a_d, d) for d, a_d in enumerate(self._a)]
         reaction = None if is_number(self._c) and self._c == 0 else at_unknowns("c", self._c, grid, self.kind)
+        if reaction is not None and self.mask is not None and not is_scalar(self._c):
+            reaction = torch.where(self.mask, reaction, 0.0)
         self.c = None if reaction is None else check("c", reaction, positive=False)
         for a_d in faces:
             batches(grid.ndim, "a", a_d, "its other entries", faces)
@@ -83,13 +95,9 @@ class Poisson:
             batches(grid.ndim, "c", self.c, "`a`", faces)
         k, self._betas = conductances(grid.axes, faces)
         base = Diffusion(grid.axes, k, self.c)
-        word("mask_bc", mask_bc, (DIRICHLET, NEUMANN))
-        self.mask: Tensor | None = None
-        self.mask_bc = mask_bc
         self._part: Tensor | None = None  # of a mask that falls into several, which may be held or not
         self._free = torch.tensor([grid.closed], device="cpu")
-        if mask is not None:
-            self.mask = masks.inside(mask, grid).to(self.kind.device)
+        if self.mask is not None:
             base = masks.cut(base, self.mask, mask_bc)
             self.c = base.c
             self._part, self._free = masks.parts(self.mask, grid, mask_bc)
@@ -97,6 +105,13 @@ class Poisson:
         check_order(order, self)
         self.order = order
         self.A: Operator = base if order == 2 else FourthOrder(base, self.constant_a or ())
+
+    def _faces(self, a: Any, d: int) -> Tensor:
+        """a on the faces of axis d, checked where an equation uses it."""
+        faces = on_faces("a", a, self.grid, d, self.kind, self.mask)
+        if not is_scalar(a):
+            faces = used(faces, self.grid, d, self.mask, self.mask_bc == DIRICHLET)
+        return check("a", faces, positive=True, h=self.grid.axes[d].h)
 
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:

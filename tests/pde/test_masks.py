@@ -20,6 +20,11 @@ def test_equals_the_restricted_matrix(shape, bc, centering, mask_bc):
     rng = np.random.default_rng(0)
     mask = ~disc(shape, 0.2) & (rng.random(shape) > 0.05)
     a, c = np.exp(rng.standard_normal(shape)), 1.0
+    if mask_bc == "dirichlet":  # where the box's matrix has the cut's faces only if a is given on faces
+
+        def a(*x):
+            return np.exp(2 * np.sin(40 * sum(x)))
+
     grid = Grid(shape, bc=bc, centering=centering)
     problem, box = Poisson(grid, a, c, mask=mask, mask_bc=mask_bc), Poisson(grid, a, c).to_scipy().tocsr()
     f = rng.standard_normal(shape)
@@ -187,3 +192,46 @@ def test_an_end_holds_a_part():
     ring = Poisson(Grid((40, 40), bc=Robin(1.0)), mask=mask, mask_bc="neumann")
     assert not ring.singular
     assert Solver(ring).solve(np.ones((40, 40))).converged
+
+
+@pytest.mark.parametrize("mask_bc", ["dirichlet", "neumann"])
+@pytest.mark.parametrize("garbage", [0.0, -1.0, np.nan, np.inf, 1e300])
+def test_values_outside_do_not_matter(garbage, mask_bc):
+    """The matrix and b are those of inside values alone: a face of the cut takes the inside neighbour's a."""
+    rng = np.random.default_rng(3)
+    mask, a, c, f = rng.random((6, 7)) < 0.7, *rng.uniform(1, 2, (3, 6, 7))
+    grid = Grid((6, 7), upper=(7.0, 8.0))
+    problem = Poisson(grid, *(np.where(mask, v, garbage) for v in (a, c)), mask=mask, mask_bc=mask_bc)
+    matrix, index = problem.to_scipy().toarray(), np.arange(42).reshape(6, 7)
+    for i, j in np.argwhere(mask):
+        row = np.zeros(42)
+        row[index[i, j]] = c[i, j]
+        for p, q in ((i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)):
+            end = not (0 <= p < 6 and 0 <= q < 7)
+            if not end and mask[p, q]:
+                k = 2 / (1 / a[i, j] + 1 / a[p, q])
+                row[index[p, q]] = -k
+            else:
+                k = a[i, j] if end or mask_bc == "dirichlet" else 0.0
+            row[index[i, j]] += k
+        np.testing.assert_allclose(matrix[index[i, j]], row, rtol=1e-13, atol=1e-13)
+    np.testing.assert_array_equal(problem.rhs(np.where(mask, f, garbage)), np.where(mask, f, 0.0))
+
+
+def test_a_face_of_no_flux_may_have_any_a():
+    grid = Grid((8,), bc=[("neumann", "dirichlet")], centering="cell")
+    expected = Poisson(grid, a=lambda r: np.where(r == 0, 1.0, r)).to_scipy().toarray()
+    for value in (0.0, np.nan):
+        A = Poisson(grid, a=lambda r, value=value: np.where(r == 0, value, r))
+        np.testing.assert_array_equal(A.to_scipy().toarray(), expected)
+
+
+@pytest.mark.parametrize("mask_bc", ["dirichlet", "neumann"])
+def test_gradients_outside_are_zero(mask_bc):
+    mask = torch.rand((6, 7), generator=torch.Generator().manual_seed(0)) < 0.7
+    a = torch.where(mask, 1.0, torch.nan).double().requires_grad_()
+    A = Poisson(Grid((6, 7)), a=a, mask=mask, mask_bc=mask_bc, like=a).A
+    (gradient,) = torch.autograd.grad(sum(k.square().sum() for k in A.base.k) + A.base.c[mask].sum(), a)
+    assert torch.isfinite(gradient).all()
+    assert (gradient[~mask] == 0).all()
+    assert (gradient[mask] > 0).any()
