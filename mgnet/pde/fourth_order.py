@@ -182,6 +182,10 @@ class FourthOrder:
         """d (-v^T A u) / d c, not yet summed to its shape."""
         return -self.base.weigh(v * u)
 
+    def change(self, tangents: Sequence[Tensor], u: Tensor) -> Tensor:
+        """dA u, where c changes."""
+        return self.base.weigh(tangents[0] * u) if tangents else torch.zeros_like(u)
+
     def detached(self) -> "FourthOrder":
         """The operator without a graph."""
         return replace(self, base=self.base.detached())
