@@ -35,7 +35,8 @@ class Poisson:
         neighbours), a callable a(x, y, ...) evaluated on the faces, or a tuple with one of those
         per axis. Arrays may have batch axes in front.
     c : None (0), or >= 0: a number, an array or a callable at the unknowns
-    mask : None, or a boolean array of the grid's shape, True inside: u is 0 outside, f is ignored there
+    mask : None, or a boolean array of the grid's shape, True inside: u is 0 outside, and what else lies
+        there is ignored
     mask_bc : on the mask's edge, halfway between unknowns: "dirichlet" (u = 0 one mesh width on) or
         "neumann" (no flux)
     order : of the error in the mesh width: 2, or 4 (``FourthOrder``: `a` of numbers, no mask)
@@ -177,10 +178,11 @@ class Poisson:
         if isinstance(u, np.ndarray):
             self.check_no_graph()
         A = self.A.like(v)
-        if self.mask is None:
-            out = A(v)
-        else:  # rows outside are diagonal, and no other one reads what lies there
-            out = A(self.inside(v)) + A.weigh(A.base.c * torch.where(self.mask.to(v.device), 0.0, v))
+        out = A(self.inside(v))
+        if (
+            self.mask is not None and A.base.c is not None
+        ):  # rows outside are diagonal, no other one reads what is there
+            out = out + A.weigh(A.base.c * torch.where(self.mask.to(v.device), 0.0, v))
         return out.detach().numpy() if isinstance(u, np.ndarray) else out
 
     def rhs(self, f: Any, boundary: Any = None) -> Any:
