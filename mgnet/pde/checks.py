@@ -211,6 +211,12 @@ def sweeps(nu: Any) -> tuple[int, int]:
     return nu[0], nu[1]
 
 
+def flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be True or False; it is {value!r}.")
+
+
 def controls(tol: Any, max_cycles: Any, throw: Any, callback: Any = None) -> None:
     """When to stop."""
     number = isinstance(tol, (int, float, np.integer, np.floating)) and not isinstance(tol, bool)
@@ -218,7 +224,6 @@ def controls(tol: Any, max_cycles: Any, throw: Any, callback: Any = None) -> Non
         raise ValueError(f"`tol` must be a number between 0 and 1, or None; it is {tol!r}.")
     if not isinstance(max_cycles, (int, np.integer)) or isinstance(max_cycles, bool) or max_cycles < 1:
         raise ValueError(f"`max_cycles` must be a positive integer; it is {max_cycles!r}.")
-    if not isinstance(throw, (bool, np.bool_)):
-        raise TypeError(f"`throw` must be True or False; it is {throw!r}.")
+    flag("throw", throw)
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be a function of (cycle, residual), or None; it is {callback!r}.")

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.axis import Axis
+from mgnet.pde.axis import DIRICHLET, Axis, Robin
 from mgnet.pde.checks import finite, looked_at, real
 from mgnet.pde.forward_mode import nested
 from mgnet.pde.grid import Grid
+from mgnet.pde.kernels.elementwise import values
+from mgnet.pde.mask import beside
 
 RANGE = 1e-35, 1e24  # of a / h^2: what float32 levels, which square it, can hold (measured)
 Coefficient = float | Tensor | np.ndarray | Callable[..., Any] | None
@@ -85,38 +87,84 @@ def check(
     return looked_at(value, look)
 
 
-def at_unknowns(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
-    """A number, array or callable >= 0 at the unknowns: (*batch, *grid) or broadcastable to it."""
-    if callable(value):
-        points = [axis.x for axis in grid.axes]
-        return check(name, kind.evaluate(name, value, points), positive=False, points=points)
-    return check(name, _array(name, value, grid, kind), positive=False)
+def at_unknowns(name: str, value: Any, grid: Grid, kind: Kind, mask: Tensor | None = None) -> Tensor:
+    """A number, array or callable >= 0 at the unknowns: (*batch, *grid) or broadcastable to it.
+
+    What lies outside of a mask is not looked at, and 0.
+    """
+    points = [axis.x for axis in grid.axes] if callable(value) else None
+    v = kind.evaluate(name, value, points) if points else _array(name, value, grid, kind)
+    return check(name, _inside(v, mask, 0.0), positive=False, points=points)
 
 
-def on_faces(name: str, value: Any, grid: Grid, d: int, kind: Kind) -> Tensor:
+def on_faces(
+    name: str, value: Any, grid: Grid, d: int, kind: Kind, mask: Tensor | None = None, held: bool = True
+) -> Tensor:
     """A positive number, array or callable on the n_d + 1 faces of axis d.
 
     A callable is evaluated there; an array gives a face the harmonic mean of its two neighbours,
-    and an end face the nearest unknown's value.
+    and an end face the nearest unknown's value. What lies outside of a mask is not looked at: a
+    face of the cut takes its inside neighbour's value, unless a callable has a usable one there.
+    Faces that no equation uses get the mean of the others.
+
+    held : whether the cut fixes u, so that equations use its faces
     """
+    axis, dim = grid.axes[d], d - grid.ndim
     if callable(value):
         points = [axis.faces if e == d else axis.x for e, axis in enumerate(grid.axes)]
-        return check(name, kind.evaluate(name, value, points), positive=True, points=points)
-    a = check(name, _array(name, value, grid, kind), positive=True)
+        a = kind.evaluate(name, value, points)
+        if mask is not None and held:
+            left, right = beside(mask, axis, dim)
+            below, above = beside(_inside(kind.evaluate(name, value, [e.x for e in grid.axes]), mask, 1.0), axis, dim)
+            a = torch.where((left ^ right) & ~_usable(a, axis), torch.where(left, below, above), a)
+        return check(name, _filled(a, axis, _used(grid, d, kind, mask, held)), positive=True, points=points)
+    a = check(name, _inside(_array(name, value, grid, kind), mask, 1.0), positive=True)
     if a.ndim == 0:
         ones = [grid.axes[e].n + 1 if e == d else 1 for e in range(grid.ndim)]
         return a.expand(ones)
-    return _harmonic(a, d - grid.ndim, grid.axes[d])
+    a = _harmonic(a, axis, dim, mask)
+    return a if mask is None else _filled(a, axis, _used(grid, d, kind, mask, held))
 
 
-def _harmonic(a: Tensor, dim: int, axis: Axis) -> Tensor:
-    n = axis.n
-    left, right = a.narrow(dim, 0, n - 1), a.narrow(dim, 1, n - 1)
-    inner = _HarmonicMean.apply(left, right)
-    first, last = a.narrow(dim, 0, 1), a.narrow(dim, n - 1, 1)
+def _inside(v: Tensor, mask: Tensor | None, outside: float) -> Tensor:
+    """v with another value outside of the mask; a number stays one."""
+    return v if mask is None or v.ndim == 0 else torch.where(mask, v, outside)
+
+
+def _used(grid: Grid, d: int, kind: Kind, mask: Tensor | None, held: bool) -> Tensor:
+    """(*grid with n_d + 1) the faces of axis d whose a some equation has in it."""
+    axis, dim = grid.axes[d], d - grid.ndim
+    inside = torch.ones(grid.shape, dtype=torch.bool, device=kind.device) if mask is None else mask
+    left, right = beside(values(inside), axis, dim)
+    used = left | right if held else left & right
     if axis.periodic:
-        first = last = _HarmonicMean.apply(first, last)
-    return torch.cat([first, inner, last], dim=dim)
+        return used & (axis.n > 1)
+    for end, at in ((axis.low, 0), (axis.high, axis.n)):
+        through = isinstance(end, Robin) and end.alpha > 0 and axis.centering == "cell"
+        if not (end == DIRICHLET or through):
+            used.narrow(dim, at, 1).fill_(False)
+    return used
+
+
+def _usable(a: Tensor, axis: Axis) -> Tensor:
+    """Where a is finite and positive, and a / h^2 in the levels' range."""
+    return (a >= RANGE[0] * axis.h**2) & (a <= RANGE[1] * axis.h**2) & (a > 0)
+
+
+def _filled(a: Tensor, axis: Axis, used: Tensor) -> Tensor:
+    """a with the mean of the usable ones on the faces that are not used: they enter nothing, but should be harmless."""
+    good = used & _usable(values(a), axis)
+    count, total = good.sum(), torch.where(good, values(a), 0.0).sum()
+    return torch.where(used, a, torch.where(count > 0, total / count, axis.h**2))
+
+
+def _harmonic(a: Tensor, axis: Axis, dim: int, mask: Tensor | None) -> Tensor:
+    """Of the values on both sides of each face; one outside of the mask is as the other."""
+    left, right = beside(a, axis, dim)
+    if mask is not None:
+        first, second = beside(mask, axis, dim)
+        left, right = torch.where(first, left, right), torch.where(second, right, left)
+    return _HarmonicMean.apply(left, right)
 
 
 class _HarmonicMean(torch.autograd.Function):
@@ -182,10 +230,11 @@ def boundary_pairs(boundary: Any, ndim: int) -> list[tuple[Any, Any]]:
     )
 
 
-def on_end(value: Any, grid: Grid, d: int, side: int, kind: Kind) -> Tensor:
+def on_end(value: Any, grid: Grid, d: int, side: int, kind: Kind, mask: Tensor | None = None) -> Tensor:
     """Boundary data on one end of axis d: (*batch, *grid with 1 along d) or broadcastable to it.
 
-    An array has the shape of the end, the grid's without axis d (a batch may precede it).
+    An array has the shape of the end, the grid's without axis d (a batch may precede it). What
+    lies outside of a mask is not looked at, and 0.
     """
     end = np.array([(grid.axes[d].lower, grid.axes[d].upper)[side]])
     points = [end if e == d else axis.x for e, axis in enumerate(grid.axes)]
@@ -207,6 +256,8 @@ def on_end(value: Any, grid: Grid, d: int, side: int, kind: Kind) -> Tensor:
             f"`boundary` of axis {d} must be None, a number, an array or a callable; it is {type(value).__name__}."
         )
 
+    if mask is not None:
+        g = torch.where(mask.narrow(d - grid.ndim, (0, grid.axes[d].n - 1)[side], 1), g, 0.0)
     place = f"That is on axis {d} at the {('low', 'high')[side]} end. Clean the boundary data."
 
     def look(data: Tensor) -> None:

@@ -126,7 +126,8 @@ class Multigrid:
             else:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
             if null is not None and late and not null.balanced(*cast(FusedHierarchy, levels).sums(), b.dtype):
-                null.compatible(b, check=True, exact=False, raw=raw)
+                rest = null.compatible(b, check=True, exact=False, raw=raw)
+                outcome = outcome if rest is b else self._pass(hierarchy, rest, guess, parts, raw)
         if null is not None and not centres:
             outcome.u = null.centred(outcome.u)
         return outcome

@@ -105,6 +105,7 @@ class Solver:
         throw: bool = True,
         callback: Callback | None = None,
         relative_to: str = "data",
+        project: bool = False,
     ) -> Solution:
         """Solve for one or a batch of right-hand sides; arguments and errors as ``mgnet.pde.solve``.
 
@@ -116,6 +117,7 @@ class Solver:
         f = checks.right_hand_side(f)
         checks.not_empty(f)
         checks.controls(tol, max_cycles, throw, callback)
+        checks.flag("project", project)
         checks.word("relative_to", relative_to, RELATIVE_TO)
         if self.problem.order == 4 and tol is None:
             raise ValueError("`order` = 4 needs a tolerance; tol=None stops at second order. Pass a `tol`, 1e-10 say.")
@@ -124,7 +126,7 @@ class Solver:
         raw = not graph and tol is None and guess is None and boundary is None and self._takes_raw
         stop = Stop(tol, max_cycles, callback, relative_to)
         given = () if graph and transformed(f) else tuple(f.shape)
-        call = _Call(self, guess, stop, throw, raw=raw, shape=given)
+        call = _Call(self, guess, stop, throw, bool(project), raw, given)
         b = self.problem.on_grid("f", f) if raw else self.problem.rhs(checks.as_tensor(f), boundary)
         parts = []
         if tol is None and guess is None and boundary is not None and self.problem.constant is not None:
@@ -180,11 +182,12 @@ class Solver:
         """
         f = checks.right_hand_side(f)
         checks.not_empty(f)
-        b = self.problem.on_grid("f", f).detach()
-        begin = None if u is None else checks.guess_like(u, b.shape, b, "u").reshape(-1, *self.problem.grid.shape)
+        b = self.problem.inside(self.problem.on_grid("f", f).detach())
+        begin = None if u is None else self.problem.inside(checks.guess_like(u, b.shape, b, "u"))
         A = self.problem.single("cycle")
-        with checks.located(("f", b, CLEAN), ("u", begin if begin is None else begin.reshape(b.shape), SCRATCH)):
-            out = self.multigrid(A).cycle(A.like(b), begin, b.reshape(-1, *self.problem.grid.shape)).reshape(b.shape)
+        with checks.located(("f", b, CLEAN), ("u", begin, SCRATCH)):
+            flat = None if begin is None else begin.reshape(-1, *self.problem.grid.shape)
+            out = self.multigrid(A).cycle(A.like(b), flat, b.reshape(-1, *self.problem.grid.shape)).reshape(b.shape)
         return out.numpy() if isinstance(f, np.ndarray) else out
 
     def aslinearoperator(self) -> splinalg.LinearOperator:
@@ -255,16 +258,14 @@ class _Call:
         multigrid = self.solver.multigrid(A, self.problem)
         begin = None
         if self.guess is not None:
-            begin = checks.guess_like(self.guess, (*batch, *grid), b).reshape(-1, *grid)
+            begin = self.problem.inside(checks.guess_like(self.guess, (*batch, *grid), b)).reshape(-1, *grid)
         flat = [v if v.ndim == ndim else v.expand(*batch, *v.shape[v.ndim - ndim :]) for v in parts]
         flat = [v.reshape(-1, *v.shape[v.ndim - ndim :]) for v in flat]
         own, b = b, b.expand(*batch, *grid).reshape(-1, *grid)
         with self._located(own, None if begin is None else begin.reshape(*batch, *grid)):
             outcome = multigrid.run(A, b, begin, self.stop, self.project, flat, self.raw)
         self.outcome, self.work, self.method = outcome, multigrid.work(A, outcome), multigrid.method(A)
-        u = outcome.u.reshape(*batch, *grid)
-        mask = self.problem.mask
-        u = u if mask is None else torch.where(mask.to(u.device), u, 0.0)
+        u = self.problem.inside(outcome.u.reshape(*batch, *grid))
         if self.throw and outcome.status == "not converged":
             assert self.stop.tol is not None
             raise NotConverged(self.solution(u, 0.0), self.stop.tol)
@@ -327,6 +328,7 @@ def solve(
     callback: Callback | None = None,
     order: int = 2,
     relative_to: str = "data",
+    project: bool = False,
 ) -> Solution:
     """Solve -div(a grad u) + c u = f on a box, by multigrid.
 
@@ -347,6 +349,7 @@ def solve(
     callback : called with (cycle, largest relative residual) after each cycle
     relative_to : what tol and the residuals are relative to: "data", ||b||, or "guess", ||b - A guess||, for small
         changes in time steps (the same without a guess)
+    project : singular problems: take the compatible part of f (with the boundary data) instead of refusing another
     order : of the error in the mesh width: 2, or 4, which needs `a` of numbers, no mask, and a `tol`
 
     Returns
@@ -382,4 +385,5 @@ def solve(
         throw=throw,
         callback=callback,
         relative_to=relative_to,
+        project=project,
     )

@@ -1,7 +1,8 @@
 """Problems that fix u up to a constant, and how far from zero the mean of their data may be.
 
 1  E b has mean zero on every part, E is a projection, and E^T its transpose: <E b, u> = <b, E^T u>.
-2  A mean of up to ROUNDOFF = 100 eps times the mean size is round-off; four times that is refused, and said where.
+2  A mean of up to ROUNDOFF = 100 eps times the mean size is round-off; four times that is refused, and said where,
+   for data too large to be round-off of a divergence (``test_compatibility``).
 3  A b that is compatible to the last digit comes back as it is.
 4  Where something fixes u, nothing is taken away.
 """
@@ -64,7 +65,7 @@ def test_E_is_a_projection_and_its_transpose_centres(make):
 
 def off_by(problem, share):
     """Data whose mean on the last part is ``share`` of its mean size there, and zero elsewhere; (1, *grid)."""
-    b = null_space(problem).compatible(inside(problem, random((1, *problem.grid.shape))))
+    b = null_space(problem).compatible(inside(problem, 1e4 * random((1, *problem.grid.shape))))
     last = parts(problem)[-1]
     b[:, last] += share * b[:, last].abs().mean()
     return b
