@@ -3,9 +3,10 @@
     python -m benchmarks.poisson [--only NAME ...] [--largest 4095] [--repeats 5] [--out benchmarks/results/poisson]
 
 Every entry of CASES is data: a problem, what is asked of the solution, and the rivals. No time is
-reported without the error reached beside it. Ours and its rivals are timed in turn, in blocks of
-solves; figures are medians, and ratios are of medians. Set-up is timed apart for ours and is part of
-PyAMG's and PETSc's time (it is most of it). The arrays of the user, in and out, are part of every time.
+reported without the error reached beside it. Ours and its rivals are timed in turn and alike, in blocks of
+one first solve, set-up in (the matrix, or our ``Poisson``, is there before), and of solves that repeat it with
+what was set up; figures are medians, and ratios are of medians of the same kind. The arrays of the user, in and
+out, are part of every time.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+import numba
 import numpy as np
 
 from benchmarks import rivals
@@ -56,9 +58,9 @@ class Case:
     against: tuple[str, ...] = ("fft",)
 
 
-RIVALS: dict[str, Callable] = {
-    "fft": lambda problem, tol: rivals.fft(problem),
-    "spsolve": lambda problem, tol: rivals.spsolve(problem),
+RIVALS: dict[str, Callable[..., rivals.SetUp | None]] = {
+    "fft": rivals.fft,
+    "spsolve": rivals.spsolve,
     "cg": rivals.cg,
     "pyamg RS+CG": rivals.pyamg_ruge_stuben,
     "pyamg SA+CG": rivals.pyamg_smoothed_aggregation,
@@ -111,7 +113,7 @@ def main() -> None:
             measured = measure(case, given.repeats)
             gc.collect()
             for row in measured:
-                row["bytes per unknown"] = memory(number, row["solver"]) if row["seconds"] < ONCE else None
+                row["bytes per unknown"] = memory(number, row["solver"]) if row["first"] < ONCE else None
                 row["date"] = result["environment"]["date"]
                 print(line(row), flush=True)
             result["rows"] = in_order(result["rows"] + measured, [case.name for case in CASES])
@@ -121,19 +123,16 @@ def main() -> None:
 def measure(case: Case, repeats: int) -> list[dict]:
     """A row for ours and one for each rival."""
     problem, f, exact = problem_of(case)
-    kept.forget()
-    begun = time.perf_counter()
-    prepared(case, "mgnet", problem)[0](f)
-    setup, b = time.perf_counter() - begun, problem.rhs(f)
-    solves = {}
+    b = problem.rhs(f)
+    setups = {}
     for name in ("mgnet", *case.against):
-        solve, weigh = prepared(case, name, problem)
-        if solve is not None:
-            solves[name] = (solve, b if weigh else f)
-    times, results = time_in_turn(solves, repeats)
-    reference = float(np.abs(RIVALS["fft"](problem, None)(f) - exact).max()) if case.coefficient == "one" else None
+        setup, weigh = prepared(case, name, problem)
+        if setup is not None:
+            setups[name] = (setup, b if weigh else f)
+    firsts, times, results = time_in_turn(setups, repeats)
+    reference = float(np.abs(rivals.fft(problem)()(f) - exact).max()) if case.coefficient == "one" else None
     rows = []
-    for name in solves:
+    for name in setups:
         u = results[name]
         r = b - problem.apply(u)
         rows.append(
@@ -141,9 +140,10 @@ def measure(case: Case, repeats: int) -> list[dict]:
             | {
                 "against": None,
                 "solver": name,
-                "seconds": median(times[name]),
-                "ratio": median(times[name]) / median(times["mgnet"]),
-                "setup": setup if name == "mgnet" else None,
+                "first": median(firsts[name]),
+                "first solves": len(firsts[name]),
+                "repeat": median(times[name]),
+                "threads": threads(name),
                 "work units": Solver(problem).solve(f, tol=case.tol).work if name == "mgnet" else None,
                 "residual": float(np.linalg.norm(r) / np.linalg.norm(b)),
                 "error": float(np.abs(u - exact).max()) if case.tol is None or case.coefficient == "smooth" else None,
@@ -153,59 +153,92 @@ def measure(case: Case, repeats: int) -> list[dict]:
     return rows
 
 
-def time_in_turn(solves: dict, repeats: int) -> tuple[dict[str, list[float]], dict[str, np.ndarray]]:
-    """Seconds of each solve, and its result: a block of solves of one, then of the next, again and again.
+def threads(name: str) -> int:
+    """That a solver uses: PyAMG's and scipy's loops are serial (BLAS apart), PETSc is one process."""
+    return numba.get_num_threads() if name in OURS else rivals.WORKERS if name == "fft" else 1
 
-    A block begins with a pause, in which threads that spin on after the last solve (OpenBLAS, OpenMP) go to
-    sleep, and with solves that do not count. Solves that take seconds come once a block, and less often.
+
+Times = dict[str, list[float]]
+
+
+def time_in_turn(setups: dict, repeats: int) -> tuple[Times, Times, dict[str, np.ndarray]]:
+    """Seconds of each first solve, set-up in, of each repeated one, and the result.
+
+    A block of one, then of the next, again and again. A block begins with a pause, in which threads that spin on
+    after the last solve (OpenBLAS, OpenMP) go to sleep; a first solve, and some that do not count, follow.
+    Solves that take seconds come once a block, and less often.
     """
-    times: dict[str, list[float]] = {name: [] for name in solves}
+    firsts, times = ({name: [] for name in setups} for _ in range(2))
     results: dict[str, np.ndarray] = {}
-
-    def seconds(name: str) -> float:
-        solve, f = solves[name]
-        results.pop(name, None)
-        begun = time.perf_counter()
-        results[name] = solve(f)
-        return time.perf_counter() - begun
-
     for k in range(repeats):
-        for name in solves:
-            if k and sum(times[name]) > 5:
+        for name, (setup, f) in setups.items():
+            if k and sum(firsts[name]) + sum(times[name]) > 5:
                 continue
+            results.pop(name, None)
             gc.collect()  # PyAMG's levels hold each other
             time.sleep(PAUSE)
-            block = [seconds(name)]
-            if block[0] < LONG:
-                while sum(block) < WARM:
-                    block.append(seconds(name))
-                block = [seconds(name) for _ in range(BLOCK)]
-            times[name] += block
-    return times, results
+            begun = time.perf_counter()
+            solve = setup()
+            results[name] = solve(f)
+            firsts[name].append(time.perf_counter() - begun)
+            times[name] += block(solve, f)
+            del solve
+    return firsts, times, results
 
 
-def loop_of_solve(problem: Poisson, case: Case) -> rivals.Solve:
+def block(solve: rivals.Solve, f: np.ndarray) -> list[float]:
+    """Seconds of solves that repeat a first one: of one that is long, of some that follow a few uncounted others."""
+
+    def seconds() -> float:
+        begun = time.perf_counter()
+        solve(f)
+        return time.perf_counter() - begun
+
+    found = [seconds()]
+    if found[0] > LONG:
+        return found
+    while sum(found) < WARM:
+        found.append(seconds())
+    return [seconds() for _ in range(BLOCK)]
+
+
+def loop_of_solve(problem: Poisson, case: Case) -> rivals.SetUp:
     """``mgnet.pde.solve``, one right-hand side after the other."""
-    return lambda f: np.stack([solve(g, bc=case.bc, tol=case.tol).u for g in f])
+
+    def setup() -> rivals.Solve:
+        kept.forget()
+        return lambda f: np.stack([solve(g, bc=case.bc, tol=case.tol).u for g in f])
+
+    return setup
 
 
-def loop_of_one_solver(problem: Poisson, case: Case) -> rivals.Solve:
+def loop_of_one_solver(problem: Poisson, case: Case) -> rivals.SetUp:
     """``Solver.solve``, one right-hand side after the other."""
-    solver = Solver(problem)
-    return lambda f: np.stack([solver.solve(g, tol=case.tol).u for g in f])
+
+    def setup() -> rivals.Solve:
+        kept.forget()
+        solver = Solver(problem)
+        return lambda f: np.stack([solver.solve(g, tol=case.tol).u for g in f])
+
+    return setup
 
 
-def one_solver(problem: Poisson, case: Case) -> rivals.Solve:
-    """``Solver.solve``, all right-hand sides at once."""
-    solver = Solver(problem)
-    return lambda f: solver.solve(f, tol=case.tol).u
+def one_solver(problem: Poisson, case: Case) -> rivals.SetUp:
+    """``Solver.solve``, all right-hand sides at once; its first call makes the levels."""
+
+    def setup() -> rivals.Solve:
+        kept.forget()
+        solver = Solver(problem)
+        return lambda f: solver.solve(f, tol=case.tol).u
+
+    return setup
 
 
 OURS = {"mgnet": one_solver, "loop of solve": loop_of_solve, "loop of one Solver": loop_of_one_solver}
 
 
-def prepared(case: Case, name: str, problem: Poisson) -> tuple[rivals.Solve | None, bool]:
-    """(the solver of that name, set up; whether it takes A's right-hand side in place of f)."""
+def prepared(case: Case, name: str, problem: Poisson) -> tuple[rivals.SetUp | None, bool]:
+    """(the set-up of the solver of that name; whether it takes A's right-hand side in place of f)."""
     if name in OURS:
         return OURS[name](problem, case), False
     return RIVALS[name](problem, case.tol), name != "fft"
@@ -308,13 +341,13 @@ def peak_memory(case: Case, solver: str) -> float:
     """Growth of this process by a solver's set-up and one solve, f included, in bytes per unknown (Linux)."""
     small = replace(case, n={"neumann": 65, "periodic": 64}.get(case.bc, 63), batch=min(case.batch, 2))
     problem, f, _ = problem_of(small)
-    prepared(small, solver, problem)[0](f)  # code and libraries
+    prepared(small, solver, problem)[0]()(f)  # code and libraries
     problem, f, _ = problem_of(case)
     gc.collect()
     FORGET.write_text("5")
     before = _status("VmRSS")
-    solve, weigh = prepared(case, solver, problem)
-    u = solve(problem.rhs(f) if weigh else f)
+    setup, weigh = prepared(case, solver, problem)
+    u = setup()(problem.rhs(f) if weigh else f)
     return (_status("VmHWM") - before + f.nbytes) / u.size
 
 
@@ -329,8 +362,9 @@ def line(row: dict) -> str:
     size = f"{row['batch']} x " * (row["batch"] > 1) + "x".join([str(row["n"])] * row["ndim"])
     error = "" if row["error"] is None else f"  error {row['error']:.2e}"
     return (
-        f"{row['name']:20} {size:>14}  {row['solver']:18} {1e3 * row['seconds']:10.2f} ms "
-        f"{row['ratio']:7.2f} x  residual {row['residual']:.1e}{error}"
+        f"{row['name']:20} {size:>14}  {row['solver']:18} {row['threads']} threads  "
+        f"first {1e3 * row['first']:10.2f} ms  repeat {1e3 * row['repeat']:10.2f} ms  "
+        f"residual {row['residual']:.1e}{error}"
     )
 
 

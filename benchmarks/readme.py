@@ -79,8 +79,13 @@ def fastest(rows: list[dict]) -> list[dict]:
     chosen = []
     for ours, *others in problems.values():
         kinds = [[row for row in others if (row["solver"] == "fft") == transform] for transform in (True, False)]
-        chosen += [ours, *(min(kind, key=lambda row: row["seconds"]) for kind in kinds if kind)]
+        chosen += [ours, *(min(kind, key=_seconds) for kind in kinds if kind)]
     return chosen
+
+
+def _seconds(row: dict) -> float:
+    """Of the first solve where that was measured, else of a repeated one."""
+    return row["repeat"] if row["first"] is None else row["first"]
 
 
 def smoothers() -> str:
@@ -100,6 +105,9 @@ def training() -> str:
         "",
         f"{result['network']}, 32 x 32 images, batches of {result['batch']}, {machine['threads']} threads of "
         f"{machine['processor']}; medians; `python -m benchmarks.training`.",
+        "Published: float32, and every batch passes a second time for the training accuracy, as its script has it. "
+        f"Ours: {result['precision_of_ours']}, augmentation included, the accuracy from the training itself. "
+        "The first two steps of each are not timed; *compiled* compiles in them.",
         "",
         "| how | images a second | times the published way |",
         "|---|---|---|",

@@ -64,41 +64,85 @@ def save(result: dict, folder: Path) -> None:
     draw(result["rows"], folder)
 
 
+COLUMNS = (
+    "problem",
+    "unknowns",
+    "asked",
+    "rival",
+    "threads: ours / its",
+    "first: ours / its",
+    "ratio",
+    "repeat: ours / its",
+    "ratio",
+    "bytes per unknown: ours / its",
+    "error: ours / discrete solution's",
+)
+ALIKE = (
+    "First: set-up and one solve, of both; repeat: one more solve with what was set up, of both. Ratio: its time over "
+    "ours, of the same kind."
+)
+DASH = "A dash: not measured apart; the benchmark measures both kinds of every solver from its next run on."
+STAR = (
+    r"\* One solve; if it is the first of its kind in the process, the loading of kernels is in it (in the first row, "
+    "their compiling)."
+)
+THREADS = "Threads: BLAS, which the inner products of PyAMG and scipy may call, has its own."
+BYTES = "Bytes per unknown: by how much set-up and one solve let a process grow at its peak, f and u included."
+
+
 def table(result: dict) -> str:
-    """The rows as Markdown, one line a problem."""
+    """The rows as Markdown, one line a rival."""
     machine = result["environment"]
     days = " and ".join(sorted({row["date"] for row in result["rows"]}))
     lines = [
         f"float64, {machine['cores']} cores of {machine['processor']}, {days}; medians in ms; "
         "`python -m benchmarks.poisson`.",
         "",
-        "| problem | unknowns | asked | mgnet | rival | its time | ratio | bytes per unknown: ours / its | "
-        "error: ours / discrete solution's |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---" * len(COLUMNS) + "|",
     ]
     ours: dict = {}
     for row in result["rows"]:
         if row["solver"] == "mgnet":
             ours = row
-            continue
-        size = f"{row['batch']} x " * (row["batch"] > 1) + " x ".join([str(row["n"])] * row["ndim"])
-        asked = "discretisation accuracy" if row["tol"] is None else f"residual {row['tol']:g}"
-        error = ours["error"]
-        reached = "" if error is None or not ours["discretisation error"] else (
-            f"{error:.2e} / {ours['discretisation error']:.2e}"
-        )  # fmt: skip
-        lines.append(
-            f"| {row['name']} | {size} | {asked} | {1e3 * ours['seconds']:.2f}{missed(ours)} | {row['solver']} | "
-            f"{1e3 * row['seconds']:.2f}{missed(row)} | {row['ratio']:.2f} | {whole(ours['bytes per unknown'])} / "
-            f"{whole(row['bytes per unknown'])} | {reached} |"
-        )
+        else:
+            lines.append(f"| {' | '.join(_beside(ours, row))} |")
     compiling, kept = (result["first solve"][k] for k in ("compiling", "kept"))
-    notes = [
-        "Bytes per unknown: by how much set-up and one solve let a process grow at its peak, f and u included.",
+    told = (
         f"First solve of a process, `import torch` apart: {compiling:.1f} s to compile the kernels, {kept:.1f} s where "
-        "they are kept.",
-    ]
-    return "\n".join([*lines, *(line for note in notes for line in ("", note)), ""])
+        "they are kept."
+    )
+    rows = result["rows"]
+    dash = [DASH] * any(None in (row["first"], row["repeat"]) for row in rows)
+    star = [STAR] * any(row["first solves"] == 1 for row in rows)
+    return "\n".join(
+        [*lines, *(line for note in (ALIKE, *dash, *star, THREADS, BYTES, told) for line in ("", note)), ""]
+    )
+
+
+def _beside(ours: dict, its: dict) -> list[str]:
+    """One rival's cells."""
+    size = f"{its['batch']} x " * (its["batch"] > 1) + " x ".join([str(its["n"])] * its["ndim"])
+    asked = "discretisation accuracy" if its["tol"] is None else f"residual {its['tol']:g}"
+    rival = f"{its['solver']}{missed(its)}"
+    cells = [its["name"], size + missed(ours), asked, rival, f"{ours['threads']} / {its['threads']}"]
+    for kind in ("first", "repeat"):
+        cells += [f"{milliseconds(ours, kind)} / {milliseconds(its, kind)}", ratio(ours, its, kind)]
+    cells.append(f"{whole(ours['bytes per unknown'])} / {whole(its['bytes per unknown'])}")
+    error, reference = ours["error"], ours["discretisation error"]
+    return [*cells, "" if error is None or not reference else f"{error:.2e} / {reference:.2e}"]
+
+
+def milliseconds(row: dict, kind: str) -> str:
+    """A time, a dash where there is none; a star where it is of one first solve."""
+    if row[kind] is None:
+        return "-"
+    return f"{1e3 * row[kind]:.2f}" + r"\*" * (kind == "first" and row["first solves"] == 1)
+
+
+def ratio(ours: dict, its: dict, kind: str) -> str:
+    """Its time over ours, both of one kind; a dash where one is missing."""
+    return "-" if None in (ours[kind], its[kind]) else f"{its[kind] / ours[kind]:.2f}"
 
 
 def missed(row: dict) -> str:
@@ -124,14 +168,14 @@ def draw(rows: list[dict], folder: Path) -> None:
     for solver, marker in (("mgnet", "o-"), ("fft", "s--")):
         mine = [row for row in rows if row["solver"] == solver]
         n = np.array([row["n"] for row in mine], dtype=float)
-        seconds = np.array([row["seconds"] for row in mine])
+        seconds = np.array([row["repeat"] for row in mine])
         label = "mgnet, full multigrid" if solver == "mgnet" else "scipy.fft, sine transforms"
         left.loglog(n, 1e3 * seconds, marker, label=label)
         right.semilogx(n**2, n**2 / seconds / 1e6, marker, label=label)
     left.set_xlabel("n (unknowns n x n)")
-    left.set_ylabel("ms to discretisation accuracy")
+    left.set_ylabel("ms to discretisation accuracy, set-up kept by both")
     right.set_xlabel("unknowns")
-    right.set_ylabel("million unknowns a second")
+    right.set_ylabel("million unknowns a second, set-up kept by both")
     for name, label in (("accuracy", "discretisation accuracy"), ("residual 1e-10", "residual 1e-10")):
         mine = [row for row in every if row["name"] == name and row["work units"]]
         works.semilogx([row["n"] for row in mine], [row["work units"] for row in mine], "o-", label=f"mgnet, {label}")

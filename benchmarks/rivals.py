@@ -1,8 +1,11 @@
-"""What a user would otherwise take: each rival is b -> u for the very system A u = b that we solve.
+"""What a user would otherwise take: each rival is set up for the very system A u = b that we solve, then b -> u.
 
-Only ``fft`` takes f itself, as its user would: it does not need the symmetric system.
+A rival's function makes what every user has before (the matrix), and returns the set-up, which returns the solve,
+so that set-up and solve can be timed together and apart. Only ``fft`` takes f itself, as its user would: it does
+not need the symmetric system.
 """
 
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -13,14 +16,19 @@ import scipy.sparse.linalg as splinalg
 from mgnet.pde import Grid, Poisson
 
 Solve = Callable[[np.ndarray], np.ndarray]
+SetUp = Callable[[], Solve]
 WORKERS = 2
 
 
-def fft(problem: Poisson) -> Solve:
+def fft(problem: Poisson, tol: float | None = None) -> SetUp:
     """Fast diagonalisation by scipy.fft: sine, cosine or Fourier transforms, whichever the ends ask for.
 
-    Node-centred axes with constant coefficients; the transforms work in place.
+    Node-centred axes with constant coefficients; the transforms work in place. The set-up is the eigenvalues.
     """
+    return lambda: _transforms(problem)
+
+
+def _transforms(problem: Poisson) -> Solve:
     grid = problem.grid
     assert problem.constant is not None
     assert grid.centering == "node"
@@ -57,44 +65,48 @@ def fft(problem: Poisson) -> Solve:
     return solve
 
 
-def spsolve(problem: Poisson) -> Solve:
-    """scipy's sparse LU."""
+def spsolve(problem: Poisson, tol: float | None = None) -> SetUp:
+    """scipy's sparse LU; the set-up is the factorisation."""
     A = problem.to_scipy().tocsc()
-    return lambda b: splinalg.spsolve(A, b.ravel()).reshape(b.shape)
+
+    def setup() -> Solve:
+        factors = splinalg.splu(A)
+        return lambda b: factors.solve(b.ravel()).reshape(b.shape)
+
+    return setup
 
 
-def cg(problem: Poisson, tol: float) -> Solve:
-    """scipy's conjugate gradients without a preconditioner."""
+def cg(problem: Poisson, tol: float) -> SetUp:
+    """scipy's conjugate gradients without a preconditioner; nothing is set up."""
     A = problem.to_scipy()
-    return lambda b: splinalg.cg(A, b.ravel(), rtol=tol, maxiter=100_000)[0].reshape(b.shape)
+    return lambda: lambda b: splinalg.cg(A, b.ravel(), rtol=tol, maxiter=100_000)[0].reshape(b.shape)
 
 
-def pyamg_ruge_stuben(problem: Poisson, tol: float) -> Solve:
-    """PyAMG's Ruge-Stuben multigrid in conjugate gradients; the set-up is part of it."""
+def pyamg_ruge_stuben(problem: Poisson, tol: float) -> SetUp:
+    """PyAMG's Ruge-Stuben multigrid in conjugate gradients."""
     import pyamg
 
     A = _indexed32(problem)
-    return lambda b: pyamg.ruge_stuben_solver(A).solve(b.ravel(), tol=tol, accel="cg", maxiter=200).reshape(b.shape)
+    return lambda: _levels_in_cg(pyamg.ruge_stuben_solver(A), tol)
 
 
-def pyamg_smoothed_aggregation(problem: Poisson, tol: float) -> Solve:
-    """PyAMG's smoothed aggregation in conjugate gradients; the set-up is part of it."""
+def pyamg_smoothed_aggregation(problem: Poisson, tol: float) -> SetUp:
+    """PyAMG's smoothed aggregation in conjugate gradients."""
     import pyamg
 
     A = _indexed32(problem)
-
-    def solve(b: np.ndarray) -> np.ndarray:
-        levels = pyamg.smoothed_aggregation_solver(A, symmetry="symmetric")
-        return levels.solve(b.ravel(), tol=tol, accel="cg", maxiter=200).reshape(b.shape)
-
-    return solve
+    return lambda: _levels_in_cg(pyamg.smoothed_aggregation_solver(A, symmetry="symmetric"), tol)
 
 
-def petsc_multigrid(problem: Poisson, tol: float) -> Solve | None:
+def _levels_in_cg(levels, tol: float) -> Solve:
+    return lambda b: levels.solve(b.ravel(), tol=tol, accel="cg", maxiter=200).reshape(b.shape)
+
+
+def petsc_multigrid(problem: Poisson, tol: float) -> SetUp | None:
     """PETSc's geometric multigrid in conjugate gradients, one process; None where petsc4py is missing.
 
     Dirichlet ends, a = 1, c = 0. As PETSc's users do, the grids hold the boundary, and the operator is
-    discretised anew on each; its matrices are made beforehand, the rest of the set-up is part of the time.
+    discretised anew on each; its matrices are made beforehand, the rest is the set-up.
     A symmetric Gauss-Seidel sweep smooths: twice as fast as the default, two Chebyshev steps of it.
     """
     PETSc = _petsc({"mg_levels_ksp_type": "richardson", "mg_levels_ksp_max_it": 1, "mg_levels_pc_type": "sor"})
@@ -112,7 +124,7 @@ def petsc_multigrid(problem: Poisson, tol: float) -> Solve | None:
         P.setValuesCSR(matrix.indptr, matrix.indices, matrix.data)
         P.assemble()
 
-    def solve(b: np.ndarray) -> np.ndarray:
+    def setup() -> Solve:
         grid = PETSc.DMDA().create(dim=len(shape), sizes=shape[::-1], stencil_width=1, dof=1)
         solver = PETSc.KSP().create()
         solver.setOptionsPrefix(PREFIX)
@@ -121,33 +133,40 @@ def petsc_multigrid(problem: Poisson, tol: float) -> Solve | None:
         solver.getPC().setType("mg")
         solver.getPC().setMGLevels(len(sizes))
         rhs, u = grid.createGlobalVec(), grid.createGlobalVec()
-        np.multiply(b, volume, out=rhs.getArray().reshape(shape)[inside])
-        return _run_petsc(PETSc, solver, rhs, u, tol, grid).reshape(shape)[inside]
 
-    return solve
+        def solve(b: np.ndarray) -> np.ndarray:
+            np.multiply(b, volume, out=rhs.getArray().reshape(shape)[inside])
+            solver.solve(rhs, u)
+            return u.getArray().copy().reshape(shape)[inside]
+
+        return _set_up_petsc(PETSc, solver, tol, solve, rhs, u, grid)
+
+    return setup
 
 
-def hypre(problem: Poisson, tol: float) -> Solve | None:
-    """hypre's BoomerAMG in PETSc's conjugate gradients, one process; None where either is missing.
-
-    The set-up is part of the time.
-    """
+def hypre(problem: Poisson, tol: float) -> SetUp | None:
+    """hypre's BoomerAMG in PETSc's conjugate gradients, one process; None where either is missing."""
     PETSc = _petsc({"pc_hypre_boomeramg_strong_threshold": 0.25 if problem.grid.ndim == 2 else 0.5})
     if PETSc is None or not PETSc.Sys.hasExternalPackage("hypre"):
         return None
     A = _indexed32(problem)
 
-    def solve(b: np.ndarray) -> np.ndarray:
+    def setup() -> Solve:
         matrix = PETSc.Mat().createAIJ(A.shape, csr=(A.indptr, A.indices, A.data))
         solver = PETSc.KSP().create()
         solver.setOptionsPrefix(PREFIX)
         solver.setOperators(matrix)
         solver.getPC().setType("hypre")
         rhs, u = matrix.createVecLeft(), matrix.createVecRight()
-        rhs.setArray(b.ravel())
-        return _run_petsc(PETSc, solver, rhs, u, tol, matrix).reshape(b.shape)
 
-    return solve
+        def solve(b: np.ndarray) -> np.ndarray:
+            rhs.setArray(b.ravel())
+            solver.solve(rhs, u)
+            return u.getArray().copy().reshape(b.shape)
+
+        return _set_up_petsc(PETSc, solver, tol, solve, rhs, u, matrix)
+
+    return setup
 
 
 PREFIX = "rival_"
@@ -164,17 +183,20 @@ def _petsc(options: dict):
     return PETSc
 
 
-def _run_petsc(PETSc, solver, rhs, u, tol: float, *others) -> np.ndarray:
-    """Conjugate gradients until ||r|| <= tol ||b||; then all is destroyed, as Python's collector leaves it to PETSc."""
+def _set_up_petsc(PETSc, solver, tol: float, solve: Solve, *others) -> Solve:
+    """Conjugate gradients until ||r|| <= tol ||b||; with ``solve`` all goes, which Python's collector leaves be."""
     solver.setType("cg")
     solver.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
     solver.setTolerances(rtol=tol, atol=0)
     solver.setFromOptions()
-    solver.solve(rhs, u)
-    result = u.getArray().copy()
-    for made in (solver, rhs, u, *others):
-        made.destroy()
-    return result
+    solver.setUp()
+    weakref.finalize(solve, _destroy, solver, *others).atexit = False
+    return solve
+
+
+def _destroy(*made) -> None:
+    for each in made:
+        each.destroy()
 
 
 def _with_boundary(shape: tuple[int, ...]) -> scipy.sparse.csr_matrix:

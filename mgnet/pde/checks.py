@@ -1,13 +1,16 @@
 """What the public doors ask of their arguments. Kernels check nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.kernels.elementwise import plain
+from mgnet.pde.forward_mode import nested
+from mgnet.pde.kernels.elementwise import plain, transformed
 
 REAL = (torch.float32, torch.float64)
 
@@ -29,8 +32,13 @@ class _Values(torch.autograd.Function):
         return gradients[0], None
 
     @staticmethod
+    @nested
+    def jvp(ctx: Any, saved: Any, *tangents: Any) -> Any:
+        return tangents[0].view_as(tangents[0])
+
+    @staticmethod
     def vmap(info: Any, in_dims: Any, value: Tensor, look: Callable[[Tensor], None]) -> Any:
-        return _Values.apply(value, look), in_dims[0]
+        return _Values.apply(value.movedim(in_dims[0], 0), look), 0
 
 
 def looked_at(value: Tensor, look: Callable[[Tensor], None]) -> Tensor:
@@ -130,18 +138,69 @@ def batches(ndim: int, name: str, v: Tensor, other: str, others: Sequence[Tensor
             )
 
 
-def finite(name: str, v: Tensor, remedy: str) -> None:
-    """Refuse NaN and infinity; say where the first one is."""
+def finite(name: str, v: Tensor, remedy: str, points: Sequence[np.ndarray] | None = None) -> None:
+    """Refuse NaN and infinity; say where the first one is: its index, or its coordinates of ``points`` per axis."""
     bad = ~torch.isfinite(v)
     if bad.any():
         first = tuple(int(i) for i in bad.nonzero()[0])
         what = "NaN" if torch.isnan(v).any() else "infinite values"
-        raise ValueError(f"`{name}` must be finite; it has {int(bad.sum())} {what}, first at {first}. {remedy}")
+        where = f", first at {first}" if first else ""
+        if points is not None:
+            x = (f"{float(p[i]):.6g}" for p, i in zip(points, first[v.ndim - len(points) :], strict=True))
+            where = f", first at the point ({', '.join(x)})"
+        raise ValueError(f"`{name}` must be finite; it has {int(bad.sum())} {what}{where}. {remedy}")
+
+
+@contextmanager
+def located(*data: tuple[str, Tensor | None, str]) -> Iterator[None]:
+    """Have errors about (name, values, remedy) not finite name the place in the arrays as they were given."""
+    try:
+        yield
+    except ValueError:
+        for name, v, remedy in data:
+            if v is not None:
+                finite(name, v, remedy)
+        raise
+
+
+def as_given(v: Tensor, shape: Sequence[int]) -> Tensor:
+    """What v was before its batch axes were broadcast from ``shape``."""
+    v = v[(0,) * (v.ndim - len(shape))]
+    for dim, n in enumerate(shape):
+        v = v.narrow(dim, 0, n)
+    return v
 
 
 def word(name: str, value: Any, words: Sequence[str]) -> None:
-    if not isinstance(value, str) or value not in words:
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, words))}; it is {value!r}.")
+    """Refuse what is none of the words; a misspelt one is told the nearest."""
+    if not isinstance(value, str):
+        raise TypeError(f"`{name}` must be one of {', '.join(map(repr, words))}; it is a {type(value).__name__}.")
+    if value not in words:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, words))}; it is {value!r}.{meant(value, words)}"
+        )
+
+
+def meant(value: Any, words: Sequence[str]) -> str:
+    """A question about a misspelt word, if one of the words is near.
+
+    Example
+    -------
+    >>> meant("Dirichlett", ["dirichlet", "neumann"])
+    " Did you mean 'dirichlet'?"
+    """
+    spelt = {word.lower(): word for word in words}
+    near = get_close_matches(str(value).strip().lower(), spelt, 1)
+    return f" Did you mean {spelt[near[0]]!r}?" if near else ""
+
+
+def no_graph(name: str, *tensors: Tensor) -> None:
+    """Refuse what asks for a gradient where an array is to come out, which has none."""
+    if any((v.requires_grad and torch.is_grad_enabled()) or transformed(v) for v in tensors):
+        raise TypeError(
+            f"`{name}` is made of tensors that ask for a gradient, but arrays come out where arrays go in, and those "
+            f"have none. Pass f (or u) as a tensor, torch.as_tensor(f), or call under torch.no_grad()."
+        )
 
 
 def sweeps(nu: Any) -> tuple[int, int]:
@@ -152,6 +211,12 @@ def sweeps(nu: Any) -> tuple[int, int]:
     return nu[0], nu[1]
 
 
+def flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be True or False; it is {value!r}.")
+
+
 def controls(tol: Any, max_cycles: Any, throw: Any, callback: Any = None) -> None:
     """When to stop."""
     number = isinstance(tol, (int, float, np.integer, np.floating)) and not isinstance(tol, bool)
@@ -159,7 +224,6 @@ def controls(tol: Any, max_cycles: Any, throw: Any, callback: Any = None) -> Non
         raise ValueError(f"`tol` must be a number between 0 and 1, or None; it is {tol!r}.")
     if not isinstance(max_cycles, (int, np.integer)) or isinstance(max_cycles, bool) or max_cycles < 1:
         raise ValueError(f"`max_cycles` must be a positive integer; it is {max_cycles!r}.")
-    if not isinstance(throw, (bool, np.bool_)):
-        raise TypeError(f"`throw` must be True or False; it is {throw!r}.")
+    flag("throw", throw)
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be a function of (cycle, residual), or None; it is {callback!r}.")

@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.axis import Axis
-from mgnet.pde.checks import looked_at, real
+from mgnet.pde.axis import DIRICHLET, Axis, Robin
+from mgnet.pde.checks import finite, looked_at, real
+from mgnet.pde.forward_mode import nested
 from mgnet.pde.grid import Grid
+from mgnet.pde.kernels.elementwise import values
+from mgnet.pde.mask import beside
 
 RANGE = 1e-35, 1e24  # of a / h^2: what float32 levels, which square it, can hold (measured)
 Coefficient = float | Tensor | np.ndarray | Callable[..., Any] | None
@@ -58,15 +61,20 @@ def is_scalar(value: Any) -> bool:
     return is_number(value) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim == 0)
 
 
-def check(name: str, value: Tensor, positive: bool, h: float | None = None) -> Tensor:
-    """Refuse coefficients that are not finite, of the wrong sign, or out of the levels' range when divided by h^2."""
+def check(
+    name: str, value: Tensor, positive: bool, h: float | None = None, points: Sequence[np.ndarray] | None = None
+) -> Tensor:
+    """Refuse coefficients that are not finite, of the wrong sign, or out of the levels' range when divided by h^2.
+
+    What came of a callable, at ``points`` per axis, is told by its coordinates, other values by their index.
+    """
 
     def look(data: Tensor) -> None:
         if data.numel() == 0:
             raise ValueError(f"`{name}` must not be empty; its shape is {tuple(data.shape)}.")
         low, high = (float(v) for v in torch.aminmax(data))  # NaN if there is one
         if not isfinite(low) or not isfinite(high):
-            raise ValueError(f"`{name}` must be finite; it has NaN or infinity. Clean the coefficient.")
+            finite(name, data, "Clean the coefficient.", points)
         if low < 0 or (positive and low == 0):
             need = "positive" if positive else ">= 0"
             raise ValueError(f"`{name}` must be {need} everywhere; its smallest value is {low:.6g}.")
@@ -79,43 +87,88 @@ def check(name: str, value: Tensor, positive: bool, h: float | None = None) -> T
     return looked_at(value, look)
 
 
-def at_unknowns(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
-    """A number, array or callable at the unknowns: (*batch, *grid) or broadcastable to it."""
-    if callable(value):
-        return kind.evaluate(name, value, [axis.x for axis in grid.axes])
-    return _array(name, value, grid, kind)
+def at_unknowns(name: str, value: Any, grid: Grid, kind: Kind, mask: Tensor | None = None) -> Tensor:
+    """A number, array or callable >= 0 at the unknowns: (*batch, *grid) or broadcastable to it.
+
+    What lies outside of a mask is not looked at, and 0.
+    """
+    points = [axis.x for axis in grid.axes] if callable(value) else None
+    v = kind.evaluate(name, value, points) if points else _array(name, value, grid, kind)
+    return check(name, _inside(v, mask, 0.0), positive=False, points=points)
 
 
-def on_faces(name: str, value: Any, grid: Grid, d: int, kind: Kind) -> Tensor:
-    """A number, array or callable on the n_d + 1 faces of axis d.
+def on_faces(
+    name: str, value: Any, grid: Grid, d: int, kind: Kind, mask: Tensor | None = None, held: bool = True
+) -> Tensor:
+    """A positive number, array or callable on the n_d + 1 faces of axis d.
 
     A callable is evaluated there; an array gives a face the harmonic mean of its two neighbours,
-    and an end face the nearest unknown's value.
+    and an end face the nearest unknown's value. What lies outside of a mask is not looked at: a
+    face of the cut takes its inside neighbour's value, unless a callable has a usable one there.
+    Faces that no equation uses get the mean of the others.
+
+    held : whether the cut fixes u, so that equations use its faces
     """
+    axis, dim = grid.axes[d], d - grid.ndim
     if callable(value):
         points = [axis.faces if e == d else axis.x for e, axis in enumerate(grid.axes)]
-        return kind.evaluate(name, value, points)
-    a = _array(name, value, grid, kind)
+        a = kind.evaluate(name, value, points)
+        if mask is not None and held:
+            left, right = beside(mask, axis, dim)
+            below, above = beside(_inside(kind.evaluate(name, value, [e.x for e in grid.axes]), mask, 1.0), axis, dim)
+            a = torch.where((left ^ right) & ~_usable(a, axis), torch.where(left, below, above), a)
+        return check(name, _filled(a, axis, _used(grid, d, kind, mask, held)), positive=True, points=points)
+    a = check(name, _inside(_array(name, value, grid, kind), mask, 1.0), positive=True)
     if a.ndim == 0:
         ones = [grid.axes[e].n + 1 if e == d else 1 for e in range(grid.ndim)]
         return a.expand(ones)
-    return _harmonic(check(name, a, positive=True), d - grid.ndim, grid.axes[d])
+    a = _harmonic(a, axis, dim, mask)
+    return a if mask is None else _filled(a, axis, _used(grid, d, kind, mask, held))
 
 
-def _harmonic(a: Tensor, dim: int, axis: Axis) -> Tensor:
-    n = axis.n
-    left, right = a.narrow(dim, 0, n - 1), a.narrow(dim, 1, n - 1)
-    inner = _HarmonicMean.apply(left, right)
-    first, last = a.narrow(dim, 0, 1), a.narrow(dim, n - 1, 1)
+def _inside(v: Tensor, mask: Tensor | None, outside: float) -> Tensor:
+    """v with another value outside of the mask; a number stays one."""
+    return v if mask is None or v.ndim == 0 else torch.where(mask, v, outside)
+
+
+def _used(grid: Grid, d: int, kind: Kind, mask: Tensor | None, held: bool) -> Tensor:
+    """(*grid with n_d + 1) the faces of axis d whose a some equation has in it."""
+    axis, dim = grid.axes[d], d - grid.ndim
+    inside = torch.ones(grid.shape, dtype=torch.bool, device=kind.device) if mask is None else mask
+    left, right = beside(values(inside), axis, dim)
+    used = left | right if held else left & right
     if axis.periodic:
-        first = last = _HarmonicMean.apply(first, last)
-    return torch.cat([first, inner, last], dim=dim)
+        return used & (axis.n > 1)
+    for end, at in ((axis.low, 0), (axis.high, axis.n)):
+        through = isinstance(end, Robin) and end.alpha > 0 and axis.centering == "cell"
+        if not (end == DIRICHLET or through):
+            used.narrow(dim, at, 1).fill_(False)
+    return used
+
+
+def _usable(a: Tensor, axis: Axis) -> Tensor:
+    """Where a is finite and positive, and a / h^2 in the levels' range."""
+    return (a >= RANGE[0] * axis.h**2) & (a <= RANGE[1] * axis.h**2) & (a > 0)
+
+
+def _filled(a: Tensor, axis: Axis, used: Tensor) -> Tensor:
+    """a with the mean of the usable ones on the faces that are not used: they enter nothing, but should be harmless."""
+    good = used & _usable(values(a), axis)
+    count, total = good.sum(), torch.where(good, values(a), 0.0).sum()
+    return torch.where(used, a, torch.where(count > 0, total / count, axis.h**2))
+
+
+def _harmonic(a: Tensor, axis: Axis, dim: int, mask: Tensor | None) -> Tensor:
+    """Of the values on both sides of each face; one outside of the mask is as the other."""
+    left, right = beside(a, axis, dim)
+    if mask is not None:
+        first, second = beside(mask, axis, dim)
+        left, right = torch.where(first, left, right), torch.where(second, right, left)
+    return _HarmonicMean.apply(left, right)
 
 
 class _HarmonicMean(torch.autograd.Function):
     """m = 2 l r / (l + r), whose derivatives are (m / l)^2 / 2 and (m / r)^2 / 2: a graph of one node."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(left: Tensor, right: Tensor) -> Tensor:
@@ -124,12 +177,23 @@ class _HarmonicMean(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
         ctx.save_for_backward(*inputs, output)
+        ctx.save_for_forward(*inputs, output)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         left, right, mean = ctx.saved_tensors
         half = gradients[0] / 2
         return tuple(half * (mean / side) ** 2 for side in (left, right))
+
+    @staticmethod
+    @nested
+    def jvp(ctx: Any, saved: Any, *tangents: Tensor) -> Tensor:
+        left, right, mean = saved
+        return ((mean / left) ** 2 * tangents[0] + (mean / right) ** 2 * tangents[1]) / 2
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *sides: Tensor) -> Any:
+        return _HarmonicMean.apply(*(v.movedim(dim, 0) for v, dim in zip(sides, in_dims, strict=True))), 0
 
 
 def _array(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
@@ -154,6 +218,8 @@ def boundary_pairs(boundary: Any, ndim: int) -> list[tuple[Any, Any]]:
 
     if one(boundary):
         return [(boundary, boundary)] * ndim
+    if isinstance(boundary, (list, tuple)) and ndim == 1 and len(boundary) == 2:
+        boundary = [boundary]
     if isinstance(boundary, (list, tuple)) and len(boundary) == ndim:
         pairs = [(entry, entry) if one(entry) else entry for entry in boundary]
         if all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
@@ -164,10 +230,11 @@ def boundary_pairs(boundary: Any, ndim: int) -> list[tuple[Any, Any]]:
     )
 
 
-def on_end(value: Any, grid: Grid, d: int, side: int, kind: Kind) -> Tensor:
+def on_end(value: Any, grid: Grid, d: int, side: int, kind: Kind, mask: Tensor | None = None) -> Tensor:
     """Boundary data on one end of axis d: (*batch, *grid with 1 along d) or broadcastable to it.
 
-    An array has the shape of the end, the grid's without axis d (a batch may precede it).
+    An array has the shape of the end, the grid's without axis d (a batch may precede it). What
+    lies outside of a mask is not looked at, and 0.
     """
     end = np.array([(grid.axes[d].lower, grid.axes[d].upper)[side]])
     points = [end if e == d else axis.x for e, axis in enumerate(grid.axes)]
@@ -189,8 +256,14 @@ def on_end(value: Any, grid: Grid, d: int, side: int, kind: Kind) -> Tensor:
             f"`boundary` of axis {d} must be None, a number, an array or a callable; it is {type(value).__name__}."
         )
 
+    if mask is not None:
+        g = torch.where(mask.narrow(d - grid.ndim, (0, grid.axes[d].n - 1)[side], 1), g, 0.0)
+    place = f"That is on axis {d} at the {('low', 'high')[side]} end. Clean the boundary data."
+
     def look(data: Tensor) -> None:
-        if not torch.isfinite(data).all():
-            raise ValueError(f"`boundary` must be finite; on axis {d} it has NaN or infinity.")
+        if callable(value):
+            finite("boundary", data, place, points)
+        else:
+            finite("boundary", data.squeeze(d - grid.ndim) if data.ndim else data, place)
 
     return looked_at(g, look)

@@ -11,7 +11,7 @@ Source: Collatz 1960, The Numerical Treatment of Differential Equations, table I
 Numer. Math. 10, 316 (second-order solves that correct towards the fourth order).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -32,13 +32,18 @@ SHORT = 24  # unknowns of an axis that shows the spectrum
 SLACK = 0.85, 1.05  # what cycles add to its ends (measured)
 
 
+def of_one(end: str | Robin) -> float:
+    """The datum of an end for u = 1."""
+    return 1.0 if end == DIRICHLET else end.alpha if isinstance(end, Robin) else 0.0
+
+
 def end_rows(axis: Axis, end: str | Robin, a: float) -> tuple[np.ndarray, np.ndarray]:
     """(REACH, width) weights of the unknowns and (REACH,) of the datum in -a u'', from the end inwards."""
     first = 0.5 if axis.centering == "cell" else float(end == DIRICHLET)
     width = WIDTH[first]
     t, power = first + np.arange(width), np.arange(width + 1)  # distances in h
     datum = np.zeros(width + 1)  # of 1, t, t^2, ...
-    datum[0] = 1.0 if end == DIRICHLET else end.alpha if isinstance(end, Robin) else 0.0
+    datum[0] = of_one(end)
     datum[1] = 0.0 if end == DIRICHLET else -a / axis.h
     known = np.vstack([t[:, None] ** power, datum])
     second = power * (power - 1) * t[:REACH, None] ** np.maximum(power - 2, 0)
@@ -52,52 +57,76 @@ class Line:
 
     Parameters
     ----------
-    stencil : (2 REACH + 1,)
-    ends : what is added beside the low and the high end, (rows, columns) from the end inwards; () if periodic
+    stencil : (2 REACH + 1,), of sum 0
+    ends : the rows beside the low and the high end, (REACH, columns) from the end inwards; () if periodic
+    excess : (REACH,) the sum of each of those rows
     """
 
     n: int
     stencil: np.ndarray
     ends: tuple[np.ndarray, ...]
+    excess: tuple[np.ndarray, ...]
 
     @classmethod
     def of(cls, axis: Axis, a: float) -> "Line":
         """-a D on an axis."""
         stencil = -a * INNER / axis.h**2
         if axis.periodic:
-            return cls(axis.n, stencil, ())
-        rows = (end_rows(axis, end, a)[0] for end in (axis.low, axis.high))
-        return cls(axis.n, stencil, tuple(E - _cut(stencil, E.shape[1]) for E in rows))
+            return cls(axis.n, stencil, (), ())
+        rows, data = zip(*(end_rows(axis, end, a) for end in (axis.low, axis.high)), strict=True)
+        excess = tuple(-w * of_one(end) for w, end in zip(data, (axis.low, axis.high), strict=True))
+        return cls(axis.n, stencil, rows, excess)
 
-    @unaffected
     def __call__(self, u: Tensor, dim: int) -> Tensor:
-        """The product along an axis of u."""
-        n, zeros = self.n, torch.zeros_like(u.narrow(dim, 0, REACH))
-        before, after = (u.narrow(dim, n - REACH, REACH), u.narrow(dim, 0, REACH)) if not self.ends else (zeros, zeros)
-        wide = torch.cat([before, u, after], dim=dim)
-        out = self.stencil[REACH] * u
+        """The product along an axis of u, in differences: what is constant in u leaves nothing behind."""
+        n = self.n
+        before, after = u.narrow(dim, n - REACH, REACH), u.narrow(dim, 0, REACH)
+        wide = torch.cat([before, u, after], dim=dim)  # beside an end other rows take over
+        out = torch.zeros_like(u)
         for k in range(REACH):
-            out = out + self.stencil[k] * (wide.narrow(dim, k, n) + wide.narrow(dim, 2 * REACH - k, n))
-        for side, block in enumerate(self.ends):
-            E, (rows, columns) = torch.from_numpy(block).to(u.device, wide_enough(u)), block.shape
-            E = E if side == 0 else E.flip(0, 1)
-            part = u.narrow(dim, 0 if side == 0 else n - columns, columns).movedim(dim, -1).to(E) @ E.T
-            out.narrow(dim, 0 if side == 0 else n - rows, rows).add_(part.movedim(-1, dim))
-        return out
+            out = out + self.stencil[k] * ((wide.narrow(dim, k, n) - u) + (wide.narrow(dim, 2 * REACH - k, n) - u))
+        if not self.ends:
+            return out
+        low, high = self._beside(u.movedim(dim, -1), 0), self._beside(u.movedim(dim, -1).flip(-1), 1).flip(-1)
+        inner = out.narrow(dim, REACH, n - 2 * REACH)
+        return torch.cat([low.movedim(-1, dim), inner, high.movedim(-1, dim)], dim=dim)
 
-    @property
-    def T(self) -> "Line":
-        return replace(self, ends=tuple(block.T for block in self.ends))
+    def _beside(self, u: Tensor, side: int) -> Tensor:
+        """(..., REACH) the rows beside an end, of u from there inwards."""
+        rows, excess = (torch.from_numpy(v[side]).to(u) for v in (self.ends, self.excess))
+        here = u[..., :REACH]
+        differences = u[..., None, : rows.shape[1]] - here[..., None]
+        return (rows * differences).sum(-1) + excess * here
 
-    @property
-    def magnitude(self) -> "Line":
-        """The absolute values."""
-        cuts = [_cut(self.stencil, block.shape[1]) for block in self.ends]
-        ends = tuple(abs(block + cut) - abs(cut) for block, cut in zip(self.ends, cuts, strict=True))
-        return Line(self.n, abs(self.stencil), ends)
+    def transposed(self, v: Tensor, dim: int) -> Tensor:
+        """The product with the transpose, whose rows have no small sums; in float64."""
+        blocks = [E - _cut(self.stencil, E.shape[1]) for E in self.ends]
+        return _summed(self.stencil, [block.T for block in blocks], v.double(), dim).to(v)
+
+    def magnitude(self, u: Tensor, dim: int) -> Tensor:
+        """The product of the absolute values."""
+        blocks = [abs(E) - abs(_cut(self.stencil, E.shape[1])) for E in self.ends]
+        return _summed(abs(self.stencil), blocks, u, dim)
 
     def to_scipy(self) -> sparse.csr_array:
         return sparse.csr_array(self(torch.eye(self.n, dtype=torch.float64, device="cpu"), 0).numpy())
+
+
+@unaffected
+def _summed(stencil: np.ndarray, blocks: Sequence[np.ndarray], u: Tensor, dim: int) -> Tensor:
+    """The stencil, 0 (wrapped without ``blocks``) beyond the ends, plus a block at either end, times u."""
+    n, zeros = u.shape[dim], torch.zeros_like(u.narrow(dim, 0, REACH))
+    before, after = (zeros, zeros) if blocks else (u.narrow(dim, n - REACH, REACH), u.narrow(dim, 0, REACH))
+    wide = torch.cat([before, u, after], dim=dim)
+    out = stencil[REACH] * u
+    for k in range(REACH):
+        out = out + stencil[k] * (wide.narrow(dim, k, n) + wide.narrow(dim, 2 * REACH - k, n))
+    for side, block in enumerate(blocks):
+        E, (rows, columns) = torch.from_numpy(block).to(u.device, wide_enough(u)), block.shape
+        E = E if side == 0 else E.flip(0, 1)
+        part = u.narrow(dim, 0 if side == 0 else n - columns, columns).movedim(dim, -1).to(E) @ E.T
+        out.narrow(dim, 0 if side == 0 else n - rows, rows).add_(part.movedim(-1, dim))
+    return out
 
 
 def _spectrum(axis: Axis) -> tuple[float, float]:
@@ -139,18 +168,21 @@ class FourthOrder:
         return [Line.of(axis, a) for axis, a in zip(self.base.axes, self.a, strict=True)]
 
     def __call__(self, u: Tensor) -> Tensor:
+        if self.transposed:
+            return self._sum([line.transposed for line in self.lines], u)
         return self._sum(self.lines, u)
 
     def magnitude(self, u: Tensor) -> Tensor:
-        """|A| |u|, the scale of the round-off in A u."""
+        """|A| |u|, the scale of the round-off in A u (and in A^T u)."""
         return self._sum([line.magnitude for line in self.lines], u.abs())
 
-    def _sum(self, lines: Sequence[Line], u: Tensor) -> Tensor:
-        """w (c + lines) u, or the transpose of that."""
+    def _sum(self, products: Sequence[Callable[[Tensor, int], Tensor]], u: Tensor) -> Tensor:
+        """w (c + the products along the axes) u, or the transpose of that."""
         u = self.base.weigh(u) if self.transposed else u
-        out = torch.zeros_like(u) if self.c is None else self.c * u
-        for d, line in enumerate(lines):
-            out = out + (line.T if self.transposed else line)(u, d - self.ndim)
+        out = torch.zeros_like(u)
+        for d, product in enumerate(products):
+            out = out + product(u, d - self.ndim)
+        out = out if self.c is None else out + self.c * u
         return out if self.transposed else self.base.weigh(out)
 
     @property
@@ -181,6 +213,10 @@ class FourthOrder:
     def derivative(self, k: int, v: Tensor, u: Tensor) -> Tensor:
         """d (-v^T A u) / d c, not yet summed to its shape."""
         return -self.base.weigh(v * u)
+
+    def change(self, tangents: Sequence[Tensor], u: Tensor) -> Tensor:
+        """dA u, where c changes."""
+        return self.base.weigh(tangents[0] * u) if tangents else torch.zeros_like(u)
 
     def detached(self) -> "FourthOrder":
         """The operator without a graph."""

@@ -1,9 +1,10 @@
 """The solution as a differentiable function of the data and of the coefficients.
 
-    A u = b       =>      grad b = lambda,   A^T lambda = grad u,      dA:  - lambda^T dA u
+    A u = b       =>      grad b = lambda,   A^T lambda = grad u,      dA:  - lambda^T dA u      (reverse)
+                          A du = db - dA u                                                       (forward)
 
 The second-order A is symmetric and the fourth-order one has the same levels, so the same fast solver
-solves the adjoint system; no graph runs through the cycles. With conductances k_j on the faces and the
+solves the adjoint and the tangent system; no graph runs through the cycles. With conductances k_j on the faces and the
 differences of u across them, lambda^T A u = sum_j k_j (difference of lambda) (difference of u)
 + sum_i c_i lambda_i u_i.
 
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mgnet.pde.forward_mode import nested
 from mgnet.pde.operators import Operator
 
 Run = Callable[..., Tensor]  # (A, b, *boundary parts of b on every grid) -> u, without a graph
@@ -24,42 +26,51 @@ Run = Callable[..., Tensor]  # (A, b, *boundary parts of b on every grid) -> u, 
 class Solve(torch.autograd.Function):
     """u = A^-1 b.
 
-    Inputs: how to solve forward and backward, A, b of shape (*batch, *grid), A's tensors, and the
+    Inputs: how to solve for u and for its derivatives, A, b of shape (*batch, *grid), A's tensors, and the
     boundary's part of b on every grid (it only helps the first iterate); batch axes of the
     coefficients broadcast with b's.
     """
 
     @staticmethod
-    def forward(run: Run, adjoint: Run, A: Operator, b: Tensor, *rest: Tensor) -> Tensor:
+    def forward(run: Run, derivative: Run, A: Operator, b: Tensor, *rest: Tensor) -> Tensor:
         m = len(A.tensors)
         return run(A.made_of(rest[:m]), b, *rest[m:])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        _, ctx.adjoint, ctx.A, _, *rest = inputs
+        _, ctx.derivative, ctx.A, _, *rest = inputs
         m = len(ctx.A.tensors)
         ctx.unused = [None] * (len(rest) - m)
         ctx.save_for_backward(output, *rest[:m])
+        ctx.save_for_forward(output, *rest[:m])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         u, *tensors = ctx.saved_tensors
         A, needs = ctx.A.made_of(tensors), ctx.needs_input_grad
-        adjoint = Solve.apply(ctx.adjoint, ctx.adjoint, A.T, gradients[0], *tensors)
+        adjoint = Solve.apply(ctx.derivative, ctx.derivative, A.T, gradients[0], *tensors)
         grads = [
             A.derivative(k, adjoint, u).sum_to_size(v.shape) if needs[4 + k] else None for k, v in enumerate(tensors)
         ]
         return None, None, None, adjoint if needs[3] else None, *grads, *ctx.unused
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, run: Run, adjoint: Run, A: Operator, *tensors: Tensor) -> tuple[Tensor, int]:
+    @nested
+    def jvp(ctx: Any, saved: Any, *tangents: Any) -> Tensor:
+        u, *tensors = saved
+        db, dA, parts = tangents[3], tangents[4 : 4 + len(tensors)], tangents[4 + len(tensors) :]
+        A = ctx.A.made_of(tensors)
+        return Solve.apply(ctx.derivative, ctx.derivative, A, db - A.change(dA, u), *tensors, *parts)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, run: Run, derivative: Run, A: Operator, *tensors: Tensor) -> tuple[Tensor, int]:
         """The mapped axis becomes the first batch axis of everything that has it."""
         dims = in_dims[3:]
         rank = max(v.ndim - (dim is not None) for v, dim in zip(tensors, dims, strict=True))
         moved = [_lead(v, dim, rank) for v, dim in zip(tensors, dims, strict=True)]
         if dims[0] is None:
             moved[0] = moved[0].expand(info.batch_size, *[-1] * moved[0].ndim)
-        return Solve.apply(run, adjoint, A, *moved), 0
+        return Solve.apply(run, derivative, A, *moved), 0
 
 
 def _lead(v: Tensor, dim: int | None, rank: int) -> Tensor:

@@ -6,8 +6,10 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from mgnet.pde.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
+from mgnet.pde.checks import meant, word
 
 BoundaryType = str | Robin
 _WORDS = (DIRICHLET, NEUMANN, PERIODIC)
@@ -61,8 +63,7 @@ class Grid:
         centering: str = "node",
     ):
         sizes = _shape(shape)
-        if centering not in ("node", "cell"):
-            raise ValueError(f'`centering` must be "node" or "cell"; it is {centering!r}.')
+        word("centering", centering, ("node", "cell"))
         pairs = _pairs(bc, len(sizes))
         lowers, uppers = (_per_axis(name, v, len(sizes)) for name, v in (("lower", lower), ("upper", upper)))
         for d, (lo, hi) in enumerate(zip(lowers, uppers, strict=True)):
@@ -147,6 +148,7 @@ def _shape(shape: Any) -> tuple[int, ...]:
 
 
 def _pairs(bc: Any, ndim: int) -> list[tuple[BoundaryType, BoundaryType]]:
+    bc = bc.tolist() if isinstance(bc, np.ndarray) else bc
     entries = [bc] * ndim if isinstance(bc, (str, Robin)) else bc
     if not isinstance(entries, (list, tuple)):
         raise TypeError(f"`bc` must be a word, Robin(alpha) or a sequence with one entry per axis; it is {bc!r}.")
@@ -160,19 +162,31 @@ def _pairs(bc: Any, ndim: int) -> list[tuple[BoundaryType, BoundaryType]]:
 
 
 def _pair(entry: Any, d: int) -> tuple[BoundaryType, BoundaryType]:
+    entry = entry.tolist() if isinstance(entry, np.ndarray) else entry
     pair = (entry, entry) if isinstance(entry, (str, Robin)) else entry
     if not isinstance(pair, (list, tuple)) or len(pair) != 2:
         raise TypeError(f"`bc` of axis {d} must be a word, Robin(alpha) or a (low, high) pair; it is {entry!r}.")
     for end in pair:
-        if not isinstance(end, Robin) and end not in _WORDS:
-            raise ValueError(f'`bc` must be "dirichlet", "neumann", "periodic" or Robin(alpha); axis {d} has {end!r}.')
+        if not isinstance(end, (Robin, str)):
+            raise TypeError(
+                f"`bc` of axis {d} must be a word, Robin(alpha) or a (low, high) pair of these; "
+                f"it has a {type(end).__name__}."
+            )
+        if end not in _WORDS and not isinstance(end, Robin):
+            raise ValueError(
+                f'`bc` must be "dirichlet", "neumann", "periodic" or Robin(alpha); axis {d} has {end!r}.'
+                f"{meant(end, _WORDS)}"
+            )
     if (pair[0] == PERIODIC) != (pair[1] == PERIODIC):
         raise ValueError(f"`bc` of axis {d} must be periodic at both ends or at neither; it is {tuple(pair)!r}.")
     return pair[0], pair[1]
 
 
 def _per_axis(name: str, value: Any, ndim: int) -> tuple[float, ...]:
-    values = [value] * ndim if np.ndim(value) == 0 else list(value)
+    several = isinstance(value, Sequence) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim > 0)
+    values = list(value) if several and not isinstance(value, str) else [value] * ndim
+    if any(isinstance(v, (str, bool)) for v in values):
+        raise TypeError(f"`{name}` must be a number or one per axis; it is {value!r}.")
     if len(values) != ndim:
         raise ValueError(f"`{name}` must be a number or one per axis ({ndim}); it has {len(values)}.")
     try:

@@ -17,7 +17,7 @@ import torch
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from mgnet.pde.axis import DIRICHLET, NEUMANN, PERIODIC, Robin
+from mgnet.pde.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
 from mgnet.pde.checks import as_tensor, looked_at
 from mgnet.pde.grid import Grid
 from mgnet.pde.operators import Diffusion
@@ -37,6 +37,14 @@ def inside(mask: Any, grid: Grid) -> Tensor:
     return tensor
 
 
+def beside(v: Tensor, axis: Axis, dim: int) -> tuple[Tensor, Tensor]:
+    """The values on both sides of each of the n + 1 faces along ``dim``; an end has that of its unknown on both."""
+    n = axis.n
+    first, last = v.narrow(dim, 0, 1), v.narrow(dim, n - 1, 1)
+    around = torch.cat([last, v, first] if axis.periodic else [first, v, last], dim=dim)
+    return around.narrow(dim, 0, n + 1), around.narrow(dim, 1, n + 1)
+
+
 def cut(A: Diffusion, mask: Tensor, mask_bc: str) -> Diffusion:
     """The operator of the masked domain."""
     outer = A.diagonal.detach().mean()
@@ -44,10 +52,7 @@ def cut(A: Diffusion, mask: Tensor, mask_bc: str) -> Diffusion:
     c, ks = zero if A.c is None else A.c, []
     for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True)):
         dim, n = d - A.ndim, axis.n
-        first, last = mask.narrow(dim, 0, 1), mask.narrow(dim, n - 1, 1)
-        low, high = (last, first) if axis.periodic else (first, last)
-        around = torch.cat([low, mask, high], dim=dim)
-        left, right = around.narrow(dim, 0, n + 1), around.narrow(dim, 1, n + 1)
+        left, right = beside(mask, axis, dim)
         ks.append(k * (left & right))
         if mask_bc == DIRICHLET:
             held = k * (left ^ right)

@@ -1,10 +1,9 @@
 """The solver behind the doors: plain tensors in, an iterate and its history out."""
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from math import ceil, isfinite, log
+from math import ceil, isfinite, log, pi
 from typing import cast
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from mgnet.pde.checks import finite
 from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.fourth_order import FourthOrder
-from mgnet.pde.hierarchy import ReadableHierarchy
+from mgnet.pde.hierarchy import ReadableHierarchy, lowest
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
 from mgnet.pde.kernels.hierarchy import FusedHierarchy
 from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
@@ -21,14 +20,18 @@ from mgnet.pde.levels import CPU, CYCLES, Levels, Scheme
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator
 from mgnet.pde.precision import unaffected
+from mgnet.pde.smoothers import damped
+from mgnet.pde.turns import Turn, in_turn
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 Callback = Callable[[int, float], None]
 PATIENCE, FAR = 20, 40  # so many cycles with levels in float32; then float64 ones are tried if so many are to come
 GAIN = 1.5  # times fewer cycles, for which float64 levels, whose cycles take longer, are kept
+LITTLE, FACTOR = 1.0, 0.2  # c, in units of the slowest wave's a |k|^2, that asks for nothing; of a cycle
 TINY = 1e-300
-CLEAN = "Clean the right-hand side."
+CLEAN, SCRATCH = "Clean the right-hand side.", "Pass None to start from scratch."
+RELATIVE_TO = ("data", "guess")  # what residuals are relative to
 SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
 
 
@@ -39,6 +42,12 @@ class Stop:
     tol: float | None = 1e-8
     max_cycles: int = 100
     callback: Callback | None = None
+    relative_to: str = "data"  # or "guess"
+
+    @property
+    def of_guess(self) -> bool:
+        """Whether residuals are relative to the guess's."""
+        return self.relative_to == "guess"
 
 
 class Multigrid:
@@ -57,7 +66,7 @@ class Multigrid:
         self.base, self.null, self.levels = base, null, Levels(base, constant, scheme)
         self._dims = tuple(range(-base.ndim, 0))
         self._methods: dict[bool, str] = {}
-        self._lock = threading.Lock()
+        self.turn = Turn(partial(Multigrid, base, constant, null, scheme))
         self._tried = False  # whether levels in float64 were
 
     def method(self, A: Operator) -> str:
@@ -79,6 +88,7 @@ class Multigrid:
         return ", ".join([*words, f"{kind}{replace(self.levels.scheme, cycle=word, smoother=smoother)}"])
 
     @unaffected
+    @in_turn
     def run(
         self,
         A: Operator,
@@ -99,14 +109,14 @@ class Multigrid:
         raw : b is not weighted by the shares of a cell; only where ``takes_raw``, for one full pass
         """
         null = None if self.null is None else self.null.to(b)
-        with self._lock, on_device(b, self.base.ndim, self.levels.constant is not None):
+        with on_device(b, self.base.ndim, self.levels.constant is not None):
             levels = self.levels.of(b)
             whole = stop.tol is None and guess is None and not parts and self._finishing == 0
             centres = null is not None and whole and isinstance(levels, FusedHierarchy) and levels.centres
             late = centres and not project  # data are looked at on the coarse grid, where they are four times fewer
             if null is not None and not late:
                 b = null.compatible(b, check=not project, exact=stop.tol is not None, raw=raw)
-            hierarchy = self._accelerated(A.like(b), levels, b, null, stop.tol)
+            hierarchy = self._accelerated(A.like(b), levels, b, null, stop)
             if stop.tol is None:
                 outcome = self._pass(hierarchy, b, guess, parts, raw)
             elif self.levels.narrow and not self._tried and A.base is A:
@@ -116,7 +126,8 @@ class Multigrid:
             else:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
             if null is not None and late and not null.balanced(*cast(FusedHierarchy, levels).sums(), b.dtype):
-                null.compatible(b, check=True, exact=False, raw=raw)
+                rest = null.compatible(b, check=True, exact=False, raw=raw)
+                outcome = outcome if rest is b else self._pass(hierarchy, rest, guess, parts, raw)
         if null is not None and not centres:
             outcome.u = null.centred(outcome.u)
         return outcome
@@ -126,7 +137,11 @@ class Multigrid:
         """One cycle; u, b of shape (batch, *grid); u None for zero."""
         if A.base is not A and u is not None:
             return u + self.cycle(A.base, None, b - A(u), symmetric)
-        with self._lock, on_device(b, self.base.ndim, self.levels.constant is not None):
+        return self._cycle(u, b, symmetric)
+
+    @in_turn
+    def _cycle(self, u: Tensor | None, b: Tensor, symmetric: bool) -> Tensor:
+        with on_device(b, self.base.ndim, self.levels.constant is not None):
             hierarchy = self.levels.of(b, symmetric)
             begin = None if u is None else hierarchy.data(u)
             out = hierarchy.release(hierarchy.cycle(begin, hierarchy.data(b), watch=False))
@@ -200,7 +215,19 @@ class Multigrid:
             return max(0, steps - FINISHING_STEPS)
         chain = self.levels.chain()[:2]
         pairs = [(f, c) for f, c in zip(chain[0], chain[-1], strict=True) if f != c]
-        return int(any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs))
+        return int(any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs)) + self._for_reaction
+
+    @cached_property
+    def _for_reaction(self) -> int:
+        """Cycles after a full pass because of c: where u is about f / c, the discretisation errs by less than
+        restricting f does, in the ratio of the slowest wave's a |k|^2 to c, and cycles have to make up for that.
+        """
+        assert self.levels.constant is not None
+        (a, c), axes = self.levels.constant, self.base.axes
+        waves = sum(a_d * (pi / (axis.upper - axis.lower)) ** 2 for a_d, axis in zip(a, axes, strict=True))
+        if c <= LITTLE * waves:
+            return 0
+        return ceil(log(c / (LITTLE * waves)) / -log(max(min(FACTOR, damped(lowest(axes, a, c))), TINY)))
 
     def _iterate(
         self,
@@ -219,7 +246,9 @@ class Multigrid:
             return self._rescaled(A, hierarchy, b, guess, stop)
         try:
             roundoff = self._roundoff(A, b)
-            return iterate(hierarchy, f, guess, stop.tol, stop.max_cycles, roundoff, stop.callback, scale, hopeless)
+            return iterate(
+                hierarchy, f, guess, stop.tol, stop.max_cycles, roundoff, stop.callback, scale, hopeless, stop.of_guess
+            )
         except FloatingPointError:
             _finite_data(b, guess)
             raise
@@ -235,9 +264,10 @@ class Multigrid:
         self._tried = True
         self.levels.choose(precise=True)
         told, done = stop.callback or (lambda k, r: None), len(first.residuals) - 1
-        rest = Stop(stop.tol, stop.max_cycles - done, lambda k, r: told(done + k, r))
-        begin = first.u if first.residuals[-1] < first.residuals[0] else guess
-        second = self._iterate(A, self._accelerated(A, self.levels.of(b), b, null, stop.tol), b, begin, rest)
+        rest = replace(stop, max_cycles=stop.max_cycles - done, callback=lambda k, r: told(done + k, r))
+        anew = first.residuals[-1] >= first.residuals[0] or (guess is not None and stop.of_guess)
+        begin = guess if anew else first.u
+        second = self._iterate(A, self._accelerated(A, self.levels.of(b), b, null, stop), b, begin, rest)
         if _rate(second.residuals) <= GAIN * _rate(first.residuals):
             self.levels.choose(precise=False)
         return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
@@ -250,7 +280,9 @@ class Multigrid:
         size = torch.where(size == 0, torch.ones_like(size), size)
         begin, unit = None if guess is None else guess / size, b / size
         f, roundoff = hierarchy.data(unit), self._roundoff(A, unit)
-        outcome = iterate(hierarchy, f, begin, stop.tol, stop.max_cycles, roundoff, stop.callback)
+        outcome = iterate(
+            hierarchy, f, begin, stop.tol, stop.max_cycles, roundoff, stop.callback, of_guess=stop.of_guess
+        )
         outcome.u = outcome.u * size
         if not torch.isfinite(outcome.u).all():
             raise FloatingPointError(f"the solution is too large for {b.dtype}: it overflows. Scale the problem.")
@@ -264,17 +296,15 @@ class Multigrid:
             return None
         return ConjugateGradients if self.levels.scheme.nu[0] == self.levels.scheme.nu[1] else MinimalResiduals
 
-    def _accelerated(
-        self, A: Operator, levels: Hierarchy, b: Tensor, null: NullSpace | None, tol: float | None
-    ) -> Hierarchy:
+    def _accelerated(self, A: Operator, levels: Hierarchy, b: Tensor, null: NullSpace | None, stop: Stop) -> Hierarchy:
         outer = self._outer(A)
         if outer is None:
             richardson = cast(ReadableHierarchy | FusedHierarchy, levels).richardson  # or Triton's, which have it too
-            if tol is not None and self.levels.constant is not None and richardson.rho is None:
+            if stop.tol is not None and self.levels.constant is not None and richardson.rho is None:
                 richardson.rho = self.levels.contraction(b)
             return levels
         if outer is ConjugateGradients:
-            return ConjugateGradients(cast(Robust, levels), tol)
+            return ConjugateGradients(cast(Robust, levels), None if stop.of_guess else stop.tol)
         product = A if null is None else lambda u: null.compatible(A(u))
         step = MinimalResiduals(product) if outer is MinimalResiduals else Chebyshev(cast(FourthOrder, A).spectrum)
         return Preconditioned(product, levels, step)
@@ -304,4 +334,4 @@ def _far(residuals: Sequence[float], tol: float) -> bool:
 def _finite_data(b: Tensor, guess: Tensor | None, name: str = "guess") -> None:
     finite("f", b, CLEAN)
     if guess is not None:
-        finite(name, guess, "Pass None to start from scratch.")
+        finite(name, guess, SCRATCH)

@@ -37,7 +37,7 @@ def boundary_parts(problem: Poisson, boundary: Any, like: Tensor, smoother: str)
             for d, pair in enumerate(boundary_pairs(boundary, grid.ndim))
         ]
         coarse = Poisson(grid, a, c, like=problem.kind)
-        parts.append(coarse.rhs(like.new_zeros(grid.shape), data).detach())
+        parts.append(coarse.rhs(like.new_zeros(grid.shape), data))
     return parts
 
 

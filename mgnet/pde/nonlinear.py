@@ -13,7 +13,7 @@ from mgnet.pde.eager import eager
 from mgnet.pde.fas import NonlinearHierarchy, Pointwise, chain, injection
 from mgnet.pde.grid import Grid
 from mgnet.pde.iterate import iterate
-from mgnet.pde.multigrid import Callback
+from mgnet.pde.multigrid import CLEAN, SCRATCH, Callback
 from mgnet.pde.problem import Poisson
 from mgnet.pde.solution import NotConverged, Solution
 from mgnet.pde.work import cycle_work, full_multigrid_work
@@ -88,7 +88,9 @@ def solve_nonlinear(
     try:
         outcome = iterate(hierarchy, b, start, tol, max_cycles, hierarchy.roundoff(b), callback)
     except FloatingPointError as error:
-        checks.finite("f", b0, "Clean the right-hand side.")
+        checks.finite("f", b0, CLEAN)
+        if start is not None:
+            checks.finite("guess", start.reshape(f.shape), SCRATCH)
         raise FloatingPointError(f"{error} {REMEDY}") from None
     u = outcome.u.reshape(f.shape)
     work = cycle_work(hierarchy.sizes, (2, 2), 1) * (len(outcome.residuals) - 1)

@@ -6,6 +6,14 @@ A 1 = 0 on such a part. With w the unknowns' shares of a cell the solver compute
 
 E removes from b what no u can produce, E^T picks the solution of mean zero. A box is one part; a
 mask may leave several.
+
+A mean that is round-off may be removed without asking. Of what, b does not tell: a divergence that cancels
+is itself round-off of numbers that only the caller knows. So a mean m of N unknowns of root mean square s is
+taken for round-off if
+
+    m <= 100 eps mean|b|,   or   m <= 100 eps sum_d 1/h_d,   m <= 4 s / sqrt(N)   and   m <= s / 2:
+
+of b itself, or of differences of numbers of size 1 by h, where N errors as large as b may leave it.
 """
 
 from dataclasses import dataclass
@@ -20,6 +28,7 @@ from mgnet.pde.kernels.elementwise import runs_here, shift_
 from mgnet.pde.kernels.means import weighted_sums
 
 ROUNDOFF = 100  # times eps: how far from zero the mean of a compatible b may be
+CHANCE, MOST = 4, 0.5  # standard errors, and part of the root mean square, that a mean of rounding errors may reach
 
 
 @dataclass(frozen=True)
@@ -32,12 +41,14 @@ class NullSpace:
     shares : the same per axis, w their product; None under a mask
     part : (*grid) the number of each unknown's part, -1 in none; None: all are in one
     loose : (batch or 1, parts) whether nothing fixes u there
+    slope : sum_d 1/h_d, the size of a divergence of numbers of size 1
     """
 
     w: Tensor
     shares: tuple[np.ndarray, ...] | None
     part: Tensor | None
     loose: Tensor
+    slope: float
 
     def compatible(self, b: Tensor, check: bool = False, exact: bool = True, raw: bool = False) -> Tensor:
         """E b for b of shape (batch, *grid); b itself where that is b to the last digit.
@@ -49,13 +60,14 @@ class NullSpace:
         total, size = self._sums(b, raw)
         compatible = self.balanced(total, size, b.dtype)
         if check and not compatible:
-            self._refuse(b, total, size)
+            self._check(self.w * b if raw else b, total, size)
         if self.balanced(total, size / ROUNDOFF, b.dtype) if exact else compatible:
             return b
-        return b - self.w * self._spread(torch.from_numpy(self._means(total)).to(b))
+        mean = self._spread(torch.from_numpy(self._means(total)).to(b))
+        return b - (mean if raw else self.w * mean)
 
     def balanced(self, total: np.ndarray, size: np.ndarray, dtype: torch.dtype) -> bool:
-        """Whether (batch, parts) sums of data are zero up to round-off, given those of their sizes."""
+        """Whether (batch, parts) sums of data are zero up to their own round-off, given those of their sizes."""
         off = np.where(self._loose, np.abs(total), 0.0)
         return bool((off <= ROUNDOFF * torch.finfo(dtype).eps * size).all())
 
@@ -69,16 +81,23 @@ class NullSpace:
         means = self._means(self.sums(self.w * u).cpu().numpy())
         return u.sub_(self._spread(torch.from_numpy(means).to(u)))
 
-    def _refuse(self, b: Tensor, total: np.ndarray, size: np.ndarray) -> None:
-        """Say where the sums of b are not zero up to round-off, given those of |b|."""
+    def _check(self, b: Tensor, total: np.ndarray, size: np.ndarray) -> None:
+        """Refuse b if its mean is not round-off of anything, given the (batch, parts) sums of b and |b|."""
+        eps, mean = ROUNDOFF * torch.finfo(b.dtype).eps, np.abs(self._means(total))
+        rms = np.sqrt(self.sums(b.double().square()).cpu().numpy() / self._weights)
+        chance = rms * np.minimum(CHANCE / np.sqrt(self._weights), MOST)
+        limit = np.maximum(eps * size / self._weights, np.minimum(eps * self.slope, chance))
+        if not (mean <= limit).all():  # as where there are NaN
+            self._refuse(b, mean, size / self._weights, limit)
+
+    def _refuse(self, b: Tensor, mean: np.ndarray, size: np.ndarray, limit: np.ndarray) -> None:
         finite("f", b, "Clean the right-hand side.")
-        mean, size = np.abs(self._means(total)), size / self._weights
-        member, part = divmod(int((mean - ROUNDOFF * torch.finfo(b.dtype).eps * size).argmax()), mean.shape[1])
+        member, part = divmod(int((mean - limit).argmax()), mean.shape[1])
         raise ValueError(
             f"`f` must have mean zero{self._where(part)} (with the boundary data, weighted by each unknown's share "
             f"of a cell): the problem has only Neumann or periodic ends and c = 0, so it fixes u up to a constant. "
             f"The mean is {mean[member, part]:.3g}, the mean size {size[member, part]:.3g}. "
-            f"Subtract the mean of f, or give a Dirichlet end or c > 0."
+            f"Subtract the mean of f, or give a Dirichlet end or c > 0, or pass project=True to have it taken out."
         )
 
     def to(self, like: Tensor) -> "NullSpace":
@@ -86,7 +105,7 @@ class NullSpace:
         if self.w.dtype == like.dtype and self.w.device == self.loose.device == like.device:
             return self
         part = None if self.part is None else self.part.to(like.device)
-        return NullSpace(self.w.to(like), self.shares, part, self.loose.to(like.device))
+        return NullSpace(self.w.to(like), self.shares, part, self.loose.to(like.device), self.slope)
 
     @cached_property
     def _weights(self) -> np.ndarray:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mgnet.pde.axis import DIRICHLET, NEUMANN, Axis, Robin
 from mgnet.pde.kernels.differences import minus_products_of_differences
-from mgnet.pde.kernels.elementwise import plain, product, runs_here
+from mgnet.pde.kernels.elementwise import plain, product, runs_here, transformed, values
 
 
 def along(v: Tensor, d: int, ndim: int) -> Tensor:
@@ -64,6 +64,8 @@ class Operator(Protocol):
     def made_of(self, tensors: Sequence[Tensor]) -> "Operator": ...
 
     def derivative(self, k: int, v: Tensor, u: Tensor) -> Tensor: ...
+
+    def change(self, tangents: Sequence[Tensor], u: Tensor) -> Tensor: ...
 
     def detached(self) -> "Operator": ...
 
@@ -170,18 +172,22 @@ class Diffusion:
         """d (-v^T A u) / d ``tensors[k]``, not yet summed to its shape."""
         if k == self.ndim:
             return -self.weigh(v * u)
-        if not torch.is_grad_enabled():
+        if not (torch.is_grad_enabled() or transformed(v) or transformed(u)):
             v, u = v.detach(), u.detach()
         if v.shape == u.shape and v.dtype == u.dtype and runs_here(v, self.ndim) and runs_here(u, self.ndim):
             products = minus_products_of_differences(v, u, k - self.ndim, self.axes[k].periodic)
             return self.weigh(products, but=k)
         return -self.face_differences(u, k) * self.transposed_face_differences(v, k)
 
+    def change(self, tangents: Sequence[Tensor], u: Tensor) -> Tensor:
+        """dA u, where ``tensors`` change by ``tangents``: A is linear in them."""
+        return self.made_of(tangents)(u)
+
     def detached(self) -> "Diffusion":
         """The operator without a graph; itself where it has none."""
         if all(plain(v) for v in self.tensors):
             return self
-        return self.having([k.detach() for k in self.k], None if self.c is None else self.c.detach())
+        return self.having([values(k) for k in self.k], None if self.c is None else values(self.c))
 
     def like(self, v: Tensor) -> "Diffusion":
         """The operator in v's dtype, on its device."""
@@ -245,6 +251,11 @@ class Diffusion:
         none = low.new_zeros([*low.shape[:dim], n - 1, *low.shape[low.ndim + dim + 1 :]])
         ends = torch.cat([low, none], dim=dim) + torch.cat([none, high], dim=dim)
         return self._diagonal_but(d) + self.weigh(ends, but=d)
+
+    @property
+    def excess(self) -> Tensor:
+        """A 1, what c and the ends add to the diagonal: differences of 1 are 0, so nothing of it is lost."""
+        return self(torch.ones([axis.n for axis in self.axes], device="cpu").to(self.k[0]))
 
     def hold(self) -> tuple[Tensor, Tensor]:
         """(...) the energy (u, A u) / (u, D u) of a constant, without lone unknowns, and of the smoothest wave.

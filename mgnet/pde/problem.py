@@ -11,10 +11,11 @@ from torch import Tensor
 
 from mgnet.pde import mask as masks
 from mgnet.pde.axis import DIRICHLET, NEUMANN, PERIODIC
-from mgnet.pde.checks import REAL, batches, real, word
+from mgnet.pde.checks import REAL, batches, no_graph, real, word
 from mgnet.pde.coefficients import Kind, at_unknowns, boundary_pairs, check, is_number, is_scalar, on_end, on_faces
 from mgnet.pde.fourth_order import FEWEST, FourthOrder
 from mgnet.pde.grid import Grid
+from mgnet.pde.kernels.elementwise import values
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator, conductances
 
@@ -34,7 +35,8 @@ class Poisson:
         neighbours), a callable a(x, y, ...) evaluated on the faces, or a tuple with one of those
         per axis. Arrays may have batch axes in front.
     c : None (0), or >= 0: a number, an array or a callable at the unknowns
-    mask : None, or a boolean array of the grid's shape, True inside: u is 0 outside, f is ignored there
+    mask : None, or a boolean array of the grid's shape, True inside: u is 0 outside, and what else lies
+        there is ignored
     mask_bc : on the mask's edge, halfway between unknowns: "dirichlet" (u = 0 one mesh width on) or
         "neumann" (no flux)
     order : of the error in the mesh width: 2, or 4 (``FourthOrder``: `a` of numbers, no mask)
@@ -71,32 +73,34 @@ class Poisson:
         if len(a) != grid.ndim:
             raise ValueError(f"`a` as a tuple must have one entry per axis ({grid.ndim}); it has {len(a)}.")
         self._a, self._c = tuple(1.0 if a_d is None else a_d for a_d in a), 0.0 if c is None else c
-        faces = [
-            check("a", on_faces("a", a_d, grid, d, self.kind), positive=True, h=grid.axes[d].h)
-            for d, a_d in enumerate(self._a)
-        ]
-        reaction = None if is_number(self._c) and self._c == 0 else at_unknowns("c", self._c, grid, self.kind)
-        self.c = None if reaction is None else check("c", reaction, positive=False)
+        word("mask_bc", mask_bc, (DIRICHLET, NEUMANN))
+        self.mask: Tensor | None = None if mask is None else values(masks.inside(mask, grid).to(self.kind.device))
+        self.mask_bc = mask_bc
+        faces = [self._on_faces(a_d, d) for d, a_d in enumerate(self._a)]
+        no_c = is_number(self._c) and self._c == 0
+        self.c = None if no_c else at_unknowns("c", self._c, grid, self.kind, self.mask)
         for a_d in faces:
             batches(grid.ndim, "a", a_d, "its other entries", faces)
         if self.c is not None:
             batches(grid.ndim, "c", self.c, "`a`", faces)
         k, self._betas = conductances(grid.axes, faces)
         base = Diffusion(grid.axes, k, self.c)
-        word("mask_bc", mask_bc, (DIRICHLET, NEUMANN))
-        self.mask: Tensor | None = None
-        self.mask_bc = mask_bc
         self._part: Tensor | None = None  # of a mask that falls into several, which may be held or not
         self._free = torch.tensor([grid.closed], device="cpu")
-        if mask is not None:
-            self.mask = masks.inside(mask, grid).to(self.kind.device)
+        if self.mask is not None:
             base = masks.cut(base, self.mask, mask_bc)
             self.c = base.c
-            self._part, self._free = masks.parts(self.mask, grid, mask_bc)
+            with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
+                self._part, self._free = masks.parts(self.mask, grid, mask_bc)
             masks.check_alone(base, self.mask, self._part, self._free)
         check_order(order, self)
         self.order = order
         self.A: Operator = base if order == 2 else FourthOrder(base, self.constant_a or ())
+
+    def _on_faces(self, a: Any, d: int) -> Tensor:
+        """a on the faces of axis d."""
+        faces = on_faces("a", a, self.grid, d, self.kind, self.mask, held=self.mask_bc == DIRICHLET)
+        return check("a", faces, positive=True, h=self.grid.axes[d].h)
 
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:
@@ -130,7 +134,8 @@ class Poisson:
             return None
         like, c = A.base.k[0], A.base.c
         shares = tuple(axis.share for axis in self.grid.axes) if self._part is None else None
-        null = NullSpace(A.weigh(like.new_ones(self.grid.shape)), shares, self._part, self._free[None]).to(like)
+        w, slope = A.weigh(like.new_ones(self.grid.shape)), sum(1 / axis.h for axis in self.grid.axes)
+        null = NullSpace(w, shares, self._part, self._free[None], slope).to(like)
         if c is not None:
             each = c.expand(torch.broadcast_shapes(c.shape, (1, *self.grid.shape))).flatten(0, -1 - self.grid.ndim)
             null = replace(null, loose=null.loose & (null.sums(each) == 0))
@@ -170,7 +175,14 @@ class Poisson:
         [2.0, -2.0]
         """
         v = self.on_grid("u", u)
-        out = self.A.like(v)(v)
+        if isinstance(u, np.ndarray):
+            self.check_no_graph()
+        A = self.A.like(v)
+        out = A(self.inside(v))
+        if (
+            self.mask is not None and A.base.c is not None
+        ):  # rows outside are diagonal, no other one reads what is there
+            out = out + A.weigh(A.base.c * torch.where(self.mask.to(v.device), 0.0, v))
         return out.detach().numpy() if isinstance(u, np.ndarray) else out
 
     def rhs(self, f: Any, boundary: Any = None) -> Any:
@@ -198,8 +210,9 @@ class Poisson:
                     datum = self.datum(g, d, side).to(v)
                     batches(self.grid.ndim, "boundary", datum, "`f`", [v])
                     b = b + datum
-        if self.mask is not None:
-            b = torch.where(self.mask.to(b.device), b, 0.0)
+        b = self.inside(b)
+        if isinstance(f, np.ndarray):
+            no_graph("boundary", b)
         return b.detach().numpy() if isinstance(f, np.ndarray) else b
 
     def to_scipy(self) -> sparse.csr_array:
@@ -214,7 +227,7 @@ class Poisson:
 
     def datum(self, g: Any, d: int, side: int) -> Tensor:
         """What the data g on an end add to b, zero but next to it."""
-        g, n, dim = on_end(g, self.grid, d, side, self.kind), self.grid.axes[d].n, d - self.grid.ndim
+        g, n, dim = on_end(g, self.grid, d, side, self.kind, self.mask), self.grid.axes[d].n, d - self.grid.ndim
         if isinstance(self.A, FourthOrder):
             return self.A.datum(g, d, side)
         flux = self._betas[d][side] * g
@@ -222,6 +235,16 @@ class Poisson:
         flux = flux.expand(shape)
         zeros = flux.new_zeros((*shape[:dim], n - 1, *shape[len(shape) + dim + 1 :]))
         return self.A.base.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
+
+    def inside(self, v: Tensor) -> Tensor:
+        """v of shape (*batch, *grid), 0 outside of the mask."""
+        return v if self.mask is None else torch.where(self.mask.to(v.device), v, 0.0)
+
+    def check_no_graph(self) -> None:
+        """Refuse coefficients that ask for a gradient where arrays are to come out."""
+        no_graph("a", *self.A.base.k)
+        if self.c is not None:
+            no_graph("c", self.c)
 
     def on_grid(self, name: str, v: Any) -> Tensor:
         """An array (*batch, *grid) as a real tensor."""

@@ -1,5 +1,7 @@
 """What a solve returns, and the error it raises."""
 
+import sys
+import warnings
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
@@ -19,6 +21,7 @@ class Solution:
     residuals : the batch's largest relative residual ||b - A u|| / ||b||: the guess's, then after each
         cycle (a conjugate gradient step with its one preconditioner call is a cycle); empty for tol=None
     converged : whether all members converged
+    reached_tol : whether that was to the tolerance, and not to round-off above it
     status : "tolerance", "round-off" (no cycle can help), "full multigrid" (tol=None) or "not converged"
     method : the hierarchy, smoother and iteration in words
     work : work units of the whole solve: applications of A (a sweep is one), in units of the finest grid's
@@ -55,6 +58,11 @@ class Solution:
         return max(len(self.residuals) - 1, 1 if self.status == "full multigrid" else 0)
 
     @property
+    def reached_tol(self) -> bool:
+        """Whether the tolerance asked for was met: "round-off" ends above it; tol=None asks for none."""
+        return self.status in ("tolerance", "full multigrid")
+
+    @property
     def factor(self) -> float:
         """Geometric mean of the residual's reduction per cycle (NaN without a residual history)."""
         r = self.residuals
@@ -83,6 +91,46 @@ class Solution:
         from mgnet.pde.plot import draw
 
         return draw(self, path, axes)
+
+
+class RoundOffWarning(RuntimeWarning):
+    """Round-off ended a solve far above its tolerance.
+
+    Example
+    -------
+    >>> issubclass(RoundOffWarning, RuntimeWarning)
+    True
+    """
+
+
+FAR = 10.0  # times tol
+
+
+def warn_of_round_off(solution: Solution, tol: float | None) -> None:
+    """Say that round-off has ended a solve far above a tolerance that the dtype can express.
+
+    A tol below eps, as the default is in float32, asks for all that the dtype has.
+    """
+    if solution.status != "round-off" or tol is None:
+        return
+    dtype, reached = str(solution.u.dtype).removeprefix("torch."), solution.residuals[-1]
+    if tol < np.finfo(dtype).eps or reached <= FAR * tol:
+        return
+    wider = "Pass f in float64, or loosen `tol`" if dtype == "float32" else "Loosen `tol`"
+    warnings.warn(
+        f"round-off ended the solve at a relative residual of {reached:.1e}, above `tol` = {tol:g}: in {dtype} no "
+        f"cycle can bring it down further. {wider}; solution.reached_tol tells whether `tol` was met.",
+        RoundOffWarning,
+        stacklevel=_outside(),
+    )
+
+
+def _outside() -> int:
+    """The stack level, seen from the function that calls, of the first frame that is not ours."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "mgnet":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 STALLED = 0.9  # factor above which more cycles hardly help

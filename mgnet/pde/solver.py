@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,14 @@ from mgnet.pde.eager import eager
 from mgnet.pde.gradients import Solve
 from mgnet.pde.grid import Grid
 from mgnet.pde.iterate import Outcome
+from mgnet.pde.kernels.elementwise import transformed
 from mgnet.pde.levels import CYCLES, Scheme
-from mgnet.pde.multigrid import Callback, Multigrid, Stop
+from mgnet.pde.multigrid import CLEAN, RELATIVE_TO, SCRATCH, Callback, Multigrid, Stop
 from mgnet.pde.nested import boundary_parts
 from mgnet.pde.operators import Diffusion, Operator
 from mgnet.pde.problem import Poisson
 from mgnet.pde.smoothers import SMOOTHERS
-from mgnet.pde.solution import NotConverged, Solution
+from mgnet.pde.solution import NotConverged, Solution, warn_of_round_off
 
 
 class Solver:
@@ -34,7 +36,8 @@ class Solver:
         along the axis of the strongest coupling, solved exactly, of one colour and then of the other)
     nu : smoothing sweeps on the way down and on the way up
 
-    Calls from several threads are safe; they take turns. A copied or pickled Solver makes its levels anew.
+    Calls from several threads are safe; they take turns. A callback may call its Solver, which makes other levels
+    for it. A copied or pickled Solver makes its levels anew.
 
     Raises
     ------
@@ -101,6 +104,8 @@ class Solver:
         max_cycles: int = 100,
         throw: bool = True,
         callback: Callback | None = None,
+        relative_to: str = "data",
+        project: bool = False,
     ) -> Solution:
         """Solve for one or a batch of right-hand sides; arguments and errors as ``mgnet.pde.solve``.
 
@@ -112,12 +117,16 @@ class Solver:
         f = checks.right_hand_side(f)
         checks.not_empty(f)
         checks.controls(tol, max_cycles, throw, callback)
+        checks.flag("project", project)
+        checks.word("relative_to", relative_to, RELATIVE_TO)
         if self.problem.order == 4 and tol is None:
             raise ValueError("`order` = 4 needs a tolerance; tol=None stops at second order. Pass a `tol`, 1e-10 say.")
         begun = time.perf_counter()
         graph = isinstance(f, Tensor)
         raw = not graph and tol is None and guess is None and boundary is None and self._takes_raw
-        call = _Call(self, guess, Stop(tol, max_cycles, callback), throw, raw=raw)
+        stop = Stop(tol, max_cycles, callback, relative_to)
+        given = () if graph and transformed(f) else tuple(f.shape)
+        call = _Call(self, guess, stop, throw, bool(project), raw, given)
         b = self.problem.on_grid("f", f) if raw else self.problem.rhs(checks.as_tensor(f), boundary)
         parts = []
         if tol is None and guess is None and boundary is not None and self.problem.constant is not None:
@@ -129,8 +138,13 @@ class Solver:
             adjoint = _Call(self, None, Stop(tol, max_cycles), throw, project=True)
             u: Any = Solve.apply(call, adjoint, A, b, *A.tensors, *parts)
         else:
+            self.problem.check_no_graph()
+            checks.no_graph("boundary", b)
             u = call(A, b.detach(), *parts).numpy()
-        return call.solution(u, time.perf_counter() - begun)
+        solution = call.solution(u, time.perf_counter() - begun)
+        if relative_to == "data":  # a guess may be at round-off already, as in a steady state
+            warn_of_round_off(solution, tol)
+        return solution
 
     @property
     def _takes_raw(self) -> bool:
@@ -138,12 +152,18 @@ class Solver:
         weighs = self.problem.weighs and self.problem.constant is not None
         return weighs and self.multigrid(self.problem.A.detached()).takes_raw
 
-    def multigrid(self, A: Operator) -> Multigrid:
-        """The levels for A: this problem's, or (under a transform of its coefficients) that operator's."""
-        kept = self._multigrid
-        if kept is None or not _same(kept.base, A.base):
-            kept = Multigrid(A.base, self.problem.constants_of(A), self.problem.null_space(A), self._scheme)
-            self._multigrid = kept
+    def multigrid(self, A: Operator, problem: Poisson | None = None) -> Multigrid:
+        """The levels for A: a problem's, or (under a transform of its coefficients) that operator's.
+
+        Parameters
+        ----------
+        problem : whose coefficients A has; this one, or the one before an ``update``
+        """
+        kept, problem = self._multigrid, problem or self.problem
+        if kept is None or kept.turn.lost or not _same(kept.base, A.base):
+            kept = Multigrid(A.base, problem.constants_of(A), problem.null_space(A), self._scheme)
+            if problem is self.problem:
+                self._multigrid = kept
         return kept
 
     def cycle(self, u: Any, f: Any) -> Any:
@@ -162,10 +182,12 @@ class Solver:
         """
         f = checks.right_hand_side(f)
         checks.not_empty(f)
-        b = self.problem.on_grid("f", f).detach()
-        begin = None if u is None else checks.guess_like(u, b.shape, b, "u").reshape(-1, *self.problem.grid.shape)
+        b = self.problem.inside(self.problem.on_grid("f", f).detach())
+        begin = None if u is None else self.problem.inside(checks.guess_like(u, b.shape, b, "u"))
         A = self.problem.single("cycle")
-        out = self.multigrid(A).cycle(A.like(b), begin, b.reshape(-1, *self.problem.grid.shape)).reshape(b.shape)
+        with checks.located(("f", b, CLEAN), ("u", begin, SCRATCH)):
+            flat = None if begin is None else begin.reshape(-1, *self.problem.grid.shape)
+            out = self.multigrid(A).cycle(A.like(b), flat, b.reshape(-1, *self.problem.grid.shape)).reshape(b.shape)
         return out.numpy() if isinstance(f, np.ndarray) else out
 
     def aslinearoperator(self) -> splinalg.LinearOperator:
@@ -208,9 +230,20 @@ class Solver:
 class _Call:
     """One solve on plain tensors: (A, b) -> u, and what happened."""
 
-    def __init__(self, solver: Solver, guess: Any, stop: Stop, throw: bool, project: bool = False, raw: bool = False):
-        self.solver, self.guess, self.stop = solver, guess, stop
+    def __init__(
+        self,
+        solver: Solver,
+        guess: Any,
+        stop: Stop,
+        throw: bool,
+        project: bool = False,
+        raw: bool = False,
+        shape: Sequence[int] = (),
+    ):
+        self.solver, self.problem = solver, solver.problem  # which an `update` may replace before the end
+        self.guess, self.stop = guess, stop
         self.throw, self.project, self.raw = throw, project, raw
+        self.shape = shape  # of f as it was given
         self.outcome: Outcome
         self.work, self.method = 0.0, ""
 
@@ -222,22 +255,26 @@ class _Call:
         batch = b.shape[: b.ndim - ndim]
         batch = torch.broadcast_shapes(batch, *batched) if batched else batch
         A = A.flattened(batch)
-        multigrid = self.solver.multigrid(A)
+        multigrid = self.solver.multigrid(A, self.problem)
         begin = None
         if self.guess is not None:
-            begin = checks.guess_like(self.guess, (*batch, *grid), b).reshape(-1, *grid)
+            begin = self.problem.inside(checks.guess_like(self.guess, (*batch, *grid), b)).reshape(-1, *grid)
         flat = [v if v.ndim == ndim else v.expand(*batch, *v.shape[v.ndim - ndim :]) for v in parts]
         flat = [v.reshape(-1, *v.shape[v.ndim - ndim :]) for v in flat]
-        b = b.expand(*batch, *grid).reshape(-1, *grid)
-        outcome = multigrid.run(A, b, begin, self.stop, self.project, flat, self.raw)
+        own, b = b, b.expand(*batch, *grid).reshape(-1, *grid)
+        with self._located(own, None if begin is None else begin.reshape(*batch, *grid)):
+            outcome = multigrid.run(A, b, begin, self.stop, self.project, flat, self.raw)
         self.outcome, self.work, self.method = outcome, multigrid.work(A, outcome), multigrid.method(A)
-        u = outcome.u.reshape(*batch, *grid)
-        mask = self.solver.problem.mask
-        u = u if mask is None else torch.where(mask.to(u.device), u, 0.0)
+        u = self.problem.inside(outcome.u.reshape(*batch, *grid))
         if self.throw and outcome.status == "not converged":
             assert self.stop.tol is not None
             raise NotConverged(self.solution(u, 0.0), self.stop.tol)
         return u
+
+    def _located(self, b: Tensor, guess: Tensor | None) -> AbstractContextManager[None]:
+        """Errors about f and the guess name the place in the arrays that came (under vmap, in the whole batch)."""
+        given = checks.as_given(b, self.shape) if self.shape else b
+        return checks.located(("f", given, CLEAN), ("guess", guess, SCRATCH))
 
     def solution(self, u: Any, seconds: float) -> Solution:
         return Solution(
@@ -245,7 +282,7 @@ class _Call:
             residuals=self.outcome.residuals,
             converged=self.outcome.status != "not converged",
             status=self.outcome.status,
-            grid=self.solver.problem.grid,
+            grid=self.problem.grid,
             method=self.method,
             work=self.work,
             seconds=seconds,
@@ -290,6 +327,8 @@ def solve(
     throw: bool = True,
     callback: Callback | None = None,
     order: int = 2,
+    relative_to: str = "data",
+    project: bool = False,
 ) -> Solution:
     """Solve -div(a grad u) + c u = f on a box, by multigrid.
 
@@ -308,6 +347,9 @@ def solve(
     max_cycles : cycles at most
     throw : whether to raise NotConverged, or to return the iterate
     callback : called with (cycle, largest relative residual) after each cycle
+    relative_to : what tol and the residuals are relative to: "data", ||b||, or "guess", ||b - A guess||, for small
+        changes in time steps (the same without a guess)
+    project : singular problems: take the compatible part of f (with the boundary data) instead of refusing another
     order : of the error in the mesh width: 2, or 4, which needs `a` of numbers, no mask, and a `tol`
 
     Returns
@@ -318,6 +360,10 @@ def solve(
     ------
     ValueError, TypeError : naming the argument, what it must be and what came
     NotConverged : with the residuals reached and what to do
+
+    Warns
+    -----
+    RoundOffWarning : where round-off ends the solve at more than 10 times a tol that f's dtype can express
 
     Source: Brandt 1977; Trottenberg, Oosterlee & Schueller 2001.
 
@@ -331,5 +377,13 @@ def solve(
     grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
     solver = Solver(Poisson(grid, a, c, mask=mask, mask_bc=mask_bc, order=order, like=f))
     return solver.solve(
-        f, boundary=boundary, guess=guess, tol=tol, max_cycles=max_cycles, throw=throw, callback=callback
+        f,
+        boundary=boundary,
+        guess=guess,
+        tol=tol,
+        max_cycles=max_cycles,
+        throw=throw,
+        callback=callback,
+        relative_to=relative_to,
+        project=project,
     )

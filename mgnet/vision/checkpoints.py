@@ -73,7 +73,7 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, KeyError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or "the file ends too soon").splitlines()[0]
         raise ValueError(
             f"{path} is damaged: {reason}. Remove {checkpoint.name} to resume from the checkpoint before it."
         ) from None

@@ -1,36 +1,126 @@
-"""Every row of the table of what works is true: its problem is solved, by arrays, tensors, order 4 and gradients."""
+"""The table of what works is true: every row's problem is what the words say, and is solved as they say.
+
+1  The table has each combination of dimensions, coefficients, boundary and grid once.
+2  The words for boundary, grid and coefficients describe the matrix, looked at from outside.
+3  Each row is solved, by the iteration and the levels that it names: by arrays, tensors, order 4 and gradients.
+"""
+
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 
 from mgnet.pde import Solver, capabilities
-from mgnet.pde.capabilities import describe, rows
+from mgnet.pde.capabilities import Row, rows
 from tests.pde.grids_and_data import random
 
+COEFFICIENTS = [
+    "numbers",
+    "one per axis",
+    "array",
+    "callable",
+    "array per member",
+    "jumps of 1e6",
+    "jumps of 1e6 in one axis",
+]
+BOUNDARIES = ["dirichlet", "neumann", "periodic", "mixed faces", "robin"]
 
-def test_the_table_is_whole_and_in_the_guide():
-    table = capabilities()
-    assert all(word in table for word in ("robin", "cell", "jumps of 1e6", "fused kernels", "2, 4"))
-    for row in rows():
-        assert f"| {row.ndim} | {row.coefficients} |" in table
+
+@pytest.fixture(scope="module")
+def table() -> dict[Row, list[str]]:
+    """(iteration, levels, order) of each row, read from the table."""
+    found: dict[Row, list[str]] = {}
+    for line in capabilities().splitlines()[2:]:
+        ndim, coefficients, boundaries, grids, *rest = (cell.strip() for cell in line.strip("|").split("|"))
+        for boundary, grid in product(boundaries.split(", "), grids.split(", ")):
+            row = Row(boundary, grid, coefficients, int(ndim))
+            assert row not in found
+            found[row] = rest
+    return found
+
+
+def test_the_table_is_whole(table):
+    assert set(table) == {Row(*row) for row in product(BOUNDARIES, ["node", "cell"], COEFFICIENTS, [1, 2, 3])}
+    assert set(table) == set(rows())
+
+
+def stiffness(problem, u):
+    """-div(a grad u), as the matrix has it; (2, *grid)."""
+    u = np.broadcast_to(u, (2, *problem.grid.shape)).copy()
+    return problem.apply(u) - problem.rhs(u)
+
+
+def along_first_axis(problem, u):
+    """The stiffness' action, far from the ends of the other axes; (2, n)."""
+    return stiffness(problem, u)[(slice(None), slice(None), *(n // 2 for n in problem.grid.shape[1:]))]
 
 
 @pytest.mark.parametrize("row", list(rows()), ids=str)
-def test_row(row):
+def test_the_words_describe_the_matrix(row):
     problem = row.problem()
-    _, _, orders = describe(row)
+    grid, first = problem.grid, np.zeros(problem.grid.shape)
+    first[0] = 1
+    h = grid.spacing[0]
+    action = along_first_axis(problem, np.ones(grid.shape)) * h
+    round_off = 1e-9 * np.abs(along_first_axis(problem, first) * h).max()
+    assert np.abs(action[:, 1:-1]).max() < max(round_off, 1e-4)
+    low, high = action[:, 0], action[:, -1]
+    held = {"dirichlet": (low > 3, high > 3), "mixed faces": (low > 3, abs(high) < 1e-3)}
+    held |= {"robin": ((low > 0.9) & (low < 1.01), abs(high) < 1e-3)}
+    free = abs(low) < 1e-3, abs(high) < 1e-3
+    assert all(side.all() for side in held.get(row.boundary, free))
+    assert (abs(along_first_axis(problem, first)[:, -1]) > 0.1).all() == (row.boundary == "periodic")
+    assert (grid.coordinates()[0].flat[0] / h % 1 == pytest.approx(0.5)) == (row.centering == "cell")
+
+
+def mean_coefficients(problem):
+    """Of the two faces of every second unknown, along each axis, away from the ends; each (2, ...)."""
+    grid, found = problem.grid, []
+    inner = tuple(slice(2, -2) for _ in grid.shape)
+    for d, h in enumerate(grid.spacing):
+        even = np.arange(grid.shape[d]).reshape([-1 if k == d else 1 for k in range(grid.ndim)]) % 2 == 0
+        both = -stiffness(problem, np.broadcast_to(even, grid.shape) * 1.0)[(slice(None), *inner)] * h**2 / 2
+        found.append(both[(slice(None),) * (d + 1) + (slice(1, None, 2),)])
+    return found
+
+
+@pytest.mark.parametrize("row", [row for row in rows() if row.boundary == "neumann"], ids=str)
+def test_the_words_describe_the_coefficients(row):
+    problem = row.problem()
+    means = mean_coefficients(problem)
+    spread = [a.max() / a.min() for a in means]
+    if row.coefficients in ("numbers", "one per axis"):
+        a = (2.0,) * row.ndim if row.coefficients == "numbers" else (1.0, 0.1, 3.0)
+        assert all(np.allclose(mean, one) for mean, one in zip(means, a, strict=False))
+    elif row.coefficients == "array per member":
+        assert all(np.allclose(mean[0] * mean[1], 1, rtol=0.1) and not np.allclose(*mean) for mean in means)
+    elif "jumps" in row.coefficients:
+        assert all(s > 1e5 if d == 0 or "one axis" not in row.coefficients else s < 1.001 for d, s in enumerate(spread))
+        assert max(a.max() for a in means) == pytest.approx(1e6)
+    else:
+        assert all(1.5 < s < 50 and np.array_equal(*mean) for s, mean in zip(spread, means, strict=True))
+        assert callable(row._a(problem.grid)) == (row.coefficients == "callable")
+
+
+@pytest.mark.parametrize("row", list(rows()), ids=str)
+def test_row(row, table):
+    problem, (iteration, levels, orders) = row.problem(), table[row]
     f = random((2, *problem.grid.shape))
-    s = Solver(problem).solve(f, tol=1e-8)
+    solver = Solver(problem)
+    s = solver.solve(f, tol=1e-8)
     assert s.converged
+    assert s.method == iteration
+    (lease,) = solver._multigrid.levels._leases.values()
+    assert ("kernels" in type(lease.levels).__module__) == (levels == "fused kernels"), type(lease.levels)
     r = problem.rhs(f) - problem.apply(s.u)
     assert np.linalg.norm(r) <= 2e-8 * np.linalg.norm(f) or s.status == "round-off"
     assert s.cycles <= 25
-    assert Solver(problem).solve(f, tol=None).converged
+    assert solver.solve(f, tol=None).converged
     assert (orders == "2, 4") == (row.coefficients in ("numbers", "one per axis"))
     if orders == "2, 4":
         assert Solver(row.problem(order=4)).solve(f, tol=1e-8).converged
     g, w = torch.as_tensor(f).requires_grad_(), torch.as_tensor(problem.rhs(np.ones(f.shape)))
-    u = Solver(problem).solve(g, tol=1e-8).u
+    u = solver.solve(g, tol=1e-8).u
     (gradient,) = torch.autograd.grad((w * u * g.detach()).sum(), g)  # w A^-1 w f
     np.testing.assert_allclose(gradient.numpy(), w.numpy() * s.u, rtol=0, atol=1e-5 * abs(s.u).max())

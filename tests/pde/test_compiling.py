@@ -1,4 +1,4 @@
-"""Machines on which numba may not compile, or may keep nothing."""
+"""Machines on which numba may not compile, or may keep nothing; and that nothing is kept for too long."""
 
 import os
 import subprocess
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from numba import config
 
+from mgnet.pde import kernels
+
 SOLVE = """
 import numpy as np, mgnet
 f = np.ones((40, 30))
@@ -16,6 +18,8 @@ print(mgnet.pde.solve(f).u[9, 9], mgnet.pde.solve(f, a=lambda x, y: 1 + x, tol=1
 UNKEPT = """
 import os, mgnet.pde.kernels
 from numba import config
+
+from mgnet.pde import kernels
 from mgnet.pde.kernels.launch import part
 print(config.CACHE_DIR, oct(os.stat(config.CACHE_DIR).st_mode)[-3:])
 """
@@ -39,3 +43,34 @@ def test_where_nothing_can_be_kept_each_process_compiles():
     assert "Set NUMBA_CACHE_DIR" in done.stderr
     assert mode == "700"
     assert not Path(folder).exists()
+
+
+INNER = "from .launch import part\n\n@part\ndef ghost(v):\n    return SIGN * v\n"
+OUTER = """
+from numba import cfunc, njit, types
+from .inner import ghost
+
+@njit(cache=True)
+def mirrored(v):
+    return ghost(v)
+
+task = cfunc(types.float64(types.float64), nopython=True, cache=True)(lambda v: ghost(v))
+print(mirrored(1.0), task.ctypes(1.0), sum(mirrored.stats.cache_hits.values()), task.cache_hits)
+"""
+
+
+def test_what_is_kept_is_dropped_when_a_function_within_changes(tmp_path):
+    """numba itself looks at the file of the kernel alone, and would go on with the sign of before."""
+    package = tmp_path / "kernels"
+    package.mkdir()
+    for name in ("__init__.py", "launch.py"):
+        (package / name).write_text((Path(kernels.__file__).parent / name).read_text())
+    (package / "outer.py").write_text(OUTER)
+
+    def told(sign: str) -> list[str]:
+        (package / "inner.py").write_text(INNER.replace("SIGN", sign))
+        return run("import kernels.outer", PYTHONPATH=str(tmp_path)).stdout.split()
+
+    assert told("1.0") == ["1.0", "1.0", "0", "0"]
+    assert told("1.0") == ["1.0", "1.0", "1", "1"]
+    assert told("-1.0") == ["-1.0", "-1.0", "0", "0"]

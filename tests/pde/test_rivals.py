@@ -1,9 +1,17 @@
-"""The benchmark's rivals solve the problem that we solve."""
+"""The benchmark's rivals solve the problem that we solve, and all are counted alike.
+
+1  A rival that was set up once solves again and again, each right-hand side for itself.
+2  Everybody's first solve has the set-up in it, and nobody's repeated one has.
+3  A ratio of the table is of two times of one kind; where one is missing there is a dash.
+"""
+
+import time
 
 import numpy as np
 import pytest
 
-from benchmarks.poisson import OURS, RIVALS, Case
+from benchmarks.poisson import OURS, RIVALS, Case, measure, time_in_turn
+from benchmarks.report import table
 from mgnet.pde import Grid, Poisson
 
 
@@ -11,12 +19,12 @@ from mgnet.pde import Grid, Poisson
 @pytest.mark.parametrize("name", RIVALS)
 def test_rivals(name, shape):
     problem = Poisson(Grid(shape))
-    solve = RIVALS[name](problem, 1e-10)
-    if solve is None:
+    setup = RIVALS[name](problem, 1e-10)
+    if setup is None:
         pytest.skip(f"{name} is not installed")
-    f = np.random.default_rng(0).normal(size=shape)
-    b = problem.rhs(f)
-    for _ in range(2):
+    solve = setup()
+    for seed in range(2):
+        b = problem.rhs(np.random.default_rng(seed).normal(size=shape))
         u = solve(b)
         assert u.shape == shape
         assert np.linalg.norm(b - problem.apply(u)) <= 1.1e-10 * np.linalg.norm(b)
@@ -27,16 +35,72 @@ def test_rivals_take_coefficients(name):
     grid = Grid((31, 31))
     a = np.exp(np.random.default_rng(1).normal(size=grid.shape))
     problem = Poisson(grid, a)
-    solve = RIVALS[name](problem, 1e-10)
-    if solve is None:
+    setup = RIVALS[name](problem, 1e-10)
+    if setup is None:
         pytest.skip(f"{name} is not installed")
     b = np.random.default_rng(0).normal(size=grid.shape)
-    assert np.linalg.norm(b - problem.apply(solve(b))) <= 1.1e-10 * np.linalg.norm(b)
+    assert np.linalg.norm(b - problem.apply(setup()(b))) <= 1.1e-10 * np.linalg.norm(b)
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_our_solvers(name):
     problem = Poisson(Grid((31, 31)))
     f = np.random.default_rng(0).normal(size=(3, 31, 31))
-    u = OURS[name](problem, Case("batch", 31, batch=3))(f)
+    u = OURS[name](problem, Case("batch", 31, batch=3))()(f)
     np.testing.assert_allclose(problem.apply(u), f, atol=1e-9 * np.abs(f).max())
+
+
+def test_set_up_is_in_first_solves_and_in_no_other(monkeypatch):
+    """A set-up of 20 ms and a solve of 2 ms; and of the set-ups of one name, none is shared by two first solves."""
+    monkeypatch.setattr("benchmarks.poisson.PAUSE", 0)
+    monkeypatch.setattr("benchmarks.poisson.WARM", 0.01)
+    made = []
+
+    def setup():
+        time.sleep(0.02)
+        made.append(None)
+        return lambda f: time.sleep(0.002) or f
+
+    firsts, repeats, results = time_in_turn({"a": (setup, 1.0), "b": (setup, 2.0)}, 2)
+    assert len(made) == 4
+    assert results == {"a": 1.0, "b": 2.0}
+    for name in "ab":
+        assert min(firsts[name]) > 0.02
+        assert len(firsts[name]) == 2
+        assert 0.001 < min(repeats[name]) < 0.02
+
+
+def test_a_case_is_measured(monkeypatch):
+    """Ours and every rival that is there have a first solve and a repeated one."""
+    monkeypatch.setattr("benchmarks.poisson.PAUSE", 0)
+    monkeypatch.setattr("benchmarks.poisson.WARM", 0)
+    rows = measure(Case("residual 1e-8", 15, tol=1e-8, against=tuple(RIVALS)), 1)
+    assert {"mgnet", "fft", "spsolve", "cg"} <= {row["solver"] for row in rows}
+    for row in rows:
+        assert row["residual"] <= 1.1e-8
+        assert row["first"] > 0
+        assert row["repeat"] > 0
+        assert row["first solves"] == 1
+        assert row["threads"] == 1 or row["solver"] in ("mgnet", "fft")
+
+
+def row_of(solver, first, repeat, threads):
+    case = {"name": "x", "n": 3, "ndim": 2, "tol": 1e-8, "batch": 1, "residual": 1e-9, "error": None, "date": "today"}
+    times = {"first": first, "repeat": repeat, "first solves": 5, "threads": threads}
+    return case | times | {"solver": solver, "bytes per unknown": None, "discretisation error": None}
+
+
+@pytest.mark.parametrize(
+    ("first", "repeat", "cells"),
+    [
+        (0.4, 0.3, "| 2 / 1 | 200.00 / 400.00 | 2.00 | 100.00 / 300.00 | 3.00 |"),
+        (0.4, None, "| 2 / 1 | 200.00 / 400.00 | 2.00 | 100.00 / - | - |"),
+        (None, 0.3, "| 2 / 1 | 200.00 / - | - | 100.00 / 300.00 | 3.00 |"),
+    ],
+)
+def test_ratios_count_alike(first, repeat, cells):
+    rows = [row_of("mgnet", 0.2, 0.1, 2), row_of("its", first, repeat, 1)]
+    machine = {"cores": 2, "processor": "any"}
+    text = table({"environment": machine, "rows": rows, "first solve": {"compiling": 1.0, "kept": 1.0}})
+    assert cells in text
+    assert ("A dash" in text) == (None in (first, repeat))

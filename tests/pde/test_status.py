@@ -4,14 +4,17 @@
 2  Round-off is not failure: float32 and smooth float64 problems end with the status "round-off".
 3  A guess is used (warm start); a callback sees every cycle; dtype and kind are kept; f is not modified.
 4  Members of a batch do not influence each other; scaling f scales u and nothing else.
-5  A solver whose coefficients were replaced is as good as a new one.
+5  A residual may be relative to the guess's; `reached_tol`, and a warning, tell round-off far above tol.
+6  A solver whose coefficients were replaced is as good as a new one.
 """
+
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
-from mgnet.pde import Grid, Poisson, Solver, solve
+from mgnet.pde import Grid, Poisson, RoundOffWarning, Solver, solve
 from mgnet.pde.work import cycle_work, full_multigrid_work
 from tests.pde.grids_and_data import random
 
@@ -63,7 +66,8 @@ def test_single_precision_ends_at_round_off(shape, kind):
 def test_smooth_double_precision_ends_at_round_off():
     x, y = Grid((511, 511)).coordinates()
     f = 2 * np.pi**2 * np.sin(np.pi * x) * np.sin(np.pi * y)
-    s = solve(f, tol=1e-14)
+    with pytest.warns(RoundOffWarning, match="in float64"):
+        s = solve(f, tol=1e-14)
     assert (s.status, s.converged) == ("round-off", True)
     assert 1e-14 < s.residuals[-1] < 1e-9
 
@@ -78,6 +82,61 @@ def test_a_guess_is_a_warm_start():
     assert near.cycles < cold.cycles
     torch.testing.assert_close(torch.as_tensor(near.u), torch.as_tensor(cold.u * (1 + 1e-4)), rtol=0, atol=1e-9)
     assert solve(f, guess=cold.u, tol=None).cycles == 1
+
+
+@pytest.mark.parametrize("a", ["constant", "variable"])
+def test_small_changes_are_solved_relative_to_the_guess(a):
+    """A time step that changes u by less than tol: nothing happens relative to the data."""
+    u0 = random((70, 60))
+    solver = Solver(Poisson(Grid(u0.shape), 1.0 + abs(u0) if a == "variable" else 1.0, 1e12))
+    before = solver.solve(1e12 * u0, tol=1e-13).u
+    f = solver.problem.apply(before) + 1e2 * random(u0.shape, 1)  # 1e-10 of the data
+    still = solver.solve(f, guess=before)
+    assert (still.cycles, abs(still.u - before).max()) == (0, 0.0)
+    moved = solver.solve(f, guess=before, tol=1e-4, relative_to="guess")
+    assert moved.residuals[0] == 1.0
+    assert moved.cycles >= 1
+    expected = solver.solve(1e2 * random(u0.shape, 1), tol=1e-12).u
+    np.testing.assert_allclose(moved.u - before, expected, rtol=0, atol=1e-3 * abs(expected).max())
+
+
+def test_relative_to_a_guess_at_round_off_ends():
+    """And a member whose guess is exact is left as it is; without a guess the two are the same."""
+    f = random((2, 70, 60))
+    f[1] = 0
+    exact = solve(f, ndim=2, tol=1e-13, throw=False).u
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        s = solve(f, guess=exact, ndim=2, tol=1e-10, relative_to="guess")
+    assert (s.status, s.reached_tol) == ("round-off", False)
+    assert not s.u[1].any()
+    np.testing.assert_allclose(s.u, exact, rtol=0, atol=1e-12)
+    assert solve(f, ndim=2, relative_to="guess").residuals == solve(f, ndim=2).residuals
+
+
+def test_nothing_is_solved_from_a_guess_of_something():
+    """f = 0 has no size that a residual could be relative to but the guess's."""
+    s = solve(np.zeros((70, 60)), guess=random((70, 60)))
+    assert (s.status, s.residuals[0]) == ("tolerance", 1.0)
+    assert abs(s.u).max() < 1e-7
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_round_off_far_above_tol_is_told(kind):
+    """The tolerances that float32 cannot express, the default among them, and round-off near tol are silent."""
+    x, y = Grid((255, 255)).coordinates()
+    f = kind((np.sin(3 * x) * y).astype(np.float32))
+    with pytest.warns(RoundOffWarning, match=r"residual of \d.*, above `tol` = 1e-06: in float32.*in float64") as told:
+        s = solve(f, tol=1e-6)
+    assert told[0].filename == __file__
+    assert (s.status, s.converged, s.reached_tol) == ("round-off", True, False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not solve(f).reached_tol
+        assert not solve(f, tol=s.residuals[-1] / 5).reached_tol
+        assert solve(f, tol=1e-1).reached_tol
+        assert solve(f, tol=None).reached_tol
+        assert not solve(random((70, 60)), max_cycles=1, throw=False).reached_tol
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, ">f8", np.float32, np.float64], ids=str)

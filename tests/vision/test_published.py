@@ -145,8 +145,9 @@ def test_other_content(tmp_path: Path, content: object, capsys: pytest.CaptureFi
 
 def test_damaged_and_missing_files(tmp_path: Path) -> None:
     path = saved(tmp_path / "published.pt", {"model_state_dict": state([2], 4, 4, own=False)})
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(ValueError, match="damaged"):
-        load_published_checkpoint(path)
+    for content in (path.read_bytes()[:500], b""):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="damaged"):
+            load_published_checkpoint(path)
     with pytest.raises(FileNotFoundError, match="there is no"):
         load_published_checkpoint(tmp_path / "nothing.pt")

@@ -71,6 +71,14 @@ def test_metrics_of_known_logits() -> None:
     assert metrics.calibration_error == pytest.approx((abs(1 - 1.0) + abs(1 - 1.8)) / 4, abs=1e-6)
 
 
+def test_the_first_five_are_five() -> None:
+    """Seven classes in falling order: the true one comes fourth, fifth, sixth; of three classes all are among five."""
+    logits = torch.arange(7.0).flip(0).expand(3, 7)
+    tally = Tally(7, CPU.device)
+    tally.add(logits, torch.tensor([3, 4, 5]), None)
+    assert tally.metrics(tuple("abcdefg"), CPU, flip=False).top5 == pytest.approx(2 / 3)
+
+
 class FirstPixels(nn.Module):
     """Logits are the first row of the image."""
 

@@ -49,10 +49,12 @@ class CudaLevel:
     like : a tensor of the levels' dtype and device
     batch : number of right-hand sides
     own : whether a step is scaled by the diagonal of A instead of that of an inner equation
+    little : whether u is held by little: an interpolant's residual is then computed on this grid, in differences
     """
 
     def __init__(self, transfer: Transfer, a: Sequence[float], c: float, steps: tuple[Sequence[Step], Sequence[Step]],
-                 like: Tensor, batch: int, own: bool = False):  # fmt: skip
+                 like: Tensor, batch: int, own: bool = False, little: bool = False):  # fmt: skip
+        self._little = little
         self.shape = (batch, *(axis.n for axis in transfer.fine))
         self.coarse_shape = (batch, *(axis.n for axis in transfer.coarse))
         self._like, self._transfer = like, transfer
@@ -66,6 +68,7 @@ class CudaLevel:
         self._plans: dict[tuple[tuple[str, ...], bool], Plan] = {}
         self._iterates: list[Tensor | None] = [None, None]
         self._third: Tensor | None = None
+        self._between: Tensor | None = None  # what three dimensions leave between two ways
         self.f_c = self._empty(self.coarse_shape)
         self._sums = self._empty((0,))
         self._residual_of_interpolant = InterpolantResidual(transfer, a, c, like)
@@ -79,9 +82,9 @@ class CudaLevel:
         return self._sweep(u, None, f, ("down",))
 
     def down(self, u: Tensor | Interpolant | None, f: Tensor, coarse: object):
-        if isinstance(u, Interpolant):
+        if isinstance(u, Interpolant) and not self._little:
             self._residual_of_interpolant(u.restricted, u.coarse, self.f_c)
-        elif self.watch and u is not self._restricted:
+        elif isinstance(u, Interpolant) or (self.watch and u is not self._restricted):
             self._pass(u, None, f, f_c=self.f_c)
         elif not self.watch:
             u = self._sweep(u, None, f, ("down",), self.f_c)
@@ -118,18 +121,21 @@ class CudaLevel:
         self._iterates[0], self._third = self._third, self._iterates[0]
 
     def _sweep(self, u, e, f, ways, f_c=None, norm=False, omega=1.0) -> Tensor:
-        """The steps of these ways, and what follows, in one pass (2-D) or in one after the other (3-D)."""
+        """The steps of these ways, and what follows, in one pass (2-D) or in one after the other (3-D).
+
+        The iterate that they begin with stays as it is.
+        """
         relax = None if omega == 1 else (u, omega)
         if self._flat:
             out = self._other(u)
             self._pass(u, e, f, ways, out, f_c, norm, relax)
             return out
+        target = self._other(u)
         if isinstance(u, Interpolant):
-            out = self._workspace(len(ways) % 2)  # the last way then ends in the first workspace
-            self._pass(u, e, f, (), out)
-            u, e = out, None
+            self._pass(u, e, f, (), self._workspace(1))
+            u, e = self._workspace(1), None
         for way in ways:
-            out = self._other(u)
+            out = target if way == ways[-1] else self._middle()
             self._pass(u, e, f, (way,), out, relax=relax if way == ways[-1] else None)
             u, e = out, None
         if f_c is not None or norm:
@@ -162,6 +168,11 @@ class CudaLevel:
         """A workspace that is not u."""
         return self._workspace(1 if u is self._iterates[0] and u is not None else 0)
 
+    def _middle(self) -> Tensor:
+        if self._between is None:
+            self._between = self._empty(self.shape)
+        return self._between
+
     def _workspace(self, k: int) -> Tensor:
         if self._iterates[k] is None:
             self._iterates[k] = self._empty(self.shape)
@@ -175,7 +186,7 @@ class CudaLevel:
         self.n = [1 if axis is None else axis.n for axis in fine]
         self.n_c = [1 if axis is None else axis.n for axis in three(self._transfer.coarse)]
         lines = [line(axis, a_d) for axis, a_d in zip(fine, three(a), strict=True)]
-        lines[0][2] += c
+        lines[0][[2, 4]] += c
         self._weighted = any((v[3] != 1).any() for v in lines)
         self._wraps = bool(fine[0].periodic)
         self._lines = tuple(self.put(v) for v in lines)

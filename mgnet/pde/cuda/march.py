@@ -12,13 +12,14 @@ nothing. Arrays are (batch, n0, n1, n2); two dimensions have n1 = 1.
     source     u, or the interpolant Q guess, or zero;  plus P e
     step       u <- u + scale (f / w - L u)              A = w L, w the shares of a cell
     relax      u <- omega u + (1 - omega) u_0, where u_0 is the iterate that the cycle began with
-    residual   r = f - w L u
+    residual   r = f - w L u, in differences of neighbours
     restrict   f_c = R r
 
 No stage knows a boundary. L is a sum of three-point rows, one table an axis, and at an end its couplings
 already hold the ghost values; all indices wrap around, and meet a coupling 0 where the axis does not.
 
-Tables, each a tuple with an entry per axis: ``lines`` (4, n) lower and upper coupling, centre, share;
+Tables, each a tuple with an entry per axis: ``lines`` (5, n) lower and upper coupling, centre, share, and the
+row's sum, what c and an end add (the centre would round it away beside 2 a / h^2);
 ``P``, ``Q``, ``R`` (start, weights) as ``Table``; ``parts`` (blocks, 6) as ``tables.parts``.
 """
 
@@ -106,8 +107,20 @@ def starts(table, t, n, n_c, WRAPS: tl.constexpr):
 
 @triton.jit
 def row_of(line, p, n):
-    """(lower and upper coupling, centre, share) of plane p."""
-    return tl.load(line + p), tl.load(line + n + p), tl.load(line + 2 * n + p), tl.load(line + 3 * n + p)
+    """(lower and upper coupling, centre, share, sum) of plane p."""
+    return (
+        tl.load(line + p), tl.load(line + n + p), tl.load(line + 2 * n + p), tl.load(line + 3 * n + p),
+        tl.load(line + 4 * n + p),
+    )  # fmt: skip
+
+
+@triton.jit
+def differences_beside(v, couplings, places):
+    """The differences of the neighbours in a plane from v, weighted by their couplings."""
+    total = couplings[0] * (tl.gather(v, places[0], 1) - v) + couplings[1] * (tl.gather(v, places[1], 1) - v)
+    if v.shape[0] > 1:
+        total += couplings[2] * (tl.gather(v, places[2], 0) - v) + couplings[3] * (tl.gather(v, places[3], 0) - v)
+    return total
 
 
 @triton.jit
@@ -198,6 +211,7 @@ def march(
     )  # fmt: skip
     centre = tl.load(lines[1] + 2 * n1 + y) + tl.load(lines[2] + 2 * n2 + x)
     share = tl.load(lines[1] + 3 * n1 + y) * tl.load(lines[2] + 3 * n2 + x)
+    excess = tl.load(lines[1] + 4 * n1 + y) + tl.load(lines[2] + 4 * n2 + x)
 
     base0, lo0, hi0 = tl.load(part0), tl.load(part0 + 1), tl.load(part0 + 2)
     I, I_hi, end0 = tl.load(part0 + 3), tl.load(part0 + 4), tl.load(part0 + 5)
@@ -280,8 +294,10 @@ def march(
         if RESTRICT or NORM:
             m, r = t - NU - 1, fs[NU]
             if NU > 0 or not nothing:
-                r += rows[NU][0] * before[NU] + rows[NU][1] * v + beside(middle[NU], couplings, places)
-                r -= (centre + rows[NU][2]) * middle[NU]
+                m_u = middle[NU]
+                fluxes = rows[NU][0] * (before[NU] - m_u) + rows[NU][1] * (v - m_u)
+                r += fluxes + differences_beside(m_u, couplings, places)
+                r -= (excess + rows[NU][4]) * m_u
             if WEIGHTED:
                 r = r * (share * rows[NU][3])
             if NORM:

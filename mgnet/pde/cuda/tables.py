@@ -11,18 +11,20 @@ from mgnet.pde.transfers import identity
 
 
 def line(axis: Axis | None, a: float) -> np.ndarray:
-    """(4, n) the rows of L = W^-1 T along an axis: lower and upper coupling, centre, and the shares W.
+    """(5, n) the rows of L = W^-1 T along an axis: lower and upper coupling, centre, the shares W, the rows' sums.
 
     An end has no coupling beyond it, unless the axis is periodic. None: an axis of one unknown.
     """
     if axis is None:
-        return np.array([[0.0], [0.0], [0.0], [1.0]])
+        return np.array([[0.0], [0.0], [0.0], [1.0], [0.0]])
     (k,), _ = conductances([axis], [torch.full((axis.n + 1,), a, dtype=torch.float64, device="cpu")])
     lower, upper = k.numpy()[:-1].copy(), k.numpy()[1:].copy()
-    centre = lower + upper
+    centre, excess = lower + upper, np.zeros(axis.n)
     if not axis.periodic:
+        excess[0] += lower[0]
+        excess[-1] += upper[-1]
         lower[0] = upper[-1] = 0.0
-    return np.stack([lower / axis.share, upper / axis.share, centre / axis.share, axis.share])
+    return np.stack([lower / axis.share, upper / axis.share, centre / axis.share, axis.share, excess / axis.share])
 
 
 def unclipped(table: Table) -> Table:

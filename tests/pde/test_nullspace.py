@@ -1,0 +1,119 @@
+"""Problems that fix u up to a constant, and how far from zero the mean of their data may be.
+
+1  E b has mean zero on every part, E is a projection, and E^T its transpose: <E b, u> = <b, E^T u>.
+2  A mean of up to ROUNDOFF = 100 eps times the mean size is round-off; four times that is refused, and said where,
+   for data too large to be round-off of a divergence (``test_compatibility``).
+3  A b that is compatible to the last digit comes back as it is.
+4  Where something fixes u, nothing is taken away.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from mgnet.pde import Grid, Poisson, Solver
+from tests.pde.grids_and_data import random
+
+SHAPE = (33, 20)
+
+
+def halves():
+    """Two parts, of which the right one is held at the lower end of its second axis."""
+    mask = np.ones(SHAPE, bool)
+    mask[15:17] = False
+    return mask
+
+
+PROBLEMS = {
+    "neumann": lambda: Poisson(Grid(SHAPE, bc="neumann")),
+    "cells": lambda: Poisson(Grid(SHAPE, bc="neumann", centering="cell")),
+    "periodic": lambda: Poisson(Grid(SHAPE, bc="periodic")),
+    "two parts": lambda: Poisson(Grid(SHAPE, bc="neumann"), mask=halves(), mask_bc="neumann"),
+    "three axes": lambda: Poisson(Grid((9, 8, 7), bc="neumann")),
+}
+
+
+def null_space(problem):
+    return problem.null_space(problem.A.flattened((1,)))
+
+
+def inside(problem, v):
+    """v, zero outside of the mask."""
+    return torch.as_tensor(v) * (null_space(problem).w > 0)
+
+
+def parts(problem):
+    """The unknowns of each part."""
+    space = null_space(problem)
+    part = torch.zeros(problem.grid.shape) if space.part is None else space.part
+    return [part == k for k in range(int(part.max()) + 1)]
+
+
+@pytest.mark.parametrize("make", PROBLEMS.values(), ids=list(PROBLEMS))
+def test_E_is_a_projection_and_its_transpose_centres(make):
+    problem = make()
+    space, shape = null_space(problem), (2, *problem.grid.shape)
+    b, u = inside(problem, random(shape, 1)), inside(problem, random(shape, 2))
+    Eb, Eu = space.compatible(b), space.centred(u.clone())
+    for unknowns in parts(problem):
+        for mean in (Eb[:, unknowns].sum(1), (space.w * Eu)[:, unknowns].sum(1)):
+            assert mean.abs().max() < 1e-12 * b.abs().sum()
+    torch.testing.assert_close(space.compatible(Eb), Eb, rtol=0, atol=1e-13)
+    torch.testing.assert_close((Eb * u).sum(), (b * Eu).sum(), rtol=1e-12, atol=1e-12)
+    assert len(parts(problem)) == (2 if space.part is not None else 1)
+
+
+def off_by(problem, share):
+    """Data whose mean on the last part is ``share`` of its mean size there, and zero elsewhere; (1, *grid)."""
+    b = null_space(problem).compatible(inside(problem, 1e4 * random((1, *problem.grid.shape))))
+    last = parts(problem)[-1]
+    b[:, last] += share * b[:, last].abs().mean()
+    return b
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
+@pytest.mark.parametrize("name", ["neumann", "periodic", "two parts"])
+def test_how_far_from_zero_a_mean_may_be(name, dtype):
+    problem = PROBLEMS[name]()
+    space, eps = null_space(problem), torch.finfo(dtype).eps
+    space = space.to(torch.empty(0, dtype=dtype))
+    assert space.w.dtype == dtype
+    space.compatible(off_by(problem, 25 * eps).to(dtype), check=True)
+    with pytest.raises(ValueError, match="`f` must have mean zero") as told:
+        space.compatible(off_by(problem, 400 * eps).to(dtype), check=True)
+    if name == "two parts":
+        assert "one has (17, 0)" in str(told.value)
+
+
+def test_the_part_that_is_named_is_the_one_that_is_off():
+    """Another part of large data is off by more, but by round-off only."""
+    problem = PROBLEMS["two parts"]()
+    b = off_by(problem, 1e-3)
+    large = parts(problem)[0]
+    b[:, large] *= 1e14
+    sums = null_space(problem).sums(b).abs()[0]
+    b[0][large.nonzero()[0].unbind()] += 3 - sums[0]  # the sum of the large one is about 3, that of its sizes 1e16
+    with pytest.raises(ValueError, match=r"one has \(17, 0\)"):
+        null_space(problem).compatible(b, check=True)
+
+
+def test_data_of_mean_zero_come_back_as_they_are():
+    problem = PROBLEMS["neumann"]()
+    space = null_space(problem)
+    b = space.compatible(inside(problem, random((1, *SHAPE))))
+    assert space.compatible(b) is b
+    nearly = off_by(problem, 25 * torch.finfo(b.dtype).eps)
+    assert space.compatible(nearly, exact=False) is nearly
+    assert space.compatible(nearly) is not nearly
+    u = space.centred(b.clone())
+    assert space.centred(u) is u
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_only_raw_data_of_one_problem_are_those_of_another(raw):
+    """c > 0 fixes u: b is left alone, whatever its mean."""
+    problem = Poisson(Grid(SHAPE, bc="neumann"), c=1.0)
+    f = random(SHAPE) + 3
+    s = Solver(problem).solve(f, tol=1e-10)
+    assert s.converged
+    np.testing.assert_allclose(problem.apply(s.u), problem.rhs(f), atol=1e-8)

@@ -1,0 +1,87 @@
+"""Checkpoints on disk.
+
+1  The newest two are kept, whole: where the newest is damaged the one before takes its place.
+2  What was being written when a process died does not count, and goes with the next one.
+3  A run's folder stands for its own weights, else for those of its newest checkpoint that has some.
+"""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mgnet.vision.checkpoints import all_checkpoints, load_state, newest_weights, save_checkpoint
+from mgnet.vision.weights import Card, load_weights
+
+CARD = Card("MgNet[1]-4-B^l", 1, (8, 8), ("a", "b"), (0.5,), (0.25,), "digits")
+NAMES = ["step-00000007", "step-00000010"]
+
+
+def save(run: Path, step: int) -> Path:
+    """A checkpoint whose every weight is its step."""
+    model = CARD.build()
+    for p in model.parameters():
+        torch.nn.init.constant_(p, step)
+    return save_checkpoint(run, step, model, CARD, {"step": step})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    for step in (3, 7, 10):
+        save(tmp_path, step)
+    return tmp_path
+
+
+def test_the_newest_two_are_kept_whole(run: Path) -> None:
+    found = all_checkpoints(run)
+    assert [path.name for path in found] == NAMES
+    for path, step in zip(found, (7, 10), strict=True):
+        assert load_state(path) == {"step": step}
+        model, card = load_weights(path / "model.safetensors")
+        assert card == CARD
+        assert all((p == step).all() for p in model.parameters())
+
+
+def test_saving_a_step_again_takes_its_place(run: Path) -> None:
+    save(run, 10)
+    assert [path.name for path in all_checkpoints(run)] == NAMES
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:100], lambda b: b"", lambda b: b"not one"], ids=["cut", "empty", "foreign"]
+)
+def test_a_damaged_state_says_which_to_remove(run: Path, damage) -> None:  # type: ignore[no-untyped-def]
+    state = all_checkpoints(run)[-1] / "state.pt"
+    state.write_bytes(damage(state.read_bytes()))
+    with pytest.raises(ValueError, match=r"state\.pt is damaged: .* Remove step-00000010 to resume from"):
+        load_state(state.parent)
+    assert load_state(all_checkpoints(run)[-2]) == {"step": 7}
+
+
+def test_a_state_that_would_build_anything_else_is_refused(run: Path) -> None:
+    state = all_checkpoints(run)[-1] / "state.pt"
+    torch.save({"step": CARD}, state)
+    with pytest.raises(ValueError, match="is damaged"):
+        load_state(state.parent)
+
+
+def test_what_was_half_written_does_not_count(run: Path) -> None:
+    half = run / "checkpoints" / ".writing"
+    half.mkdir()
+    (half / "left").write_text("over")
+    assert [path.name for path in all_checkpoints(run)] == NAMES
+    new = save(run, 12)
+    assert {path.name for path in new.iterdir()} == {"model.safetensors", "state.pt"}
+    assert [path.name for path in (run / "checkpoints").iterdir() if path.name.startswith(".")] == []
+
+
+def test_which_weights_a_folder_stands_for(run: Path) -> None:
+    old, new = all_checkpoints(run)
+    assert newest_weights(run) == new / "model.safetensors"
+    assert newest_weights(old) == old / "model.safetensors"
+    (new / "model.safetensors").unlink()
+    assert newest_weights(run) == old / "model.safetensors"
+    (run / "model.safetensors").touch()
+    assert newest_weights(run) == newest_weights(run / "model.safetensors") == run / "model.safetensors"
+    with pytest.raises(FileNotFoundError, match="is neither"):
+        newest_weights(new)

@@ -1,0 +1,50 @@
+"""Several seeds: how they are summed up, and what is written."""
+
+import csv
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+
+import pytest
+
+from mgnet.vision import sweep
+from mgnet.vision.seeds import Sweep, _write
+
+
+@dataclass
+class Known:
+    """A run of which only the accuracy is asked."""
+
+    accuracy: float
+
+
+THREE = Sweep((4, 5, 9), tuple(map(Known, (0.5, 0.7, 0.9))))  # type: ignore[arg-type]
+ONE = Sweep((4,), (Known(0.5),))  # type: ignore[arg-type]
+
+
+def test_mean_and_sample_deviation() -> None:
+    assert THREE.accuracies == [0.5, 0.7, 0.9]
+    assert THREE.mean == pytest.approx(0.7)
+    assert THREE.std == pytest.approx(0.2)  # of a sample: over n - 1
+    assert str(THREE) == "test accuracy 70.00% +- 20.00% over 3 seeds (50.00%, 70.00%, 90.00%)"
+
+
+def test_one_run_has_no_spread() -> None:
+    assert ONE.mean == 0.5
+    assert isnan(ONE.std)
+    assert str(ONE) == "test accuracy 50.00% over 1 seeds (50.00%)"
+
+
+def test_the_file_has_a_line_a_seed(tmp_path: Path) -> None:
+    _write(tmp_path / "seeds.csv", THREE)
+    with (tmp_path / "seeds.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["seed", "test_accuracy"]
+    assert [row[0] for row in rows[1:]] == ["4", "5", "9", "mean", "std"]
+    assert [float(row[1]) for row in rows[1:]] == pytest.approx([0.5, 0.7, 0.9, 0.7, 0.2])
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 1)])
+def test_seeds_must_differ(seeds: tuple[int, ...], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`seeds` must be different numbers, at least one"):
+        sweep(seeds, out=tmp_path)
