@@ -15,7 +15,7 @@ from scipy import fft
 from mgnet import pde, vision
 from mgnet.core import descend
 from mgnet.pde.hierarchy import grids
-from mgnet.pde.kernels.hierarchy import FusedHierarchy
+from mgnet.pde.native.hierarchy import NativeHierarchy
 from mgnet.vision.images import Images, mean_and_std
 
 ACCURACY = 0.97  #: what the classifier must reach on the validation images
@@ -117,9 +117,9 @@ def one_program(n: int) -> float:
     assert problem.constant is not None
     a, c = problem.constant
     chain = grids(problem.grid.axes, a)
-    solver = FusedHierarchy(chain, a, c, f.dtype, 1, "chebyshev", (2, 2), gamma=1, symmetric=False)
+    solver = NativeHierarchy(chain, a, c, f.dtype, 1, "chebyshev", (2, 2), gamma=1, symmetric=False)
     network = pde.conv_levels(problem, nu=(2, 2), coarsest=chain[-1][0].n)
-    legs = zip(descend(network, None, f[None, None]), descend(solver.levels, None, solver.data(f)), strict=True)
+    legs = zip(descend(network, None, f[None, None]), solver.descend(solver.data(f)), strict=True)
     rows = [(ours.f.shape[-1], _difference(ours.f, theirs.f), _difference(ours.u, theirs.u)) for ours, theirs in legs]
     print("   {:>11s}{:>23s}{:>23s}".format("grid", "difference of f", "difference of u"))
     for m, in_f, in_u in rows[:-1]:

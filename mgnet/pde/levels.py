@@ -21,9 +21,10 @@ from mgnet.pde.grid import Grid
 from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels, thin_axis
 from mgnet.pde.iterate import Hierarchy
 from mgnet.pde.kept import Lease, kept
-from mgnet.pde.kernels.hierarchy import FusedHierarchy, fusible
 from mgnet.pde.kernels.launch import threads
 from mgnet.pde.krylov import Robust
+from mgnet.pde.native import threads as native_threads
+from mgnet.pde.native.hierarchy import NativeHierarchy, fusible
 from mgnet.pde.operators import Diffusion
 from mgnet.pde.precision import wide_enough
 from mgnet.pde.richardson import contraction
@@ -116,7 +117,7 @@ class Levels:
             return Lease(robust)
         chain = self.chain(b.device)
         self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
-        key = (base.axes, self.constant, scheme, threads(), *key)
+        key = (base.axes, self.constant, scheme, threads(), native_threads(), *key)
         return kept.lease(key, b.numel(), lambda: self._build(chain, b, symmetric))
 
     def _build(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool) -> Hierarchy:
@@ -131,12 +132,12 @@ class Levels:
 
     def _constant_levels(
         self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool = False
-    ) -> ReadableHierarchy | FusedHierarchy:
+    ) -> ReadableHierarchy | NativeHierarchy:
         """Levels for constant coefficients on a chain of grids."""
         assert self.constant is not None
         (a, c), scheme = self.constant, self.scheme
         if self.fused(chain, b.device):
-            return FusedHierarchy(chain, a, c, b.dtype, len(b), scheme.smoother, scheme.nu, self.gamma, symmetric)
+            return NativeHierarchy(chain, a, c, b.dtype, len(b), scheme.smoother, scheme.nu, self.gamma, symmetric)
         like, line = b.new_zeros(()), line_axis(scheme.smoother, chain[0], a)
         levels, transfers = readable_levels(chain, a, c, like, scheme.smoother, scheme.nu, symmetric, line)
         return ReadableHierarchy(levels, transfers, operator(chain[0], a, c, like), self.gamma)

@@ -14,9 +14,9 @@ from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.fourth_order import FourthOrder
 from mgnet.pde.hierarchy import ReadableHierarchy, lowest
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
-from mgnet.pde.kernels.hierarchy import FusedHierarchy
 from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
 from mgnet.pde.levels import CPU, CYCLES, Levels, Scheme
+from mgnet.pde.native.hierarchy import NativeHierarchy
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator
 from mgnet.pde.precision import unaffected
@@ -112,7 +112,7 @@ class Multigrid:
         with on_device(b, self.base.ndim, self.levels.constant is not None):
             levels = self.levels.of(b)
             whole = stop.tol is None and guess is None and not parts and self._finishing == 0
-            centres = null is not None and whole and isinstance(levels, FusedHierarchy) and levels.centres
+            centres = null is not None and whole and isinstance(levels, NativeHierarchy) and levels.centres
             late = centres and not project  # data are looked at on the coarse grid, where they are four times fewer
             if null is not None and not late:
                 b = null.compatible(b, check=not project, exact=stop.tol is not None, raw=raw)
@@ -125,7 +125,7 @@ class Multigrid:
                     outcome = self._again(A.like(b), b, guess, null, stop, outcome)
             else:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
-            if null is not None and late and not null.balanced(*cast(FusedHierarchy, levels).sums(), b.dtype):
+            if null is not None and late and not null.balanced(*cast(NativeHierarchy, levels).sums(), b.dtype):
                 rest = null.compatible(b, check=True, exact=False, raw=raw)
                 outcome = outcome if rest is b else self._pass(hierarchy, rest, guess, parts, raw)
         if null is not None and not centres:
@@ -179,10 +179,10 @@ class Multigrid:
         if guess is not None:
             u = hierarchy.cycle(hierarchy.data(guess), f, watch=False)
         elif parts:  # only of constant coefficients
-            nested = cast(ReadableHierarchy | FusedHierarchy, hierarchy)
+            nested = cast(ReadableHierarchy | NativeHierarchy, hierarchy)
             u = nested.start(f, watch=False, parts=[part.to(b) for part in parts])
         elif raw:
-            u = cast(FusedHierarchy, hierarchy).start(f, watch=False, raw=True)
+            u = cast(NativeHierarchy, hierarchy).start(f, watch=False, raw=True)
         else:
             u = hierarchy.start(f, watch=False)
         for _ in range(0 if guess is not None else self._finishing):
@@ -299,7 +299,7 @@ class Multigrid:
     def _accelerated(self, A: Operator, levels: Hierarchy, b: Tensor, null: NullSpace | None, stop: Stop) -> Hierarchy:
         outer = self._outer(A)
         if outer is None:
-            richardson = cast(ReadableHierarchy | FusedHierarchy, levels).richardson  # or Triton's, which have it too
+            richardson = cast(ReadableHierarchy | NativeHierarchy, levels).richardson  # or Triton's, which have it too
             if stop.tol is not None and self.levels.constant is not None and richardson.rho is None:
                 richardson.rho = self.levels.contraction(b)
             return levels

@@ -58,3 +58,23 @@ def damped(low: float) -> float:
         return 0.0
     t = 1 / (1 - low)
     return (5 / (4 * t**2 + 2 * t - 1)) ** 2
+
+
+def steps(smoother: str, nu: tuple[int, int], ndim: int, symmetric: bool, low: float = 0.0) -> tuple[list, list]:
+    """(damping, colour) of each step of the way down and of the way up; colour -1: all unknowns.
+
+    Parameters
+    ----------
+    symmetric : whether the way up takes the colours in reverse order
+    low : the lower end of the spectrum, see ``chebyshev``
+
+    Example
+    -------
+    >>> steps("red-black", (1, 1), 2, symmetric=True)
+    ([(1.0, 0), (1.0, 1)], [(1.0, 1), (1.0, 0)])
+    """
+    if smoother == "red-black":
+        down, up = ([(1.0, colour) for _ in range(n) for colour in (0, 1)] for n in nu)
+        return down, up[::-1] if symmetric else up
+    down, up = ([(omega, -1) for omega in omegas(smoother, n, ndim, low)] for n in nu)
+    return down, up[::-1]

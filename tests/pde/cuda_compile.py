@@ -25,7 +25,7 @@ from mgnet.pde.cuda import coarsening, interpolant, krylov, level, setup, stenci
 from mgnet.pde.cuda.blackbox import CudaBlackBox, cuda_levels, dot
 from mgnet.pde.cuda.level import CudaLevel, Interpolant
 from mgnet.pde.hierarchy import grids
-from mgnet.pde.kernels.hierarchy import steps
+from mgnet.pde.smoothers import steps
 from mgnet.pde.transfers import Transfer
 
 

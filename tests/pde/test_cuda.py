@@ -17,7 +17,7 @@ from mgnet.pde.cuda.hierarchy import CudaHierarchy
 from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant
 from mgnet.pde.direct import DirectLevel
 from mgnet.pde.hierarchy import grids, readable_levels
-from mgnet.pde.kernels.hierarchy import steps
+from mgnet.pde.smoothers import steps
 from tests.pde.grids_and_data import random
 from tests.pde.test_twins import nested_iteration
 from tests.pde.triton_loops import loops  # noqa: F401

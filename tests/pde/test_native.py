@@ -18,10 +18,11 @@ import torch
 
 import mgnet.pde.native
 from mgnet.pde import Grid, Robin
-from mgnet.pde.hierarchy import grids, operator, readable_levels
+from mgnet.pde.hierarchy import grids, lowest, operator, readable_levels
 from mgnet.pde.kernels.fused import Interpolant
 from mgnet.pde.native import kernels, machine, machines
-from mgnet.pde.native.hierarchy import NativeHierarchy, steps
+from mgnet.pde.native.hierarchy import NativeHierarchy
+from mgnet.pde.smoothers import steps
 from mgnet.pde.transfers import Transfer
 from tests.pde.grids_and_data import CENTERINGS, random
 from tests.pde.native_levels import DOWN, UP, NativeLevel
@@ -37,7 +38,7 @@ def pair(shape, bc, centering, smoother, on, dtype=torch.float64, nu=(2, 2), c=0
     a = (1.0, 0.7, 1.3)[: len(shape)]
     chain = (axes, tuple(axis.coarsen() for axis in axes))
     levels, (transfer,) = readable_levels(chain, a, c, torch.zeros((), dtype=dtype), smoother, nu)
-    both = steps(smoother, nu, len(shape), symmetric=False)
+    both = steps(smoother, nu, len(shape), False, lowest(axes, a, c))
     return levels[0], NativeLevel(transfer, a, c, both, str(dtype).removeprefix("torch."), 2, on, threads), transfer
 
 

@@ -11,9 +11,9 @@ from mgnet.pde.axis import Axis
 from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant
 from mgnet.pde.cuda.recording import Recording
 from mgnet.pde.hierarchy import lowest
-from mgnet.pde.kernels.hierarchy import steps
 from mgnet.pde.precision import held_by_little
 from mgnet.pde.richardson import Richardson
+from mgnet.pde.smoothers import steps
 from mgnet.pde.transfers import Transfer
 
 

@@ -6,30 +6,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.core import Leg
 from mgnet.pde.axis import NEUMANN, PERIODIC, Axis, Robin
+from mgnet.pde.hierarchy import lowest
 from mgnet.pde.memory import Pool
 from mgnet.pde.native import kernels, machine, threads
 from mgnet.pde.native.describe import centring, direct, four, grid, keeps_means
 from mgnet.pde.richardson import Richardson
-from mgnet.pde.smoothers import COLOURED, omegas
+from mgnet.pde.smoothers import COLOURED, steps
 from mgnet.pde.transfers import Transfer
 
 SHORTEST = 4  # unknowns along an axis that the kernels need
-NO_STEPS = 0  # the way of a pass that takes none
+NO_STEPS, DOWN = 0, 1  # ways of a pass
 
 
 def fusible(chain: Sequence[Sequence[Axis]], device: torch.device) -> bool:
     """Whether the kernels do every grid."""
     return device.type == "cpu" and all(axis.n >= SHORTEST for axes in chain[:-1] for axis in axes)
-
-
-def steps(smoother: str, nu: tuple[int, int], ndim: int, symmetric: bool) -> tuple[list, list]:
-    """(damping, colour) of each step of the way down and of the way up."""
-    if smoother == "red-black":
-        down, up = ([(1.0, colour) for _ in range(n) for colour in (0, 1)] for n in nu)
-        return down, up[::-1] if symmetric else up
-    down, up = ([(omega, -1) for omega in omegas(smoother, n, ndim)] for n in nu)
-    return down, up[::-1]
 
 
 class NativeHierarchy:
@@ -53,17 +46,18 @@ class NativeHierarchy:
         symmetric: bool,
     ):
         self._dtype = np.dtype(np.float32 if dtype == torch.float32 else np.float64)
-        self._shape = (batch, *(axis.n for axis in chain[0]))
+        self._shape, self._nu = (batch, *(axis.n for axis in chain[0])), nu[0]
         transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
         ends = [end for axis in chain[0] for end in (axis.low, axis.high)]
         exact = smoother in COLOURED or any(isinstance(end, Robin) for end in ends)
         loose = c == 0 and all(end in (NEUMANN, PERIODIC) for end in ends)
         self.centres = loose and smoother not in COLOURED
         means = centring(transfers[0]) if self.centres and not all(map(keeps_means, transfers)) else None
-        both = steps(smoother, nu, len(chain[0]), symmetric)
+        ways = [steps(smoother, nu, len(chain[0]), symmetric, lowest(t.fine, a, c)) for t in transfers]
+        grids = [grid(t, a, c, exact, way) for t, way in zip(transfers, ways, strict=True)]
         self._kernels = kernels.Kernels(
-            machine(), self._dtype == np.float32, [grid(t, a, c, exact, both) for t in transfers],
-            direct(chain[-1], a, c), c, 0 if gamma == "F" else int(gamma), batch, threads(), self.centres, means,
+            machine(), self._dtype == np.float32, grids, direct(chain[-1], a, c), c,
+            0 if gamma == "F" else int(gamma), batch, threads(), self.centres, means,
         )  # fmt: skip
         self._coarse = [(batch, *four([axis.n for axis in axes])) for axes in chain[1:]]
         self._pool = Pool((batch, *four(self._shape[1:])), self._dtype)
@@ -121,6 +115,19 @@ class NativeHierarchy:
         """(batch, 1) the sums of the data on a grid below, and of their sizes; those of the data, or less."""
         total, size = self._kernels.sums().T
         return total[:, None], size[:, None]
+
+    def descend(self, b: np.ndarray) -> list[Leg]:
+        """The left leg from zero, as of ``core.descend``."""
+        legs, f = [], b
+        for l, shape in enumerate(self._coarse):
+            u, f_c = np.zeros_like(f), np.empty(shape, self._dtype)
+            steps = (u, f_c, DOWN) if self._nu else (None, f_c, NO_STEPS)
+            self._kernels.pass_(l, None, None, None, f, *steps)
+            legs.append(Leg(u, f, None))
+            f = f_c
+        u = np.empty_like(f)
+        self._kernels.direct(f, u)
+        return [*legs, Leg(u, f, None)]
 
     def _watch(self, u: np.ndarray | None, squares: np.ndarray | None) -> None:
         self._last = u
