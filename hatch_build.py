@@ -21,7 +21,7 @@ NO_COMPILER = "mgnet's kernels need a C++17 compiler, and there is none: install
 
 def compile_kernels(root: Path, build: Path) -> Path:
     """Configure, compile, and copy the extension module to its package; returns where it is."""
-    if not any(map(shutil.which, (os.environ.get("CXX", "c++").split()[0], "c++", "g++", "clang++"))):
+    if not any(map(shutil.which, ((os.environ.get("CXX") or "c++").split()[0], "c++", "g++", "clang++"))):
         raise SystemExit(NO_COMPILER)
     source = root / KERNELS
     run = [sys.executable, "-m", "cmake"]

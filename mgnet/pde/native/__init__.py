@@ -9,7 +9,7 @@ import os
 import torch
 
 try:
-    from mgnet.pde.native import _native as kernels
+    import mgnet.pde.native._native as kernels
 except ImportError as error:  # without a compiler there is no extension
     raise ImportError(
         "mgnet's compiled kernels are missing. Install mgnet again (`pip install .`) with a C++17 compiler, such as "
