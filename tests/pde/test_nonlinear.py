@@ -4,6 +4,7 @@
 2  The number of cycles does not depend on the mesh, the boundary kind, or the centring.
 3  Pi is information: with Pi = 0 the iteration stalls.
 4  For a linear g, FAS has solve's solution.
+5  g may take the coordinates of the grid it is asked on; one that closes over an array is told to.
 """
 
 import numpy as np
@@ -93,6 +94,36 @@ def test_a_linear_reaction_is_solves():
     np.testing.assert_allclose(ours, solve(f, c=3.0, bc="neumann", tol=1e-10).u, rtol=0, atol=1e-8)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_reaction_of_the_coordinates_has_the_dense_solution(kind, dtype):
+    f = kind(random((2, 30, 33)).astype(dtype))
+
+    def g(u, x, y):
+        assert type(x) is type(u) is type(f)
+        assert x.dtype == u.dtype == f.dtype
+        assert x.shape == u.shape[1:]
+        return (1 + x + 50 * y) * u
+
+    def dg(u, x, y, scale=1.0):  # one with a default is no coordinate
+        return scale * (1 + x + 50 * y)[None] + 0 * u
+
+    tol = 1e-9 if dtype == "float64" else 1e-4
+    ours = solve_nonlinear(f, g, dg, ndim=2, tol=tol).u
+    grid = Grid((30, 33))
+    x, y = grid.coordinates()
+    A = Poisson(grid).to_scipy().toarray() + np.diag((1 + x + 50 * y).ravel())
+    known = np.linalg.solve(A, np.asarray(f, dtype=float).reshape(2, -1).T).T.reshape(f.shape)
+    np.testing.assert_allclose(np.asarray(ours), known, rtol=0, atol=100 * tol * abs(known).max())
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_an_array_inside_g_is_told_to_use_the_coordinates(kind):
+    f, k = kind(np.ones((31, 31))), kind(np.ones((31, 31)))
+    with pytest.raises(ValueError, match=r"compute what varies in space from the coordinates, as g\(u, x, y\)"):
+        solve_nonlinear(f, lambda u: k * u, lambda u: 1 + 0 * u)
+
+
 def factor(inject):
     """Reduction per cycle of Bratu's residual, from zero."""
     grids = chain(Grid((63, 63)))
@@ -121,6 +152,7 @@ def test_Pi_is_information():
         ({"g": 3.0}, TypeError, "`g` must be a function of u; it is float"),
         ({"dg": None}, TypeError, "`dg` must be a function of u"),
         ({"g": lambda u: u[..., :2]}, ValueError, "`g` must return one value per unknown"),
+        ({"g": lambda u, x: u}, TypeError, "`g` must take u, or u and 2 coordinates; it takes 2 arguments"),
         ({"a": np.ones((20, 20))}, TypeError, "`a` must be a number or a callable for a nonlinear problem"),
         ({"boundary": [(np.ones(20), 0.0), (0.0, 0.0)]}, TypeError, "`boundary` must be a number or a callable"),
         ({"tol": None}, ValueError, "`tol` must be a number between 0 and 1"),
