@@ -1,5 +1,6 @@
 """Poisson-type systems -div(a grad u) + c u = f on structured grids, by multigrid."""
 
+from mgnet.pde import fork as fork
 from mgnet.pde.axis import Robin
 from mgnet.pde.capabilities import capabilities
 from mgnet.pde.convolution import conv_levels

@@ -83,7 +83,7 @@ def _level(couplings: Tensor, c: float, nu: tuple[int, int], smoother: str) -> C
     ndim = len(couplings)
     weight, weighting = stencil(couplings, c), full_weighting(ndim, couplings.dtype)
     diagonal = float(weight[(0, 0) + (1,) * ndim])
-    down, up = ([_scaling(omega / diagonal, weight) for omega in omegas(smoother, n, ndim)] for n in nu)
+    down, up = ([_scaling(omega / diagonal, weight) for omega in omegas(smoother, n, ndim, c / diagonal)] for n in nu)
     return ConvLevel(
         A=convolution(weight),
         Bs=down,

@@ -114,8 +114,13 @@ def two_colours(axes: Sequence[Axis], like: Tensor, line: int | None = None) -> 
     return (parity == 0).to(like.dtype), (parity == 1).to(like.dtype)
 
 
+def lowest(axes: Sequence[Axis], a: Sequence[float], c: float) -> float:
+    """c / d, the lower end of the spectrum of D^-1 A, D the diagonal of an inner equation."""
+    return c / (c + sum(2 * coupling for coupling in _couplings(axes, a)))
+
+
 def smoothing_steps(
-    A: Diffusion, D: Tensor, smoother: str, nu: int, line: int | None = None
+    A: Diffusion, D: Tensor, smoother: str, nu: int, line: int | None = None, low: float = 0.0
 ) -> list[Callable[[Tensor], Tensor]]:
     """The Bs of nu sweeps: r -> omega D^-1 r, or per sweep one colour, then the other, of unknowns or lines."""
     if smoother == "zebra":
@@ -124,7 +129,7 @@ def smoothing_steps(
         return [_line_step(colour, solve) for _ in range(nu) for colour in two_colours(A.axes, D, line)]
     if smoother == "red-black":
         return [_step(colour / D) for _ in range(nu) for colour in two_colours(A.axes, D)]
-    return [_step(omega / D) for omega in omegas(smoother, nu, A.ndim)]
+    return [_step(omega / D) for omega in omegas(smoother, nu, A.ndim, low)]
 
 
 def _step(scale: Tensor) -> Callable[[Tensor], Tensor]:
@@ -159,7 +164,7 @@ def readable_levels(
         A = operator(axes, a, c, like)
         polynomial = smoother not in COLOURED
         D = diagonal(A, a, c) if polynomial and not _robin(axes) else A.diagonal
-        down, up = (smoothing_steps(A, D, smoother, n, line) for n in nu)
+        down, up = (smoothing_steps(A, D, smoother, n, line, lowest(axes, a, c)) for n in nu)
         levels.append(ConvLevel(A, down, transfer.R, None, transfer.P, up[::-1] if polynomial or symmetric else up))
     levels.append(DirectLevel(chain[-1], a, c, like))  # type: ignore[arg-type]
     return levels, transfers

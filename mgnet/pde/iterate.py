@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
+from functools import partial
+from math import isfinite, sqrt
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch import Tensor
 
 STALLED = 0.5  # a cycle that does not halve the residual asks whether round-off is reached
 NEAR = 10.0  # times round-off's residual: a stalled one below has every cycle ask
+SETTLED = 0.3  # times the root of eps: the relative change of an iterate that has settled
+UNSETTLED = 0.9  # of the least change so far: one that is larger will not become less
 
 
 class Hierarchy(Protocol):
@@ -33,7 +36,7 @@ class Hierarchy(Protocol):
         ...
 
     def cycle(self, u: Any, b: Any, watch: bool = True) -> Any:
-        """One cycle; u None for zero."""
+        """One cycle; u None for zero. Memory of u stays as it is until the next one."""
         ...
 
     def norms(self, u: Any, b: Any) -> Tensor:
@@ -55,11 +58,78 @@ class Outcome:
     guessed: bool = False
 
 
+class Best:
+    """The iterate of the smallest residual, member by member; a copy is made only where a cycle made it worse."""
+
+    def __init__(self) -> None:
+        self.u: Tensor | None = None
+        self.relatives = np.zeros(0)
+
+    def keep(self, u: Tensor, relatives: np.ndarray) -> None:
+        """Remember an iterate that the next one is worse than."""
+        if self.u is None:
+            self.u, self.relatives = u.clone(), relatives
+            return
+        better = relatives < self.relatives
+        self.u = torch.where(_each(better, u), u, self.u)
+        self.relatives = np.where(better, relatives, self.relatives)
+
+    def or_last(self, u: Tensor, relatives: np.ndarray, done: np.ndarray, settled: float) -> Tensor:
+        """The best one; where the last one is ``done`` that, but for what rounding adds to it."""
+        if self.u is None:
+            return u
+        better = (self.relatives < relatives) & (~done | (change(u, self.u) <= settled))
+        return torch.where(_each(better, u), self.u, u) if better.any() else u
+
+
 def relative(norms: Tensor, scale: np.ndarray) -> np.ndarray:
     """||r|| / ||b||, 0 where both are 0; as an array, since a handful of numbers costs more as a tensor."""
     r = norms.cpu().numpy()
     with np.errstate(all="ignore"):
         return np.divide(r, scale, out=np.zeros_like(r), where=r != 0)
+
+
+def change(u: Tensor, before: Tensor | None) -> np.ndarray:
+    """(batch,) ||u - before|| / ||u||; infinite without an iterate before."""
+    if before is None:
+        return np.full(len(u), np.inf)
+    size = torch.linalg.vector_norm(u.flatten(1), dim=1).cpu().numpy()
+    return relative(torch.linalg.vector_norm((u - before).flatten(1), dim=1), size)
+
+
+def _each(members: np.ndarray, like: Tensor) -> Tensor:
+    """(batch, 1, ...) a flag per member."""
+    return torch.from_numpy(members).to(like.device).reshape(-1, *[1] * (like.ndim - 1))
+
+
+class RoundOff:
+    """Whether rounding ends a member's iteration: its residual is at round-off, and its iterate has settled.
+
+    The residual alone does not tell: where little holds u, rounding of u leaves more of it than an error of the size of
+    u does. An iterate has settled once a cycle changes it by little, or by no less than an earlier one did.
+
+    Parameters
+    ----------
+    bound : u -> (batch,) the residual that rounding leaves, 2 eps || |A||u| + |b| ||
+    """
+
+    def __init__(self, bound: Callable[[Tensor], Tensor], size: np.ndarray, settled: float):
+        self._bound, self._size, self._settled = bound, size, settled
+        self._near = np.zeros(len(size), bool)
+        self._least = np.full(len(size), np.inf)  # change at round-off
+
+    def reached(
+        self, relatives: np.ndarray, stalled: np.ndarray, u: Callable[[], Tensor], before: Callable[[], Tensor | None]
+    ) -> np.ndarray:
+        """(batch,); asked after each cycle, it looks at the iterates only where a residual does not fall any more."""
+        if not (stalled | self._near).any():
+            return self._near
+        bound = relative(self._bound(u()), self._size)
+        self._near |= stalled & (relatives <= NEAR * bound)
+        moved, there = change(u(), before()), relatives <= bound
+        still = (moved <= self._settled) | (moved > UNSETTLED * self._least)
+        self._least = np.where(there, np.minimum(moved, self._least), self._least)
+        return there & still
 
 
 def iterate(
@@ -73,7 +143,7 @@ def iterate(
     scale: Tensor | None = None,
     hopeless: Callable[[list[float]], bool] | None = None,
 ) -> Outcome:
-    """Cycle until every member of the batch is done.
+    """Cycle until every member of the batch is done; the best iterate is returned.
 
     The first cycle without a guess is a full multigrid pass.
 
@@ -81,7 +151,7 @@ def iterate(
     ----------
     f : the right-hand side, in the format of the levels
     guess : (batch, *grid)
-    roundoff : u -> (batch,) the residual below which no cycle helps, 2 eps || |A||u| + |b| ||
+    roundoff : u -> (batch,) the residual that rounding alone leaves, 2 eps || |A||u| + |b| ||
     callback : called with (cycle, largest relative residual) after each cycle
     scale : (batch,) the residual of zero, where it is known already
     hopeless : asked after each cycle whether to give up, by the residuals
@@ -92,9 +162,10 @@ def iterate(
     relatives = relative(of_zero if u is None else hierarchy.norms(u, f), size)
     residuals = [float(relatives.max())]
     done = relatives <= tol
-    near = np.zeros_like(done)  # round-off
+    settled = SETTLED * sqrt(torch.finfo(hierarchy.tensor(f).dtype).eps)
+    rounding, best = RoundOff(roundoff, size, settled), Best()
     while not done.all() and len(residuals) <= max_cycles:
-        u = hierarchy.start(f) if u is None else hierarchy.cycle(u, f)
+        old, u = u, hierarchy.start(f) if u is None else hierarchy.cycle(u, f)
         before, relatives = relatives, relative(hierarchy.watched(), size)
         residuals.append(float(relatives.max()))  # NaN if there is one
         if not isfinite(residuals[-1]):
@@ -104,15 +175,20 @@ def iterate(
             )
         if callback is not None:
             callback(len(residuals) - 1, residuals[-1])
+        now, then = partial(hierarchy.tensor, u), partial(_tensor, hierarchy, old)
+        if old is not None and (relatives > before).any():
+            best.keep(hierarchy.tensor(old), before)
         done = relatives <= tol
-        stalled = ~done & (relatives > STALLED * before)
-        if (stalled | near).any():
-            bound = relative(roundoff(hierarchy.tensor(u)), size)
-            done, near = done | (relatives <= bound), near | (stalled & (relatives <= NEAR * bound))
+        done = done | rounding.reached(relatives, ~done & (relatives > STALLED * before), now, then)
         if hopeless is not None and hopeless(residuals):
             break
     result = torch.zeros_like(hierarchy.tensor(f)) if u is None else hierarchy.release(u)
+    result = best.or_last(result, relatives, done, settled)
     if not done.all():
         return Outcome(result, residuals, "not converged", guess is not None)
     status = "tolerance" if (relatives <= tol).all() else "round-off"
     return Outcome(result, residuals, status, guess is not None)
+
+
+def _tensor(hierarchy: Hierarchy, u: Any) -> Tensor | None:
+    return None if u is None else hierarchy.tensor(u)

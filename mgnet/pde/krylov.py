@@ -195,11 +195,11 @@ class Preconditioned:
 
     def cycle(self, u: Tensor | None, b: Tensor, watch: bool = True) -> Tensor:
         if u is None or u is not self._x:
-            u = self._begin(torch.zeros_like(b) if u is None else u.clone(), b)
+            u = self._begin(torch.zeros_like(b) if u is None else u, b)
         z = self.levels.release(self.levels.cycle(None, self.levels.data(self._r), watch=False))
-        u += self.step(z, self._r)
-        self._r = b - self.A(u)
-        return u
+        self._x = u + self.step(z, self._r)
+        self._r = b - self.A(self._x)
+        return self._x
 
     def _begin(self, x: Tensor, b: Tensor) -> Tensor:
         self._x, self._r = x, b - self.A(x)

@@ -17,6 +17,7 @@ from mgnet.core import Level
 from mgnet.pde import cuda
 from mgnet.pde.axis import Axis
 from mgnet.pde.blackbox import JUMP, ReadableBlackBox, contrast, index, levels_precision, solved_axes
+from mgnet.pde.grid import Grid
 from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels, thin_axis
 from mgnet.pde.iterate import Hierarchy
 from mgnet.pde.kept import Lease, kept
@@ -147,8 +148,12 @@ class Levels:
             return 0.0  # no sequence of them is worth more
         sizes = [prod(axis.n for axis in axes) for axes in chain[:-1]]
         first = next((l for l, size in enumerate(sizes) if size <= SHOWING), len(sizes) - 1)
-        zero = b.new_zeros((1, *(axis.n for axis in chain[first])))
-        return contraction(self._constant_levels(chain[first:], zero), zero)
+        assert self.constant is not None
+        (a, c), axes = self.constant, chain[first]
+        zero = b.new_zeros((1, *(axis.n for axis in axes)))
+        free = c == 0 and Grid.of(axes).closed
+        share = operator(axes, a, c, zero).weigh(torch.ones_like(zero[0])) if free else None
+        return contraction(self._constant_levels(chain[first:], zero), zero, share)
 
     def chain(self, device: torch.device = CPU) -> tuple[tuple[Axis, ...], ...]:
         """The grids of constant coefficients."""

@@ -1,10 +1,9 @@
 """The solver behind the doors: plain tensors in, an iterate and its history out."""
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from math import ceil, isfinite, log
+from math import ceil, isfinite, log, pi
 from typing import cast
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from mgnet.pde.checks import finite
 from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.fourth_order import FourthOrder
-from mgnet.pde.hierarchy import ReadableHierarchy
+from mgnet.pde.hierarchy import ReadableHierarchy, lowest
 from mgnet.pde.iterate import Hierarchy, Outcome, iterate
 from mgnet.pde.kernels.hierarchy import FusedHierarchy
 from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
@@ -21,12 +20,15 @@ from mgnet.pde.levels import CPU, CYCLES, Levels, Scheme
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator
 from mgnet.pde.precision import unaffected
+from mgnet.pde.smoothers import damped
+from mgnet.pde.turns import Turn, in_turn
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 Callback = Callable[[int, float], None]
 PATIENCE, FAR = 20, 40  # so many cycles with levels in float32; then float64 ones are tried if so many are to come
 GAIN = 1.5  # times fewer cycles, for which float64 levels, whose cycles take longer, are kept
+LITTLE, FACTOR = 1.0, 0.2  # c, in units of the slowest wave's a |k|^2, that asks for nothing; of a cycle
 TINY = 1e-300
 CLEAN = "Clean the right-hand side."
 SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
@@ -57,7 +59,7 @@ class Multigrid:
         self.base, self.null, self.levels = base, null, Levels(base, constant, scheme)
         self._dims = tuple(range(-base.ndim, 0))
         self._methods: dict[bool, str] = {}
-        self._lock = threading.Lock()
+        self.turn = Turn(partial(Multigrid, base, constant, null, scheme))
         self._tried = False  # whether levels in float64 were
 
     def method(self, A: Operator) -> str:
@@ -79,6 +81,7 @@ class Multigrid:
         return ", ".join([*words, f"{kind}{replace(self.levels.scheme, cycle=word, smoother=smoother)}"])
 
     @unaffected
+    @in_turn
     def run(
         self,
         A: Operator,
@@ -99,7 +102,7 @@ class Multigrid:
         raw : b is not weighted by the shares of a cell; only where ``takes_raw``, for one full pass
         """
         null = None if self.null is None else self.null.to(b)
-        with self._lock, on_device(b, self.base.ndim, self.levels.constant is not None):
+        with on_device(b, self.base.ndim, self.levels.constant is not None):
             levels = self.levels.of(b)
             whole = stop.tol is None and guess is None and not parts and self._finishing == 0
             centres = null is not None and whole and isinstance(levels, FusedHierarchy) and levels.centres
@@ -126,7 +129,11 @@ class Multigrid:
         """One cycle; u, b of shape (batch, *grid); u None for zero."""
         if A.base is not A and u is not None:
             return u + self.cycle(A.base, None, b - A(u), symmetric)
-        with self._lock, on_device(b, self.base.ndim, self.levels.constant is not None):
+        return self._cycle(u, b, symmetric)
+
+    @in_turn
+    def _cycle(self, u: Tensor | None, b: Tensor, symmetric: bool) -> Tensor:
+        with on_device(b, self.base.ndim, self.levels.constant is not None):
             hierarchy = self.levels.of(b, symmetric)
             begin = None if u is None else hierarchy.data(u)
             out = hierarchy.release(hierarchy.cycle(begin, hierarchy.data(b), watch=False))
@@ -200,7 +207,19 @@ class Multigrid:
             return max(0, steps - FINISHING_STEPS)
         chain = self.levels.chain()[:2]
         pairs = [(f, c) for f, c in zip(chain[0], chain[-1], strict=True) if f != c]
-        return int(any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs))
+        return int(any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs)) + self._for_reaction
+
+    @cached_property
+    def _for_reaction(self) -> int:
+        """Cycles after a full pass because of c: where u is about f / c, the discretisation errs by less than
+        restricting f does, in the ratio of the slowest wave's a |k|^2 to c, and cycles have to make up for that.
+        """
+        assert self.levels.constant is not None
+        (a, c), axes = self.levels.constant, self.base.axes
+        waves = sum(a_d * (pi / (axis.upper - axis.lower)) ** 2 for a_d, axis in zip(a, axes, strict=True))
+        if c <= LITTLE * waves:
+            return 0
+        return ceil(log(c / (LITTLE * waves)) / -log(max(min(FACTOR, damped(lowest(axes, a, c))), TINY)))
 
     def _iterate(
         self,

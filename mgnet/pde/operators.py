@@ -246,6 +246,11 @@ class Diffusion:
         ends = torch.cat([low, none], dim=dim) + torch.cat([none, high], dim=dim)
         return self._diagonal_but(d) + self.weigh(ends, but=d)
 
+    @property
+    def excess(self) -> Tensor:
+        """A 1, what c and the ends add to the diagonal: differences of 1 are 0, so nothing of it is lost."""
+        return self(torch.ones([axis.n for axis in self.axes], device="cpu").to(self.k[0]))
+
     def hold(self) -> tuple[Tensor, Tensor]:
         """(...) the energy (u, A u) / (u, D u) of a constant, without lone unknowns, and of the smoothest wave.
 

@@ -1,11 +1,14 @@
-"""Arithmetic in the precision of the tensors, whatever the caller has allowed for networks."""
+"""Arithmetic in the precision of the tensors, whatever the caller has allowed for networks; and where that ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
+from math import pi
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+from mgnet.pde.axis import DIRICHLET, Axis
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,3 +31,14 @@ def wide_enough(v: Tensor) -> torch.dtype:
     backend = torch.backends.cuda if v.is_cuda else torch.backends.mkldnn
     reduced = v.dtype == torch.float32 and backend.matmul.fp32_precision not in ("none", "ieee")
     return torch.float64 if reduced else v.dtype
+
+
+def hold(axes: Sequence[Axis], a: Sequence[float], c: float) -> float:
+    """lambda / d: the smallest eigenvalue of A, but for a zero, over its diagonal, constant coefficients.
+
+    What is summed with the diagonal loses eps / hold of the smoothest part of u. Robin ends count as free ones.
+    """
+    halves = [(axis.low == DIRICHLET) + (axis.high == DIRICHLET) for axis in axes]  # of a wave between the ends
+    waves = [a_d * (pi / (axis.upper - axis.lower)) ** 2 for axis, a_d in zip(axes, a, strict=True)]
+    held = c + sum(wave * (half / 2) ** 2 for wave, half in zip(waves, halves, strict=True))
+    return (held or min(waves)) / (c + sum(2 * a_d / axis.h**2 for axis, a_d in zip(axes, a, strict=True)))

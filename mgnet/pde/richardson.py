@@ -59,17 +59,25 @@ class Richardson:
         return lengths(self.rho)[(self._taken - 1) % PERIOD]
 
 
-def contraction(levels: Hierarchy, zero: torch.Tensor) -> float:
+def contraction(levels: Hierarchy, zero: torch.Tensor, share: torch.Tensor | None) -> float:
     """The largest factor of a cycle, by the power method: how it shrinks the residual of A u = 0 in the end.
+
+    Each iterate is scaled to a residual of 1, and what A maps to zero is taken out: else round-off of that, or of
+    what is left, would be all that is measured.
 
     Parameters
     ----------
-    zero : the right-hand side, (1, *grid); what A maps to zero does not count
+    zero : the right-hand side, (1, *grid)
+    share : (*grid) each unknown's share of a cell where A maps constants to zero, else None
     """
+
+    def scaled(u: torch.Tensor) -> torch.Tensor:
+        u = u if share is None else u - (share * u).sum() / share.sum()
+        return u / levels.norms(levels.data(u), b).item()
+
     begin = torch.rand(zero.shape, dtype=zero.dtype, device="cpu", generator=torch.Generator().manual_seed(0))
-    b, u = levels.data(zero), levels.data(begin.to(zero.device))
-    size = before = levels.norms(u, b)
+    b, u, size = levels.data(zero), begin.to(zero.device), 0.0
     for _ in range(CYCLES):
-        u, before = levels.cycle(u, b), size
-        size = levels.norms(u, b)
-    return min(SLACK * float(size / before), LARGEST)
+        u = levels.release(levels.cycle(levels.data(scaled(u)), b))
+        size = levels.norms(levels.data(u), b).item()
+    return min(SLACK * size, LARGEST)

@@ -1,8 +1,8 @@
 """Smoothers as sequences of damped Jacobi steps: u <- u + omega_i D^-1 (f - A u).
 
 A polynomial smoother of degree nu is nu Jacobi steps whose omegas are the reciprocals of its roots.
-All operators here are diagonally dominant, so the spectrum of D^-1 A lies in [0, 2]. Red-black and zebra
-are Gauss-Seidel sweeps: exact for the unknowns (zebra: the lines) of one colour, then for the others.
+All operators here are diagonally dominant, so the spectrum of D^-1 A lies in [0, 2]; a reaction c, a part
+``low`` = c / d of the diagonal, draws it together to [low, 2 - low]. Red-black and zebra are Gauss-Seidel sweeps: exact for the unknowns (zebra: the lines) of one colour, then for the others.
 """
 
 from math import cos, pi
@@ -11,33 +11,49 @@ SMOOTHERS = ("chebyshev", "jacobi", "red-black", "zebra")
 COLOURED = ("red-black", "zebra")  # Gauss-Seidel by two colours, of unknowns or of lines
 
 
-def chebyshev(nu: int) -> tuple[float, ...]:
-    """The fourth-kind Chebyshev smoother of degree nu on the spectrum [0, 2].
+def chebyshev(nu: int, low: float = 0.0) -> tuple[float, ...]:
+    """The fourth-kind Chebyshev smoother of degree nu on the spectrum [low, 2 - low].
 
-    Its residual polynomial W_nu(1 - x) / (2 nu + 1) has the roots 1 - cos(2 pi i / (2 nu + 1)).
-    It needs no lower end of the spectrum. Source: Lottes 2022, arXiv:2202.08830.
+    Its residual polynomial, a multiple of W_nu(t) with x = low + (1 - low)(1 - t), has the roots
+    t = cos(2 pi i / (2 nu + 1)). Source: Lottes 2022, arXiv:2202.08830 (low = 0).
 
     Example
     -------
     >>> [round(omega, 4) for omega in chebyshev(2)]
     [0.5528, 1.4472]
     """
-    return tuple(1 / (1 - cos(2 * pi * i / (2 * nu + 1))) for i in range(nu, 0, -1))
+    return tuple(1 / (low + (1 - low) * (1 - cos(2 * pi * i / (2 * nu + 1)))) for i in range(nu, 0, -1))
 
 
-def jacobi(nu: int, ndim: int) -> tuple[float, ...]:
-    """nu equal steps, omega = 2 d / (2 d + 1): the best constant for the high frequencies.
+def jacobi(nu: int, ndim: int, low: float = 0.0) -> tuple[float, ...]:
+    """nu equal steps, omega = 2 d / (2 d + 1) where low = 0: the best constant for the high frequencies.
 
-    They fill [1 / d, 2] in d dimensions. Source: Trottenberg et al. 2001, section 2.1.
+    They fill [low + (1 - low) / d, 2 - low] in d dimensions. Source: Trottenberg et al. 2001, section 2.1.
 
     Example
     -------
     >>> jacobi(1, 2)
     (0.8,)
     """
-    return (2 * ndim / (2 * ndim + 1),) * nu
+    return (2 / (2 + (1 - low) / ndim),) * nu
 
 
-def omegas(smoother: str, nu: int, ndim: int) -> tuple[float, ...]:
+def omegas(smoother: str, nu: int, ndim: int, low: float = 0.0) -> tuple[float, ...]:
     """The damping of each Jacobi step of a polynomial smoother."""
-    return chebyshev(nu) if smoother == "chebyshev" else jacobi(nu, ndim)
+    return chebyshev(nu, low) if smoother == "chebyshev" else jacobi(nu, ndim, low)
+
+
+def damped(low: float) -> float:
+    """What a V(2,2)-cycle's Chebyshev steps alone leave of any error: the square of their polynomial's maximum.
+
+    At x = low W_2(t) = 4 t^2 + 2 t - 1 is 5, at x = 0, where the polynomial is 1, t is 1 / (1 - low).
+
+    Example
+    -------
+    >>> damped(0.0), damped(0.9) < 1e-3
+    (1.0, True)
+    """
+    if low >= 1:
+        return 0.0
+    t = 1 / (1 - low)
+    return (5 / (4 * t**2 + 2 * t - 1)) ** 2

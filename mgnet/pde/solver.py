@@ -34,7 +34,8 @@ class Solver:
         along the axis of the strongest coupling, solved exactly, of one colour and then of the other)
     nu : smoothing sweeps on the way down and on the way up
 
-    Calls from several threads are safe; they take turns. A copied or pickled Solver makes its levels anew.
+    Calls from several threads are safe; they take turns. A callback may call its Solver, which makes other levels
+    for it. A copied or pickled Solver makes its levels anew.
 
     Raises
     ------
@@ -138,12 +139,18 @@ class Solver:
         weighs = self.problem.weighs and self.problem.constant is not None
         return weighs and self.multigrid(self.problem.A.detached()).takes_raw
 
-    def multigrid(self, A: Operator) -> Multigrid:
-        """The levels for A: this problem's, or (under a transform of its coefficients) that operator's."""
-        kept = self._multigrid
-        if kept is None or not _same(kept.base, A.base):
-            kept = Multigrid(A.base, self.problem.constants_of(A), self.problem.null_space(A), self._scheme)
-            self._multigrid = kept
+    def multigrid(self, A: Operator, problem: Poisson | None = None) -> Multigrid:
+        """The levels for A: a problem's, or (under a transform of its coefficients) that operator's.
+
+        Parameters
+        ----------
+        problem : whose coefficients A has; this one, or the one before an ``update``
+        """
+        kept, problem = self._multigrid, problem or self.problem
+        if kept is None or kept.turn.lost or not _same(kept.base, A.base):
+            kept = Multigrid(A.base, problem.constants_of(A), problem.null_space(A), self._scheme)
+            if problem is self.problem:
+                self._multigrid = kept
         return kept
 
     def cycle(self, u: Any, f: Any) -> Any:
@@ -209,7 +216,8 @@ class _Call:
     """One solve on plain tensors: (A, b) -> u, and what happened."""
 
     def __init__(self, solver: Solver, guess: Any, stop: Stop, throw: bool, project: bool = False, raw: bool = False):
-        self.solver, self.guess, self.stop = solver, guess, stop
+        self.solver, self.problem = solver, solver.problem  # which an `update` may replace before the end
+        self.guess, self.stop = guess, stop
         self.throw, self.project, self.raw = throw, project, raw
         self.outcome: Outcome
         self.work, self.method = 0.0, ""
@@ -222,7 +230,7 @@ class _Call:
         batch = b.shape[: b.ndim - ndim]
         batch = torch.broadcast_shapes(batch, *batched) if batched else batch
         A = A.flattened(batch)
-        multigrid = self.solver.multigrid(A)
+        multigrid = self.solver.multigrid(A, self.problem)
         begin = None
         if self.guess is not None:
             begin = checks.guess_like(self.guess, (*batch, *grid), b).reshape(-1, *grid)
@@ -232,7 +240,7 @@ class _Call:
         outcome = multigrid.run(A, b, begin, self.stop, self.project, flat, self.raw)
         self.outcome, self.work, self.method = outcome, multigrid.work(A, outcome), multigrid.method(A)
         u = outcome.u.reshape(*batch, *grid)
-        mask = self.solver.problem.mask
+        mask = self.problem.mask
         u = u if mask is None else torch.where(mask.to(u.device), u, 0.0)
         if self.throw and outcome.status == "not converged":
             assert self.stop.tol is not None
@@ -245,7 +253,7 @@ class _Call:
             residuals=self.outcome.residuals,
             converged=self.outcome.status != "not converged",
             status=self.outcome.status,
-            grid=self.solver.problem.grid,
+            grid=self.problem.grid,
             method=self.method,
             work=self.work,
             seconds=seconds,

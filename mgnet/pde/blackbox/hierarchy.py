@@ -260,7 +260,8 @@ def index(gamma: int | str, device: torch.device) -> int | str:
 class ReadableBlackBox:
     """The hierarchy of any operator, as a ``Hierarchy`` and as the ``System`` of conjugate gradients.
 
-    Residuals and directions live in the unit-diagonal form: r = D^-1/2 (b - A x), x = D^-1/2 v.
+    Residuals and directions live in the unit-diagonal form: r = D^-1/2 (b - A x), x = D^-1/2 v. b - A x is computed
+    in differences of x, as ``Diffusion`` does: D would round away c and weak ends, and with them what little holds u.
 
     Parameters
     ----------
@@ -294,16 +295,16 @@ class ReadableBlackBox:
         grids, scale = coarse_operators(stencil, A.axes, solved, forms, jumps)
         small = like.new_zeros((), dtype=precision)
         self.sizes = tuple(grid.A.diagonal[0].numel() for grid in grids)
-        self.A, self.unit, self.scale = (
-            forms.stencil(stencil.to(like)),
-            forms.stencil(grids[0].A.to(small)),
-            scale.to(like),
-        )
+        self.A, self.unit, self.scale = self._operator(A, like), forms.stencil(grids[0].A.to(small)), scale.to(like)
         self.levels = (
             readable_levels(grids, small, nu, smoother, solved) if solved else forms.levels(grids, small, nu, smoother)
         )
         self._cycle = forms.cycle(self.levels, gamma)
         self._P = [forms.interpolation(grid.P.to(small)) for grid in grids[:-1] if grid.P is not None]
+
+    def _operator(self, A: Diffusion, like: Tensor) -> Any:
+        """x -> A x in the data's precision."""
+        return A.detached().like(like)
 
     def data(self, b: Tensor) -> Tensor:
         return b.contiguous()
@@ -358,9 +359,8 @@ class ReadableBlackBox:
         return self._dot(self.p, self.unit(self.p))
 
     def step(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        if self.x is None:
-            self.x = torch.zeros_like(self.b)
-        self.x += self._each(alpha).to(self.x) * self._size * self.scale * self.p
+        moved = self._each(alpha).to(self.b) * self._size * self.scale * self.p
+        self.x = moved if self.x is None else self.x + moved  # the iterate before stays
         norms = self._residual()
         return norms, self._dot(self.r, self.p)
 

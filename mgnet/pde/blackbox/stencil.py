@@ -98,22 +98,28 @@ class Stencil:
         return Stencil(torch.ones_like(self.diagonal), couplings), scale
 
 
+def excess(A: Diffusion) -> Tensor:
+    """(batch or 1, *grid) A 1 in float64, for what of A u its couplings times differences do not make."""
+    return _members(A, A.like(A.k[0].new_zeros((), dtype=torch.float64)).excess)
+
+
+def _members(A: Diffusion, v: Tensor) -> Tensor:
+    """v, broadcast to the batch of A's coefficients, whose axes are made one."""
+    batch = torch.broadcast_shapes(*(k.shape[: max(k.ndim - A.ndim, 0)] for k in (*A.k, A.diagonal)))
+    shape = tuple(axis.n for axis in A.axes)
+    return v.detach().expand(*batch, *shape).reshape(-1, *shape)
+
+
 def from_diffusion(A: Diffusion) -> Stencil:
     """The stencil of a finite-volume operator, batch axes of its coefficients flattened.
 
     In float64 from the start: rows of a singular operator then sum to zero to the last digit.
     """
     A = A.like(A.k[0].new_zeros((), dtype=torch.float64))
-    shape = tuple(axis.n for axis in A.axes)
-    batch = torch.broadcast_shapes(*(k.shape[: max(k.ndim - A.ndim, 0)] for k in (*A.k, A.diagonal)))
-
-    def full(v: Tensor) -> Tensor:
-        return v.detach().expand(*batch, *shape).reshape(-1, *shape)
-
     couplings = {}
     for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True)):
-        s = A.weigh(k.detach().narrow(d - A.ndim, 1, axis.n), but=d).expand(*batch, *shape).clone()
+        s = _members(A, A.weigh(k.narrow(d - A.ndim, 1, axis.n), but=d)).clone()
         if not axis.periodic:
             s.narrow(d - A.ndim, axis.n - 1, 1).zero_()
-        couplings[tuple(int(e == d) for e in range(A.ndim))] = full(s)
-    return Stencil(full(A.diagonal), couplings)
+        couplings[tuple(int(e == d) for e in range(A.ndim))] = s
+    return Stencil(_members(A, A.diagonal), couplings)

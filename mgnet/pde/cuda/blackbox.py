@@ -10,32 +10,40 @@ from mgnet.pde.blackbox.clusters import Clusters
 from mgnet.pde.blackbox.coarsest import CoarsestLevel, inverse
 from mgnet.pde.blackbox.hierarchy import Forms, Grid, ReadableBlackBox, step_lengths
 from mgnet.pde.blackbox.interpolation import Interpolation
-from mgnet.pde.blackbox.stencil import Stencil
+from mgnet.pde.blackbox.stencil import Stencil, excess, from_diffusion
 from mgnet.pde.cuda import LAUNCH, krylov
 from mgnet.pde.cuda import stencil as kernels
 from mgnet.pde.cuda.coarsening import coarsen, unit
 from mgnet.pde.cuda.recording import Recording
 from mgnet.pde.cuda.tiles import integers, programs, three, tile
+from mgnet.pde.operators import Diffusion
 
 BLOCK = 4096  # products that a program sums
 ENTRIES = 2**20  # of the coarsest grid's inverses: 31^2 unknowns, 4 MB, are read in the time of two launches
 
 
 class CudaStencil:
-    """A stencil whose application is one kernel, with or without what is done to A v or before."""
+    """A stencil whose application is one kernel, with or without what is done to A v or before.
 
-    def __init__(self, A: Stencil):
-        self.shape, self.diagonal = A.shape, A.diagonal.contiguous()
+    Parameters
+    ----------
+    excess : (batch or 1, *grid) A 1: products are then made of differences
+    """
+
+    def __init__(self, A: Stencil, excess: Tensor | None = None):
+        self.shape, self._in_differences = A.shape, excess is not None
+        self.diagonal = (A.diagonal if excess is None else excess).contiguous()
         offsets = sorted(A.couplings)
         self._S = torch.stack([A.couplings[o] for o in offsets]).contiguous()
         self._offsets = tuple(three(o, 0) for o in offsets)
-        self._unit = bool((self.diagonal == 1).all())
+        self._unit = excess is None and bool((self.diagonal == 1).all())
         self._sizes = integers(three(A.shape, 1), self.diagonal.device)
 
     def __call__(self, v: Tensor) -> Tensor:
         """A v."""
         v = v.contiguous()
-        return self._apply(kernels.PRODUCT, v, v, torch.empty_like(v), v)
+        what = kernels.DIFFERENCES if self._in_differences else kernels.PRODUCT
+        return self._apply(what, v, v, torch.empty_like(v), v)
 
     def residual(self, v: Tensor, f: Tensor, out: Tensor) -> Tensor:
         """f - A v."""
@@ -61,7 +69,11 @@ class CudaStencil:
     def advance(
         self, x: Tensor | None, p: Tensor, b: Tensor, alpha: Tensor, scale: Tensor, size: Tensor, out: Tensor, r: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """out = x + alpha scale p, r = scale (b - A out) / size; (batch,) ||b - A out|| and (r, p). x None for zero."""
+        """out = x + alpha scale p, r = scale (b - A out) / size; (batch,) ||b - A out|| and (r, p). x None for zero.
+
+        Of an operator in differences.
+        """
+        assert self._in_differences
         sums = self._sums(p, 2)
         krylov.step[(sums[0].numel(),)](
             p if x is None else x, p, out, r, b, alpha, size, scale, self.diagonal, self._S, sums, self._sizes,
@@ -203,6 +215,9 @@ class CudaBlackBox(ReadableBlackBox):
     """The hierarchy of any operator in kernels: what conjugate gradients do beside the cycle is three of them."""
 
     forms = Forms(CudaStencil, CudaInterpolation, cuda_levels, recorded_cycle, unit, coarsen, ENTRIES)
+
+    def _operator(self, A: Diffusion, like: Tensor) -> CudaStencil:
+        return CudaStencil(from_diffusion(A).to(like), excess(A).to(like))
 
     def begin(self, x: Tensor | None, b: Tensor) -> Tensor:
         norms = super().begin(x, b)

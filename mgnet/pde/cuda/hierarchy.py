@@ -10,6 +10,7 @@ from mgnet.core import cycle, full_multigrid
 from mgnet.pde.axis import Axis
 from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant
 from mgnet.pde.cuda.recording import Recording
+from mgnet.pde.hierarchy import lowest
 from mgnet.pde.kernels.hierarchy import steps
 from mgnet.pde.richardson import Richardson
 from mgnet.pde.transfers import Transfer
@@ -94,9 +95,11 @@ class CudaHierarchy:
     def __init__(self, chain: Sequence[Sequence[Axis]], a: Sequence[float], c: float, like: Tensor, batch: int,
                  smoother: str, nu: tuple[int, int], gamma: int | str, symmetric: bool):  # fmt: skip
         transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
-        both = steps(smoother, nu, len(chain[0]), symmetric)
+        ways = [steps(smoother, nu, len(chain[0]), symmetric, lowest(t.fine, a, c)) for t in transfers]
         own = smoother == "red-black"
-        self._finest, *coarse = [CudaLevel(t, a, c, both, like, batch, own) for t in transfers]
+        self._finest, *coarse = [
+            CudaLevel(t, a, c, way, like, batch, own) for t, way in zip(transfers, ways, strict=True)
+        ]
         direct = CudaDirectLevel(chain[-1], a, c, like)
         self._tail = Tail([*coarse, direct], self._finest.f_c, gamma)
         self._levels: list[Any] = [self._finest, self._tail]

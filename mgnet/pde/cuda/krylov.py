@@ -54,15 +54,15 @@ def advanced(x, p, s, alpha, inside, kind: tl.constexpr, GIVEN: tl.constexpr):
 
 @triton.jit
 def step(
-    x, p, out, r, b, alpha, size, scale, D, S, sums, sizes, members,
+    x, p, out, r, b, alpha, size, scale, excess, S, sums, sizes, members,
     GIVEN: tl.constexpr, OFFSETS: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """The next iterate and its residual.
+    """The next iterate and its residual, b - (A 1) x + the couplings times differences of x.
 
     Parameters
     ----------
     x, p, out, r, b : (batch, *grid);   x is not read unless GIVEN;   alpha, size : (batch,)
-    scale, D : (members, *grid);   S : (offsets, members, *grid);   members : 1 or batch
+    scale, excess : (members, *grid), D^-1/2 and A 1;   S : (offsets, members, *grid);   members : 1 or batch
     sums : (2, batch, programs of a member)
     """
     member, place, here, inside, shape = tile_of(sizes, TILE)
@@ -72,13 +72,16 @@ def step(
     x, p = x + here, p + here
     kind: tl.constexpr = out.dtype.element_ty
     centre = advanced(x, p, s, a, inside, kind, GIVEN)
-    total = tl.load(b + here, mask=inside, other=0.0) - tl.load(D + own, mask=inside, other=0.0) * centre
+    fluxes = tl.zeros_like(centre)
     for k in tl.static_range(len(OFFSETS)):
         coupling = S + k * members * N + own
         d = neighbour(place, shape, OFFSETS[k][0], OFFSETS[k][1], OFFSETS[k][2])
-        total += tl.load(coupling, mask=inside, other=0.0) * advanced(x + d, p + d, s + d, a, inside, kind, GIVEN)
+        v = advanced(x + d, p + d, s + d, a, inside, kind, GIVEN)
+        fluxes += tl.load(coupling, mask=inside, other=0.0) * (v - centre)
         d = neighbour(place, shape, -OFFSETS[k][0], -OFFSETS[k][1], -OFFSETS[k][2])
-        total += tl.load(coupling + d, mask=inside, other=0.0) * advanced(x + d, p + d, s + d, a, inside, kind, GIVEN)
+        v = advanced(x + d, p + d, s + d, a, inside, kind, GIVEN)
+        fluxes += tl.load(coupling + d, mask=inside, other=0.0) * (v - centre)
+    total = tl.load(b + here, mask=inside, other=0.0) + fluxes - tl.load(excess + own, mask=inside, other=0.0) * centre
     tl.store(out + here, centre, mask=inside)
     residual = (tl.load(s, mask=inside, other=0.0) * total / tl.load(size + member)).to(r.dtype.element_ty)
     tl.store(r + here, residual, mask=inside)

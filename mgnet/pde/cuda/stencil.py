@@ -2,6 +2,7 @@
 """Stencils of any coefficients, and operator-induced transfers, each a kernel that reads what it needs.
 
     product     A v,  (A v)_i = d_i v_i - sum_o s_o(i) v_{i+o} + s_o(i-o) v_{i-o}      over positive offsets o
+    differences the same as (A 1)_i v_i - sum_o s_o(i) (v_{i+o} - v_i) + s_o(i-o) (v_{i-o} - v_i), which rounds nothing away
     residual    f - A v
     step        v + omega (f - A v)
 
@@ -13,7 +14,7 @@ memory, bound these kernels: what an axis adds to a neighbour's address is found
 import triton
 import triton.language as tl
 
-PRODUCT, RESIDUAL, STEP, TWO_STEPS = (tl.constexpr(k) for k in range(4))
+PRODUCT, RESIDUAL, STEP, TWO_STEPS, DIFFERENCES = (tl.constexpr(k) for k in range(5))
 
 
 @triton.jit
@@ -65,7 +66,7 @@ def apply(
 
     Parameters
     ----------
-    v, f, out : (batch, *grid);   D : (members, *grid), not read if UNIT (a diagonal of ones)
+    v, f, out : (batch, *grid);   D : (members, *grid), A 1 of DIFFERENCES; not read if UNIT (a diagonal of ones)
     S : (offsets, members, *grid);   members : 1 or batch;   OFFSETS : the positive ones, three numbers each
     omegas : (1,) of a step; (2,) of TWO_STEPS, which begin with zero: v is f then
     """
@@ -74,12 +75,15 @@ def apply(
     own, here = member % members * size + here, member * size + here
     centre = tl.load(v + here, mask=inside, other=0.0)
     total = centre if UNIT else centre * tl.load(D + own, mask=inside, other=0.0)
+    origin = centre if WHAT == DIFFERENCES else tl.zeros_like(centre)
     for k in tl.static_range(len(OFFSETS)):
         s = S + k * members * size + own
         after = neighbour(place, shape, OFFSETS[k][0], OFFSETS[k][1], OFFSETS[k][2])
         before = neighbour(place, shape, -OFFSETS[k][0], -OFFSETS[k][1], -OFFSETS[k][2])
-        total -= tl.load(s, mask=inside, other=0.0) * tl.load(v + here + after, mask=inside, other=0.0)
-        total -= tl.load(s + before, mask=inside, other=0.0) * tl.load(v + here + before, mask=inside, other=0.0)
+        total -= tl.load(s, mask=inside, other=0.0) * (tl.load(v + here + after, mask=inside, other=0.0) - origin)
+        total -= tl.load(s + before, mask=inside, other=0.0) * (
+            tl.load(v + here + before, mask=inside, other=0.0) - origin
+        )
     if WHAT == RESIDUAL:
         total = tl.load(f + here, mask=inside, other=0.0) - total
     elif WHAT == STEP:

@@ -75,7 +75,7 @@ class FusedBlackBox:
         self._arguments = np.array(
             [batch, *A.n, A.stride, A.kind, A.batch, blocks, *A.wraps, 0, self._factors.ctypes.data,
              self._scales.ctypes.data, self._sums.ctypes.data, 0, 0, 0, S.ctypes.data, 0, 0, 0,
-             self._r.ctypes.data, self._s.ctypes.data, A.D.ctypes.data, A.S.ctypes.data],
+             self._r.ctypes.data, self._s.ctypes.data, A.excess.ctypes.data, A.S.ctypes.data],
             np.int64,
         )  # fmt: skip
 

@@ -5,12 +5,17 @@ unknowns that fill no register (times the unrolling) to a scalar loop: 80 ns a r
 unknowns take.
 """
 
+import platform
+
+import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils
 
 REGISTER = 64  # bytes a step: AVX-512's; narrower machines take two or four instructions
 FLAGS = ("reassoc", "contract", "nsz", "arcp")  # NaN and infinity keep their meaning
+IN_ORDER = ("nsz",)  # of what is to be computed as it stands; numba gives all flags to an instruction that has none
 SIDE_BY_SIDE = 4  # sums that do not wait for each other
+FUSES = bool(llvm.get_host_cpu_features().get("fma")) or platform.machine() in ("arm64", "aarch64")
 INT, INDEX = ir.IntType(64), ir.IntType(32)
 
 
@@ -91,13 +96,23 @@ class Vector:
     def _suffix(self):
         return f"v{self.width}{self.element.intrinsic_name}.p0"
 
-    def total(self, terms):
-        """The sum of weight * value."""
-        total = None
+    def total(self, terms, begun=None):
+        """begun + the sum of weight * value, in order, so that who computes a row again finds the very same numbers."""
+        total = begun
         for weight, value in terms:
-            product = self.builder.fmul(weight, value, flags=FLAGS)
-            total = product if total is None else self.builder.fadd(total, product, flags=FLAGS)
+            total = self._plus_product(total, weight, value)
         return total
+
+    def _plus_product(self, total, weight, value):
+        """total + weight * value, rounded once where the machine can."""
+        if total is None or not FUSES:
+            product = self.builder.fmul(weight, value, flags=IN_ORDER)
+            return product if total is None else self.builder.fadd(total, product, flags=IN_ORDER)
+        kind = ir.FunctionType(self.type, [self.type] * 3)
+        fused = f"llvm.fma.v{self.width}{self.element.intrinsic_name}"
+        return self.builder.call(
+            cgutils.get_or_insert_function(self.builder.module, kind, fused), [weight, value, total]
+        )
 
     def loop(self, n, body, vectors=1):
         """body(i, left) for i = 0, width, ... < n; left is None, in the last, partial step the number of lanes.

@@ -49,6 +49,7 @@ class FusedLevel:
     dtype : numpy float32 or float64
     batch : number of right-hand sides
     small : unknowns up to which one thread does it all
+    little : whether u is held by little: an interpolant's residual is then computed on this grid, in differences
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class FusedLevel:
         dtype: np.dtype,
         batch: int,
         small: int = SMALL,
+        little: bool = False,
     ):
+        self._little = little
         self.shape = (batch, *four([axis.n for axis in transfer.fine]))
         self.coarse_shape = (batch, *four([axis.n for axis in transfer.coarse]))
         self.dtype = np.dtype(dtype)
@@ -103,10 +106,10 @@ class FusedLevel:
         if self.watch and u is self._restricted:
             return u, None, self._f_c
         self._restricted = None
-        if isinstance(u, Interpolant):
+        if isinstance(u, Interpolant) and not self._little:
             self._residual_of_interpolant(u.restricted, u.coarse, self._f_c)
             return u, None, self._f_c
-        if self.watch or self._no_steps_down:
+        if self.watch or isinstance(u, Interpolant) or self._no_steps_down:
             self._pass(u, f, f_c=self._f_c)
             return u, None, self._f_c
         u = self._pass(u, f, steps="down", out=self._other(u), f_c=self._f_c)
@@ -210,7 +213,7 @@ def _describe(transfer: Transfer, a: Sequence[float], c: float, dtype: np.dtype)
     tables = [_pad([t or identity(axis.n) for t, axis in zip(kind, transfer.fine, strict=True)])
               for kind in transfer.tables]  # fmt: skip
     couplings = [0.0 if axis is None else a_d / axis.h**2 for axis, a_d in zip(fine, _pad(a), strict=True)]
-    reals = [*couplings, c + 2 * sum(couplings)]
+    reals = [*couplings, c + 2 * sum(couplings), c]
     for axis in fine:
         reals += _ghosts(axis)
     ints = [axis.n if axis else 1 for axis in fine] + [axis.n if axis else 1 for axis in coarse]

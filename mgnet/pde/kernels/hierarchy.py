@@ -10,15 +10,18 @@ from torch import Tensor
 
 from mgnet.core import cycle, full_multigrid
 from mgnet.pde.axis import NEUMANN, PERIODIC, Axis, Robin
+from mgnet.pde.hierarchy import lowest
 from mgnet.pde.kernels import COMPILES
 from mgnet.pde.kernels.fused import SMALLER, FusedDirectLevel, FusedLevel, Interpolant, centring, four
 from mgnet.pde.kernels.launch import SMALL, recorded
 from mgnet.pde.kernels.means import SUMS, Box, keeps_means
+from mgnet.pde.precision import hold
 from mgnet.pde.richardson import Richardson
 from mgnet.pde.smoothers import COLOURED, omegas
 from mgnet.pde.transfers import Transfer
 
 SHORTEST = 4  # unknowns along an axis that the kernel needs
+LOSS = 1e-5  # of u, that the interpolant's residual by its tables may cost
 
 
 def fusible(chain: Sequence[Sequence[Axis]], device: torch.device) -> bool:
@@ -32,12 +35,12 @@ def fusible(chain: Sequence[Sequence[Axis]], device: torch.device) -> bool:
     )
 
 
-def steps(smoother: str, nu: tuple[int, int], ndim: int, symmetric: bool) -> tuple[list, list]:
-    """(damping, colour) of each step of the way down and of the way up."""
+def steps(smoother: str, nu: tuple[int, int], ndim: int, symmetric: bool, low: float) -> tuple[list, list]:
+    """(damping, colour) of each step of the way down and of the way up; low : see ``smoothers``."""
     if smoother == "red-black":
         down, up = ([(1.0, colour) for _ in range(n) for colour in (0, 1)] for n in nu)
         return down, up[::-1] if symmetric else up
-    down, up = ([(omega, -1) for omega in omegas(smoother, n, ndim)] for n in nu)
+    down, up = ([(omega, -1) for omega in omegas(smoother, n, ndim, low)] for n in nu)
     return down, up[::-1]
 
 
@@ -59,9 +62,12 @@ class FusedHierarchy:
         self._dtype = np.dtype(np.float32 if dtype == torch.float32 else np.float64)
         self._gamma, self._shape = gamma, (batch, *(axis.n for axis in chain[0]))
         transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
-        both = steps(smoother, nu, len(chain[0]), symmetric)
         small = SMALL if math.prod(self._shape) <= SMALL else SMALLER
-        self.levels: list = [FusedLevel(t, a, c, both, self._dtype, batch, small) for t in transfers]
+        little = float(np.finfo(self._dtype).eps) > LOSS * hold(chain[0], a, c)
+        ways = [steps(smoother, nu, len(chain[0]), symmetric, lowest(t.fine, a, c)) for t in transfers]
+        self.levels: list = [
+            FusedLevel(t, a, c, way, self._dtype, batch, small, little) for t, way in zip(transfers, ways, strict=True)
+        ]
         self._data = [np.empty(level.coarse_shape, self._dtype) for level in self.levels]
         self._held: list[np.ndarray | None] = [None] * len(self.levels)
         self._ready: np.ndarray | None = None  # what the data of the next grid are restricted from already

@@ -9,11 +9,11 @@ from mgnet.pde.kernels.rows import Line, wrap
 from mgnet.pde.kernels.tables import HEADER, rows_of
 
 AXIS_HEADER = 10  # numbers per axis in ``reals``
-INTS, REALS = 6, 4  # where the tables' headers begin, and the axes
+INTS, REALS = 6, 5  # where the tables' headers begin, and the axes
 
-# the fine grid: its axes, a / h^2 per axis, the diagonal of L, bytes of a row and of a plane, whether n1 = 1; whether
-# its data are raw, w^-1 f
-Fine = namedtuple("Fine", "a0 a1 a2 x0 x1 x2 d row plane flat raw")
+# the fine grid: its axes, a / h^2 per axis, the diagonal of L and c in it, bytes of a row and of a plane, whether n1 = 1;
+# whether its data are raw, w^-1 f
+Fine = namedtuple("Fine", "a0 a1 a2 x0 x1 x2 d c row plane flat raw")
 # the coarse grid: its sizes, bytes of a row and of a plane; where ``ints`` and ``reals`` with the tables lie
 Coarse = namedtuple("Coarse", "n0 n1 n2 row plane ints reals")
 # the planes in flight: three a stage, rows base1, base1 + 1, ... of each, planes count from base0; the last step's go
@@ -31,7 +31,7 @@ def _line(ints, reals, axis):
 def fine_of(ints, reals, raw):
     a0, a1, a2 = _line(ints, reals, np.int64(0)), _line(ints, reals, np.int64(1)), _line(ints, reals, np.int64(2))
     row = a2.n * a2.size
-    return Fine(a0, a1, a2, reals[0], reals[1], reals[2], reals[3], row, a1.n * row, a1.n == 1, raw)
+    return Fine(a0, a1, a2, reals[0], reals[1], reals[2], reals[3], reals[4], row, a1.n * row, a1.n == 1, raw)
 
 
 @inlined

@@ -22,7 +22,7 @@ from mgnet.pde.kernels.vectors import (
     load_index,
     store,
 )
-from mgnet.pde.kernels.waves import relaxing_wave, wave
+from mgnet.pde.kernels.waves import relaxing_wave, residual_wave, wave
 
 GHOSTS = 8  # wrapped numbers on either side of a row
 SLACK = 4 * REGISTER  # bytes around a row of a workspace that may be read
@@ -82,6 +82,14 @@ def sweep(outs, stencils, line, flat, raw, ahead):
     wave(outs, line.n, stencils, flat, ahead)
     if not raw:
         _weigh_ends_of(outs, stencils, 0, line.one, line)
+
+
+@inlined
+def rest(out, stencil, line, flat, raw, ahead):
+    """The residual of a row, see ``residual_wave``; at an end f counts 1 / share times, unless it is raw."""
+    residual_wave((out,), line.n, (stencil,), flat, ahead)
+    if not raw:
+        _weigh_ends_of((out,), (stencil,), 0, line.one, line)
 
 
 @inlined

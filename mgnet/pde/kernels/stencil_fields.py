@@ -7,7 +7,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
+from mgnet.pde.blackbox.stencil import Stencil, excess, from_diffusion
 from mgnet.pde.kernels.fused import four
 from mgnet.pde.kernels.stencil_rows import LEFT, stride_of
 from mgnet.pde.kernels.stencil_tables import Offset, three
@@ -44,6 +44,7 @@ class Operator:
         self.D = np.empty((batch, rows, self.stride))
         self.S = np.empty((len(couplings), batch, rows, self.stride))
         self.R = np.zeros_like(self.D)
+        self.excess = np.empty((0, 0, 0))  # A 1, of the finest grid's
 
     @classmethod
     def of(cls, A: Stencil, wraps: Sequence[bool]) -> "Operator":
@@ -91,10 +92,10 @@ def _own(o: Offset, ndim: int) -> tuple[int, ...]:
 
 def padded(A: Diffusion, wraps: Sequence[bool]) -> Operator:
     """The finest grid's operator."""
-    stencil = from_diffusion(A)
+    operator = Operator.of(from_diffusion(A), wraps)
+    operator.excess = np.empty_like(operator.D)
+    operator._set(operator.excess, excess(A))
     if A.ndim == 1:  # the row function of two dimensions serves one
-        operator = Operator.of(stencil, wraps)
         operator.couplings.append((1, 0, 0))
         operator.S = np.concatenate([operator.S, np.zeros_like(operator.S)])
-        return operator
-    return Operator.of(stencil, wraps)
+    return operator

@@ -1,7 +1,7 @@
 """The two passes of conjugate gradients over the finest grid.
 
     direct     p <- z + beta p;  (p, A p)                         in the precision of the levels
-    step       x <- x + alpha s p,  r = s (b - A x);  ||b - A x||^2, (r, p)    x, b, A in the data's; s = D^-1/2
+    step       x <- x + alpha s p,  r = s (b - A x);  ||b - A x||^2, (r, p)    x, b in the data's; s = D^-1/2
 
 p and x are written to other memory than they are read from, because neighbouring tasks read them too.
 """
@@ -13,7 +13,7 @@ from numba import carray, cfunc
 
 from mgnet.pde.kernels.launch import FAST, SIGNATURE, borrow, part, pointer
 from mgnet.pde.kernels.pointwise import add_scaled, convert
-from mgnet.pde.kernels.stencil_rows import apply_row, at, clear, combine, dot, fill, scale_row
+from mgnet.pde.kernels.stencil_rows import apply_row, at, clear, combine, differences_row, dot, fill, scale_row
 from mgnet.pde.kernels.sums import dotted
 
 ARGUMENTS = 26
@@ -39,10 +39,10 @@ def _keep(out, row, n):
 
 
 @part
-def _datum(out, b, D, row, n):
-    """out = b - D x."""
-    one = out.dtype.type(1)
-    add_scaled(at(out, 0), one, n, (b.ctypes.data,), b.dtype.type(1), -one, at(D, 0), one, at(row, 0), one)
+def _subtract(out, excess, row, n):
+    """out -= (A 1) x, what is left of A x beside the differences of x; small, so it comes last."""
+    one, o = out.dtype.type(1), at(out, 0)
+    add_scaled(o, one, n, (o,), one, -one, at(excess, 0), one, at(row, 0), one)
 
 
 @part
@@ -88,7 +88,7 @@ def _direct(z, p, out, S, hs, beta, n, stride, kind, wraps, i0, i1, like):
 
 
 @part
-def _step(x, p, out, b, r, s, D, S, hs, alpha, scale, has, n, stride, kind, wraps, i0, i1, like):
+def _step(x, p, out, b, r, s, excess, S, hs, alpha, scale, has, n, stride, kind, wraps, i0, i1, like):
     """||b - A x||^2 and (r, p) over planes [i0, i1)."""
     given, moved, writes = has
     n0, n1, n2 = n
@@ -118,11 +118,11 @@ def _step(x, p, out, b, r, s, D, S, hs, alpha, scale, has, n, stride, kind, wrap
         bef, aft = (i - i0) % 3 * plane if pb >= 0 else -1, (i - i0 + 2) % 3 * plane if pa >= 0 else -1
         for q in range(n1):
             m = i * n1 + q
-            _datum(f, b[m * n2 :], D[m * stride :], ring[cur + q * stride :], n2)
-            apply_row(
-                line, one - one, one, f, ring, cur, bef, aft, S, hs, i * plane, pb * plane, q, n1, wraps[1],
-                n2, stride, kind, zeros,
-            )  # fmt: skip
+            convert(at(f, 0), one, n2, b[m * n2 :].ctypes.data, x.dtype.type(1))
+            differences_row(
+                line, f, ring, cur, bef, aft, S, hs, i * plane, pb * plane, q, n1, wraps[1], n2, stride, kind, zeros
+            )
+            _subtract(line, excess[m * stride :], ring[cur + q * stride :], n2)
             total += _residual(r[m * stride :], s[m * stride :], scale, line, n2)
             if moved:
                 along += dot(r[m * stride :], p[m * stride :], n2)

@@ -7,7 +7,7 @@ loop asks where it is.
 
 from mgnet.pde.kernels.launch import part
 from mgnet.pde.kernels.sums import dotted
-from mgnet.pde.kernels.vectors import collect, couple, spread
+from mgnet.pde.kernels.vectors import collect, couple, couple_differences, spread
 from mgnet.pde.kernels.vectors import combine as weighted
 
 LEFT = 16  # numbers before the first unknown of a row: a cache line at least
@@ -103,6 +103,25 @@ def _six(between, S_a, v_a, ahead, S_b, v_b, behind, size, zero):
     if behind:
         s_b, x_b = _three(S_b, between, v_b, size, False)
     return s_a + s_b, x_a + x_b
+
+
+@part
+def differences_row(out, f, src, cur, bef, aft, S, hs, plane, before, q, n1, wraps1, n, stride, kind, zeros):
+    """out = f + sum_o s_o (u_{i+o} - u_i) on row q of a plane, of five points (kind 0) or seven; else as ``apply_row``."""
+    one, size = out.dtype.type(1), out.itemsize
+    o, f0, zero, s, x = at(out, 0), at(f, 0), at(zeros, 0), at(S, 0), at(src, 0)
+    between, row = hs * size, stride * size
+    here, early, v = s + plane * size, s + before * size, x + cur * size + q * row
+    E, planes = here + q * row, between if kind == 0 else 2 * between
+    A, p = (here + planes + q * row, x + aft * size + q * row) if aft >= 0 else (zero, zero)
+    B, m = (early + planes + q * row, x + bef * size + q * row) if bef >= 0 else (zero, zero)
+    if kind == 0:
+        couple_differences(o, n, v, f0, (E, E - size, A, B), (v + size, v - size, p, m), one)
+        return
+    lower, upper = (q - 1) % n1 if wraps1 else q - 1, (q + 1) % n1 if wraps1 else q + 1
+    U, u = (here + between + q * row, x + cur * size + upper * row) if upper < n1 else (zero, zero)
+    L, l = (here + between + lower * row, x + cur * size + lower * row) if lower >= 0 else (zero, zero)
+    couple_differences(o, n, v, f0, (E, E - size, U, L, A, B), (v + size, v - size, u, l, p, m), one)
 
 
 @part

@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from mgnet.pde.kernels.emitter import FLAGS, INDEX, INT, REGISTER, SIDE_BY_SIDE, Vector, items
+from mgnet.pde.kernels.emitter import FLAGS, IN_ORDER, INDEX, INT, REGISTER, SIDE_BY_SIDE, Vector, items
 
 
 def _same_number(*weights):
@@ -308,6 +308,28 @@ def couple(typingctx, out, n, a, v, w, f, couplings, neighbours):
         return context.get_dummy_value()
 
     return types.void(out, n, a, v, w, f, couplings, neighbours), codegen
+
+
+@intrinsic
+def couple_differences(typingctx, out, n, v, f, couplings, neighbours, one):
+    """out = f + the sum of couplings[k] (neighbours[k] - v), number by number; ``one`` tells their type."""
+
+    def codegen(context, builder, signature, values):
+        out, n, row, f, couplings, neighbours, _ = values
+        v = Vector(context, builder, one)
+        couplings, neighbours = items(builder, couplings), items(builder, neighbours)
+
+        def body(i, left):
+            mask = None if left is None else v.below(left)
+            here = v.load(row, i, mask)
+            differences = [builder.fsub(v.load(x, i, mask), here, flags=IN_ORDER) for x in neighbours]
+            fluxes = v.total(zip([v.load(s, i, mask) for s in couplings], differences, strict=True))
+            v.store(builder.fadd(v.load(f, i, mask), fluxes, flags=IN_ORDER), out, i, mask)
+
+        v.loop(n, body)
+        return context.get_dummy_value()
+
+    return types.void(out, n, v, f, couplings, neighbours, one), codegen
 
 
 @intrinsic

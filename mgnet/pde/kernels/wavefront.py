@@ -9,7 +9,7 @@ nothing. Arrays are (batch, n0, n1, n2); two dimensions have n1 = 1, one has n0 
     source     u, or the interpolant Q guess, or zero;  plus P e
     step       u <- u + omega / d (f / w - L u)          A = w L, d the diagonal of L, w the shares
     relax      u <- omega u + (1 - omega) u_0, where u_0 is the iterate that the pass began with
-    residual   r = f - w L u
+    residual   r = f - w L u, in differences of neighbours
     restrict   f_c = R r
 
 Boundaries are reflections (``Axis.ghost``), so no stage asks which one it meets.
@@ -46,6 +46,7 @@ from mgnet.pde.kernels.rows import (
     first_row,
     first_step,
     gather,
+    rest,
     row_bytes,
     share_ends,
     sweep,
@@ -111,7 +112,8 @@ def _stencil(g, ring, steps, f, s, p, j):
         w, own = steps[s - 1, 2], g.a2.one - steps[s - 1, 0]
         w_f = w if share == g.a2.one or g.raw else w / share
     else:
-        w, own, w_f = share, -g.d * share, share if g.raw else g.a2.one
+        two = g.a2.one + g.a2.one  # what the ends hold u by: their ghost values are sign times a value
+        w, own, w_f = share, -share * (g.c + (two - a - b) * g.x0 + (two - c - d) * g.x1), share if g.raw else g.a2.one
     x, y, z = w * g.x0, w * g.x1, w * g.x2
     return Stencil(v, m0, p0, m1, p1, datum, z, own, a * x, b * x, c * y, d * y, w_f)
 
@@ -154,9 +156,9 @@ def _finish(g, ring, steps, f, p, j, begun, kept, omega, ahead):
     Returns the residual's sum of squares.
     """
     row, step = home(g, ring, ring.nu, p, j), _stencil(g, ring, steps, f, ring.nu, p, j)
-    rest, residual = home(g, ring, ring.nu + 1, p - 1, j), _stencil(g, ring, steps, f, ring.nu + 1, p - 1, j)
+    under, residual = home(g, ring, ring.nu + 1, p - 1, j), _stencil(g, ring, steps, f, ring.nu + 1, p - 1, j)
     begun, kept = begun if omega != g.a2.one else step.row, kept if kept != 0 else row
-    return sweep_and_rest((row, rest), (step, residual), g.a2, g.flat, g.raw, ahead, begun, kept, omega)
+    return sweep_and_rest((row, under), (step, residual), g.a2, g.flat, g.raw, ahead, begun, kept, omega)
 
 
 @inlined
@@ -271,7 +273,7 @@ def kernel(dtype: np.dtype) -> int:
                         if s == begin + 1
                         else (row, row)
                     )
-                    rests = last > nu  # the residual is due
+                    due = last > nu  # the residual
                     count, keeps = 1, residual and s == nu
                     if bare:
                         datum, share = _datum(g, f, p, j)
@@ -286,17 +288,19 @@ def kernel(dtype: np.dtype) -> int:
                     elif s <= nu and coloured_steps:
                         parity = _parity(g, steps, s, p, j)
                         coloured(row, parity, _stencil(g, ring, steps, f, s, p, j), g.a2, g.flat, g.raw)
-                    elif s == nu and rests:
-                        rest = _finish(g, ring, steps, f, p, j, begun, kept, relaxed[0], ahead)
-                        total += rest if watched else 0.0
+                    elif s == nu and due:
+                        square = _finish(g, ring, steps, f, p, j, begun, kept, relaxed[0], ahead)
+                        total += square if watched else 0.0
                         count, keeps = 2, False
                     else:
-                        count = min(3, nu - s if rests else last - s + 1) if s <= nu else 1
-                        _advance(g, ring, steps, f, s, p, j, count, ahead)
+                        count = min(3, nu - s if due else last - s + 1) if s <= nu else 1
                         keeps = residual and s + count - 1 == nu
                         if s > nu:
+                            rest(row, _stencil(g, ring, steps, f, s, p, j), g.a2, g.flat, g.raw, ahead)
                             share_ends(row, g.a2)
                             total += dotted(row, row, n2, one) if watched else 0.0
+                        else:
+                            _advance(g, ring, steps, f, s, p, j, count, ahead)
                     if keeps:
                         _keep(home(g, ring, nu, t - nu, j), n2, begun, kept, relaxed[0], one)
                     if streams and owned and s <= nu < s + count:
