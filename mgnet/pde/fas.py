@@ -18,8 +18,8 @@ from torch import Tensor
 from mgnet.core import correct, cycle, transfer
 from mgnet.pde.axis import Axis, Table
 from mgnet.pde.grid import Grid
-from mgnet.pde.newton import Linearised, direction, search, solved, vector_norm, where
-from mgnet.pde.pointwise import balanced
+from mgnet.pde.newton import HALVINGS, Linearised, direction, search, solved, vector_norm, where
+from mgnet.pde.pointwise import Local
 from mgnet.pde.problem import Poisson
 from mgnet.pde.smoothers import omegas
 from mgnet.pde.transfers import Transfer, apply_tables
@@ -74,11 +74,10 @@ class NonlinearLevel:
         return self._sweep(self._up, correct(self.transfer.P, u, before, after), f)
 
     def _sweep(self, steps: Sequence[float], u: Tensor, f: Tensor) -> Tensor:
-        A = self.A
         for omega in steps:
-            r = f - A(u)
-            e = omega * r / A.diagonal(u)
-            u = u + balanced(A.g, A.dg, A.L.diagonal, A.w, u, r, e, omega)
+            local = Local(self.A, u)
+            r = local.residual(f)
+            u = u + local.step(r, omega * r / local.steep, omega)
         return u
 
 
@@ -105,6 +104,16 @@ class NewtonLevel:
     def _step(self, u: Tensor, f: Tensor, shift: float) -> Tensor:
         D = self.A.w * self.A.dg(u) + shift * self.A.L.diagonal
         return solved(self.dense, D, f - self.A(u))
+
+
+def _finite(A: Nonlinearity, u: Tensor, b: Tensor) -> Tensor:
+    """u, halved until g does not overflow there."""
+    for _ in range(HALVINGS):
+        lost = ~torch.isfinite(vector_norm(b - A(u)))
+        if not lost.any():
+            break
+        u = where(lost, u / 2, u)
+    return u
 
 
 def injection(fine: Sequence[Axis], coarse: Sequence[Axis]) -> Pointwise:
@@ -168,6 +177,7 @@ class NonlinearHierarchy:
         if self._stiff is None or len(self._stiff) != len(b):
             self._stiff = torch.zeros(len(b), dtype=torch.bool, device=b.device)
         A = self.operators[l]
+        u = _finite(A, u, b)
         if self._stiff.all():
             return self._newton(l, u, b)
         new = cycle(self.levels[l:], u, b)

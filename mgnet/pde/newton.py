@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mgnet.core import cycle
 from mgnet.pde.operators import Diffusion
-from mgnet.pde.pointwise import balanced
+from mgnet.pde.pointwise import Local
 from mgnet.pde.transfers import Transfer
 
 HALVINGS = 12  # of a Newton step
@@ -97,8 +97,9 @@ def search(A: Any, u: Tensor, f: Tensor, norm: Tensor, e: Tensor) -> tuple[Tenso
     best, least = where(found, u + e, u), torch.where(found, after, norm)
     if found.all():
         return best, least, found
-    d = balanced(A.g, A.dg, A.L.diagonal, A.w, u, A.diagonal(u) * e, e)
-    descends = dot(f - A(u), d) > 0
+    local = Local(A, u)
+    d = local.step(local.steep * e, e)
+    descends = dot(local.residual(f), d) > 0
     moves = vector_norm(d) > torch.finfo(u.dtype).eps ** 0.5 * vector_norm(u)
     for k in range(HALVINGS):
         new = u + 0.5**k * d

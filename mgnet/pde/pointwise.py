@@ -9,68 +9,77 @@ with d, from 0 to more than r at r / D, so that d is bracketed, and found by New
 Source: Ortega & Rheinboldt 1970, section 7.4 (nonlinear Jacobi); Selberherr 1984, section 7.1 (damping for exponentials).
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Pointwise = Callable[[Tensor], Tensor]
-NEAR = 0.1  # of r: an equation that holds to this is solved
-SOLVED = 1e-3  # of r: an equation that is solved stops at this
+NEAR = 0.1  # of r: a step that leaves less needs no second look
+SOLVED = 1e-3  # of r: an equation that has had one is solved to this
 STEPS = 40  # of the scalar iteration at most
-ROUNDOFF = 8.0  # units in the last place of w g that its difference may be wrong by
+FAST = 5.0  # by which a step must have brought the error down for Newton's to follow it
+ROUNDOFF = 8.0  # units in the last place that rounding may leave of a difference
 
 
-def balanced(
-    g: Pointwise, dg: Pointwise, D: Tensor, w: Tensor, u: Tensor, r: Tensor, e: Tensor, omega: float = 1.0
-) -> Tensor:
-    """d, near e, with D d + w (g(u + d) - g(u)) = r; e itself where that nearly solves it or g does not grow.
+class Local:
+    """The equations of the unknowns at u.
 
     Parameters
     ----------
-    D, w : positive, broadcastable to u
-    u, r, e : (batch, *grid)   where, what is asked, the step to examine, of r's sign
-    omega : e's damping, which a solved equation needs none of
+    A : Nonlinearity
+    u : (batch, *grid)
+
+    Attributes
+    ----------
+    wg, steep : w g(u) and D + w g'(u)
     """
-    equation = _Equation(g, dg, D, w, u, r)
-    d, q, slope = e, *equation(e)
-    wrong = equation.wrong(q / omega)
-    if not wrong.any():
-        return e
-    low, high = torch.zeros_like(e), r / D
-    for _ in range(STEPS):
-        over = ~(q < 1)  # NaN is an overflow
-        low, high = torch.where(wrong & ~over, d, low), torch.where(wrong & over, d, high)
-        newton = d + (1 - q) / slope
-        between = (newton - low) * (newton - high) < 0
-        d_next = torch.where(between & (q < 10) & (q > 0.1), newton, _middle(low, high))
-        d = torch.where(wrong, d_next, d)
-        q, slope = equation(d)
-        wrong = wrong & equation.wrong(q, SOLVED)
-        if not wrong.any():
-            break
-    return torch.where(wrong, low, d)
+
+    def __init__(self, A: Any, u: Tensor):
+        self.A, self.u = A, u
+        self.wg, slope = A.w * A.g(u), A.w * A.dg(u)
+        self.steep, self.growing = A.L.diagonal + slope, slope >= 0
+
+    def residual(self, f: Tensor) -> Tensor:
+        """f - A(u)."""
+        return f - self.A.L(self.u) - self.wg
+
+    def step(self, r: Tensor, e: Tensor, omega: float = 1.0) -> Tensor:
+        """d that solves the equations for r; e itself where it nearly solves those for omega r, or g does not grow.
+
+        Parameters
+        ----------
+        e : (batch, *grid) of r's sign; omega r / (D + w g'(u))
+        """
+        uncertain = self.growing & (r != 0)
+        off, _, noise = self._off(e, omega * r)
+        wrong = uncertain & ~(torch.isfinite(off) & (off.abs() <= NEAR * omega * r.abs() + noise))
+        return self._solve(r, e, wrong) if wrong.any() else e
+
+    def _off(self, d: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """How far the left side is beyond r, the size of its terms, and what rounding leaves of it."""
+        Dd, wg = self.A.L.diagonal * d, self.A.w * self.A.g(self.u + d)
+        size = self.wg.abs() + wg.abs() + self.u.abs() * self.steep
+        noise = ROUNDOFF * torch.finfo(d.dtype).eps * size
+        return Dd + (wg - self.wg) - r, torch.minimum(Dd.abs() + wg.abs(), r.abs()), noise
+
+    def _solve(self, r: Tensor, e: Tensor, wrong: Tensor) -> Tensor:
+        low, high, d = torch.zeros_like(e), r / self.A.L.diagonal, e
+        off, size, noise = self._off(d, r)
+        before = FAST * r.abs()
+        for _ in range(STEPS):
+            over = ~(off * torch.sign(r) < 0)  # NaN is an overflow
+            low, high = torch.where(wrong & ~over, d, low), torch.where(wrong & over, d, high)
+            newton = d - off / self.A.diagonal(self.u + d)
+            trusted = ((newton - low) * (newton - high) < 0) & (off.abs() * FAST <= before)
+            d = torch.where(wrong, torch.where(trusted, newton, _middle(low, high)), d)
+            before = off.abs()
+            off, size, noise = self._off(d, r)
+            wrong = wrong & ~(torch.isfinite(off) & (off.abs() <= SOLVED * size + noise))
+            if not wrong.any():
+                break
+        return torch.where(wrong, low, d)
 
 
 def _middle(low: Tensor, high: Tensor) -> Tensor:
     """Halfway in log(1 + |d|): an exponential's steps differ by orders of magnitude."""
     return torch.sign(high) * torch.expm1((torch.log1p(low.abs()) + torch.log1p(high.abs())) / 2)
-
-
-class _Equation:
-    """q(d) = (D d + w (g(u + d) - g(u))) / r, 0 at d = 0, which is to be 1, and its derivative."""
-
-    def __init__(self, g: Pointwise, dg: Pointwise, D: Tensor, w: Tensor, u: Tensor, r: Tensor):
-        self.g, self.dg, self.D, self.w, self.u = g, dg, D, w, u
-        self.before, self.growing = w * g(u), dg(u) >= 0
-        self.r = torch.where(r == 0, 1.0, r)
-        self.eps = ROUNDOFF * torch.finfo(u.dtype).eps
-
-    def __call__(self, d: Tensor) -> tuple[Tensor, Tensor]:
-        u = self.u + d
-        self.after = self.w * self.g(u)
-        return (self.D * d + (self.after - self.before)) / self.r, (self.D + self.w * self.dg(u)) / self.r
-
-    def wrong(self, q: Tensor, near: float = NEAR) -> Tensor:
-        noise = self.eps * (self.before.abs() + self.after.abs()) / self.r.abs()
-        return self.growing & ~(torch.isfinite(q) & ((q - 1).abs() <= near + noise))
