@@ -6,6 +6,9 @@ L is the linear operator, D its diagonal, w the unknowns' shares of a cell. The 
 equation (2) needs A_c(u_c), so u itself is carried down; with Pi = 0 the coarse grids would solve
 for a correction at the wrong place, and the iteration stalls.
 
+Where g is steep, a sweep solves each unknown's own equation (pointwise.py), and a member whose cycle does not bring the
+residual down is left to Newton's method (newton.py): coarse grids see g of an average, not the average of g.
+
 Source: Brandt 1977; Trottenberg, Oosterlee & Schueller 2001, section 5.3.
 """
 
@@ -18,7 +21,7 @@ from torch import Tensor
 from mgnet.core import correct, cycle, transfer
 from mgnet.pde.axis import Axis, Table
 from mgnet.pde.grid import Grid
-from mgnet.pde.newton import HALVINGS, Linearised, direction, search, solved, vector_norm, where
+from mgnet.pde.newton import Linearised, direction, finite, search, solved, vector_norm
 from mgnet.pde.pointwise import Local
 from mgnet.pde.problem import Poisson
 from mgnet.pde.smoothers import omegas
@@ -27,7 +30,8 @@ from mgnet.pde.transfers import Transfer, apply_tables
 Pointwise = Callable[[Tensor], Tensor]
 NEWTON = 50  # steps at most on the coarsest grid
 SHIFT = 1e-3  # of the diagonal, where A' is singular
-SLOW = 0.5  # of the residual: a cycle that leaves more is no help
+SLOW = 0.5  # of the residual: a cycle that leaves more is no help,
+NEAR = 10.0  # times round-off's residual: if there is more than this
 COARSEST = 150  # unknowns of a grid on which Newton's method solves dense systems
 
 
@@ -106,16 +110,6 @@ class NewtonLevel:
         return solved(self.dense, D, f - self.A(u))
 
 
-def _finite(A: Nonlinearity, u: Tensor, b: Tensor) -> Tensor:
-    """u, halved until g does not overflow there."""
-    for _ in range(HALVINGS):
-        lost = ~torch.isfinite(vector_norm(b - A(u)))
-        if not lost.any():
-            break
-        u = where(lost, u / 2, u)
-    return u
-
-
 def injection(fine: Sequence[Axis], coarse: Sequence[Axis]) -> Pointwise:
     """Pi: the values at the coarse unknowns; cubic interpolation where these are no fine unknowns."""
     tables: list[Table | None] = [
@@ -147,7 +141,10 @@ class NonlinearHierarchy:
         ]
         self.levels.append(NewtonLevel(self.operators[-1]))
         self._data = list(data)
-        self._stiff: Tensor | None = None
+        self.stiff = torch.zeros(
+            len(data[0]), dtype=torch.bool, device=data[0].device
+        )  # members left to Newton's method
+        self.linear_cycles = 0  # on the finest grid, that Newton's steps took
         self.sizes = tuple(problem.grid.size for problem in problems)
 
     def data(self, b: Tensor) -> Tensor:
@@ -159,33 +156,30 @@ class NonlinearHierarchy:
     release = tensor
 
     def start(self, b: Tensor, watch: bool = True) -> Tensor:
-        self._stiff = torch.zeros(len(b), dtype=torch.bool, device=b.device)
         u = self.levels[-1].smooth(None, self._data[-1])
         for l in reversed(range(len(self._transfers))):
-            u = self._guarded(l, self._transfers[l].Q(u), self._data[l])
+            u = self._step(l, self._transfers[l].Q(u), self._data[l])
         self._last = u, b
         return u
 
     def cycle(self, u: Tensor, b: Tensor, watch: bool = True) -> Tensor:
-        self._last = self._guarded(0, u, b), b
+        self._last = self._step(0, u, b), b
         return self._last[0]
 
-    def _guarded(self, l: int, u: Tensor, b: Tensor) -> Tensor:
-        """A cycle from grid l on; Newton's method for the members that it does not bring down, from then on."""
-        if len(self.levels) == l + 1:
-            return self.levels[l].smooth(u, b)
-        if self._stiff is None or len(self._stiff) != len(b):
-            self._stiff = torch.zeros(len(b), dtype=torch.bool, device=b.device)
+    def _step(self, l: int, u: Tensor, b: Tensor) -> Tensor:
+        """A cycle from grid l on; Newton's method for the members that one did not bring down, from then on."""
         A = self.operators[l]
-        u = _finite(A, u, b)
-        if self._stiff.all():
+        u = finite(A, u, b)
+        if l + 1 == len(self.levels):
+            return self.levels[l].smooth(u, b)
+        if self.stiff.all():
             return self._newton(l, u, b)
         new = cycle(self.levels[l:], u, b)
-        norm, bound = vector_norm(b - A(u)), 10 * self.roundoff(b, l)(u)
+        enough = torch.maximum(SLOW * vector_norm(b - A(u)), NEAR * self.roundoff(b, l)(u))
         growing = (A.dg(u) >= 0).flatten(1).all(dim=1)
-        self._stiff |= growing & ~((vector_norm(b - A(new)) <= torch.maximum(SLOW * norm, bound)))
-        if self._stiff.any():
-            new[self._stiff] = self._newton(l, u[self._stiff], b[self._stiff])
+        self.stiff = self.stiff | (growing & ~(vector_norm(b - A(new)) <= enough))
+        if self.stiff.any():
+            new[self.stiff] = self._newton(l, u[self.stiff], b[self.stiff])
         return new
 
     def _newton(self, l: int, u: Tensor, b: Tensor) -> Tensor:
@@ -193,12 +187,14 @@ class NonlinearHierarchy:
         A = self.operators[l]
         u = self.levels[l].smooth(u, b)
         r = b - A(u)
-        c, levels = (A.w * A.dg(u)).clamp(min=0), []
-        for operator, transfer in zip(self.operators[l:-1], self._transfers[l:], strict=True):
-            levels.append(Linearised(operator.L, c, transfer, self.levels[0].omegas))
-            c = transfer.R(c)
+        c, levels = A.w * A.dg(u), []
+        for operator, to_coarse in zip(self.operators[l:-1], self._transfers[l:], strict=True):
+            levels.append(Linearised(operator.L, c, to_coarse, self.levels[l].omegas))
+            c = to_coarse.R(c)
         levels.append(Linearised(self.operators[-1].L, c, None, (), self.levels[-1].dense))
-        return search(A, u, b, vector_norm(r), direction(levels, r))[0]
+        e, cycles = direction(levels, r)
+        self.linear_cycles += cycles if l == 0 else 0
+        return search(A, u, b, vector_norm(r), e)[0]
 
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
         return vector_norm(b - self.operators[0](torch.zeros_like(b) if u is None else u))

@@ -3,8 +3,8 @@
     (L + diag(c)) e = f - A(u),   c = w g'(u)                       (N)
 
 is solved by conjugate gradients which one linear V-cycle preconditions; c is full-weighted to coarse grids. For g' >= 0
-the energy E(u) = (u, L u) / 2 + (w, G(u)) - (f, u) is convex with gradient -r, so that a step that leaves (r, e) >= 0 has
-brought E down, whatever the residual says: G itself is not needed.
+the energy E(u) = (u, L u) / 2 + (w, G(u)) - (f, u) is convex with gradient -r, so that a step which leaves (r, e) >= 0
+has brought E down, whatever the residual says: G itself is not needed.
 
 Source: Deuflhard 2011, sections 2.3 and 3.4 (inexact Newton, convex energies); Bank & Rose 1981 (damping).
 """
@@ -62,11 +62,12 @@ def solved(L: Tensor, c: Tensor, r: Tensor) -> Tensor:
     return e.reshape(r.shape)
 
 
-def direction(levels: Sequence[Linearised], r: Tensor) -> Tensor:
-    """e of (N) to two digits; of any accuracy it is a direction of descent."""
+def direction(levels: Sequence[Linearised], r: Tensor) -> tuple[Tensor, int]:
+    """e of (N) to two digits, and the cycles it took; of any accuracy it is a direction of descent."""
     e, p, rho = torch.zeros_like(r), torch.zeros_like(r), torch.ones_like(r.flatten(1)[:, 0])
-    first = None
-    for _ in range(STEPS):
+    first, cycles = None, 0
+    while cycles < STEPS:
+        cycles += 1
         z = cycle(levels, None, r)
         rho, before = dot(r, z), rho
         first = rho if first is None else first
@@ -77,7 +78,7 @@ def direction(levels: Sequence[Linearised], r: Tensor) -> Tensor:
         if not going.any():
             break
         e, r = where(going, e + each(alpha, p) * p, e), where(going, r - each(alpha, q) * q, r)
-    return e
+    return e, cycles
 
 
 def search(A: Any, u: Tensor, f: Tensor, norm: Tensor, e: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,6 +112,16 @@ def search(A: Any, u: Tensor, f: Tensor, norm: Tensor, e: Tensor) -> tuple[Tenso
         if found.all():
             break
     return best, least, found
+
+
+def finite(A: Any, u: Tensor, b: Tensor) -> Tensor:
+    """u, its members halved until g does not overflow there."""
+    for _ in range(HALVINGS):
+        lost = ~torch.isfinite(vector_norm(b - A(u)))
+        if not lost.any():
+            break
+        u = where(lost, u / 2, u)
+    return u
 
 
 def vector_norm(r: Tensor) -> Tensor:

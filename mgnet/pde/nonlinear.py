@@ -16,6 +16,7 @@ from mgnet.pde.fas import NonlinearHierarchy, Pointwise, chain, injection
 from mgnet.pde.grid import Grid
 from mgnet.pde.iterate import iterate
 from mgnet.pde.multigrid import Callback
+from mgnet.pde.newton import vector_norm
 from mgnet.pde.problem import Poisson
 from mgnet.pde.solution import NotConverged, Solution
 from mgnet.pde.work import cycle_work, full_multigrid_work
@@ -43,6 +44,8 @@ def solve_nonlinear(
     callback: Callback | None = None,
 ) -> Solution:
     """Solve -div(a grad u) + g(u) = f on a box, by nonlinear multigrid (FAS).
+
+    A member whose cycles do not halve the residual, where g' >= 0, is left to damped Newton with linear multigrid.
 
     Parameters
     ----------
@@ -98,12 +101,12 @@ def solve_nonlinear(
     begun = time.perf_counter()
     b = data[0]
     try:
-        outcome = iterate(hierarchy, b, start, tol, max_cycles, hierarchy.roundoff(b), callback)
+        outcome = iterate(hierarchy, b, start, tol, max_cycles, hierarchy.roundoff(b), callback, _scale(hierarchy, b))
     except FloatingPointError as error:
         checks.finite("f", b0, "Clean the right-hand side.")
         raise FloatingPointError(f"{error} {REMEDY}") from None
     u = outcome.u.reshape(f.shape)
-    work = cycle_work(hierarchy.sizes, (2, 2), 1) * (len(outcome.residuals) - 1)
+    work = cycle_work(hierarchy.sizes, (2, 2), 1) * (len(outcome.residuals) - 1 + hierarchy.linear_cycles)
     if start is None and len(outcome.residuals) > 1:
         work += full_multigrid_work(hierarchy.sizes, (2, 2), 1) - cycle_work(hierarchy.sizes, (2, 2), 1)
     solution = Solution(
@@ -112,13 +115,19 @@ def solve_nonlinear(
         converged=outcome.status != "not converged",
         status=outcome.status,
         grid=grid,
-        method="FAS V(2,2)-cycles, Newton-Chebyshev smoother",
+        method="FAS V(2,2)-cycles, Newton-Chebyshev smoother" + (", damped Newton" if hierarchy.stiff.any() else ""),
         work=work,
         seconds=time.perf_counter() - begun,
     )
     if throw and not solution.converged:
         raise NotConverged(solution, tol, REMEDY)
     return solution
+
+
+def _scale(hierarchy: NonlinearHierarchy, b: Tensor) -> Tensor:
+    """(batch,) the residual of u = 0; ||b|| where g(0) overflows, against which anything were small."""
+    of_zero = hierarchy.norms(None, b)
+    return torch.where(torch.isfinite(of_zero), of_zero, vector_norm(b))
 
 
 def _data(problems: Sequence[Poisson], f: Tensor, boundary: Any) -> list[Tensor]:
@@ -142,7 +151,8 @@ def _pointwise(name: str, function: Any, f: Any, grids: Sequence[Grid]) -> Point
     def call(u: Tensor) -> Tensor:
         shape = tuple(u.shape[1:])
         try:
-            value = checks.as_tensor(function(u.numpy() if isinstance(f, np.ndarray) else u, *meshes[shape]))
+            with np.errstate(all="ignore"):  # an overflow far from the solution is backed off from
+                value = checks.as_tensor(function(u.numpy() if isinstance(f, np.ndarray) else u, *meshes[shape]))
         except (ValueError, RuntimeError, IndexError) as error:
             if shape == grids[0].shape and len(u) == 1:
                 raise

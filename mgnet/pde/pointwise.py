@@ -6,7 +6,8 @@ Newton's e = r / (D + w g'(u)) is its first step. Where g bends little over e, e
 exponential far from its solution), e is wrong by orders of magnitude, or overflows. For a growing g the left side grows
 with d, from 0 to more than r at r / D, so that d is bracketed, and found by Newton steps which a bisection safeguards.
 
-Source: Ortega & Rheinboldt 1970, section 7.4 (nonlinear Jacobi); Selberherr 1984, section 7.1 (damping for exponentials).
+Source: Ortega & Rheinboldt 1970, section 7.4 (nonlinear Jacobi); Selberherr 1984, section 7.1 (damping of Newton's
+method for exponentials).
 """
 
 from typing import Any
