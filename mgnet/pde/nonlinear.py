@@ -12,13 +12,14 @@ from torch import Tensor
 from mgnet.pde import checks
 from mgnet.pde.coefficients import is_number
 from mgnet.pde.eager import eager
-from mgnet.pde.fas import NonlinearHierarchy, Pointwise, chain, injection
+from mgnet.pde.fas import NonlinearHierarchy, Pointwise, chain
 from mgnet.pde.grid import Grid
 from mgnet.pde.iterate import iterate
 from mgnet.pde.multigrid import Callback
 from mgnet.pde.newton import vector_norm
 from mgnet.pde.problem import Poisson
 from mgnet.pde.solution import NotConverged, Solution
+from mgnet.pde.transfers import Transfer
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
 REMEDY = "Give a better `guess`, check `dg`, check that a solution exists (g' < 0 may leave none)."
@@ -131,12 +132,13 @@ def _scale(hierarchy: NonlinearHierarchy, b: Tensor) -> Tensor:
 
 
 def _data(problems: Sequence[Poisson], f: Tensor, boundary: Any) -> list[Tensor]:
-    """b on every grid: f where the unknowns are, with the boundary data of that grid."""
+    """b on every grid: means of f, which stay within f's range, with the boundary data of that grid."""
     data = []
     for problem, coarse in zip(problems, [*problems[1:], None], strict=True):
         data.append(problem.rhs(f, boundary).detach())
         if coarse is not None:
-            f = injection(problem.grid.axes, coarse.grid.axes)(f)
+            R, w = Transfer(problem.grid.axes, coarse.grid.axes).R, problem.A.base.weigh(torch.ones_like(f))
+            f = R(w * f) / R(w)
     return data
 
 
