@@ -174,7 +174,7 @@ def test_a_junction_converges_from_zero_on_any_mesh(N):
 def test_point_charges_in_a_plane(shape, Q):
     f, where = np.zeros(shape), np.random.default_rng(0).integers(5, 60, (8, 2))
     f[where[:, 0], where[:, 1]] = [Q, -Q] * 4
-    s = solve_nonlinear(f, np.sinh, np.cosh)
+    s = solve_nonlinear(f, np.sinh, np.cosh, tol=1e-13)  # relative to charges beside which all else is small
     assert s.cycles <= 12
     np.testing.assert_allclose(s.u, reference(f, np.sinh, np.cosh), rtol=0, atol=1e-6)
 
@@ -217,7 +217,6 @@ def test_steep_reactions_of_several_junctions(name, bc, centering):
 
 
 @pytest.mark.parametrize("far", [50.0, -50.0, 300.0, 5000.0])
-@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
 def test_guesses_far_off(far):
     f, boundary = junction(255, 1e8)
     s = solve_nonlinear(f, two_sinh, two_cosh, boundary=boundary, guess=np.full(255, far))
