@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from mgnet.pde import Grid, Robin
-from mgnet.pde.hierarchy import grids, readable_levels
+from mgnet.pde.hierarchy import grids, lowest, readable_levels
 from mgnet.pde.kernels.fused import FusedDirectLevel, FusedLevel
 from mgnet.pde.kernels.hierarchy import steps
 
@@ -33,8 +33,8 @@ def levels_of(grid, a, c=0.0, smoother="chebyshev", nu=(2, 2), dtype=torch.float
 
 def fused_of(transfers, chain, a, c, smoother, nu, dtype, batch, symmetric=False):
     """The fused levels of the same grids."""
-    both = steps(smoother, nu, len(chain[0]), symmetric)
-    fine = [FusedLevel(t, a, c, both, dtype, batch) for t in transfers]
+    ways = [steps(smoother, nu, len(chain[0]), symmetric, lowest(t.fine, a, c)) for t in transfers]
+    fine = [FusedLevel(t, a, c, both, dtype, batch) for t, both in zip(transfers, ways, strict=True)]
     return [*fine, FusedDirectLevel(chain[-1], a, c, dtype, batch)]
 
 

@@ -10,7 +10,7 @@ import torch
 
 from mgnet.core import ConvLevel, cycle, full_multigrid
 from mgnet.pde import Grid
-from mgnet.pde.hierarchy import grids, readable_levels
+from mgnet.pde.hierarchy import grids, lowest, readable_levels
 from mgnet.pde.kernels.fused import FusedLevel, Interpolant
 from mgnet.pde.kernels.hierarchy import steps
 from tests.pde.grids_and_data import CENTERINGS, ENDS, SMOOTHERS, fused_of, random
@@ -43,7 +43,7 @@ class Pair:
         like = torch.zeros((), dtype=dtype)
         levels, (self.transfer,) = readable_levels(self.chain, a, 0.3, like, smoother, nu)
         numpy_dtype = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
-        both = steps(smoother, nu, grid.ndim, symmetric=False)
+        both = steps(smoother, nu, grid.ndim, False, lowest(grid.axes, a, 0.3))
         self.plain, self.fused = levels[0], FusedLevel(self.transfer, a, 0.3, both, numpy_dtype, BATCH)
         coarse = [axis.n for axis in self.chain[1]]
         self.u, self.f, self.e = (
