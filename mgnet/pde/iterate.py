@@ -105,8 +105,8 @@ def _each(members: np.ndarray, like: Tensor) -> Tensor:
 class RoundOff:
     """Whether rounding ends a member's iteration: its residual is at round-off, and its iterate has settled.
 
-    The residual alone does not tell: where little holds u, rounding of u leaves more of it than an error of the size of
-    u does. An iterate has settled once a cycle changes it by little, or not by much and no less than an earlier one did.
+    The residual alone does not tell: where little holds u, rounding of u leaves more of it than an error as large as u
+    does. An iterate has settled once a cycle changes it by little, or not by much and no less than an earlier one did.
 
     Parameters
     ----------
