@@ -1,4 +1,4 @@
-"""Write what README.md and docs/benchmarks.md say of results from the files that hold them; no figure is typed.
+"""Write what README.md and two pages of docs say of results from the files that hold them; no figure is typed.
 
 python -m benchmarks.readme
 """
@@ -32,12 +32,13 @@ def main() -> None:
 
 
 def pages() -> dict[Path, str]:
-    """The two pages as they must be: their own words, the results between the marks."""
-    readme, site = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
+    """The pages as they must be: their own words, the results between the marks."""
+    readme, site, trusted = ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "trust.md"
     both = [trained(), rates(), published()]
     return {
         readme: _between(readme, [poisson(fastest, "", "docs/benchmarks.md"), poisson_gpu(), *both]),
         site: _between(site, [poisson(list, "../"), poisson_gpu(), smoothers(), training(), *both]),
+        trusted: _between(trusted, [trust()]),
     }
 
 
@@ -69,6 +70,17 @@ def poisson_gpu() -> str:
     if not results.exists():
         return f"{title}\n\nNot yet measured; `python -m benchmarks.poisson_gpu`."
     return f"{title}\n\n{report_gpu.table(json.loads(results.read_text()))}"
+
+
+def trust() -> str:
+    """What random problems showed."""
+    results = json.loads((RESULTS / "trust" / "results.json").read_text())
+    head = "| data | problems | wrong | largest error | most cycles |\n|---|--:|--:|--:|--:|"
+    rows = [
+        f"| {name} | {g['problems']} | {g['wrong']} | {g['largest error']:.1e} | {g['most cycles']} |"
+        for name, g in results["groups"].items()
+    ]
+    return "\n".join([head, *rows])
 
 
 def fastest(rows: list[dict]) -> list[dict]:

@@ -227,7 +227,8 @@ def judge(problem: Problem) -> dict[str, Any]:
     error = float((np.sqrt(((found - u) ** 2).sum(axes)) / np.where(size > 0, size, 1)).max())
     return {
         "number": problem.number, "error": error, "cycles": s.cycles, "status": s.status, "dtype": problem.dtype,
-        "how": problem.how, "wrong": not error <= WRONG[problem.dtype], "shape": problem.shape, "c": float(np.max(problem.c)),
+        "how": problem.how, "wrong": not error <= WRONG[problem.dtype], "shape": problem.shape,
+        "c": float(np.max(problem.c)),
         "bc": str(problem.options["bc"]), "centering": problem.options["centering"], "mask": problem.mask is not None,
         "batch": problem.f.ndim - len(problem.shape), "method": s.method,
     }  # fmt: skip

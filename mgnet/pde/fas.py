@@ -6,6 +6,9 @@ L is the linear operator, D its diagonal, w the unknowns' shares of a cell. The 
 equation (2) needs A_c(u_c), so u itself is carried down; with Pi = 0 the coarse grids would solve
 for a correction at the wrong place, and the iteration stalls.
 
+Where g is steep, a sweep solves each unknown's own equation (pointwise.py), and a member whose cycle does not bring the
+residual down is left to Newton's method (newton.py): coarse grids see g of an average, not the average of g.
+
 Source: Brandt 1977; Trottenberg, Oosterlee & Schueller 2001, section 5.3.
 """
 
@@ -15,9 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mgnet.core import correct, cycle, full_multigrid, relax, transfer
+from mgnet.core import correct, cycle, transfer
 from mgnet.pde.axis import Axis, Table
 from mgnet.pde.grid import Grid
+from mgnet.pde.newton import Linearised, direction, finite, search, solved, vector_norm
+from mgnet.pde.pointwise import Local
 from mgnet.pde.problem import Poisson
 from mgnet.pde.smoothers import omegas
 from mgnet.pde.transfers import Transfer, apply_tables
@@ -25,7 +30,8 @@ from mgnet.pde.transfers import Transfer, apply_tables
 Pointwise = Callable[[Tensor], Tensor]
 NEWTON = 50  # steps at most on the coarsest grid
 SHIFT = 1e-3  # of the diagonal, where A' is singular
-HALVINGS = 12  # of a Newton step
+SLOW = 0.5  # of the residual: a cycle that leaves more is no help,
+NEAR = 10.0  # times round-off's residual: if there is more than this
 COARSEST = 150  # unknowns of a grid on which Newton's method solves dense systems
 
 
@@ -57,6 +63,7 @@ class NonlinearLevel:
     def __init__(self, A: Nonlinearity, transfer: Transfer, Pi: Pointwise | None, nu: tuple[int, int] = (2, 2)):
         self.A, self.transfer, self.Pi = A, transfer, Pi
         ndim = A.L.ndim
+        self.omegas = omegas("chebyshev", nu[0], ndim)
         self._down, self._up = omegas("chebyshev", nu[0], ndim), omegas("chebyshev", nu[1], ndim)[::-1]
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
@@ -72,8 +79,9 @@ class NonlinearLevel:
 
     def _sweep(self, steps: Sequence[float], u: Tensor, f: Tensor) -> Tensor:
         for omega in steps:
-            scale = omega / self.A.diagonal(u)
-            u = relax(self.A, scale.mul, u, f)
+            local = Local(self.A, u)
+            r = local.residual(f)
+            u = u + local.step(r, omega * r / local.steep, omega)
         return u
 
 
@@ -82,46 +90,24 @@ class NewtonLevel:
 
     def __init__(self, A: Nonlinearity):
         self.A = A
-        self._L = torch.from_numpy(A.problem.to_scipy().toarray()).to(A.w)
+        self.dense = torch.from_numpy(A.problem.to_scipy().toarray()).to(A.w)
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
         u = torch.zeros_like(f) if u is None else u
-        norm = _norm(f - self.A(u))
+        norm = vector_norm(f - self.A(u))
         for _ in range(NEWTON):
-            before = norm
+            moved = torch.zeros_like(norm, dtype=torch.bool)
             for shift in (0.0, SHIFT):  # A' may be singular where there is a solution
-                u, norm = self._search(u, f, norm, self._step(u, f, shift))
-                if (norm < before).any():
+                u, norm, moved = search(self.A, u, f, norm, self._step(u, f, shift))
+                if moved.any():
                     break
-            if not (norm < before).any():
+            if not moved.any():
                 break
         return u
 
-    def _search(self, u: Tensor, f: Tensor, norm: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-        """u + t e with the first t = 1, 1/2, 1/4, ... that brings the residual down."""
-        found = torch.zeros_like(norm, dtype=torch.bool)
-        for k in range(HALVINGS):
-            new = u + 0.5**k * e
-            after = _norm(f - self.A(new))
-            worth = ~found & torch.isfinite(after) & (after < (1 - 0.1 * 0.5**k) * norm)
-            u, norm, found = _where(worth, new, u), torch.where(worth, after, norm), found | worth
-            if found.all():
-                break
-        return u, norm
-
     def _step(self, u: Tensor, f: Tensor, shift: float) -> Tensor:
         D = self.A.w * self.A.dg(u) + shift * self.A.L.diagonal
-        J = self._L + torch.diag_embed(D.flatten(1))
-        e, _ = torch.linalg.solve_ex(J, (f - self.A(u)).flatten(1))  # a singular J gives NaN, not an exception
-        return e.reshape(u.shape)
-
-
-def _norm(r: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(r.flatten(1), dim=1)
-
-
-def _where(which: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    return torch.where(which.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+        return solved(self.dense, D, f - self.A(u))
 
 
 def injection(fine: Sequence[Axis], coarse: Sequence[Axis]) -> Pointwise:
@@ -155,6 +141,10 @@ class NonlinearHierarchy:
         ]
         self.levels.append(NewtonLevel(self.operators[-1]))
         self._data = list(data)
+        self.stiff = torch.zeros(
+            len(data[0]), dtype=torch.bool, device=data[0].device
+        )  # members left to Newton's method
+        self.linear_cycles = 0  # on the finest grid, that Newton's steps took
         self.sizes = tuple(problem.grid.size for problem in problems)
 
     def data(self, b: Tensor) -> Tensor:
@@ -166,23 +156,56 @@ class NonlinearHierarchy:
     release = tensor
 
     def start(self, b: Tensor, watch: bool = True) -> Tensor:
-        self._last = full_multigrid(self.levels, self._data, lambda l, u: self._transfers[l].Q(u)), b
-        return self._last[0]
+        u = self.levels[-1].smooth(None, self._data[-1])
+        for l in reversed(range(len(self._transfers))):
+            u = self._step(l, self._transfers[l].Q(u), self._data[l])
+        self._last = u, b
+        return u
 
     def cycle(self, u: Tensor, b: Tensor, watch: bool = True) -> Tensor:
-        self._last = cycle(self.levels, u, b), b
+        self._last = self._step(0, u, b), b
         return self._last[0]
 
+    def _step(self, l: int, u: Tensor, b: Tensor) -> Tensor:
+        """A cycle from grid l on; Newton's method for the members that one did not bring down, from then on."""
+        A = self.operators[l]
+        u = finite(A, u, b)
+        if l + 1 == len(self.levels):
+            return self.levels[l].smooth(u, b)
+        if self.stiff.all():
+            return self._newton(l, u, b)
+        new = cycle(self.levels[l:], u, b)
+        enough = torch.maximum(SLOW * vector_norm(b - A(u)), NEAR * self.roundoff(b, l)(u))
+        growing = (A.dg(u) >= 0).flatten(1).all(dim=1)
+        self.stiff = self.stiff | (growing & ~(vector_norm(b - A(new)) <= enough))
+        if self.stiff.any():
+            new[self.stiff] = self._newton(l, u[self.stiff], b[self.stiff])
+        return new
+
+    def _newton(self, l: int, u: Tensor, b: Tensor) -> Tensor:
+        """Two sweeps and a damped Newton step on grid l."""
+        A = self.operators[l]
+        u = self.levels[l].smooth(u, b)
+        r = b - A(u)
+        c, levels = A.w * A.dg(u), []
+        for operator, to_coarse in zip(self.operators[l:-1], self._transfers[l:], strict=True):
+            levels.append(Linearised(operator.L, c, to_coarse, self.levels[l].omegas))
+            c = to_coarse.R(c)
+        levels.append(Linearised(self.operators[-1].L, c, None, (), self.levels[-1].dense))
+        e, cycles = direction(levels, r)
+        self.linear_cycles += cycles if l == 0 else 0
+        return search(A, u, b, vector_norm(r), e)[0]
+
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
-        return _norm(b - self.operators[0](torch.zeros_like(b) if u is None else u))
+        return vector_norm(b - self.operators[0](torch.zeros_like(b) if u is None else u))
 
     def watched(self) -> Tensor:
         return self.norms(*self._last)
 
-    def roundoff(self, b: Tensor) -> Callable[[Tensor], Tensor]:
+    def roundoff(self, b: Tensor, l: int = 0) -> Callable[[Tensor], Tensor]:
         """u -> 2 eps || |L||u| + |w g(u)| + |b| ||."""
-        A, eps = self.operators[0], torch.finfo(b.dtype).eps
-        return lambda u: 2 * eps * _norm(A.L.magnitude(u) + (A.w * A.g(u)).abs() + b.abs())
+        A, eps = self.operators[l], torch.finfo(b.dtype).eps
+        return lambda u: 2 * eps * vector_norm(A.L.magnitude(u) + (A.w * A.g(u)).abs() + b.abs())
 
 
 def chain(grid: Grid) -> list[Grid]:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 STALLED = 0.5  # a cycle that does not halve the residual asks whether round-off is reached
 NEAR = 10.0  # times round-off's residual: a stalled one below has every cycle ask
-SETTLED = 0.1  # times the root of eps: the relative change of an iterate that has settled
-UNSETTLED = 0.9  # of the least change so far: one that is larger will not become less
+SETTLED, NOISE = 0.1, 10.0  # the relative change of an iterate that has settled, times the root of eps; that so much
+UNSETTLED = 0.9  # times is round-off too, once it is no less than this part of the least change so far
 
 
 class Hierarchy(Protocol):
@@ -105,8 +105,8 @@ def _each(members: np.ndarray, like: Tensor) -> Tensor:
 class RoundOff:
     """Whether rounding ends a member's iteration: its residual is at round-off, and its iterate has settled.
 
-    The residual alone does not tell: where little holds u, rounding of u leaves more of it than an error of the size of
-    u does. An iterate has settled once a cycle changes it by little, or by no less than an earlier one did.
+    The residual alone does not tell: where little holds u, rounding of u leaves more of it than an error as large as u
+    does. An iterate has settled once a cycle changes it by little, or not by much and no less than an earlier one did.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class RoundOff:
         bound = relative(self._bound(u()), self._size)
         self._near |= stalled & (relatives <= NEAR * bound)
         moved, there = change(u(), before()), relatives <= bound
-        still = (moved <= self._settled) | (moved > UNSETTLED * self._least)
+        still = (moved <= self._settled) | ((moved <= NOISE * self._settled) & (moved > UNSETTLED * self._least))
         self._least = np.where(there, np.minimum(moved, self._least), self._least)
         return there & still
 

@@ -1,21 +1,25 @@
 """The public door to nonlinear problems."""
 
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mgnet.pde import checks
 from mgnet.pde.coefficients import is_number
 from mgnet.pde.eager import eager
-from mgnet.pde.fas import NonlinearHierarchy, Pointwise, chain, injection
+from mgnet.pde.fas import NonlinearHierarchy, Pointwise, chain
 from mgnet.pde.grid import Grid
 from mgnet.pde.iterate import iterate
 from mgnet.pde.multigrid import CLEAN, SCRATCH, Callback
+from mgnet.pde.newton import vector_norm
 from mgnet.pde.problem import Poisson
 from mgnet.pde.solution import NotConverged, Solution
+from mgnet.pde.transfers import Transfer
 from mgnet.pde.work import cycle_work, full_multigrid_work
 
 REMEDY = "Give a better `guess`, check `dg`, check that a solution exists (g' < 0 may leave none)."
@@ -42,10 +46,15 @@ def solve_nonlinear(
 ) -> Solution:
     """Solve -div(a grad u) + g(u) = f on a box, by nonlinear multigrid (FAS).
 
+    A member whose cycles do not halve the residual, where g' >= 0, is left to damped Newton with linear multigrid.
+
     Parameters
     ----------
     f : (*batch, *grid) torch tensor or numpy array; kind, device and dtype are kept
-    g, dg : the reaction and its derivative, elementwise functions of arrays of f's kind
+    g, dg : the reaction and its derivative, elementwise functions g(u), or g(u, x), g(u, x, y), g(u, x, y, z) with the
+        coordinates of every axis, of arrays of f's kind. They are called on coarse grids too, with u of shape
+        (members, *grid) and coordinates of shape grid, so data that varies in space must be computed from the
+        coordinates. Which of the two is meant is read off the positional parameters without defaults.
     a : None, a number, a callable, or one of these per axis (an array has no values on coarse grids)
     boundary : None, a number, a callable, or one (low, high) pair of these per axis
     guess : where to start; default: full multigrid with Newton's method on the coarsest grid
@@ -70,6 +79,12 @@ def solve_nonlinear(
     >>> s = solve_nonlinear(np.zeros((63, 63)), lambda u: -np.exp(u), lambda u: -np.exp(u))
     >>> round(float(s.u.max()), 3)
     0.078
+
+    A reaction that varies in space, -Lap u + (1 + x) u^3 = 1:
+
+    >>> s = solve_nonlinear(np.ones((63, 63)), lambda u, x, y: (1 + x) * u**3, lambda u, x, y: 3 * (1 + x) * u**2)
+    >>> s.converged
+    True
     """
     f = checks.right_hand_side(f)
     grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
@@ -78,22 +93,23 @@ def solve_nonlinear(
         raise ValueError("`tol` must be a number between 0 and 1 for a nonlinear problem; it is None.")
     _check_evaluable(a, boundary)
     b0 = checks.as_tensor(f).detach()
-    functions = [_pointwise(name, v, f) for name, v in (("g", g), ("dg", dg))]
-    problems = [Poisson(level, a, like=f) for level in chain(grid)]
+    grids = chain(grid)
+    functions = [_pointwise(name, v, f, grids) for name, v in (("g", g), ("dg", dg))]
+    problems = [Poisson(level, a, like=f) for level in grids]
     data = _data(problems, b0.reshape(-1, *grid.shape), boundary)
     start = None if guess is None else checks.guess_like(guess, f.shape, b0).reshape(-1, *grid.shape)
     hierarchy = NonlinearHierarchy(problems, functions[0], functions[1], data)
     begun = time.perf_counter()
     b = data[0]
     try:
-        outcome = iterate(hierarchy, b, start, tol, max_cycles, hierarchy.roundoff(b), callback)
+        outcome = iterate(hierarchy, b, start, tol, max_cycles, hierarchy.roundoff(b), callback, _scale(hierarchy, b))
     except FloatingPointError as error:
         checks.finite("f", b0, CLEAN)
         if start is not None:
             checks.finite("guess", start.reshape(f.shape), SCRATCH)
         raise FloatingPointError(f"{error} {REMEDY}") from None
     u = outcome.u.reshape(f.shape)
-    work = cycle_work(hierarchy.sizes, (2, 2), 1) * (len(outcome.residuals) - 1)
+    work = cycle_work(hierarchy.sizes, (2, 2), 1) * (len(outcome.residuals) - 1 + hierarchy.linear_cycles)
     if start is None and len(outcome.residuals) > 1:
         work += full_multigrid_work(hierarchy.sizes, (2, 2), 1) - cycle_work(hierarchy.sizes, (2, 2), 1)
     solution = Solution(
@@ -102,7 +118,7 @@ def solve_nonlinear(
         converged=outcome.status != "not converged",
         status=outcome.status,
         grid=grid,
-        method="FAS V(2,2)-cycles, Newton-Chebyshev smoother",
+        method="FAS V(2,2)-cycles, Newton-Chebyshev smoother" + (", damped Newton" if hierarchy.stiff.any() else ""),
         work=work,
         seconds=time.perf_counter() - begun,
     )
@@ -111,30 +127,77 @@ def solve_nonlinear(
     return solution
 
 
+def _scale(hierarchy: NonlinearHierarchy, b: Tensor) -> Tensor:
+    """(batch,) the residual of u = 0; ||b|| where g(0) overflows, against which anything were small."""
+    of_zero = hierarchy.norms(None, b)
+    return torch.where(torch.isfinite(of_zero), of_zero, vector_norm(b))
+
+
 def _data(problems: Sequence[Poisson], f: Tensor, boundary: Any) -> list[Tensor]:
-    """b on every grid: f where the unknowns are, with the boundary data of that grid."""
+    """b on every grid: means of f, which stay within f's range, with the boundary data of that grid."""
     data = []
     for problem, coarse in zip(problems, [*problems[1:], None], strict=True):
         data.append(problem.rhs(f, boundary).detach())
         if coarse is not None:
-            f = injection(problem.grid.axes, coarse.grid.axes)(f)
+            R, w = Transfer(problem.grid.axes, coarse.grid.axes).R, problem.A.base.weigh(torch.ones_like(f))
+            f = R(w * f) / R(w)
     return data
 
 
-def _pointwise(name: str, function: Any, f: Any) -> Pointwise:
-    """A user's elementwise function as one of tensors, of f's dtype and device."""
+def _pointwise(name: str, function: Any, f: Any, grids: Sequence[Grid]) -> Pointwise:
+    """A user's elementwise function as one of tensors, of f's dtype and device, on any of the grids."""
     if not callable(function):
         raise TypeError(f"`{name}` must be a function of u; it is {type(function).__name__}.")
     like = checks.as_tensor(f[..., :0]) if isinstance(f, np.ndarray) else f
+    located = _takes_coordinates(name, function, grids[0].ndim)
+    meshes = {grid.shape: _meshes(grid, f) if located else () for grid in grids}
 
     def call(u: Tensor) -> Tensor:
-        value = checks.as_tensor(function(u.numpy() if isinstance(f, np.ndarray) else u))
+        shape = tuple(u.shape[1:])
+        try:
+            with np.errstate(all="ignore"):  # an overflow far from the solution is backed off from
+                value = checks.as_tensor(function(u.numpy() if isinstance(f, np.ndarray) else u, *meshes[shape]))
+        except (ValueError, RuntimeError, IndexError) as error:
+            if shape == grids[0].shape and len(u) == 1:
+                raise
+            raise ValueError(f"`{name}` failed on {tuple(u.shape)}: {error}. {_advice(name, grids[0].ndim)}") from error
         value = value.detach().to(dtype=like.dtype, device=like.device)
         if value.ndim and value.shape != u.shape:
-            raise ValueError(f"`{name}` must return one value per unknown; it returned {tuple(value.shape)}.")
+            raise ValueError(
+                f"`{name}` must return one value per unknown, {tuple(u.shape)}; it returned {tuple(value.shape)}. "
+                f"{_advice(name, grids[0].ndim)}"
+            )
         return value.expand(u.shape)
 
     return call
+
+
+def _advice(name: str, ndim: int) -> str:
+    located = ", ".join(["u", "x", "y", "z"][: ndim + 1])
+    return (
+        f"It is called on coarse grids too, with u of shape (members, *grid): "
+        f"compute what varies in space from the coordinates, as {name}({located})."
+    )
+
+
+def _takes_coordinates(name: str, function: Callable[..., Any], ndim: int) -> bool:
+    """Whether it is g(u, x, ...) rather than g(u), by its positional parameters without defaults."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a compiled function that tells no signature, as torch.sinh
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    count = sum(p.kind in positional and p.default is p.empty for p in parameters)
+    if count not in (0, 1, 1 + ndim):
+        raise TypeError(f"`{name}` must take u, or u and {ndim} coordinates; it takes {count} arguments.")
+    return count == 1 + ndim
+
+
+def _meshes(grid: Grid, f: Any) -> tuple[Any, ...]:
+    """The coordinates of the unknowns, one array of the grid's shape per axis, of f's kind."""
+    like = checks.as_tensor(f[..., :0]) if isinstance(f, np.ndarray) else f
+    meshes = [torch.as_tensor(x, device="cpu").to(like) for x in grid.coordinates()]
+    return tuple(x.numpy() if isinstance(f, np.ndarray) else x for x in meshes)
 
 
 def _check_evaluable(a: Any, boundary: Any) -> None:

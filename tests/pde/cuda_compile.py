@@ -75,7 +75,7 @@ def constant(shape, bc, smoother, dtype, starts=3):
     """Passes of a level with constant coefficients, from that many kinds of iterate: zero, an array, an interpolant."""
     axes, a = Grid(shape, bc=bc).axes, (1.0,) * len(shape)
     transfer = Transfer(*grids(axes, a, 100)[:2])
-    one = CudaLevel(transfer, a, 0.0, steps(smoother, (2, 2), len(shape), False), torch.zeros((), dtype=dtype), 1)
+    one = CudaLevel(transfer, a, 0.0, steps(smoother, (2, 2), len(shape), False, 0.0), torch.zeros((), dtype=dtype), 1)
     u, f, e = (torch.zeros(s, dtype=dtype) for s in (one.shape, one.shape, one.coarse_shape))
     for v in (None, u, Interpolant(e, e))[:starts]:
         one.down(v, f, None)

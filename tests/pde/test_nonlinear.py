@@ -4,10 +4,15 @@
 2  The number of cycles does not depend on the mesh, the boundary kind, or the centring.
 3  Pi is information: with Pi = 0 the iteration stalls.
 4  For a linear g, FAS has solve's solution.
+5  g may take the coordinates of the grid it is asked on; one that closes over an array is told to.
+6  Steep growing reactions (p-n junctions, Poisson-Boltzmann up to 1e10) converge from zero and from guesses far off, in
+   a bounded number of cycles that the mesh does not change, to the solution of an independent damped Newton's method.
 """
 
 import numpy as np
 import pytest
+import scipy.sparse as sparse
+import scipy.sparse.linalg as splinalg
 import torch
 
 from mgnet.core import cycle
@@ -93,6 +98,142 @@ def test_a_linear_reaction_is_solves():
     np.testing.assert_allclose(ours, solve(f, c=3.0, bc="neumann", tol=1e-10).u, rtol=0, atol=1e-8)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_reaction_of_the_coordinates_has_the_dense_solution(kind, dtype):
+    f = kind(random((2, 30, 33)).astype(dtype))
+
+    def g(u, x, y):
+        assert type(x) is type(u) is type(f)
+        assert x.dtype == u.dtype == f.dtype
+        assert x.shape == u.shape[1:]
+        return (1 + x + 50 * y) * u
+
+    def dg(u, x, y, scale=1.0):  # one with a default is no coordinate
+        return scale * (1 + x + 50 * y)[None] + 0 * u
+
+    tol = 1e-9 if dtype == "float64" else 1e-4
+    ours = solve_nonlinear(f, g, dg, ndim=2, tol=tol).u
+    grid = Grid((30, 33))
+    x, y = grid.coordinates()
+    A = Poisson(grid).to_scipy().toarray() + np.diag((1 + x + 50 * y).ravel())
+    known = np.linalg.solve(A, np.asarray(f, dtype=float).reshape(2, -1).T).T.reshape(f.shape)
+    np.testing.assert_allclose(np.asarray(ours), known, rtol=0, atol=100 * tol * abs(known).max())
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_an_array_inside_g_is_told_to_use_the_coordinates(kind):
+    f, k = kind(np.ones((31, 31))), kind(np.ones((31, 31)))
+    with pytest.raises(ValueError, match=r"compute what varies in space from the coordinates, as g\(u, x, y\)"):
+        solve_nonlinear(f, lambda u: k * u, lambda u: 1 + 0 * u)
+
+
+def two_sinh(u):
+    return 2 * np.sinh(np.asarray(u))
+
+
+def two_cosh(u):
+    return 2 * np.cosh(np.asarray(u))
+
+
+def junction(n, N):
+    """f and the boundary data of a p-n junction: -u'' + 2 sinh u = -N for x < 1/2, N for x > 1/2."""
+    (x,) = Grid((n,)).coordinates()
+    end = float(np.arcsinh(N / 2))
+    return N * np.sign(x - 0.5), [(-end, end)]
+
+
+def newton(A, b, u, g, dg):
+    """A u + g(u) = b by Newton's method with sparse matrices, an exponential's steps made log(1 + |e|)."""
+    for _ in range(300):
+        e = splinalg.spsolve((A + sparse.diags_array(dg(u))).tocsc(), b - A @ u - g(u))
+        u = u + np.sign(e) * np.log1p(abs(e))
+        if abs(e).max() <= 1e-10 * abs(u).max():
+            return u
+    raise AssertionError("the reference did not converge")
+
+
+def reference(f, g, dg, boundary=None):
+    problem = Poisson(Grid(f.shape))
+    b = np.asarray(problem.rhs(f, boundary)).ravel()
+    return newton(problem.to_scipy(), b, np.arcsinh(f.ravel() / 2), g, dg).reshape(f.shape)
+
+
+@pytest.mark.parametrize("N", [1e4, 1e6, 1e8, 1e10])
+def test_a_junction_converges_from_zero_on_any_mesh(N):
+    cycles = []
+    for n in (63, 255, 1023):
+        f, boundary = junction(n, N)
+        s = solve_nonlinear(f, two_sinh, two_cosh, boundary=boundary)
+        np.testing.assert_allclose(s.u, reference(f, two_sinh, two_cosh, boundary), rtol=0, atol=1e-6)
+        cycles.append(s.cycles)
+    assert max(cycles) <= 10
+
+
+@pytest.mark.parametrize(("shape", "Q"), [((65, 65), 1e6), ((65, 65), 1e8), ((65, 65), 1e10), ((129, 129), 1e8)])
+def test_point_charges_in_a_plane(shape, Q):
+    f, where = np.zeros(shape), np.random.default_rng(0).integers(5, 60, (8, 2))
+    f[where[:, 0], where[:, 1]] = [Q, -Q] * 4
+    s = solve_nonlinear(f, np.sinh, np.cosh, tol=1e-13)  # relative to charges beside which all else is small
+    assert s.cycles <= 12
+    np.testing.assert_allclose(s.u, reference(f, np.sinh, np.cosh), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "Q"), [(17, 1e6), (17, 1e10), (33, 1e8)])
+def test_a_tilted_junction_in_space(n, Q):
+    x, y, _ = np.broadcast_arrays(*Grid((n,) * 3).coordinates())
+    f = Q * np.sign(x - 0.5 + 0.2 * y)
+    s = solve_nonlinear(f, two_sinh, two_cosh)
+    assert s.cycles <= 10
+    A, r = Poisson(Grid(f.shape)), two_sinh(s.u) - f
+    assert np.linalg.norm(A.apply(s.u) + r) <= 2e-8 * np.linalg.norm(f)
+    if n == 17:
+        np.testing.assert_allclose(s.u, reference(f, two_sinh, two_cosh), rtol=0, atol=1e-6)
+
+
+STEEP = {
+    "exp": (np.exp, np.exp, 1e10),
+    "kappa^2 sinh": (lambda u: 1e6 * np.sinh(u), lambda u: 1e6 * np.cosh(u), 1e8),
+    "sinh(u / V)": (lambda u: 1e6 * np.sinh(u / 0.026), lambda u: 1e6 / 0.026 * np.cosh(u / 0.026), 1e10),
+    "cube": (cube, three_squares, 1e10),
+    "u|u|": (lambda u: u * abs(u), lambda u: 2 * abs(u), 1e10),
+    "u exp u^2": (lambda u: u * np.exp(u * u), lambda u: (1 + 2 * u * u) * np.exp(u * u), 1e8),
+}
+
+
+@pytest.mark.parametrize("name", STEEP)
+@pytest.mark.parametrize(("bc", "centering"), [("dirichlet", "node"), (("dirichlet", "neumann"), "cell")])
+def test_steep_reactions_of_several_junctions(name, bc, centering):
+    g, dg, Q = STEEP[name]
+    for n in (64, 300):
+        grid = Grid((n,), bc=[bc], centering=centering)
+        (x,) = grid.coordinates()
+        f = Q * np.sign(np.sin(9 * x + 1))
+        f = np.maximum(f, 0) if name == "exp" else f
+        with np.errstate(over="ignore"):
+            s = solve_nonlinear(f, g, dg, bc=[bc], centering=centering)
+        assert s.cycles <= 20
+        assert np.linalg.norm(Poisson(grid).apply(s.u) + g(s.u) - f) <= 2e-8 * np.linalg.norm(f - g(0 * f))
+
+
+@pytest.mark.parametrize("far", [50.0, -50.0, 300.0, 5000.0])
+def test_guesses_far_off(far):
+    f, boundary = junction(255, 1e8)
+    s = solve_nonlinear(f, two_sinh, two_cosh, boundary=boundary, guess=np.full(255, far))
+    assert s.cycles <= 20
+    np.testing.assert_allclose(s.u, reference(f, two_sinh, two_cosh, boundary), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "tol", "atol"), [("float64", 1e-8, 1e-6), ("float32", 1e-4, 1e-2)])
+def test_members_that_differ_wildly(dtype, tol, atol):
+    f = np.array([0.0, 1.0, 1e3, 1e6, 1e8])[:, None] * junction(300, 1.0)[0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        s = solve_nonlinear(f.astype(dtype), two_sinh, two_cosh, ndim=1, tol=tol)
+    assert s.cycles <= 15
+    for u, each in zip(s.u, f, strict=True):
+        np.testing.assert_allclose(u, reference(each, two_sinh, two_cosh), rtol=0, atol=atol)
+
+
 def factor(inject):
     """Reduction per cycle of Bratu's residual, from zero."""
     grids = chain(Grid((63, 63)))
@@ -121,6 +262,7 @@ def test_Pi_is_information():
         ({"g": 3.0}, TypeError, "`g` must be a function of u; it is float"),
         ({"dg": None}, TypeError, "`dg` must be a function of u"),
         ({"g": lambda u: u[..., :2]}, ValueError, "`g` must return one value per unknown"),
+        ({"g": lambda u, x: u}, TypeError, "`g` must take u, or u and 2 coordinates; it takes 2 arguments"),
         ({"a": np.ones((20, 20))}, TypeError, "`a` must be a number or a callable for a nonlinear problem"),
         ({"boundary": [(np.ones(20), 0.0), (0.0, 0.0)]}, TypeError, "`boundary` must be a number or a callable"),
         ({"tol": None}, ValueError, "`tol` must be a number between 0 and 1"),

@@ -7,7 +7,7 @@ from torch import Tensor
 from mgnet.pde.blackbox.stencil import Stencil
 from mgnet.pde.precision import wide_enough
 
-NULL = 1e-10  # of the largest eigenvalue: an eigenvalue below is round-off of zero
+NULL = 3e-14  # of the largest eigenvalue: an eigenvalue below is round-off of zero
 FIRM = 1e-6  # of the largest pivot: no smaller one, and A is regular
 
 

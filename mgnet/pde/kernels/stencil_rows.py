@@ -107,7 +107,7 @@ def _six(between, S_a, v_a, ahead, S_b, v_b, behind, size, zero):
 
 @part
 def differences_row(out, f, src, cur, bef, aft, S, hs, plane, before, q, n1, wraps1, n, stride, kind, zeros):
-    """out = f + sum_o s_o (u_{i+o} - u_i) on row q of a plane, of five points (kind 0) or seven; as ``apply_row``."""
+    """out = f + sum_o s_o (u_{i+o} - u_i) on row q of a plane, five points (kind 0) or seven; as ``apply_row``."""
     one, size = out.dtype.type(1), out.itemsize
     o, f0, zero, s, x = at(out, 0), at(f, 0), at(zeros, 0), at(S, 0), at(src, 0)
     between, row = hs * size, stride * size
