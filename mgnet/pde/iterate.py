@@ -111,10 +111,11 @@ class RoundOff:
     Parameters
     ----------
     bound : u -> (batch,) the residual that rounding leaves, 2 eps || |A||u| + |b| ||
+    size : (batch,) what residuals are relative to
     """
 
-    def __init__(self, bound: Callable[[Tensor], Tensor], size: np.ndarray, settled: float):
-        self._bound, self._size, self._settled = bound, size, settled
+    def __init__(self, bound: Callable[[Tensor], Tensor], size: np.ndarray, eps: float):
+        self._bound, self._size, self._eps, self._settled = bound, size, eps, SETTLED * sqrt(eps)
         self._near = np.zeros(len(size), bool)
         self._least = np.full(len(size), np.inf)  # change at round-off
 
@@ -126,7 +127,8 @@ class RoundOff:
             return self._near
         bound = relative(self._bound(u()), self._size)
         self._near |= stalled & (relatives <= NEAR * bound)
-        moved, there = change(u(), before()), relatives <= bound
+        moved = change(u(), before())
+        there = relatives <= np.where(moved <= self._eps, NEAR, 1.0) * bound  # a fixed point may miss it
         still = (moved <= self._settled) | ((moved <= NOISE * self._settled) & (moved > UNSETTLED * self._least))
         self._least = np.where(there, np.minimum(moved, self._least), self._least)
         return there & still
@@ -166,8 +168,8 @@ def iterate(
     relatives = relative(norms, size)
     residuals = [float(relatives.max())]
     done = relatives <= tol
-    settled = SETTLED * sqrt(torch.finfo(hierarchy.tensor(f).dtype).eps)
-    rounding, best = RoundOff(roundoff, size, settled), Best()
+    eps = torch.finfo(hierarchy.tensor(f).dtype).eps
+    rounding, best = RoundOff(roundoff, size, eps), Best()
     while not done.all() and len(residuals) <= max_cycles:
         old, u = u, hierarchy.start(f) if u is None else hierarchy.cycle(u, f)
         before, relatives = relatives, relative(hierarchy.watched(), size)
@@ -187,7 +189,7 @@ def iterate(
         if hopeless is not None and hopeless(residuals):
             break
     result = torch.zeros_like(hierarchy.tensor(f)) if u is None else hierarchy.release(u)
-    result = best.or_last(result, relatives, done, settled)
+    result = best.or_last(result, relatives, done, SETTLED * sqrt(eps))
     if not done.all():
         return Outcome(result, residuals, "not converged", guess is not None)
     status = "tolerance" if (relatives <= tol).all() else "round-off"

@@ -60,7 +60,7 @@ def damped(low: float) -> float:
     return (5 / (4 * t**2 + 2 * t - 1)) ** 2
 
 
-def steps(smoother: str, nu: tuple[int, int], ndim: int, symmetric: bool, low: float = 0.0) -> tuple[list, list]:
+def steps(smoother: str, nu: tuple[int, int], ndim: int, symmetric: bool, low: float) -> tuple[list, list]:
     """(damping, colour) of each step of the way down and of the way up; colour -1: all unknowns.
 
     Parameters
@@ -70,7 +70,7 @@ def steps(smoother: str, nu: tuple[int, int], ndim: int, symmetric: bool, low: f
 
     Example
     -------
-    >>> steps("red-black", (1, 1), 2, symmetric=True)
+    >>> steps("red-black", (1, 1), 2, symmetric=True, low=0.0)
     ([(1.0, 0), (1.0, 1)], [(1.0, 1), (1.0, 0)])
     """
     if smoother == "red-black":

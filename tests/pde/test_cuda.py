@@ -16,7 +16,7 @@ from mgnet.pde import Grid
 from mgnet.pde.cuda.hierarchy import CudaHierarchy
 from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant
 from mgnet.pde.direct import DirectLevel
-from mgnet.pde.hierarchy import grids, readable_levels
+from mgnet.pde.hierarchy import grids, lowest, readable_levels
 from mgnet.pde.smoothers import steps
 from tests.pde.grids_and_data import random
 from tests.pde.test_twins import nested_iteration
@@ -51,7 +51,7 @@ class Pair:
         chain = grids(grid.axes, a, 10)[:2]
         like = torch.zeros((), dtype=dtype, device=DEVICE)
         levels, (self.transfer,) = readable_levels(chain, a, 0.3, like, smoother, nu)
-        both = steps(smoother, nu, grid.ndim, symmetric=False)
+        both = steps(smoother, nu, grid.ndim, False, lowest(grid.axes, a, 0.3))
         self.plain = levels[0]
         self.fused = CudaLevel(self.transfer, a, 0.3, both, like, batch, smoother == "red-black")
         coarse = [axis.n for axis in chain[1]]

@@ -182,7 +182,9 @@ def test_what_is_almost_constant_keeps_its_residual(centering, ends):
     axes = Grid(shape, bc=[ends, "neumann"], centering=centering).axes
     chain, a = (axes, tuple(axis.coarsen() for axis in axes)), (1.0, 1.0)
     transfer = Transfer(*chain)
-    single = NativeLevel(transfer, a, c, steps("chebyshev", (2, 2), 2, False), "float32", 1)
+    single = NativeLevel(
+        transfer, a, c, steps("chebyshev", (2, 2), 2, False, lowest(transfer.fine, a, c)), "float32", 1
+    )
     A, one = operator(axes, a, c, torch.zeros((), dtype=torch.float64)), torch.ones((1, *shape), dtype=torch.float64)
     zero, want = np.zeros(single.shape, np.float32), float((A(one) ** 2).sum())
     assert single.residuals(zero + 1, zero)[0] == pytest.approx(want, rel=1e-5)

@@ -359,7 +359,7 @@ class ReadableBlackBox:
         return self._dot(self.p, self.unit(self.p))
 
     def step(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        moved = self._each(alpha).to(self.b) * self._size * self.scale * self.p
+        moved = (self._each(alpha).to(self.b) * self._size * self.scale * self.p).to(self.b)
         self.x = moved if self.x is None else self.x + moved  # the iterate before stays
         norms = self._residual()
         return norms, self._dot(self.r, self.p)
