@@ -270,6 +270,7 @@ class Kernels {
 }  // namespace
 
 NB_MODULE(_native, m) {
+    nb::set_leak_warnings(false);  // levels that are kept for the next solver outlive the interpreter
     m.doc() = "Compiled kernels of mgnet.pde; see mgnet.pde.native.";
     m.attr("built_from") = MGNET_BUILT_FROM;
     m.def("machines", &machines, "Instruction sets that this build has and this processor can run, the fastest first.");
