@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.forward_mode import nested
-from mgnet.pde.kernels.elementwise import plain, transformed
+from mgnet.pde.plain import plain, transformed
 
 REAL = (torch.float32, torch.float64)
 

@@ -24,8 +24,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.checks import finite
-from mgnet.pde.kernels.elementwise import runs_here, shift_
-from mgnet.pde.kernels.means import weighted_sums
+from mgnet.pde.native.arrays import runs_here, shift_, weighted_sums
 
 ROUNDOFF = 100  # times eps: how far from zero the mean of a compatible b may be
 CHANCE, MOST = 4, 0.5  # standard errors, and part of the root mean square, that a mean of rounding errors may reach
@@ -77,7 +76,7 @@ class NullSpace:
             total, size = self._sums(u, weigh=True)
             if (np.abs(total) <= 10 * torch.finfo(u.dtype).eps * size).all():
                 return u
-            return shift_(u, -self._means(total)[:, 0], self.w.ndim)
+            return shift_(u, -self._means(total)[:, 0])
         means = self._means(self.sums(self.w * u).cpu().numpy())
         return u.sub_(self._spread(torch.from_numpy(means).to(u)))
 

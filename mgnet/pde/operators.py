@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.axis import DIRICHLET, NEUMANN, Axis, Robin
-from mgnet.pde.kernels.differences import minus_products_of_differences
-from mgnet.pde.kernels.elementwise import plain, product, runs_here, transformed, values
+from mgnet.pde.native.arrays import minus_products_of_differences, product, runs_here
+from mgnet.pde.plain import plain, transformed, values
 
 
 def along(v: Tensor, d: int, ndim: int) -> Tensor:

@@ -15,9 +15,9 @@ from mgnet.pde.checks import REAL, batches, no_graph, real, word
 from mgnet.pde.coefficients import Kind, at_unknowns, boundary_pairs, check, is_number, is_scalar, on_end, on_faces
 from mgnet.pde.fourth_order import FEWEST, FourthOrder
 from mgnet.pde.grid import Grid
-from mgnet.pde.kernels.elementwise import values
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator, conductances
+from mgnet.pde.plain import values
 
 
 class Poisson:

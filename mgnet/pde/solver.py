@@ -15,11 +15,11 @@ from mgnet.pde.eager import eager
 from mgnet.pde.gradients import Solve
 from mgnet.pde.grid import Grid
 from mgnet.pde.iterate import Outcome
-from mgnet.pde.kernels.elementwise import transformed
 from mgnet.pde.levels import CYCLES, Scheme
 from mgnet.pde.multigrid import CLEAN, RELATIVE_TO, SCRATCH, Callback, Multigrid, Stop
 from mgnet.pde.nested import boundary_parts
 from mgnet.pde.operators import Diffusion, Operator
+from mgnet.pde.plain import transformed
 from mgnet.pde.problem import Poisson
 from mgnet.pde.smoothers import SMOOTHERS
 from mgnet.pde.solution import NotConverged, Solution, warn_of_round_off

@@ -7,9 +7,7 @@ import numpy as np
 import torch
 
 from mgnet.pde import Grid, Robin
-from mgnet.pde.hierarchy import grids, lowest, readable_levels
-from mgnet.pde.kernels.fused import FusedDirectLevel, FusedLevel
-from mgnet.pde.smoothers import steps
+from mgnet.pde.hierarchy import grids, readable_levels
 
 ENDS = [*product(["dirichlet", "neumann"], repeat=2), "periodic"]
 CENTERINGS = ["node", "cell"]
@@ -29,13 +27,6 @@ def levels_of(grid, a, c=0.0, smoother="chebyshev", nu=(2, 2), dtype=torch.float
     """Readable levels with a small coarsest grid, and their transfers."""
     chain = grids(grid.axes, a, direct_work)
     return (*readable_levels(chain, a, c, torch.zeros((), dtype=dtype), smoother, nu, symmetric), chain)
-
-
-def fused_of(transfers, chain, a, c, smoother, nu, dtype, batch, symmetric=False):
-    """The fused levels of the same grids."""
-    ways = [steps(smoother, nu, len(chain[0]), symmetric, lowest(t.fine, a, c)) for t in transfers]
-    fine = [FusedLevel(t, a, c, way, dtype, batch) for t, way in zip(transfers, ways, strict=True)]
-    return [*fine, FusedDirectLevel(chain[-1], a, c, dtype, batch)]
 
 
 class Manufactured:

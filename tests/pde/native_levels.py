@@ -1,13 +1,21 @@
 """The compiled kernels of a single grid, with the verbs of a level, for the tests that compare levels."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from mgnet.pde.axis import Robin
-from mgnet.pde.kernels.fused import Interpolant
-from mgnet.pde.native import kernels, machine
-from mgnet.pde.native.describe import direct, four, grid
+from mgnet.pde.native import four, kernels, machine
+from mgnet.pde.native.describe import direct, grid
 
 NONE, DOWN, UP = 0, 1, 2
+
+
+class Interpolant(NamedTuple):
+    """An iterate Q u_c, and R f beside it."""
+
+    coarse: np.ndarray
+    restricted: np.ndarray
 
 
 class NativeLevel:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mgnet.pde import Grid, Poisson, Solver
-from mgnet.pde.kernels.means import weighted_sums
+from mgnet.pde.native.arrays import weighted_sums
 
 LOOSE = [("neumann", "node"), ("neumann", "cell"), ("periodic", "node"), ("periodic", "cell")]
 MIXED = (("neumann", "periodic", "neumann"), "node")

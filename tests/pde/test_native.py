@@ -1,6 +1,6 @@
 """The compiled kernels: on every instruction set what the readable levels are, and no array that they cannot take.
 
-- every verb, where the emitted kernels have none or another one: Robin ends, colours with cells, every instruction set;
+- every verb with Robin ends, colours with cells, on every instruction set (other ends: ``test_twins``);
 - whole cycles and full passes, as single calls: V, W, F, batches, threads, watched and lengthened, with known parts;
 - residuals of what is almost constant keep a small c and a weak end, also in float32;
 - wrong arrays, tables and numbers are refused; several callers and forked children get their answers;
@@ -19,13 +19,12 @@ import torch
 import mgnet.pde.native
 from mgnet.pde import Grid, Robin
 from mgnet.pde.hierarchy import grids, lowest, operator, readable_levels
-from mgnet.pde.kernels.fused import Interpolant
 from mgnet.pde.native import kernels, machine, machines
 from mgnet.pde.native.hierarchy import NativeHierarchy
 from mgnet.pde.smoothers import steps
 from mgnet.pde.transfers import Transfer
-from tests.pde.grids_and_data import CENTERINGS, random
-from tests.pde.native_levels import DOWN, UP, NativeLevel
+from tests.pde.grids_and_data import CENTERINGS, SMOOTHERS, random
+from tests.pde.native_levels import DOWN, UP, Interpolant, NativeLevel
 from tests.pde.test_twins import nested_iteration, relative
 
 ROBIN = [(Robin(3.0), "dirichlet"), ("neumann", Robin(0.7)), (Robin(2.0), Robin(1e3))]
@@ -121,7 +120,7 @@ def data_of(shape, batch=2):
     return [torch.as_tensor(random((batch, *shape), k)) for k in (1, 2)]
 
 
-@pytest.mark.parametrize("smoother", ["chebyshev", "red-black"])
+@pytest.mark.parametrize("smoother", SMOOTHERS)
 @pytest.mark.parametrize("gamma", [1, 2, "F"])
 @pytest.mark.parametrize("shape", [(300,), (130, 97), (26, 24, 40)], ids=str)
 def test_cycles_and_full_passes(shape, gamma, smoother):

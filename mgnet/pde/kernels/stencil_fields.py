@@ -8,9 +8,9 @@ from numba import njit
 from torch import Tensor
 
 from mgnet.pde.blackbox.stencil import Stencil, excess, from_diffusion
-from mgnet.pde.kernels.fused import four
 from mgnet.pde.kernels.stencil_rows import LEFT, stride_of
 from mgnet.pde.kernels.stencil_tables import Offset, three
+from mgnet.pde.native import four
 from mgnet.pde.operators import Diffusion
 
 

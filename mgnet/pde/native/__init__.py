@@ -5,6 +5,7 @@ environment variable MGNET_MACHINE forces one of ``machines()``, for tests and c
 """
 
 import os
+from collections.abc import Sequence
 
 import torch
 
@@ -35,4 +36,16 @@ def threads() -> int:
     return torch.get_num_threads()
 
 
-__all__ = ["kernels", "machine", "machines", "threads"]
+def four(shape: Sequence[int]) -> tuple[int, int, int]:
+    """A grid's shape as (n0, n1, n2): two dimensions have n1 = 1, one has n0 = n1 = 1."""
+    n0, n1, n2 = padded(shape, 1)
+    return n0, n1, n2
+
+
+def padded(per_axis: Sequence, missing: object) -> list:
+    """Per grid axis to per array axis."""
+    v = list(per_axis)
+    return [v[0], missing, v[1]] if len(v) == 2 else [missing] * (3 - len(v)) + v
+
+
+__all__ = ["four", "kernels", "machine", "machines", "padded", "threads"]

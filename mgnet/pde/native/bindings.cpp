@@ -12,6 +12,7 @@
 #include <mutex>
 #include <stdexcept>
 
+#include "arrays.h"
 #include "cycles.h"
 
 namespace nb = nanobind;
@@ -120,6 +121,16 @@ Direct direct(const std::array<Doubles, 3>& V, const Doubles& D) {
     return to;
 }
 
+nb::object numpy_of(const double* v, std::initializer_list<std::size_t> shape) {
+    std::size_t size = 1;
+    for (std::size_t n : shape) size *= n;
+    auto copy = std::make_unique<double[]>(size);
+    for (std::size_t k = 0; k < size; k++) copy[k] = v[k];
+    double* data = copy.release();
+    nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<double*>(p); });
+    return nb::cast(nb::ndarray<nb::numpy, double>(data, shape.size(), shape.begin(), owner));
+}
+
 // The kernels of one problem: checks every array that it is given, and lets one caller in at a time.
 class Kernels {
   public:
@@ -199,7 +210,7 @@ class Kernels {
 
     nb::object sums() const {
         const double* s = cycles_->sums();
-        return copied(s, {static_cast<std::size_t>(problem_.batch), 2});
+        return numpy_of(s, {static_cast<std::size_t>(problem_.batch), 2});
     }
 
   private:
@@ -248,17 +259,7 @@ class Kernels {
     nb::object squares(const Work& work, bool wanted) {
         const double* result = nullptr;
         alone([&] { result = work(); });
-        return wanted ? copied(result, {static_cast<std::size_t>(problem_.batch)}) : nb::none();
-    }
-
-    static nb::object copied(const double* v, std::initializer_list<std::size_t> shape) {
-        std::size_t size = 1;
-        for (std::size_t n : shape) size *= n;
-        auto copy = std::make_unique<double[]>(size);
-        for (std::size_t k = 0; k < size; k++) copy[k] = v[k];
-        double* data = copy.release();
-        nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<double*>(p); });
-        return nb::cast(nb::ndarray<nb::numpy, double>(data, shape.size(), shape.begin(), owner));
+        return wanted ? numpy_of(result, {static_cast<std::size_t>(problem_.batch)}) : nb::none();
     }
 
     const bool single_;
@@ -267,6 +268,72 @@ class Kernels {
     std::mutex lock_;
 };
 
+// Whole arrays; see arrays.h. Their dtypes choose among overloads, nothing is converted.
+template <class T>
+using Numbers = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Written = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
+
+void require(bool holds, const char* what) {
+    if (!holds) throw std::invalid_argument(what);
+}
+
+template <class T>
+void product_of(Numbers<T> v, Numbers<T> w, Written<T> out, int threads) {
+    require(v.size() == out.size(), "`out` must have as many numbers as `v`");
+    require(w.size() > 0 && v.size() % w.size() == 0, "`v` must have a multiple of the numbers of `w`");
+    const long n = static_cast<long>(w.size()), batch = static_cast<long>(v.size()) / n;
+    nb::gil_scoped_release release;
+    product(v.data(), w.data(), out.data(), batch, n, threads);
+}
+
+template <class T>
+void shift_by(Written<T> v, Doubles by, int threads) {
+    require(by.size() > 0 && v.size() % by.size() == 0, "`v` must have a multiple of the numbers of `by`");
+    const long batch = static_cast<long>(by.size()), n = static_cast<long>(v.size()) / batch;
+    nb::gil_scoped_release release;
+    if (n > 0) shift(v.data(), by.data(), batch, n, threads);
+}
+
+template <class T>
+nb::object weighted_sums_of(Numbers<T> v, std::array<Numbers<T>, 3> w, int threads) {
+    long n[3], size = 1;
+    const T* weights[3];
+    for (int d = 0; d < 3; d++) n[d] = static_cast<long>(w[d].size()), size *= n[d], weights[d] = w[d].data();
+    require(size > 0 && v.size() % size == 0, "`v` must be (batch, n0, n1, n2), with n weights per axis");
+    const long batch = static_cast<long>(v.size()) / size;
+    std::vector<double> sums(2 * batch);
+    {
+        nb::gil_scoped_release release;
+        weighted_sums(v.data(), weights, n, batch, sums.data(), threads);
+    }
+    return numpy_of(sums.data(), {static_cast<std::size_t>(batch), 2});
+}
+
+template <class T>
+void difference_products_of(Numbers<T> v, Numbers<T> u, Written<T> out, int axis, bool wraps, int threads) {
+    const int dims = static_cast<int>(v.ndim());
+    require(axis >= 0 && axis < dims && u.ndim() == v.ndim() && out.ndim() == v.ndim(), "`axis` must be one of `v`'s");
+    long pre = 1, post = 1;
+    for (int d = 0; d < dims; d++) {
+        require(u.shape(d) == v.shape(d), "`u` must have the shape of `v`");
+        require(out.shape(d) == v.shape(d) + (d == axis), "`out` must have one number more along `axis`");
+        require(v.shape(d) > 0, "`v` must not be empty");
+        (d < axis ? pre : post) *= d == axis ? 1 : static_cast<long>(v.shape(d));
+    }
+    nb::gil_scoped_release release;
+    difference_products(v.data(), u.data(), out.data(), pre, static_cast<long>(v.shape(axis)), post, wraps, threads);
+}
+
+template <class T>
+void bind_arrays(nb::module_& m) {
+    m.def("product", &product_of<T>, "v"_a.noconvert(), "w"_a.noconvert(), "out"_a.noconvert(), "threads"_a);
+    m.def("shift", &shift_by<T>, "v"_a.noconvert(), "by"_a, "threads"_a);
+    m.def("weighted_sums", &weighted_sums_of<T>, "v"_a.noconvert(), "weights"_a, "threads"_a);
+    m.def("difference_products", &difference_products_of<T>, "v"_a.noconvert(), "u"_a.noconvert(),
+          "out"_a.noconvert(), "axis"_a, "wraps"_a, "threads"_a);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -274,6 +341,7 @@ NB_MODULE(_native, m) {
     m.doc() = "Compiled kernels of mgnet.pde; see mgnet.pde.native.";
     m.attr("built_from") = MGNET_BUILT_FROM;
     m.def("machines", &machines, "Instruction sets that this build has and this processor can run, the fastest first.");
+    bind_arrays<float>(m), bind_arrays<double>(m);
     nb::class_<Table>(m, "Table")
         .def(
             "__init__",

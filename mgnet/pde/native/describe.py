@@ -14,23 +14,11 @@ import numpy as np
 
 from mgnet.pde.axis import DIRICHLET, PERIODIC, Axis, Robin, Table
 from mgnet.pde.direct import eigenbasis
-from mgnet.pde.native import kernels
+from mgnet.pde.native import four, kernels, padded
 from mgnet.pde.transfers import Transfer, identity
 
 ROUNDOFF = 1e-14  # relative differences of weights that are meant to be equal
 NO_END = (0.0, 0, 1.0, 0.0, 0.0)
-
-
-def four(shape: Sequence[int]) -> tuple[int, int, int]:
-    """A grid's shape as (n0, n1, n2): two dimensions have n1 = 1, one has n0 = n1 = 1."""
-    n0, n1, n2 = padded(shape, 1)
-    return n0, n1, n2
-
-
-def padded(per_axis: Sequence, missing: object) -> list:
-    """Per grid axis to per array axis."""
-    v = list(per_axis)
-    return [v[0], missing, v[1]] if len(v) == 2 else [missing] * (3 - len(v)) + v
 
 
 Steps = Sequence[tuple[float, int]]  # (damping, colour) of each; colour -1: all unknowns

@@ -10,8 +10,8 @@ from mgnet.core import Leg
 from mgnet.pde.axis import NEUMANN, PERIODIC, Axis, Robin
 from mgnet.pde.hierarchy import lowest
 from mgnet.pde.memory import Pool
-from mgnet.pde.native import kernels, machine, threads
-from mgnet.pde.native.describe import centring, direct, four, grid, keeps_means
+from mgnet.pde.native import four, kernels, machine, threads
+from mgnet.pde.native.describe import centring, direct, grid, keeps_means
 from mgnet.pde.richardson import Richardson
 from mgnet.pde.smoothers import COLOURED, steps
 from mgnet.pde.transfers import Transfer

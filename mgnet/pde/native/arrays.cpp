@@ -1,0 +1,142 @@
+#include "arrays.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "pool.h"
+#include "rows.h"
+
+namespace mgnet {
+namespace {
+
+struct Here {};
+constexpr long PART = 1 << 15;  // numbers that a task works on, about
+
+// body(begin, end, number) for parts of [0, count), each worth `size` numbers
+template <class Body>
+void in_parts(long count, long size, int threads, const Body& body) {
+    struct Job {
+        const Body& body;
+        long count, parts;
+    };
+    const long parts = std::max(1L, std::min(count, count * size / PART));
+    Job job{body, count, parts};
+    run(
+        parts, threads,
+        [](void* at, long k, int) {
+            const Job& job = *static_cast<Job*>(at);
+            job.body(k * job.count / job.parts, (k + 1) * job.count / job.parts, k);
+        },
+        &job);
+}
+
+// out_i = of(i) over a row of n, a vector at a time: `of` takes what loads numbers i, i + 1, ... of a row
+template <class X, class Of>
+void each(typename X::T* out, long n, const Of& of) {
+    constexpr long W = X::W;
+    for (long i = 0; i < n; i += W) {
+        const long left = n - i;
+        if (left >= W)
+            X::store(out + i, of([i](const auto* row) { return X::load(row + i); }));
+        else
+            X::store_some(out + i, of([i, left](const auto* row) { return X::load_some(row + i, left, row + i); }), left);
+    }
+}
+
+// -(a - b) (c - d); a row that is not there is 0
+template <class X>
+void product_of_differences(typename X::T* out, const typename X::T* a, const typename X::T* b, const typename X::T* c,
+                            const typename X::T* d, long n) {
+    each<X>(out, n, [&](auto row) {
+        const typename X::V none = {};
+        return ((b ? row(b) : none) - (a ? row(a) : none)) * ((c ? row(c) : none) - (d ? row(d) : none));
+    });
+}
+
+// one row whose faces lie along it
+template <class X>
+void along(typename X::T* out, const typename X::T* v, const typename X::T* u, long n, bool wraps) {
+    const auto low = wraps ? u[n - 1] : 0, high = wraps ? u[0] : 0;
+    out[0] = -v[0] * (u[0] - low), out[n] = v[n - 1] * (high - u[n - 1]);
+    product_of_differences<X>(out + 1, v + 1, v, u + 1, u, n - 1);
+}
+
+// the faces j between two rows of (n, post)
+template <class X>
+void across(typename X::T* out, const typename X::T* v, const typename X::T* u, long j, long n, long post, bool wraps) {
+    auto row = [&](const typename X::T* x, long i, bool around) {
+        return i >= 0 && i < n ? x + i * post : around ? x + (i + n) % n * post : nullptr;
+    };
+    product_of_differences<X>(out, row(v, j, false), row(v, j - 1, false), row(u, j, wraps), row(u, j - 1, wraps), post);
+}
+
+}  // namespace
+
+template <class T>
+void product(const T* v, const T* w, T* out, long batch, long n, int threads) {
+    using X = Vectors<T, 16, Here>;
+    in_parts(batch * n, 1, threads, [&](long begin, long end, long) {
+        while (begin < end) {
+            const long at = begin % n, count = std::min(end - begin, n - at);
+            each<X>(out + begin, count, [&](auto row) { return row(v + begin) * row(w + at); });
+            begin += count;
+        }
+    });
+}
+
+template <class T>
+void shift(T* v, const double* by, long batch, long n, int threads) {
+    using X = Vectors<T, 16, Here>;
+    in_parts(batch * n, 1, threads, [&](long begin, long end, long) {
+        while (begin < end) {
+            const long count = std::min(end - begin, n - begin % n);
+            const auto more = X::splat(static_cast<T>(by[begin / n]));
+            each<X>(v + begin, count, [&](auto row) { return row(v + begin) + more; });
+            begin += count;
+        }
+    });
+}
+
+template <class T>
+void weighted_sums(const T* v, const T* const w[3], const long n[3], long batch, double* sums, int threads) {
+    using R = Rows<Vectors<T, 16, Here>>;
+    const long rows = n[0] * n[1];
+    for (long b = 0; b < batch; b++) {
+        std::vector<double> each(2 * rows);
+        in_parts(rows, n[2], threads, [&](long begin, long end, long) {
+            for (long r = begin; r < end; r++) {
+                const T* row = v + (b * rows + r) * n[2];
+                each[2 * r] = double(w[0][r / n[1]]) * w[1][r % n[1]] * R::dot(row, w[2], n[2]);
+                each[2 * r + 1] = R::absolute(row, n[2]);
+            }
+        });
+        sums[2 * b] = sums[2 * b + 1] = 0;
+        for (long r = 0; r < 2 * rows; r++) sums[2 * b + r % 2] += each[r];
+    }
+}
+
+template <class T>
+void difference_products(const T* v, const T* u, T* out, long pre, long n, long post, bool wraps, int threads) {
+    using X = Vectors<T, 16, Here>;
+    const long faces = post == 1 ? 1 : n + 1, size = post == 1 ? n + 1 : post;
+    in_parts(pre * faces, size, threads, [&](long begin, long end, long) {
+        for (long r = begin; r < end; r++) {
+            const long p = r / faces, at = p * n * post;
+            if (post == 1)
+                along<X>(out + r * size, v + at, u + at, n, wraps);
+            else
+                across<X>(out + r * size, v + at, u + at, r % faces, n, post, wraps);
+        }
+    });
+}
+
+template void product(const float*, const float*, float*, long, long, int);
+template void product(const double*, const double*, double*, long, long, int);
+template void shift(float*, const double*, long, long, int);
+template void shift(double*, const double*, long, long, int);
+template void weighted_sums(const float*, const float* const[3], const long[3], long, double*, int);
+template void weighted_sums(const double*, const double* const[3], const long[3], long, double*, int);
+template void difference_products(const float*, const float*, float*, long, long, long, bool, int);
+template void difference_products(const double*, const double*, double*, long, long, long, bool, int);
+
+}  // namespace mgnet

@@ -1,0 +1,61 @@
+"""Products, shifts and sums of whole tensors on the CPU, on the threads that the kernels use.
+
+torch has them too, but its threads keep spinning for a while after each, on the processors that the next
+kernel needs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgnet.pde.memory import pool
+from mgnet.pde.native import four, kernels, padded, threads
+from mgnet.pde.plain import plain
+
+SMALL = 10_000  # numbers below which a torch operation costs less
+
+
+def runs_here(v: Tensor, ndim: int) -> bool:
+    """Whether v, (*batch, *grid), holds plain numbers that these loops may read, and enough of them to be worth it."""
+    here = plain(v) and v.device.type == "cpu" and v.dtype in (torch.float32, torch.float64)
+    return here and v.ndim >= ndim and v.numel() > SMALL
+
+
+def product(v: Tensor, w: Tensor) -> Tensor:
+    """v w for v of shape (*batch, *grid) and w of shape (*grid)."""
+    numbers = _numbers(v)
+    out = pool(tuple(v.shape), numbers.dtype.str).empty()
+    kernels.product(numbers, _numbers(w), out, threads())
+    return torch.from_numpy(out)
+
+
+def shift_(v: Tensor, by: np.ndarray) -> Tensor:
+    """v += by[member], in place; v (batch, *grid) and contiguous, by (batch,) or (1,)."""
+    kernels.shift(v.detach().numpy(), np.ascontiguousarray(np.broadcast_to(by, len(v)), float), threads())
+    return v
+
+
+def weighted_sums(v: Tensor, weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(batch,) w^T v and the sums of |v| for v of shape (batch, *grid); w: a vector per axis, whose product it is."""
+    numbers = _numbers(v)
+    w = [np.ascontiguousarray(each, numbers.dtype) for each in padded(weights, np.ones(1))]
+    total, size = kernels.weighted_sums(numbers.reshape(len(v), *four(v.shape[1:])), w, threads()).T
+    return total, size
+
+
+def minus_products_of_differences(v: Tensor, u: Tensor, dim: int, wraps: bool) -> Tensor:
+    """- (differences of v) (differences of u) across the faces of an axis: how v^T A u depends on the conductances.
+
+    For v, u of one shape, a new tensor with one number more along ``dim`` (negative); beside the ends is 0, or u's
+    other end. One pass, where torch would take six and as many fresh arrays.
+    """
+    a, axis = _numbers(v), v.ndim + dim
+    out = pool(tuple(n + (d == axis) for d, n in enumerate(v.shape)), a.dtype.str).empty()
+    kernels.difference_products(a, _numbers(u), out, axis, wraps, threads())
+    return torch.from_numpy(out)
+
+
+def _numbers(v: Tensor) -> np.ndarray:
+    return v.detach().contiguous().numpy()
