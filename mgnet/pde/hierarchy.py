@@ -177,6 +177,8 @@ def _robin(axes: Sequence[Axis]) -> bool:
 class ReadableHierarchy:
     """Levels in plain torch as a hierarchy that the outer loops can drive."""
 
+    centres = False
+
     def __init__(self, levels: Sequence[Level], transfers: Sequence[Transfer], A: Diffusion, gamma: int | str):
         self.levels, self._transfers, self._A, self._gamma = levels, transfers, A, gamma
         self._dims = tuple(range(-A.ndim, 0))
@@ -194,7 +196,8 @@ class ReadableHierarchy:
         self._last = None
         return u
 
-    def start(self, b: Tensor, watch: bool = True, parts: Sequence[Tensor] = ()) -> Tensor:
+    def start(self, b: Tensor, watch: bool = True, parts: Sequence[Tensor] = (), raw: bool = False) -> Tensor:
+        assert not raw
         fs = [b]
         for l, transfer in enumerate(self._transfers):
             rest = fs[-1] - parts[l] if parts else fs[-1]
@@ -220,3 +223,6 @@ class ReadableHierarchy:
     def watched(self) -> Tensor:
         assert self._last is not None
         return self.norms(*self._last)
+
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError("these levels do not centre their iterates")

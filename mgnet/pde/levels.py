@@ -19,7 +19,7 @@ from mgnet.pde.axis import Axis
 from mgnet.pde.blackbox import JUMP, ReadableBlackBox, contrast, index, levels_precision, solved_axes
 from mgnet.pde.grid import Grid
 from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels, thin_axis
-from mgnet.pde.iterate import Hierarchy
+from mgnet.pde.iterate import Hierarchy, Nested
 from mgnet.pde.kept import Lease, kept
 from mgnet.pde.kernels.launch import threads
 from mgnet.pde.krylov import Robust
@@ -87,12 +87,24 @@ class Levels:
 
         Only work on one stream of a device comes in order, so streams share no workspaces.
         """
+        return self._of(b, symmetric)
+
+    def _of(self, b: Tensor, symmetric: bool = False) -> Any:
         place = (b.device, cuda.stream(b.device))
         key = (len(b), b.dtype, wide_enough(b), *place, symmetric, torch.is_inference_mode_enabled())
         if key not in self._leases:
             self.device = b.device
             self._leases = {key: self._lease(b, symmetric, key)}
         return self._leases[key].levels
+
+    def nested(self, b: Tensor) -> Nested | None:
+        """The same where coefficients are constant."""
+        return self._of(b) if self.constant is not None else None
+
+    def robust(self, b: Tensor) -> Robust:
+        """The same where they vary."""
+        assert self.constant is None
+        return self._of(b)
 
     def choose(self, precise: bool) -> None:
         """Levels in float64 from now on, or again in the precision that suits the operator."""

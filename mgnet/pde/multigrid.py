@@ -4,19 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import ceil, isfinite, log, pi
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from mgnet.pde.checks import finite
 from mgnet.pde.cuda.memory import on_device
-from mgnet.pde.fourth_order import FourthOrder
-from mgnet.pde.hierarchy import ReadableHierarchy, lowest
-from mgnet.pde.iterate import Hierarchy, Outcome, iterate
-from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned, Robust
+from mgnet.pde.hierarchy import lowest
+from mgnet.pde.iterate import Hierarchy, Nested, Outcome, iterate
+from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
 from mgnet.pde.levels import CPU, CYCLES, Levels, Scheme
-from mgnet.pde.native.hierarchy import NativeHierarchy
 from mgnet.pde.nullspace import NullSpace
 from mgnet.pde.operators import Diffusion, Operator
 from mgnet.pde.precision import unaffected
@@ -110,25 +107,25 @@ class Multigrid:
         """
         null = None if self.null is None else self.null.to(b)
         with on_device(b, self.base.ndim, self.levels.constant is not None):
-            levels = self.levels.of(b)
+            nested = self.levels.nested(b)
             whole = stop.tol is None and guess is None and not parts and self._finishing == 0
-            centres = null is not None and whole and isinstance(levels, NativeHierarchy) and levels.centres
-            late = centres and not project  # data are looked at on the coarse grid, where they are four times fewer
-            if null is not None and not late:
+            centred = null is not None and whole and nested is not None and nested.centres
+            late = nested if centred and not project else None  # looks at data on the coarse grid, where they are fewer
+            if null is not None and late is None:
                 b = null.compatible(b, check=not project, exact=stop.tol is not None, raw=raw)
-            hierarchy = self._accelerated(A.like(b), levels, b, null, stop)
+            hierarchy = self._accelerated(A.like(b), b, null, stop)
             if stop.tol is None:
-                outcome = self._pass(hierarchy, b, guess, parts, raw)
+                outcome = self._pass(hierarchy, nested, b, guess, parts, raw)
             elif self.levels.narrow and not self._tried and A.base is A:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop, partial(_far, tol=stop.tol))
                 if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
                     outcome = self._again(A.like(b), b, guess, null, stop, outcome)
             else:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
-            if null is not None and late and not null.balanced(*cast(NativeHierarchy, levels).sums(), b.dtype):
+            if null is not None and late is not None and not null.balanced(*late.sums(), b.dtype):
                 rest = null.compatible(b, check=True, exact=False, raw=raw)
-                outcome = outcome if rest is b else self._pass(hierarchy, rest, guess, parts, raw)
-        if null is not None and not centres:
+                outcome = outcome if rest is b else self._pass(hierarchy, nested, rest, guess, parts, raw)
+        if null is not None and not centred:
             outcome.u = null.centred(outcome.u)
         return outcome
 
@@ -173,16 +170,19 @@ class Multigrid:
         return constant and self.levels.fused(self.levels.chain(), CPU)
 
     def _pass(
-        self, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, parts: Sequence[Tensor], raw: bool
+        self,
+        hierarchy: Hierarchy,
+        nested: Nested | None,
+        b: Tensor,
+        guess: Tensor | None,
+        parts: Sequence[Tensor],
+        raw: bool,
     ) -> Outcome:
         f = hierarchy.data(b)
         if guess is not None:
             u = hierarchy.cycle(hierarchy.data(guess), f, watch=False)
-        elif parts:  # only of constant coefficients
-            nested = cast(ReadableHierarchy | NativeHierarchy, hierarchy)
-            u = nested.start(f, watch=False, parts=[part.to(b) for part in parts])
-        elif raw:
-            u = cast(NativeHierarchy, hierarchy).start(f, watch=False, raw=True)
+        elif nested is not None and (parts or raw):
+            u = nested.start(f, watch=False, parts=[part.to(b) for part in parts], raw=raw)
         else:
             u = hierarchy.start(f, watch=False)
         for _ in range(0 if guess is not None else self._finishing):
@@ -267,7 +267,7 @@ class Multigrid:
         rest = replace(stop, max_cycles=stop.max_cycles - done, callback=lambda k, r: told(done + k, r))
         anew = first.residuals[-1] >= first.residuals[0] or (guess is not None and stop.of_guess)
         begin = guess if anew else first.u
-        second = self._iterate(A, self._accelerated(A, self.levels.of(b), b, null, stop), b, begin, rest)
+        second = self._iterate(A, self._accelerated(A, b, null, stop), b, begin, rest)
         if _rate(second.residuals) <= GAIN * _rate(first.residuals):
             self.levels.choose(precise=False)
         return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
@@ -296,18 +296,19 @@ class Multigrid:
             return None
         return ConjugateGradients if self.levels.scheme.nu[0] == self.levels.scheme.nu[1] else MinimalResiduals
 
-    def _accelerated(self, A: Operator, levels: Hierarchy, b: Tensor, null: NullSpace | None, stop: Stop) -> Hierarchy:
+    def _accelerated(self, A: Operator, b: Tensor, null: NullSpace | None, stop: Stop) -> Hierarchy:
+        """The levels for b with the iteration around their cycles."""
         outer = self._outer(A)
         if outer is None:
-            richardson = cast(ReadableHierarchy | NativeHierarchy, levels).richardson  # or Triton's, which have it too
-            if stop.tol is not None and self.levels.constant is not None and richardson.rho is None:
-                richardson.rho = self.levels.contraction(b)
-            return levels
+            nested = self.levels.nested(b)
+            if nested is not None and stop.tol is not None and nested.richardson.rho is None:
+                nested.richardson.rho = self.levels.contraction(b)
+            return self.levels.of(b)
         if outer is ConjugateGradients:
-            return ConjugateGradients(cast(Robust, levels), None if stop.of_guess else stop.tol)
+            return ConjugateGradients(self.levels.robust(b), None if stop.of_guess else stop.tol)
         product = A if null is None else lambda u: null.compatible(A(u))
-        step = MinimalResiduals(product) if outer is MinimalResiduals else Chebyshev(cast(FourthOrder, A).spectrum)
-        return Preconditioned(product, levels, step)
+        step = MinimalResiduals(product) if outer is MinimalResiduals else Chebyshev(A.spectrum)
+        return Preconditioned(product, self.levels.of(b), step)
 
     def _roundoff(self, A: Operator, b: Tensor) -> Callable[[Tensor], Tensor]:
         """u -> 2 eps || |A||u| + |b| || per member: the residual that rounding alone leaves."""

@@ -56,6 +56,11 @@ class Operator(Protocol):
     def base(self) -> "Diffusion": ...
 
     @property
+    def spectrum(self) -> tuple[float, float]:
+        """Where the eigenvalues of M A lie for a cycle M of ``base``."""
+        ...
+
+    @property
     def T(self) -> "Operator": ...
 
     @property
@@ -153,6 +158,11 @@ class Diffusion:
     def base(self) -> "Diffusion":
         """The operator that the levels are made of."""
         return self
+
+    @property
+    def spectrum(self) -> tuple[float, float]:
+        """All but 1."""
+        return 1.0, 1.0
 
     @property
     def T(self) -> "Diffusion":

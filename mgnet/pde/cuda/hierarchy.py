@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,6 +94,8 @@ class CudaHierarchy:
     batch : number of right-hand sides
     """
 
+    centres = False
+
     def __init__(self, chain: Sequence[Sequence[Axis]], a: Sequence[float], c: float, like: Tensor, batch: int,
                  smoother: str, nu: tuple[int, int], gamma: int | str, symmetric: bool):  # fmt: skip
         transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
@@ -116,7 +119,8 @@ class CudaHierarchy:
         self.richardson.restart()
         return self._finest.release(u)
 
-    def start(self, b: Tensor, watch: bool = True, parts: Sequence[Tensor] = ()) -> Tensor:
+    def start(self, b: Tensor, watch: bool = True, parts: Sequence[Tensor] = (), raw: bool = False) -> Tensor:
+        assert not raw
         self._finest.watch, self._finest.omega = watch, 1.0
         datum = restricted = self._tail.data[0]
         if parts:
@@ -139,3 +143,6 @@ class CudaHierarchy:
     def watched(self) -> Tensor:
         """(batch,) ||b - A u|| of the iterate that a watched ``start`` or ``cycle`` returned last."""
         return self._finest.squares().sqrt()
+
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError("these levels do not centre their iterates")
