@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks import rivals
 from benchmarks.report import earlier, environment, in_order, kept_rows, save
 from mgnet.pde import Grid, Poisson, Solver, solve
-from mgnet.pde.kept import kept
+from mgnet.pde.outer.kept import kept
 
 PAUSE = 0.2  # seconds before a block of solves
 WARM = 0.1  # seconds of solves that do not count

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mgnet.core import cycle
 from mgnet.pde import Poisson
-from mgnet.pde.convolution import conv_levels
+from mgnet.pde.levels.convolution import conv_levels
 
 Solve = Callable[[Tensor], Tensor]
 MOST_CYCLES = 60

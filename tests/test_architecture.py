@@ -1,6 +1,8 @@
 """The import arrows: core <- pde, core <- vision, and no other; only the command line sees all of it.
 
-Read from the source, so that imports inside of functions count as well.
+Within pde the chapters stand in a row, and each sees those before it: problem, levels, blackbox, native and cuda,
+outer, and the doors above. The readable twins import no kernel. Read from the source, so that imports inside of
+functions count as well.
 """
 
 import ast
@@ -13,6 +15,15 @@ import mgnet
 ROOT = Path(mgnet.__file__).parent
 PARTS = ("core", "pde", "vision")
 ALLOWED = {"core": {"core"}, "pde": {"pde", "core"}, "vision": {"vision", "core"}}
+CHAPTERS = {
+    "problem": {"problem"},
+    "levels": {"levels", "problem"},
+    "blackbox": {"blackbox", "levels", "problem"},
+    "native": {"native", "blackbox", "levels", "problem"},
+    "cuda": {"cuda", "blackbox", "levels", "problem"},
+    "outer": {"outer", "native", "cuda", "blackbox", "levels", "problem"},
+}
+ARRAYS = ("native.arrays", "native.memory")  # know nothing of problems, and whoever works on whole arrays may use them
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -45,8 +56,31 @@ def forbidden(path: Path) -> set[str]:
     return {name for name in inside if name.split(".")[1] not in ALLOWED[own]}
 
 
+def out_of_order(path: Path) -> set[str]:
+    """The imports of a file in a chapter of pde that its chapter does not allow."""
+    parts = path.relative_to(ROOT).parts
+    if parts[0] != "pde" or len(parts) < 3:
+        return set()
+    inside = {name.removeprefix("mgnet.pde.") for name in imports(path) if name.startswith("mgnet.pde.")}
+    return {
+        name
+        for name in inside
+        if name.split(".")[0] not in CHAPTERS[parts[1]] and not name.startswith(ARRAYS) and name != "native"
+    }
+
+
 def test_imports_follow_the_arrows():
     assert {str(path.relative_to(ROOT)): forbidden(path) for path in FILES if forbidden(path)} == {}
+
+
+def test_chapters_see_those_before_them():
+    assert {str(path.relative_to(ROOT)): out_of_order(path) for path in FILES if out_of_order(path)} == {}
+
+
+def test_the_doors_are_few():
+    assert len(list((ROOT / "pde").glob("*.py"))) <= 12
+    folders = {path.name for path in (ROOT / "pde").iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert folders == set(CHAPTERS)
 
 
 def test_core_imports_torch_at_most():
@@ -66,7 +100,7 @@ def test_each_part_was_read():
         ("pde/x.py", "from mgnet import vision", True),
         ("pde/x.py", "def f():\n    import mgnet.vision.train", True),
         ("pde/x.py", "from ..vision import train", True),
-        ("pde/kernels/x.py", "from ..grid import Grid", False),
+        ("pde/levels/x.py", "from ..problem.grid import Grid", False),
         ("vision/x.py", "from mgnet.pde import solve", True),
         ("core/x.py", "from mgnet import pde", True),
         ("core/x.py", "from mgnet.demo import run", True),
@@ -80,3 +114,25 @@ def test_the_check_catches_each_way_to_write_an_import(file, line, caught, tmp_p
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(line)
     assert bool(forbidden(path)) == caught
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "caught"),
+    [
+        ("pde/problem/x.py", "from mgnet.pde.outer.iterate import iterate", True),
+        ("pde/levels/x.py", "from mgnet.pde import native", False),  # threads, and the arrays' loops
+        ("pde/levels/x.py", "from mgnet.pde.native.hierarchy import NativeHierarchy", True),
+        ("pde/blackbox/x.py", "from ..cuda.blackbox import CudaBlackBox", True),
+        ("pde/native/x.py", "def f():\n    from mgnet.pde.outer import choice", True),
+        ("pde/cuda/x.py", "from mgnet.pde.blackbox import Stencil", False),
+        ("pde/problem/x.py", "from mgnet.pde.native.arrays import product", False),
+        ("pde/problem/x.py", "from mgnet.pde.solver import solve", True),
+        ("pde/x.py", "from mgnet.pde.outer.iterate import iterate", False),
+    ],
+)
+def test_the_check_of_chapters_catches_them(file, line, caught, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(line)
+    assert bool(out_of_order(path)) == caught

@@ -1,12 +1,12 @@
 """Poisson-type systems -div(a grad u) + c u = f on structured grids, by multigrid."""
 
-from mgnet.pde import fork as fork
-from mgnet.pde.axis import Robin
 from mgnet.pde.capabilities import capabilities
-from mgnet.pde.convolution import conv_levels
-from mgnet.pde.grid import Grid
+from mgnet.pde.levels.convolution import conv_levels
 from mgnet.pde.nonlinear import solve_nonlinear
-from mgnet.pde.problem import Poisson
+from mgnet.pde.outer import fork as fork
+from mgnet.pde.problem.axis import Robin
+from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import NotConverged, RoundOffWarning, Solution
 from mgnet.pde.solver import Solver, solve
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mgnet.pde.axis import Robin
-from mgnet.pde.grid import Grid
-from mgnet.pde.problem import Poisson, check_order
+from mgnet.pde.problem.axis import Robin
+from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.poisson import Poisson, check_order
 from mgnet.pde.solver import Solver
 
 BOUNDARIES: dict[str, Any] = {

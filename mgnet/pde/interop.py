@@ -7,10 +7,10 @@ import scipy.sparse.linalg as splinalg
 import torch
 from torch import Tensor
 
-from mgnet.pde.checks import real
-from mgnet.pde.multigrid import Multigrid
-from mgnet.pde.operators import Operator
-from mgnet.pde.problem import Poisson
+from mgnet.pde.outer.multigrid import Multigrid
+from mgnet.pde.problem.checks import real
+from mgnet.pde.problem.operators import Operator
+from mgnet.pde.problem.poisson import Poisson
 
 
 def linear_operator(problem: Poisson) -> splinalg.LinearOperator:

@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde import checks
-from mgnet.pde.coefficients import is_number
-from mgnet.pde.eager import eager
-from mgnet.pde.fas import NonlinearHierarchy, Pointwise, chain
-from mgnet.pde.grid import Grid
-from mgnet.pde.iterate import iterate
-from mgnet.pde.multigrid import CLEAN, SCRATCH, Callback
-from mgnet.pde.newton import vector_norm
-from mgnet.pde.problem import Poisson
+from mgnet.pde.levels.fas import NonlinearHierarchy, Pointwise, chain
+from mgnet.pde.levels.newton import vector_norm
+from mgnet.pde.levels.transfers import Transfer
+from mgnet.pde.outer.eager import eager
+from mgnet.pde.outer.iterate import iterate
+from mgnet.pde.outer.multigrid import CLEAN, SCRATCH, Callback
+from mgnet.pde.outer.work import cycle_work, full_multigrid_work
+from mgnet.pde.problem import checks
+from mgnet.pde.problem.coefficients import is_number
+from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import NotConverged, Solution
-from mgnet.pde.transfers import Transfer
-from mgnet.pde.work import cycle_work, full_multigrid_work
 
 REMEDY = "Give a better `guess`, check `dg`, check that a solution exists (g' < 0 may leave none)."
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mgnet.pde.grid import Grid
+from mgnet.pde.problem.grid import Grid
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,18 +10,19 @@ import scipy.sparse.linalg as splinalg
 import torch
 from torch import Tensor
 
-from mgnet.pde import checks, interop
-from mgnet.pde.eager import eager
-from mgnet.pde.gradients import Solve
-from mgnet.pde.grid import Grid
-from mgnet.pde.iterate import Outcome
-from mgnet.pde.levels import CYCLES, Scheme
-from mgnet.pde.multigrid import CLEAN, RELATIVE_TO, SCRATCH, Callback, Multigrid, Stop
-from mgnet.pde.nested import boundary_parts
-from mgnet.pde.operators import Diffusion, Operator
-from mgnet.pde.plain import transformed
-from mgnet.pde.problem import Poisson
-from mgnet.pde.smoothers import SMOOTHERS
+from mgnet.pde import interop
+from mgnet.pde.levels.nested import boundary_parts
+from mgnet.pde.levels.smoothers import SMOOTHERS
+from mgnet.pde.outer.choice import CYCLES, Scheme
+from mgnet.pde.outer.eager import eager
+from mgnet.pde.outer.gradients import Solve
+from mgnet.pde.outer.iterate import Outcome
+from mgnet.pde.outer.multigrid import CLEAN, RELATIVE_TO, SCRATCH, Callback, Multigrid, Stop
+from mgnet.pde.problem import checks
+from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.operators import Diffusion, Operator
+from mgnet.pde.problem.plain import transformed
+from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import NotConverged, Solution, warn_of_round_off
 
 

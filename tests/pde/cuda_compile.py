@@ -24,9 +24,9 @@ from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.cuda import coarsening, interpolant, krylov, level, setup, stencil
 from mgnet.pde.cuda.blackbox import CudaBlackBox, cuda_levels, dot
 from mgnet.pde.cuda.level import CudaLevel, Interpolant
-from mgnet.pde.hierarchy import grids
-from mgnet.pde.smoothers import steps
-from mgnet.pde.transfers import Transfer
+from mgnet.pde.levels.constant import grids
+from mgnet.pde.levels.smoothers import steps
+from mgnet.pde.levels.transfers import Transfer
 
 
 class Hopper:

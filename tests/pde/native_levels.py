@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mgnet.pde.axis import Robin
 from mgnet.pde.native import four, kernels, machine
 from mgnet.pde.native.describe import direct, grid
+from mgnet.pde.problem.axis import Robin
 
 NONE, DOWN, UP = 0, 1, 2
 

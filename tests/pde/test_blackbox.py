@@ -12,7 +12,7 @@ from scipy import ndimage
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve
 from mgnet.pde.blackbox import from_diffusion
 from mgnet.pde.kernels.blackbox import FusedBlackBox
-from mgnet.pde.multigrid import PATIENCE
+from mgnet.pde.outer.multigrid import PATIENCE
 from tests.pde.coefficients_2d import anisotropic, checkerboard, smooth, thin_inclusion, white_noise
 
 CASES = {

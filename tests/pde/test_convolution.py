@@ -9,7 +9,7 @@ import torch
 
 from mgnet.core import cycle, descend
 from mgnet.pde import Grid, Poisson, conv_levels
-from mgnet.pde.hierarchy import readable_levels
+from mgnet.pde.levels.constant import readable_levels
 from tests.pde.grids_and_data import fused_of, random
 
 SIZES = {1: (63,), 2: (31, 31), 3: (15, 15, 15)}

@@ -15,9 +15,9 @@ from mgnet.core import cycle
 from mgnet.pde import Grid
 from mgnet.pde.cuda.hierarchy import CudaHierarchy
 from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant
-from mgnet.pde.direct import DirectLevel
-from mgnet.pde.hierarchy import grids, lowest, readable_levels
-from mgnet.pde.smoothers import steps
+from mgnet.pde.levels.constant import grids, lowest, readable_levels
+from mgnet.pde.levels.direct import DirectLevel
+from mgnet.pde.levels.smoothers import steps
 from tests.pde.grids_and_data import random
 from tests.pde.test_twins import nested_iteration
 from tests.pde.triton_loops import loops  # noqa: F401

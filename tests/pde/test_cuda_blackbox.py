@@ -17,8 +17,8 @@ from mgnet.pde.blackbox import ReadableBlackBox, coarse_operators, from_diffusio
 from mgnet.pde.blackbox.hierarchy import coarsen, readable_levels
 from mgnet.pde.cuda import tiles
 from mgnet.pde.cuda.blackbox import CudaBlackBox, CudaInterpolation, CudaStencil, cuda_levels
-from mgnet.pde.iterate import iterate
-from mgnet.pde.krylov import ConjugateGradients
+from mgnet.pde.outer.iterate import iterate
+from mgnet.pde.outer.krylov import ConjugateGradients
 from tests.pde.grids_and_data import random
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mgnet.pde import Grid, NotConverged, Poisson, Robin, Solver, solve
-from mgnet.pde.iterate import iterate
+from mgnet.pde.outer.iterate import iterate
 from tests.pde.grids_and_data import random
 
 ONES = np.ones((20, 24))

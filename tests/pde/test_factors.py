@@ -10,7 +10,7 @@ import torch
 
 from mgnet.core import cycle
 from mgnet.pde import Grid, Poisson, Solver
-from mgnet.pde.hierarchy import line_axis, readable_levels
+from mgnet.pde.levels.constant import line_axis, readable_levels
 from tests.pde.grids_and_data import CENTERINGS, ENDS, SMOOTHERS, axis_bcs, random
 
 JACOBI_2D = {1: 0.600, 2: 0.360, 3: 0.216, 4: 0.137}

@@ -194,8 +194,8 @@ def test_graphs():
 @pytest.mark.parametrize("kind", ["constant", "variable", "order 4"])
 def test_backward_costs_one_solve_by_the_levels_that_are_there(monkeypatch, kind, wrt):
     """For data alike: as many cycles but for one, and nothing is set up again."""
-    from mgnet.pde.levels import Levels
-    from mgnet.pde.multigrid import Multigrid
+    from mgnet.pde.outer.choice import Levels
+    from mgnet.pde.outer.multigrid import Multigrid
 
     shape, runs, built = (150, 140), [], []
     a = tensor(*shape, seed=1, positive=True).detach() if kind == "variable" else torch.tensor(2.0, dtype=torch.float64)

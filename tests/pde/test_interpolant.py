@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from mgnet.pde import Grid
-from mgnet.pde.hierarchy import operator
-from mgnet.pde.interpolant import InterpolantOperator
-from mgnet.pde.transfers import Transfer
+from mgnet.pde.levels.constant import operator
+from mgnet.pde.levels.interpolant import InterpolantOperator
+from mgnet.pde.levels.transfers import Transfer
 from tests.pde.native_levels import Interpolant, NativeLevel
 
 STEPS = ([(1.0, -1)], [(1.0, -1)])

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mgnet.pde import Grid, Poisson, Robin, Solver, kept, solve
+from mgnet.pde import Grid, Poisson, Robin, Solver, solve
+from mgnet.pde.outer import kept
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +19,7 @@ def store(monkeypatch):
     """An empty store."""
     gc.collect()
     store = kept.Kept()
-    monkeypatch.setattr("mgnet.pde.levels.kept", store)
+    monkeypatch.setattr("mgnet.pde.outer.choice.kept", store)
     return store
 
 
@@ -106,7 +107,7 @@ def test_copies_of_a_module_make_their_own(a, copied):
 def test_each_stream_has_its_own(monkeypatch):
     """A device may still be at work for one stream when another begins, though Python holds the levels no more."""
     solver, f, current = Solver(Poisson(Grid((40, 40)))), rhs(40, 40), [1]
-    monkeypatch.setattr("mgnet.pde.levels.cuda.stream", lambda device: current[0])
+    monkeypatch.setattr("mgnet.pde.outer.choice.cuda.stream", lambda device: current[0])
     solver.solve(f)
     first = levels_of(solver)
     current[0] = 2

@@ -13,9 +13,9 @@ import torch
 
 from mgnet.core import cycle
 from mgnet.pde import Grid, Poisson, Robin, Solver
-from mgnet.pde.direct import DirectLevel
-from mgnet.pde.hierarchy import operator
-from mgnet.pde.transfers import Transfer
+from mgnet.pde.levels.constant import operator
+from mgnet.pde.levels.direct import DirectLevel
+from mgnet.pde.levels.transfers import Transfer
 from tests.pde.grids_and_data import CENTERINGS, ENDS, SMOOTHERS, axis_bcs, levels_of, random
 
 SHAPES = {1: (41,), 2: (22, 17), 3: (9, 12, 10)}

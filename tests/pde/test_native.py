@@ -18,11 +18,11 @@ import torch
 
 import mgnet.pde.native
 from mgnet.pde import Grid, Robin
-from mgnet.pde.hierarchy import grids, lowest, operator, readable_levels
+from mgnet.pde.levels.constant import grids, lowest, operator, readable_levels
+from mgnet.pde.levels.smoothers import steps
+from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.native import kernels, machine, machines
 from mgnet.pde.native.hierarchy import NativeHierarchy
-from mgnet.pde.smoothers import steps
-from mgnet.pde.transfers import Transfer
 from tests.pde.grids_and_data import CENTERINGS, SMOOTHERS, random
 from tests.pde.native_levels import DOWN, UP, Interpolant, NativeLevel
 from tests.pde.test_twins import nested_iteration, relative

@@ -17,7 +17,7 @@ import torch
 
 from mgnet.core import cycle
 from mgnet.pde import Grid, NotConverged, Poisson, solve, solve_nonlinear
-from mgnet.pde.fas import NonlinearHierarchy, chain
+from mgnet.pde.levels.fas import NonlinearHierarchy, chain
 from tests.pde.grids_and_data import CENTERINGS, ENDS, Manufactured, order, random
 
 

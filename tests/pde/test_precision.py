@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve, solve_nonlinear
-from mgnet.pde.precision import wide_enough
+from mgnet.pde.problem.precision import wide_enough
 
 PROBLEMS = {
     "direct": lambda f: solve(f[:9, :8], tol=None).u,

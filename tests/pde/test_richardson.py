@@ -11,8 +11,8 @@ import pytest
 from numpy.polynomial.chebyshev import chebval
 
 from mgnet.pde import Grid, Solver
-from mgnet.pde.problem import Poisson
-from mgnet.pde.richardson import PERIOD, Richardson, lengths
+from mgnet.pde.levels.richardson import PERIOD, Richardson, lengths
+from mgnet.pde.problem.poisson import Poisson
 
 
 @pytest.mark.parametrize("rho", [0.05, 0.14, 0.5, 0.9])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mgnet.pde import Grid
+from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.solution import NotConverged, Solution
-from mgnet.pde.work import cycle_work, full_multigrid_work
 
 
 def solution(residuals, status="tolerance"):

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from mgnet.pde import Grid, Poisson, RoundOffWarning, Solver, solve
-from mgnet.pde.work import cycle_work, full_multigrid_work
+from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from tests.pde.grids_and_data import random
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mgnet.pde import Grid, Poisson, Robin, Solver
-from mgnet.pde.tridiagonal import Ring, Tridiagonal, lines_of
+from mgnet.pde.levels.lines import Ring, Tridiagonal, lines_of
 from tests.pde.grids_and_data import CENTERINGS, ENDS, random
 
 

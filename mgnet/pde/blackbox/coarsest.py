@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.blackbox.stencil import Stencil
-from mgnet.pde.precision import wide_enough
+from mgnet.pde.problem.precision import wide_enough
 
 NULL = 3e-14  # of the largest eigenvalue: an eigenvalue below is round-off of zero
 FIRM = 1e-6  # of the largest pivot: no smaller one, and A is regular

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from mgnet.core import ConvLevel, Level, cycle, full_multigrid
-from mgnet.pde.axis import DIRICHLET, Axis
 from mgnet.pde.blackbox.clusters import Clusters, slow_clusters
 from mgnet.pde.blackbox.coarsest import CoarsestLevel, inverse
 from mgnet.pde.blackbox.galerkin import galerkin, regular
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
 from mgnet.pde.blackbox.lines import dominant_axes, line_steps
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
-from mgnet.pde.hierarchy import thin_axis
-from mgnet.pde.operators import Diffusion
-from mgnet.pde.smoothers import omegas
+from mgnet.pde.levels.constant import thin_axis
+from mgnet.pde.levels.smoothers import omegas
+from mgnet.pde.problem.axis import DIRICHLET, Axis
+from mgnet.pde.problem.operators import Diffusion
 
 COARSEST = 100  # unknowns that a dense inverse may have in any case
 SHORTEST = 5  # unknowns of the shortest periodic axis that is coarsened; others are down to one unknown

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.blackbox.stencil import Stencil, offsets, shift
-from mgnet.pde.tridiagonal import along_lines
+from mgnet.pde.levels.lines import along_lines
 
 DOMINANT = 30.0  # ratio of couplings at an unknown above which one axis dominates another
 ALIKE = 4.0  # and below which it does not

@@ -8,7 +8,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from mgnet.pde.operators import Diffusion
+from mgnet.pde.problem.operators import Diffusion
 
 Offset = tuple[int, ...]
 

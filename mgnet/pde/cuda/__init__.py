@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 import torch
 
-from mgnet.pde.axis import Axis, Robin
+from mgnet.pde.problem.axis import Axis, Robin
 
 LAUNCH = {"enable_fp_fusion": True}  # a b + c as one instruction, the default of Triton before 3.10
 DIRECT_WORK = 3_000_000  # multiply-adds of a direct solve that is cheaper than another level: 110^2 or 31^3 unknowns

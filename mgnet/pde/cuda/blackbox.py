@@ -16,7 +16,7 @@ from mgnet.pde.cuda import stencil as kernels
 from mgnet.pde.cuda.coarsening import coarsen, unit
 from mgnet.pde.cuda.recording import Recording
 from mgnet.pde.cuda.tiles import integers, programs, three, tile
-from mgnet.pde.operators import Diffusion
+from mgnet.pde.problem.operators import Diffusion
 
 BLOCK = 4096  # products that a program sums
 ENTRIES = 2**20  # of the coarsest grid's inverses: 31^2 unknowns, 4 MB, are read in the time of two launches

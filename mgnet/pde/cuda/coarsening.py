@@ -11,9 +11,9 @@ from mgnet.pde.blackbox import hierarchy
 from mgnet.pde.blackbox.hierarchy import Coarsened
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation
 from mgnet.pde.blackbox.stencil import Stencil, positive_offsets
+from mgnet.pde.blackbox.steps import WIDTH, deltas, product_steps, weight_steps
 from mgnet.pde.cuda import LAUNCH, setup
 from mgnet.pde.cuda.tiles import integers, programs, three, tile
-from mgnet.pde.kernels.stencil_tables import WIDTH, deltas, product_steps, weight_steps
 
 Triples = tuple[tuple[int, ...], ...]
 

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from mgnet.core import cycle, full_multigrid
-from mgnet.pde.axis import Axis
 from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant
 from mgnet.pde.cuda.recording import Recording
-from mgnet.pde.hierarchy import lowest
-from mgnet.pde.precision import held_by_little
-from mgnet.pde.richardson import Richardson
-from mgnet.pde.smoothers import steps
-from mgnet.pde.transfers import Transfer
+from mgnet.pde.levels.constant import lowest
+from mgnet.pde.levels.richardson import Richardson
+from mgnet.pde.levels.smoothers import steps
+from mgnet.pde.levels.transfers import Transfer
+from mgnet.pde.problem.axis import Axis
+from mgnet.pde.problem.precision import held_by_little
 
 
 class Tail:

@@ -1,4 +1,4 @@
-"""The restricted residual of an interpolant, on the coarse grid alone: see ``mgnet.pde.interpolant``."""
+"""The restricted residual of an interpolant, on the coarse grid alone: see ``mgnet.pde.levels.interpolant``."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mgnet.pde.axis import Table
 from mgnet.pde.cuda import LAUNCH
-from mgnet.pde.interpolant import InterpolantOperator
-from mgnet.pde.transfers import Transfer
+from mgnet.pde.levels.interpolant import InterpolantOperator
+from mgnet.pde.levels.transfers import Transfer
+from mgnet.pde.problem.axis import Table
 
 BLOCK = 64  # unknowns of a row that a program computes
 

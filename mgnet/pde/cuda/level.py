@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.axis import Axis
 from mgnet.pde.cuda import LAUNCH
 from mgnet.pde.cuda.interpolant import InterpolantResidual
 from mgnet.pde.cuda.march import march
 from mgnet.pde.cuda.tables import fitting, line, packed, parts, unclipped
-from mgnet.pde.direct import eigenbasis
-from mgnet.pde.precision import wide_enough
-from mgnet.pde.transfers import Transfer
+from mgnet.pde.levels.direct import eigenbasis
+from mgnet.pde.levels.transfers import Transfer
+from mgnet.pde.problem.axis import Axis
+from mgnet.pde.problem.precision import wide_enough
 
 # Per number of dimensions: the plane that a program marches (rows, columns), and its warps.
 TILES = {2: ((1, 32), 1), 3: ((16, 32), 8)}

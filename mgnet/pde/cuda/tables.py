@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mgnet.pde.axis import Axis, Table
-from mgnet.pde.operators import conductances
-from mgnet.pde.transfers import identity
+from mgnet.pde.levels.transfers import identity
+from mgnet.pde.problem.axis import Axis, Table
+from mgnet.pde.problem.operators import conductances
 
 
 def line(axis: Axis | None, a: float) -> np.ndarray:

@@ -15,7 +15,7 @@ from mgnet.pde.kernels.stencil_components import slow_clusters
 from mgnet.pde.kernels.stencil_fields import padded
 from mgnet.pde.kernels.stencil_level import FusedCoarsestLevel, FusedStencilLevel
 from mgnet.pde.kernels.stencil_rows import LEFT
-from mgnet.pde.operators import Diffusion
+from mgnet.pde.problem.operators import Diffusion
 
 
 def fusible(A: Diffusion, device: torch.device) -> bool:

@@ -8,12 +8,7 @@ import torch
 from mgnet.pde.blackbox.galerkin import NOTHING
 from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.blackbox.stencil import positive_offsets
-from mgnet.pde.kernels import stencil_setup
-from mgnet.pde.kernels.launch import SMALL, launch, threads
-from mgnet.pde.kernels.stencil_fields import Operator, three_flags
-from mgnet.pde.kernels.stencil_rows import LEFT
-from mgnet.pde.kernels.stencil_setup import HEAD, PRODUCT, ROOT, SCALED, UNIT, WEIGHTS
-from mgnet.pde.kernels.stencil_tables import (
+from mgnet.pde.blackbox.steps import (
     deltas,
     product_steps,
     scaled_steps,
@@ -21,6 +16,11 @@ from mgnet.pde.kernels.stencil_tables import (
     unit_steps,
     weight_steps,
 )
+from mgnet.pde.kernels import stencil_setup
+from mgnet.pde.kernels.launch import SMALL, launch, threads
+from mgnet.pde.kernels.stencil_fields import Operator, three_flags
+from mgnet.pde.kernels.stencil_rows import LEFT
+from mgnet.pde.kernels.stencil_setup import HEAD, PRODUCT, ROOT, SCALED, UNIT, WEIGHTS
 
 
 @dataclass

@@ -8,10 +8,10 @@ from numba import njit
 from torch import Tensor
 
 from mgnet.pde.blackbox.stencil import Stencil, excess, from_diffusion
+from mgnet.pde.blackbox.steps import Offset, three
 from mgnet.pde.kernels.stencil_rows import LEFT, stride_of
-from mgnet.pde.kernels.stencil_tables import Offset, three
 from mgnet.pde.native import four
-from mgnet.pde.operators import Diffusion
+from mgnet.pde.problem.operators import Diffusion
 
 
 def three_flags(v: Sequence[bool]) -> tuple[bool, bool, bool]:

@@ -10,17 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.memory import pool
 from mgnet.pde.native import four, kernels, padded, threads
-from mgnet.pde.plain import plain
-
-SMALL = 10_000  # numbers below which a torch operation costs less
-
-
-def runs_here(v: Tensor, ndim: int) -> bool:
-    """Whether v, (*batch, *grid), holds plain numbers that these loops may read, and enough of them to be worth it."""
-    here = plain(v) and v.device.type == "cpu" and v.dtype in (torch.float32, torch.float64)
-    return here and v.ndim >= ndim and v.numel() > SMALL
+from mgnet.pde.native.memory import pool
 
 
 def product(v: Tensor, w: Tensor) -> Tensor:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mgnet.pde.axis import DIRICHLET, PERIODIC, Axis, Robin, Table
-from mgnet.pde.direct import eigenbasis
+from mgnet.pde.levels.direct import eigenbasis
+from mgnet.pde.levels.transfers import Transfer, identity
 from mgnet.pde.native import four, kernels, padded
-from mgnet.pde.transfers import Transfer, identity
+from mgnet.pde.problem.axis import DIRICHLET, PERIODIC, Axis, Robin, Table
 
 ROUNDOFF = 1e-14  # relative differences of weights that are meant to be equal
 NO_END = (0.0, 0, 1.0, 0.0, 0.0)

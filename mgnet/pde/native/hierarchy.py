@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from mgnet.core import Leg
-from mgnet.pde.axis import NEUMANN, PERIODIC, Axis, Robin
-from mgnet.pde.hierarchy import lowest
-from mgnet.pde.memory import Pool
+from mgnet.pde.levels.constant import lowest
+from mgnet.pde.levels.richardson import Richardson
+from mgnet.pde.levels.smoothers import COLOURED, steps
+from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.native import four, kernels, machine, threads
 from mgnet.pde.native.describe import centring, direct, grid, keeps_means
-from mgnet.pde.richardson import Richardson
-from mgnet.pde.smoothers import COLOURED, steps
-from mgnet.pde.transfers import Transfer
+from mgnet.pde.native.memory import Pool
+from mgnet.pde.problem.axis import NEUMANN, PERIODIC, Axis, Robin
 
 SHORTEST = 4  # unknowns along an axis that the kernels need
 NO_STEPS, DOWN = 0, 1  # ways of a pass

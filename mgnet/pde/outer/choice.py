@@ -15,21 +15,29 @@ from torch import Tensor
 
 from mgnet.core import Level
 from mgnet.pde import cuda
-from mgnet.pde.axis import Axis
 from mgnet.pde.blackbox import JUMP, ReadableBlackBox, contrast, index, levels_precision, solved_axes
-from mgnet.pde.grid import Grid
-from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels, thin_axis
-from mgnet.pde.iterate import Hierarchy, Nested
-from mgnet.pde.kept import Lease, kept
 from mgnet.pde.kernels.launch import threads
-from mgnet.pde.krylov import Robust
+from mgnet.pde.levels.constant import (
+    DIRECT_WORK,
+    ReadableHierarchy,
+    grids,
+    line_axis,
+    operator,
+    readable_levels,
+    thin_axis,
+)
+from mgnet.pde.levels.hierarchy import Hierarchy, Nested
+from mgnet.pde.levels.lines import LineLevel
+from mgnet.pde.levels.richardson import contraction
+from mgnet.pde.levels.smoothers import COLOURED
 from mgnet.pde.native import threads as native_threads
 from mgnet.pde.native.hierarchy import NativeHierarchy, fusible
-from mgnet.pde.operators import Diffusion
-from mgnet.pde.precision import wide_enough
-from mgnet.pde.richardson import contraction
-from mgnet.pde.smoothers import COLOURED
-from mgnet.pde.tridiagonal import LineLevel
+from mgnet.pde.outer.kept import Lease, kept
+from mgnet.pde.outer.krylov import Robust
+from mgnet.pde.problem.axis import Axis
+from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.operators import Diffusion
+from mgnet.pde.problem.precision import wide_enough
 
 CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
 CPU = torch.device("cpu")

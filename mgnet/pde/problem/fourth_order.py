@@ -20,9 +20,9 @@ import scipy.sparse as sparse
 import torch
 from torch import Tensor
 
-from mgnet.pde.axis import DIRICHLET, Axis, Robin
-from mgnet.pde.operators import Diffusion, conductances
-from mgnet.pde.precision import unaffected, wide_enough
+from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
+from mgnet.pde.problem.operators import Diffusion, conductances
+from mgnet.pde.problem.precision import unaffected, wide_enough
 
 INNER = np.array([-1.0, 16.0, -30.0, 16.0, -1.0]) / 12  # h^2 u''
 REACH = 2  # unknowns that the inner stencil reaches on either side

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from mgnet.pde.axis import Axis, Table
-from mgnet.pde.transfers import Transfer, apply_tables, identity
+from mgnet.pde.levels.transfers import Transfer, apply_tables, identity
+from mgnet.pde.problem.axis import Axis, Table
 
 
 @dataclass(frozen=True)

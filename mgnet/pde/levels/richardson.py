@@ -16,7 +16,7 @@ from math import cos, pi
 
 import torch
 
-from mgnet.pde.iterate import Hierarchy
+from mgnet.pde.levels.hierarchy import Hierarchy
 
 PERIOD = 3  # cycles; 4 gain 1.5 % more a cycle once a period is complete
 CYCLES = 14  # after which the factor of a cycle hardly changes any more

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from mgnet.pde.axis import DIRICHLET, Axis
+from mgnet.pde.problem.axis import DIRICHLET, Axis
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

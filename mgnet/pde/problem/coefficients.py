@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.axis import DIRICHLET, Axis, Robin
-from mgnet.pde.checks import finite, looked_at, real
-from mgnet.pde.forward_mode import nested
-from mgnet.pde.grid import Grid
-from mgnet.pde.mask import beside
-from mgnet.pde.plain import values
+from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
+from mgnet.pde.problem.checks import finite, looked_at, real
+from mgnet.pde.problem.forward_mode import nested
+from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.mask import beside
+from mgnet.pde.problem.plain import values
 
 RANGE = 1e-35, 1e24  # of a / h^2: what float32 levels, which square it, can hold (measured)
 Coefficient = float | Tensor | np.ndarray | Callable[..., Any] | None

@@ -9,15 +9,24 @@ import scipy.sparse as sparse
 import torch
 from torch import Tensor
 
-from mgnet.pde import mask as masks
-from mgnet.pde.axis import DIRICHLET, NEUMANN, PERIODIC
-from mgnet.pde.checks import REAL, batches, no_graph, real, word
-from mgnet.pde.coefficients import Kind, at_unknowns, boundary_pairs, check, is_number, is_scalar, on_end, on_faces
-from mgnet.pde.fourth_order import FEWEST, FourthOrder
-from mgnet.pde.grid import Grid
-from mgnet.pde.nullspace import NullSpace
-from mgnet.pde.operators import Diffusion, Operator, conductances
-from mgnet.pde.plain import values
+from mgnet.pde.problem import mask as masks
+from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC
+from mgnet.pde.problem.checks import REAL, batches, no_graph, real, word
+from mgnet.pde.problem.coefficients import (
+    Kind,
+    at_unknowns,
+    boundary_pairs,
+    check,
+    is_number,
+    is_scalar,
+    on_end,
+    on_faces,
+)
+from mgnet.pde.problem.fourth_order import FEWEST, FourthOrder
+from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.nullspace import NullSpace
+from mgnet.pde.problem.operators import Diffusion, Operator, conductances
+from mgnet.pde.problem.plain import values
 
 
 class Poisson:

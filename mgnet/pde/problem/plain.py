@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+SMALL = 10_000  # numbers below which a torch operation costs less than a kernel of ours
+
 
 def plain(v: Tensor) -> bool:
     """Whether v is numbers, and nothing follows what becomes of them."""
@@ -24,3 +26,9 @@ def values(v: Tensor) -> Tensor:
     while torch._C._functorch.is_gradtrackingtensor(v):
         v = torch._C._functorch.get_unwrapped(v)
     return v if plain(v) else v.detach()  # which would wrap it again
+
+
+def runs_here(v: Tensor, ndim: int) -> bool:
+    """Whether v, (*batch, *grid), is numbers on the CPU that ``native.arrays`` may read, and enough to be worth it."""
+    here = plain(v) and v.device.type == "cpu" and v.dtype in (torch.float32, torch.float64)
+    return here and v.ndim >= ndim and v.numel() > SMALL

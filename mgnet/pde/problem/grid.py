@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mgnet.pde.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
-from mgnet.pde.checks import meant, word
+from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
+from mgnet.pde.problem.checks import meant, word
 
 BoundaryType = str | Robin
 _WORDS = (DIRICHLET, NEUMANN, PERIODIC)

@@ -23,8 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.checks import finite
-from mgnet.pde.native.arrays import runs_here, shift_, weighted_sums
+from mgnet.pde.native.arrays import shift_, weighted_sums
+from mgnet.pde.problem.checks import finite
+from mgnet.pde.problem.plain import runs_here
 
 ROUNDOFF = 100  # times eps: how far from zero the mean of a compatible b may be
 CHANCE, MOST = 4, 0.5  # standard errors, and part of the root mean square, that a mean of rounding errors may reach

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.axis import Axis
-from mgnet.pde.operators import conductances
-from mgnet.pde.precision import wide_enough
+from mgnet.pde.problem.axis import Axis
+from mgnet.pde.problem.operators import conductances
+from mgnet.pde.problem.precision import wide_enough
 
 NULL = 1e-25  # of the largest eigenvalue: below it is round-off of 0
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from mgnet.core import ConvLevel, Level, cycle, full_multigrid
-from mgnet.pde.axis import DIRICHLET, Axis, Robin
-from mgnet.pde.direct import DirectLevel
-from mgnet.pde.operators import Diffusion, along, conductances
-from mgnet.pde.richardson import Richardson
-from mgnet.pde.smoothers import COLOURED, omegas
-from mgnet.pde.transfers import Transfer
-from mgnet.pde.tridiagonal import lines_of
+from mgnet.pde.levels.direct import DirectLevel
+from mgnet.pde.levels.lines import lines_of
+from mgnet.pde.levels.richardson import Richardson
+from mgnet.pde.levels.smoothers import COLOURED, omegas
+from mgnet.pde.levels.transfers import Transfer
+from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
+from mgnet.pde.problem.operators import Diffusion, along, conductances
 
 DIRECT_WORK = 300_000  # multiply-adds of a direct solve that is cheaper than another level
 ISOTROPIC = 0.3  # an axis with at least this share of the strongest coupling a / h^2 is coarsened

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from mgnet.core import correct, cycle, transfer
-from mgnet.pde.axis import Axis, Table
-from mgnet.pde.grid import Grid
-from mgnet.pde.newton import Linearised, direction, finite, search, solved, vector_norm
-from mgnet.pde.pointwise import Local
-from mgnet.pde.problem import Poisson
-from mgnet.pde.smoothers import omegas
-from mgnet.pde.transfers import Transfer, apply_tables
+from mgnet.pde.levels.newton import Linearised, direction, finite, search, solved, vector_norm
+from mgnet.pde.levels.pointwise import Local
+from mgnet.pde.levels.smoothers import omegas
+from mgnet.pde.levels.transfers import Transfer, apply_tables
+from mgnet.pde.problem.axis import Axis, Table
+from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.poisson import Poisson
 
 Pointwise = Callable[[Tensor], Tensor]
 NEWTON = 50  # steps at most on the coarsest grid

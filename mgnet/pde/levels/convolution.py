@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mgnet.core import ConvLevel, convolution, transposed_convolution
-from mgnet.pde.axis import DIRICHLET
-from mgnet.pde.problem import Poisson
-from mgnet.pde.smoothers import omegas
+from mgnet.pde.levels.smoothers import omegas
+from mgnet.pde.problem.axis import DIRICHLET
+from mgnet.pde.problem.poisson import Poisson
 
 
 def conv_levels(

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.axis import Axis, Table
+from mgnet.pde.problem.axis import Axis, Table
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mgnet.pde.checks import as_tensor
-from mgnet.pde.coefficients import boundary_pairs
-from mgnet.pde.grid import Grid
-from mgnet.pde.hierarchy import grids, line_axis
-from mgnet.pde.problem import Poisson
-from mgnet.pde.transfers import apply_tables
+from mgnet.pde.levels.constant import grids, line_axis
+from mgnet.pde.levels.transfers import apply_tables
+from mgnet.pde.problem.checks import as_tensor
+from mgnet.pde.problem.coefficients import boundary_pairs
+from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.poisson import Poisson
 
 
 def boundary_parts(problem: Poisson, boundary: Any, like: Tensor, smoother: str) -> list[Tensor]:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from mgnet.pde.operators import Diffusion
+from mgnet.pde.problem.operators import Diffusion
 
 
 class Tridiagonal:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.forward_mode import nested
-from mgnet.pde.plain import plain, transformed
+from mgnet.pde.problem.forward_mode import nested
+from mgnet.pde.problem.plain import plain, transformed
 
 REAL = (torch.float32, torch.float64)
 

@@ -32,7 +32,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from mgnet.pde.iterate import Hierarchy
+from mgnet.pde.levels.hierarchy import Hierarchy
 
 FINISHING_STEPS = 2  # steps after a full multigrid pass that is to end at the discretisation error
 LOST = 0.03  # of (r, z)

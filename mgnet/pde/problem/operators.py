@@ -18,9 +18,9 @@ import scipy.sparse as sparse
 import torch
 from torch import Tensor
 
-from mgnet.pde.axis import DIRICHLET, NEUMANN, Axis, Robin
-from mgnet.pde.native.arrays import minus_products_of_differences, product, runs_here
-from mgnet.pde.plain import plain, transformed, values
+from mgnet.pde.native.arrays import minus_products_of_differences, product
+from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, Axis, Robin
+from mgnet.pde.problem.plain import plain, runs_here, transformed, values
 
 
 def along(v: Tensor, d: int, ndim: int) -> Tensor:

@@ -8,18 +8,19 @@ from math import ceil, isfinite, log, pi
 import torch
 from torch import Tensor
 
-from mgnet.pde.checks import finite
 from mgnet.pde.cuda.memory import on_device
-from mgnet.pde.hierarchy import lowest
-from mgnet.pde.iterate import Hierarchy, Nested, Outcome, iterate
-from mgnet.pde.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
-from mgnet.pde.levels import CPU, CYCLES, Levels, Scheme
-from mgnet.pde.nullspace import NullSpace
-from mgnet.pde.operators import Diffusion, Operator
-from mgnet.pde.precision import unaffected
-from mgnet.pde.smoothers import damped
-from mgnet.pde.turns import Turn, in_turn
-from mgnet.pde.work import cycle_work, full_multigrid_work
+from mgnet.pde.levels.constant import lowest
+from mgnet.pde.levels.hierarchy import Hierarchy, Nested
+from mgnet.pde.levels.smoothers import damped
+from mgnet.pde.outer.choice import CPU, CYCLES, Levels, Scheme
+from mgnet.pde.outer.iterate import Outcome, iterate
+from mgnet.pde.outer.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
+from mgnet.pde.outer.turns import Turn, in_turn
+from mgnet.pde.outer.work import cycle_work, full_multigrid_work
+from mgnet.pde.problem.checks import finite
+from mgnet.pde.problem.nullspace import NullSpace
+from mgnet.pde.problem.operators import Diffusion, Operator
+from mgnet.pde.problem.precision import unaffected
 
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 Callback = Callable[[int, float], None]

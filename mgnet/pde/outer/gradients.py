@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mgnet.pde.forward_mode import nested
-from mgnet.pde.operators import Operator
+from mgnet.pde.problem.forward_mode import nested
+from mgnet.pde.problem.operators import Operator
 
 Run = Callable[..., Tensor]  # (A, b, *boundary parts of b on every grid) -> u, without a graph
 

@@ -17,10 +17,10 @@ import torch
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from mgnet.pde.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
-from mgnet.pde.checks import as_tensor, looked_at
-from mgnet.pde.grid import Grid
-from mgnet.pde.operators import Diffusion
+from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
+from mgnet.pde.problem.checks import as_tensor, looked_at
+from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.operators import Diffusion
 
 
 def inside(mask: Any, grid: Grid) -> Tensor:

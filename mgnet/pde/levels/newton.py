@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from mgnet.core import cycle
-from mgnet.pde.operators import Diffusion
-from mgnet.pde.pointwise import Local
-from mgnet.pde.transfers import Transfer
+from mgnet.pde.levels.pointwise import Local
+from mgnet.pde.levels.transfers import Transfer
+from mgnet.pde.problem.operators import Diffusion
 
 HALVINGS = 12  # of a Newton step
 ENOUGH = 1e-4  # of (r, M r) where conjugate gradients stop

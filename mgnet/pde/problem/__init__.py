@@ -1,0 +1,1 @@
+"""What is solved: grids, ends, coefficients, masks, and the operator they make."""
