@@ -133,7 +133,7 @@ class SlowClusters {
         std::vector<long> next(to.begin);
         to.at.resize(to.begin[K]), to.z.resize(to.begin[K]);
         each([&](long p, long k) {
-            to.at[next[k]] = static_cast<std::int32_t>(p), to.z[next[k]++] = A.root[member * mesh.size() + p];
+            to.at[next[k]] = static_cast<std::int32_t>(p), to.z[next[k]++] = std::sqrt(A.D[member * mesh.size() + p]);
         });
         products(A, member, K, to);
     }

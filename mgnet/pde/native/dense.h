@@ -49,6 +49,7 @@ struct DenseInverse {
     // Row i of L begins at its first entry that is not 0, which is M's.
     static bool factor(const double* M, long N, long stride, double* L, std::vector<long>& low) {
         double least = INFINITY, most = 0;
+        std::vector<double> inverse(N);  // 1 / L_ii
         for (long i = 0; i < N; i++) {
             double* row = L + i * stride;
             long& begin = low[i];
@@ -58,12 +59,12 @@ struct DenseInverse {
                 V sum = {};
                 for (long k = from; k < j; k += W) sum += X::load(row + k) * X::load(L + j * stride + k);
                 const double rest = M[i * N + j] - X::sum(sum);
-                row[j] = j < i ? rest / L[j * stride + j] : rest;
+                row[j] = j < i ? rest * inverse[j] : rest;
             }
             const double pivot = row[i];
             if (!(pivot > 0)) return false;
             least = std::fmin(least, pivot), most = std::fmax(most, pivot);
-            row[i] = std::sqrt(pivot);
+            row[i] = std::sqrt(pivot), inverse[i] = 1 / row[i];
         }
         return least > FIRM * most;
     }
@@ -74,11 +75,11 @@ struct DenseInverse {
             double* y = Y + i * stride;
             y[i] = 1;
             for (long k = low[i]; k < i; k++) subtract(y, L[i * stride + k], Y + k * stride, k + 1);
-            divide(y, L[i * stride + i], i + 1);
+            scale(y, 1 / L[i * stride + i], i + 1);
         }
         for (long i = N - 1; i >= 0; i--) {
             double* y = Y + i * stride;
-            divide(y, L[i * stride + i], N);
+            scale(y, 1 / L[i * stride + i], N);
             for (long k = low[i]; k < i; k++) subtract(Y + k * stride, L[i * stride + k], y, N);
         }
     }
@@ -86,8 +87,8 @@ struct DenseInverse {
     static void subtract(double* y, double factor, const double* x, long n) {
         for (long k = 0; k < n; k += W) X::store(y + k, X::load(y + k) - factor * X::load(x + k));
     }
-    static void divide(double* y, double by, long n) {
-        for (long k = 0; k < n; k += W) X::store(y + k, X::load(y + k) / by);
+    static void scale(double* y, double by, long n) {
+        for (long k = 0; k < n; k += W) X::store(y + k, X::load(y + k) * by);
     }
 };
 

@@ -16,10 +16,14 @@ class GalerkinProduct {
     using V = typename X::V;
 
     struct Term {
-        int h, at[3], epsilon;  // the coupling, where it is stored, the weight of I + O that it meets
+        int near;           // the row where the coupling is stored, among those near
+        long coupling;      // where it is from there
+        long weight;        // the weight of I + O that it meets, from that row's first
     };
     struct Group {
-        int delta, at[3], diagonal;  // the weight of I, and the weight of I + O in the same fine unknown, or -1
+        long weight;        // the weight of I, from its row's first
+        int near;           // the fine row that it is of; the diagonal there,
+        long diagonal, own; // and the weight of I + O in the same unknown, or -1
         std::size_t begin, end;
     };
     struct Entry {
@@ -34,6 +38,11 @@ class GalerkinProduct {
         const int zero[3] = {}, deltas = pair.halving.deltas();
         delta_.resize(deltas);
         for (int k = 0; k < deltas; k++) InducedWeights<X>::delta(pair.halving, k, delta_[k].o);
+        for (int h = 0; h < pair.fine->mesh.couplings(); h++)
+            for (int sign = 1; sign >= -1 && pair.fine->has(h); sign -= 2) {
+                const int* o = OFFSETS[pair.fine->mesh.points][h];
+                ways_.push_back({h, sign > 0, {sign * o[0], sign * o[1], sign * o[2]}});
+            }
         add(-1, zero, 0);
         for (int h = 0; h < pair.coarse->mesh.couplings(); h++)
             for (int bits = 0; bits < 8 && pair.coarse->has(h); bits++)
@@ -68,11 +77,16 @@ class GalerkinProduct {
     struct Three {
         int o[3];
     };
+    struct Way {
+        int h;
+        bool forward;
+        int o[3];
+    };
     struct Factors {
         const double *s, *v;
     };
     struct Part {
-        const double *w, *d, *v;
+        const double *w, *d, *v;  // d, v: none, or the diagonal and its other weight
         std::size_t begin, end;
     };
 
@@ -84,103 +98,106 @@ class GalerkinProduct {
             if (e.crosses[d] && !(pair_.seam[d] && O[d] != 0)) return;
             jump[d] = pair_.halving.halved[d] && !e.crosses[d] ? 2 * O[d] : O[d];
         }
-        const int deltas = static_cast<int>(delta_.size());
-        for (int k = 0; k < deltas; k++) {
-            const int* delta = delta_[k].o;
-            Group g{k, {delta[0], delta[1], delta[2]}, -1, e.terms.size(), 0};
-            for (int m = 0; m < deltas; m++) {
-                int o[3];
-                for (int d = 0; d < 3; d++) o[d] = jump[d] + delta_[m].o[d] - delta[d];
-                if (o[0] == 0 && o[1] == 0 && o[2] == 0) g.diagonal = m;
-                const int way = coupling(o);
-                if (way == 0 || (way < 0 && entry < 0)) continue;
-                Term t{std::abs(way) - 1, {delta[0], delta[1], delta[2]}, m};
-                for (int d = 0; d < 3 && way < 0; d++) t.at[d] += o[d];
-                e.terms.push_back(t);
-            }
-            g.end = e.terms.size();
-            if (g.end > g.begin || g.diagonal >= 0) e.groups.push_back(g);
-        }
-        entries_.push_back(e);
+        e.terms.reserve(delta_.size() * ways_.size());
+        for (std::size_t k = 0; k < delta_.size(); k++) group(static_cast<int>(k), jump, e);
+        entries_.push_back(std::move(e));
     }
 
-    // h + 1 if o is the offset of coupling h, -(h + 1) if -o is, 0 if there is none
-    int coupling(const int* o) const {
-        const Mesh& mesh = pair_.fine->mesh;
-        for (int h = 0; h < mesh.couplings(); h++) {
-            const int* p = OFFSETS[mesh.points][h];
-            if (!pair_.fine->has(h)) continue;
-            if (p[0] == o[0] && p[1] == o[1] && p[2] == o[2]) return h + 1;
-            if (p[0] == -o[0] && p[1] == -o[1] && p[2] == -o[2]) return -h - 1;
+    // All that fine unknown I + delta adds to an entry; on the diagonal one of each two that are equal.
+    void group(int k, const int* jump, Entry& e) const {
+        const Operator& fine = *pair_.fine;
+        const int *delta = delta_[k].o, zero[3] = {}, same = met(delta, zero, jump);
+        const long every = pair_.coarse->members * pair_.coarse->mesh.size();
+        Group g{k * every, near(delta), pair_.first(2) + delta[2], same < 0 ? -1 : same * every + e.O[2],
+                e.terms.size(), 0};
+        if (same < 0) g.diagonal = -1;
+        for (const Way& way : ways_) {
+            const int other = met(delta, way.o, jump);
+            if (other < 0 || (e.number < 0 && !way.forward)) continue;
+            int at[3];
+            for (int d = 0; d < 3; d++) at[d] = delta[d] + (way.forward ? 0 : way.o[d]);
+            const long coupling = way.h * fine.members * fine.mesh.size() + pair_.first(2) + at[2];
+            e.terms.push_back({near(at), coupling, other * every + e.O[2]});
         }
-        return 0;
+        g.end = e.terms.size();
+        if (g.end > g.begin || same >= 0) e.groups.push_back(g);
     }
+
+    // The number of epsilon = delta + o - jump, -1 if that is none.
+    int met(const int* delta, const int* o, const int* jump) const {
+        int epsilon[3];
+        for (int d = 0; d < 3; d++) {
+            const int reach = pair_.halving.halved[d] ? 1 : 0;
+            epsilon[d] = delta[d] + o[d] - jump[d];
+            if (epsilon[d] < -reach || epsilon[d] > reach) return -1;
+        }
+        return InducedWeights<X>::number(pair_.halving, epsilon);
+    }
+
+    static int near(const int* o) { return 5 * (o[0] + 2) + o[1] + 2; }
 
     bool crosses(const Entry& e, int d, long I) const {
         return pair_.seam[d] && ((e.O[d] > 0 && I == pair_.coarse->mesh.n[d] - 1) || (e.O[d] < 0 && I == 0));
     }
 
-    const double* fine(const double* field, const Near<X>& near, const int* o) const {
-        const long begin = near.fine[o[0] + 2][o[1] + 2];
-        return begin < 0 ? pair_.fine->zeros + LEFT : field + begin + pair_.first(2) + o[2];
-    }
-    const double* weight(int number, const Near<X>& near, long member, const int* O) const {
-        const long begin = near.coarse[O[0] + 1][O[1] + 1];
-        if (begin < 0) return pair_.fine->zeros + LEFT;
-        return pair_.W + (number * pair_.coarse->members + member) * pair_.coarse->mesh.size() + begin + O[2];
-    }
-
     void resolve(const Entry& e, const Near<X>& near, long member, Part* parts, Factors* factors) const {
-        const Operator& A = *pair_.fine;
-        const long size = A.mesh.size();
-        const int zero[3] = {};
+        const Operator &A = *pair_.fine, &coarse = *pair_.coarse;
+        const double *zeros = A.zeros + LEFT, *S = A.S + member * A.mesh.size(), *D = A.D + member * A.mesh.size();
+        const double* W = pair_.W + member * coarse.mesh.size();
+        const long there = near.coarse[e.O[0] + 1][e.O[1] + 1], *fine = near.fine[0];
         for (std::size_t k = 0; k < e.groups.size(); k++) {
             const Group& g = e.groups[k];
-            const bool same = g.diagonal >= 0;
-            parts[k].w = weight(g.delta, near, member, zero), parts[k].begin = g.begin, parts[k].end = g.end;
-            parts[k].d = same ? fine(A.D + member * size, near, g.at) : A.zeros + LEFT;
-            parts[k].v = same ? weight(g.diagonal, near, member, e.O) : A.zeros + LEFT;
+            const bool same = g.own >= 0 && there >= 0 && fine[g.near] >= 0;
+            parts[k] = {W + near.coarse[1][1] + g.weight, same ? D + fine[g.near] + g.diagonal : nullptr,
+                        W + there + g.own, g.begin, g.end};
         }
         for (std::size_t k = 0; k < e.terms.size(); k++) {
             const Term& t = e.terms[k];
-            factors[k].s = fine(A.S + (t.h * A.members + member) * size, near, t.at);
-            factors[k].v = weight(t.epsilon, near, member, e.O);
+            factors[k].s = fine[t.near] < 0 ? zeros : S + fine[t.near] + t.coupling;
+            factors[k].v = there < 0 ? zeros : W + there + t.weight;
         }
     }
 
-    // Two vectors at a time, so that sums need not wait for each other.
     template <bool Halved>
     void sum(const Entry& e, const Near<X>& near, long member, double* out, long begin, long end) const {
-        constexpr long W = X::W;
         Part parts[27];
         Factors factors[343];
         resolve(e, near, member, parts, factors);
+        long K = begin;
+        for (; end - K > 2 * X::W; K += 4 * X::W) block<Halved, 4>(e, parts, factors, out, K, end);
+        if (K < end) block<Halved, 2>(e, parts, factors, out, K, end);
+    }
+
+    // N vectors of an entry at a time, so that sums need not wait for each other.
+    template <bool Halved, int N>
+    static void block(const Entry& e, const Part* parts, const Factors* factors, double* out, long K, long end) {
         const std::size_t groups = e.groups.size();
         const double twice = e.number < 0 ? 2 : 1, sign = e.number < 0 ? -1 : 1;
-        for (long K = begin; K < end; K += 2 * W) {
-            V total[2] = {};
-            for (std::size_t g = 0; g < groups; g++) {
-                const Part& p = parts[g];
-                V part[2] = {};
-                for (std::size_t k = p.begin; k < p.end; k++)
-#pragma GCC unroll 2
-                    for (int q = 0; q < 2; q++)
-                        part[q] += F::template every<Halved>(factors[k].s, K + q * W) * X::load(factors[k].v + K + q * W);
-#pragma GCC unroll 2
-                for (int q = 0; q < 2; q++) {
-                    const V d = F::template every<Halved>(p.d, K + q * W) * X::load(p.v + K + q * W);
-                    total[q] += X::load(p.w + K + q * W) * (twice * part[q] - d);
-                }
+        V total[N] = {};
+        for (std::size_t g = 0; g < groups; g++) {
+            const Part& p = parts[g];
+            V part[N] = {};
+            for (std::size_t k = p.begin; k < p.end; k++)
+#pragma GCC unroll 4
+                for (int q = 0; q < N; q++)
+                    part[q] += F::template every<Halved>(factors[k].s, K + q * X::W) * X::load(factors[k].v + K + q * X::W);
+#pragma GCC unroll 4
+            for (int q = 0; q < N; q++) part[q] *= twice;
+            if (p.d) {
+#pragma GCC unroll 4
+                for (int q = 0; q < N; q++)
+                    part[q] -= F::template every<Halved>(p.d, K + q * X::W) * X::load(p.v + K + q * X::W);
             }
-#pragma GCC unroll 2
-            for (int q = 0; q < 2; q++) F::put(out + K + q * W, sign * total[q], end - K - q * W);
+#pragma GCC unroll 4
+            for (int q = 0; q < N; q++) total[q] += X::load(p.w + K + q * X::W) * part[q];
         }
+#pragma GCC unroll 4
+        for (int q = 0; q < N; q++) F::put(out + K + q * X::W, sign * total[q], end - K - q * X::W);
     }
 
     // D_c is A's diagonal where its own vanishes: one unknown stands for a part whose constant is free.
     void regular(const Near<X>& near, long member, double* D_c) const {
-        const int zero[3] = {};
-        const double* D = fine(pair_.fine->D + member * pair_.fine->mesh.size(), near, zero);
+        const double* D = pair_.fine->D + member * pair_.fine->mesh.size() + near.fine[2][2] + pair_.first(2);
         for (long K = 0; K < pair_.coarse->mesh.n[2]; K++) {
             const double at = D[pair_.steps(2) * K];
             if (D_c[K] < ROUND_OFF * at) D_c[K] = at;
@@ -189,6 +206,7 @@ class GalerkinProduct {
 
     const Pair& pair_;
     std::vector<Three> delta_;
+    std::vector<Way> ways_;
     std::vector<Entry> entries_;
 };
 

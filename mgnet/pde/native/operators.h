@@ -25,14 +25,14 @@ struct Operator {
     long members;
     Arena arena;
     double *D, *S;
-    double *root, *scale;      // D^1/2 and D^-1/2, 0 where D is not positive
+    double* scale;             // D^-1/2, 0 where D is not positive
     double* inside = nullptr;  // 1 where an unknown is coupled to any other; if there are others
     double* zeros;             // a row of them
 
     // S and scale, zero before, may be somebody else's
     Operator(const Mesh& of, long count, bool masked, double* S_of = nullptr, double* scale_of = nullptr)
         : mesh(of), members(count) {
-        D = field(1), root = field(1);
+        D = field(1);
         S = S_of ? S_of : field(mesh.couplings()), scale = scale_of ? scale_of : field(1);
         if (masked) inside = field(1);
         zeros = arena.take<double>(2 * mesh.stride() + BEYOND);

@@ -24,17 +24,16 @@ struct Units {
     using V = typename X::V;
     using M = typename X::M;
 
-    // D^1/2 and D^-1/2 of a row
+    // D^-1/2 of a row
     static void roots(const Operator& A, long member, long r) {
         const long begin = member * A.mesh.size() + r * A.mesh.stride() + LEFT, n = A.mesh.n[2];
         for (long j = 0; j < n; j += X::W) {
             const V d = X::load(A.D + begin + j);
             V root;
             for (long k = 0; k < X::W; k++) root[k] = std::sqrt(d[k] > 0 ? d[k] : 0.0);
-            F::put(A.root + begin + j, root, n - j);
             F::put(A.scale + begin + j, X::where(reinterpret_cast<M>(root > V{}), 1 / root, V{}), n - j);
         }
-        F::fill(A.root + begin, n, A.mesh.wraps[2]), F::fill(A.scale + begin, n, A.mesh.wraps[2]);
+        F::fill(A.scale + begin, n, A.mesh.wraps[2]);
     }
 
     // The couplings of a row in unit form; `told` gathers their sums and the smallest, if that is below 0.
@@ -118,11 +117,14 @@ struct Units {
             const long i = pair.steps(0) * (r / n1) + pair.first(0) + delta[0];
             const long j = pair.steps(1) * (r % n1) + pair.first(1) + delta[1];
             const long row = F::row(fine.mesh, i, j), at = row * fine.mesh.stride() + LEFT + pair.first(2) + delta[2];
-            const double* root = row < 0 ? fine.zeros + LEFT : fine.root + member * fine.mesh.size() + at;
+            const double* D = row < 0 ? fine.zeros + LEFT : fine.D + member * fine.mesh.size() + at;
+            const double* root = row < 0 ? fine.zeros + LEFT : fine.scale + member * fine.mesh.size() + at;
             const double *w = pair.W + k * coarse.members * size + begin, *scale = coarse.scale + begin;
             T* out = W + k * coarse.members * size + begin;
-            for (long K = 0; K < nc; K += X::W)
-                F::put(out + K, X::load(w + K) * X::load(scale + K) * F::template every<Halved>(root, K), nc - K);
+            for (long K = 0; K < nc; K += X::W) {
+                const V fine = F::template every<Halved>(D, K) * F::template every<Halved>(root, K);  // D^1/2
+                F::put(out + K, X::load(w + K) * X::load(scale + K) * fine, nc - K);
+            }
             F::fill(out, nc, coarse.mesh.wraps[2]);
         }
     }

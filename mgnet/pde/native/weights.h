@@ -127,11 +127,12 @@ class InducedWeights {
 
     void resolve(const Weight& w, const Near<X>& near, long member, long r, Resolved* to) const {
         const Operator& fine = *pair_.fine;
-        const long size = fine.mesh.size();
+        const long size = fine.mesh.size(), every = pair_.coarse->members * pair_.coarse->mesh.size();
+        const double* first = weights(0, member, r);
         for (std::size_t k = 0; k < w.terms.size(); k++) {
             const Term& t = w.terms[k];
             to[k].s = at(fine.S + (t.h * fine.members + member) * size, near, t.at);
-            to[k].w = weights(t.rest, member, r);
+            to[k].w = first + t.rest * every;
             to[k].inside = fine.inside ? at(fine.inside + member * size, near, t.to) : nullptr;
         }
     }
