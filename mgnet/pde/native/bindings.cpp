@@ -339,7 +339,8 @@ class Hierarchy {
         return visit([&](const auto& h) {
             nb::dict to;
             describe(to, h.finest);
-            to["S"] = fields(h.S, h.finest.couplings(), h.members, h.finest), to["s"] = fields(h.s, 1, h.members, h.finest);
+            to["S"] = fields(h.S, h.finest.couplings(), h.members, h.finest);
+            to["s"] = fields(h.s, 1, h.members, h.finest);
             to["scale"] = fields(h.scale, 1, h.members, h.finest);
             to["couplings"] = fields(h.couplings, h.finest.couplings(), h.members, h.finest);
             to["excess"] = fields(h.excess, 1, h.members, h.finest);

@@ -16,6 +16,8 @@ namespace mgnet {
 
 constexpr long COARSEST = 100;    // unknowns of a grid that is solved
 constexpr long SHORTEST = 5;      // unknowns of the shortest periodic axis that is coarsened
+constexpr long RESERVED = 1 << 21;  // bytes of all fields above which they come in one block
+constexpr long THICK_BLOCK = 8;   // coarse planes of a block at least
 constexpr double STRONG_AXIS = 0.3;  // an axis with at least this share of the strongest coupling is coarsened
 
 template <class X, class T>
@@ -32,7 +34,18 @@ class Coarsening {
   private:
     explicit Coarsening(const StencilProblem& problem) : problem_(problem), to_(new StencilHierarchy<T>) {
         to_->dims = problem.dims, to_->members = problem.members;
+        reserve();
         std::copy(problem.first, problem.first + 3, first_);
+    }
+
+    // About what the fields of all grids take, if every axis is halved.
+    void reserve() {
+        const long all = problem_.members * problem_.mesh.size(), halves = 1L << problem_.dims;
+        const long couplings = problem_.mesh.couplings();
+        const long more = problem_.dims == 3 ? 13 + 27 : problem_.dims == 2 ? 4 + 9 : 2 + 3;  // S and W of coarse grids
+        const long finest = all * ((couplings + 2) * sizeof(double) + (couplings + 1) * sizeof(T));
+        const long size = finest + all * more * sizeof(T) / (halves - 1);
+        if (size > RESERVED) to_->memory.reserve(size);
     }
 
     void all() {
@@ -58,7 +71,7 @@ class Coarsening {
         T* small = take<T>(all);
         auto A = std::make_unique<Operator>(mesh, members, problem_.masked, couplings, s);
         Operator& own = *A;
-        F::each_row(members, mesh.rows(), mesh.size(), problem_.threads, [&](long b, long r, long) {
+        F::each_row(own, problem_.threads, [&](long b, long r, long) {
             pad(problem_.diagonal, b, r, own.D);
             for (int h = 0; h < mesh.couplings(); h++) pad(problem_.couplings[h], b, r, couplings + h * all);
             pad(problem_.excess, b, r, excess);
@@ -87,9 +100,8 @@ class Coarsening {
     T* unit(const Operator& A) {
         const Mesh& mesh = A.mesh;
         T* S = take<T>(mesh.couplings() * A.members * mesh.size());
-        std::vector<Told> told(A.members * F::blocks(A.members, mesh.rows(), mesh.size(), problem_.threads));
-        F::each_row(A.members, mesh.rows(), mesh.size(), problem_.threads,
-                    [&](long b, long r, long t) { Units<X>::couplings(A, S, b, r, told[t]); });
+        std::vector<Told> told(A.members * F::blocks(A, problem_.threads));
+        F::each_row(A, problem_.threads, [&](long b, long r, long t) { Units<X>::couplings(A, S, b, r, told[t]); });
         told_ = Told();
         for (const Told& t : told) {
             for (int h = 0; h < mesh.couplings(); h++) told_.sums[h] += t.sums[h];
@@ -136,52 +148,50 @@ class Coarsening {
 
     StencilLevel<T> level(const Operator& fine, Operator& coarse, const Halving& halving, const T* S) {
         StencilLevel<T> to{fine.mesh, coarse.mesh, halving, S, nullptr, {}, {}, problem_.lines, {}};
-        const bool points = problem_.lines.empty();
-        const double spectrum = to_->levels.empty() || !points ? 2.0
-                                                               : Units<X>::bound(fine, told_.smallest, problem_.threads);
+        const bool plain = to_->levels.empty() || !problem_.lines.empty();
+        const double spectrum = plain ? 2.0 : Units<X>::bound(fine, told_.smallest, problem_.threads);
         for (double omega : problem_.down) to.down.push_back(static_cast<T>(omega * 2 / spectrum));
         for (double omega : problem_.up) to.up.push_back(static_cast<T>(omega * 2 / spectrum));
-        Arena arena;
-        const long numbers = halving.deltas() * fine.members * coarse.mesh.size();
-        Pair pair{&fine, &coarse, halving, {}, arena.take<double>(numbers + BEYOND)};
+        Pair pair{&fine, &coarse, halving, {}};
         for (int d = 0; d < 3; d++) pair.seam[d] = halving.halved[d] && fine.mesh.wraps[d] && fine.mesh.n[d] % 2 == 1;
-        T* W = take<T>(numbers);
+        T* W = take<T>(halving.deltas() * fine.members * coarse.mesh.size());
         to.W = W;
         coarsen(pair, W);
         if (problem_.jumps) to.clusters = clusters(pair);
         return to;
     }
 
+    // The coarse operator and P's weights W, in blocks of coarse planes; each makes the first weights of the next anew.
     void coarsen(const Pair& pair, T* W) const {
-        const Mesh &f = pair.fine->mesh, &c = pair.coarse->mesh;
-        const long members = pair.fine->members;
-        auto each_row = [&](const Mesh& mesh, const auto& body) {  // worth threads if the finer grid is
-            F::each_row(members, mesh.rows(), f.size(), problem_.threads, [&](long b, long r, long) { body(b, r); });
-        };
-        if (pair.fine->inside) each_row(f, [&](long b, long r) { Units<X>::inside(*pair.fine, b, r); });
+        const Operator &fine = *pair.fine, &coarse = *pair.coarse;
+        if (fine.inside)
+            F::each_row(fine, problem_.threads, [&](long b, long r, long) { Units<X>::inside(fine, b, r); });
         const InducedWeights<X> weights(pair);
-        each_row(c, [&](long b, long r) { weights.row(b, r); });
         const GalerkinProduct<X> product(pair);
-        each_row(c, [&](long b, long r) {
-            product.row(b, r);
-            Units<X>::roots(*pair.coarse, b, r);
-            Units<X>::weights(pair, W, b, r);
+        Arena arena;
+        const int crew = fine.crew(problem_.threads);
+        double* windows = arena.take<double>(crew * pair.of_window());
+        const long planes = coarse.mesh.n[0], rows = coarse.mesh.n[1];
+        const long blocks = crew == 1 ? 1 : std::min({planes, 4L * crew, std::max<long>(crew, planes / THICK_BLOCK)});
+        F::each_block(fine.members, planes, blocks, crew, [&](long b, long begin, long end, long, int who) {
+            double* window = windows + who * pair.of_window();
+            for (long J = 0; J < rows; J++) weights.row(b, begin, J, window, begin % 2);
+            for (long I = begin; I < end; I++) {
+                const long next = F::wrapped(I + 1, planes, coarse.mesh.wraps[0]);
+                for (long J = 0; J < rows && next >= 0; J++) weights.row(b, next, J, window, (I + 1) % 2);
+                for (long J = 0; J < rows; J++) {
+                    product.row(b, I, J, window);
+                    Units<X>::roots(coarse, b, I * rows + J);
+                    Units<X>::weights(pair, window + pair.in_window(I % 2, J), W, b, I * rows + J);
+                }
+            }
         });
     }
 
     Clusters<T> clusters(const Pair& pair) const {
         std::vector<Clusters<double>> found(pair.fine->members);
-        struct Job {
-            const Pair& pair;
-            Clusters<double>* found;
-        } job{pair, found.data()};
-        run(
-            pair.fine->members, problem_.threads,
-            [](void* at, long member, int) {
-                const Job& job = *static_cast<Job*>(at);
-                job.found[member] = SlowClusters<X>::find(job.pair, member);
-            },
-            &job);
+        F::each_member(pair.fine->members, problem_.threads,
+                       [&](long member) { found[member] = SlowClusters<X>::find(pair, member); });
         Clusters<T> to;
         for (const Clusters<double>& of : found) append(to, of);
         return to;
@@ -206,20 +216,10 @@ class Coarsening {
         const long N = A.mesh.unknowns();
         std::vector<double> M(A.members * N * N), inverse(A.members * N * N);
         std::vector<char> fine(A.members);
-        struct Job {
-            const Operator& A;
-            double *M, *inverse;
-            char* fine;
-        } job{A, M.data(), inverse.data(), fine.data()};
-        run(
-            A.members, A.members == 1 ? 1 : problem_.threads,
-            [](void* at, long b, int) {
-                const Job& job = *static_cast<Job*>(at);
-                const long N = job.A.mesh.unknowns(), begin = b * N * N;
-                DenseInverse<X>::assemble(job.A, b, job.M + begin);
-                job.fine[b] = DenseInverse<X>::invert(job.M + begin, job.inverse + begin, N);
-            },
-            &job);
+        F::each_member(A.members, problem_.threads, [&](long b) {
+            DenseInverse<X>::assemble(A, b, M.data() + b * N * N);
+            fine[b] = DenseInverse<X>::invert(M.data() + b * N * N, inverse.data() + b * N * N, N);
+        });
         to_->inverse = take<T>(A.members * N * N);
         to_->solved = std::all_of(fine.begin(), fine.end(), [](char yes) { return yes != 0; });
         if (!to_->solved) to_->dense = std::move(M);

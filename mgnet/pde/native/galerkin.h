@@ -49,11 +49,11 @@ class GalerkinProduct {
                 add(h, OFFSETS[pair.coarse->mesh.points][h], bits);
     }
 
-    // A_c's entries in row r; D_c's inverse root as well.
-    void row(long member, long r) const {
+    // A_c's entries in coarse row (I, J), by the weights of its plane and the next in a window.
+    void row(long member, long I, long J, const double* window) const {
         Operator& coarse = *pair_.coarse;
-        const long n1 = coarse.mesh.n[1], I = r / n1, J = r % n1, nc = coarse.mesh.n[2], size = coarse.mesh.size();
-        const long here = member * size + r * coarse.mesh.stride() + LEFT;
+        const long nc = coarse.mesh.n[2], size = coarse.mesh.size();
+        const long here = member * size + (I * coarse.mesh.n[1] + J) * coarse.mesh.stride() + LEFT;
         const Near<X> near(pair_, I, J);
         for (const Entry& e : entries_) {
             if (crosses(e, 0, I) != e.crosses[0] || crosses(e, 1, J) != e.crosses[1]) continue;
@@ -64,8 +64,8 @@ class GalerkinProduct {
                 begin = e.crosses[2] ? last : e.O[2] > 0 ? 0 : 1;
                 end = e.crosses[2] ? last + 1 : e.O[2] > 0 ? nc - 1 : nc;
             }
-            pair_.halving.halved[2] ? sum<true>(e, near, member, out + here, begin, end)
-                                    : sum<false>(e, near, member, out + here, begin, end);
+            pair_.halving.halved[2] ? sum<true>(e, near, member, window, out + here, begin, end)
+                                    : sum<false>(e, near, member, window, out + here, begin, end);
         }
         if (pair_.fine->inside) regular(near, member, coarse.D + here);
         F::fill(coarse.D + here, nc, coarse.mesh.wraps[2]);
@@ -107,7 +107,7 @@ class GalerkinProduct {
     void group(int k, const int* jump, Entry& e) const {
         const Operator& fine = *pair_.fine;
         const int *delta = delta_[k].o, zero[3] = {}, same = met(delta, zero, jump);
-        const long every = pair_.coarse->members * pair_.coarse->mesh.size();
+        const long every = pair_.of_delta();
         Group g{k * every, near(delta), pair_.first(2) + delta[2], same < 0 ? -1 : same * every + e.O[2],
                 e.terms.size(), 0};
         if (same < 0) g.diagonal = -1;
@@ -140,15 +140,15 @@ class GalerkinProduct {
         return pair_.seam[d] && ((e.O[d] > 0 && I == pair_.coarse->mesh.n[d] - 1) || (e.O[d] < 0 && I == 0));
     }
 
-    void resolve(const Entry& e, const Near<X>& near, long member, Part* parts, Factors* factors) const {
-        const Operator &A = *pair_.fine, &coarse = *pair_.coarse;
+    void resolve(const Entry& e, const Near<X>& near, long member, const double* W, Part* parts,
+                 Factors* factors) const {
+        const Operator& A = *pair_.fine;
         const double *zeros = A.zeros + LEFT, *S = A.S + member * A.mesh.size(), *D = A.D + member * A.mesh.size();
-        const double* W = pair_.W + member * coarse.mesh.size();
-        const long there = near.coarse[e.O[0] + 1][e.O[1] + 1], *fine = near.fine[0];
+        const long there = near.coarse[e.O[0]][e.O[1] + 1], *fine = near.fine[0];
         for (std::size_t k = 0; k < e.groups.size(); k++) {
             const Group& g = e.groups[k];
             const bool same = g.own >= 0 && there >= 0 && fine[g.near] >= 0;
-            parts[k] = {W + near.coarse[1][1] + g.weight, same ? D + fine[g.near] + g.diagonal : nullptr,
+            parts[k] = {W + near.coarse[0][1] + g.weight, same ? D + fine[g.near] + g.diagonal : nullptr,
                         W + there + g.own, g.begin, g.end};
         }
         for (std::size_t k = 0; k < e.terms.size(); k++) {
@@ -159,10 +159,11 @@ class GalerkinProduct {
     }
 
     template <bool Halved>
-    void sum(const Entry& e, const Near<X>& near, long member, double* out, long begin, long end) const {
+    void sum(const Entry& e, const Near<X>& near, long member, const double* W, double* out, long begin,
+             long end) const {
         Part parts[27];
         Factors factors[343];
-        resolve(e, near, member, parts, factors);
+        resolve(e, near, member, W, parts, factors);
         long K = begin;
         for (; end - K > 2 * X::W; K += 4 * X::W) block<Halved, 4>(e, parts, factors, out, K, end);
         if (K < end) block<Halved, 2>(e, parts, factors, out, K, end);
@@ -177,10 +178,12 @@ class GalerkinProduct {
         for (std::size_t g = 0; g < groups; g++) {
             const Part& p = parts[g];
             V part[N] = {};
-            for (std::size_t k = p.begin; k < p.end; k++)
+            for (std::size_t k = p.begin; k < p.end; k++) {
+                const double *s = factors[k].s, *v = factors[k].v;
 #pragma GCC unroll 4
                 for (int q = 0; q < N; q++)
-                    part[q] += F::template every<Halved>(factors[k].s, K + q * X::W) * X::load(factors[k].v + K + q * X::W);
+                    part[q] += F::template every<Halved>(s, K + q * X::W) * X::load(v + K + q * X::W);
+            }
 #pragma GCC unroll 4
             for (int q = 0; q < N; q++) part[q] *= twice;
             if (p.d) {

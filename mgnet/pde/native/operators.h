@@ -1,5 +1,9 @@
 // What the set-up of a black-box hierarchy works on: stencils in padded float64 fields, and rows near a row.
 #pragma once
+#include <algorithm>
+#include <atomic>
+#include <new>
+
 #include "arena.h"
 #include "pool.h"
 #include "simd.h"
@@ -37,6 +41,7 @@ struct Operator {
         if (masked) inside = field(1);
         zeros = arena.take<double>(2 * mesh.stride() + BEYOND);
     }
+    int crew(int threads) const { return members * mesh.size() < LONELY ? 1 : threads; }
     double* field(long count) { return arena.take<double>(count * members * mesh.size() + BEYOND); }
 
     // Whether there is such a coupling at all: none along an axis of one unknown that is not periodic.
@@ -47,16 +52,21 @@ struct Operator {
     }
 };
 
-// A grid, the next coarser one, and P's weights (deltas, members, coarse rows, coarse stride).
+// A grid and the next coarser one. P's weights are there for two coarse planes at a time, in a window
+// (2, deltas, coarse rows of a plane, coarse stride): plane I is in slot I % 2, the one after it in the other.
 struct Pair {
     const Operator* fine;
     Operator* coarse;
     Halving halving;
     bool seam[3];  // whether the last and the first coarse unknown of an axis are neighbours on the fine grid
-    double* W;
 
     long steps(int d) const { return halving.halved[d] ? 2 : 1; }
     long first(int d) const { return halving.halved[d] ? halving.first[d] : 0; }
+
+    long of_delta() const { return coarse->mesh.n[1] * coarse->mesh.stride(); }  // numbers of a window
+    long of_slot() const { return halving.deltas() * of_delta(); }
+    long of_window() const { return 2 * of_slot() + BEYOND; }
+    long in_window(long slot, long J) const { return slot * of_slot() + J * coarse->mesh.stride() + LEFT; }
 };
 
 // Numbers along rows, and rows near others; compiled for each instruction set.
@@ -91,7 +101,6 @@ struct Fields {
         return X::load(v + K);
     }
 
-    static V where(M mask, V yes, V no) { return X::where(mask, yes, no); }
     static V positive(V v) { return X::where(reinterpret_cast<M>(v > V{}), v, V{}); }
 
     // The first `count` numbers of v, in any precision.
@@ -108,43 +117,66 @@ struct Fields {
         }
     }
 
-    // body(member, row, task) for all rows of all members, on several threads where that is worth it
+    // body(member, begin, end, task, worker) for `blocks` blocks of `count` rows or planes, of each member
     template <class Body>
-    static void each_row(long members, long rows, long size, int threads, const Body& body) {
+    static void each_block(long members, long count, long blocks, int crew, const Body& body) {
         struct Job {
             const Body* body;
-            long rows, blocks;
-        } job{&body, rows, blocks(members, rows, size, threads)};
+            long count, blocks;
+            std::atomic<bool> failed;
+        } job{&body, count, blocks, {false}};
         run(
-            members * job.blocks, members * size < LONELY ? 1 : threads,
-            [](void* at, long t, int) {
-                const Job& job = *static_cast<Job*>(at);
+            members * blocks, crew,
+            [](void* at, long t, int who) {
+                Job& job = *static_cast<Job*>(at);
                 const long b = t / job.blocks, k = t % job.blocks;
-                for (long r = k * job.rows / job.blocks; r < (k + 1) * job.rows / job.blocks; r++) (*job.body)(b, r, t);
+                try {
+                    (*job.body)(b, k * job.count / job.blocks, (k + 1) * job.count / job.blocks, t, who);
+                } catch (const std::bad_alloc&) {  // not beyond a thread
+                    job.failed = true;
+                }
             },
             &job);
+        if (job.failed) throw std::bad_alloc();
     }
-    static long blocks(long members, long rows, long size, int threads) {
-        return threads == 1 || members * size < LONELY ? 1 : rows < 4L * threads ? rows : 4L * threads;
+
+    template <class Body>
+    static void each_member(long members, int crew, const Body& body) {
+        each_block(members, 1, 1, crew, [&](long b, long, long, long, int) { body(b); });
+    }
+
+    // body(member, row, task) for all rows of all members, on several threads where that is worth it
+    template <class Body>
+    static void each_row(const Operator& A, int threads, const Body& body) {
+        const int crew = A.crew(threads);
+        each_block(A.members, A.mesh.rows(), blocks(A, threads), crew, [&](long b, long begin, long end, long t, int) {
+            for (long r = begin; r < end; r++) body(b, r, t);
+        });
+    }
+    static long blocks(const Operator& A, int threads) {
+        return A.crew(threads) == 1 ? 1 : std::min(A.mesh.rows(), 4L * threads);
     }
 };
 
-// Where the rows near a coarse row begin: fine ones up to two away, coarse ones beside it; -1: outside.
+// Where the rows near a coarse row begin: fine ones up to two away in their fields, coarse ones beside it in the same
+// plane and the next in the window; -1: outside.
 template <class X>
 struct Near {
-    long fine[5][5], coarse[3][3];
+    long fine[5][5], coarse[2][3];
 
     Near(const Pair& pair, long I, long J) {
         const Mesh &f = pair.fine->mesh, &c = pair.coarse->mesh;
         const long i = pair.steps(0) * I + pair.first(0), j = pair.steps(1) * J + pair.first(1);
         for (long a = -2; a <= 2; a++)
-            for (long b = -2; b <= 2; b++) fine[a + 2][b + 2] = begin(f, i + a, j + b);
-        for (long a = -1; a <= 1; a++)
-            for (long b = -1; b <= 1; b++) coarse[a + 1][b + 1] = begin(c, I + a, J + b);
-    }
-    static long begin(const Mesh& mesh, long i, long j) {
-        const long row = Fields<X>::row(mesh, i, j);
-        return row < 0 ? -1 : row * mesh.stride() + LEFT;
+            for (long b = -2; b <= 2; b++) {
+                const long row = Fields<X>::row(f, i + a, j + b);
+                fine[a + 2][b + 2] = row < 0 ? -1 : row * f.stride() + LEFT;
+            }
+        for (long a = 0; a <= 1; a++)
+            for (long b = -1; b <= 1; b++) {
+                const long row = Fields<X>::row(c, I + a, J + b);
+                coarse[a][b + 1] = row < 0 ? -1 : pair.in_window((I + a) % 2, row % c.n[1]);
+            }
     }
 };
 

@@ -45,7 +45,8 @@ struct Units {
         for (int h = 0; h < mesh.couplings(); h++) {
             const int* o = OFFSETS[mesh.points][h];
             const long row = F::row(mesh, r / mesh.n[1] + o[0], r % mesh.n[1] + o[1]);
-            const double* other = row < 0 ? A.zeros + LEFT : A.scale + member * size + row * mesh.stride() + LEFT + o[2];
+            const long there = member * size + row * mesh.stride() + LEFT + o[2];
+            const double* other = row < 0 ? A.zeros + LEFT : A.scale + there;
             const double* s = A.S + h * A.members * size + begin;
             T* out = S + h * A.members * size + begin;
             V sum = {}, least = {};
@@ -60,10 +61,10 @@ struct Units {
         }
     }
 
-    // The weights of a coarse row between the unit forms.
+    // The weights of a coarse row between the unit forms; from: its first ones in a window.
     template <class T>
-    static void weights(const Pair& pair, T* W, long member, long r) {
-        pair.halving.halved[2] ? weights<true>(pair, W, member, r) : weights<false>(pair, W, member, r);
+    static void weights(const Pair& pair, const double* from, T* W, long member, long r) {
+        pair.halving.halved[2] ? weights<true>(pair, from, W, member, r) : weights<false>(pair, from, W, member, r);
     }
 
     // 1 where an unknown is coupled to any other, along a row.
@@ -89,17 +90,7 @@ struct Units {
         if (smallest >= -NEGATIVE) return COARSE_BOUND;
         if (smallest >= -VERY_NEGATIVE) return 2;
         std::vector<double> norms(A.members);
-        struct Job {
-            const Operator& A;
-            double* norms;
-        } job{A, norms.data()};
-        run(
-            A.members, A.members * A.mesh.size() < LONELY ? 1 : threads,
-            [](void* at, long member, int) {
-                const Job& job = *static_cast<Job*>(at);
-                job.norms[member] = power(job.A, member);
-            },
-            &job);
+        F::each_member(A.members, A.crew(threads), [&](long member) { norms[member] = power(A, member); });
         double largest = 2;
         for (double norm : norms) largest = std::fmax(largest, 1.1 * norm);
         return largest;
@@ -107,7 +98,7 @@ struct Units {
 
   private:
     template <bool Halved, class T>
-    static void weights(const Pair& pair, T* W, long member, long r) {
+    static void weights(const Pair& pair, const double* from, T* W, long member, long r) {
         const Operator &fine = *pair.fine, &coarse = *pair.coarse;
         const long nc = coarse.mesh.n[2], n1 = coarse.mesh.n[1], size = coarse.mesh.size();
         const long begin = member * size + r * coarse.mesh.stride() + LEFT;
@@ -119,7 +110,7 @@ struct Units {
             const long row = F::row(fine.mesh, i, j), at = row * fine.mesh.stride() + LEFT + pair.first(2) + delta[2];
             const double* D = row < 0 ? fine.zeros + LEFT : fine.D + member * fine.mesh.size() + at;
             const double* root = row < 0 ? fine.zeros + LEFT : fine.scale + member * fine.mesh.size() + at;
-            const double *w = pair.W + k * coarse.members * size + begin, *scale = coarse.scale + begin;
+            const double *w = from + k * pair.of_delta(), *scale = coarse.scale + begin;
             T* out = W + k * coarse.members * size + begin;
             for (long K = 0; K < nc; K += X::W) {
                 const V fine = F::template every<Halved>(D, K) * F::template every<Halved>(root, K);  // D^1/2

@@ -25,6 +25,13 @@ class InducedWeights {
         long towards, along;
     };
 
+    // A coarse row: what is near, its member, its plane and row, and its first weights.
+    struct Row {
+        Near<X> near;
+        long member, at[2];
+        double* weights;
+    };
+
   public:
     InducedWeights(const Pair& pair) : pair_(pair) {
         for (int away = 1; away <= 3; away++)
@@ -44,27 +51,28 @@ class InducedWeights {
         return k;
     }
 
-    void row(long member, long r) const {
+    // Of coarse row (I, J), to a slot of a window.
+    void row(long member, long I, long J, double* window, long slot) const {
         const Operator &coarse = *pair_.coarse, &fine = *pair_.fine;
-        const long nc = coarse.mesh.n[2], I = r / coarse.mesh.n[1], J = r % coarse.mesh.n[1];
-        const Near<X> near(pair_, I, J);
+        const long nc = coarse.mesh.n[2];
+        const Row r{Near<X>(pair_, I, J), member, {I, J}, window + pair_.in_window(slot, J)};
         const int zero[3] = {}, centre = number(pair_.halving, zero);
-        double* middle = weights(centre, member, r);
+        double* middle = r.weights + centre * pair_.of_delta();
         for (long K = 0; K < nc; K++) middle[K] = 1;
         for (const Weight& w : weights_) {
-            double* out = weights(w.number, member, r);
+            double* out = r.weights + w.number * pair_.of_delta();
             const bool halved = pair_.halving.halved[2];
-            if (!exists(w, I, J)) {
+            if (!exists(w, r)) {
                 for (long K = 0; K < nc; K++) out[K] = 0;
             } else if (fine.inside) {
-                halved ? one<true, true>(w, near, member, r, out) : one<false, true>(w, near, member, r, out);
+                halved ? one<true, true>(w, r, out) : one<false, true>(w, r, out);
             } else {
-                halved ? one<true, false>(w, near, member, r, out) : one<false, false>(w, near, member, r, out);
+                halved ? one<true, false>(w, r, out) : one<false, false>(w, r, out);
             }
             ends(w, out);
             F::fill(out, nc, coarse.mesh.wraps[2]);
         }
-        if (fine.inside) phantoms(near, member, r, middle);
+        if (fine.inside) phantoms(r, middle);
         F::fill(middle, nc, coarse.mesh.wraps[2]);
     }
 
@@ -92,16 +100,10 @@ class InducedWeights {
         weights_.push_back(w);
     }
 
-    double* weights(int number, long member, long r) const {
-        const Mesh& mesh = pair_.coarse->mesh;
-        return pair_.W + (number * pair_.coarse->members + member) * mesh.size() + r * mesh.stride() + LEFT;
-    }
-
     // Whether the fine row lies between coarse ones: not beyond an end, and not beside a coarse one across a seam.
-    bool exists(const Weight& w, long I, long J) const {
-        const long at[2] = {I, J};
+    bool exists(const Weight& w, const Row& r) const {
         for (int d = 0; d < 2; d++) {
-            const long n = pair_.fine->mesh.n[d], i = pair_.steps(d) * at[d] + pair_.first(d) + w.delta[d];
+            const long n = pair_.fine->mesh.n[d], i = pair_.steps(d) * r.at[d] + pair_.first(d) + w.delta[d];
             if ((i < 0 || i >= n) && (!pair_.fine->mesh.wraps[d] || pair_.seam[d])) return false;
         }
         return true;
@@ -125,23 +127,22 @@ class InducedWeights {
         return begin < 0 ? pair_.fine->zeros + LEFT : field + begin + pair_.first(2) + o[2];
     }
 
-    void resolve(const Weight& w, const Near<X>& near, long member, long r, Resolved* to) const {
+    void resolve(const Weight& w, const Row& r, Resolved* to) const {
         const Operator& fine = *pair_.fine;
-        const long size = fine.mesh.size(), every = pair_.coarse->members * pair_.coarse->mesh.size();
-        const double* first = weights(0, member, r);
+        const long size = fine.mesh.size();
         for (std::size_t k = 0; k < w.terms.size(); k++) {
             const Term& t = w.terms[k];
-            to[k].s = at(fine.S + (t.h * fine.members + member) * size, near, t.at);
-            to[k].w = first + t.rest * every;
-            to[k].inside = fine.inside ? at(fine.inside + member * size, near, t.to) : nullptr;
+            to[k].s = at(fine.S + (t.h * fine.members + r.member) * size, r.near, t.at);
+            to[k].w = r.weights + t.rest * pair_.of_delta();
+            to[k].inside = fine.inside ? at(fine.inside + r.member * size, r.near, t.to) : nullptr;
         }
     }
 
     template <bool Halved, bool Masked>
-    void one(const Weight& w, const Near<X>& near, long member, long r, double* out) const {
+    void one(const Weight& w, const Row& r, double* out) const {
         Resolved terms[26];
-        resolve(w, near, member, r, terms);
-        const double* D = at(pair_.fine->D + member * pair_.fine->mesh.size(), near, w.delta);
+        resolve(w, r, terms);
+        const double* D = at(pair_.fine->D + r.member * pair_.fine->mesh.size(), r.near, w.delta);
         const long nc = pair_.coarse->mesh.n[2], count = w.terms.size();
         const long stuck = Masked ? held(w, r) : 0;
         for (long K = 0; K < nc; K += X::W) {
@@ -170,21 +171,20 @@ class InducedWeights {
 
     // For how many columns, from the first, row r has the first coarse unknowns in reach of those delta beside:
     // back from it, or forth from the very first unknown of an axis.
-    long held(const Weight& w, long r) const {
+    long held(const Weight& w, const Row& r) const {
         const Mesh &fine = pair_.fine->mesh, &coarse = pair_.coarse->mesh;
-        const long at[2] = {r / coarse.n[1], r % coarse.n[1]};
         for (int d = 0; d < 2; d++)
-            if (w.delta[d] < 0 && (fine.wraps[d] || 2 * at[d] + pair_.first(d) != 1)) return 0;
+            if (w.delta[d] < 0 && (fine.wraps[d] || 2 * r.at[d] + pair_.first(d) != 1)) return 0;
         return w.delta[2] >= 0 ? coarse.n[2] : pair_.first(2) == 1 && !fine.wraps[2] ? 1 : 0;
     }
 
     // No weight for a coarse unknown in itself where it lies outside and stands for others.
-    void phantoms(const Near<X>& near, long member, long r, double* middle) const {
+    void phantoms(const Row& r, double* middle) const {
         const int zero[3] = {};
-        const double* inside = at(pair_.fine->inside + member * pair_.fine->mesh.size(), near, zero);
+        const double* inside = at(pair_.fine->inside + r.member * pair_.fine->mesh.size(), r.near, zero);
         for (long K = 0; K < pair_.coarse->mesh.n[2]; K++) {
             double around = 0;
-            for (const Weight& w : weights_) around += weights(w.number, member, r)[K];
+            for (const Weight& w : weights_) around += r.weights[w.number * pair_.of_delta() + K];
             if (inside[pair_.steps(2) * K] == 0 && around > 0) middle[K] = 0;
         }
     }
