@@ -90,7 +90,8 @@ def assert_clusters(ours, theirs, n, stride, tolerance):
     row, x = np.divmod(ours["at"], stride)
     member = ours["member"][np.repeat(np.arange(len(ours["member"])), np.diff(ours["begin"]))]
     np.testing.assert_array_equal(member * n[0] * n[1] * n[2] + row * n[2] + x - LEFT, theirs.at.numpy())
-    np.testing.assert_array_equal(ours["begin"], np.searchsorted(theirs.cluster, np.arange(len(theirs.inverse) + 1)))
+    begin = np.searchsorted(theirs.cluster.numpy(), np.arange(len(theirs.inverse) + 1))
+    np.testing.assert_array_equal(ours["begin"], begin)
     np.testing.assert_allclose(ours["z"], theirs.z.numpy(), rtol=tolerance)
     np.testing.assert_allclose(ours["inverse"], theirs.inverse.numpy(), rtol=1e-6)  # z A z loses digits
 
@@ -244,8 +245,6 @@ def test_masks(shape, bc, centering, mask_bc, jumps):
 def test_small_and_thin_grids(bc):
     shapes = [(2,), (3,), (5,), (101,), (102,), (2, 2), (2, 60), (101, 2), (3, 40), (5, 21), (1, 130), (2, 3, 2)]
     for shape in [*shapes, (2, 2, 40), (40, 2, 3), (5, 5, 5), (2, 51, 1)]:
-        if bc == "periodic" and min(shape) < 3:
-            continue
         assert_same(problem(shape, bc, "cell", c=0.5))
 
 
