@@ -1,6 +1,7 @@
 """Types of the compiled kernels; what they do is said in their sources."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -100,3 +101,27 @@ class Kernels:
     ) -> np.ndarray | None: ...
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> np.ndarray: ...
     def sums(self) -> np.ndarray: ...
+
+class StencilHierarchy:
+    def __init__(
+        self,
+        machine: str,
+        single: bool,
+        shape: Sequence[int],
+        wraps: Sequence[bool],
+        first: Sequence[int],
+        diagonal: np.ndarray,
+        couplings: Sequence[tuple[Sequence[int], np.ndarray]],
+        excess: np.ndarray | None,
+        masked: bool,
+        jumps: bool,
+        down: Sequence[float],
+        up: Sequence[float],
+        lines: Sequence[int],
+        threads: int,
+    ) -> None: ...
+    def __len__(self) -> int: ...
+    def level(self, l: int) -> dict[str, Any]: ...
+    def finest(self) -> dict[str, Any]: ...
+    def coarsest(self) -> dict[str, Any]: ...
+    def set_inverse(self, inverse: np.ndarray) -> None: ...

@@ -7,6 +7,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -14,6 +15,7 @@
 
 #include "arrays.h"
 #include "cycles.h"
+#include "pool.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -334,6 +336,180 @@ void bind_arrays(nb::module_& m) {
           "out"_a.noconvert(), "axis"_a, "wraps"_a, "threads"_a);
 }
 
+// The set-up of a black-box hierarchy: checks the finest grid's arrays, and shows what was made, read-only.
+class Hierarchy {
+    template <class Do>
+    auto visit(const Do& what) const {
+        return single_ ? what(*single_) : what(*double_);
+    }
+    template <class Do>
+    auto visit(const Do& what) {
+        return single_ ? what(*single_) : what(*double_);
+    }
+
+  public:
+    using Couplings = std::vector<std::tuple<std::vector<int>, Doubles>>;
+
+    Hierarchy(const std::string& machine, bool single, const std::vector<long>& shape, const std::vector<bool>& wraps,
+              const std::vector<long>& first, const Doubles& diagonal, const Couplings& couplings,
+              const std::optional<Doubles>& excess, bool masked, bool jumps, std::vector<double> down,
+              std::vector<double> up, const std::vector<int>& lines, int threads) {
+        const std::size_t dims = shape.size();
+        if (dims < 1 || dims > 3) throw std::invalid_argument("`shape` must have 1, 2 or 3 axes");
+        if (wraps.size() != dims || first.size() != dims)
+            throw std::invalid_argument("`wraps` and `first` must have one entry an axis of `shape`");
+        StencilProblem problem;
+        problem.dims = static_cast<int>(dims), problem.mesh.points = dims == 3 ? SEVEN : FIVE;
+        for (std::size_t k = 0; k < dims; k++) {
+            const int d = place(k, dims);
+            problem.mesh.n[d] = shape[k], problem.mesh.wraps[d] = wraps[k], problem.first[d] = first[k];
+        }
+        problem.members = diagonal.ndim() > 0 ? static_cast<long>(diagonal.shape(0)) : 0;
+        problem.masked = masked, problem.jumps = jumps, problem.threads = std::min(threads, MOST_WORKERS);
+        problem.down = std::move(down), problem.up = std::move(up);
+        for (int axis : lines) {
+            if (axis < 0 || axis >= static_cast<int>(dims))
+                throw std::invalid_argument("`lines` must be axes of `shape`; there is no axis " +
+                                            std::to_string(axis));
+            problem.lines.push_back(place(axis, dims));
+        }
+        problem.validate();
+        problem.diagonal = field(diagonal, problem.members, shape, "diagonal");
+        if (excess) problem.excess = field(*excess, problem.members, shape, "excess");
+        one_an_axis(couplings, shape, problem);
+        const Machine& on = machine_called(machine);
+        nb::gil_scoped_release release;
+        single ? void(single_ = on.coarsen32(problem)) : void(double_ = on.coarsen64(problem));
+    }
+
+    std::size_t size() const {
+        return visit([](const auto& h) { return h.levels.size(); });
+    }
+
+    nb::dict level(std::size_t l) const {
+        if (l >= size()) throw std::invalid_argument("there is no such level");
+        return visit([&](const auto& h) {
+            const auto& g = h.levels[l];
+            nb::dict to;
+            describe(to, g.fine), to["coarse"] = unknowns(g.coarse);
+            to["halved"] = nb::make_tuple(g.halving.halved[0], g.halving.halved[1], g.halving.halved[2]);
+            to["first"] = nb::make_tuple(g.halving.first[0], g.halving.first[1], g.halving.first[2]);
+            to["S"] = fields(g.S, g.fine.couplings(), h.members, g.fine);
+            to["W"] = fields(g.W, g.halving.deltas(), h.members, g.coarse);
+            to["down"] = g.down, to["up"] = g.up, to["lines"] = g.lines;
+            to["clusters"] = clusters(g.clusters);
+            return to;
+        });
+    }
+
+    nb::dict finest() const {
+        return visit([&](const auto& h) {
+            nb::dict to;
+            describe(to, h.finest);
+            to["S"] = fields(h.S, h.finest.couplings(), h.members, h.finest);
+            to["s"] = fields(h.s, 1, h.members, h.finest);
+            to["scale"] = fields(h.scale, 1, h.members, h.finest);
+            to["couplings"] = fields(h.couplings, h.finest.couplings(), h.members, h.finest);
+            to["excess"] = fields(h.excess, 1, h.members, h.finest);
+            return to;
+        });
+    }
+
+    nb::dict coarsest() const {
+        return visit([&](const auto& h) {
+            nb::dict to;
+            describe(to, h.coarsest);
+            const std::array<std::size_t, 3> shape = square(h);
+            to["inverse"] = h.solved ? shown(h.inverse, shape) : nb::none();
+            to["dense"] = h.solved ? nb::none() : shown(h.dense.data(), shape);
+            return to;
+        });
+    }
+
+    void set_inverse(const Doubles& inverse) {
+        visit([&](auto& h) {
+            const std::array<std::size_t, 3> shape = square(h);
+            if (h.solved) throw std::invalid_argument("the coarsest grid has its inverse already");
+            if (inverse.ndim() != 3 || inverse.shape(0) != shape[0] || inverse.shape(1) != shape[1] ||
+                inverse.shape(2) != shape[2])
+                throw std::invalid_argument("`inverse` must be of the shape of the coarsest grid's `dense`");
+            for (std::size_t k = 0; k < inverse.size(); k++)
+                h.inverse[k] = static_cast<std::decay_t<decltype(*h.inverse)>>(inverse.data()[k]);
+            h.dense.clear(), h.solved = true;
+            return 0;
+        });
+    }
+
+  private:
+    // The place of axis k among (planes, rows, columns).
+    static int place(std::size_t k, std::size_t dims) {
+        return dims == 3 ? static_cast<int>(k) : k + 1 == dims ? 2 : 0;
+    }
+
+    static const double* field(const Doubles& v, long members, const std::vector<long>& shape, const char* name) {
+        bool same = v.ndim() == shape.size() + 1 && static_cast<long>(v.shape(0)) == members;
+        std::string wanted = "(" + std::to_string(members);
+        for (std::size_t k = 0; k < shape.size(); k++) {
+            same = same && static_cast<long>(v.shape(k + 1)) == shape[k];
+            wanted += ", " + std::to_string(shape[k]);
+        }
+        if (!same) throw std::invalid_argument("`" + std::string(name) + "` must be of shape " + wanted + ")");
+        return v.data();
+    }
+
+    static void one_an_axis(const Couplings& couplings, const std::vector<long>& shape, StencilProblem& problem) {
+        const std::size_t dims = shape.size();
+        for (const auto& [offset, array] : couplings) {
+            std::size_t axis = dims, ones = 0;
+            for (std::size_t k = 0; k < offset.size(); k++)
+                if (offset[k] == 1) axis = k, ones++;
+            const bool unit = offset.size() == dims && ones == 1 &&
+                              std::count(offset.begin(), offset.end(), 0) == static_cast<long>(dims) - 1;
+            if (!unit) throw std::invalid_argument("the offset of each of `couplings` must be one step along an axis");
+            const double*& to = problem.couplings[dims - 1 - axis];
+            if (to) throw std::invalid_argument("`couplings` must have one array an axis");
+            to = field(array, problem.members, shape, "couplings");
+        }
+        if (couplings.size() != dims) throw std::invalid_argument("`couplings` must have one array an axis");
+    }
+
+    template <class H>
+    static std::array<std::size_t, 3> square(const H& h) {
+        const auto N = static_cast<std::size_t>(h.coarsest.unknowns());
+        return {static_cast<std::size_t>(h.members), N, N};
+    }
+
+    static nb::tuple unknowns(const Mesh& mesh) { return nb::make_tuple(mesh.n[0], mesh.n[1], mesh.n[2]); }
+    static void describe(nb::dict& to, const Mesh& mesh) {
+        to["n"] = unknowns(mesh), to["wraps"] = nb::make_tuple(mesh.wraps[0], mesh.wraps[1], mesh.wraps[2]);
+        to["points"] = static_cast<int>(mesh.points);
+    }
+
+    template <class T, std::size_t N>
+    nb::object shown(const T* v, const std::array<std::size_t, N>& shape) const {
+        return nb::cast(nb::ndarray<nb::numpy, const T>(v, N, shape.data(), nb::find(this)));
+    }
+    template <class T>
+    nb::object fields(const T* v, long count, long members, const Mesh& mesh) const {
+        return shown(v, std::array<std::size_t, 4>{std::size_t(count), std::size_t(members), std::size_t(mesh.rows()),
+                                                   std::size_t(mesh.stride())});
+    }
+
+    template <class T>
+    nb::object clusters(const Clusters<T>& B) const {
+        if (B.inverse.empty()) return nb::none();
+        auto all = [&](const auto& v) { return shown(v.data(), std::array<std::size_t, 1>{v.size()}); };
+        nb::dict to;
+        to["at"] = all(B.at), to["z"] = all(B.z), to["begin"] = all(B.begin);
+        to["at_A"] = all(B.at_A), to["Az"] = all(B.Az), to["begin_A"] = all(B.begin_A);
+        to["member"] = all(B.member), to["inverse"] = all(B.inverse);
+        return to;
+    }
+
+    std::unique_ptr<StencilHierarchy<float>> single_;
+    std::unique_ptr<StencilHierarchy<double>> double_;
+};
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -385,6 +561,18 @@ NB_MODULE(_native, m) {
         .def("start", &Kernels::start, "b"_a, "out"_a, "watch"_a, "raw"_a, "ready"_a, "data"_a, "restricted"_a)
         .def("norms", &Kernels::norms, "u"_a.none(), "b"_a)
         .def("sums", &Kernels::sums);
+    nb::class_<Hierarchy>(m, "StencilHierarchy")
+        .def(nb::init<const std::string&, bool, const std::vector<long>&, const std::vector<bool>&,
+                      const std::vector<long>&, const Doubles&, const Hierarchy::Couplings&,
+                      const std::optional<Doubles>&, bool, bool, std::vector<double>, std::vector<double>,
+                      const std::vector<int>&, int>(),
+             "machine"_a, "single"_a, "shape"_a, "wraps"_a, "first"_a, "diagonal"_a, "couplings"_a, "excess"_a.none(),
+             "masked"_a, "jumps"_a, "down"_a, "up"_a, "lines"_a, "threads"_a)
+        .def("__len__", &Hierarchy::size)
+        .def("level", &Hierarchy::level, "l"_a)
+        .def("finest", &Hierarchy::finest)
+        .def("coarsest", &Hierarchy::coarsest)
+        .def("set_inverse", &Hierarchy::set_inverse, "inverse"_a);
 }
 
 }  // namespace mgnet

@@ -1,6 +1,9 @@
 // All that the bindings ask of the kernels, whatever the numbers and the instruction set.
 #pragma once
+#include <memory>
+
 #include "problem.h"
+#include "stencil_hierarchy.h"
 
 namespace mgnet {
 
@@ -50,6 +53,8 @@ struct Machine {
     const char* name;
     Cycles* (*make32)(const Problem&);
     Cycles* (*make64)(const Problem&);
+    std::unique_ptr<StencilHierarchy<float>> (*coarsen32)(const StencilProblem&);
+    std::unique_ptr<StencilHierarchy<double>> (*coarsen64)(const StencilProblem&);
 };
 
 }  // namespace mgnet

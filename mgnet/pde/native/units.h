@@ -1,0 +1,175 @@
+// Unit forms, a row at a time, in the levels' precision, and the upper end of their spectrum.
+//
+//     s <- s / sqrt(d_i d_j),    W <- W sqrt(d_i / D_I)
+#pragma once
+#include <cmath>
+
+#include "weights.h"
+
+namespace mgnet {
+
+constexpr double COARSE_BOUND = 1.7;  // of the spectrum of coarse operators in unit form; steps are stable up to 2.1
+constexpr double NEGATIVE = 0.05, VERY_NEGATIVE = 0.5;  // couplings below minus these make the spectrum larger
+constexpr int POWER_STEPS = 12;
+
+// What the rows of a block told of the couplings in unit form.
+struct Told {
+    double sums[13] = {};
+    double smallest = 0;
+};
+
+template <class X>
+struct Units {
+    using F = Fields<X>;
+    using V = typename X::V;
+    using M = typename X::M;
+
+    // D^-1/2 of a row
+    static void roots(const Operator& A, long member, long r) {
+        const long begin = member * A.mesh.size() + r * A.mesh.stride() + LEFT, n = A.mesh.n[2];
+        for (long j = 0; j < n; j += X::W) {
+            const V d = X::load(A.D + begin + j);
+            V root;
+            for (long k = 0; k < X::W; k++) root[k] = std::sqrt(d[k] > 0 ? d[k] : 0.0);
+            F::put(A.scale + begin + j, X::where(reinterpret_cast<M>(root > V{}), 1 / root, V{}), n - j);
+        }
+        F::fill(A.scale + begin, n, A.mesh.wraps[2]);
+    }
+
+    // The couplings of a row in unit form; `told` gathers their sums and the smallest, if that is below 0.
+    template <class T>
+    static void couplings(const Operator& A, T* S, long member, long r, Told& told) {
+        const Mesh& mesh = A.mesh;
+        const long size = mesh.size(), n = mesh.n[2], begin = member * size + r * mesh.stride() + LEFT;
+        const double* own = A.scale + begin;
+        for (int h = 0; h < mesh.couplings(); h++) {
+            const int* o = OFFSETS[mesh.points][h];
+            const long row = F::row(mesh, r / mesh.n[1] + o[0], r % mesh.n[1] + o[1]);
+            const long there = member * size + row * mesh.stride() + LEFT + o[2];
+            const double* other = row < 0 ? A.zeros + LEFT : A.scale + there;
+            const double* s = A.S + h * A.members * size + begin;
+            T* out = S + h * A.members * size + begin;
+            V sum = {}, least = {};
+            for (long j = 0; j < n; j += X::W) {
+                const V v = X::first(X::load(s + j) * X::load(own + j) * X::load(other + j), n - j);
+                F::put(out + j, v, n - j);
+                sum += v, least = X::where(reinterpret_cast<M>(v < least), v, least);
+            }
+            F::fill(out, n, mesh.wraps[2]);
+            told.sums[h] += X::sum(sum);
+            for (long k = 0; k < X::W; k++) told.smallest = least[k] < told.smallest ? least[k] : told.smallest;
+        }
+    }
+
+    // The weights of a coarse row between the unit forms; from: its first ones in a window.
+    template <class T>
+    static void weights(const Pair& pair, const double* from, T* W, long member, long r) {
+        pair.halving.halved[2] ? weights<true>(pair, from, W, member, r) : weights<false>(pair, from, W, member, r);
+    }
+
+    // 1 where an unknown is coupled to any other, along a row.
+    static void inside(const Operator& A, long member, long r) {
+        const Mesh& mesh = A.mesh;
+        const long size = mesh.size(), n = mesh.n[2], begin = member * size + r * mesh.stride() + LEFT;
+        double* out = A.inside + begin;
+        for (long j = 0; j < n; j++) out[j] = 0;
+        for (int h = 0; h < mesh.couplings(); h++) {
+            const int* o = OFFSETS[mesh.points][h];
+            const double* s = A.S + (h * A.members + member) * size;
+            const long row = F::row(mesh, r / mesh.n[1] - o[0], r % mesh.n[1] - o[1]);
+            const double* here = s + r * mesh.stride() + LEFT;
+            const double* there = row < 0 ? A.zeros + LEFT : s + row * mesh.stride() + LEFT - o[2];
+            for (long j = 0; j < n; j++) out[j] = here[j] != 0 || there[j] != 0 ? 1 : out[j];
+        }
+        F::fill(out, n, mesh.wraps[2]);
+    }
+
+    // An upper end of the spectrum of a coarse operator in unit form. Nine points that all couple positively have one
+    // below COARSE_BOUND; with some negative couplings 2 serves until they are large, and the power method finds it.
+    static double bound(const Operator& A, double smallest, int threads) {
+        if (smallest >= -NEGATIVE) return COARSE_BOUND;
+        if (smallest >= -VERY_NEGATIVE) return 2;
+        std::vector<double> norms(A.members);
+        F::each_member(A.members, A.crew(threads), [&](long member) { norms[member] = power(A, member); });
+        double largest = 2;
+        for (double norm : norms) largest = std::fmax(largest, 1.1 * norm);
+        return largest;
+    }
+
+  private:
+    template <bool Halved, class T>
+    static void weights(const Pair& pair, const double* from, T* W, long member, long r) {
+        const Operator &fine = *pair.fine, &coarse = *pair.coarse;
+        const long nc = coarse.mesh.n[2], n1 = coarse.mesh.n[1], size = coarse.mesh.size();
+        const long begin = member * size + r * coarse.mesh.stride() + LEFT;
+        for (int k = 0; k < pair.halving.deltas(); k++) {
+            int delta[3];
+            InducedWeights<X>::delta(pair.halving, k, delta);
+            const long i = pair.steps(0) * (r / n1) + pair.first(0) + delta[0];
+            const long j = pair.steps(1) * (r % n1) + pair.first(1) + delta[1];
+            const long row = F::row(fine.mesh, i, j), at = row * fine.mesh.stride() + LEFT + pair.first(2) + delta[2];
+            const double* D = row < 0 ? fine.zeros + LEFT : fine.D + member * fine.mesh.size() + at;
+            const double* root = row < 0 ? fine.zeros + LEFT : fine.scale + member * fine.mesh.size() + at;
+            const double *w = from + k * pair.of_delta(), *scale = coarse.scale + begin;
+            T* out = W + k * coarse.members * size + begin;
+            for (long K = 0; K < nc; K += X::W) {
+                const V fine = F::template every<Halved>(D, K) * F::template every<Halved>(root, K);  // D^1/2
+                F::put(out + K, X::load(w + K) * X::load(scale + K) * fine, nc - K);
+            }
+            F::fill(out, nc, coarse.mesh.wraps[2]);
+        }
+    }
+
+    // |A v| of a member after some steps of the power method, |v| = 1
+    static double power(const Operator& A, long member) {
+        Arena arena;
+        const Mesh& mesh = A.mesh;
+        double *v = arena.take<double>(mesh.size() + BEYOND), *y = arena.take<double>(mesh.size() + BEYOND), square = 0;
+        std::uint64_t state = 1;
+        for (long r = 0; r < mesh.rows(); r++)
+            for (long j = LEFT; j < LEFT + mesh.n[2]; j++) {  // a linear congruential sequence, always the same
+                state = state * 6364136223846793005u + 1442695040888963407u;
+                const double number = static_cast<double>(state >> 11) * 0x1p-53 - 0.5;
+                v[r * mesh.stride() + j] = number, square += number * number;
+            }
+        for (int step = 0; step <= POWER_STEPS && square > 0; step++) {
+            const double* scale = A.scale + member * mesh.size();
+            for (long r = 0; r < mesh.rows(); r++) {
+                const long begin = r * mesh.stride() + LEFT;
+                for (long j = begin; j < begin + mesh.n[2]; j++) y[j] = scale[j] * v[j] / std::sqrt(square);
+                F::fill(y + begin, mesh.n[2], mesh.wraps[2]);
+            }
+            square = 0;
+            for (long r = 0; r < mesh.rows(); r++) square += applied(A, member, y, v, r);
+        }
+        return std::sqrt(square);
+    }
+
+    // v = D^-1/2 A y in a row; |v|^2
+    static double applied(const Operator& A, long member, const double* y, double* v, long r) {
+        const Mesh& mesh = A.mesh;
+        const long begin = r * mesh.stride() + LEFT, n = mesh.n[2], at = member * mesh.size() + begin;
+        const double *s[26], *u[26];
+        int count = 0;
+        for (int h = 0; h < mesh.couplings(); h++)
+            for (int sign = 1; sign >= -1; sign -= 2) {
+                const int* o = OFFSETS[mesh.points][h];
+                const long row = F::row(mesh, r / mesh.n[1] + sign * o[0], r % mesh.n[1] + sign * o[1]);
+                if (row < 0) continue;
+                const long there = row * mesh.stride() + LEFT + sign * o[2];
+                s[count] = A.S + (h * A.members + member) * mesh.size() + (sign > 0 ? begin : there);
+                u[count++] = y + there;
+            }
+        V square = {};
+        for (long j = 0; j < n; j += X::W) {
+            V sum = X::load(A.D + at + j) * X::load(y + begin + j);
+            for (int k = 0; k < count; k++) sum -= X::load(s[k] + j) * X::load(u[k] + j);
+            sum = X::first(sum * X::load(A.scale + at + j), n - j);
+            F::put(v + begin + j, sum, n - j);
+            square += sum * sum;
+        }
+        return X::sum(square);
+    }
+};
+
+}  // namespace mgnet
