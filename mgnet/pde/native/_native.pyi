@@ -94,3 +94,16 @@ class Kernels:
     ) -> np.ndarray | None: ...
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> np.ndarray: ...
     def sums(self) -> np.ndarray: ...
+
+class Lines:
+    def __init__(
+        self,
+        machine: str,
+        single: bool,
+        wraps: Sequence[bool],
+        S: np.ndarray,
+        lines: Sequence[int],
+        batch: int,
+        threads: int,
+    ) -> None: ...
+    def sweep(self, reverse: bool, zero: bool, sweeps: int, f: np.ndarray, u: np.ndarray) -> None: ...
