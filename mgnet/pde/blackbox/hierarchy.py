@@ -19,7 +19,7 @@ from mgnet.pde.blackbox.clusters import Clusters, slow_clusters
 from mgnet.pde.blackbox.coarsest import CoarsestLevel, inverse
 from mgnet.pde.blackbox.galerkin import galerkin, regular
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
-from mgnet.pde.blackbox.lines import dominant_axes, line_steps
+from mgnet.pde.blackbox.lines import VARIES, dominant_axes, line_steps
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 from mgnet.pde.hierarchy import thin_axis
 from mgnet.pde.operators import Diffusion
@@ -93,7 +93,8 @@ def solved_axes(A: Diffusion, smoother: str) -> tuple[int, ...]:
     means = tuple(float(k.mean()) * axis.h**2 for k, axis in zip(A.k, A.axes, strict=True))
     thin = thin_axis(A.axes, means, 20 * COARSEST)  # N (n_0 + n_1 + ...), of about the same grid
     narrow = (thin,) if thin is not None and A.axes[thin].periodic else ()  # others are coarsened to the last unknown
-    if smoother != "zebra" and contrast(A) <= JUMP:
+    one, other = ([1.0, *sorted(contrasts(A))])[-2:]
+    if smoother != "zebra" and one * other <= VARIES:
         return narrow
     unit, _ = from_diffusion(A).unit()
     strength = strengths(unit)
@@ -221,15 +222,21 @@ def _step(omega: float):  # type: ignore[no-untyped-def]
 
 def contrast(A: Diffusion) -> float:
     """The largest ratio of two conductances of one axis."""
-    ratios = [1.0]
+    return max(contrasts(A))
+
+
+def contrasts(A: Diffusion) -> list[float]:
+    """Per axis the largest ratio of two conductances."""
+    ratios = []
     for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True)):
-        inner = k.detach().narrow(d - A.ndim, 1, axis.n - 1)
+        inner, ratio = k.detach().narrow(d - A.ndim, 1, axis.n - 1), 1.0
         if inner.numel():
             smallest = inner.amin()
             if smallest <= 0:  # cut faces of a mask
                 smallest = torch.where(inner > 0, inner, torch.inf).amin()
-            ratios.append(float(inner.amax() / smallest))
-    return max(ratios)
+            ratio = max(ratio, float(inner.amax() / smallest))  # 1 if all are cut
+        ratios.append(ratio)
+    return ratios
 
 
 def levels_precision(A: Diffusion) -> torch.dtype:

@@ -18,6 +18,7 @@ from mgnet.pde.tridiagonal import along_lines
 
 DOMINANT = 30.0  # ratio of couplings at an unknown above which one axis dominates another
 ALIKE = 4.0  # and below which it does not
+VARIES = DOMINANT / ALIKE  # by less no ratio of two axes' couplings goes from one to the other
 REGION = 3e-4  # of all unknowns: a strip of three across 3000
 
 

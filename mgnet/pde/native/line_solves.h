@@ -7,6 +7,8 @@
 
 namespace mgnet {
 
+constexpr long AHEAD = 6;  // rows that memory is asked for before they are worked on
+
 template <class X>
 struct LineSolves {
     using T = typename X::T;
@@ -46,6 +48,13 @@ struct LineSolves {
 #pragma GCC unroll 24
             for (int k = 0; k < N; k++) r += X::load(s[k] + j) * X::load(v[k] + j);
             return r;
+        }
+        // the rows that come later
+        inline void fetch(long j) const {
+            __builtin_prefetch(f + j);
+#pragma GCC unroll 24
+            for (int k = 0; k < N; k += 2) __builtin_prefetch(s[k] + j);
+            if constexpr (N > 0) __builtin_prefetch(v[0] + j);
         }
     };
 
@@ -189,11 +198,13 @@ struct LineSolves {
         const long K = g.lanes, D = g.depth * K;
         for (long k = 0; k < pairs * W; k += W) X::store(space + g.n * K + k, V{});
         const T* before = space + g.n * K;
+        const long ahead = AHEAD * (g.row(sheet, 0, 1) - g.row(sheet, 0, 0)) * g.stride;
         for (long i = 0; i < g.n; i++) {
             const Sum<N> r = g.axis == 0 ? sum<N>(i, sheet) : sum<N>(sheet, i);
             T* y = space + i * K;
             const T* at = b.factors + i * D;
             for (long k = 0, j = from; k < pairs * W; k += W, j += 2 * W) {
+                r.fetch(j + ahead);
                 const V low = r.at(j), high = r.at(j + W), v = Odd ? X::odds(low, high) : X::evens(low, high);
                 const V now = v + X::load(at + k) * X::load(before + k);
                 X::store(y + k, now);

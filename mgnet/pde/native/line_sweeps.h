@@ -40,7 +40,7 @@ class LineEngine final : public LineSweeps {
         for (long k = 0; k < fields; k++) pad(S + k * mesh.size(), p_.S.data() + k * mesh.unknowns());
         StencilLevel<T> level;
         level.fine = mesh, level.S = S, level.lines = p_.lines;
-        smoother_ = LineSmoother<X>::make(level, p_.members, arena_);
+        smoother_ = LineSmoother<X>::make(level, p_.members, p_.threads, arena_);
         u_ = arena_.take<T>(p_.batch * mesh.size()), f_ = arena_.take<T>(p_.batch * mesh.size());
         for (int who = 0; who < p_.threads; who++) spaces_.push_back(arena_.take<T>(smoother_.workspace()));
     }

@@ -12,8 +12,7 @@
 
 namespace mgnet {
 
-constexpr long PAIRS = 4;           // pairs of vectors that a tile of columns is wide
-constexpr long TILE_BYTES = 1 << 18;  // of y in a tile, at most, if it is wider than a pair
+constexpr long TILE_BYTES = 1 << 22;  // of y in a tile of columns, at most, if it is wider than a pair of vectors
 
 // Who works: threads who, who + 1, ..., who + size - 1, in a workspace each.
 template <class T>
@@ -30,16 +29,11 @@ class LineSmoother {
   public:
     LineSmoother() = default;
 
-    // members : of the coefficients; the axes are level.lines
-    static LineSmoother make(const StencilLevel<T>& level, long members, Arena& arena) {
+    // members : of the coefficients;   crew : as many threads may work on a member;   the axes are level.lines
+    static LineSmoother make(const StencilLevel<T>& level, long members, long crew, Arena& arena) {
         LineSmoother to;
-        for (int axis : level.lines) {
-            long pairs = 1;
-            while (axis != 2 && pairs < PAIRS && 2 * W * pairs < level.fine.n[2] &&
-                   2 * pairs * W * level.fine.n[axis] * static_cast<long>(sizeof(T)) <= TILE_BYTES)
-                pairs *= 2;
-            to.sets_[to.count_++] = LineSet<X>::make(level, axis, members, pairs * W, arena);
-        }
+        for (int axis : level.lines)
+            to.sets_[to.count_++] = LineSet<X>::make(level, axis, members, width(level.fine, axis, crew), arena);
         to.mesh_ = level.fine;
         to.nothing_ = arena.take<T>(to.mesh_.stride() + 4 * W) + LEFT;
         return to;
@@ -68,6 +62,16 @@ class LineSmoother {
     }
 
   private:
+    // Lines of a bundle. Whole rows, unless y would leave the caches or threads be without work: fewer pages.
+    static long width(const Mesh& mesh, int axis, long crew) {
+        if (axis == 2) return W;
+        const long sheets = mesh.n[1 - axis], parts = sheets / 2 >= crew ? 1 : crew;
+        const long wanted = (mesh.n[2] + 2 * W * parts - 1) / (2 * W * parts);
+        const long most = TILE_BYTES / (W * mesh.n[axis] * static_cast<long>(sizeof(T)));
+        const long pairs = wanted < most ? wanted : most;
+        return (pairs > 1 ? pairs : 1) * W;
+    }
+
     enum Phase { WHOLE, BLOCKS, EDGES, SEAM };
 
     struct Job {
