@@ -16,7 +16,7 @@ from torch import Tensor
 from mgnet.core import Level
 from mgnet.pde import cuda
 from mgnet.pde.axis import Axis
-from mgnet.pde.blackbox import JUMP, ReadableBlackBox, contrast, index, levels_precision, solved_axes
+from mgnet.pde.blackbox import JUMP, ReadableBlackBox, contrast, gradual, index, levels_precision, solved_axes
 from mgnet.pde.grid import Grid
 from mgnet.pde.hierarchy import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, readable_levels, thin_axis
 from mgnet.pde.iterate import Hierarchy
@@ -75,7 +75,12 @@ class Levels:
     def gamma(self) -> int | str:
         """The cycle index."""
         gamma = CYCLES[self.scheme.cycle]
-        return index(gamma, self.device) if self.constant is None and self.jumps else gamma
+        return index(gamma, self.device) if self.constant is None and self.jumps and not self.gradual else gamma
+
+    @cached_property
+    def gradual(self) -> bool:
+        """Whether lines meet an anisotropy that changes without jumps."""
+        return gradual(self.base, self.solved)
 
     @cached_property
     def jumps(self) -> bool:

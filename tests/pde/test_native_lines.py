@@ -30,8 +30,8 @@ SHAPES = [
     ((13, 16, 11), ["periodic", "neumann", "periodic"]),
     ((12, 9, 13), ["dirichlet", "periodic", "periodic"]),
     ((5, 3, 7), "periodic"),
-    ((200, 210), "dirichlet"),
-    ((35, 34, 36), "neumann"),
+    ((70, 131), "dirichlet"),
+    ((20, 18, 21), "neumann"),
 ]
 
 
@@ -119,7 +119,7 @@ def test_members_of_a_batch(shape, bc, members):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("shape", "bc"), [((200, 210), "dirichlet"), ((201, 211), "periodic"), SHAPES[9], SHAPES[-1]])
+@pytest.mark.parametrize(("shape", "bc"), [((90, 210), "dirichlet"), ((91, 141), "periodic"), SHAPES[9], SHAPES[-1]])
 def test_threads_give_equal_bits(shape, bc, dtype):
     for A in stencils(shape, bc):
         u, f = (random((1, *A.shape), seed) for seed in (1, 2))
