@@ -8,8 +8,8 @@
 //     T = tridiag(-s_{i-1}, 1, -s_i) = L D L^T,    q = 1 / D,  l_i = s_{i-1} q_{i-1},
 //     y_i = r_i + l_i y_{i-1},    e_i = q_i y_i + l_{i+1} e_{i+1}
 //
-// A closed line is opened at its last unknown, whose row of L is then full: -g. A pivot that is round-off of zero, where
-// nothing holds the line, fixes its unknown at 0.
+// A closed line is opened at its last unknown, whose row of L is then full: -g. A pivot that is round-off of zero,
+// where nothing holds the line, fixes its unknown at 0.
 #pragma once
 #include <limits>
 

@@ -17,9 +17,9 @@ struct LineSolves {
     static constexpr long W = X::W;
 
     const LineSet<X>& g;
-    T* const u;        // a member's
-    const T* const f;  // a member's
-    const long member; // of the coefficients
+    T* const u;              // a member's
+    const T* const f;        // a member's
+    const long member;       // of the coefficients
     const T* const nothing;  // a row of zeros, from its first number on
     T* const space;
 
@@ -267,10 +267,12 @@ struct LineSolves {
         return mask;
     }
 
-    // the ghosts of a row that repeat its numbers first, first + step, ..., last; step 1: all
+    // The ghosts of a row that repeat its numbers first, first + step, ..., last; step 1: all. Zeros that are there
+    // already are left alone: several threads would write to the same cache line.
     void fill(T* row, long first, long last, long step = 1) const {
         const long n = g.mesh.n[2];
         const bool all = step == 1, wraps = g.mesh.wraps[2];
+        if (!wraps && !all) return;
         const long ghost[] = {-2, -1, n, n + 1};
         for (long at : ghost) {
             const long j = (at + 2 * n) % n;

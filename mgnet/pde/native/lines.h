@@ -1,9 +1,9 @@
 // Line smoothing on one grid: u along the lines of one colour, all others fixed, colour after colour.
 //
 // A sweep along an axis takes the sheets of one colour after the other, and on each sheet the lines of one colour after
-// the other; backwards in reverse, so that a cycle is symmetric. The colours of a sheet go through memory together: tile
-// by tile the lines of the first, and behind them those of the second, whose neighbours are then all solved. Blocks of
-// tiles are tasks; the second colour's tile beside another block waits until all are done.
+// the other; backwards in reverse, so that a cycle is symmetric. The colours of a sheet go through memory together:
+// tile by tile the lines of the first, and behind them those of the second, whose neighbours are then all solved.
+// Blocks of tiles are tasks; the second colour's tile beside another block waits until all are done.
 //
 // Fields must allow a pair of vectors to be read from where they end, as those from an Arena do.
 #pragma once
