@@ -198,6 +198,60 @@ def test_jumps_in_one_axis_are_met_by_lines(n, other):
         assert "zebra" in s.method
 
 
+def clustered(ratio):
+    """X': cells that are ``ratio`` times narrower at both ends."""
+    return lambda s: 1 / np.cosh(np.arccosh(ratio**0.5) * (2 * s - 1)) ** 2
+
+
+STRETCHINGS = {
+    "both ends": clustered,
+    "one end": lambda ratio: lambda s: clustered(ratio)((1 + s) / 2),
+    "middle": lambda ratio: lambda s: 1 / clustered(ratio)(s),
+    "geometric": lambda ratio: lambda s: ratio**s,
+    "none": lambda _: np.ones_like,
+}
+
+
+def stretched(widths):
+    """The a of x_d = X_d(s_d), for the X_d'."""
+
+    def along(d):
+        return lambda *s: np.prod(
+            [v(x) ** (-1 if e == d else 1) for e, (v, x) in enumerate(zip(widths, s, strict=True))], axis=0
+        )
+
+    return tuple(along(d) for d in range(len(widths)))
+
+
+@pytest.mark.parametrize("ratio", [14.0, 100.0])
+@pytest.mark.parametrize(
+    "kinds",
+    [("both ends", "both ends"), ("one end", "geometric"), ("middle", "middle"), ("geometric", "none"),
+     ("none", "both ends"), ("both ends", "one end", "none"), ("both ends", "both ends", "both ends")],
+    ids=str,
+)  # fmt: skip
+def test_stretched_grids_take_few_cycles(kinds, ratio):
+    """Also where each coefficient alone varies little: the ratio of two of them is what counts."""
+    n = 65 if len(kinds) == 2 else 20
+    a = stretched([STRETCHINGS[kind](ratio) for kind in kinds])
+    s = solve(np.random.default_rng(0).standard_normal((n,) * len(kinds)), a=a)
+    assert s.cycles <= 8
+    assert "V(2,2)-cycles, zebra" in s.method
+
+
+def test_where_two_axes_dominate_the_third_lines_take_more():
+    """Where cells are narrow along two axes of three, planes are coupled strongly, which lines do not solve."""
+    a = stretched([STRETCHINGS["middle"](100.0)] * 3)
+    assert solve(np.random.default_rng(0).standard_normal((20, 20, 20)), a=a).cycles <= 25
+
+
+def test_an_anisotropy_that_turns():
+    a = (lambda x, y: 1e-3 + np.cos(np.pi * x) ** 2, lambda x, y: 1e-3 + np.sin(np.pi * x) ** 2)
+    assert solve(rough(65), a=a).cycles <= 8
+    halves = (lambda x, y: np.where(x < 0.5, 1.0, 1e3), lambda x, y: np.where(x < 0.5, 1e3, 1.0))
+    assert solve(rough(65), a=halves).cycles <= 10
+
+
 @pytest.mark.parametrize(("end", "centering"), [("neumann", "node"), ("neumann", "cell"), ("periodic", "node")])
 @pytest.mark.parametrize("a", [None, lambda *x: 1 + x[0] / 2000], ids=["numbers", "callable"])
 @pytest.mark.parametrize(

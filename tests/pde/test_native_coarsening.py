@@ -18,8 +18,8 @@ from mgnet.pde.blackbox import coarse_operators, from_diffusion
 from mgnet.pde.blackbox.coarsest import dense_inverse, inverse
 from mgnet.pde.blackbox.hierarchy import first_coarse, step_lengths
 from mgnet.pde.blackbox.stencil import excess
+from mgnet.pde.levels.smoothers import omegas
 from mgnet.pde.native import kernels, machine, machines
-from mgnet.pde.smoothers import omegas
 
 LEFT = 16
 NU = (2, 3)

@@ -7,6 +7,7 @@ steps u <- u + omega r, float32 meets no large numbers, and a stencil is its cou
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from math import isqrt
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from mgnet.pde.blackbox.clusters import Clusters, slow_clusters
 from mgnet.pde.blackbox.coarsest import CoarsestLevel, inverse
 from mgnet.pde.blackbox.galerkin import galerkin, regular
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
-from mgnet.pde.blackbox.lines import dominant_axes, line_steps
+from mgnet.pde.blackbox.lines import VARIES, dominant_axes, line_steps, line_sweeps
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 from mgnet.pde.levels.constant import thin_axis
 from mgnet.pde.levels.smoothers import omegas
@@ -31,6 +32,7 @@ COARSE_BOUND = 1.7  # of the spectrum of coarse operators in unit form (measured
 NEGATIVE, VERY_NEGATIVE = 0.05, 0.5  # couplings below minus these make the spectrum larger (up to 3 for white noise)
 POWER_STEPS = 12
 JUMP = 30.0  # ratio of coefficients above which V-cycles become W-cycles
+STEEP = 4.0  # the same of neighbouring ones, where lines are smoothed along all axes that dominate somewhere
 CONTRAST = 3e4  # ratio of coefficients: up to it float32 levels lose no iterations (measured, docs)
 HOLD = 2e-6  # of the diagonal, that c and the ends hold u by: down to it float32 levels lose no iterations (measured)
 WAVE = 1e-7  # the same of the smoothest wave where nothing holds u; rounding may give a constant 3e-8 of the diagonal
@@ -90,14 +92,19 @@ def choose_axes(
 
 def solved_axes(A: Diffusion, smoother: str) -> tuple[int, ...]:
     """The axes along which lines have to be smoothed, or are to be ("zebra")."""
-    means = tuple(float(k.mean()) * axis.h**2 for k, axis in zip(A.k, A.axes, strict=True))
-    thin = thin_axis(A.axes, means, 20 * COARSEST)  # N (n_0 + n_1 + ...), of about the same grid
-    narrow = (thin,) if thin is not None and A.axes[thin].periodic else ()  # others are coarsened to the last unknown
-    if smoother != "zebra" and contrast(A) <= JUMP:
-        return narrow
+    if smoother != "zebra" and variation(A) <= VARIES:
+        return thin_lines(A)
     unit, _ = from_diffusion(A).unit()
     strength = strengths(unit)
-    return dominant_axes(unit) or narrow or ((strength.index(max(strength)),) if smoother == "zebra" else ())
+    strongest = (strength.index(max(strength)),) if smoother == "zebra" else ()
+    return dominant_axes(unit) or thin_lines(A) or strongest
+
+
+def thin_lines(A: Diffusion) -> tuple[int, ...]:
+    """The axis of strong coupling that is too short to be coarsened, if there is one."""
+    means = tuple(float(k.mean()) * axis.h**2 for k, axis in zip(A.k, A.axes, strict=True))
+    thin = thin_axis(A.axes, means, 20 * COARSEST)  # N (n_0 + n_1 + ...), of about the same grid
+    return (thin,) if thin is not None and A.axes[thin].periodic else ()  # others are coarsened to the last unknown
 
 
 def strengths(unit: Stencil) -> list[float]:
@@ -115,7 +122,8 @@ def readable_levels(
         assert grid.P is not None
         A, P = grid.A.to(like), grid.P.to(like)
         if solved:
-            down, up = ([B for _ in range(n) for d in solved for B in line_steps(A, d)] for n in nu)
+            steps = [B for d in solved for B in line_steps(A, d)]
+            down, up = (steps * line_sweeps(n, len(solved)) for n in nu)
             up = up[::-1]
         else:
             down, up = ([_step(omega) for omega in way] for way in step_lengths(grid.A, l, nu, smoother))
@@ -221,15 +229,49 @@ def _step(omega: float):  # type: ignore[no-untyped-def]
 
 def contrast(A: Diffusion) -> float:
     """The largest ratio of two conductances of one axis."""
-    ratios = [1.0]
+    inner = [k.detach().narrow(d - A.ndim, 1, axis.n - 1) for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True))]
+    return max(map(spread, inner))
+
+
+def variation(A: Diffusion) -> float:
+    """The largest ratio of two of k_d / k_e, for any axes d and e: 1 where an anisotropy is the same everywhere."""
+    k = [k.detach().narrow(d - A.ndim, 1, axis.n - 1) for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True))]
+    largest = 1.0
+    for d, e in combinations(range(A.ndim), 2):
+        if k[d].numel() and k[e].numel() and spread(k[d]) * spread(k[e]) > VARIES:  # else less, and nothing to look at
+            one, other = _beside(k[d], e - A.ndim, A.axes[e].n), _beside(k[e], d - A.ndim, A.axes[d].n)
+            both = (one > 0) & (other > 0)
+            largest = max(largest, spread(torch.where(both, one / torch.where(both, other, 1.0), 0.0)))
+    return largest
+
+
+def steepness(A: Diffusion) -> float:
+    """The largest ratio of the conductances of two neighbouring faces of one axis."""
+    largest = 1.0
     for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True)):
         inner = k.detach().narrow(d - A.ndim, 1, axis.n - 1)
-        if inner.numel():
-            smallest = inner.amin()
-            if smallest <= 0:  # cut faces of a mask
-                smallest = torch.where(inner > 0, inner, torch.inf).amin()
-            ratios.append(float(inner.amax() / smallest))
-    return max(ratios)
+        for e in range(-A.ndim, 0):
+            if inner.numel() and inner.shape[e] > 1:
+                one, other = inner.narrow(e, 1, inner.shape[e] - 1), inner.narrow(e, 0, inner.shape[e] - 1)
+                both = (one > 0) & (other > 0)
+                ratio = torch.where(both, one / torch.where(both, other, 1.0), 1.0)
+                largest = max(largest, float(ratio.amax()), float(1 / ratio.amin()))
+    return largest
+
+
+def _beside(k: Tensor, dim: int, n: int) -> Tensor:
+    """k without the last unknowns along another axis, where it varies along it."""
+    return k.narrow(dim, 0, n - 1) if k.shape[dim] == n else k
+
+
+def spread(k: Tensor) -> float:
+    """The ratio of the largest to the smallest number, of those that are not 0 (cut faces of a mask)."""
+    if not k.numel():
+        return 1.0
+    smallest, largest = k.aminmax()
+    if smallest <= 0:
+        smallest = torch.where(k > 0, k, torch.inf).amin()
+    return max(1.0, float(largest / smallest))
 
 
 def levels_precision(A: Diffusion) -> torch.dtype:
@@ -255,6 +297,14 @@ def index(gamma: int | str, device: torch.device) -> int | str:
     if gamma != 1:
         return gamma
     return 2 if device.type == "cpu" else "F"
+
+
+def gradual(A: Diffusion, solved: Sequence[int]) -> bool:
+    """Whether lines are smoothed where an anisotropy changes bit by bit, as on stretched grids.
+
+    V-cycles take as many iterations as W-cycles there: 7 with ratios of 14 and of 100, both axes, 128^2.
+    """
+    return bool(solved) and tuple(solved) != thin_lines(A) and steepness(A) <= STEEP
 
 
 class ReadableBlackBox:

@@ -125,3 +125,16 @@ class StencilHierarchy:
     def finest(self) -> dict[str, Any]: ...
     def coarsest(self) -> dict[str, Any]: ...
     def set_inverse(self, inverse: np.ndarray) -> None: ...
+
+class Lines:
+    def __init__(
+        self,
+        machine: str,
+        single: bool,
+        wraps: Sequence[bool],
+        S: np.ndarray,
+        lines: Sequence[int],
+        batch: int,
+        threads: int,
+    ) -> None: ...
+    def sweep(self, reverse: bool, zero: bool, sweeps: int, f: np.ndarray, u: np.ndarray) -> None: ...

@@ -17,6 +17,8 @@
 #include "cycles.h"
 #include "pool.h"
 
+#include "line_sweeps.h"
+
 namespace nb = nanobind;
 using namespace nb::literals;
 
@@ -28,6 +30,14 @@ extern const Machine avx2, avx512;
 const Machine* const MACHINES[] = {&avx512, &avx2, &baseline};
 #else
 const Machine* const MACHINES[] = {&baseline};
+#endif
+
+extern const LineMachine lines_baseline;
+#ifdef MGNET_X86
+extern const LineMachine lines_avx2, lines_avx512;
+const LineMachine* const LINE_MACHINES[] = {&lines_avx512, &lines_avx2, &lines_baseline};
+#else
+const LineMachine* const LINE_MACHINES[] = {&lines_baseline};
 #endif
 
 namespace {
@@ -46,6 +56,7 @@ bool runs_here(const Machine& machine) {
 using Input = nb::ndarray<nb::ro>;
 using Output = nb::ndarray<>;
 using Doubles = nb::ndarray<const double, nb::c_contig, nb::device::cpu>;
+using Written = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
 using Longs = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 std::vector<std::string> machines() {
@@ -508,6 +519,46 @@ class Hierarchy {
 
     std::unique_ptr<StencilHierarchy<float>> single_;
     std::unique_ptr<StencilHierarchy<double>> double_;
+
+// Line smoothing of one stencil by itself.
+class Lines {
+  public:
+    Lines(const std::string& machine, bool single, std::array<bool, 3> wraps, const Doubles& S, std::vector<int> lines,
+          long batch, int threads) {
+        if (S.ndim() != 5) throw std::invalid_argument("`S` must be (couplings, members, n0, n1, n2)");
+        for (int d = 0; d < 3; d++)
+            problem_.mesh.n[d] = static_cast<long>(S.shape(d + 2)), problem_.mesh.wraps[d] = wraps[d];
+        problem_.mesh.points = points(static_cast<long>(S.shape(0)));
+        problem_.members = static_cast<long>(S.shape(1)), problem_.batch = batch, problem_.S = doubles(S);
+        if (problem_.members != 1 && problem_.members != batch)
+            throw std::invalid_argument("`S` must have one member, or as many as the batch");
+        if (threads < 1 || threads > MOST_WORKERS) throw std::invalid_argument("there are no so many `threads`");
+        for (int axis : lines)
+            if (axis < 0 || axis > 2) throw std::invalid_argument("an axis of `lines` must be 0, 1 or 2");
+        problem_.lines = std::move(lines), problem_.threads = threads;
+        const Machine& on = machine_called(machine);
+        for (int k = 0; k < static_cast<int>(std::size(MACHINES)); k++)
+            if (MACHINES[k] == &on)
+                sweeps_.reset(single ? LINE_MACHINES[k]->make32(problem_) : LINE_MACHINES[k]->make64(problem_));
+    }
+
+    void sweep(bool reverse, bool zero, int sweeps, const Doubles& f, const Written& u) {
+        const std::size_t size = problem_.batch * problem_.mesh.unknowns();
+        if (f.size() != size || u.size() != size)
+            throw std::invalid_argument("`f` and `u` must have a number for each unknown of the batch");
+        nb::gil_scoped_release release;
+        sweeps_->run(reverse, zero, sweeps, f.data(), u.data());
+    }
+
+  private:
+    static Points points(long couplings) {
+        for (int k = 0; k < 4; k++)
+            if (COUPLINGS[k] == couplings) return static_cast<Points>(k);
+        throw std::invalid_argument("`S` must have the couplings of five, nine, seven or twenty-seven points");
+    }
+
+    LineProblem problem_;
+    std::unique_ptr<LineSweeps> sweeps_;
 };
 
 }  // namespace
@@ -573,6 +624,11 @@ NB_MODULE(_native, m) {
         .def("finest", &Hierarchy::finest)
         .def("coarsest", &Hierarchy::coarsest)
         .def("set_inverse", &Hierarchy::set_inverse, "inverse"_a);
+
+    nb::class_<Lines>(m, "Lines")
+        .def(nb::init<const std::string&, bool, std::array<bool, 3>, const Doubles&, std::vector<int>, long, int>(),
+             "machine"_a, "single"_a, "wraps"_a, "S"_a, "lines"_a, "batch"_a, "threads"_a)
+        .def("sweep", &Lines::sweep, "reverse"_a, "zero"_a, "sweeps"_a, "f"_a, "u"_a);
 }
 
 }  // namespace mgnet

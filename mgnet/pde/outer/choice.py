@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mgnet.core import Level
 from mgnet.pde import cuda
-from mgnet.pde.blackbox import JUMP, ReadableBlackBox, contrast, index, levels_precision, solved_axes
+from mgnet.pde.blackbox import JUMP, ReadableBlackBox, contrast, gradual, index, levels_precision, solved_axes
 from mgnet.pde.kernels.launch import threads
 from mgnet.pde.levels.constant import (
     DIRECT_WORK,
@@ -83,7 +83,12 @@ class Levels:
     def gamma(self) -> int | str:
         """The cycle index."""
         gamma = CYCLES[self.scheme.cycle]
-        return index(gamma, self.device) if self.constant is None and self.jumps else gamma
+        return index(gamma, self.device) if self.constant is None and self.jumps and not self.gradual else gamma
+
+    @cached_property
+    def gradual(self) -> bool:
+        """Whether lines meet an anisotropy that changes without jumps."""
+        return gradual(self.base, self.solved)
 
     @cached_property
     def jumps(self) -> bool:
