@@ -27,6 +27,8 @@ const Machine* const MACHINES[] = {&avx512, &avx2, &baseline};
 const Machine* const MACHINES[] = {&baseline};
 #endif
 
+void bind_black_box(nb::module_& m);  // stencil_bindings.cpp
+
 namespace {
 
 bool runs_here(const Machine& machine) {
@@ -52,6 +54,8 @@ std::vector<std::string> machines() {
     return names;
 }
 
+}  // namespace
+
 const Machine& machine_called(const std::string& name) {
     for (const Machine* machine : MACHINES)
         if (name == machine->name) {
@@ -61,6 +65,8 @@ const Machine& machine_called(const std::string& name) {
         }
     throw std::invalid_argument("this build has no instruction set " + name);
 }
+
+namespace {
 
 std::vector<double> doubles(const Doubles& v) { return {v.data(), v.data() + v.size()}; }
 
@@ -274,6 +280,7 @@ NB_MODULE(_native, m) {
     m.doc() = "Compiled kernels of mgnet.pde; see mgnet.pde.native.";
     m.attr("built_from") = MGNET_BUILT_FROM;
     m.def("machines", &machines, "Instruction sets that this build has and this processor can run, the fastest first.");
+    bind_black_box(m);
     nb::class_<Table>(m, "Table")
         .def(
             "__init__",
