@@ -27,7 +27,7 @@ Saad 2003, algorithm 12.1.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -76,6 +76,31 @@ class System(Protocol):
         """x <- x + alpha p, r = b - A x; (batch,) ||r|| and (r, p)."""
         ...
 
+    def advance(self, before: "State", floor: Tensor) -> "State":
+        """One step of conjugate gradients: ``advance`` of these four, or all in one."""
+        ...
+
+
+class State(NamedTuple):
+    """What a step of conjugate gradients leaves for the next one, (batch,) each: ||r||, (r, z), (r, p).
+
+    (r, z) is 0 where the next p is to be z alone.
+    """
+
+    norms: Tensor
+    rz: Tensor
+    rp: Tensor
+
+
+def advance(system: System, before: State, floor: Tensor) -> State:
+    """One step of conjugate gradients; members whose residual is no more than the floor keep their x."""
+    rz = system.precondition()
+    beta = _quotient(rz, before.rz)
+    left = beta * before.rp  # what the old direction leaves of (r, p) - (r, z)
+    alpha = _quotient(rz + left, system.direct(beta))
+    norms, rp = system.step(torch.where(before.norms > floor, alpha, 0.0))
+    return State(norms, torch.where(left.abs() > LOST * rz, 0.0, rz), rp)
+
 
 class Robust(System, Hierarchy, Protocol):
     """A hierarchy whose stationary cycles and conjugate gradients both work."""
@@ -97,7 +122,7 @@ class ConjugateGradients:
     def __init__(self, system: System, tol: float | None):
         self.system, self._tol = system, 0.0 if tol is None else tol
         self._x: Any = None
-        self._norms = self._rz = self._rp = self._scale = torch.zeros(0)
+        self._state, self._floor = State(*[torch.zeros(0)] * 3), torch.zeros(0)
 
     def data(self, b: Tensor) -> Any:
         return self.system.data(b)
@@ -112,7 +137,7 @@ class ConjugateGradients:
         return self.system.norms(u, b)
 
     def watched(self) -> Tensor:
-        return self._norms
+        return self._state.norms
 
     def start(self, b: Any, watch: bool = True) -> Any:
         """The first step, from zero; unwatched: a full multigrid pass and FINISHING_STEPS steps.
@@ -134,20 +159,15 @@ class ConjugateGradients:
         return self._step(u)
 
     def _step(self, x: Any) -> Any:
-        rz = self.system.precondition()
-        beta = _quotient(rz, self._rz)
-        left = beta * self._rp  # what the old direction leaves of (r, p) - (r, z)
-        alpha = _quotient(rz + left, self.system.direct(beta))
-        active = self._norms > self._tol * self._scale
-        self._norms, self._rp = self.system.step(torch.where(active, alpha, 0.0))
-        self._rz, self._x = torch.where(left.abs() > LOST * rz, 0.0, rz), self.system.x
+        self._state = self.system.advance(self._state, self._floor)
+        self._x = self.system.x
         return self._x
 
     def _begin(self, x: Any, b: Any) -> Any:
-        self._scale = self.system.norms(None, b)
-        self._norms = self.system.begin(x, b)
+        self._floor = self._tol * self.system.norms(None, b)
+        norms = self.system.begin(x, b)
+        self._state = State(norms, torch.zeros_like(norms), torch.zeros_like(norms))
         self._x = x
-        self._rz = self._rp = torch.zeros_like(self._norms)
         return x
 
 

@@ -22,6 +22,7 @@ from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
 from mgnet.pde.blackbox.lines import dominant_axes, line_steps
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 from mgnet.pde.hierarchy import thin_axis
+from mgnet.pde.krylov import State, advance
 from mgnet.pde.operators import Diffusion
 from mgnet.pde.smoothers import omegas
 
@@ -363,6 +364,9 @@ class ReadableBlackBox:
         self.x = moved if self.x is None else self.x + moved  # the iterate before stays
         norms = self._residual()
         return norms, self._dot(self.r, self.p)
+
+    def advance(self, before: State, floor: Tensor) -> State:
+        return advance(self, before, floor)
 
     def _each(self, v: Tensor) -> Tensor:
         return v.reshape(-1, *[1] * len(self._dims)).to(self.p)

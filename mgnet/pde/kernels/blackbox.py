@@ -15,6 +15,7 @@ from mgnet.pde.kernels.stencil_components import slow_clusters
 from mgnet.pde.kernels.stencil_fields import padded
 from mgnet.pde.kernels.stencil_level import FusedCoarsestLevel, FusedStencilLevel
 from mgnet.pde.kernels.stencil_rows import LEFT
+from mgnet.pde.krylov import State, advance
 from mgnet.pde.operators import Diffusion
 
 
@@ -141,6 +142,9 @@ class FusedBlackBox:
         norms = self._residual(self.x, self._p, spare, self._b, alpha.numpy() * self._size)
         self.x, self._spare = spare, self.x
         return norms, torch.from_numpy(self._sums[1].sum(axis=1))
+
+    def advance(self, before: State, floor: Tensor) -> State:
+        return advance(self, before, floor)
 
     def _moved(self, x: np.ndarray | None, p: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         """x + alpha s p; its residual is in r, the residual's norm is watched."""

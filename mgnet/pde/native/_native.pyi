@@ -94,3 +94,74 @@ class Kernels:
     ) -> np.ndarray | None: ...
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> np.ndarray: ...
     def sums(self) -> np.ndarray: ...
+
+class ClusterList:
+    def __init__(
+        self,
+        at: np.ndarray,
+        z: np.ndarray,
+        begin: np.ndarray,
+        at_A: np.ndarray,
+        Az: np.ndarray,
+        begin_A: np.ndarray,
+        inverse: np.ndarray,
+        member: np.ndarray,
+    ) -> None: ...
+
+class StencilLevel:
+    def __init__(
+        self,
+        n: Sequence[int],
+        coarse: Sequence[int],
+        wraps: Sequence[bool],
+        points: int,
+        coarse_points: int,
+        halved: Sequence[bool],
+        first: Sequence[int],
+        S: np.ndarray,
+        W: np.ndarray,
+        down: Sequence[float],
+        up: Sequence[float],
+        clusters: ClusterList | None,
+    ) -> None: ...
+
+class BlackBox:
+    def __init__(
+        self,
+        machine: str,
+        single: bool,
+        single_data: bool,
+        levels: Sequence[StencilLevel],
+        s: np.ndarray,
+        S: np.ndarray,
+        excess: np.ndarray,
+        inverse: np.ndarray,
+        gamma: int,
+        batch: int,
+        threads: int,
+    ) -> None: ...
+    def begin(self, x: np.ndarray | None, b: np.ndarray) -> np.ndarray: ...
+    def precondition(self) -> np.ndarray: ...
+    def direct(self, beta: np.ndarray) -> np.ndarray: ...
+    def step(
+        self, alpha: np.ndarray, x: np.ndarray | None, x_out: np.ndarray, b: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    def advance(
+        self,
+        x: np.ndarray | None,
+        x_out: np.ndarray,
+        b: np.ndarray,
+        floor: np.ndarray,
+        norms: np.ndarray,
+        rz: np.ndarray,
+        rp: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+    def start(self, x_out: np.ndarray, b: np.ndarray) -> np.ndarray: ...
+    def cycle(self, x: np.ndarray | None, x_out: np.ndarray, b: np.ndarray) -> np.ndarray: ...
+    def norms(self, x: np.ndarray | None, b: np.ndarray) -> np.ndarray: ...
+    def smooth(self, l: int, u: np.ndarray | None, f: np.ndarray, out: np.ndarray) -> None: ...
+    def down(self, l: int, u: np.ndarray | None, f: np.ndarray, out: np.ndarray, f_c: np.ndarray) -> None: ...
+    def up(self, l: int, u: np.ndarray, f: np.ndarray, e: np.ndarray, out: np.ndarray) -> None: ...
+    def restrict(self, l: int, f: np.ndarray, f_c: np.ndarray) -> None: ...
+    def interpolate(self, l: int, u_c: np.ndarray, out: np.ndarray) -> None: ...
+    def solve(self, f: np.ndarray, u: np.ndarray) -> None: ...

@@ -67,7 +67,7 @@ struct ClusterList {
         of.begin = list<long>(begin), of.begin_A = list<long>(begin_A), of.member = list<long>(member);
         const std::size_t K = of.inverse.size();
         if (of.member.size() != K || of.begin.size() != K + 1 || of.begin_A.size() != K + 1)
-            throw std::invalid_argument("`member`, `begin` and `begin_A` must have one number a cluster (and one more)");
+            throw std::invalid_argument("`member`, `begin` and `begin_A` must have one number a cluster, and one more");
         ranges(of.begin, of.at.size(), of.z.size()), ranges(of.begin_A, of.at_A.size(), of.Az.size());
     }
 
@@ -78,7 +78,7 @@ struct ClusterList {
                 if (at < LEFT || at >= size) throw std::invalid_argument("clusters must lie in the field");
         long last = 0;
         for (long m : of.member) {
-            if (m < last || m >= members) throw std::invalid_argument("`member` must ascend, and be one of the members");
+            if (m < last || m >= members) throw std::invalid_argument("`member` must ascend, below the members");
             last = m;
         }
         return {of.at,    of.at_A,    {of.z.begin(), of.z.end()}, {of.Az.begin(), of.Az.end()},
@@ -163,8 +163,8 @@ const StencilMachine& stencil_machine(const std::string& name) {
 // The cycles of one hierarchy: checks every array that it is given, and lets one caller in at a time.
 class BlackBox {
   public:
-    BlackBox(const std::string& machine, bool single, bool single_data, std::vector<GivenLevel> levels, Input s, Input S,
-             Input excess, Input inverse, int gamma, long batch, int threads)
+    BlackBox(const std::string& machine, bool single, bool single_data, std::vector<GivenLevel> levels, Input s,
+             Input S, Input excess, Input inverse, int gamma, long batch, int threads)
         : levels_(std::move(levels)), kept_{s, S, excess, inverse}, single_(single) {
         if (levels_.empty()) throw std::invalid_argument("`levels` must have at least one");
         if (gamma < 0) throw std::invalid_argument("`gamma` must be 0 (the F-cycle) or positive");

@@ -9,7 +9,7 @@ namespace mgnet {
 template <class X>
 struct ClusterCorrections {
     using T = typename X::T;
-    static constexpr long AHEAD = 64;  // numbers to ask for early: clusters lie in many rows, which no processor foresees
+    static constexpr long AHEAD = 64;  // numbers to ask for early: no processor foresees in which rows clusters lie
 
     static void sum(const Clusters<T>& B, long begin, long end, const T* u, const T* f, double* values) {
         for (long k = begin; k < end; k++) {

@@ -212,7 +212,8 @@ class StencilEngine final : public StencilCycles {
         for (T*** of : {&to.iterates[0], &to.iterates[1], &to.f_c, &to.data}) *of = arena_.take<T*>(L_ + 1);
         long clusters = 0;
         for (int l = 0; l < L_; l++) {
-            for (T** of : {to.iterates[0], to.iterates[1], to.f_c, to.data}) of[l + 1] = arena_.take<T>(grids_[l].size_c);
+            const long n = grids_[l].size_c;
+            for (T** of : {to.iterates[0], to.iterates[1], to.f_c, to.data}) of[l + 1] = arena_.take<T>(n);
             clusters = most(clusters, static_cast<long>(grids_[l].level->clusters.inverse.size()));
         }
         to.values = arena_.take<double>(clusters), to.sums = arena_.take<double>(2 * mesh_.rows());
@@ -258,7 +259,8 @@ class StencilEngine final : public StencilCycles {
         return ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
     }
 
-    void pass(Member m, int l, const T* u, const T* e, const T* f, const T* steps, int nu, T* out, T* f_c, double* sums) {
+    void pass(Member m, int l, const T* u, const T* e, const T* f, const T* steps, int nu, T* out, T* f_c,
+              double* sums) {
         const StencilGrid<T>& g = grids_[l];
         const bool alone = m.crew == 1 || g.small;
         const StencilPass<T> p{g.level, g.level->S + m.b * g.own, g.level->W + m.b * g.own_c, g.between, g.between_c,
