@@ -11,7 +11,7 @@
 #include <stdexcept>
 
 #include "cycles.h"
-#include "stencil_hierarchy.h"
+#include "stencil_cycles.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -172,9 +172,9 @@ class BlackBox {
         run_ = {gamma, batch, threads, single_data};
         const StencilMachine& on = stencil_machine(machine);
         if (single)
-            cycles_.reset(on.make32(hierarchy<float>(), run_));
+            cycles_.reset(on.make32(*(of_singles_ = hierarchy<float>()), run_));
         else
-            cycles_.reset(on.make64(hierarchy<double>(), run_));
+            cycles_.reset(on.make64(*(of_doubles_ = hierarchy<double>()), run_));
     }
 
     nb::object begin(std::optional<Input> x, Input b) {
@@ -257,9 +257,10 @@ class BlackBox {
 
   private:
     template <class T>
-    StencilHierarchy<T> hierarchy() {
+    std::unique_ptr<StencilHierarchy<T>> hierarchy() {
         const Input &s = kept_[0], &S = kept_[1], &excess = kept_[2], &inverse = kept_[3];
-        StencilHierarchy<T> to;
+        auto made = std::make_unique<StencilHierarchy<T>>();
+        StencilHierarchy<T>& to = *made;
         const Mesh &mesh = levels_[0].fine, &last = levels_.back().coarse;
         to.members = s.ndim() == 3 ? static_cast<long>(s.shape(0)) : 0;
         if (to.members != 1 && to.members != run_.batch)
@@ -276,9 +277,12 @@ class BlackBox {
                     throw std::invalid_argument("a level must be on the coarse grid of the one before");
             to.levels.push_back(levels_[l].as<T>(to.members));
         }
-        to.s = static_cast<const T*>(s.data()), to.S = static_cast<const double*>(S.data());
-        to.excess = static_cast<const double*>(excess.data()), to.inverse = static_cast<const T*>(inverse.data());
-        return to;
+        to.finest = mesh, to.coarsest = last, to.S = to.levels[0].S;
+        to.s = static_cast<const T*>(s.data()), to.couplings = static_cast<const double*>(S.data());
+        to.excess = static_cast<const double*>(excess.data());
+        // nobody writes to what is solved
+        to.inverse = const_cast<T*>(static_cast<const T*>(inverse.data())), to.solved = true;
+        return made;
     }
 
     int known(int l) const {
@@ -344,6 +348,8 @@ class BlackBox {
     std::array<Input, 4> kept_;
     const bool single_;
     StencilRun run_;
+    std::unique_ptr<StencilHierarchy<float>> of_singles_;
+    std::unique_ptr<StencilHierarchy<double>> of_doubles_;
     std::unique_ptr<StencilCycles> cycles_;
     std::mutex lock_;
 };

@@ -6,8 +6,8 @@
 #include "krylov.h"
 #include "pool.h"
 #include "stencil_clusters.h"
+#include "stencil_cycles.h"
 #include "stencil_dense.h"
-#include "stencil_hierarchy.h"
 #include "stencil_pass.h"
 
 namespace mgnet {
@@ -18,13 +18,19 @@ constexpr long BROAD = 8;            // coarse planes that a block has at least
 constexpr long ROWS_OF_BLOCK = 24;   // rows of a plane that a task works on in three dimensions
 constexpr double LOST = 0.03;        // of (r, z), see krylov.py
 
-// What smooths lines, on levels that ask for it: an empty place for it.
+// What smooths lines, on levels that ask for it: an empty place for it, see lines.h.
+template <class T>
+struct LineWorkers {
+    T* const* spaces;
+    int who, size;
+};
+
 template <class X>
 struct NoLines {
     using T = typename X::T;
-    static long workspace(const StencilLevel<T>&) { return 0; }
-    // u <- u smoothed once (from zero if u is `zero`), axes in reverse on the way up; S is the member's
-    static void smooth(const StencilLevel<T>&, const T*, long, T*, bool, const T*, bool, T*) {}
+    static NoLines make(const StencilLevel<T>&, long, long, Arena&) { return {}; }
+    long workspace() const { return 0; }
+    void sweep(bool, T*, const T*, long, bool, LineWorkers<T>) const {}
 };
 
 // A level as the engine sees it.
@@ -42,7 +48,7 @@ struct StencilGrid {
     bool plain() const { return level->lines.empty() && level->clusters.inverse.empty(); }
 };
 
-template <class X, template <class> class Lines = NoLines>
+template <class X, class Lines = NoLines<X>>
 class StencilEngine final : public StencilCycles {
     using T = typename X::T;
 
@@ -62,17 +68,23 @@ class StencilEngine final : public StencilCycles {
           run_(run),
           L_(static_cast<int>(hierarchy.levels.size())),
           crew_(run.threads < MOST_WORKERS ? run.threads : MOST_WORKERS),
-          mesh_(h_.levels[0].fine) {
+          mesh_(hierarchy.finest),
+          size_(mesh_.size()) {
         grids_ = arena_.take<StencilGrid<T>>(L_);
-        for (int l = 0; l < L_; l++) grids_[l] = grid(l);
+        for (int l = 0; l < L_; l++) {
+            grids_[l] = grid(l);
+            lines_.push_back(Lines::make(h_.levels[l], h_.members, crew_, arena_));
+        }
         const long batch = run.batch, unknowns = mesh_.unknowns();
+        small_ = unknowns <= FEW || crew_ == 1;
         apart_ = batch > 1 && (unknowns <= FEW || batch % crew_ == 0 || batch >= 4 * crew_);
-        inverse_ = DenseInverse<X>::make(h_.levels[L_ - 1].coarse, h_.members, h_.inverse, arena_);
-        for (T** field : {&r_, &p_, &q_, &finest_[0], &finest_[1]}) *field = arena_.take<T>(batch * grids_[0].size);
-        z_ = arena_.take<T*>(batch), sizes_ = arena_.take<double>(batch), ones_ = arena_.take<double>(batch);
-        for (long b = 0; b < batch; b++) sizes_[b] = ones_[b] = 1, z_[b] = finest_[0] + b * grids_[0].size;
-        spaces_ = arena_.take<double*>(crew_), lanes_ = arena_.take<Lane>(crew_);
-        for (int who = 0; who < crew_; who++) spaces_[who] = arena_.take<double>(workspace());
+        inverse_ = DenseProduct<X>::make(h_.coarsest, h_.members, h_.inverse, arena_);
+        for (T** field : {&r_, &p_, &q_, &finest_[0], &finest_[1]}) *field = arena_.take<T>(batch * size_);
+        z_ = arena_.take<T*>(batch), sizes_ = arena_.take<double>(batch);
+        for (long b = 0; b < batch; b++) sizes_[b] = 1, z_[b] = finest_[0] + b * size_;
+        spaces_ = arena_.take<T*>(crew_), lanes_ = arena_.take<Lane>(crew_);
+        for (int who = 0; who < crew_; who++)
+            spaces_[who] = reinterpret_cast<T*>(arena_.take<double>(workspace()));
         for (int who = 0; who < (apart_ ? crew_ : 1); who++) lanes_[who] = lane();
     }
 
@@ -154,14 +166,14 @@ class StencilEngine final : public StencilCycles {
     }
 
   private:
-    long size(int l) const { return l < L_ ? grids_[l].size : grids_[L_ - 1].size_c; }
+    long size(int l) const { return l < L_ ? grids_[l].size : h_.coarsest.size(); }
     const T* of(const void* v, int l, Member m) const {
         return v ? static_cast<const T*>(v) + m.b * size(l) : nullptr;
     }
     T* of(void* v, int l, Member m) const { return v ? static_cast<T*>(v) + m.b * size(l) : nullptr; }
-    T* at(T* field, Member m) const { return field + m.b * grids_[0].size; }
+    T* at(T* field, Member m) const { return field + m.b * size_; }
     Lane& lane_of(Member m) { return lanes_[apart_ ? m.who : 0]; }
-    T* space(Member m) const { return reinterpret_cast<T*>(spaces_[m.who]); }
+    T* space(Member m) const { return spaces_[m.who]; }
     static void copy(T* to, const T* from, long n) {
         for (long i = 0; i < n && to != from; i++) to[i] = from[i];
     }
@@ -175,9 +187,8 @@ class StencilEngine final : public StencilCycles {
         g.down = level.down.data(), g.nu_down = static_cast<int>(level.down.size());
         g.up = level.up.data(), g.nu_up = static_cast<int>(level.up.size());
         g.small = level.fine.unknowns() <= (l == 0 ? FEW : FEWER) || crew_ == 1;
-        const long n1 = level.fine.n[1], nc0 = level.coarse.n[0], nc1 = level.coarse.n[1];
-        g.rows = n1 == 1 ? 1 : least(nc1, (n1 + ROWS_OF_BLOCK / 2) / ROWS_OF_BLOCK);
-        if (g.rows < 1) g.rows = 1;
+        const long nc0 = level.coarse.n[0];
+        g.rows = blocks_of_rows(level.fine.n[1], level.coarse.n[1]);
         const long tasks = 2 * crew_, wanted = (tasks + g.rows - 1) / g.rows;
         g.planes = least(wanted, nc0 / BROAD);
         if (g.planes < 1) g.planes = 1;
@@ -188,21 +199,24 @@ class StencilEngine final : public StencilCycles {
         return g;
     }
 
+    static long blocks_of_rows(long n, long most_blocks) {
+        return most(1, least(most_blocks, (n + ROWS_OF_BLOCK / 2) / ROWS_OF_BLOCK));
+    }
     static long least(long a, long b) { return a < b ? a : b; }
     static long most(long a, long b) { return a > b ? a : b; }
 
     // doubles
     long workspace() const {
-        long numbers = DenseInverse<X>::workspace(h_.levels[L_ - 1].coarse);
+        long numbers = DenseProduct<X>::workspace(h_.coarsest);
         for (int l = 0; l < L_; l++) {
             const StencilGrid<T>& g = grids_[l];
             const int nu = g.nu_down > g.nu_up ? g.nu_down : g.nu_up;
             numbers = most(numbers, g.level->fine.n[1] == 1
                                         ? StencilPasses<X, NINE>::workspace(*g.level, nu, g.rows)
                                         : StencilPasses<X, TWENTY_SEVEN>::workspace(*g.level, nu, g.rows));
-            numbers = most(numbers, Lines<X>::workspace(*g.level));
+            numbers = most(numbers, lines_[l].workspace());
         }
-        const long rows = grids_[0].rows;
+        const long rows = blocks_of_rows(mesh_.n[1], mesh_.n[1]);
         return most(numbers, mesh_.n[1] == 1 ? KrylovPasses<X, T, FIVE>::workspace(mesh_, rows)
                                              : KrylovPasses<X, T, SEVEN>::workspace(mesh_, rows));
     }
@@ -240,7 +254,7 @@ class StencilEngine final : public StencilCycles {
     void blocks(Member m, long tasks, bool alone, const Body& body) {
         struct Job {
             const Body* body;
-            double** spaces;
+            T** spaces;
             int who;
         } job{&body, spaces_, m.who};
         run(
@@ -265,8 +279,7 @@ class StencilEngine final : public StencilCycles {
         const bool alone = m.crew == 1 || g.small;
         const StencilPass<T> p{g.level, g.level->S + m.b * g.own, g.level->W + m.b * g.own_c, g.between, g.between_c,
                                u,       e,   f, out, f_c, steps, nu, sums, alone ? 1 : g.planes, g.rows};
-        blocks(m, p.blocks0 * p.blocks1, alone, [&](long number, double* space) {
-            T* numbers = reinterpret_cast<T*>(space);
+        blocks(m, p.blocks0 * p.blocks1, alone, [&](long number, T* numbers) {
             switch (g.level->fine.points) {
                 case FIVE:
                     return StencilPasses<X, FIVE>::block(p, number, numbers);
@@ -305,7 +318,7 @@ class StencilEngine final : public StencilCycles {
         if (guess || nu == 0) pass(m, l, u, guess, f, nullptr, 0, out, nullptr, nullptr);
         if (!guess && u) copy(out, u, g.size);
         for (int sweep = 0; sweep < nu; sweep++)
-            Lines<X>::smooth(*g.level, g.level->S + m.b * g.own, g.between, out, zero && sweep == 0, f, up, space(m));
+            lines_[l].sweep(up, out, f, m.b, zero && sweep == 0, {spaces_, m.who, g.small ? 1 : m.crew});
         return out;
     }
 
@@ -326,10 +339,10 @@ class StencilEngine final : public StencilCycles {
         const bool alone = m.crew == 1 || B.begin[from + count] - B.begin[from] < FEW;
         const long tasks = alone ? 1 : least(4 * crew_, count);
         double* values = lane_of(m).values;
-        blocks(m, tasks, alone, [&](long t, double*) {
+        blocks(m, tasks, alone, [&](long t, T*) {
             ClusterCorrections<X>::sum(B, from + t * count / tasks, from + (t + 1) * count / tasks, u, f, values);
         });
-        blocks(m, tasks, alone, [&](long t, double*) {
+        blocks(m, tasks, alone, [&](long t, T*) {
             ClusterCorrections<X>::add(B, from + t * count / tasks, from + (t + 1) * count / tasks, values,
                                        g.level->fine, u);
         });
@@ -362,18 +375,19 @@ class StencilEngine final : public StencilCycles {
     }
 
     bool sums_come_along() const {
+        if (L_ == 0) return false;
         const StencilGrid<T>& g = grids_[0];
         return g.level->lines.empty() && (g.nu_up > 0 || g.level->clusters.inverse.empty());
     }
 
     // One cycle on grid l from u, or from P guess, or from zero.
     T* visit(Member m, int l, const T* u, const T* guess, const T* f, int gamma, double* sums) {
-        Lane& lane = lane_of(m);
         if (l == L_) {
-            inverse_(m.b, f, lane.iterates[0][l], space(m));
-            return lane.iterates[0][l];
+            T* solution = other(m, l, nullptr);
+            inverse_(m.b, f, solution, space(m));
+            return solution;
         }
-        T* f_c = lane.f_c[l + 1];
+        T* f_c = lane_of(m).f_c[l + 1];
         u = down(m, l, u, guess, f, f_c);
         T* e = visit(m, l + 1, nullptr, nullptr, f_c, gamma, nullptr);
         if (l + 1 < L_)
@@ -387,7 +401,7 @@ class StencilEngine final : public StencilCycles {
         Lane& lane = lane_of(m);
         const T* f = at(r_, m);
         for (int l = 0; l < L_; l++) restrict_(m, l, f, lane.data[l + 1]), f = lane.data[l + 1];
-        T* u = visit(m, L_, nullptr, nullptr, lane.data[L_], run_.gamma, nullptr);
+        T* u = visit(m, L_, nullptr, nullptr, f, run_.gamma, nullptr);
         for (int l = L_ - 1; l >= 0; l--)
             u = visit(m, l, nullptr, u, l == 0 ? at(r_, m) : lane.data[l], run_.gamma, nullptr);
         return u;
@@ -407,19 +421,20 @@ class StencilEngine final : public StencilCycles {
     }
 
     KrylovPass<T> krylov_pass(Member m) {
-        const StencilGrid<T>& g = grids_[0];
-        const long own = m.b * g.own;
+        const long own = h_.members > 1 ? m.b * size_ : 0;
         KrylovPass<T> p{};
-        p.mesh = &mesh_, p.between = g.between, p.S = g.level->S + own, p.s = h_.s + own;
-        p.S_wide = h_.S + own, p.excess = h_.excess + own, p.sums = lane_of(m).sums;
-        p.blocks0 = m.crew == 1 || g.small ? 1 : least(2 * crew_, mesh_.n[0]), p.blocks1 = g.rows;
+        p.mesh = &mesh_, p.between = h_.members * size_, p.S = h_.S + own, p.s = h_.s + own;
+        p.S_wide = h_.couplings + own, p.excess = h_.excess + own, p.sums = lane_of(m).sums;
+        p.blocks0 = m.crew == 1 || small_ ? 1 : least(2 * crew_, mesh_.n[0]);
+        p.blocks1 = blocks_of_rows(mesh_.n[1], mesh_.n[1]);
         return p;
     }
 
     void run_krylov(Member m, int what, KrylovPass<T>& p) {
         if (what == 2) p.blocks1 = 1;
         const Block block = krylov(what);
-        blocks(m, p.blocks0 * p.blocks1, grids_[0].small, [&](long number, double* space) { block(p, number, space); });
+        blocks(m, p.blocks0 * p.blocks1, small_,
+               [&](long number, T* space) { block(p, number, reinterpret_cast<double*>(space)); });
     }
 
     const void* data(const void* v, Member m) const {
@@ -447,7 +462,7 @@ class StencilEngine final : public StencilCycles {
         const double size = size_of(m, b);
         sizes_[m.b] = size > 0 ? size : 1;
         T* p = at(p_, m);
-        for (long i = 0; i < grids_[0].size; i++) p[i] = 0;
+        for (long i = 0; i < size_; i++) p[i] = 0;
         norms[m.b] = moved(m, x, nullptr, 0, nullptr, b, at(r_, m), nullptr);
     }
 
@@ -483,15 +498,19 @@ class StencilEngine final : public StencilCycles {
     static double quotient(double a, double b) { return b <= 0 ? 0 : a / b; }
 
     Arena arena_;
-    const StencilHierarchy<T> h_;
+    const StencilHierarchy<T>& h_;
     const StencilRun run_;
     const int L_, crew_;
     const Mesh& mesh_;
+    const long size_;  // numbers of a member's field on the finest grid
+    bool small_;
+    std::vector<Lines> lines_;
     bool apart_;  // whether members are worked on several at once
     StencilGrid<T>* grids_;
-    DenseInverse<X> inverse_;
+    DenseProduct<X> inverse_;
     T *r_, *p_, *q_, *finest_[2], **z_;
-    double *sizes_, *ones_, **spaces_;
+    T** spaces_;
+    double* sizes_;
     Lane* lanes_;
 };
 

@@ -6,7 +6,7 @@
 namespace mgnet {
 
 template <class X>
-struct DenseInverse {
+struct DenseProduct {
     using T = typename X::T;
     using V = typename X::V;
     static constexpr long W = X::W;
@@ -18,7 +18,7 @@ struct DenseInverse {
     static long whole(long N) { return (N + 15) / 16 * 16; }
     static long workspace(const Mesh& mesh) { return whole(mesh.unknowns()); }
 
-    static DenseInverse make(const Mesh& mesh, long members, const T* inverse, Arena& arena) {
+    static DenseProduct make(const Mesh& mesh, long members, const T* inverse, Arena& arena) {
         const long N = mesh.unknowns(), wide = whole(N);
         T* M = arena.take<T>(members * N * wide);
         for (long i = 0; i < members * N; i++)

@@ -1,60 +1,52 @@
-// The grids of a black-box hierarchy as the set-up leaves them, and all that the bindings ask of its cycles.
+// What the set-up of a black-box hierarchy is given, and what it makes: all that cycles on it need.
 #pragma once
+#include <memory>
+
+#include "arena.h"
 #include "stencil.h"
 
 namespace mgnet {
 
-// All arrays are padded fields (stencil.h) but the inverse; whoever made them keeps them.
+// The finest grid's operator, in arrays (members, n0, n1, n2), and how it is to be smoothed.
+struct StencilProblem {
+    int dims = 2;
+    Mesh mesh;  // the finest grid; two dimensions are (n0, 1, n2), one is (1, 1, n2)
+    long first[3] = {};  // coarse unknown of each axis
+    long members = 1;
+    const double* diagonal = nullptr;
+    const double* couplings[3] = {};   // one an axis, in the order of `OFFSETS`: the last axis first
+    const double* excess = nullptr;    // A 1; none: 0
+    bool masked = false;               // whether some unknown is coupled to nothing
+    bool jumps = false;                // whether clusters are to be corrected
+    std::vector<double> down, up;      // omegas for a spectrum [0, 2], in the order of the steps
+    std::vector<int> lines;            // axes (0 planes, 1 rows, 2 columns) along which lines are smoothed
+    int threads = 1;
+
+    void validate() const;
+};
+
+// The grids that are smoothed, and the coarsest one, which is solved. `levels[l].coarse` is `levels[l + 1].fine`, the
+// last one's the coarsest grid; there is none where the finest grid is the coarsest. Everything is of unit diagonal
+// but what is said to be physical; it lives in `memory`. Fields are padded as in stencil.h, ghosts filled.
 template <class T>
 struct StencilHierarchy {
-    std::vector<StencilLevel<T>> levels;  // finest first, without the coarsest; there is at least one
-    long members = 1;                     // of coefficients: one, or one a member of the batch
-    const T* s = nullptr;                 // (members, rows, stride) D^-1/2 of the finest grid
-    const double* S = nullptr;            // (couplings, members, rows, stride) of the finest grid, in physical units
-    const double* excess = nullptr;       // (members, rows, stride) A 1
-    const T* inverse = nullptr;           // (members, N, N) of the coarsest grid's unit form
-};
+    int dims;
+    Mesh finest, coarsest;
+    long members;
+    std::vector<StencilLevel<T>> levels;  // with point smoothing `down` and `up` are omegas; with lines one a sweep
 
-struct StencilRun {
-    int gamma = 1;  // cycle index; 0: the F-cycle
-    long batch = 1;
-    int threads = 1;
-    bool single = false;  // whether x and b are in float32
-};
+    const T *S, *s;             // the finest grid's couplings (also levels[0].S), and its D^-1/2
+    const double* scale;        // D^-1/2 again
+    const double* couplings;    // physical, (couplings, members, rows, stride)
+    const double* excess;       // physical, A 1 (members, rows, stride)
 
-// x and b are (batch, n0, n1, n2) in the data's precision, numbers of members (batch,) doubles. x is 0 for zero, and
-// x_out other memory. Residuals are of what is kept in x_out.
-class StencilCycles {
-  public:
-    virtual ~StencilCycles() = default;
+    // (members, N, N) of the coarsest grid's N unknowns, without padding. If its operator is singular, or nearly so,
+    // there is no `inverse` yet; the pseudo-inverse of `dense` is to be put there.
+    T* inverse = nullptr;
+    bool solved = false;        // whether `inverse` is there
+    std::vector<double> dense;  // (members, N, N) if not
 
-    // r = s (b - A x) / ||b||, p = 0;  ||b - A x||
-    virtual void begin(const void* x, const void* b, double* norms) = 0;
-    virtual void precondition(double* rz) = 0;                     // z = M r;  (r, z)
-    virtual void direct(const double* beta, double* energy) = 0;  // p <- z + beta p;  (p, A p)
-    // x_out = x + alpha ||b|| s p, r as above;  ||b - A x_out|| and (r, p)
-    virtual void step(const double* alpha, const void* x, void* x_out, const void* b, double* norms, double* rp) = 0;
-    // One iteration of conjugate gradients (krylov.py), which leaves members alone whose norm is at the floor.
-    virtual void advance(const void* x, void* x_out, const void* b, const double* floor, double* norms, double* rz,
-                         double* rp) = 0;
-    virtual void start(void* x_out, const void* b, double* norms) = 0;                 // full multigrid
-    virtual void cycle(const void* x, void* x_out, const void* b, double* norms) = 0;  // x_out = x + M (b - A x)
-    virtual void norms(const void* x, const void* b, double* norms) = 0;
-
-    // The verbs on grid l, on padded fields (batch, rows, stride). An iterate that is 0 is zero.
-    virtual void smooth(int l, const void* u, const void* f, void* out) = 0;
-    virtual void down(int l, const void* u, const void* f, void* out, void* f_c) = 0;
-    virtual void up(int l, const void* u, const void* f, const void* e, void* out) = 0;
-    virtual void restrict_(int l, const void* f, void* f_c) = 0;
-    virtual void interpolate(int l, const void* u_c, void* out) = 0;
-    virtual void solve(const void* f, void* u) = 0;  // on the coarsest grid
-};
-
-// An instruction set, as `Machine`.
-struct StencilMachine {
-    const char* name;
-    StencilCycles* (*make32)(const StencilHierarchy<float>&, const StencilRun&);
-    StencilCycles* (*make64)(const StencilHierarchy<double>&, const StencilRun&);
+    Arena memory;
 };
 
 }  // namespace mgnet
