@@ -17,10 +17,15 @@ class Arena {
         return static_cast<T*>(bytes(count * sizeof(T)));
     }
 
+    // Take what comes from one block of so many bytes, as long as it fits: large blocks come in few, huge pages.
+    void reserve(std::size_t size);
+
   private:
     struct Block;
     void* bytes(std::size_t count);
+    char* block(std::size_t size);
     Block* last_ = nullptr;
+    char *next_ = nullptr, *end_ = nullptr;  // of what is reserved
 };
 
 }  // namespace mgnet

@@ -12,11 +12,11 @@
 
 namespace mgnet {
 
-constexpr long FEW = 6'000;          // unknowns of a finest grid below which threads cost more than they bring
-constexpr long FEWER = 2'000;        // the same for a coarse grid, where the helpers are at work anyway
-constexpr long BROAD = 8;            // coarse planes that a block has at least
-constexpr long ROWS_OF_BLOCK = 24;   // rows of a plane that a task works on in three dimensions
-constexpr double LOST = 0.03;        // of (r, z), see krylov.py
+constexpr long FEW = 6'000;         // unknowns of a finest grid below which threads cost more than they bring
+constexpr long FEWER = 2'000;       // the same for a coarse grid, where the helpers are at work anyway
+constexpr long BROAD = 8;           // coarse planes that a block has at least
+constexpr long ROWS_OF_BLOCK = 24;  // rows of a plane that a task works on in three dimensions
+constexpr double LOST = 0.03;       // of (r, z), see krylov.py
 
 // What smooths lines, on levels that ask for it: an empty place for it, see lines.h.
 template <class T>
@@ -43,7 +43,7 @@ struct StencilGrid {
     const T *down, *up;
     int nu_down, nu_up;
     bool small;
-    long planes, rows;  // blocks
+    long planes, rows;     // blocks
     const long* clusters;  // (members + 1,) where each member's clusters begin
     bool plain() const { return level->lines.empty() && level->clusters.inverse.empty(); }
 };
@@ -70,6 +70,7 @@ class StencilEngine final : public StencilCycles {
           crew_(run.threads < MOST_WORKERS ? run.threads : MOST_WORKERS),
           mesh_(hierarchy.finest),
           size_(mesh_.size()) {
+        arena_.reserve(bytes());
         grids_ = arena_.take<StencilGrid<T>>(L_);
         for (int l = 0; l < L_; l++) {
             grids_[l] = grid(l);
@@ -199,11 +200,19 @@ class StencilEngine final : public StencilCycles {
         return g;
     }
 
+    static bool flat(const Mesh& mesh) { return mesh.points == FIVE || mesh.points == NINE; }
     static long blocks_of_rows(long n, long most_blocks) {
         return most(1, least(most_blocks, (n + ROWS_OF_BLOCK / 2) / ROWS_OF_BLOCK));
     }
     static long least(long a, long b) { return a < b ? a : b; }
     static long most(long a, long b) { return a > b ? a : b; }
+
+    // of most arrays, which come in one block
+    std::size_t bytes() const {
+        long numbers = 5 * run_.batch * (size_ + 64);
+        for (const StencilLevel<T>& level : h_.levels) numbers += 4 * (level.coarse.size() + 64);
+        return numbers * sizeof(T);
+    }
 
     // doubles
     long workspace() const {
@@ -211,13 +220,13 @@ class StencilEngine final : public StencilCycles {
         for (int l = 0; l < L_; l++) {
             const StencilGrid<T>& g = grids_[l];
             const int nu = g.nu_down > g.nu_up ? g.nu_down : g.nu_up;
-            numbers = most(numbers, g.level->fine.n[1] == 1
+            numbers = most(numbers, flat(g.level->fine)
                                         ? StencilPasses<X, NINE>::workspace(*g.level, nu, g.rows)
                                         : StencilPasses<X, TWENTY_SEVEN>::workspace(*g.level, nu, g.rows));
             numbers = most(numbers, lines_[l].workspace());
         }
         const long rows = blocks_of_rows(mesh_.n[1], mesh_.n[1]);
-        return most(numbers, mesh_.n[1] == 1 ? KrylovPasses<X, T, FIVE>::workspace(mesh_, rows)
+        return most(numbers, flat(mesh_) ? KrylovPasses<X, T, FIVE>::workspace(mesh_, rows)
                                              : KrylovPasses<X, T, SEVEN>::workspace(mesh_, rows));
     }
 
@@ -410,9 +419,9 @@ class StencilEngine final : public StencilCycles {
     using Block = void (*)(const KrylovPass<T>&, long, double*);
     // the pass `what` (0: direct, 1: step, 2: size of b) for this precision of data and these points
     Block krylov(int what) const {
-        const bool flat = mesh_.n[1] == 1;
-        if (run_.single) return flat ? choice<float, FIVE>(what) : choice<float, SEVEN>(what);
-        return flat ? choice<double, FIVE>(what) : choice<double, SEVEN>(what);
+        const bool planar = flat(mesh_);
+        if (run_.single) return planar ? choice<float, FIVE>(what) : choice<float, SEVEN>(what);
+        return planar ? choice<double, FIVE>(what) : choice<double, SEVEN>(what);
     }
     template <class Data, Points P>
     static Block choice(int what) {
