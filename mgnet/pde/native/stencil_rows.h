@@ -70,8 +70,9 @@ struct StencilRows {
     __attribute__((noinline)) static double step(const StencilRow<T>& given, long n, T a, T b, T w) {
         const StencilRow<T> r = given;  // a copy, which no store can change
         V sums = {};
-        each<P>(n, [&](long i, auto count) __attribute__((always_inline)) {
+        each<P>(n, [&](long i, auto count, auto edge) __attribute__((always_inline)) {
             constexpr int U = decltype(count)::value;
+            constexpr bool Edge = decltype(edge)::value;
             V total[U];
             couple<P, U>(r, i, total);
 #pragma GCC unroll 4
@@ -80,7 +81,7 @@ struct StencilRows {
                 const V f = X::load(r.f + j), v = a * X::load(r.v + j) + (b * f + w * total[k]);
                 X::store(r.out + j, v);
                 if (r.copy) X::store(r.copy + j, v);
-                if constexpr (Sums) sums += kept(f * v, n - j);
+                if constexpr (Sums) sums += Edge ? kept(f * v, n - j) : f * v;
             }
         });
         return X::sum(sums);
@@ -91,14 +92,16 @@ struct StencilRows {
     __attribute__((noinline)) static double energy(const StencilRow<T>& given, long n) {
         const StencilRow<T> r = given;
         V sums = {};
-        each<P>(n, [&](long i, auto count) __attribute__((always_inline)) {
+        each<P>(n, [&](long i, auto count, auto edge) __attribute__((always_inline)) {
             constexpr int U = decltype(count)::value;
+            constexpr bool Edge = decltype(edge)::value;
             V total[U];
             couple<P, U>(r, i, total);
 #pragma GCC unroll 4
             for (int k = 0; k < U; k++) {
                 const V v = X::load(r.v + i + k * W);
-                sums += kept(v * (v - total[k]), n - i - k * W);
+                const V term = v * (v - total[k]);
+                sums += Edge ? kept(term, n - i - k * W) : term;
             }
         });
         return X::sum(sums);
@@ -133,14 +136,15 @@ struct StencilRows {
 
     static V kept(V v, long left) { return left < W ? X::first(v, left) : v; }
 
-    // body(i, count of vectors) over a row: several side by side where a stencil has many rows
+    // body(i, count of vectors, whether the row ends in them): several side by side where a stencil has many rows
     template <int P, class Body>
     static inline __attribute__((always_inline)) void each(long n, const Body& body) {
         constexpr int U = P == TWENTY_SEVEN ? 4 : 1;
         long i = 0;
-        for (; i + (U - 1) * W < n; i += U * W) body(i, Count<U>{});
+        for (; i + U * W <= n; i += U * W) body(i, Count<U>{}, std::false_type{});
+        if (i + (U - 1) * W < n) body(i, Count<U>{}, std::true_type{}), i += U * W;
         if constexpr (U > 1)
-            for (; i < n; i += W) body(i, Count<1>{});
+            for (; i < n; i += W) body(i, Count<1>{}, std::true_type{});
     }
 
     // total[k] = sum_o s_o v_{i+o}, at the k-th vector from number i on
@@ -152,20 +156,27 @@ struct StencilRows {
             const T *s = r.s + i + k * W, *v = r.v + i + k * W;
             total[k] = X::load(s) * X::load(v + 1) + X::load(s - 1) * X::load(v - 1);
         }
-#pragma GCC unroll 2
-        for (int m = 0; m < OPPOSITES[P]; m++) {
-            const Opposite<T> o = r.opposite[m];
+        // by number where there are few, so that the addresses stay in registers
+        if constexpr (OPPOSITES[P] <= 2) {
+            beside<P, U>(r.opposite[0], h, i, total);
+            if constexpr (OPPOSITES[P] == 2) beside<P, U>(r.opposite[1], h, i, total);
+        } else {
+            for (int m = 0; m < OPPOSITES[P]; m++) beside<P, U>(r.opposite[m], h, i, total);
+        }
+    }
+
+    template <int P, int U>
+    static inline __attribute__((always_inline)) void beside(const Opposite<T>& o, long h, long i, V (&total)[U]) {
 #pragma GCC unroll 4
-            for (int k = 0; k < U; k++) {
-                const long j = i + k * W;
-                const T *s = o.s_ahead + j, *v = o.ahead + j, *q = o.s_behind + j, *u = o.behind + j;
-                if constexpr (DIAGONALS[P]) {
-                    total[k] += X::load(s) * X::load(v - 1) + X::load(s + h) * X::load(v);
-                    total[k] += X::load(s + 2 * h) * X::load(v + 1) + X::load(q + 1) * X::load(u + 1);
-                    total[k] += X::load(q + h) * X::load(u) + X::load(q + 2 * h - 1) * X::load(u - 1);
-                } else {
-                    total[k] += X::load(s) * X::load(v) + X::load(q) * X::load(u);
-                }
+        for (int k = 0; k < U; k++) {
+            const long j = i + k * W;
+            const T *s = o.s_ahead + j, *v = o.ahead + j, *q = o.s_behind + j, *u = o.behind + j;
+            if constexpr (DIAGONALS[P]) {
+                total[k] += X::load(s) * X::load(v - 1) + X::load(s + h) * X::load(v);
+                total[k] += X::load(s + 2 * h) * X::load(v + 1) + X::load(q + 1) * X::load(u + 1);
+                total[k] += X::load(q + h) * X::load(u) + X::load(q + 2 * h - 1) * X::load(u - 1);
+            } else {
+                total[k] += X::load(s) * X::load(v) + X::load(q) * X::load(u);
             }
         }
     }
