@@ -16,6 +16,7 @@ constexpr long FEW = 6'000;         // unknowns of a finest grid below which thr
 constexpr long FEWER = 2'000;       // the same for a coarse grid, where the helpers are at work anyway
 constexpr long BROAD = 8;           // coarse planes that a block has at least
 constexpr long ROWS_OF_BLOCK = 24;  // rows of a plane that a task works on in three dimensions
+constexpr long APART = 1200;        // bytes between fields, so that their rows do not meet in one place of a page
 constexpr double LOST = 0.03;       // of (r, z), see krylov.py
 
 // What smooths lines, on levels that ask for it: an empty place for it, see lines.h.
@@ -80,7 +81,8 @@ class StencilEngine final : public StencilCycles {
         small_ = unknowns <= FEW || crew_ == 1;
         apart_ = batch > 1 && (unknowns <= FEW || batch % crew_ == 0 || batch >= 4 * crew_);
         inverse_ = DenseProduct<X>::make(h_.coarsest, h_.members, h_.inverse, arena_);
-        for (T** field : {&r_, &p_, &q_, &finest_[0], &finest_[1]}) *field = arena_.take<T>(batch * size_);
+        for (T** field : {&r_, &p_, &q_, &finest_[0], &finest_[1]})
+            *field = arena_.take<T>(batch * size_ + APART / sizeof(T));
         z_ = arena_.take<T*>(batch), sizes_ = arena_.take<double>(batch);
         for (long b = 0; b < batch; b++) sizes_[b] = 1, z_[b] = finest_[0] + b * size_;
         spaces_ = arena_.take<T*>(crew_), lanes_ = arena_.take<Lane>(crew_);
@@ -209,7 +211,7 @@ class StencilEngine final : public StencilCycles {
 
     // of most arrays, which come in one block
     std::size_t bytes() const {
-        long numbers = 5 * run_.batch * (size_ + 64);
+        long numbers = 5 * (run_.batch * size_ + 512);
         for (const StencilLevel<T>& level : h_.levels) numbers += 4 * (level.coarse.size() + 64);
         return numbers * sizeof(T);
     }
