@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Two test processes share the cores; sleeping threads must not spin. Two numba threads keep the parallel kernels parallel.
+# Two test processes share the cores; sleeping threads must not spin.
 JOBS ?= 2
-TEST_ENV := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=2 OMP_WAIT_POLICY=passive
+TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 # The compiled kernels, again whenever a source of theirs has changed
 NATIVE := mgnet/pde/native

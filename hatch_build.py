@@ -1,9 +1,12 @@
 """Builds the compiled kernels of mgnet.pde with CMake: for a wheel, an editable installation, or in place.
 
 python hatch_build.py        compile what has changed, in place (needs cmake, ninja and nanobind)
+
+CMAKE_ARGS, from the environment, are arguments of the configuration; BUILD is where to compile, if not in build/native.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,6 +29,7 @@ def compile_kernels(root: Path, build: Path) -> Path:
     source = root / KERNELS
     run = [sys.executable, "-m", "cmake"]
     configure = ["-S", str(source), "-B", str(build), "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}"]
+    configure += shlex.split(os.environ.get("CMAKE_ARGS", ""))
     ninja = shutil.which("ninja") or shutil.which("ninja", path=str(Path(sys.executable).parent))
     for command in (configure + ([f"-DCMAKE_MAKE_PROGRAM={ninja}"] if ninja else []), ["--build", str(build)]):
         if subprocess.run(run + command, check=False).returncode:
@@ -49,4 +53,4 @@ class CompiledKernels(BuildHookInterface):
 
 if __name__ == "__main__":
     here = Path(__file__).resolve().parent
-    compile_kernels(here, here / "build" / "native")
+    compile_kernels(here, here / "build" / os.environ.get("BUILD", "native"))

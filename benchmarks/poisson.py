@@ -21,8 +21,8 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import numba
 import numpy as np
+import torch
 
 from benchmarks import rivals
 from benchmarks.report import earlier, environment, in_order, kept_rows, save
@@ -155,7 +155,7 @@ def measure(case: Case, repeats: int) -> list[dict]:
 
 def threads(name: str) -> int:
     """That a solver uses: PyAMG's and scipy's loops are serial (BLAS apart), PETSc is one process."""
-    return numba.get_num_threads() if name in OURS else rivals.WORKERS if name == "fft" else 1
+    return torch.get_num_threads() if name in OURS else rivals.WORKERS if name == "fft" else 1
 
 
 Times = dict[str, list[float]]

@@ -9,7 +9,6 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-import numba
 import numpy as np
 import scipy
 import torch
@@ -24,13 +23,12 @@ def environment() -> dict:
         "date": date.today().isoformat(),
         "processor": model,
         "cores": os.cpu_count(),
-        "threads": numba.get_num_threads(),
+        "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "mgnet": mgnet.__version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
         "scipy": scipy.__version__,
-        "numba": numba.__version__,
         **{name: version(name) for name in ("pyamg", "petsc4py") if find_spec(name)},
     }
 

@@ -2,12 +2,10 @@
 
 from importlib.metadata import version
 
-import numba
-
-from mgnet.pde.native import machine
+from mgnet.pde.native import machine, threads
 from mgnet.vision.runs import environment
 
-PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "safetensors")
+PACKAGES = ("numpy", "scipy", "scikit-learn", "safetensors")
 
 
 def installation() -> dict[str, object]:
@@ -19,4 +17,4 @@ def installation() -> dict[str, object]:
     ['mgnet', 'python', 'torch']
     """
     versions = {name: version(name) for name in PACKAGES}
-    return {**environment(), **versions, "numba_threads": numba.get_num_threads(), "instructions": machine()}
+    return {**environment(), **versions, "kernel_threads": threads(), "instructions": machine()}

@@ -175,7 +175,7 @@ def test_info_names_versions_devices_and_threads(capsys):
     assert main(["info"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if len(line.split()) == 2)
     assert lines["mgnet"] == mgnet.__version__
-    assert {"torch", "numpy", "numba", "python", "cores"} <= set(lines)
+    assert {"torch", "numpy", "instructions", "python", "cores"} <= set(lines)
 
 
 def test_info_table(capsys):

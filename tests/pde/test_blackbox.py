@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve
 from mgnet.pde.blackbox import from_diffusion
-from mgnet.pde.kernels.blackbox import FusedBlackBox
+from mgnet.pde.native.blackbox import NativeBlackBox
 from mgnet.pde.outer.multigrid import PATIENCE
 from tests.pde.coefficients_2d import anisotropic, checkerboard, smooth, thin_inclusion, white_noise
 
@@ -115,7 +115,7 @@ def test_cycle_is_symmetric_to_roundoff(bc, gamma):
     n = 48
     A = Poisson(Grid((n, n), bc=bc), checkerboard(n, 100.0), c=np.ones((n, n))).A.detached().base
     like = torch.zeros(1, n, n, dtype=torch.float64)
-    levels = FusedBlackBox(A, like, (2, 2), gamma, "chebyshev", torch.float64, 1)
+    levels = NativeBlackBox(A, like, gamma=gamma, precision=torch.float64)
     v, w = np.random.default_rng(5).standard_normal((2, 1, n, 1, n))
     Mv, Mw = levels.cycle(None, v), levels.cycle(None, w)
     assert (v * Mw).sum() == pytest.approx((w * Mv).sum(), rel=1e-10)

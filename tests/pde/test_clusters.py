@@ -15,12 +15,7 @@ from mgnet.pde.blackbox import ReadableBlackBox, coarse_operators, from_diffusio
 from mgnet.pde.blackbox.clusters import DAMPING, LOCKED, SLOW, STRONG, components, slow_clusters
 from mgnet.pde.blackbox.hierarchy import coarsen, readable_levels
 from mgnet.pde.blackbox.interpolation import Coarsening
-from mgnet.pde.kernels import stencil_components
-from mgnet.pde.kernels.blackbox import FusedBlackBox
-from mgnet.pde.kernels.stencil_coarsening import Pair, root, unit_couplings
-from mgnet.pde.kernels.stencil_coarsening import coarsen as coarsen_padded
-from mgnet.pde.kernels.stencil_fields import padded
-from tests.pde.test_blackbox_twins import Padded
+from mgnet.pde.native.blackbox import NativeBlackBox
 
 SHAPES = [
     ((20, 30), "dirichlet", "node", ()),
@@ -87,47 +82,6 @@ def test_a_correction_is_what_its_equation_says(shape, bc, centering, own):
     torch.testing.assert_close(B(r).flatten(1), expected, rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize(("shape", "bc", "centering", "own"), SHAPES, ids=str)
-def test_kernels_find_the_same_clusters(shape, bc, centering, own):
-    P, unit, scale, axes, coarse = two_grids(shape, bc, centering, own)
-    theirs = slow_clusters(unit, scale, coarse.unit, coarse.scale, axes)
-    operator, dtype = padded(P.A.flattened(own), [axis.periodic for axis in P.grid.axes]), np.dtype(float)
-    root(operator, dtype)
-    S = unit_couplings(operator, dtype)
-    ours = stencil_components.slow_clusters(Pair(operator, coarsen_padded(operator, axes, dtype)[0], axes), S)
-    for name in ("at", "cluster", "z", "inverse"):
-        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=1e-6, atol=0)
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-3)])
-@pytest.mark.parametrize("nu", [(2, 2), (1, 2), (0, 2), (3, 0)])
-@pytest.mark.parametrize(("shape", "bc", "centering", "own"), SHAPES, ids=str)
-def test_every_verb_of_the_fused_levels(shape, bc, centering, own, nu, dtype, tolerance):
-    A, batch = problem(shape, bc, centering, own).A.flattened(own), 2
-    readable = ReadableBlackBox(A, torch.zeros((), dtype=torch.float64), nu=nu, precision=dtype, jumps=True)
-    fused = FusedBlackBox(A, torch.zeros((), dtype=torch.float64), nu, 2, "chebyshev", dtype, batch, jumps=True)
-    level, kernel = readable.levels[0], fused.levels[0]
-    assert kernel._clusters is not None
-    at, below = (Padded(pair.A, batch, kernel.S.dtype) for pair in fused.levels[:2]) if len(fused.levels) > 2 else (
-        Padded(kernel.A, batch, kernel.S.dtype), None)  # fmt: skip
-
-    def check(v, w):
-        torch.testing.assert_close(w, v, rtol=0, atol=tolerance * float(v.abs().max() + 1))
-
-    u, f = (torch.randn(batch, *shape, dtype=dtype) for _ in range(2))
-    for start in (None, u):
-        given = None if start is None else at.field(start)
-        check(level.smooth(start, f), at.plain(kernel.smooth(given, at.field(f))))
-        given = None if start is None else at.field(start)
-        v, _, f_c = level.down(start, f, None)
-        w, _, g_c = kernel.down(given, at.field(f), None)
-        check(v, at.plain(w))
-    if below is not None:
-        check(f_c, below.plain(g_c))
-        e = torch.randn(f_c.shape, dtype=dtype)
-        check(level.up(u, f, None, e), at.plain(kernel.up(at.field(u), at.field(f), None, below.field(e))))
-
-
 @pytest.mark.parametrize("own", [(), (2,)])
 def test_every_verb_in_triton(own):
     pytest.importorskip("triton", reason="needs Triton")
@@ -150,11 +104,15 @@ def test_every_verb_in_triton(own):
 def test_a_cycle_is_symmetric_and_positive(gamma):
     shape = (33, 40)
     A = problem(shape, ["periodic", "neumann"], "cell", (), 1e6).A.flattened(())
-    levels = FusedBlackBox(A, torch.zeros(1, dtype=torch.float64), (2, 2), gamma, "chebyshev", torch.float64, 1, True)
+    levels = NativeBlackBox(A, torch.zeros(1, dtype=torch.float64), gamma=gamma, precision=torch.float64, jumps=True)
     v, w = np.random.default_rng(5).standard_normal((2, 1, shape[0], 1, shape[1]))
     Mv, Mw = levels.cycle(None, v).copy(), levels.cycle(None, w)
     assert (v * Mw).sum() == pytest.approx((w * Mv).sum(), rel=1e-8)
     assert (v * Mv).sum() > 0 < (w * Mw).sum()
+
+
+def readable_levels_for(A, b, nu, gamma, smoother, precision, batch, solved, jumps):
+    return ReadableBlackBox(A, b, nu, gamma, smoother, precision, solved, jumps)
 
 
 @pytest.mark.parametrize("readable", [False, True])
@@ -172,9 +130,9 @@ def test_a_cycle_is_symmetric_and_positive(gamma):
     ids=str,
 )
 def test_two_materials(shape, size, share, contrast, most, readable, monkeypatch):
-    """In the fused levels, and in the readable ones as well."""
+    """In the compiled levels, and in the readable ones as well."""
     if readable:
-        monkeypatch.setattr("mgnet.pde.kernels.blackbox.fusible", lambda A, device: False)
+        monkeypatch.setattr("mgnet.pde.outer.choice.NativeBlackBox", readable_levels_for)
     P, f = Poisson(Grid(shape), two_materials(shape, contrast, size, share)), np.random.default_rng(1).random(shape)
     s = Solver(P).solve(f)
     assert s.cycles <= most

@@ -11,6 +11,7 @@ from itertools import combinations
 from math import isqrt
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from mgnet.pde.blackbox.lines import VARIES, dominant_axes, line_steps, line_swe
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 from mgnet.pde.levels.constant import thin_axis
 from mgnet.pde.levels.smoothers import omegas
+from mgnet.pde.levels.system import State, advance
 from mgnet.pde.problem.axis import DIRICHLET, Axis
 from mgnet.pde.problem.operators import Diffusion
 
@@ -206,12 +208,23 @@ def bound(smallest: float, unit: Callable[[], Stencil]) -> float:
     if smallest >= -VERY_NEGATIVE:
         return 2.0
     A = unit()
-    generator = torch.Generator().manual_seed(0)
-    v = torch.randn(A.diagonal.shape, generator=generator, dtype=torch.float64, device="cpu").to(A.diagonal)
+    v = scattered(A.diagonal[0].numel()).reshape(1, *A.shape).to(A.diagonal).expand(A.diagonal.shape)
     for _ in range(POWER_STEPS):
-        v = A(v)
-        v = v / torch.linalg.vector_norm(v)
-    return max(2.0, 1.1 * float(torch.linalg.vector_norm(A(v).flatten(1), dim=1).amax()))
+        v = A(v / _size(v))
+    return max(2.0, 1.1 * float(_size(A(v / _size(v))).amax()))
+
+
+def scattered(count: int) -> Tensor:
+    """(count,) numbers without order in [-1/2, 1/2), always the same ones."""
+    with np.errstate(over="ignore"):
+        z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(6364136223846793005)
+        z = (z ^ (z >> np.uint64(32))) * np.uint64(1442695040888963407)
+    return torch.from_numpy((z >> np.uint64(11)).astype(float) * 2.0**-53 - 0.5)
+
+
+def _size(v: Tensor) -> Tensor:
+    """(members, 1, ...)."""
+    return torch.linalg.vector_norm(v.flatten(1), dim=1).reshape(-1, *[1] * (v.ndim - 1))
 
 
 def damping(smoother: str, nu: int, ndim: int, spectrum: float) -> list[float]:
@@ -413,6 +426,9 @@ class ReadableBlackBox:
         self.x = moved if self.x is None else self.x + moved  # the iterate before stays
         norms = self._residual()
         return norms, self._dot(self.r, self.p)
+
+    def advance(self, before: State, floor: Tensor) -> State:
+        return advance(self, before, floor)
 
     def _each(self, v: Tensor) -> Tensor:
         return v.reshape(-1, *[1] * len(self._dims)).to(self.p)

@@ -11,8 +11,8 @@ from mgnet.pde.blackbox import hierarchy
 from mgnet.pde.blackbox.hierarchy import Coarsened
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation
 from mgnet.pde.blackbox.stencil import Stencil, positive_offsets
-from mgnet.pde.blackbox.steps import WIDTH, deltas, product_steps, weight_steps
 from mgnet.pde.cuda import LAUNCH, setup
+from mgnet.pde.cuda.steps import WIDTH, deltas, product_steps, weight_steps
 from mgnet.pde.cuda.tiles import integers, programs, three, tile
 
 Triples = tuple[tuple[int, ...], ...]

@@ -14,8 +14,8 @@ axes. Triples are of the array axes (n0, n1, n2), two dimensions have n0 = 1.
 import triton
 import triton.language as tl
 
-from mgnet.pde.blackbox.steps import WIDTH as _WIDTH
 from mgnet.pde.cuda.stencil import fine_of, moved, neighbour, tile_of, unknowns
+from mgnet.pde.cuda.steps import WIDTH as _WIDTH
 
 WIDTH = tl.constexpr(_WIDTH)
 

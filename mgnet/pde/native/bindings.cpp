@@ -1,80 +1,24 @@
-// The one binding: problems as Python describes them, checked; arrays, checked; then the kernels.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
+// The binding: problems as Python describes them, checked; arrays, checked; then the kernels. Stencils have a file of
+// their own.
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <algorithm>
-#include <cstdlib>
-#include <memory>
 #include <mutex>
-#include <stdexcept>
 
 #include "arrays.h"
-#include "cycles.h"
-#include "pool.h"
+#include "machines.h"
+#include "python_arrays.h"
 
-#include "line_sweeps.h"
-
-namespace nb = nanobind;
-using namespace nb::literals;
+using namespace nanobind::literals;
 
 namespace mgnet {
 
-extern const Machine baseline;
-#ifdef MGNET_X86
-extern const Machine avx2, avx512;
-const Machine* const MACHINES[] = {&avx512, &avx2, &baseline};
-#else
-const Machine* const MACHINES[] = {&baseline};
-#endif
-
-extern const LineMachine lines_baseline;
-#ifdef MGNET_X86
-extern const LineMachine lines_avx2, lines_avx512;
-const LineMachine* const LINE_MACHINES[] = {&lines_avx512, &lines_avx2, &lines_baseline};
-#else
-const LineMachine* const LINE_MACHINES[] = {&lines_baseline};
-#endif
+void bind_stencils(nb::module_& m);  // stencil_bindings.cpp
 
 namespace {
-
-bool runs_here(const Machine& machine) {
-#ifdef MGNET_X86
-    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (&machine == &avx2) return v3;
-    if (&machine == &avx512)
-        return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-#endif
-    return &machine == &baseline;
-}
-
-using Input = nb::ndarray<nb::ro>;
-using Output = nb::ndarray<>;
-using Doubles = nb::ndarray<const double, nb::c_contig, nb::device::cpu>;
-using Written = nb::ndarray<double, nb::c_contig, nb::device::cpu>;
-using Longs = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-std::vector<std::string> machines() {
-    std::vector<std::string> names;
-    for (const Machine* machine : MACHINES)
-        if (runs_here(*machine)) names.push_back(machine->name);
-    return names;
-}
-
-const Machine& machine_called(const std::string& name) {
-    for (const Machine* machine : MACHINES)
-        if (name == machine->name) {
-            if (!runs_here(*machine))
-                throw std::invalid_argument("this processor does not have the instruction set " + name);
-            return *machine;
-        }
-    throw std::invalid_argument("this build has no instruction set " + name);
-}
 
 std::vector<double> doubles(const Doubles& v) { return {v.data(), v.data() + v.size()}; }
 
@@ -134,16 +78,6 @@ Direct direct(const std::array<Doubles, 3>& V, const Doubles& D) {
     return to;
 }
 
-nb::object numpy_of(const double* v, std::initializer_list<std::size_t> shape) {
-    std::size_t size = 1;
-    for (std::size_t n : shape) size *= n;
-    auto copy = std::make_unique<double[]>(size);
-    for (std::size_t k = 0; k < size; k++) copy[k] = v[k];
-    double* data = copy.release();
-    nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<double*>(p); });
-    return nb::cast(nb::ndarray<nb::numpy, double>(data, shape.size(), shape.begin(), owner));
-}
-
 // The kernels of one problem: checks every array that it is given, and lets one caller in at a time.
 class Kernels {
   public:
@@ -158,7 +92,7 @@ class Kernels {
             problem_.centring.of_e[d] = doubles((*centring)[d][1]);
         problem_.validate();
         const Machine& on = machine_called(machine);
-        cycles_.reset(single ? on.make32(problem_) : on.make64(problem_));
+        cycles_.reset(single ? on.constant->make32(problem_) : on.constant->make64(problem_));
     }
 
     nb::object pass(int l, std::optional<Input> u, std::optional<Input> guess, std::optional<Input> e, Input f,
@@ -232,23 +166,8 @@ class Kernels {
     }
 
     template <class Array>
-    void check(const Array& v, int l, const char* name) const {
-        auto say = [&](const std::string& what) {
-            throw std::invalid_argument("`" + std::string(name) + "` must be " + what);
-        };
-        const long n[3] = {at(l, 0), at(l, 1), at(l, 2)};
-        if (v.dtype() != (single_ ? nb::dtype<float>() : nb::dtype<double>())) say(single_ ? "float32" : "float64");
-        if (v.device_type() != nb::device::cpu::value) say("on the CPU");
-        if (v.ndim() != 4 || static_cast<long>(v.shape(0)) != problem_.batch || static_cast<long>(v.shape(1)) != n[0] ||
-            static_cast<long>(v.shape(2)) != n[1] || static_cast<long>(v.shape(3)) != n[2])
-            say("of shape (" + std::to_string(problem_.batch) + ", " + std::to_string(n[0]) + ", " +
-                std::to_string(n[1]) + ", " + std::to_string(n[2]) + ")");
-        std::int64_t step = 1;
-        for (int d = 3; d >= 0; d--) {
-            if (v.shape(d) != 1 && v.stride(d) != step) say("contiguous");
-            step *= static_cast<std::int64_t>(v.shape(d));
-        }
-        if (reinterpret_cast<std::uintptr_t>(v.data()) % (single_ ? 4 : 8) != 0) say("aligned");
+    void look(const Array& v, int l, const char* name) const {
+        check(v, single_, {problem_.batch, at(l, 0), at(l, 1), at(l, 2)}, name);
     }
 
     long at(int l, int d) const {
@@ -258,8 +177,8 @@ class Kernels {
         return v ? in(*v, l, name) : nullptr;
     }
     void* to(const std::optional<Output>& v, int l, const char* name) const { return v ? to(*v, l, name) : nullptr; }
-    const void* in(const Input& v, int l, const char* name) const { return check(v, l, name), v.data(); }
-    void* to(const Output& v, int l, const char* name) const { return check(v, l, name), v.data(); }
+    const void* in(const Input& v, int l, const char* name) const { return look(v, l, name), v.data(); }
+    void* to(const Output& v, int l, const char* name) const { return look(v, l, name), v.data(); }
 
     template <class Work>
     void alone(const Work& work) {
@@ -286,10 +205,6 @@ template <class T>
 using Numbers = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
 template <class T>
 using Written = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
-
-void require(bool holds, const char* what) {
-    if (!holds) throw std::invalid_argument(what);
-}
 
 template <class T>
 void product_of(Numbers<T> v, Numbers<T> w, Written<T> out, int threads) {
@@ -347,220 +262,6 @@ void bind_arrays(nb::module_& m) {
           "out"_a.noconvert(), "axis"_a, "wraps"_a, "threads"_a);
 }
 
-// The set-up of a black-box hierarchy: checks the finest grid's arrays, and shows what was made, read-only.
-class Hierarchy {
-    template <class Do>
-    auto visit(const Do& what) const {
-        return single_ ? what(*single_) : what(*double_);
-    }
-    template <class Do>
-    auto visit(const Do& what) {
-        return single_ ? what(*single_) : what(*double_);
-    }
-
-  public:
-    using Couplings = std::vector<std::tuple<std::vector<int>, Doubles>>;
-
-    Hierarchy(const std::string& machine, bool single, const std::vector<long>& shape, const std::vector<bool>& wraps,
-              const std::vector<long>& first, const Doubles& diagonal, const Couplings& couplings,
-              const std::optional<Doubles>& excess, bool masked, bool jumps, std::vector<double> down,
-              std::vector<double> up, const std::vector<int>& lines, int threads) {
-        const std::size_t dims = shape.size();
-        if (dims < 1 || dims > 3) throw std::invalid_argument("`shape` must have 1, 2 or 3 axes");
-        if (wraps.size() != dims || first.size() != dims)
-            throw std::invalid_argument("`wraps` and `first` must have one entry an axis of `shape`");
-        StencilProblem problem;
-        problem.dims = static_cast<int>(dims), problem.mesh.points = dims == 3 ? SEVEN : FIVE;
-        for (std::size_t k = 0; k < dims; k++) {
-            const int d = place(k, dims);
-            problem.mesh.n[d] = shape[k], problem.mesh.wraps[d] = wraps[k], problem.first[d] = first[k];
-        }
-        problem.members = diagonal.ndim() > 0 ? static_cast<long>(diagonal.shape(0)) : 0;
-        problem.masked = masked, problem.jumps = jumps, problem.threads = std::min(threads, MOST_WORKERS);
-        problem.down = std::move(down), problem.up = std::move(up);
-        for (int axis : lines) {
-            if (axis < 0 || axis >= static_cast<int>(dims))
-                throw std::invalid_argument("`lines` must be axes of `shape`; there is no axis " +
-                                            std::to_string(axis));
-            problem.lines.push_back(place(axis, dims));
-        }
-        problem.validate();
-        problem.diagonal = field(diagonal, problem.members, shape, "diagonal");
-        if (excess) problem.excess = field(*excess, problem.members, shape, "excess");
-        one_an_axis(couplings, shape, problem);
-        const Machine& on = machine_called(machine);
-        nb::gil_scoped_release release;
-        single ? void(single_ = on.coarsen32(problem)) : void(double_ = on.coarsen64(problem));
-    }
-
-    std::size_t size() const {
-        return visit([](const auto& h) { return h.levels.size(); });
-    }
-
-    nb::dict level(std::size_t l) const {
-        if (l >= size()) throw std::invalid_argument("there is no such level");
-        return visit([&](const auto& h) {
-            const auto& g = h.levels[l];
-            nb::dict to;
-            describe(to, g.fine), to["coarse"] = unknowns(g.coarse);
-            to["halved"] = nb::make_tuple(g.halving.halved[0], g.halving.halved[1], g.halving.halved[2]);
-            to["first"] = nb::make_tuple(g.halving.first[0], g.halving.first[1], g.halving.first[2]);
-            to["S"] = fields(g.S, g.fine.couplings(), h.members, g.fine);
-            to["W"] = fields(g.W, g.halving.deltas(), h.members, g.coarse);
-            to["down"] = g.down, to["up"] = g.up, to["lines"] = g.lines;
-            to["clusters"] = clusters(g.clusters);
-            return to;
-        });
-    }
-
-    nb::dict finest() const {
-        return visit([&](const auto& h) {
-            nb::dict to;
-            describe(to, h.finest);
-            to["S"] = fields(h.S, h.finest.couplings(), h.members, h.finest);
-            to["s"] = fields(h.s, 1, h.members, h.finest);
-            to["scale"] = fields(h.scale, 1, h.members, h.finest);
-            to["couplings"] = fields(h.couplings, h.finest.couplings(), h.members, h.finest);
-            to["excess"] = fields(h.excess, 1, h.members, h.finest);
-            return to;
-        });
-    }
-
-    nb::dict coarsest() const {
-        return visit([&](const auto& h) {
-            nb::dict to;
-            describe(to, h.coarsest);
-            const std::array<std::size_t, 3> shape = square(h);
-            to["inverse"] = h.solved ? shown(h.inverse, shape) : nb::none();
-            to["dense"] = h.solved ? nb::none() : shown(h.dense.data(), shape);
-            return to;
-        });
-    }
-
-    void set_inverse(const Doubles& inverse) {
-        visit([&](auto& h) {
-            const std::array<std::size_t, 3> shape = square(h);
-            if (h.solved) throw std::invalid_argument("the coarsest grid has its inverse already");
-            if (inverse.ndim() != 3 || inverse.shape(0) != shape[0] || inverse.shape(1) != shape[1] ||
-                inverse.shape(2) != shape[2])
-                throw std::invalid_argument("`inverse` must be of the shape of the coarsest grid's `dense`");
-            for (std::size_t k = 0; k < inverse.size(); k++)
-                h.inverse[k] = static_cast<std::decay_t<decltype(*h.inverse)>>(inverse.data()[k]);
-            h.dense.clear(), h.solved = true;
-            return 0;
-        });
-    }
-
-  private:
-    // The place of axis k among (planes, rows, columns).
-    static int place(std::size_t k, std::size_t dims) {
-        return dims == 3 ? static_cast<int>(k) : k + 1 == dims ? 2 : 0;
-    }
-
-    static const double* field(const Doubles& v, long members, const std::vector<long>& shape, const char* name) {
-        bool same = v.ndim() == shape.size() + 1 && static_cast<long>(v.shape(0)) == members;
-        std::string wanted = "(" + std::to_string(members);
-        for (std::size_t k = 0; k < shape.size(); k++) {
-            same = same && static_cast<long>(v.shape(k + 1)) == shape[k];
-            wanted += ", " + std::to_string(shape[k]);
-        }
-        if (!same) throw std::invalid_argument("`" + std::string(name) + "` must be of shape " + wanted + ")");
-        return v.data();
-    }
-
-    static void one_an_axis(const Couplings& couplings, const std::vector<long>& shape, StencilProblem& problem) {
-        const std::size_t dims = shape.size();
-        for (const auto& [offset, array] : couplings) {
-            std::size_t axis = dims, ones = 0;
-            for (std::size_t k = 0; k < offset.size(); k++)
-                if (offset[k] == 1) axis = k, ones++;
-            const bool unit = offset.size() == dims && ones == 1 &&
-                              std::count(offset.begin(), offset.end(), 0) == static_cast<long>(dims) - 1;
-            if (!unit) throw std::invalid_argument("the offset of each of `couplings` must be one step along an axis");
-            const double*& to = problem.couplings[dims - 1 - axis];
-            if (to) throw std::invalid_argument("`couplings` must have one array an axis");
-            to = field(array, problem.members, shape, "couplings");
-        }
-        if (couplings.size() != dims) throw std::invalid_argument("`couplings` must have one array an axis");
-    }
-
-    template <class H>
-    static std::array<std::size_t, 3> square(const H& h) {
-        const auto N = static_cast<std::size_t>(h.coarsest.unknowns());
-        return {static_cast<std::size_t>(h.members), N, N};
-    }
-
-    static nb::tuple unknowns(const Mesh& mesh) { return nb::make_tuple(mesh.n[0], mesh.n[1], mesh.n[2]); }
-    static void describe(nb::dict& to, const Mesh& mesh) {
-        to["n"] = unknowns(mesh), to["wraps"] = nb::make_tuple(mesh.wraps[0], mesh.wraps[1], mesh.wraps[2]);
-        to["points"] = static_cast<int>(mesh.points);
-    }
-
-    template <class T, std::size_t N>
-    nb::object shown(const T* v, const std::array<std::size_t, N>& shape) const {
-        return nb::cast(nb::ndarray<nb::numpy, const T>(v, N, shape.data(), nb::find(this)));
-    }
-    template <class T>
-    nb::object fields(const T* v, long count, long members, const Mesh& mesh) const {
-        return shown(v, std::array<std::size_t, 4>{std::size_t(count), std::size_t(members), std::size_t(mesh.rows()),
-                                                   std::size_t(mesh.stride())});
-    }
-
-    template <class T>
-    nb::object clusters(const Clusters<T>& B) const {
-        if (B.inverse.empty()) return nb::none();
-        auto all = [&](const auto& v) { return shown(v.data(), std::array<std::size_t, 1>{v.size()}); };
-        nb::dict to;
-        to["at"] = all(B.at), to["z"] = all(B.z), to["begin"] = all(B.begin);
-        to["at_A"] = all(B.at_A), to["Az"] = all(B.Az), to["begin_A"] = all(B.begin_A);
-        to["member"] = all(B.member), to["inverse"] = all(B.inverse);
-        return to;
-    }
-
-    std::unique_ptr<StencilHierarchy<float>> single_;
-    std::unique_ptr<StencilHierarchy<double>> double_;
-
-// Line smoothing of one stencil by itself.
-class Lines {
-  public:
-    Lines(const std::string& machine, bool single, std::array<bool, 3> wraps, const Doubles& S, std::vector<int> lines,
-          long batch, int threads) {
-        if (S.ndim() != 5) throw std::invalid_argument("`S` must be (couplings, members, n0, n1, n2)");
-        for (int d = 0; d < 3; d++)
-            problem_.mesh.n[d] = static_cast<long>(S.shape(d + 2)), problem_.mesh.wraps[d] = wraps[d];
-        problem_.mesh.points = points(static_cast<long>(S.shape(0)));
-        problem_.members = static_cast<long>(S.shape(1)), problem_.batch = batch, problem_.S = doubles(S);
-        if (problem_.members != 1 && problem_.members != batch)
-            throw std::invalid_argument("`S` must have one member, or as many as the batch");
-        if (threads < 1 || threads > MOST_WORKERS) throw std::invalid_argument("there are no so many `threads`");
-        for (int axis : lines)
-            if (axis < 0 || axis > 2) throw std::invalid_argument("an axis of `lines` must be 0, 1 or 2");
-        problem_.lines = std::move(lines), problem_.threads = threads;
-        const Machine& on = machine_called(machine);
-        for (int k = 0; k < static_cast<int>(std::size(MACHINES)); k++)
-            if (MACHINES[k] == &on)
-                sweeps_.reset(single ? LINE_MACHINES[k]->make32(problem_) : LINE_MACHINES[k]->make64(problem_));
-    }
-
-    void sweep(bool reverse, bool zero, int sweeps, const Doubles& f, const Written& u) {
-        const std::size_t size = problem_.batch * problem_.mesh.unknowns();
-        if (f.size() != size || u.size() != size)
-            throw std::invalid_argument("`f` and `u` must have a number for each unknown of the batch");
-        nb::gil_scoped_release release;
-        sweeps_->run(reverse, zero, sweeps, f.data(), u.data());
-    }
-
-  private:
-    static Points points(long couplings) {
-        for (int k = 0; k < 4; k++)
-            if (COUPLINGS[k] == couplings) return static_cast<Points>(k);
-        throw std::invalid_argument("`S` must have the couplings of five, nine, seven or twenty-seven points");
-    }
-
-    LineProblem problem_;
-    std::unique_ptr<LineSweeps> sweeps_;
-};
-
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -569,6 +270,7 @@ NB_MODULE(_native, m) {
     m.attr("built_from") = MGNET_BUILT_FROM;
     m.def("machines", &machines, "Instruction sets that this build has and this processor can run, the fastest first.");
     bind_arrays<float>(m), bind_arrays<double>(m);
+    bind_stencils(m);
     nb::class_<Table>(m, "Table")
         .def(
             "__init__",
@@ -612,23 +314,6 @@ NB_MODULE(_native, m) {
         .def("start", &Kernels::start, "b"_a, "out"_a, "watch"_a, "raw"_a, "ready"_a, "data"_a, "restricted"_a)
         .def("norms", &Kernels::norms, "u"_a.none(), "b"_a)
         .def("sums", &Kernels::sums);
-    nb::class_<Hierarchy>(m, "StencilHierarchy")
-        .def(nb::init<const std::string&, bool, const std::vector<long>&, const std::vector<bool>&,
-                      const std::vector<long>&, const Doubles&, const Hierarchy::Couplings&,
-                      const std::optional<Doubles>&, bool, bool, std::vector<double>, std::vector<double>,
-                      const std::vector<int>&, int>(),
-             "machine"_a, "single"_a, "shape"_a, "wraps"_a, "first"_a, "diagonal"_a, "couplings"_a, "excess"_a.none(),
-             "masked"_a, "jumps"_a, "down"_a, "up"_a, "lines"_a, "threads"_a)
-        .def("__len__", &Hierarchy::size)
-        .def("level", &Hierarchy::level, "l"_a)
-        .def("finest", &Hierarchy::finest)
-        .def("coarsest", &Hierarchy::coarsest)
-        .def("set_inverse", &Hierarchy::set_inverse, "inverse"_a);
-
-    nb::class_<Lines>(m, "Lines")
-        .def(nb::init<const std::string&, bool, std::array<bool, 3>, const Doubles&, std::vector<int>, long, int>(),
-             "machine"_a, "single"_a, "wraps"_a, "S"_a, "lines"_a, "batch"_a, "threads"_a)
-        .def("sweep", &Lines::sweep, "reverse"_a, "zero"_a, "sweeps"_a, "f"_a, "u"_a);
 }
 
 }  // namespace mgnet

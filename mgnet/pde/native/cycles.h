@@ -1,9 +1,6 @@
 // All that the bindings ask of the kernels, whatever the numbers and the instruction set.
 #pragma once
-#include <memory>
-
 #include "problem.h"
-#include "stencil_hierarchy.h"
 
 namespace mgnet {
 
@@ -45,16 +42,6 @@ class Cycles {
     const long problem_batch_;
     const int problem_gamma_;
     const bool problem_sums_;
-};
-
-// An instruction set that this build has. Whether the processor has it, is asked elsewhere: nothing that is compiled
-// for it may run before.
-struct Machine {
-    const char* name;
-    Cycles* (*make32)(const Problem&);
-    Cycles* (*make64)(const Problem&);
-    std::unique_ptr<StencilHierarchy<float>> (*coarsen32)(const StencilProblem&);
-    std::unique_ptr<StencilHierarchy<double>> (*coarsen64)(const StencilProblem&);
 };
 
 }  // namespace mgnet

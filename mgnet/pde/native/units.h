@@ -120,17 +120,22 @@ struct Units {
         }
     }
 
+    // number i of a sequence without order in [-1/2, 1/2), as blackbox/hierarchy.py has it
+    static double scattered(long i) {
+        std::uint64_t z = static_cast<std::uint64_t>(i + 1) * 6364136223846793005u;
+        z = (z ^ (z >> 32)) * 1442695040888963407u;
+        return static_cast<double>(z >> 11) * 0x1p-53 - 0.5;
+    }
+
     // |A v| of a member after some steps of the power method, |v| = 1
     static double power(const Operator& A, long member) {
         Arena arena;
         const Mesh& mesh = A.mesh;
         double *v = arena.take<double>(mesh.size() + BEYOND), *y = arena.take<double>(mesh.size() + BEYOND), square = 0;
-        std::uint64_t state = 1;
         for (long r = 0; r < mesh.rows(); r++)
-            for (long j = LEFT; j < LEFT + mesh.n[2]; j++) {  // a linear congruential sequence, always the same
-                state = state * 6364136223846793005u + 1442695040888963407u;
-                const double number = static_cast<double>(state >> 11) * 0x1p-53 - 0.5;
-                v[r * mesh.stride() + j] = number, square += number * number;
+            for (long j = 0; j < mesh.n[2]; j++) {
+                const double number = scattered(r * mesh.n[2] + j);
+                v[r * mesh.stride() + LEFT + j] = number, square += number * number;
             }
         for (int step = 0; step <= POWER_STEPS && square > 0; step++) {
             const double* scale = A.scale + member * mesh.size();

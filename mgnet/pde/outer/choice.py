@@ -16,7 +16,6 @@ from torch import Tensor
 from mgnet.core import Level
 from mgnet.pde import cuda
 from mgnet.pde.blackbox import JUMP, ReadableBlackBox, contrast, gradual, index, levels_precision, solved_axes
-from mgnet.pde.kernels.launch import threads
 from mgnet.pde.levels.constant import (
     DIRECT_WORK,
     ReadableHierarchy,
@@ -30,10 +29,11 @@ from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.lines import LineLevel
 from mgnet.pde.levels.richardson import contraction
 from mgnet.pde.levels.smoothers import COLOURED
-from mgnet.pde.native import threads as native_threads
+from mgnet.pde.levels.system import Robust
+from mgnet.pde.native import threads
+from mgnet.pde.native.blackbox import NativeBlackBox
 from mgnet.pde.native.hierarchy import NativeHierarchy, fusible
 from mgnet.pde.outer.kept import Lease, kept
-from mgnet.pde.outer.krylov import Robust
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.operators import Diffusion
@@ -125,10 +125,8 @@ class Levels:
 
     def compiled(self, device: torch.device) -> bool:
         """Whether fused kernels do the work on a device."""
-        from mgnet.pde.kernels import blackbox
-
         if self.constant is None:
-            return not self.is_line and not self.solved and blackbox.fusible(self.base, device)
+            return not self.is_line and device.type == "cpu"
         return self.fused(self.chain(), device)
 
     def _lease(self, b: Tensor, symmetric: bool, key: tuple) -> Lease:
@@ -142,7 +140,7 @@ class Levels:
             return Lease(robust)
         chain = self.chain(b.device)
         self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
-        key = (base.axes, self.constant, scheme, threads(), native_threads(), *key)
+        key = (base.axes, self.constant, scheme, threads(), *key)
         return kept.lease(key, b.numel(), lambda: self._build(chain, b, symmetric))
 
     def _build(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool) -> Hierarchy:
@@ -197,13 +195,13 @@ class Levels:
 
     def _robust(self, b: Tensor) -> Robust:
         """Operator-induced multigrid."""
-        from mgnet.pde.kernels.blackbox import FusedBlackBox, fusible
-
         scheme = self.scheme
         precision = torch.float64 if self.precise else levels_precision(self.base)
         self.narrow = precision == torch.float32
-        if not self.solved and fusible(self.base, b.device):
-            return FusedBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b), self.jumps)
+        if b.device.type == "cpu":
+            return NativeBlackBox(
+                self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b), self.solved, self.jumps
+            )
         if not self.solved and cuda.fusible(self.base.axes, b.device):
             from mgnet.pde.cuda.blackbox import CudaBlackBox
 

@@ -33,54 +33,10 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.levels.hierarchy import Hierarchy
+from mgnet.pde.levels.system import State, System
 
 FINISHING_STEPS = 2  # steps after a full multigrid pass that is to end at the discretisation error
-LOST = 0.03  # of (r, z)
 KEPT = 2  # directions that minimal residuals remember
-
-
-class System(Protocol):
-    """What conjugate gradients need of a hierarchy; it keeps x, r, z and p in its own format."""
-
-    x: Any
-
-    def data(self, b: Tensor) -> Any:
-        """b, (batch, *grid), in the system's format."""
-        ...
-
-    def tensor(self, x: Any) -> Tensor:
-        """x as a tensor (batch, *grid)."""
-        ...
-
-    def norms(self, x: Any, b: Any) -> Tensor:
-        """(batch,) ||b - A x||; x None for zero."""
-        ...
-
-    def start(self, b: Any, watch: bool = True) -> Any:
-        """One full multigrid pass, x."""
-        ...
-
-    def begin(self, x: Any, b: Any) -> Tensor:
-        """Take x over (None: zero), which will be overwritten; r = b - A x; (batch,) ||r||."""
-        ...
-
-    def precondition(self) -> Tensor:
-        """z = M r; (batch,) (r, z)."""
-        ...
-
-    def direct(self, beta: Tensor) -> Tensor:
-        """p <- z + beta p; (batch,) (p, A p)."""
-        ...
-
-    def step(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        """x <- x + alpha p, r = b - A x; (batch,) ||r|| and (r, p)."""
-        ...
-
-
-class Robust(System, Hierarchy, Protocol):
-    """A hierarchy whose stationary cycles and conjugate gradients both work."""
-
-    sizes: tuple[int, ...]
 
 
 class ConjugateGradients:
@@ -97,7 +53,7 @@ class ConjugateGradients:
     def __init__(self, system: System, tol: float | None):
         self.system, self._tol = system, 0.0 if tol is None else tol
         self._x: Any = None
-        self._norms = self._rz = self._rp = self._scale = torch.zeros(0)
+        self._state, self._floor = State(*[torch.zeros(0)] * 3), torch.zeros(0)
 
     def data(self, b: Tensor) -> Any:
         return self.system.data(b)
@@ -112,7 +68,7 @@ class ConjugateGradients:
         return self.system.norms(u, b)
 
     def watched(self) -> Tensor:
-        return self._norms
+        return self._state.norms
 
     def start(self, b: Any, watch: bool = True) -> Any:
         """The first step, from zero; unwatched: a full multigrid pass and FINISHING_STEPS steps.
@@ -134,20 +90,15 @@ class ConjugateGradients:
         return self._step(u)
 
     def _step(self, x: Any) -> Any:
-        rz = self.system.precondition()
-        beta = _quotient(rz, self._rz)
-        left = beta * self._rp  # what the old direction leaves of (r, p) - (r, z)
-        alpha = _quotient(rz + left, self.system.direct(beta))
-        active = self._norms > self._tol * self._scale
-        self._norms, self._rp = self.system.step(torch.where(active, alpha, 0.0))
-        self._rz, self._x = torch.where(left.abs() > LOST * rz, 0.0, rz), self.system.x
+        self._state = self.system.advance(self._state, self._floor)
+        self._x = self.system.x
         return self._x
 
     def _begin(self, x: Any, b: Any) -> Any:
-        self._scale = self.system.norms(None, b)
-        self._norms = self.system.begin(x, b)
+        self._floor = self._tol * self.system.norms(None, b)
+        norms = self.system.begin(x, b)
+        self._state = State(norms, torch.zeros_like(norms), torch.zeros_like(norms))
         self._x = x
-        self._rz = self._rp = torch.zeros_like(self._norms)
         return x
 
 
@@ -260,8 +211,3 @@ def _norm(v: Tensor) -> Tensor:
 def _dot(v: Tensor, w: Tensor) -> Tensor:
     """(batch, 1, ...) the inner product of each member."""
     return (v * w).sum(tuple(range(1, v.ndim)), keepdim=True)
-
-
-def _quotient(a: Tensor, b: Tensor) -> Tensor:
-    """a / b, 0 where b is not positive (NaN stays)."""
-    return torch.where(b <= 0, 0.0, a / b)

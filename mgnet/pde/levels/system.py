@@ -1,0 +1,84 @@
+"""What conjugate gradients ask of a hierarchy, and one of their steps; see ``outer.krylov``."""
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from mgnet.pde.levels.hierarchy import Hierarchy
+
+LOST = 0.03  # of (r, z)
+
+
+class System(Protocol):
+    """What conjugate gradients need of a hierarchy; it keeps x, r, z and p in its own format."""
+
+    x: Any
+
+    def data(self, b: Tensor) -> Any:
+        """b, (batch, *grid), in the system's format."""
+        ...
+
+    def tensor(self, x: Any) -> Tensor:
+        """x as a tensor (batch, *grid)."""
+        ...
+
+    def norms(self, x: Any, b: Any) -> Tensor:
+        """(batch,) ||b - A x||; x None for zero."""
+        ...
+
+    def start(self, b: Any, watch: bool = True) -> Any:
+        """One full multigrid pass, x."""
+        ...
+
+    def begin(self, x: Any, b: Any) -> Tensor:
+        """Take x over (None: zero), which will be overwritten; r = b - A x; (batch,) ||r||."""
+        ...
+
+    def precondition(self) -> Tensor:
+        """z = M r; (batch,) (r, z)."""
+        ...
+
+    def direct(self, beta: Tensor) -> Tensor:
+        """p <- z + beta p; (batch,) (p, A p)."""
+        ...
+
+    def step(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        """x <- x + alpha p, r = b - A x; (batch,) ||r|| and (r, p)."""
+        ...
+
+    def advance(self, before: "State", floor: Tensor) -> "State":
+        """One step of conjugate gradients: ``advance`` of these four, or all in one."""
+        ...
+
+
+class State(NamedTuple):
+    """What a step of conjugate gradients leaves for the next one, (batch,) each: ||r||, (r, z), (r, p).
+
+    (r, z) is 0 where the next p is to be z alone.
+    """
+
+    norms: Tensor
+    rz: Tensor
+    rp: Tensor
+
+
+def advance(system: System, before: State, floor: Tensor) -> State:
+    """One step of conjugate gradients; members whose residual is no more than the floor keep their x."""
+    rz = system.precondition()
+    beta = _quotient(rz, before.rz)
+    left = beta * before.rp  # what the old direction leaves of (r, p) - (r, z)
+    alpha = _quotient(rz + left, system.direct(beta))
+    norms, rp = system.step(torch.where(before.norms > floor, alpha, 0.0))
+    return State(norms, torch.where(left.abs() > LOST * rz, 0.0, rz), rp)
+
+
+class Robust(System, Hierarchy, Protocol):
+    """A hierarchy whose stationary cycles and conjugate gradients both work."""
+
+    sizes: tuple[int, ...]
+
+
+def _quotient(a: Tensor, b: Tensor) -> Tensor:
+    """a / b, 0 where b is not positive (NaN stays)."""
+    return torch.where(b <= 0, 0.0, a / b)

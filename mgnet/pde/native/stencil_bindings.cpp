@@ -1,0 +1,403 @@
+// The binding of stencils: the set-up of a black-box hierarchy, and its cycles.
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "machines.h"
+#include "pool.h"
+#include "python_arrays.h"
+
+using namespace nanobind::literals;
+
+namespace mgnet {
+namespace {
+
+using Numbers = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+// The set-up of a black-box hierarchy: checks the finest grid's arrays, and shows what was made, read-only.
+class Hierarchy {
+    template <class Do>
+    auto visit(const Do& what) const {
+        return single_ ? what(*single_) : what(*double_);
+    }
+    template <class Do>
+    auto visit(const Do& what) {
+        return single_ ? what(*single_) : what(*double_);
+    }
+
+  public:
+    using Couplings = std::vector<std::tuple<std::vector<int>, Doubles>>;
+
+    Hierarchy(const std::string& machine, bool single, const std::vector<long>& shape, const std::vector<bool>& wraps,
+              const std::vector<long>& first, const Doubles& diagonal, const Couplings& couplings,
+              const std::optional<Doubles>& excess, bool masked, bool jumps, std::vector<double> down,
+              std::vector<double> up, const std::vector<int>& lines, int threads) {
+        const std::size_t dims = shape.size();
+        if (dims < 1 || dims > 3) throw std::invalid_argument("`shape` must have 1, 2 or 3 axes");
+        if (wraps.size() != dims || first.size() != dims)
+            throw std::invalid_argument("`wraps` and `first` must have one entry an axis of `shape`");
+        StencilProblem problem;
+        problem.dims = static_cast<int>(dims), problem.mesh.points = dims == 3 ? SEVEN : FIVE;
+        for (std::size_t k = 0; k < dims; k++) {
+            const int d = place(k, dims);
+            problem.mesh.n[d] = shape[k], problem.mesh.wraps[d] = wraps[k], problem.first[d] = first[k];
+        }
+        problem.members = diagonal.ndim() > 0 ? static_cast<long>(diagonal.shape(0)) : 0;
+        problem.masked = masked, problem.jumps = jumps, problem.threads = std::min(threads, MOST_WORKERS);
+        problem.down = std::move(down), problem.up = std::move(up);
+        for (int axis : lines) {
+            if (axis < 0 || axis >= static_cast<int>(dims))
+                throw std::invalid_argument("`lines` must be axes of `shape`; there is no axis " +
+                                            std::to_string(axis));
+            problem.lines.push_back(place(axis, dims));
+        }
+        problem.validate();
+        problem.diagonal = field(diagonal, problem.members, shape, "diagonal");
+        if (excess) problem.excess = field(*excess, problem.members, shape, "excess");
+        one_an_axis(couplings, shape, problem);
+        const SetUpKernels& kernels = *machine_called(machine).set_up;
+        nb::gil_scoped_release release;
+        single ? void(single_ = kernels.make32(problem)) : void(double_ = kernels.make64(problem));
+    }
+
+    const std::shared_ptr<StencilHierarchy<float>>& singles() const { return single_; }
+    const std::shared_ptr<StencilHierarchy<double>>& doubles() const { return double_; }
+
+    std::size_t size() const {
+        return visit([](const auto& h) { return h.levels.size(); });
+    }
+
+    std::vector<long> sizes() const {
+        return visit([](const auto& h) {
+            std::vector<long> unknowns;
+            for (const auto& level : h.levels) unknowns.push_back(level.fine.unknowns());
+            unknowns.push_back(h.coarsest.unknowns());
+            return unknowns;
+        });
+    }
+
+    nb::dict level(std::size_t l) const {
+        if (l >= size()) throw std::invalid_argument("there is no such level");
+        return visit([&](const auto& h) {
+            const auto& g = h.levels[l];
+            nb::dict to;
+            describe(to, g.fine), to["coarse"] = unknowns(g.coarse);
+            to["halved"] = nb::make_tuple(g.halving.halved[0], g.halving.halved[1], g.halving.halved[2]);
+            to["first"] = nb::make_tuple(g.halving.first[0], g.halving.first[1], g.halving.first[2]);
+            to["S"] = fields(g.S, g.fine.couplings(), h.members, g.fine);
+            to["W"] = fields(g.W, g.halving.deltas(), h.members, g.coarse);
+            to["down"] = g.down, to["up"] = g.up, to["lines"] = g.lines;
+            to["clusters"] = clusters(g.clusters);
+            return to;
+        });
+    }
+
+    nb::dict finest() const {
+        return visit([&](const auto& h) {
+            nb::dict to;
+            describe(to, h.finest);
+            to["S"] = fields(h.S, h.finest.couplings(), h.members, h.finest);
+            to["s"] = fields(h.s, 1, h.members, h.finest);
+            to["scale"] = fields(h.scale, 1, h.members, h.finest);
+            to["couplings"] = fields(h.couplings, h.finest.couplings(), h.members, h.finest);
+            to["excess"] = fields(h.excess, 1, h.members, h.finest);
+            return to;
+        });
+    }
+
+    nb::dict coarsest() const {
+        return visit([&](const auto& h) {
+            nb::dict to;
+            describe(to, h.coarsest);
+            const std::array<std::size_t, 3> shape = square(h);
+            to["inverse"] = h.solved ? shown(h.inverse, shape) : nb::none();
+            to["dense"] = h.solved ? nb::none() : shown(h.dense.data(), shape);
+            return to;
+        });
+    }
+
+    void set_inverse(const Doubles& inverse) {
+        visit([&](auto& h) {
+            const std::array<std::size_t, 3> shape = square(h);
+            if (h.solved) throw std::invalid_argument("the coarsest grid has its inverse already");
+            if (inverse.ndim() != 3 || inverse.shape(0) != shape[0] || inverse.shape(1) != shape[1] ||
+                inverse.shape(2) != shape[2])
+                throw std::invalid_argument("`inverse` must be of the shape of the coarsest grid's `dense`");
+            for (std::size_t k = 0; k < inverse.size(); k++)
+                h.inverse[k] = static_cast<std::decay_t<decltype(*h.inverse)>>(inverse.data()[k]);
+            h.dense.clear(), h.solved = true;
+            return 0;
+        });
+    }
+
+  private:
+    // The place of axis k among (planes, rows, columns).
+    static int place(std::size_t k, std::size_t dims) {
+        return dims == 3 ? static_cast<int>(k) : k + 1 == dims ? 2 : 0;
+    }
+
+    static const double* field(const Doubles& v, long members, const std::vector<long>& shape, const char* name) {
+        bool same = v.ndim() == shape.size() + 1 && static_cast<long>(v.shape(0)) == members;
+        std::string wanted = "(" + std::to_string(members);
+        for (std::size_t k = 0; k < shape.size(); k++) {
+            same = same && static_cast<long>(v.shape(k + 1)) == shape[k];
+            wanted += ", " + std::to_string(shape[k]);
+        }
+        if (!same) throw std::invalid_argument("`" + std::string(name) + "` must be of shape " + wanted + ")");
+        return v.data();
+    }
+
+    static void one_an_axis(const Couplings& couplings, const std::vector<long>& shape, StencilProblem& problem) {
+        const std::size_t dims = shape.size();
+        for (const auto& [offset, array] : couplings) {
+            std::size_t axis = dims, ones = 0;
+            for (std::size_t k = 0; k < offset.size(); k++)
+                if (offset[k] == 1) axis = k, ones++;
+            const bool unit = offset.size() == dims && ones == 1 &&
+                              std::count(offset.begin(), offset.end(), 0) == static_cast<long>(dims) - 1;
+            if (!unit) throw std::invalid_argument("the offset of each of `couplings` must be one step along an axis");
+            const double*& to = problem.couplings[dims - 1 - axis];
+            if (to) throw std::invalid_argument("`couplings` must have one array an axis");
+            to = field(array, problem.members, shape, "couplings");
+        }
+        if (couplings.size() != dims) throw std::invalid_argument("`couplings` must have one array an axis");
+    }
+
+    template <class H>
+    static std::array<std::size_t, 3> square(const H& h) {
+        const auto N = static_cast<std::size_t>(h.coarsest.unknowns());
+        return {static_cast<std::size_t>(h.members), N, N};
+    }
+
+    static nb::tuple unknowns(const Mesh& mesh) { return nb::make_tuple(mesh.n[0], mesh.n[1], mesh.n[2]); }
+    static void describe(nb::dict& to, const Mesh& mesh) {
+        to["n"] = unknowns(mesh), to["wraps"] = nb::make_tuple(mesh.wraps[0], mesh.wraps[1], mesh.wraps[2]);
+        to["points"] = static_cast<int>(mesh.points);
+    }
+
+    template <class T, std::size_t N>
+    nb::object shown(const T* v, const std::array<std::size_t, N>& shape) const {
+        return nb::cast(nb::ndarray<nb::numpy, const T>(v, N, shape.data(), nb::find(this)));
+    }
+    template <class T>
+    nb::object fields(const T* v, long count, long members, const Mesh& mesh) const {
+        return shown(v, std::array<std::size_t, 4>{std::size_t(count), std::size_t(members), std::size_t(mesh.rows()),
+                                                   std::size_t(mesh.stride())});
+    }
+
+    template <class T>
+    nb::object clusters(const Clusters<T>& B) const {
+        if (B.inverse.empty()) return nb::none();
+        auto all = [&](const auto& v) { return shown(v.data(), std::array<std::size_t, 1>{v.size()}); };
+        nb::dict to;
+        to["at"] = all(B.at), to["z"] = all(B.z), to["begin"] = all(B.begin);
+        to["at_A"] = all(B.at_A), to["Az"] = all(B.Az), to["begin_A"] = all(B.begin_A);
+        to["member"] = all(B.member), to["inverse"] = all(B.inverse);
+        return to;
+    }
+
+    std::shared_ptr<StencilHierarchy<float>> single_;
+    std::shared_ptr<StencilHierarchy<double>> double_;
+};
+
+// The cycles of one hierarchy: checks every array that it is given, and lets one caller in at a time.
+class BlackBox {
+  public:
+    BlackBox(const std::string& machine, const Hierarchy& hierarchy, bool single_data, int gamma, long batch, int threads)
+        : of_singles_(hierarchy.singles()), of_doubles_(hierarchy.doubles()), run_{gamma, batch, threads, single_data} {
+        require(gamma >= 0, "`gamma` must be 0 (the F-cycle) or positive");
+        require(batch >= 1 && threads >= 1, "`batch` and `threads` must be positive");
+        const StencilKernels& kernels = *machine_called(machine).stencil;
+        visit([&](const auto& h) {
+            require(h.solved, "the coarsest grid has no inverse yet: `set_inverse`");
+            require(h.members == 1 || h.members == batch, "the hierarchy must have one member, or as many as the batch");
+            for (const auto& level : h.levels) meshes_.push_back(level.fine);
+            meshes_.push_back(h.coarsest);
+        });
+        cycles_.reset(of_singles_ ? kernels.make32(*of_singles_, run_) : kernels.make64(*of_doubles_, run_));
+    }
+
+    nb::object begin(std::optional<Input> x, Input b) {
+        const void *from = data(x, "x"), *datum = data(b, "b");
+        return numbers([&](double* norms) { cycles_->begin(from, datum, norms); });
+    }
+    nb::object precondition() {
+        return numbers([&](double* rz) { cycles_->precondition(rz); });
+    }
+    nb::object direct(Numbers beta) {
+        const double* each = members(beta, "beta");
+        return numbers([&](double* energy) { cycles_->direct(each, energy); });
+    }
+    nb::object step(Numbers alpha, std::optional<Input> x, Output x_out, Input b) {
+        const double* each = members(alpha, "alpha");
+        const void *from = data(x, "x"), *datum = data(b, "b");
+        void* to = other(x_out, from);
+        std::vector<double> rp(run_.batch);
+        nb::object norms =
+            numbers([&](double* norms) { cycles_->step(each, from, to, datum, norms, rp.data()); });
+        return nb::make_tuple(norms, numpy_of(rp));
+    }
+    nb::object advance(std::optional<Input> x, Output x_out, Input b, Numbers floor, Numbers norms, Numbers rz,
+                       Numbers rp) {
+        const double* least = members(floor, "floor");
+        const void *from = data(x, "x"), *datum = data(b, "b");
+        void* to = other(x_out, from);
+        std::vector<double> state[3];
+        const double* given[3] = {members(norms, "norms"), members(rz, "rz"), members(rp, "rp")};
+        for (int k = 0; k < 3; k++) state[k].assign(given[k], given[k] + run_.batch);
+        alone([&] { cycles_->advance(from, to, datum, least, state[0].data(), state[1].data(), state[2].data()); });
+        return nb::make_tuple(numpy_of(state[0]), numpy_of(state[1]), numpy_of(state[2]));
+    }
+    nb::object start(Output x_out, Input b) {
+        const void* datum = data(b, "b");
+        void* to = other(x_out, nullptr);
+        return numbers([&](double* norms) { cycles_->start(to, datum, norms); });
+    }
+    nb::object cycle(std::optional<Input> x, Output x_out, Input b) {
+        const void *from = data(x, "x"), *datum = data(b, "b");
+        void* to = other(x_out, from);
+        return numbers([&](double* norms) { cycles_->cycle(from, to, datum, norms); });
+    }
+    nb::object norms(std::optional<Input> x, Input b) {
+        const void *from = data(x, "x"), *datum = data(b, "b");
+        return numbers([&](double* norms) { cycles_->norms(from, datum, norms); });
+    }
+
+    void smooth(int l, std::optional<Input> u, Input f, Output out) {
+        const void *a = field(u, l, "u"), *d = field(f, l, "f");
+        void* to = field(out, l, "out");
+        alone([&] { cycles_->smooth(known(l), a, d, to); });
+    }
+    void down(int l, std::optional<Input> u, Input f, Output out, Output f_c) {
+        const void *a = field(u, l, "u"), *d = field(f, l, "f");
+        void *to = field(out, l, "out"), *to_c = field(f_c, l + 1, "f_c");
+        alone([&] { cycles_->down(known(l), a, d, to, to_c); });
+    }
+    void up(int l, Input u, Input f, Input e, Output out) {
+        const void *a = field(u, l, "u"), *d = field(f, l, "f"), *c = field(e, l + 1, "e");
+        void* to = field(out, l, "out");
+        alone([&] { cycles_->up(known(l), a, d, c, to); });
+    }
+    void restrict_(int l, Input f, Output f_c) {
+        const void* d = field(f, l, "f");
+        void* to = field(f_c, l + 1, "f_c");
+        alone([&] { cycles_->restrict_(known(l), d, to); });
+    }
+    void interpolate(int l, Input u_c, Output out) {
+        const void* c = field(u_c, l + 1, "u_c");
+        void* to = field(out, l, "out");
+        alone([&] { cycles_->interpolate(known(l), c, to); });
+    }
+    void solve(Input f, Output u) {
+        const int l = static_cast<int>(meshes_.size()) - 1;
+        const void* d = field(f, l, "f");
+        void* to = field(u, l, "u");
+        alone([&] { cycles_->solve(d, to); });
+    }
+
+  private:
+    template <class Do>
+    void visit(const Do& what) const {
+        of_singles_ ? what(*of_singles_) : what(*of_doubles_);
+    }
+
+    int known(int l) const {
+        if (l < 0 || l >= static_cast<int>(meshes_.size()) - 1) throw std::invalid_argument("there is no such level");
+        return l;
+    }
+
+    template <class Array>
+    auto data(const Array& v, const char* name) const -> decltype(v.data()) {
+        const Mesh& mesh = meshes_[0];
+        check(v, run_.single, {run_.batch, mesh.n[0], mesh.n[1], mesh.n[2]}, name);
+        return v.data();
+    }
+    const void* data(const std::optional<Input>& v, const char* name) const { return v ? data(*v, name) : nullptr; }
+
+    void* other(const Output& x_out, const void* x) const {
+        void* to = data(x_out, "x_out");
+        if (to == x) throw std::invalid_argument("`x_out` must be other memory than `x`");
+        return to;
+    }
+
+    template <class Array>
+    auto field(const Array& v, int l, const char* name) const -> decltype(v.data()) {
+        const int count = static_cast<int>(meshes_.size()) - 1;
+        if (l < 0 || l > count) throw std::invalid_argument("there is no such level");
+        const Mesh& mesh = meshes_[l];
+        check(v, of_singles_ != nullptr, {run_.batch, mesh.rows(), mesh.stride()}, name);
+        return v.data();
+    }
+    const void* field(const std::optional<Input>& v, int l, const char* name) const {
+        return v ? field(*v, l, name) : nullptr;
+    }
+
+    const double* members(const Numbers& v, const char* name) const {
+        if (static_cast<long>(v.size()) != run_.batch)
+            throw std::invalid_argument("`" + std::string(name) + "` must have one number a member");
+        return v.data();
+    }
+
+    template <class Work>
+    void alone(const Work& work) {
+        nb::gil_scoped_release release;
+        std::lock_guard<std::mutex> hold(lock_);
+        work();
+    }
+
+    template <class Work>
+    nb::object numbers(const Work& work) {
+        std::vector<double> each(run_.batch);
+        alone([&] { work(each.data()); });
+        return numpy_of(each);
+    }
+
+    std::shared_ptr<const StencilHierarchy<float>> of_singles_;
+    std::shared_ptr<const StencilHierarchy<double>> of_doubles_;
+    std::vector<Mesh> meshes_;
+    const StencilRun run_;
+    std::unique_ptr<StencilCycles> cycles_;
+    std::mutex lock_;
+};
+
+}  // namespace
+
+void bind_stencils(nb::module_& m) {
+    nb::class_<Hierarchy>(m, "StencilHierarchy")
+        .def(nb::init<const std::string&, bool, const std::vector<long>&, const std::vector<bool>&,
+                      const std::vector<long>&, const Doubles&, const Hierarchy::Couplings&,
+                      const std::optional<Doubles>&, bool, bool, std::vector<double>, std::vector<double>,
+                      const std::vector<int>&, int>(),
+             "machine"_a, "single"_a, "shape"_a, "wraps"_a, "first"_a, "diagonal"_a, "couplings"_a, "excess"_a.none(),
+             "masked"_a, "jumps"_a, "down"_a, "up"_a, "lines"_a, "threads"_a)
+        .def("__len__", &Hierarchy::size)
+        .def("sizes", &Hierarchy::sizes, "unknowns of each grid, the finest first")
+        .def("level", &Hierarchy::level, "l"_a)
+        .def("finest", &Hierarchy::finest)
+        .def("coarsest", &Hierarchy::coarsest)
+        .def("set_inverse", &Hierarchy::set_inverse, "inverse"_a);
+    nb::class_<BlackBox>(m, "BlackBox")
+        .def(nb::init<const std::string&, const Hierarchy&, bool, int, long, int>(), "machine"_a, "hierarchy"_a,
+             "single_data"_a, "gamma"_a, "batch"_a, "threads"_a)
+        .def("begin", &BlackBox::begin, "x"_a.none(), "b"_a)
+        .def("precondition", &BlackBox::precondition)
+        .def("direct", &BlackBox::direct, "beta"_a)
+        .def("step", &BlackBox::step, "alpha"_a, "x"_a.none(), "x_out"_a, "b"_a)
+        .def("advance", &BlackBox::advance, "x"_a.none(), "x_out"_a, "b"_a, "floor"_a, "norms"_a, "rz"_a, "rp"_a)
+        .def("start", &BlackBox::start, "x_out"_a, "b"_a)
+        .def("cycle", &BlackBox::cycle, "x"_a.none(), "x_out"_a, "b"_a)
+        .def("norms", &BlackBox::norms, "x"_a.none(), "b"_a)
+        .def("smooth", &BlackBox::smooth, "l"_a, "u"_a.none(), "f"_a, "out"_a)
+        .def("down", &BlackBox::down, "l"_a, "u"_a.none(), "f"_a, "out"_a, "f_c"_a)
+        .def("up", &BlackBox::up, "l"_a, "u"_a, "f"_a, "e"_a, "out"_a)
+        .def("restrict", &BlackBox::restrict_, "l"_a, "f"_a, "f_c"_a)
+        .def("interpolate", &BlackBox::interpolate, "l"_a, "u_c"_a, "out"_a)
+        .def("solve", &BlackBox::solve, "f"_a, "u"_a);
+}
+
+}  // namespace mgnet

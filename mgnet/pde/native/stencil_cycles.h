@@ -1,0 +1,42 @@
+// All that the bindings ask of the cycles of a black-box hierarchy, whatever the numbers and the instruction set.
+#pragma once
+#include "stencil_hierarchy.h"
+
+namespace mgnet {
+
+struct StencilRun {
+    int gamma = 1;  // cycle index; 0: the F-cycle
+    long batch = 1;
+    int threads = 1;
+    bool single = false;  // whether x and b are in float32
+};
+
+// x and b are (batch, n0, n1, n2) in the data's precision, numbers of members (batch,) doubles. x is 0 for zero, and
+// x_out other memory. Residuals are of what is kept in x_out.
+class StencilCycles {
+  public:
+    virtual ~StencilCycles() = default;
+
+    // r = s (b - A x) / ||b||, p = 0;  ||b - A x||
+    virtual void begin(const void* x, const void* b, double* norms) = 0;
+    virtual void precondition(double* rz) = 0;                     // z = M r;  (r, z)
+    virtual void direct(const double* beta, double* energy) = 0;  // p <- z + beta p;  (p, A p)
+    // x_out = x + alpha ||b|| s p, r as above;  ||b - A x_out|| and (r, p)
+    virtual void step(const double* alpha, const void* x, void* x_out, const void* b, double* norms, double* rp) = 0;
+    // One iteration of conjugate gradients (krylov.py), which leaves members alone whose norm is at the floor.
+    virtual void advance(const void* x, void* x_out, const void* b, const double* floor, double* norms, double* rz,
+                         double* rp) = 0;
+    virtual void start(void* x_out, const void* b, double* norms) = 0;                 // full multigrid
+    virtual void cycle(const void* x, void* x_out, const void* b, double* norms) = 0;  // x_out = x + M (b - A x)
+    virtual void norms(const void* x, const void* b, double* norms) = 0;
+
+    // The verbs on grid l, on padded fields (batch, rows, stride). An iterate that is 0 is zero.
+    virtual void smooth(int l, const void* u, const void* f, void* out) = 0;
+    virtual void down(int l, const void* u, const void* f, void* out, void* f_c) = 0;
+    virtual void up(int l, const void* u, const void* f, const void* e, void* out) = 0;
+    virtual void restrict_(int l, const void* f, void* f_c) = 0;
+    virtual void interpolate(int l, const void* u_c, void* out) = 0;
+    virtual void solve(const void* f, void* u) = 0;  // on the coarsest grid
+};
+
+}  // namespace mgnet

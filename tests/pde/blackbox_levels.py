@@ -1,0 +1,25 @@
+"""Padded fields as the compiled stencils have them, for the tests that call their verbs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+LEFT = 16  # numbers before the first unknown of a row
+
+
+def field(v: torch.Tensor, wraps: bool, dtype) -> np.ndarray:
+    """(members, *grid) -> (members, rows, stride); what is beyond the ghosts is not a number."""
+    n = v.shape[-1]
+    stride = LEFT + -(-(n + 3) // 16) * 16
+    to = np.full((len(v), int(np.prod(v.shape[1:-1])), stride + 16 * (stride % 512 == 0)), np.nan, dtype)
+    to[:, :, LEFT - 2 : LEFT + n + 2] = 0
+    to[:, :, LEFT : LEFT + n] = v.reshape(*to.shape[:2], n).numpy()
+    if wraps:
+        for ghost in (-2, -1, n, n + 1):
+            to[:, :, LEFT + ghost] = to[:, :, LEFT + ghost % n]
+    return to
+
+
+def plain(w: np.ndarray, shape: Sequence[int]) -> torch.Tensor:
+    return torch.from_numpy(w[:, :, LEFT : LEFT + shape[-1]].reshape(len(w), *shape).copy())
