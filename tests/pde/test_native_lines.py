@@ -27,7 +27,6 @@ SHAPES = [
     ((2, 70), "dirichlet"),
     ((90, 3), ["neumann", "periodic"]),
     ((3, 53), "periodic"),
-    ((1, 140), "neumann"),
     ((18, 17, 24), "dirichlet"),
     ((13, 16, 11), ["periodic", "neumann", "periodic"]),
     ((12, 9, 13), ["dirichlet", "periodic", "periodic"]),
