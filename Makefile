@@ -12,7 +12,9 @@ TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 NATIVE := mgnet/pde/native
 KERNELS := $(VENV)/.kernels
 
-.PHONY: setup demo test tests lint types docs format notebooks bench clean
+KERNEL_TESTS := tests/pde/test_native*.py tests/pde/test_arrays.py tests/pde/test_twins.py tests/pde/test_interpolant.py
+
+.PHONY: setup demo test tests sanitize instruction-sets lint types docs format notebooks bench clean
 
 setup: $(KERNELS)
 
@@ -33,6 +35,18 @@ test: lint types docs tests
 
 tests: setup
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --durations 10
+
+# The kernels' tests under the address and undefined-behaviour sanitizers (the plainest instruction set)
+sanitize: setup
+	CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -g1" CMAKE_ARGS=-DMGNET_PLAIN=ON BUILD=sanitized $(BIN)/python hatch_build.py
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
+	$(TEST_ENV) $(BIN)/python -m pytest -q -k "not sources" $(KERNEL_TESTS); result=$$?; $(BIN)/python hatch_build.py && exit $$result
+
+# The same tests on each instruction set that the machine has
+instruction-sets: setup
+	for name in $$($(BIN)/python -c "from mgnet.pde.native import machines; print(*machines())"); do \
+	    MGNET_MACHINE=$$name $(TEST_ENV) $(BIN)/python -m pytest -q -n $(JOBS) $(KERNEL_TESTS) tests/pde/test_oracles.py tests/pde/test_clusters.py || exit 1; \
+	done
 
 lint: setup
 	$(BIN)/ruff check .
