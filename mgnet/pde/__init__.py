@@ -2,6 +2,7 @@
 
 from mgnet.pde.capabilities import capabilities
 from mgnet.pde.levels.convolution import conv_levels
+from mgnet.pde.levels.smoothers import Polynomial
 from mgnet.pde.nonlinear import solve_nonlinear
 from mgnet.pde.outer import fork as fork
 from mgnet.pde.problem.axis import Robin
@@ -14,6 +15,7 @@ __all__ = [
     "Grid",
     "NotConverged",
     "Poisson",
+    "Polynomial",
     "Robin",
     "RoundOffWarning",
     "Solution",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mgnet.pde import interop
 from mgnet.pde.levels.nested import boundary_parts
-from mgnet.pde.levels.smoothers import SMOOTHERS
+from mgnet.pde.levels.smoothers import SMOOTHERS, Polynomial, Smoother
 from mgnet.pde.outer.choice import CYCLES, Scheme
 from mgnet.pde.outer.eager import eager
 from mgnet.pde.outer.gradients import Solve
@@ -34,7 +34,8 @@ class Solver:
     problem : Poisson
     cycle : "V", "W" or "F"
     smoother : "chebyshev" (fourth kind), "jacobi" (damped), "red-black" (Gauss-Seidel) or "zebra" (lines
-        along the axis of the strongest coupling, solved exactly, of one colour and then of the other)
+        along the axis of the strongest coupling, solved exactly, of one colour and then of the other); or steps of
+        your own, a ``Polynomial``
     nu : smoothing sweeps on the way down and on the way up
 
     Calls from several threads are safe; they take turns. A callback may call its Solver, which makes other levels
@@ -56,14 +57,13 @@ class Solver:
         self,
         problem: Poisson,
         cycle: str = "V",
-        smoother: str = "chebyshev",
+        smoother: Smoother = "chebyshev",
         nu: tuple[int, int] = (2, 2),
     ):
         if not isinstance(problem, Poisson):
             raise TypeError(f"`problem` must be a mgnet.pde.Poisson; it is {type(problem).__name__}.")
         checks.word("cycle", cycle, tuple(CYCLES))
-        checks.word("smoother", smoother, SMOOTHERS)
-        _check_smoother(smoother, problem)
+        _check_smoother(smoother, problem, checks.sweeps(nu))
         self.problem = problem
         self._scheme = Scheme(cycle, smoother, checks.sweeps(nu))
         self._multigrid: Multigrid | None = None
@@ -90,7 +90,7 @@ class Solver:
         [0.75, 1.0, 0.75]
         """
         problem = self.problem.having(a, c)
-        _check_smoother(self._scheme.smoother, problem)
+        _check_smoother(self._scheme.smoother, problem, self._scheme.nu)
         self.problem, self._multigrid = problem, None
         return self
 
@@ -300,8 +300,13 @@ def _same(A: Diffusion, B: Diffusion) -> bool:
                           and v.dtype == w.dtype) for v, w in zip(A.tensors, B.tensors, strict=True))  # fmt: skip
 
 
-def _check_smoother(smoother: str, problem: Poisson) -> None:
-    """Red-black sweeps exist for constant coefficients only."""
+def _check_smoother(smoother: Any, problem: Poisson, nu: tuple[int, int]) -> None:
+    """A word, or one's own steps; red-black sweeps exist for constant coefficients only."""
+    if isinstance(smoother, Polynomial):
+        for n in nu:
+            smoother(n, problem.grid.ndim, 0.0)
+        return
+    checks.word("smoother", smoother, SMOOTHERS)
     if smoother == "red-black" and problem.constant is None:
         raise ValueError(
             '`smoother` "red-black" needs constant coefficients; these vary. Use "chebyshev", "jacobi" or "zebra".'

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from mgnet.core import cycle
-from mgnet.pde import Grid, Poisson, Solver
+from mgnet.pde import Grid, Poisson, Polynomial, Solver
 from mgnet.pde.levels.constant import line_axis, readable_levels
+from mgnet.pde.levels.smoothers import chebyshev
 from tests.pde.grids_and_data import CENTERINGS, ENDS, SMOOTHERS, axis_bcs, random
 
 JACOBI_2D = {1: 0.600, 2: 0.360, 3: 0.216, 4: 0.137}
@@ -167,3 +168,19 @@ def test_zebra_solves(shape, a, ends):
     M = Solver(problem, smoother="zebra").aspreconditioner()
     v, w = random(problem.grid.size, 1), random(problem.grid.size, 2)
     assert abs(w @ (M @ v) - v @ (M @ w)) <= 1e-11 * abs(w @ (M @ v))
+
+
+@pytest.mark.parametrize("a", [None, lambda x, y: 1 + x * y], ids=["constant", "varying"])
+def test_a_smoother_of_ones_own_is_the_word_with_the_same_steps(a):
+    own = Polynomial("mine", lambda nu, ndim, low: chebyshev(nu, low))
+    f = random((63, 50))
+    problem = Poisson(Grid(f.shape), a, c=3.0)
+    ours, theirs = (Solver(problem, smoother=smoother).solve(f) for smoother in (own, "chebyshev"))
+    np.testing.assert_array_equal(ours.u, theirs.u)
+    assert "mine smoother" in ours.method
+
+
+@pytest.mark.parametrize("omegas", [(), (0.8, -0.1), (np.nan,), (np.inf,)])
+def test_steps_that_cannot_be_are_refused(omegas):
+    with pytest.raises(ValueError, match="'mine' must return positive numbers"):
+        Solver(Poisson(Grid((20, 20))), smoother=Polynomial("mine", lambda nu, ndim, low: omegas))

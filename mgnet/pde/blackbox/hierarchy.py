@@ -23,7 +23,7 @@ from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
 from mgnet.pde.blackbox.lines import VARIES, dominant_axes, line_steps, line_sweeps
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 from mgnet.pde.levels.constant import thin_axis
-from mgnet.pde.levels.smoothers import omegas
+from mgnet.pde.levels.smoothers import Smoother, omegas
 from mgnet.pde.levels.system import State, advance
 from mgnet.pde.problem.axis import DIRICHLET, Axis
 from mgnet.pde.problem.operators import Diffusion
@@ -92,7 +92,7 @@ def choose_axes(
     ]
 
 
-def solved_axes(A: Diffusion, smoother: str) -> tuple[int, ...]:
+def solved_axes(A: Diffusion, smoother: Smoother) -> tuple[int, ...]:
     """The axes along which lines have to be smoothed, or are to be ("zebra")."""
     if smoother != "zebra" and variation(A) <= VARIES:
         return thin_lines(A)
@@ -116,7 +116,7 @@ def strengths(unit: Stencil) -> list[float]:
 
 
 def readable_levels(
-    grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smoother: str, solved: Sequence[int] = ()
+    grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smoother: Smoother, solved: Sequence[int] = ()
 ) -> list[Level]:
     """The levels in plain torch: equations (1)-(3) word for word."""
     levels: list[Level] = []
@@ -137,7 +137,7 @@ def readable_levels(
     return levels
 
 
-def step_lengths(A: Stencil, l: int, nu: tuple[int, int], smoother: str) -> tuple[list[float], list[float]]:
+def step_lengths(A: Stencil, l: int, nu: tuple[int, int], smoother: Smoother) -> tuple[list[float], list[float]]:
     """The damping of each step down and up, on grid l whose unit form is A."""
     smallest = float(torch.stack([s.min() for s in A.couplings.values()]).min())
     spectrum = bound(smallest, partial(_same, A)) if l else 2.0
@@ -159,7 +159,7 @@ class Forms(NamedTuple):
 
     stencil: Callable[[Stencil], Any]
     interpolation: Callable[[Interpolation], Any]
-    levels: Callable[[Sequence[Grid], Tensor, tuple[int, int], str], list[Level]]
+    levels: Callable[[Sequence[Grid], Tensor, tuple[int, int], Smoother], list[Level]]
     cycle: Callable[[Sequence[Level], int | str], Callable[[Tensor], Tensor]]
     unit: Callable[[Stencil], tuple[Stencil, Tensor]] = Stencil.unit
     coarsen: Callable[[Stencil, Tensor, Sequence[Coarsening], bool], Coarsened] = coarsen
@@ -227,7 +227,7 @@ def _size(v: Tensor) -> Tensor:
     return torch.linalg.vector_norm(v.flatten(1), dim=1).reshape(-1, *[1] * (v.ndim - 1))
 
 
-def damping(smoother: str, nu: int, ndim: int, spectrum: float) -> list[float]:
+def damping(smoother: Smoother, nu: int, ndim: int, spectrum: float) -> list[float]:
     """The damping of each step for a spectrum [0, spectrum] of the unit form."""
     return [omega * 2 / spectrum for omega in omegas(smoother, nu, ndim)]
 
@@ -348,7 +348,7 @@ class ReadableBlackBox:
         like: Tensor,
         nu: tuple[int, int] = (2, 2),
         gamma: int | str = 1,
-        smoother: str = "chebyshev",
+        smoother: Smoother = "chebyshev",
         precision: torch.dtype = torch.float32,
         solved: Sequence[int] = (),
         jumps: bool = False,

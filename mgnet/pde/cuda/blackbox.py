@@ -16,6 +16,7 @@ from mgnet.pde.cuda import stencil as kernels
 from mgnet.pde.cuda.coarsening import coarsen, unit
 from mgnet.pde.cuda.recording import Recording
 from mgnet.pde.cuda.tiles import integers, programs, three, tile
+from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.problem.operators import Diffusion
 
 BLOCK = 4096  # products that a program sums
@@ -184,7 +185,7 @@ class CudaStencilLevel:
         return self._spare[1 if u is self._spare[0] else 0]
 
 
-def cuda_levels(grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smoother: str) -> list:
+def cuda_levels(grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smoother: Smoother) -> list:
     """The levels in Triton, as ``readable_levels`` makes the readable ones."""
     levels: list = []
     for l, grid in enumerate(grids[:-1]):

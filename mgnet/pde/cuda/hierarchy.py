@@ -12,7 +12,7 @@ from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant
 from mgnet.pde.cuda.recording import Recording
 from mgnet.pde.levels.constant import lowest
 from mgnet.pde.levels.richardson import Richardson
-from mgnet.pde.levels.smoothers import steps
+from mgnet.pde.levels.smoothers import Smoother, steps
 from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.precision import held_by_little
@@ -97,7 +97,7 @@ class CudaHierarchy:
     centres = False
 
     def __init__(self, chain: Sequence[Sequence[Axis]], a: Sequence[float], c: float, like: Tensor, batch: int,
-                 smoother: str, nu: tuple[int, int], gamma: int | str, symmetric: bool):  # fmt: skip
+                 smoother: Smoother, nu: tuple[int, int], gamma: int | str, symmetric: bool):  # fmt: skip
         transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
         ways = [steps(smoother, nu, len(chain[0]), symmetric, lowest(t.fine, a, c)) for t in transfers]
         own, little = smoother == "red-black", held_by_little(chain[0], a, c, like.dtype)

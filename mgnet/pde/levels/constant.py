@@ -12,7 +12,7 @@ from mgnet.core import ConvLevel, Level, cycle, full_multigrid
 from mgnet.pde.levels.direct import DirectLevel
 from mgnet.pde.levels.lines import lines_of
 from mgnet.pde.levels.richardson import Richardson
-from mgnet.pde.levels.smoothers import COLOURED, omegas
+from mgnet.pde.levels.smoothers import COLOURED, Smoother, omegas
 from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
 from mgnet.pde.problem.operators import Diffusion, along, conductances
@@ -78,7 +78,7 @@ def thin_axis(axes: tuple[Axis, ...], a: tuple[float, ...], direct_work: int = D
     return None
 
 
-def line_axis(smoother: str, axes: tuple[Axis, ...], a: tuple[float, ...]) -> int | None:
+def line_axis(smoother: Smoother, axes: tuple[Axis, ...], a: tuple[float, ...]) -> int | None:
     """The axis along which a line smoother solves: a thin one, or the one with the strongest coupling."""
     if smoother != "zebra":
         return None
@@ -120,7 +120,7 @@ def lowest(axes: Sequence[Axis], a: Sequence[float], c: float) -> float:
 
 
 def smoothing_steps(
-    A: Diffusion, D: Tensor, smoother: str, nu: int, line: int | None = None, low: float = 0.0
+    A: Diffusion, D: Tensor, smoother: Smoother, nu: int, line: int | None = None, low: float = 0.0
 ) -> list[Callable[[Tensor], Tensor]]:
     """The Bs of nu sweeps: r -> omega D^-1 r, or per sweep one colour, then the other, of unknowns or lines."""
     if smoother == "zebra":
@@ -145,7 +145,7 @@ def readable_levels(
     a: Sequence[float],
     c: float,
     like: Tensor,
-    smoother: str = "chebyshev",
+    smoother: Smoother = "chebyshev",
     nu: tuple[int, int] = (2, 2),
     symmetric: bool = False,
     line: int | None = None,

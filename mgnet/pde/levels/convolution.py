@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from mgnet.core import ConvLevel, convolution, transposed_convolution
-from mgnet.pde.levels.smoothers import omegas
+from mgnet.pde.levels.smoothers import Smoother, omegas
 from mgnet.pde.problem.axis import DIRICHLET
 from mgnet.pde.problem.poisson import Poisson
 
 
 def conv_levels(
-    problem: Poisson, nu: tuple[int, int] = (2, 2), smoother: str = "chebyshev", coarsest: int = 1
+    problem: Poisson, nu: tuple[int, int] = (2, 2), smoother: Smoother = "chebyshev", coarsest: int = 1
 ) -> list[ConvLevel]:
     """Levels of stencil convolutions for constant coefficients and zero Dirichlet values.
 
@@ -79,7 +79,7 @@ def full_weighting(ndim: int, dtype: torch.dtype) -> Tensor:
     return weight[None, None]
 
 
-def _level(couplings: Tensor, c: float, nu: tuple[int, int], smoother: str) -> ConvLevel:
+def _level(couplings: Tensor, c: float, nu: tuple[int, int], smoother: Smoother) -> ConvLevel:
     ndim = len(couplings)
     weight, weighting = stencil(couplings, c), full_weighting(ndim, couplings.dtype)
     diagonal = float(weight[(0, 0) + (1,) * ndim])

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from mgnet.pde.levels.constant import grids, line_axis
+from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.levels.transfers import apply_tables
 from mgnet.pde.problem.checks import as_tensor
 from mgnet.pde.problem.coefficients import boundary_pairs
@@ -18,7 +19,7 @@ from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
 
 
-def boundary_parts(problem: Poisson, boundary: Any, like: Tensor, smoother: str) -> list[Tensor]:
+def boundary_parts(problem: Poisson, boundary: Any, like: Tensor, smoother: Smoother) -> list[Tensor]:
     """The boundary data's part of b on every grid, finest first.
 
     Parameters

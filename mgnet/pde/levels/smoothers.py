@@ -6,10 +6,54 @@ All operators here are diagonally dominant, so the spectrum of D^-1 A lies in [0
 sweeps: exact for the unknowns (zebra: the lines) of one colour, then for the others.
 """
 
-from math import cos, pi
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import cos, isfinite, pi
 
 SMOOTHERS = ("chebyshev", "jacobi", "red-black", "zebra")
 COLOURED = ("red-black", "zebra")  # Gauss-Seidel by two colours, of unknowns or of lines
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """A smoother of your own: damped Jacobi steps whose omegas you choose.
+
+    The way up takes them in reverse order, so that cycles are symmetric.
+
+    Parameters
+    ----------
+    name : for the solution's ``method``
+    omegas : (nu, ndim, low) -> the damping of each step of nu sweeps in ndim dimensions, on a spectrum of D^-1 A in
+        [low, 2 - low], where low = c / d is the reaction's part of the diagonal
+
+    Example
+    -------
+    >>> from mgnet.pde import Grid, Poisson, Solver
+    >>> import numpy as np
+    >>> two = Polynomial("two steps", lambda nu, ndim, low: (1.4, 0.6) * nu)
+    >>> solution = Solver(Poisson(Grid((63, 63))), smoother=two, nu=(1, 1)).solve(np.ones((63, 63)))
+    >>> solution.cycles <= 10, "two steps" in solution.method
+    (True, True)
+    """
+
+    name: str
+    omegas: Callable[[int, int, float], Sequence[float]]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __call__(self, nu: int, ndim: int, low: float) -> tuple[float, ...]:
+        """The omegas, looked at."""
+        found = tuple(float(omega) for omega in self.omegas(nu, ndim, low))
+        if not all(isfinite(omega) and omega > 0 for omega in found) or (nu > 0) != bool(found):
+            raise ValueError(
+                f"`omegas` of the smoother {self.name!r} must return positive numbers, one or more a sweep, none "
+                f"for none; for {nu} sweeps it returned {found}."
+            )
+        return found
+
+
+Smoother = str | Polynomial  # a word of SMOOTHERS, or one's own
 
 
 def chebyshev(nu: int, low: float = 0.0) -> tuple[float, ...]:
@@ -39,8 +83,10 @@ def jacobi(nu: int, ndim: int, low: float = 0.0) -> tuple[float, ...]:
     return (2 / (2 + (1 - low) / ndim),) * nu
 
 
-def omegas(smoother: str, nu: int, ndim: int, low: float = 0.0) -> tuple[float, ...]:
+def omegas(smoother: Smoother, nu: int, ndim: int, low: float = 0.0) -> tuple[float, ...]:
     """The damping of each Jacobi step of a polynomial smoother."""
+    if isinstance(smoother, Polynomial):
+        return smoother(nu, ndim, low)
     return chebyshev(nu, low) if smoother == "chebyshev" else jacobi(nu, ndim, low)
 
 
@@ -60,7 +106,7 @@ def damped(low: float) -> float:
     return (5 / (4 * t**2 + 2 * t - 1)) ** 2
 
 
-def steps(smoother: str, nu: tuple[int, int], ndim: int, symmetric: bool, low: float) -> tuple[list, list]:
+def steps(smoother: Smoother, nu: tuple[int, int], ndim: int, symmetric: bool, low: float) -> tuple[list, list]:
     """(damping, colour) of each step of the way down and of the way up; colour -1: all unknowns.
 
     Parameters

@@ -10,6 +10,7 @@ from mgnet.pde.blackbox.coarsest import dense_inverse
 from mgnet.pde.blackbox.hierarchy import damping, first_coarse
 from mgnet.pde.blackbox.lines import line_sweeps
 from mgnet.pde.blackbox.stencil import excess, from_diffusion
+from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.levels.system import State
 from mgnet.pde.native import four, kernels, machine, threads
 from mgnet.pde.problem.operators import Diffusion
@@ -29,7 +30,7 @@ class NativeBlackBox:
         like: Tensor,
         nu: tuple[int, int] = (2, 2),
         gamma: int | str = 1,
-        smoother: str = "chebyshev",
+        smoother: Smoother = "chebyshev",
         precision: torch.dtype = torch.float32,
         batch: int = 1,
         solved: Sequence[int] = (),
@@ -100,7 +101,7 @@ class NativeBlackBox:
 
 
 def set_up(
-    A: Diffusion, nu: tuple[int, int], smoother: str, precision: torch.dtype, solved: Sequence[int], jumps: bool
+    A: Diffusion, nu: tuple[int, int], smoother: Smoother, precision: torch.dtype, solved: Sequence[int], jumps: bool
 ) -> kernels.StencilHierarchy:
     """All levels of an operator; on a singular coarsest grid with the pseudo-inverse."""
     stencil = from_diffusion(A)

@@ -9,7 +9,7 @@ from torch import Tensor
 from mgnet.core import Leg
 from mgnet.pde.levels.constant import lowest
 from mgnet.pde.levels.richardson import Richardson
-from mgnet.pde.levels.smoothers import COLOURED, steps
+from mgnet.pde.levels.smoothers import COLOURED, Smoother, steps
 from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.native import four, kernels, machine, threads
 from mgnet.pde.native.describe import centring, direct, grid, keeps_means
@@ -40,7 +40,7 @@ class NativeHierarchy:
         c: float,
         dtype: torch.dtype,
         batch: int,
-        smoother: str,
+        smoother: Smoother,
         nu: tuple[int, int],
         gamma: int | str,
         symmetric: bool,

@@ -28,7 +28,7 @@ from mgnet.pde.levels.constant import (
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.lines import LineLevel
 from mgnet.pde.levels.richardson import contraction
-from mgnet.pde.levels.smoothers import COLOURED
+from mgnet.pde.levels.smoothers import COLOURED, Smoother
 from mgnet.pde.levels.system import Robust
 from mgnet.pde.native import threads
 from mgnet.pde.native.blackbox import NativeBlackBox
@@ -49,7 +49,7 @@ class Scheme:
     """How to iterate: the cycle, the smoother, and its sweeps down and up."""
 
     cycle: str = "V"
-    smoother: str = "chebyshev"
+    smoother: Smoother = "chebyshev"
     nu: tuple[int, int] = (2, 2)
 
     def __str__(self) -> str:
