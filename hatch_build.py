@@ -45,8 +45,8 @@ class CompiledKernels(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict) -> None:
         root = Path(self.root)
-        with tempfile.TemporaryDirectory() as build:
-            made = compile_kernels(root, Path(build))
+        with tempfile.TemporaryDirectory() as fresh:
+            made = compile_kernels(root, root / "build" / "native" if version == "editable" else Path(fresh))
         build_data["pure_python"], build_data["infer_tag"] = False, True
         build_data["artifacts"].append(made.relative_to(root).as_posix())
 
