@@ -131,9 +131,9 @@ class Solver:
         b = self.problem.on_grid("f", f) if raw else self.problem.rhs(checks.as_tensor(f), boundary)
         parts = []
         if tol is None and guess is None and boundary is not None and self.problem.constant is not None:
-            parts = boundary_parts(
-                self.problem, boundary, b, self.multigrid(self.problem.A.detached()).levels.scheme.smoother
-            )
+            levels = self.multigrid(self.problem.A.detached()).levels
+            if levels.constant is not None:
+                parts = boundary_parts(self.problem, boundary, b, levels.scheme.smoother)
         A = self.problem.A
         if graph:
             adjoint = _Call(self, None, Stop(tol, max_cycles), throw, project=True)

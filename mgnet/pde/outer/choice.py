@@ -62,7 +62,7 @@ class Levels:
     Parameters
     ----------
     base : the operator; plain tensors, without a graph
-    constant : (a per axis, c) where the coefficients are constant, else None
+    constant : (a per axis, c) where the levels are to be of constant coefficients, else None
 
     Attributes
     ----------
@@ -73,10 +73,12 @@ class Levels:
     def __init__(self, base: Diffusion, constant: tuple[tuple[float, ...], float] | None, scheme: Scheme):
         if constant is not None and thin_axis(base.axes, constant[0]) is not None:
             scheme = replace(scheme, smoother="zebra")
+        lines = constant is not None and scheme.smoother == "zebra" and base.k[0].device.type == "cpu"
+        constant = None if lines else constant  # the kernels that solve lines are those of the black-box levels
         self.base, self.constant, self.scheme = base, constant, scheme
         self.sizes: tuple[int, ...] = ()
         self.device = base.k[0].device
-        self.narrow, self.precise = False, False
+        self.narrow, self.precise = False, lines
         self._leases: dict[Any, Lease] = {}
 
     @property
