@@ -132,7 +132,7 @@ def readable_levels_for(A, b, nu, gamma, smoother, precision, batch, solved, jum
 def test_two_materials(shape, size, share, contrast, most, readable, monkeypatch):
     """In the compiled levels, and in the readable ones as well."""
     if readable:
-        monkeypatch.setattr("mgnet.pde.outer.choice.NativeBlackBox", readable_levels_for)
+        monkeypatch.setattr("mgnet.pde.outer.backends.NativeBlackBox", readable_levels_for)
     P, f = Poisson(Grid(shape), two_materials(shape, contrast, size, share)), np.random.default_rng(1).random(shape)
     s = Solver(P).solve(f)
     assert s.cycles <= most

@@ -15,24 +15,15 @@ from torch import Tensor
 
 from mgnet.core import Level
 from mgnet.pde import cuda
-from mgnet.pde.blackbox import JUMP, ReadableBlackBox, contrast, gradual, index, levels_precision, solved_axes
-from mgnet.pde.levels.constant import (
-    DIRECT_WORK,
-    ReadableHierarchy,
-    grids,
-    line_axis,
-    operator,
-    readable_levels,
-    thin_axis,
-)
+from mgnet.pde.blackbox import JUMP, contrast, gradual, index, levels_precision, solved_axes
+from mgnet.pde.levels.constant import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, thin_axis
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.lines import LineLevel
 from mgnet.pde.levels.richardson import contraction
 from mgnet.pde.levels.smoothers import COLOURED, Smoother
 from mgnet.pde.levels.system import Robust
 from mgnet.pde.native import threads
-from mgnet.pde.native.blackbox import NativeBlackBox
-from mgnet.pde.native.hierarchy import NativeHierarchy, fusible
+from mgnet.pde.outer.backends import Constant, Varying, compiled, compiles, plain_torch, serve
 from mgnet.pde.outer.kept import Lease, kept
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.grid import Grid
@@ -129,7 +120,7 @@ class Levels:
         """Whether fused kernels do the work on a device."""
         if self.constant is None:
             return not self.is_line and device.type == "cpu"
-        return self.fused(self.chain(), device)
+        return compiles(self.scheme.smoother, self.chain(), device)
 
     def _lease(self, b: Tensor, symmetric: bool, key: tuple) -> Lease:
         scheme, base = self.scheme, self.base
@@ -143,29 +134,12 @@ class Levels:
         chain = self.chain(b.device)
         self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
         key = (base.axes, self.constant, scheme, threads(), *key)
-        return kept.lease(key, b.numel(), lambda: self._build(chain, b, symmetric))
+        return kept.lease(key, b.numel(), lambda: serve(self._constant(chain, b, symmetric)))
 
-    def _build(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool) -> Hierarchy:
-        """Levels for constant coefficients; nothing of them may depend on b's values."""
-        if self._on_cuda(b.device) and len(chain) > 1:
-            from mgnet.pde.cuda.hierarchy import CudaHierarchy
-
-            assert self.constant is not None
-            (a, c), scheme, like = self.constant, self.scheme, b.new_zeros(())
-            return CudaHierarchy(chain, a, c, like, len(b), scheme.smoother, scheme.nu, self.gamma, symmetric)
-        return self._constant_levels(chain, b, symmetric)
-
-    def _constant_levels(
-        self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool = False
-    ) -> ReadableHierarchy | NativeHierarchy:
-        """Levels for constant coefficients on a chain of grids."""
+    def _constant(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool = False) -> Constant:
         assert self.constant is not None
         (a, c), scheme = self.constant, self.scheme
-        if self.fused(chain, b.device):
-            return NativeHierarchy(chain, a, c, b.dtype, len(b), scheme.smoother, scheme.nu, self.gamma, symmetric)
-        like, line = b.new_zeros(()), line_axis(scheme.smoother, chain[0], a)
-        levels, transfers = readable_levels(chain, a, c, like, scheme.smoother, scheme.nu, symmetric, line)
-        return ReadableHierarchy(levels, transfers, operator(chain[0], a, c, like), self.gamma)
+        return Constant(b, scheme.smoother, scheme.nu, self.gamma, chain, a, c, symmetric)
 
     def contraction(self, b: Tensor) -> float:
         """The largest factor of a cycle, measured on a coarser grid; 0 where cycles are not symmetric."""
@@ -179,7 +153,7 @@ class Levels:
         zero = b.new_zeros((1, *(axis.n for axis in axes)))
         free = c == 0 and Grid.of(axes).closed
         share = operator(axes, a, c, zero).weigh(torch.ones_like(zero[0])) if free else None
-        return contraction(self._constant_levels(chain[first:], zero), zero, share)
+        return contraction(serve(self._constant(chain[first:], zero), (compiled, plain_torch)), zero, share)
 
     def chain(self, device: torch.device = CPU) -> tuple[tuple[Axis, ...], ...]:
         """The grids of constant coefficients."""
@@ -192,25 +166,13 @@ class Levels:
         """Whether the levels of constant coefficients are Triton's."""
         return self.scheme.smoother != "zebra" and cuda.fusible(self.base.axes, device)
 
-    def fused(self, chain: Sequence[tuple[Axis, ...]], device: torch.device) -> bool:
-        return self.scheme.smoother != "zebra" and len(chain) > 1 and fusible(chain, device)
-
     def _robust(self, b: Tensor) -> Robust:
         """Operator-induced multigrid."""
-        scheme = self.scheme
-        precision = torch.float64 if self.precise else levels_precision(self.base)
+        scheme, precision = self.scheme, torch.float64 if self.precise else levels_precision(self.base)
         self.narrow = precision == torch.float32
-        if b.device.type == "cpu":
-            return NativeBlackBox(
-                self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b), self.solved, self.jumps
-            )
-        if not self.solved and cuda.fusible(self.base.axes, b.device):
-            from mgnet.pde.cuda.blackbox import CudaBlackBox
-
-            return CudaBlackBox(self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, jumps=self.jumps)
-        return ReadableBlackBox(
-            self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, self.solved, self.jumps
-        )
+        return serve(
+            Varying(b, scheme.smoother, scheme.nu, self.gamma, self.base, precision, self.solved, self.jumps)
+        )  # fmt: skip
 
     @cached_property
     def solved(self) -> tuple[int, ...]:

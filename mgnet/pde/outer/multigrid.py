@@ -168,7 +168,7 @@ class Multigrid:
     def takes_raw(self) -> bool:
         """Whether one full pass on the CPU takes data that are not weighted yet."""
         constant = self.levels.constant is not None and not self.levels.is_line and self._finishing == 0
-        return constant and self.levels.fused(self.levels.chain(), CPU)
+        return constant and self.levels.compiled(CPU)
 
     def _pass(
         self,

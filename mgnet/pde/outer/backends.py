@@ -1,0 +1,114 @@
+"""Who makes the levels of an operator: compiled kernels, Triton, plain torch. The first that answers serves.
+
+A back end takes a ``Constant`` or a ``Varying`` request and returns its hierarchy (``Nested`` for the first, ``Robust``
+for the second), or None where it has no kernels for it. A further one is a function in ``BACKENDS``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from mgnet.pde import cuda
+from mgnet.pde.blackbox import ReadableBlackBox
+from mgnet.pde.levels.constant import ReadableHierarchy, line_axis, operator, readable_levels
+from mgnet.pde.levels.smoothers import Smoother
+from mgnet.pde.native.blackbox import NativeBlackBox
+from mgnet.pde.native.hierarchy import NativeHierarchy, fusible
+from mgnet.pde.problem.axis import Axis
+from mgnet.pde.problem.operators import Diffusion
+
+
+@dataclass(frozen=True)
+class Request:
+    """What all levels are asked for.
+
+    Parameters
+    ----------
+    b : data (batch, *grid), whose batch, dtype and device they are for; nothing may depend on its values
+    smoother, nu, gamma : how to smooth, sweeps down and up, and the cycle index
+    """
+
+    b: Tensor
+    smoother: Smoother
+    nu: tuple[int, int]
+    gamma: int | str
+
+
+@dataclass(frozen=True)
+class Constant(Request):
+    """Constant coefficients: the axes of every grid, finest first, a per axis and c.
+
+    symmetric : whether cycles have to be
+    """
+
+    chain: Sequence[tuple[Axis, ...]]
+    a: tuple[float, ...]
+    c: float
+    symmetric: bool
+
+
+@dataclass(frozen=True)
+class Varying(Request):
+    """Any others: the operator, the levels' precision, the axes along which lines are smoothed, whether a jumps."""
+
+    A: Diffusion
+    precision: torch.dtype
+    lines: tuple[int, ...]
+    jumps: bool
+
+
+class Backend(Protocol):
+    def __call__(self, request: Constant | Varying, /) -> Any: ...
+
+
+def compiled(r: Constant | Varying) -> Any:
+    """Kernels in C++, on CPUs."""
+    if r.b.device.type != "cpu":
+        return None
+    if isinstance(r, Varying):
+        return NativeBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, r.precision, len(r.b), r.lines, r.jumps)
+    if not compiles(r.smoother, r.chain, r.b.device):
+        return None
+    return NativeHierarchy(r.chain, r.a, r.c, r.b.dtype, len(r.b), r.smoother, r.nu, r.gamma, r.symmetric)
+
+
+def compiles(smoother: Smoother, chain: Sequence[tuple[Axis, ...]], device: torch.device) -> bool:
+    """Whether there are compiled kernels for constant coefficients on these grids."""
+    return smoother != "zebra" and len(chain) > 1 and fusible(chain, device)
+
+
+def triton(r: Constant | Varying) -> Any:
+    """Kernels in Triton, on CUDA devices; they smooth points."""
+    if isinstance(r, Varying):
+        if r.lines or not cuda.fusible(r.A.axes, r.b.device):
+            return None
+        from mgnet.pde.cuda.blackbox import CudaBlackBox
+
+        return CudaBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, r.precision, jumps=r.jumps)
+    if r.smoother == "zebra" or len(r.chain) < 2 or not cuda.fusible(r.chain[0], r.b.device):
+        return None
+    from mgnet.pde.cuda.hierarchy import CudaHierarchy
+
+    return CudaHierarchy(
+        r.chain, r.a, r.c, r.b.new_zeros(()), len(r.b), r.smoother, r.nu, r.gamma, r.symmetric
+    )  # fmt: skip
+
+
+def plain_torch(r: Constant | Varying) -> Any:
+    """The readable levels: any device."""
+    if isinstance(r, Varying):
+        return ReadableBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, r.precision, r.lines, r.jumps)
+    like, line = r.b.new_zeros(()), line_axis(r.smoother, r.chain[0], r.a)
+    levels, transfers = readable_levels(r.chain, r.a, r.c, like, r.smoother, r.nu, r.symmetric, line)
+    return ReadableHierarchy(levels, transfers, operator(r.chain[0], r.a, r.c, like), r.gamma)
+
+
+BACKENDS: tuple[Backend, ...] = (compiled, triton, plain_torch)
+
+
+def serve(request: Constant | Varying, backends: Sequence[Backend] = BACKENDS) -> Any:
+    """The hierarchy of the first back end that has one."""
+    return next(found for backend in backends if (found := backend(request)) is not None)
