@@ -19,7 +19,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -102,7 +101,7 @@ def main() -> None:
         print(peak_memory(CASES[int(given.memory[0])], given.memory[1]))
         return
     chosen = [case for case in CASES if case.n <= given.largest and (not given.only or case.name in given.only)]
-    first = earlier(given.out).get("first solve") if given.only else None
+    first = earlier(given.out).get("first solve") if given.only and "first" not in given.only else None
     result = {
         "environment": environment(),
         "first solve": first or first_solve(),
@@ -325,16 +324,29 @@ def memory(case: int, solver: str) -> float | None:
     return float(subprocess.run(call, env=place, capture_output=True, check=True).stdout)
 
 
+FIRST = {
+    "constant": "solve(numpy.ones((255, 255)))",
+    "varying": "solve(numpy.ones((255, 255)), a=1 + numpy.random.default_rng(0).random((255, 255)))",
+    "float32": "solve(numpy.ones((255, 255), numpy.float32))",
+    "3-D": "solve(numpy.ones((63, 63, 63)))",
+    "mask": "solve(numpy.ones((255, 255)), mask=numpy.hypot(*numpy.ogrid[:1:255j, :1:255j]) < 0.9)",
+}
+
+
 def first_solve() -> dict[str, float]:
-    """Seconds of a process' first solve, ``import torch`` apart: to compile kernels, and where they are kept."""
-    code = (
-        "import time, torch; begun = time.perf_counter(); import numpy, mgnet; "
-        "mgnet.pde.solve(numpy.ones((255, 255))); print(time.perf_counter() - begun)"
-    )
-    with TemporaryDirectory() as cache:
-        call, place = [sys.executable, "-c", code], {**os.environ, "NUMBA_CACHE_DIR": cache}
-        seconds = [float(subprocess.run(call, env=place, capture_output=True, check=True).stdout) for _ in range(2)]
-    return {"compiling": seconds[0], "kept": seconds[1]}
+    """Medians of 3, each in a process of its own: ``import mgnet.pde`` after torch, the first solve of each kind."""
+    found: dict[str, list[float]] = {"import": []}
+    for kind, call in list(FIRST.items()) * 3:
+        code = (
+            "import time, numpy, torch; begun = time.perf_counter(); from mgnet.pde import solve; "
+            f"there = time.perf_counter(); {call}; print(there - begun, time.perf_counter() - there)"
+        )
+        loading, solving = map(
+            float, subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.split()
+        )
+        found["import"].append(loading)
+        found.setdefault(kind, []).append(solving)
+    return {kind: median(seconds) for kind, seconds in found.items()}
 
 
 def peak_memory(case: Case, solver: str) -> float:

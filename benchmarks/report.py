@@ -80,10 +80,7 @@ ALIKE = (
     "ours, of the same kind."
 )
 DASH = "A dash: not measured apart; the benchmark measures both kinds of every solver from its next run on."
-STAR = (
-    r"\* One solve; if it is the first of its kind in the process, the loading of kernels is in it (in the first row, "
-    "their compiling)."
-)
+STAR = r"\* One solve; if it is the first of its kind in the process, the loading of what it needs is in it."
 THREADS = "Threads: BLAS, which the inner products of PyAMG and scipy may call, has its own."
 BYTES = "Bytes per unknown: by how much set-up and one solve let a process grow at its peak, f and u included."
 
@@ -105,11 +102,10 @@ def table(result: dict) -> str:
             ours = row
         else:
             lines.append(f"| {' | '.join(_beside(ours, row))} |")
-    compiling, kept = (result["first solve"][k] for k in ("compiling", "kept"))
-    told = (
-        f"First solve of a process, `import torch` apart: {compiling:.1f} s to compile the kernels, {kept:.1f} s where "
-        "they are kept."
-    )
+    seconds = dict(result["first solve"])
+    loading = seconds.pop("import")
+    kinds = ", ".join(f"{kind} {value:.2f} s" for kind, value in seconds.items())
+    told = f"In a process of its own: `import mgnet.pde` after torch {loading:.2f} s; the first solve: {kinds}."
     rows = result["rows"]
     dash = [DASH] * any(None in (row["first"], row["repeat"]) for row in rows)
     star = [STAR] * any(row["first solves"] == 1 for row in rows)

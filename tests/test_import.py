@@ -44,6 +44,13 @@ def test_pde_loads_nothing_of_vision():
     assert not modules & {"torchvision", "mgnet.vision", "sklearn", "matplotlib"}
 
 
+@pytest.mark.parametrize("given", ["", "a=numpy.full((20, 20), 2.0)", "a=lambda x, y: 1 + x, c=2.0", "order=4, a=2.0"])
+def test_a_solve_loads_nothing_that_takes_longer_than_it(given):
+    """scipy.sparse takes half a second, sympy, which some functions of torch load, two."""
+    modules = loaded_by(f"import numpy; from mgnet.pde import solve; solve(numpy.ones((20, 20)), {given})")
+    assert not modules & {"sympy", "scipy.sparse", "torch._refs"} - loaded_by("import numpy, torch")
+
+
 def test_vision_loads_nothing_of_pde():
     modules = loaded_by("import mgnet.vision")
     assert "mgnet.vision" in modules

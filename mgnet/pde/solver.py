@@ -3,14 +3,11 @@
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse.linalg as splinalg
-import torch
 from torch import Tensor
 
-from mgnet.pde import interop
 from mgnet.pde.levels.nested import boundary_parts
 from mgnet.pde.levels.smoothers import SMOOTHERS, Polynomial, Smoother
 from mgnet.pde.outer.choice import CYCLES, Scheme
@@ -24,6 +21,9 @@ from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import transformed
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import NotConverged, Solution, warn_of_round_off
+
+if TYPE_CHECKING:
+    import scipy.sparse.linalg as splinalg
 
 
 class Solver:
@@ -191,7 +191,7 @@ class Solver:
             out = self.multigrid(A).cycle(A.like(b), flat, b.reshape(-1, *self.problem.grid.shape)).reshape(b.shape)
         return out.numpy() if isinstance(f, np.ndarray) else out
 
-    def aslinearoperator(self) -> splinalg.LinearOperator:
+    def aslinearoperator(self) -> "splinalg.LinearOperator":
         """A for scipy, on vectors in C order.
 
         Example
@@ -200,9 +200,11 @@ class Solver:
         >>> (A @ np.array([1.0, 2.0, 3.0])).tolist()
         [0.0, 0.0, 4.0]
         """
+        from mgnet.pde import interop
+
         return interop.linear_operator(self.problem)
 
-    def aspreconditioner(self) -> splinalg.LinearOperator:
+    def aspreconditioner(self) -> "splinalg.LinearOperator":
         """One symmetric cycle from zero, an approximate inverse of A for scipy's ``M=``.
 
         On a singular problem the result is projected to mean zero. It is the second-order operator's; a
@@ -225,6 +227,8 @@ class Solver:
                 f"`aspreconditioner` needs a symmetric cycle, as many sweeps up as down; nu is {nu}. "
                 f"Make the Solver with nu=({max(nu)}, {max(nu)})."
             )
+        from mgnet.pde import interop
+
         return interop.preconditioner(self.multigrid(self.problem.single("aspreconditioner")), self.problem)
 
 
@@ -253,8 +257,8 @@ class _Call:
         ndim = len(A.axes)
         grid = b.shape[b.ndim - ndim :]
         batched = [v.shape[: v.ndim - ndim] for v in A.tensors if v.ndim > ndim]
-        batch = b.shape[: b.ndim - ndim]
-        batch = torch.broadcast_shapes(batch, *batched) if batched else batch
+        batch: tuple[int, ...] = b.shape[: b.ndim - ndim]
+        batch = np.broadcast_shapes(batch, *batched) if batched else batch
         A = A.flattened(batch)
         multigrid = self.solver.multigrid(A, self.problem)
         begin = None

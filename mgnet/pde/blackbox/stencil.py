@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -105,7 +106,7 @@ def excess(A: Diffusion) -> Tensor:
 
 def _members(A: Diffusion, v: Tensor) -> Tensor:
     """v, broadcast to the batch of A's coefficients, whose axes are made one."""
-    batch = torch.broadcast_shapes(*(k.shape[: max(k.ndim - A.ndim, 0)] for k in (*A.k, A.diagonal)))
+    batch = np.broadcast_shapes(*(k.shape[: max(k.ndim - A.ndim, 0)] for k in (*A.k, A.diagonal)))
     shape = tuple(axis.n for axis in A.axes)
     return v.detach().expand(*batch, *shape).reshape(-1, *shape)
 

@@ -16,6 +16,7 @@ subtraction).
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -50,7 +51,7 @@ class Tridiagonal:
             return self.inverse * r
         kept = self.left.shape[-1]
         x = self.coarse(self._reduced(r))
-        out = torch.empty(torch.broadcast_shapes(r.shape, self.inverse.shape), dtype=r.dtype, device=r.device)
+        out = torch.empty(np.broadcast_shapes(r.shape, self.inverse.shape), dtype=r.dtype, device=r.device)
         out[..., 1::2] = x
         out[..., 0::2] = self.inverse[..., 0::2] * r[..., 0::2]
         out[..., 0 : 2 * kept : 2] += self.left * x

@@ -44,7 +44,7 @@ class Kind:
         value = self.tensor(value if is_number(value) else real(name, value))
         shape = tuple(len(p) for p in points)
         try:
-            torch.broadcast_shapes(value.shape, shape)
+            np.broadcast_shapes(value.shape, shape)
         except RuntimeError:
             raise ValueError(
                 f"`{name}` must return values of the meshes' shape {shape}; it returned {tuple(value.shape)}."

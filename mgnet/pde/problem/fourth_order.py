@@ -14,15 +14,18 @@ Numer. Math. 10, 316 (second-order solves that correct towards the fourth order)
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sparse
 import torch
 from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
 from mgnet.pde.problem.operators import Diffusion, conductances
 from mgnet.pde.problem.precision import unaffected, wide_enough
+
+if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
+    import scipy.sparse as sparse
 
 INNER = np.array([-1.0, 16.0, -30.0, 16.0, -1.0]) / 12  # h^2 u''
 REACH = 2  # unknowns that the inner stencil reaches on either side
@@ -108,7 +111,9 @@ class Line:
         blocks = [abs(E) - abs(_cut(self.stencil, E.shape[1])) for E in self.ends]
         return _summed(abs(self.stencil), blocks, u, dim)
 
-    def to_scipy(self) -> sparse.csr_array:
+    def to_scipy(self) -> "sparse.csr_array":
+        import scipy.sparse as sparse
+
         return sparse.csr_array(self(torch.eye(self.n, dtype=torch.float64, device="cpu"), 0).numpy())
 
 
@@ -247,13 +252,15 @@ class FourthOrder:
         values = np.zeros(axis.n)
         values[np.arange(REACH) if side == 0 else axis.n - 1 - np.arange(REACH)] = -weights
         rows = torch.from_numpy(values).to(g).reshape([-1] + [1] * (-1 - dim))
-        return self.base.weigh(rows * g.expand(torch.broadcast_shapes(g.shape, self._end_shape(d))))
+        return self.base.weigh(rows * g.expand(np.broadcast_shapes(g.shape, self._end_shape(d))))
 
     def _end_shape(self, d: int) -> tuple[int, ...]:
         return tuple(1 if e == d else axis.n for e, axis in enumerate(self.base.axes))
 
-    def to_scipy(self) -> sparse.csr_array:
+    def to_scipy(self) -> "sparse.csr_array":
         """The same matrix, rows and columns numbered in C order."""
+        import scipy.sparse as sparse
+
         shape = [axis.n for axis in self.base.axes]
         zero = torch.zeros(shape, dtype=torch.float64, device="cpu")
         c = zero if self.c is None else self.c.detach().cpu() + zero

@@ -12,9 +12,7 @@ Rows outside read d u = 0, d the mean diagonal, so that A is regular there and w
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sparse
 import torch
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
@@ -70,6 +68,9 @@ def parts(mask: Tensor, grid: Grid, mask_bc: str) -> tuple[Tensor, Tensor]:
     part : (*grid) the number of each inside unknown's part, -1 outside
     free : (parts,) whether a part meets no end, and no cut, that fixes u
     """
+    import scipy.sparse as sparse
+    from scipy.sparse.csgraph import connected_components
+
     inside = mask.cpu().numpy()
     index, held, pairs = np.arange(inside.size).reshape(inside.shape), np.zeros(inside.shape, bool), []
     for d, axis in enumerate(grid.axes):

@@ -11,16 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import pi, prod
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import scipy.sparse as sparse
 import torch
 from torch import Tensor
 
 from mgnet.pde.native.arrays import minus_products_of_differences, product
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, Axis, Robin
 from mgnet.pde.problem.plain import plain, runs_here, transformed, values
+
+if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
+    import scipy.sparse as sparse
 
 
 def along(v: Tensor, d: int, ndim: int) -> Tensor:
@@ -84,7 +86,7 @@ class Operator(Protocol):
 
     def weigh(self, v: Tensor) -> Tensor: ...
 
-    def to_scipy(self) -> sparse.csr_array: ...
+    def to_scipy(self) -> "sparse.csr_array": ...
 
 
 @dataclass(frozen=True)
@@ -291,8 +293,10 @@ class Diffusion:
             return torch.cat([last, u, first], dim=dim)
         return torch.cat([torch.zeros_like(first), u, torch.zeros_like(last)], dim=dim)
 
-    def to_scipy(self) -> sparse.csr_array:
+    def to_scipy(self) -> "sparse.csr_array":
         """The same matrix, rows and columns numbered in C order."""
+        import scipy.sparse as sparse
+
         shape = tuple(axis.n for axis in self.axes)
         index = np.arange(int(np.prod(shape))).reshape(shape)
         one = torch.ones(shape, dtype=self.k[0].dtype, device="cpu")

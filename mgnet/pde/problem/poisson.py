@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sparse
 import torch
 from torch import Tensor
 
@@ -27,6 +26,9 @@ from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.nullspace import NullSpace
 from mgnet.pde.problem.operators import Diffusion, Operator, conductances
 from mgnet.pde.problem.plain import values
+
+if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
+    import scipy.sparse as sparse
 
 
 class Poisson:
@@ -146,7 +148,7 @@ class Poisson:
         w, slope = A.weigh(like.new_ones(self.grid.shape)), sum(1 / axis.h for axis in self.grid.axes)
         null = NullSpace(w, shares, self._part, self._free[None], slope).to(like)
         if c is not None:
-            each = c.expand(torch.broadcast_shapes(c.shape, (1, *self.grid.shape))).flatten(0, -1 - self.grid.ndim)
+            each = c.expand(np.broadcast_shapes(c.shape, (1, *self.grid.shape))).flatten(0, -1 - self.grid.ndim)
             null = replace(null, loose=null.loose & (null.sums(each) == 0))
         return null if null.loose.any() else None
 
@@ -224,7 +226,7 @@ class Poisson:
             no_graph("boundary", b)
         return b.detach().numpy() if isinstance(f, np.ndarray) else b
 
-    def to_scipy(self) -> sparse.csr_array:
+    def to_scipy(self) -> "sparse.csr_array":
         """A as a sparse matrix, unknowns numbered in C order.
 
         Example
@@ -240,7 +242,7 @@ class Poisson:
         if isinstance(self.A, FourthOrder):
             return self.A.datum(g, d, side)
         flux = self._betas[d][side] * g
-        shape = torch.broadcast_shapes(flux.shape, tuple(1 if e == d else m for e, m in enumerate(self.grid.shape)))
+        shape = np.broadcast_shapes(flux.shape, tuple(1 if e == d else m for e, m in enumerate(self.grid.shape)))
         flux = flux.expand(shape)
         zeros = flux.new_zeros((*shape[:dim], n - 1, *shape[len(shape) + dim + 1 :]))
         return self.A.base.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
