@@ -111,10 +111,9 @@ class Line:
         blocks = [abs(E) - abs(_cut(self.stencil, E.shape[1])) for E in self.ends]
         return _summed(abs(self.stencil), blocks, u, dim)
 
-    def to_scipy(self) -> "sparse.csr_array":
-        import scipy.sparse as sparse
-
-        return sparse.csr_array(self(torch.eye(self.n, dtype=torch.float64, device="cpu"), 0).numpy())
+    def dense(self) -> np.ndarray:
+        """The matrix."""
+        return self(torch.eye(self.n, dtype=torch.float64, device="cpu"), 0).numpy()
 
 
 @unaffected
@@ -139,8 +138,9 @@ def _spectrum(axis: Axis) -> tuple[float, float]:
     short = replace(axis, n=SHORT, lower=0.0, upper=SHORT * axis.h)
     (k,), _ = conductances([short], [torch.ones(SHORT + 1, dtype=torch.float64, device="cpu")])
     second = Diffusion((short,), (k,), torch.tensor(1e-6 / short.h**2, dtype=torch.float64, device="cpu"))
-    fourth = FourthOrder(second, (1.0,))
-    lam = np.linalg.eigvals(np.linalg.solve(second.to_scipy().toarray(), fourth.to_scipy().toarray())).real
+    eye = torch.eye(SHORT, dtype=torch.float64, device="cpu")
+    A_2, A = (operator(eye).numpy().T for operator in (second, FourthOrder(second, (1.0,))))  # of each column
+    lam = np.linalg.eigvals(np.linalg.solve(A_2, A)).real
     return float(lam.min()), float(lam.max())
 
 
@@ -267,7 +267,7 @@ class FourthOrder:
         matrix = sparse.diags_array(c.numpy().ravel()).tocsr()
         for d, line in enumerate(self.lines):
             left, right = (sparse.eye_array(int(np.prod(s))) for s in (shape[:d], shape[d + 1 :]))
-            matrix = matrix + sparse.kron(sparse.kron(left, line.to_scipy()), right)
+            matrix = matrix + sparse.kron(sparse.kron(left, sparse.csr_array(line.dense())), right)
         weights = sparse.diags_array(self.base.weigh(torch.ones_like(zero).to(self.base.k[0])).cpu().numpy().ravel())
         matrix = sparse.csr_array(weights.astype(np.float64) @ matrix)
         return sparse.csr_array(matrix.T) if self.transposed else matrix
