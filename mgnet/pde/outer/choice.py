@@ -15,7 +15,8 @@ from torch import Tensor
 
 from mgnet.core import Level
 from mgnet.pde import cuda
-from mgnet.pde.blackbox import JUMP, ReadableBlackBox, contrast, gradual, index, levels_precision, solved_axes
+from mgnet.pde.blackbox import JUMP, ReadableBlackBox, gradual, index, levels_precision, solved_axes, survey
+from mgnet.pde.blackbox.survey import Survey
 from mgnet.pde.levels.constant import (
     DIRECT_WORK,
     ReadableHierarchy,
@@ -30,8 +31,8 @@ from mgnet.pde.levels.lines import LineLevel
 from mgnet.pde.levels.richardson import contraction
 from mgnet.pde.levels.smoothers import COLOURED, Smoother
 from mgnet.pde.levels.system import Robust
-from mgnet.pde.native import threads
-from mgnet.pde.native.blackbox import NativeBlackBox
+from mgnet.pde.native import kernels, threads
+from mgnet.pde.native.blackbox import NativeBlackBox, conductances, surveyed
 from mgnet.pde.native.hierarchy import NativeHierarchy, fusible
 from mgnet.pde.outer.kept import Lease, kept
 from mgnet.pde.problem.axis import Axis
@@ -93,7 +94,17 @@ class Levels:
     @cached_property
     def jumps(self) -> bool:
         """Whether variable coefficients do."""
-        return contrast(self.base) > JUMP
+        return self.survey.contrast > JUMP
+
+    @cached_property
+    def faces(self) -> kernels.Conductances | None:
+        """The operator as compiled kernels take it, if it is on the CPU."""
+        return conductances(self.base) if self.base.k[0].device.type == "cpu" else None
+
+    @cached_property
+    def survey(self) -> Survey:
+        """What decides how variable coefficients are solved."""
+        return survey(self.base) if self.faces is None else surveyed(self.faces)
 
     def of(self, b: Tensor, symmetric: bool = False) -> Hierarchy:
         """The levels for b's batch, dtype and device; the last ones stay. Their tensors are of one mode of torch.
@@ -196,12 +207,13 @@ class Levels:
     def _robust(self, b: Tensor) -> Robust:
         """Operator-induced multigrid."""
         scheme = self.scheme
-        precision = torch.float64 if self.precise else levels_precision(self.base)
+        precision = torch.float64 if self.precise else levels_precision(self.base, self.survey)
         self.narrow = precision == torch.float32
         if b.device.type == "cpu":
             return NativeBlackBox(
-                self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b), self.solved, self.jumps
-            )
+                self.base, b, scheme.nu, self.gamma, scheme.smoother, precision, len(b), self.solved, self.jumps,
+                self.faces, self.survey.lone,
+            )  # fmt: skip
         if not self.solved and cuda.fusible(self.base.axes, b.device):
             from mgnet.pde.cuda.blackbox import CudaBlackBox
 
@@ -213,7 +225,9 @@ class Levels:
     @cached_property
     def solved(self) -> tuple[int, ...]:
         """The axes along which variable coefficients make us smooth lines."""
-        return () if self.constant is not None or self.is_line else solved_axes(self.base, self.scheme.smoother)
+        if self.constant is not None or self.is_line:
+            return ()
+        return solved_axes(self.base, self.scheme.smoother, self.survey)
 
     @property
     def is_line(self) -> bool:
