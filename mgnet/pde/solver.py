@@ -278,7 +278,7 @@ class _Call:
 
     def _located(self, b: Tensor, guess: Tensor | None) -> AbstractContextManager[None]:
         """Errors about f and the guess name the place in the arrays that came (under vmap, in the whole batch)."""
-        given = checks.as_given(b, self.shape) if self.shape else b
+        given = checks.as_given(b, self.shape) if self.shape and self.shape != b.shape else b
         return checks.located(("f", given, CLEAN), ("guess", guess, SCRATCH))
 
     def solution(self, u: Any, seconds: float) -> Solution:

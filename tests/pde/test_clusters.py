@@ -111,7 +111,7 @@ def test_a_cycle_is_symmetric_and_positive(gamma):
     assert (v * Mv).sum() > 0 < (w * Mw).sum()
 
 
-def readable_levels_for(A, b, nu, gamma, smoother, precision, batch, solved, jumps):
+def readable_levels_for(A, b, nu, gamma, smoother, precision, batch, solved, jumps, faces, lone):
     return ReadableBlackBox(A, b, nu, gamma, smoother, precision, solved, jumps)
 
 

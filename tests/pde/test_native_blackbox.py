@@ -269,3 +269,27 @@ def test_wrong_arrays_are_refused():
     frozen.flags.writeable = False
     with pytest.raises(TypeError):
         cycles.cycle(None, frozen, f)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_several_steps_in_one_call_are_those_one_by_one(batch):
+    """From zero and from an iterate; they end where all is done, where a residual is not halved, or at ``most``."""
+    A = problem((37, 52), "dirichlet", "node").A
+    b = randn(batch, 37, 52)
+    ways = [ConjugateGradients(native(A, b, batch=batch), 1e-8) for _ in range(2)]
+    size = ways[0].norms(None, ways[0].data(b)).numpy()
+    many, single = ways
+    u, v, data = None, None, [way.data(b) for way in ways]
+    for most in (1, 2, 50):
+        before, u, norms = many.several(u, data[0], size, 1e-8, most)
+        assert 1 <= len(norms) <= most
+        for each in norms:
+            old = None if v is None else single.tensor(v).clone()
+            v = single.start(data[1]) if v is None else single.cycle(v, data[1])
+            assert np.array_equal(each, single.watched().numpy())
+        assert torch.equal(many.tensor(u), single.tensor(v))
+        assert (before is None) == (old is None)
+        assert old is None or torch.equal(many.tensor(before), old)
+    assert (norms[-1] <= 1e-8 * size).all()
+    assert not (norms[-2] <= 1e-8 * size).all()
+    assert len(many.several(u, data[0], size, 1e-30, 50)[2]) < 50  # round-off: no residual is halved any more

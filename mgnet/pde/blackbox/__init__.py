@@ -15,6 +15,7 @@ from mgnet.pde.blackbox.hierarchy import (
     index,
     levels_precision,
     solved_axes,
+    survey,
 )
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 
@@ -29,4 +30,5 @@ __all__ = [
     "index",
     "levels_precision",
     "solved_axes",
+    "survey",
 ]

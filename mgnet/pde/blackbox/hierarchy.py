@@ -22,9 +22,10 @@ from mgnet.pde.blackbox.galerkin import galerkin, regular
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
 from mgnet.pde.blackbox.lines import VARIES, dominant_axes, line_steps, line_sweeps
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
+from mgnet.pde.blackbox.survey import Survey
 from mgnet.pde.levels.constant import thin_axis
 from mgnet.pde.levels.smoothers import Smoother, omegas
-from mgnet.pde.levels.system import State, advance
+from mgnet.pde.levels.system import State, advance, one
 from mgnet.pde.problem.axis import DIRICHLET, Axis
 from mgnet.pde.problem.operators import Diffusion
 
@@ -92,9 +93,9 @@ def choose_axes(
     ]
 
 
-def solved_axes(A: Diffusion, smoother: Smoother) -> tuple[int, ...]:
+def solved_axes(A: Diffusion, smoother: Smoother, seen: Survey | None = None) -> tuple[int, ...]:
     """The axes along which lines have to be smoothed, or are to be ("zebra")."""
-    if smoother != "zebra" and variation(A) <= VARIES:
+    if smoother != "zebra" and (variation(A) if seen is None else seen.variation) <= VARIES:
         return thin_lines(A)
     unit, _ = from_diffusion(A).unit()
     strength = strengths(unit)
@@ -104,9 +105,11 @@ def solved_axes(A: Diffusion, smoother: Smoother) -> tuple[int, ...]:
 
 def thin_lines(A: Diffusion) -> tuple[int, ...]:
     """The axis of strong coupling that is too short to be coarsened, if there is one."""
+    if not any(axis.periodic for axis in A.axes):  # others are coarsened to the last unknown
+        return ()
     means = tuple(float(k.mean()) * axis.h**2 for k, axis in zip(A.k, A.axes, strict=True))
     thin = thin_axis(A.axes, means, 20 * COARSEST)  # N (n_0 + n_1 + ...), of about the same grid
-    return (thin,) if thin is not None and A.axes[thin].periodic else ()  # others are coarsened to the last unknown
+    return (thin,) if thin is not None and A.axes[thin].periodic else ()
 
 
 def strengths(unit: Stencil) -> list[float]:
@@ -287,17 +290,23 @@ def spread(k: Tensor) -> float:
     return max(1.0, float(largest / smallest))
 
 
-def levels_precision(A: Diffusion) -> torch.dtype:
+def survey(A: Diffusion) -> Survey:
+    """What decides how A is solved; its compiled twin is ``native.blackbox.surveyed``."""
+    constant, wave = (v.reshape(-1).cpu().numpy() for v in A.hold())
+    return Survey(contrast(A), variation(A), constant, wave)
+
+
+def levels_precision(A: Diffusion, seen: Survey | None = None) -> torch.dtype:
     """float32, unless it would round away the weak couplings, or the little that holds u.
 
     Between strongly coupled unknowns float32 knows differences to 1e-7 of the strong coupling only, and row
     sums to 1e-7 of the diagonal: nearly singular problems need more, whatever the precision of their data.
     """
-    if contrast(A) > CONTRAST:
+    seen = seen or survey(A)
+    if seen.contrast > CONTRAST:
         return torch.float64
-    constant, wave = A.hold()
-    held = torch.where(constant > 0, constant >= HOLD, wave >= WAVE)
-    return torch.float32 if bool(held.all()) else torch.float64
+    held = np.where(seen.constant > 0, seen.constant >= HOLD, seen.wave >= WAVE)
+    return torch.float32 if held.all() else torch.float64
 
 
 def index(gamma: int | str, device: torch.device) -> int | str:
@@ -429,6 +438,11 @@ class ReadableBlackBox:
 
     def advance(self, before: State, floor: Tensor) -> State:
         return advance(self, before, floor)
+
+    def several(
+        self, before: State, floor: Tensor, size: np.ndarray, tol: float, most: int
+    ) -> tuple[State, Tensor | None, np.ndarray]:
+        return one(self, before, floor)
 
     def _each(self, v: Tensor) -> Tensor:
         return v.reshape(-1, *[1] * len(self._dims)).to(self.p)

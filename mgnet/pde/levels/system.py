@@ -2,12 +2,14 @@
 
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mgnet.pde.levels.hierarchy import Hierarchy
 
 LOST = 0.03  # of (r, z)
+HALVED = 0.5  # the part of a residual that is left where a step gives nothing to think about
 
 
 class System(Protocol):
@@ -51,6 +53,16 @@ class System(Protocol):
         """One step of conjugate gradients: ``advance`` of these four, or all in one."""
         ...
 
+    def several(
+        self, before: "State", floor: Tensor, size: np.ndarray, tol: float, most: int
+    ) -> tuple["State", Any, np.ndarray]:
+        """Steps between which there is nothing to decide: the state, the x before the last, (steps, batch) ||r||.
+
+        At least one and at most ``most``; no more once every member's ||r|| is down to tol size, or one's, above that,
+        is not HALVED.
+        """
+        ...
+
 
 class State(NamedTuple):
     """What a step of conjugate gradients leaves for the next one, (batch,) each: ||r||, (r, z), (r, p).
@@ -71,6 +83,13 @@ def advance(system: System, before: State, floor: Tensor) -> State:
     alpha = _quotient(rz + left, system.direct(beta))
     norms, rp = system.step(torch.where(before.norms > floor, alpha, 0.0))
     return State(norms, torch.where(left.abs() > LOST * rz, 0.0, rz), rp)
+
+
+def one(system: System, before: State, floor: Tensor) -> tuple[State, Any, np.ndarray]:
+    """``several`` of a system that asks after each step."""
+    x = system.x
+    state = system.advance(before, floor)
+    return state, x, state.norms.cpu().numpy()[None]
 
 
 class Robust(System, Hierarchy, Protocol):

@@ -1,7 +1,7 @@
 """Types of the compiled kernels; what they do is said in their sources."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -14,6 +14,28 @@ def weighted_sums(v: np.ndarray, weights: Sequence[np.ndarray], threads: int) ->
 def difference_products(
     v: np.ndarray, u: np.ndarray, out: np.ndarray, axis: int, wraps: bool, threads: int
 ) -> None: ...
+def conductances(
+    a: np.ndarray,
+    k: np.ndarray,
+    axis: int,
+    wraps: bool,
+    low: tuple[int, float],
+    high: tuple[int, float],
+    h: tuple[float, float],
+    range: tuple[float, float],
+    threads: int,
+) -> bool: ...
+
+class Conductances:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        wraps: Sequence[bool],
+        shares: Sequence[np.ndarray],
+        k: Sequence[np.ndarray],
+        c: np.ndarray | None,
+    ) -> None: ...
+    def survey(self, varies: float, threads: int) -> tuple[float, float, bool, np.ndarray, np.ndarray]: ...
 
 class Table:
     def __init__(
@@ -103,6 +125,21 @@ class Kernels:
     def sums(self) -> np.ndarray: ...
 
 class StencilHierarchy:
+    @overload
+    def __init__(
+        self,
+        machine: str,
+        single: bool,
+        conductances: Conductances,
+        first: Sequence[int],
+        masked: bool,
+        jumps: bool,
+        down: Sequence[float],
+        up: Sequence[float],
+        lines: Sequence[int],
+        threads: int,
+    ) -> None: ...
+    @overload
     def __init__(
         self,
         machine: str,
@@ -145,13 +182,18 @@ class BlackBox:
     ) -> tuple[np.ndarray, np.ndarray]: ...
     def advance(
         self,
-        x: np.ndarray | None,
+        x: np.ndarray,
         x_out: np.ndarray,
+        zero: bool,
         b: np.ndarray,
         floor: np.ndarray,
         norms: np.ndarray,
         rz: np.ndarray,
         rp: np.ndarray,
+        size: np.ndarray,
+        tol: float,
+        enough: float,
+        most: int,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
     def start(self, x_out: np.ndarray, b: np.ndarray) -> np.ndarray: ...
     def cycle(self, x: np.ndarray | None, x_out: np.ndarray, b: np.ndarray) -> np.ndarray: ...

@@ -3,33 +3,13 @@
 #include <algorithm>
 #include <vector>
 
-#include "pool.h"
+#include "parts.h"
 #include "rows.h"
 
 namespace mgnet {
 namespace {
 
 struct Here {};
-constexpr long PART = 1 << 15;  // numbers that a task works on, about
-
-// body(begin, end, number) for parts of [0, count), each worth `size` numbers
-template <class Body>
-void in_parts(long count, long size, int threads, const Body& body) {
-    struct Job {
-        const Body& body;
-        long count, parts;
-    };
-    const long parts = std::max(1L, std::min(count, count * size / PART));
-    Job job{body, count, parts};
-    run(
-        parts, threads,
-        [](void* at, long k, int) {
-            const Job& job = *static_cast<Job*>(at);
-            job.body(k * job.count / job.parts, (k + 1) * job.count / job.parts, k);
-        },
-        &job);
-}
-
 // out_i = of(i) over a row of n, a vector at a time: `of` takes what loads numbers i, i + 1, ... of a row
 template <class X, class Of>
 void each(typename X::T* out, long n, const Of& of) {

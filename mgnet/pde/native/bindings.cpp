@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "arrays.h"
+#include "conductances.h"
 #include "machines.h"
 #include "python_arrays.h"
 
@@ -253,6 +254,29 @@ void difference_products_of(Numbers<T> v, Numbers<T> u, Written<T> out, int axis
     difference_products(v.data(), u.data(), out.data(), pre, static_cast<long>(v.shape(axis)), post, wraps, threads);
 }
 
+// Conductances on the faces of an axis, of an array at the unknowns; ends: (how, alpha) each.
+template <class T>
+bool conductances_of(Numbers<T> a, Written<T> k, int axis, bool wraps, std::tuple<int, double> low,
+                     std::tuple<int, double> high, std::tuple<double, double> h, std::tuple<double, double> range,
+                     int threads) {
+    const int dims = static_cast<int>(a.ndim());
+    require(axis >= 0 && axis < dims && k.ndim() == a.ndim(), "`axis` must be one of `a`'s, and `k` have as many");
+    long pre = 1, post = 1;
+    for (int d = 0; d < dims; d++) {
+        require(a.shape(d) > 0, "`a` must not be empty");
+        require(k.shape(d) == a.shape(d) + (d == axis), "`k` must have one number more along `axis`");
+        if (d != axis) (d < axis ? pre : post) *= static_cast<long>(a.shape(d));
+    }
+    auto face = [](const std::tuple<int, double>& end) {
+        require(std::get<0>(end) >= WHOLE && std::get<0>(end) <= GIVEN, "an end must be one of four kinds");
+        return EndFace{static_cast<EndKind>(std::get<0>(end)), std::get<1>(end)};
+    };
+    const FaceRule rule{wraps, {face(low), face(high)}, std::get<0>(h), std::get<1>(h), std::get<0>(range),
+                        std::get<1>(range)};
+    nb::gil_scoped_release release;
+    return conductances(a.data(), k.data(), pre, static_cast<long>(a.shape(axis)), post, rule, threads);
+}
+
 template <class T>
 void bind_arrays(nb::module_& m) {
     m.def("product", &product_of<T>, "v"_a.noconvert(), "w"_a.noconvert(), "out"_a.noconvert(), "threads"_a);
@@ -260,6 +284,8 @@ void bind_arrays(nb::module_& m) {
     m.def("weighted_sums", &weighted_sums_of<T>, "v"_a.noconvert(), "weights"_a, "threads"_a);
     m.def("difference_products", &difference_products_of<T>, "v"_a.noconvert(), "u"_a.noconvert(),
           "out"_a.noconvert(), "axis"_a, "wraps"_a, "threads"_a);
+    m.def("conductances", &conductances_of<T>, "a"_a.noconvert(), "k"_a.noconvert(), "axis"_a, "wraps"_a, "low"_a,
+          "high"_a, "h"_a, "range"_a, "threads"_a);
 }
 
 }  // namespace

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from mgnet.pde.blackbox.coarsest import dense_inverse
 from mgnet.pde.blackbox.hierarchy import damping, first_coarse
-from mgnet.pde.blackbox.lines import line_sweeps
-from mgnet.pde.blackbox.stencil import excess, from_diffusion
+from mgnet.pde.blackbox.lines import VARIES, line_sweeps
+from mgnet.pde.blackbox.survey import Survey
 from mgnet.pde.levels.smoothers import Smoother
-from mgnet.pde.levels.system import State
+from mgnet.pde.levels.system import HALVED, State
 from mgnet.pde.native import four, kernels, machine, threads
+from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.operators import Diffusion
 
 
@@ -35,8 +36,10 @@ class NativeBlackBox:
         batch: int = 1,
         solved: Sequence[int] = (),
         jumps: bool = False,
+        faces: kernels.Conductances | None = None,
+        lone: bool = True,
     ):
-        self._levels = set_up(A, nu, smoother, precision, solved, jumps)
+        self._levels = set_up(faces or conductances(A), A.axes, nu, smoother, precision, solved, jumps, lone)
         self.sizes = tuple(self._levels.sizes())
         shape = tuple(axis.n for axis in A.axes)
         self._shape, self._four = (batch, *shape), (batch, *four(shape))
@@ -88,10 +91,20 @@ class NativeBlackBox:
         return torch.from_numpy(norms), torch.from_numpy(rp)
 
     def advance(self, before: State, floor: Tensor) -> State:
-        numbers = (v.numpy() for v in (floor.double(), *before))
-        after = self._cycles.advance(self.x, self._other(), self._b, *numbers)
-        self.x, self._spare = self._spare, self.x
-        return State(*map(torch.from_numpy, after))
+        return self.several(before, floor, floor.numpy(), 0.0, 1)[0]
+
+    def several(
+        self, before: State, floor: Tensor, size: np.ndarray, tol: float, most: int
+    ) -> tuple[State, np.ndarray | None, np.ndarray]:
+        x, out = np.empty_like(self._b) if self.x is None else self.x, self._other()
+        least, norms, rz, rp = (v.numpy() for v in (floor, *before))
+        norms, rz, rp = self._cycles.advance(
+            x, out, self.x is None, self._b, least, norms, rz, rp, size, tol, HALVED, most
+        )
+        begun = self.x is None and len(norms) == 1  # there was no iterate before
+        self.x, self._spare = (out, x) if len(norms) % 2 else (x, out)
+        state = State(torch.from_numpy(norms[-1]), torch.from_numpy(rz), torch.from_numpy(rp))
+        return state, None if begun else self._spare, norms
 
     def _other(self) -> np.ndarray:
         """Memory for the next iterate."""
@@ -100,21 +113,44 @@ class NativeBlackBox:
         return self._spare
 
 
+def conductances(A: Diffusion) -> kernels.Conductances:
+    """A as the kernels take it; its tensors are not copied, and may be broadcast."""
+    if any(v.ndim > A.ndim + 1 for v in A.tensors):
+        A = A.flattened(torch.broadcast_shapes(*(v.shape[: max(v.ndim - A.ndim, 0)] for v in A.tensors)))
+    return kernels.Conductances(
+        [axis.n for axis in A.axes], [axis.periodic for axis in A.axes], [axis.share for axis in A.axes],
+        [k.detach().numpy() for k in A.k], None if A.c is None else A.c.detach().numpy(),
+    )  # fmt: skip
+
+
+def surveyed(faces: kernels.Conductances) -> Survey:
+    """What decides how an operator is solved, in a pass or two."""
+    contrast, variation, lone, constant, wave = faces.survey(VARIES, threads())
+    return Survey(contrast, variation, constant, wave, lone)
+
+
 def set_up(
-    A: Diffusion, nu: tuple[int, int], smoother: Smoother, precision: torch.dtype, solved: Sequence[int], jumps: bool
+    faces: kernels.Conductances,
+    axes: Sequence[Axis],
+    nu: tuple[int, int],
+    smoother: Smoother,
+    precision: torch.dtype,
+    solved: Sequence[int],
+    jumps: bool,
+    lone: bool,
 ) -> kernels.StencilHierarchy:
-    """All levels of an operator; on a singular coarsest grid with the pseudo-inverse."""
-    stencil = from_diffusion(A)
+    """All levels of an operator; on a singular coarsest grid with the pseudo-inverse.
+
+    lone : whether an unknown may be coupled to no other
+    """
     if solved:
         down, up = ([1.0] * line_sweeps(n, len(solved)) for n in nu)
     else:
-        down, up = (damping(smoother, n, A.ndim, 2.0) for n in nu)
+        down, up = (damping(smoother, n, len(axes), 2.0) for n in nu)
+    first, masked = [first_coarse(axis) for axis in axes], lone and surveyed(faces).lone
     levels = kernels.StencilHierarchy(
-        machine(), precision == torch.float32, stencil.shape, [axis.periodic for axis in A.axes],
-        [first_coarse(axis) for axis in A.axes], stencil.diagonal.contiguous().numpy(),
-        [(o, s.contiguous().numpy()) for o, s in stencil.couplings.items()], excess(A).contiguous().numpy(),
-        not bool(stencil.coupled.all()), jumps, down, up[::-1], list(solved), threads(),
-    )  # fmt: skip
+        machine(), precision == torch.float32, faces, first, masked, jumps, down, up[::-1], list(solved), threads()
+    )
     if (dense := levels.coarsest()["dense"]) is not None:
         levels.set_inverse(dense_inverse(torch.tensor(dense)).numpy())
     return levels

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "clusters.h"
+#include "conductances.h"
 #include "dense.h"
 #include "galerkin.h"
 #include "stencil_hierarchy.h"
@@ -72,9 +73,7 @@ class Coarsening {
         auto A = std::make_unique<Operator>(mesh, members, problem_.masked, couplings, s);
         Operator& own = *A;
         F::each_row(own, problem_.threads, [&](long b, long r, long) {
-            pad(problem_.diagonal, b, r, own.D);
-            for (int h = 0; h < mesh.couplings(); h++) pad(problem_.couplings[h], b, r, couplings + h * all);
-            pad(problem_.excess, b, r, excess);
+            problem_.faces ? make(b, r, own.D, couplings, excess) : copy(b, r, own.D, couplings, excess);
             Units<X>::roots(own, b, r);
             const long begin = b * mesh.size() + r * mesh.stride();
             for (long j = LEFT - 2; j < LEFT + mesh.n[2] + 2; j++) small[begin + j] = static_cast<T>(s[begin + j]);
@@ -86,6 +85,25 @@ class Coarsening {
     template <class Number>
     Number* take(long count) {
         return to_->memory.template take<Number>(count + BEYOND);
+    }
+
+    // A row of the finest grid's operator from the conductances of its faces, or from the arrays that were given.
+    void make(long member, long r, double* D, double* couplings, double* excess) const {
+        const Mesh& mesh = problem_.mesh;
+        const long begin = member * mesh.size() + r * mesh.stride() + LEFT, all = problem_.members * mesh.size();
+        OperatorRow to{D + begin, excess + begin, nullptr, {}};
+        for (int h = 0; h < mesh.couplings(); h++)
+            for (int d = 0; d < 3; d++)
+                if (OFFSETS[mesh.points][h][d] != 0) to.s[d] = couplings + h * all + begin;
+        OperatorRows<X>(*problem_.faces).make(member, r / mesh.n[1], r % mesh.n[1], to);
+        for (double* v : {to.diagonal, to.excess, to.s[0], to.s[1], to.s[2]})
+            if (v) F::fill(v, mesh.n[2], mesh.wraps[2]);
+    }
+    void copy(long member, long r, double* D, double* couplings, double* excess) const {
+        const long all = problem_.members * problem_.mesh.size();
+        pad(problem_.diagonal, member, r, D);
+        for (int h = 0; h < problem_.mesh.couplings(); h++) pad(problem_.couplings[h], member, r, couplings + h * all);
+        pad(problem_.excess, member, r, excess);
     }
 
     void pad(const double* from, long member, long r, double* to) const {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "conductances.h"
 #include "machines.h"
 #include "pool.h"
 #include "python_arrays.h"
@@ -18,6 +19,79 @@ namespace mgnet {
 namespace {
 
 using Numbers = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+// The place of axis k among (planes, rows, columns).
+int place(std::size_t k, std::size_t dims) { return dims == 3 ? static_cast<int>(k) : k + 1 == dims ? 2 : 0; }
+
+// A grid of one to three axes, as the finest of a hierarchy.
+Mesh mesh_of(const std::vector<long>& shape, const std::vector<bool>& wraps) {
+    const std::size_t dims = shape.size();
+    if (dims < 1 || dims > 3) throw std::invalid_argument("`shape` must have 1, 2 or 3 axes");
+    if (wraps.size() != dims) throw std::invalid_argument("`wraps` must have one entry an axis of `shape`");
+    Mesh mesh;
+    mesh.points = dims == 3 ? SEVEN : FIVE;
+    for (std::size_t k = 0; k < dims; k++) mesh.n[place(k, dims)] = shape[k], mesh.wraps[place(k, dims)] = wraps[k];
+    return mesh;
+}
+
+// The conductances of a grid's faces, and c: arrays (members, *grid) or broadcastable to it, checked, and kept.
+class Faces {
+  public:
+    Faces(const std::vector<long>& shape, const std::vector<bool>& wraps, const std::vector<Doubles>& shares,
+          const std::vector<Input>& k, const std::optional<Input>& c)
+        : kept_(k) {
+        const std::size_t dims = shape.size();
+        of_.mesh = mesh_of(shape, wraps);
+        require(shares.size() == dims && k.size() == dims, "`shares` and `k` must have one entry an axis of `shape`");
+        for (long n : shape) require(n > 0, "each axis of `shape` must have unknowns");
+        if (c) kept_.push_back(*c);
+        for (const Input& v : kept_)
+            if (v.ndim() == dims + 1) of_.members = std::max(of_.members, static_cast<long>(v.shape(0)));
+        for (auto& share : of_.share) share.assign(1, 1.0);
+        for (std::size_t d = 0; d < dims; d++) {
+            require(static_cast<long>(shares[d].size()) == shape[d], "`shares` must have one for each unknown of an axis");
+            of_.share[place(d, dims)].assign(shares[d].data(), shares[d].data() + shape[d]);
+            of_.k[place(d, dims)] = field(k[d], shape, static_cast<int>(d), "k");
+        }
+        if (c) of_.c = field(*c, shape, -1, "c");
+    }
+
+    const Conductances& get() const { return of_; }
+    std::size_t dims() const { return kept_.size() - (of_.c.v != nullptr); }
+
+    nb::tuple surveyed(double varies, int threads) const {
+        Survey seen;
+        {
+            nb::gil_scoped_release release;
+            seen = survey(of_, varies, threads);
+        }
+        return nb::make_tuple(seen.contrast, seen.variation, seen.lone, numpy_of(seen.constant), numpy_of(seen.wave));
+    }
+
+  private:
+    Field field(const Input& v, const std::vector<long>& shape, int axis, const std::string& name) const {
+        Field to{v.data(), v.dtype() == nb::dtype<float>(), {}};
+        require(to.single || v.dtype() == nb::dtype<double>(), "`" + name + "` must be float32 or float64");
+        require(v.device_type() == nb::device::cpu::value, "`" + name + "` must be on the CPU");
+        const std::size_t dims = shape.size();
+        require(v.ndim() <= dims + 1, "`" + name + "` must be (members, *grid)");
+        for (std::size_t back = 1; back <= v.ndim(); back++) {  // from the last axis on
+            const std::size_t at = v.ndim() - back;
+            const int d = static_cast<int>(dims) - static_cast<int>(back);
+            const long n = static_cast<long>(v.shape(at)), wanted = d < 0 ? of_.members : shape[d] + (d == axis);
+            if (n != wanted && (n != 1 || d == axis))
+                throw std::invalid_argument("`" + name + "` must broadcast to (members, *grid), with one number more "
+                                            "along its own axis: " + std::to_string(wanted) + ", not " +
+                                            std::to_string(n));
+            if (n > 1) to.step[d < 0 ? 0 : 1 + place(d, dims)] = v.stride(at);
+        }
+        require(axis < 0 || v.ndim() + axis >= dims, "`" + name + "` must have its own axis in full");
+        return to;
+    }
+
+    Conductances of_;
+    std::vector<Input> kept_;
+};
 
 // The set-up of a black-box hierarchy: checks the finest grid's arrays, and shows what was made, read-only.
 class Hierarchy {
@@ -37,32 +111,26 @@ class Hierarchy {
               const std::vector<long>& first, const Doubles& diagonal, const Couplings& couplings,
               const std::optional<Doubles>& excess, bool masked, bool jumps, std::vector<double> down,
               std::vector<double> up, const std::vector<int>& lines, int threads) {
-        const std::size_t dims = shape.size();
-        if (dims < 1 || dims > 3) throw std::invalid_argument("`shape` must have 1, 2 or 3 axes");
-        if (wraps.size() != dims || first.size() != dims)
-            throw std::invalid_argument("`wraps` and `first` must have one entry an axis of `shape`");
-        StencilProblem problem;
-        problem.dims = static_cast<int>(dims), problem.mesh.points = dims == 3 ? SEVEN : FIVE;
-        for (std::size_t k = 0; k < dims; k++) {
-            const int d = place(k, dims);
-            problem.mesh.n[d] = shape[k], problem.mesh.wraps[d] = wraps[k], problem.first[d] = first[k];
-        }
+        StencilProblem problem = described(mesh_of(shape, wraps), shape.size(), first, lines);
         problem.members = diagonal.ndim() > 0 ? static_cast<long>(diagonal.shape(0)) : 0;
         problem.masked = masked, problem.jumps = jumps, problem.threads = std::min(threads, MOST_WORKERS);
         problem.down = std::move(down), problem.up = std::move(up);
-        for (int axis : lines) {
-            if (axis < 0 || axis >= static_cast<int>(dims))
-                throw std::invalid_argument("`lines` must be axes of `shape`; there is no axis " +
-                                            std::to_string(axis));
-            problem.lines.push_back(place(axis, dims));
-        }
         problem.validate();
         problem.diagonal = field(diagonal, problem.members, shape, "diagonal");
         if (excess) problem.excess = field(*excess, problem.members, shape, "excess");
         one_an_axis(couplings, shape, problem);
-        const SetUpKernels& kernels = *machine_called(machine).set_up;
-        nb::gil_scoped_release release;
-        single ? void(single_ = kernels.make32(problem)) : void(double_ = kernels.make64(problem));
+        make(machine, single, problem);
+    }
+
+    // From the conductances of the faces.
+    Hierarchy(const std::string& machine, bool single, const Faces& faces, const std::vector<long>& first, bool masked,
+              bool jumps, std::vector<double> down, std::vector<double> up, const std::vector<int>& lines, int threads) {
+        StencilProblem problem = described(faces.get().mesh, faces.dims(), first, lines);
+        problem.members = faces.get().members, problem.faces = &faces.get();
+        problem.masked = masked, problem.jumps = jumps, problem.threads = std::min(threads, MOST_WORKERS);
+        problem.down = std::move(down), problem.up = std::move(up);
+        problem.validate();
+        make(machine, single, problem);
     }
 
     const std::shared_ptr<StencilHierarchy<float>>& singles() const { return single_; }
@@ -136,9 +204,25 @@ class Hierarchy {
     }
 
   private:
-    // The place of axis k among (planes, rows, columns).
-    static int place(std::size_t k, std::size_t dims) {
-        return dims == 3 ? static_cast<int>(k) : k + 1 == dims ? 2 : 0;
+    static StencilProblem described(const Mesh& mesh, std::size_t dims, const std::vector<long>& first,
+                                    const std::vector<int>& lines) {
+        if (first.size() != dims) throw std::invalid_argument("`first` must have one entry an axis of `shape`");
+        StencilProblem to;
+        to.dims = static_cast<int>(dims), to.mesh = mesh;
+        for (std::size_t k = 0; k < dims; k++) to.first[place(k, dims)] = first[k];
+        for (int axis : lines) {
+            if (axis < 0 || axis >= static_cast<int>(dims))
+                throw std::invalid_argument("`lines` must be axes of `shape`; there is no axis " +
+                                            std::to_string(axis));
+            to.lines.push_back(place(axis, dims));
+        }
+        return to;
+    }
+
+    void make(const std::string& machine, bool single, const StencilProblem& problem) {
+        const SetUpKernels& kernels = *machine_called(machine).set_up;
+        nb::gil_scoped_release release;
+        single ? void(single_ = kernels.make32(problem)) : void(double_ = kernels.make64(problem));
     }
 
     static const double* field(const Doubles& v, long members, const std::vector<long>& shape, const char* name) {
@@ -242,16 +326,34 @@ class BlackBox {
             numbers([&](double* norms) { cycles_->step(each, from, to, datum, norms, rp.data()); });
         return nb::make_tuple(norms, numpy_of(rp));
     }
-    nb::object advance(std::optional<Input> x, Output x_out, Input b, Numbers floor, Numbers norms, Numbers rz,
-                       Numbers rp) {
-        const double* least = members(floor, "floor");
-        const void *from = data(x, "x"), *datum = data(b, "b");
-        void* to = other(x_out, from);
-        std::vector<double> state[3];
+    // Steps of conjugate gradients from x (`zero`: from zero) to x_out, back to x, and so on: at least one, at most
+    // `most`, until all members' norms are down to tol size or one's, above that, is not down to `enough` of the one
+    // before. Returns the norms after each step (steps, batch), and rz, rp.
+    nb::object advance(Output x, Output x_out, bool zero, Input b, Numbers floor, Numbers norms, Numbers rz, Numbers rp,
+                       Numbers size, double tol, double enough, long most) {
+        const double *least = members(floor, "floor"), *scale = members(size, "size");
+        const void* datum = data(b, "b");
+        void *from = data(x, "x"), *to = other(x_out, from);
+        require(most >= 1, "`most` must be at least 1");
+        std::vector<double> state[3], history;
         const double* given[3] = {members(norms, "norms"), members(rz, "rz"), members(rp, "rp")};
         for (int k = 0; k < 3; k++) state[k].assign(given[k], given[k] + run_.batch);
-        alone([&] { cycles_->advance(from, to, datum, least, state[0].data(), state[1].data(), state[2].data()); });
-        return nb::make_tuple(numpy_of(state[0]), numpy_of(state[1]), numpy_of(state[2]));
+        long steps = 0;
+        alone([&] {
+            for (bool on = true; on && steps < most; steps++) {
+                const std::vector<double> before = state[0];
+                cycles_->advance(zero && steps == 0 ? nullptr : from, to, datum, least, state[0].data(),
+                                 state[1].data(), state[2].data());
+                std::swap(from, to);
+                history.insert(history.end(), state[0].begin(), state[0].end());
+                on = false;
+                for (long m = 0; m < run_.batch; m++) on |= !(state[0][m] == 0 || state[0][m] / scale[m] <= tol);
+                for (long m = 0; on && m < run_.batch; m++)
+                    on = state[0][m] == 0 || state[0][m] / scale[m] <= tol || state[0][m] <= enough * before[m];
+            }
+        });
+        return nb::make_tuple(numpy_of(history.data(), {static_cast<std::size_t>(steps), std::size_t(run_.batch)}),
+                              numpy_of(state[1]), numpy_of(state[2]));
     }
     nb::object start(Output x_out, Input b) {
         const void* datum = data(b, "b");
@@ -368,7 +470,16 @@ class BlackBox {
 }  // namespace
 
 void bind_stencils(nb::module_& m) {
+    nb::class_<Faces>(m, "Conductances")
+        .def(nb::init<const std::vector<long>&, const std::vector<bool>&, const std::vector<Doubles>&,
+                      const std::vector<Input>&, const std::optional<Input>&>(),
+             "shape"_a, "wraps"_a, "shares"_a, "k"_a, "c"_a.none())
+        .def("survey", &Faces::surveyed, "varies"_a, "threads"_a);
     nb::class_<Hierarchy>(m, "StencilHierarchy")
+        .def(nb::init<const std::string&, bool, const Faces&, const std::vector<long>&, bool, bool, std::vector<double>,
+                      std::vector<double>, const std::vector<int>&, int>(),
+             "machine"_a, "single"_a, "conductances"_a, "first"_a, "masked"_a, "jumps"_a, "down"_a, "up"_a, "lines"_a,
+             "threads"_a)
         .def(nb::init<const std::string&, bool, const std::vector<long>&, const std::vector<bool>&,
                       const std::vector<long>&, const Doubles&, const Hierarchy::Couplings&,
                       const std::optional<Doubles>&, bool, bool, std::vector<double>, std::vector<double>,
@@ -388,7 +499,8 @@ void bind_stencils(nb::module_& m) {
         .def("precondition", &BlackBox::precondition)
         .def("direct", &BlackBox::direct, "beta"_a)
         .def("step", &BlackBox::step, "alpha"_a, "x"_a.none(), "x_out"_a, "b"_a)
-        .def("advance", &BlackBox::advance, "x"_a.none(), "x_out"_a, "b"_a, "floor"_a, "norms"_a, "rz"_a, "rp"_a)
+        .def("advance", &BlackBox::advance, "x"_a, "x_out"_a, "zero"_a, "b"_a, "floor"_a, "norms"_a, "rz"_a, "rp"_a,
+             "size"_a, "tol"_a, "enough"_a, "most"_a)
         .def("start", &BlackBox::start, "x_out"_a, "b"_a)
         .def("cycle", &BlackBox::cycle, "x"_a.none(), "x_out"_a, "b"_a)
         .def("norms", &BlackBox::norms, "x"_a.none(), "b"_a)

@@ -7,6 +7,8 @@
 
 namespace mgnet {
 
+struct Conductances;
+
 // The finest grid's operator, in arrays (members, n0, n1, n2), and how it is to be smoothed.
 struct StencilProblem {
     int dims = 2;
@@ -16,6 +18,7 @@ struct StencilProblem {
     const double* diagonal = nullptr;
     const double* couplings[3] = {};   // one an axis, in the order of `OFFSETS`: the last axis first
     const double* excess = nullptr;    // A 1; none: 0
+    const Conductances* faces = nullptr;  // what all three are made of, in place of them
     bool masked = false;               // whether some unknown is coupled to nothing
     bool jumps = false;                // whether clusters are to be corrected
     std::vector<double> down, up;      // omegas for a spectrum [0, 2], in the order of the steps

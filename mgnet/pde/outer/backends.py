@@ -15,6 +15,7 @@ from mgnet.pde import cuda
 from mgnet.pde.blackbox import ReadableBlackBox
 from mgnet.pde.levels.constant import ReadableHierarchy, line_axis, operator, readable_levels
 from mgnet.pde.levels.smoothers import Smoother
+from mgnet.pde.native import kernels
 from mgnet.pde.native.blackbox import NativeBlackBox
 from mgnet.pde.native.hierarchy import NativeHierarchy, fusible
 from mgnet.pde.problem.axis import Axis
@@ -52,12 +53,18 @@ class Constant(Request):
 
 @dataclass(frozen=True)
 class Varying(Request):
-    """Any others: the operator, the levels' precision, the axes along which lines are smoothed, whether a jumps."""
+    """Any others: the operator, the levels' precision, the axes along which lines are smoothed, whether a jumps.
+
+    faces : A as the compiled kernels take it, on CPUs
+    lone : whether an unknown may be coupled to no other
+    """
 
     A: Diffusion
     precision: torch.dtype
     lines: tuple[int, ...]
     jumps: bool
+    faces: kernels.Conductances | None
+    lone: bool
 
 
 class Backend(Protocol):
@@ -69,7 +76,8 @@ def compiled(r: Constant | Varying) -> Any:
     if r.b.device.type != "cpu":
         return None
     if isinstance(r, Varying):
-        return NativeBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, r.precision, len(r.b), r.lines, r.jumps)
+        more = r.precision, len(r.b), r.lines, r.jumps, r.faces, r.lone
+        return NativeBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, *more)
     if not compiles(r.smoother, r.chain, r.b.device):
         return None
     return NativeHierarchy(r.chain, r.a, r.c, r.b.dtype, len(r.b), r.smoother, r.nu, r.gamma, r.symmetric)

@@ -15,14 +15,16 @@ from torch import Tensor
 
 from mgnet.core import Level
 from mgnet.pde import cuda
-from mgnet.pde.blackbox import JUMP, contrast, gradual, index, levels_precision, solved_axes
+from mgnet.pde.blackbox import JUMP, gradual, index, levels_precision, solved_axes, survey
+from mgnet.pde.blackbox.survey import Survey
 from mgnet.pde.levels.constant import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, thin_axis
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.lines import LineLevel
 from mgnet.pde.levels.richardson import contraction
 from mgnet.pde.levels.smoothers import COLOURED, Smoother
 from mgnet.pde.levels.system import Robust
-from mgnet.pde.native import threads
+from mgnet.pde.native import kernels, threads
+from mgnet.pde.native.blackbox import conductances, surveyed
 from mgnet.pde.outer.backends import Constant, Varying, compiled, compiles, plain_torch, serve
 from mgnet.pde.outer.kept import Lease, kept
 from mgnet.pde.problem.axis import Axis
@@ -86,7 +88,17 @@ class Levels:
     @cached_property
     def jumps(self) -> bool:
         """Whether variable coefficients do."""
-        return contrast(self.base) > JUMP
+        return self.survey.contrast > JUMP
+
+    @cached_property
+    def faces(self) -> kernels.Conductances | None:
+        """The operator as compiled kernels take it, if it is on the CPU."""
+        return conductances(self.base) if self.base.k[0].device.type == "cpu" else None
+
+    @cached_property
+    def survey(self) -> Survey:
+        """What decides how variable coefficients are solved."""
+        return survey(self.base) if self.faces is None else surveyed(self.faces)
 
     def of(self, b: Tensor, symmetric: bool = False) -> Hierarchy:
         """The levels for b's batch, dtype and device; the last ones stay. Their tensors are of one mode of torch.
@@ -168,16 +180,18 @@ class Levels:
 
     def _robust(self, b: Tensor) -> Robust:
         """Operator-induced multigrid."""
-        scheme, precision = self.scheme, torch.float64 if self.precise else levels_precision(self.base)
+        scheme = self.scheme
+        precision = torch.float64 if self.precise else levels_precision(self.base, self.survey)
         self.narrow = precision == torch.float32
-        return serve(
-            Varying(b, scheme.smoother, scheme.nu, self.gamma, self.base, precision, self.solved, self.jumps)
-        )  # fmt: skip
+        how = b, scheme.smoother, scheme.nu, self.gamma
+        return serve(Varying(*how, self.base, precision, self.solved, self.jumps, self.faces, self.survey.lone))
 
     @cached_property
     def solved(self) -> tuple[int, ...]:
         """The axes along which variable coefficients make us smooth lines."""
-        return () if self.constant is not None or self.is_line else solved_axes(self.base, self.scheme.smoother)
+        if self.constant is not None or self.is_line:
+            return ()
+        return solved_axes(self.base, self.scheme.smoother, self.survey)
 
     @property
     def is_line(self) -> bool:

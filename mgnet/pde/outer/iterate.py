@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.levels.hierarchy import Hierarchy
+from mgnet.pde.levels.system import HALVED
+from mgnet.pde.outer.krylov import ConjugateGradients
 
-STALLED = 0.5  # a cycle that does not halve the residual asks whether round-off is reached
+STALLED = HALVED  # a cycle that does not halve the residual asks whether round-off is reached
 NEAR = 10.0  # times round-off's residual: a stalled one below has every cycle ask
 SETTLED, NOISE = 0.1, 10.0  # the relative change of an iterate that has settled, times the root of eps; that so much
 UNSETTLED = 0.9  # times is round-off too, once it is no less than this part of the least change so far
@@ -52,9 +54,9 @@ class Best:
         return torch.where(_each(better, u), self.u, u) if better.any() else u
 
 
-def relative(norms: Tensor, scale: np.ndarray) -> np.ndarray:
+def relative(norms: Tensor | np.ndarray, scale: np.ndarray) -> np.ndarray:
     """||r|| / ||b||, 0 where both are 0; as an array, since a handful of numbers costs more as a tensor."""
-    r = norms.cpu().numpy()
+    r = norms.cpu().numpy() if isinstance(norms, Tensor) else norms
     with np.errstate(all="ignore"):
         return np.divide(r, scale, out=np.zeros_like(r), where=r != 0)
 
@@ -89,11 +91,16 @@ class RoundOff:
         self._near = np.zeros(len(size), bool)
         self._least = np.full(len(size), np.inf)  # change at round-off
 
+    @property
+    def near(self) -> bool:
+        """Whether a member is near round-off, so that every cycle asks."""
+        return bool(self._near.any())
+
     def reached(
         self, relatives: np.ndarray, stalled: np.ndarray, u: Callable[[], Tensor], before: Callable[[], Tensor | None]
     ) -> np.ndarray:
         """(batch,); asked after each cycle, it looks at the iterates only where a residual does not fall any more."""
-        if not (stalled | self._near).any():
+        if not (stalled.any() or self.near):
             return self._near
         bound = relative(self._bound(u()), self._size)
         self._near |= stalled & (relatives <= NEAR * bound)
@@ -132,18 +139,25 @@ def iterate(
     """
     of_zero = hierarchy.norms(None, f) if scale is None else scale
     u = None if guess is None else hierarchy.data(guess)
-    norms = of_zero if u is None else hierarchy.norms(u, f)
-    first, second = (norms, of_zero) if of_guess else (of_zero, norms)
-    size = torch.where(first == 0, second, first).cpu().numpy()
-    relatives = relative(norms, size)
+    of_begin = of_zero if u is None else hierarchy.norms(u, f)
+    first, second = (v.cpu().numpy() for v in ((of_begin, of_zero) if of_guess else (of_zero, of_begin)))
+    size = np.where(first == 0, second, first)
+    relatives = relative(of_begin, size)
     residuals = [float(relatives.max())]
     done = relatives <= tol
     eps = torch.finfo(hierarchy.tensor(f).dtype).eps
     rounding, best = RoundOff(roundoff, size, eps), Best()
+    several = hierarchy.several if isinstance(hierarchy, ConjugateGradients) and callback is None else None
     while not done.all() and len(residuals) <= max_cycles:
-        old, u = u, hierarchy.start(f) if u is None else hierarchy.cycle(u, f)
-        before, relatives = relatives, relative(hierarchy.watched(), size)
-        residuals.append(float(relatives.max()))  # NaN if there is one
+        norms: Tensor | np.ndarray
+        if several is not None and not rounding.near:
+            old, u, norms = several(u, f, size, tol, max_cycles + 1 - len(residuals))
+        else:
+            old, u = u, hierarchy.start(f) if u is None else hierarchy.cycle(u, f)
+            norms = hierarchy.watched()[None]
+        history = [relatives, *relative(norms, size)]
+        before, relatives = history[-2:]
+        residuals += [float(each.max()) for each in history[1:]]  # NaN if there is one
         if not isfinite(residuals[-1]):
             raise FloatingPointError(
                 f"the residual became {residuals[-1]} in cycle {len(residuals) - 1}: f, the guess or the coefficients "
@@ -152,10 +166,10 @@ def iterate(
         if callback is not None:
             callback(len(residuals) - 1, residuals[-1])
         now, then = partial(hierarchy.tensor, u), partial(_tensor, hierarchy, old)
-        if old is not None and (relatives > before).any():
+        done, slow = relatives <= tol, relatives > STALLED * before
+        if slow.any() and old is not None and (relatives > before).any():
             best.keep(hierarchy.tensor(old), before)
-        done = relatives <= tol
-        done = done | rounding.reached(relatives, ~done & (relatives > STALLED * before), now, then)
+        done = done | rounding.reached(relatives, slow & ~done, now, then)
         if hopeless is not None and hopeless(residuals):
             break
     result = torch.zeros_like(hierarchy.tensor(f)) if u is None else hierarchy.release(u)

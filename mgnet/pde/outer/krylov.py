@@ -29,6 +29,7 @@ Saad 2003, algorithm 12.1.
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,9 +86,27 @@ class ConjugateGradients:
     def cycle(self, u: Any, b: Any, watch: bool = True) -> Any:
         if u is None:
             return self.start(b)
-        if u is not self._x:
-            self._begin(self.system.data(self.system.tensor(u).clone()), b)
+        self._go_on(u, b)
         return self._step(u)
+
+    def several(self, u: Any, b: Any, size: np.ndarray, tol: float, most: int) -> tuple[Any, Any, np.ndarray]:
+        """Up to ``most`` steps between which there is nothing to decide, towards ||b - A x|| <= tol size.
+
+        Returns
+        -------
+        the iterate before the last one (None for zero), the last one, (steps, batch) ||b - A x|| after each step
+        """
+        self._go_on(u, b)
+        self._state, before, norms = self.system.several(self._state, self._floor, size, tol, most)
+        self._x = self.system.x
+        return before, self._x, norms
+
+    def _go_on(self, u: Any, b: Any) -> None:
+        """From u, which may be the last iterate."""
+        if u is None:
+            self._begin(None, b)
+        elif u is not self._x:
+            self._begin(self.system.data(self.system.tensor(u).clone()), b)
 
     def _step(self, x: Any) -> Any:
         self._state = self.system.advance(self._state, self._floor)

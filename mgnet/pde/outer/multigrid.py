@@ -243,7 +243,7 @@ class Multigrid:
         f = hierarchy.data(b)
         scale = hierarchy.norms(None, f)
         low, high = SQUARABLE[b.dtype]
-        if ((scale < low) | (scale > high)).any():
+        if any(size < low or size > high for size in scale.tolist()):
             return self._rescaled(A, hierarchy, b, guess, stop)
         try:
             roundoff = self._roundoff(A, b)

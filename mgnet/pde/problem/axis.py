@@ -135,6 +135,12 @@ class Axis:
         return self.centering == "node" and not self.periodic and not (self.low == self.high == DIRICHLET)
 
     @property
+    def has_through_ends(self) -> bool:
+        """Whether a value beyond an end acts through a half cell: what a is there, its datum is weighted by."""
+        robin = any(isinstance(end, Robin) and end.alpha > 0 for end in (self.low, self.high))
+        return self.centering == "cell" and robin
+
+    @property
     def share(self) -> np.ndarray:
         """Each unknown's share of a cell: 1, or 1/2 at a node-centred Neumann or Robin end."""
         w = np.ones(self.n)

@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.pde.native.conductances import conductance
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
 from mgnet.pde.problem.checks import finite, looked_at, real
 from mgnet.pde.problem.forward_mode import nested
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.mask import beside
-from mgnet.pde.problem.plain import values
+from mgnet.pde.problem.operators import end_coupling
+from mgnet.pde.problem.plain import plain, values
 
 RANGE = 1e-35, 1e24  # of a / h^2: what float32 levels, which square it, can hold (measured)
+NUMPY = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 Coefficient = float | Tensor | np.ndarray | Callable[..., Any] | None
 
 
@@ -124,6 +127,29 @@ def on_faces(
         return a.expand(ones)
     a = _harmonic(a, axis, dim, mask)
     return a if mask is None else _filled(a, axis, _used(grid, d, kind, mask, held))
+
+
+def array_conductance(value: Any, grid: Grid, d: int, kind: Kind) -> Tensor | None:
+    """k on the faces of axis d of an array of plain numbers, in one pass.
+
+    None for all else, and where something is to be said about the array: ``on_faces`` and ``operators.conductance``
+    then do it, or say it.
+    """
+    if isinstance(value, Tensor) and value.device.type == "cpu" and value.layout == torch.strided and plain(value):
+        value = None if value.is_nested or value.is_neg() else value.numpy()
+    if type(value) is not np.ndarray or kind.device.type != "cpu" or not value.flags.aligned:
+        return None
+    if value.dtype != NUMPY[kind.dtype] or value.shape[value.ndim - grid.ndim :] != grid.shape:
+        return None
+    axis = grid.axes[d]
+    return conductance(value, axis, d - grid.ndim, RANGE[0] * axis.h**2, RANGE[1] * axis.h**2)
+
+
+def array_betas(a: Tensor | np.ndarray, axis: Axis, dim: int) -> tuple[Tensor, Tensor]:
+    """The weights of the data on the ends of axis d of the same array."""
+    a, n = torch.as_tensor(a, device="cpu"), axis.n
+    low, high = (a.narrow(dim, at, 1).clone() for at in (0, n - 1))
+    return end_coupling(axis, axis.low, low)[1], end_coupling(axis, axis.high, high)[1]
 
 
 def _inside(v: Tensor, mask: Tensor | None, outside: float) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -193,6 +193,6 @@ def _per_axis(name: str, value: Any, ndim: int) -> tuple[float, ...]:
         numbers = tuple(float(v) for v in values)
     except (TypeError, ValueError):
         raise TypeError(f"`{name}` must be a number or one per axis; it is {value!r}.") from None
-    if not np.isfinite(numbers).all():
+    if not all(map(isfinite, numbers)):
         raise ValueError(f"`{name}` must be finite; it is {value!r}.")
     return numbers

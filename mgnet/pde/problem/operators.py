@@ -322,20 +322,19 @@ def conductances(axes: Sequence[Axis], a: Sequence[Tensor]) -> tuple[tuple[Tenso
     a : per axis the coefficient on its n + 1 faces, (*batch, *grid with n_d + 1) or broadcastable
         with at least the face axis in full
     """
-    ks, betas = [], []
-    for d, (axis, a_d) in enumerate(zip(axes, a, strict=True)):
-        dim, n = d - len(axes), axis.n
-        if axis.periodic:
-            k = a_d / axis.h**2 if n > 1 else torch.zeros_like(a_d)
-            beta = torch.zeros_like(a_d.narrow(dim, 0, 1))
-            ks.append(k)
-            betas.append((beta, beta))
-            continue
-        low, beta_low = end_coupling(axis, axis.low, a_d.narrow(dim, 0, 1))
-        high, beta_high = end_coupling(axis, axis.high, a_d.narrow(dim, n, 1))
-        ks.append(torch.cat([low, a_d.narrow(dim, 1, n - 1) / axis.h**2, high], dim=dim))
-        betas.append((beta_low, beta_high))
-    return tuple(ks), betas
+    each = [conductance(axis, a_d, d - len(axes)) for d, (axis, a_d) in enumerate(zip(axes, a, strict=True))]
+    return tuple(k for k, _ in each), [betas for _, betas in each]
 
 
-__all__ = ["DIRICHLET", "NEUMANN", "Diffusion", "along", "conductances", "end_coupling"]
+def conductance(axis: Axis, a: Tensor, dim: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """The same of one axis, which is ``dim`` (negative) of a."""
+    n = axis.n
+    if axis.periodic:
+        beta = torch.zeros_like(a.narrow(dim, 0, 1))
+        return a / axis.h**2 if n > 1 else torch.zeros_like(a), (beta, beta)
+    low, beta_low = end_coupling(axis, axis.low, a.narrow(dim, 0, 1))
+    high, beta_high = end_coupling(axis, axis.high, a.narrow(dim, n, 1))
+    return torch.cat([low, a.narrow(dim, 1, n - 1) / axis.h**2, high], dim=dim), (beta_low, beta_high)
+
+
+__all__ = ["DIRICHLET", "NEUMANN", "Diffusion", "along", "conductance", "conductances", "end_coupling"]

@@ -13,6 +13,8 @@ from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC
 from mgnet.pde.problem.checks import REAL, batches, no_graph, real, word
 from mgnet.pde.problem.coefficients import (
     Kind,
+    array_betas,
+    array_conductance,
     at_unknowns,
     boundary_pairs,
     check,
@@ -24,7 +26,7 @@ from mgnet.pde.problem.coefficients import (
 from mgnet.pde.problem.fourth_order import FEWEST, FourthOrder
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.nullspace import NullSpace
-from mgnet.pde.problem.operators import Diffusion, Operator, conductances
+from mgnet.pde.problem.operators import Diffusion, Operator, conductance
 from mgnet.pde.problem.plain import values
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
@@ -87,17 +89,17 @@ class Poisson:
         word("mask_bc", mask_bc, (DIRICHLET, NEUMANN))
         self.mask: Tensor | None = None if mask is None else values(masks.inside(mask, grid).to(self.kind.device))
         self.mask_bc = mask_bc
-        faces = [self._on_faces(a_d, d) for d, a_d in enumerate(self._a)]
+        each = [self._conductance(a_d, d) for d, a_d in enumerate(self._a)]
+        k, self._betas = tuple(k_d for k_d, _ in each), [betas for _, betas in each]
         no_c = is_number(self._c) and self._c == 0
         self.c = None if no_c else at_unknowns("c", self._c, grid, self.kind, self.mask)
-        for a_d in faces:
-            batches(grid.ndim, "a", a_d, "its other entries", faces)
+        for k_d in k:
+            batches(grid.ndim, "a", k_d, "its other entries", k)
         if self.c is not None:
-            batches(grid.ndim, "c", self.c, "`a`", faces)
-        k, self._betas = conductances(grid.axes, faces)
+            batches(grid.ndim, "c", self.c, "`a`", k)
         base = Diffusion(grid.axes, k, self.c)
         self._part: Tensor | None = None  # of a mask that falls into several, which may be held or not
-        self._free = torch.tensor([grid.closed], device="cpu")
+        self._free: Tensor | None = None  # of a mask's parts
         if self.mask is not None:
             base = masks.cut(base, self.mask, mask_bc)
             self.c = base.c
@@ -108,10 +110,22 @@ class Poisson:
         self.order = order
         self.A: Operator = base if order == 2 else FourthOrder(base, self.constant_a or ())
 
-    def _on_faces(self, a: Any, d: int) -> Tensor:
-        """a on the faces of axis d."""
+    def _conductance(self, a: Any, d: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """k on the faces of axis d, and the weights of the data on its ends, unless k tells them."""
+        axis, dim = self.grid.axes[d], d - self.grid.ndim
+        k = array_conductance(a, self.grid, d, self.kind) if self.mask is None else None
+        if k is not None:
+            return k, array_betas(a, axis, dim) if axis.has_through_ends else None
         faces = on_faces("a", a, self.grid, d, self.kind, self.mask, held=self.mask_bc == DIRICHLET)
-        return check("a", faces, positive=True, h=self.grid.axes[d].h)
+        return conductance(axis, check("a", faces, positive=True, h=axis.h), dim)
+
+    def _beta(self, d: int, side: int) -> Tensor:
+        """The weight of the datum on an end."""
+        axis, betas = self.grid.axes[d], self._betas[d]
+        if betas is not None:
+            return betas[side]
+        k = self.A.base.k[d].narrow(d - self.grid.ndim, side * axis.n, 1)
+        return k if (axis.low, axis.high)[side] == DIRICHLET else torch.full_like(k, 1 / axis.h)
 
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:
@@ -141,12 +155,15 @@ class Poisson:
 
     def null_space(self, A: Operator) -> NullSpace | None:
         """The constants that A (of plain tensors) maps to zero: on parts that meet no end that fixes u, with c = 0."""
-        if not self._free.any():
+        if self._free is None and not self.grid.closed:
+            return None
+        free = torch.ones(1, dtype=torch.bool, device="cpu") if self._free is None else self._free
+        if not free.any():
             return None
         like, c = A.base.k[0], A.base.c
         shares = tuple(axis.share for axis in self.grid.axes) if self._part is None else None
         w, slope = A.weigh(like.new_ones(self.grid.shape)), sum(1 / axis.h for axis in self.grid.axes)
-        null = NullSpace(w, shares, self._part, self._free[None], slope).to(like)
+        null = NullSpace(w, shares, self._part, free[None], slope).to(like)
         if c is not None:
             each = c.expand(np.broadcast_shapes(c.shape, (1, *self.grid.shape))).flatten(0, -1 - self.grid.ndim)
             null = replace(null, loose=null.loose & (null.sums(each) == 0))
@@ -241,7 +258,7 @@ class Poisson:
         g, n, dim = on_end(g, self.grid, d, side, self.kind, self.mask), self.grid.axes[d].n, d - self.grid.ndim
         if isinstance(self.A, FourthOrder):
             return self.A.datum(g, d, side)
-        flux = self._betas[d][side] * g
+        flux = self._beta(d, side) * g
         shape = np.broadcast_shapes(flux.shape, tuple(1 if e == d else m for e, m in enumerate(self.grid.shape)))
         flux = flux.expand(shape)
         zeros = flux.new_zeros((*shape[:dim], n - 1, *shape[len(shape) + dim + 1 :]))
