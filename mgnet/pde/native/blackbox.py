@@ -116,7 +116,7 @@ class NativeBlackBox:
 def conductances(A: Diffusion) -> kernels.Conductances:
     """A as the kernels take it; its tensors are not copied, and may be broadcast."""
     if any(v.ndim > A.ndim + 1 for v in A.tensors):
-        A = A.flattened(torch.broadcast_shapes(*(v.shape[: max(v.ndim - A.ndim, 0)] for v in A.tensors)))
+        A = A.flattened(np.broadcast_shapes(*(v.shape[: max(v.ndim - A.ndim, 0)] for v in A.tensors)))
     return kernels.Conductances(
         [axis.n for axis in A.axes], [axis.periodic for axis in A.axes], [axis.share for axis in A.axes],
         [k.detach().numpy() for k in A.k], None if A.c is None else A.c.detach().numpy(),
