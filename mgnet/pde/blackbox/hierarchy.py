@@ -20,7 +20,7 @@ from mgnet.pde.blackbox.clusters import Clusters, slow_clusters
 from mgnet.pde.blackbox.coarsest import CoarsestLevel, inverse
 from mgnet.pde.blackbox.galerkin import galerkin, regular
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
-from mgnet.pde.blackbox.lines import VARIES, dominant_axes, line_steps, line_sweeps
+from mgnet.pde.blackbox.lines import DOMINANT, VARIES, dominant_axes, line_steps, line_sweeps
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 from mgnet.pde.blackbox.survey import Survey
 from mgnet.pde.levels.constant import thin_axis
@@ -95,12 +95,25 @@ def choose_axes(
 
 def solved_axes(A: Diffusion, smoother: Smoother, seen: Survey | None = None) -> tuple[int, ...]:
     """The axes along which lines have to be smoothed, or are to be ("zebra")."""
-    if smoother != "zebra" and (variation(A) if seen is None else seen.variation) <= VARIES:
+    varies = (variation(A) if seen is None else seen.variation) > VARIES
+    if smoother != "zebra" and not (varies and may_dominate(A)):
         return thin_lines(A)
     unit, _ = from_diffusion(A).unit()
     strength = strengths(unit)
     strongest = (strength.index(max(strength)),) if smoother == "zebra" else ()
     return dominant_axes(unit) or thin_lines(A) or strongest
+
+
+def may_dominate(A: Diffusion) -> bool:
+    """Whether ``dominant_axes`` is worth asking: whether some axis' conductances are far beyond another's anywhere."""
+    k = [v.detach().cpu().numpy() for v in A.k]  # numpy: torch's threads would cost more than they bring
+
+    def around(d: int) -> np.ndarray:
+        faces = np.moveaxis(k[d], d - A.ndim, 0)
+        return np.moveaxis(faces[1:] + faces[:-1], 0, d - A.ndim)
+
+    s = [around(d) for d in range(A.ndim)]
+    return any((s[d] > DOMINANT / 2 * s[e]).any() for d in range(A.ndim) for e in range(A.ndim) if d != e)
 
 
 def thin_lines(A: Diffusion) -> tuple[int, ...]:
