@@ -1,4 +1,4 @@
-"""MG = CNN: stencil convolutions, readable levels and fused kernels are one solver.
+"""MG = CNN: stencil convolutions, readable levels and compiled kernels are one solver.
 
 Level by level through core.descend, and whole cycles, to 1e-14; in 1-, 2- and 3-D, with anisotropy and reaction.
 """
@@ -10,7 +10,8 @@ import torch
 from mgnet.core import cycle, descend
 from mgnet.pde import Grid, Poisson, conv_levels
 from mgnet.pde.levels.constant import readable_levels
-from tests.pde.grids_and_data import fused_of, random
+from mgnet.pde.native.hierarchy import NativeHierarchy
+from tests.pde.grids_and_data import random
 
 SIZES = {1: (63,), 2: (31, 31), 3: (15, 15, 15)}
 
@@ -36,16 +37,15 @@ def test_left_legs_are_equal_grid_by_grid(ndim, a, c, smoother):
     grid = Grid(shape)
     convolutions = conv_levels(Poisson(grid, a, c), nu=(2, 2), smoother=smoother)
     chain = chain_of(grid, len(convolutions))
-    readable, transfers = readable_levels(chain, a, c, torch.zeros((), dtype=torch.float64), smoother)
-    fused = fused_of(transfers, chain, a, c, smoother, (2, 2), np.dtype(np.float64), 2)
+    readable, _ = readable_levels(chain, a, c, torch.zeros((), dtype=torch.float64), smoother)
+    compiled = NativeHierarchy(chain[:-1], a, c, torch.float64, 2, smoother, (2, 2), 1, False)
     f = torch.as_tensor(random((2, *shape)))
     legs = descend(convolutions, None, f[:, None])
     twins = descend(readable, None, f)
     for l in range(len(legs) - 1):  # the coarsest grid is smoothed there, solved here
         assert_same(legs[l].u[:, 0], twins[l].u)
         assert_same(legs[l + 1].f[:, 0], twins[l + 1].f)
-    kernel_legs = descend(fused, None, f.numpy().reshape(fused[0].shape))
-    for ours, theirs in zip(kernel_legs[:-1], twins[:-1], strict=True):
+    for ours, theirs in zip(compiled.descend(compiled.data(f))[:-1], twins, strict=False):
         assert_same(ours.u, theirs.u)
 
 
