@@ -23,7 +23,8 @@ CHAPTERS = {
     "cuda": {"cuda", "blackbox", "levels", "problem"},
     "outer": {"outer", "native", "cuda", "blackbox", "levels", "problem"},
 }
-ARRAYS = ("native.arrays", "native.memory")  # know nothing of problems, and whoever works on whole arrays may use them
+# loops over whole arrays: of problems they know an axis at most
+ARRAYS = ("native.arrays", "native.conductances", "native.memory")
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -48,7 +48,7 @@ class Kind:
         shape = tuple(len(p) for p in points)
         try:
             np.broadcast_shapes(value.shape, shape)
-        except RuntimeError:
+        except ValueError:
             raise ValueError(
                 f"`{name}` must return values of the meshes' shape {shape}; it returned {tuple(value.shape)}."
             ) from None
