@@ -6,23 +6,15 @@ J. Comput. Phys. 48 (1982) 366-386; Dendy, Black box multigrid for nonsymmetric 
 Math. Comput. 13 (1983) 261-283.
 """
 
-from mgnet.pde.blackbox.hierarchy import (
-    JUMP,
-    ReadableBlackBox,
-    coarse_operators,
-    contrast,
-    gradual,
-    index,
-    levels_precision,
-    solved_axes,
-    survey,
-)
+from mgnet.pde.blackbox.hierarchy import ReadableBlackBox, coarse_operators
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
+from mgnet.pde.blackbox.traits import JUMP, Survey, contrast, gradual, index, levels_precision, solved_axes, survey
 
 __all__ = [
     "JUMP",
     "ReadableBlackBox",
     "Stencil",
+    "Survey",
     "coarse_operators",
     "contrast",
     "from_diffusion",

@@ -78,15 +78,5 @@ def product_steps(
     return _table(steps)
 
 
-@cache
-def unit_steps(couplings: tuple[Offset, ...]) -> np.ndarray:
-    return _table([(0, h, *o) for h, o in enumerate(couplings)])
-
-
-@cache
-def scaled_steps(halved: tuple[bool, ...]) -> np.ndarray:
-    return _table([(0, n, *d) for n, d in enumerate(deltas(halved))])
-
-
 def _add(a: Sequence[int], b: Sequence[int]) -> Offset:
     return a[0] + b[0], a[1] + b[1], a[2] + b[2]

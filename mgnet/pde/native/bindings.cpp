@@ -6,7 +6,6 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <mutex>
 
 #include "arrays.h"
 #include "conductances.h"
@@ -112,14 +111,14 @@ class Kernels {
         level(l);
         const void *a = in(f, l + 1, "f"), *b = in(u, l + 1, "u");
         void* c = to(out, l + 1, "out");
-        alone([&] { cycles_->interpolant(l, a, b, c); });
+        alone_([&] { cycles_->interpolant(l, a, b, c); });
     }
 
     void direct_solve(Input f, Output u) {
         const int l = static_cast<int>(problem_.grids.size());
         const void* a = in(f, l, "f");
         void* b = to(u, l, "u");
-        alone([&] { cycles_->direct(a, b); });
+        alone_([&] { cycles_->direct(a, b); });
     }
 
     nb::object cycle(std::optional<Input> u, Input b, std::optional<Output> scratch, Output out, bool watch, bool known,
@@ -182,23 +181,16 @@ class Kernels {
     void* to(const Output& v, int l, const char* name) const { return look(v, l, name), v.data(); }
 
     template <class Work>
-    void alone(const Work& work) {
-        nb::gil_scoped_release release;
-        std::lock_guard<std::mutex> hold(lock_);
-        work();
-    }
-
-    template <class Work>
     nb::object squares(const Work& work, bool wanted) {
         const double* result = nullptr;
-        alone([&] { result = work(); });
+        alone_([&] { result = work(); });
         return wanted ? numpy_of(result, {static_cast<std::size_t>(problem_.batch)}) : nb::none();
     }
 
     const bool single_;
     Problem problem_;
     std::unique_ptr<Cycles> cycles_;
-    std::mutex lock_;
+    Turns alone_;
 };
 
 // Whole arrays; see arrays.h. Their dtypes choose among overloads, nothing is converted.

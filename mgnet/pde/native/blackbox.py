@@ -9,7 +9,7 @@ from torch import Tensor
 from mgnet.pde.blackbox.coarsest import dense_inverse
 from mgnet.pde.blackbox.hierarchy import damping, first_coarse
 from mgnet.pde.blackbox.lines import VARIES, line_sweeps
-from mgnet.pde.blackbox.survey import Survey
+from mgnet.pde.blackbox.traits import Survey
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.levels.system import HALVED, State
 from mgnet.pde.native import four, kernels, machine, threads
@@ -37,9 +37,11 @@ class NativeBlackBox:
         solved: Sequence[int] = (),
         jumps: bool = False,
         faces: kernels.Conductances | None = None,
-        lone: bool = True,
+        masked: bool | None = None,
     ):
-        self._levels = set_up(faces or conductances(A), A.axes, nu, smoother, precision, solved, jumps, lone)
+        faces = faces or conductances(A)
+        masked = surveyed(faces).lone if masked is None else masked
+        self._levels = set_up(faces, A.axes, nu, smoother, precision, solved, jumps, masked)
         self.sizes = tuple(self._levels.sizes())
         shape = tuple(axis.n for axis in A.axes)
         self._shape, self._four = (batch, *shape), (batch, *four(shape))
@@ -137,17 +139,17 @@ def set_up(
     precision: torch.dtype,
     solved: Sequence[int],
     jumps: bool,
-    lone: bool,
+    masked: bool,
 ) -> kernels.StencilHierarchy:
     """All levels of an operator; on a singular coarsest grid with the pseudo-inverse.
 
-    lone : whether an unknown may be coupled to no other
+    masked : whether an unknown is coupled to no other
     """
     if solved:
         down, up = ([1.0] * line_sweeps(n, len(solved)) for n in nu)
     else:
         down, up = (damping(smoother, n, len(axes), 2.0) for n in nu)
-    first, masked = [first_coarse(axis) for axis in axes], lone and surveyed(faces).lone
+    first = [first_coarse(axis) for axis in axes]
     levels = kernels.StencilHierarchy(
         machine(), precision == torch.float32, faces, first, masked, jumps, down, up[::-1], list(solved), threads()
     )

@@ -3,8 +3,8 @@
 #include "cycles.h"
 #include "direct.h"
 #include "interpolant.h"
+#include "members.h"
 #include "pass.h"
-#include "pool.h"
 
 namespace mgnet {
 
@@ -19,12 +19,6 @@ template <class T>
 struct Lane {
     T **iterates[2], **held, **data, **f_c;
     double* squares;  // one a block
-};
-
-// One member of the batch on its way through the grids.
-struct Member {
-    long b;
-    int who, crew;  // whose workspace and lane, and how many threads work on it
 };
 
 template <class X>
@@ -172,19 +166,9 @@ class Engine final : public Cycles {
         return to;
     }
 
-    // body(member) for all of the batch: several at once, or one after the other with all threads on each
     template <class Body>
     void each_member(const Body& body) {
-        struct Job {
-            const Body* body;
-        } job{&body};
-        if (apart_) {
-            run(
-                problem_batch_, crew_,
-                [](void* job, long b, int who) { (*static_cast<Job*>(job)->body)(Member{b, who, 1}); }, &job);
-            return;
-        }
-        for (long b = 0; b < problem_batch_; b++) body(Member{b, 0, crew_});
+        mgnet::each_member(problem_batch_, crew_, apart_, body);
     }
 
     void run_pass(Member m, int l, Pass<T> p, bool norm) {

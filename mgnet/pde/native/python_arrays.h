@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -42,6 +43,20 @@ void check(const Array& v, bool single, const Shape& shape, const std::string& n
         if (shape[d] != 1 && v.stride(d) != step) say("contiguous");
     if (reinterpret_cast<std::uintptr_t>(v.data()) % (single ? 4 : 8) != 0) say("aligned");
 }
+
+// Callers take turns, and let Python go on meanwhile.
+class Turns {
+  public:
+    template <class Work>
+    void operator()(const Work& work) {
+        nb::gil_scoped_release release;
+        std::lock_guard<std::mutex> hold(lock_);
+        work();
+    }
+
+  private:
+    std::mutex lock_;
+};
 
 inline nb::object numpy_of(const double* v, std::initializer_list<std::size_t> shape) {
     std::size_t size = 1;

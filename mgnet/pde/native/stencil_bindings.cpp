@@ -6,7 +6,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <mutex>
 
 #include "conductances.h"
 #include "machines.h"
@@ -339,7 +338,7 @@ class BlackBox {
         const double* given[3] = {members(norms, "norms"), members(rz, "rz"), members(rp, "rp")};
         for (int k = 0; k < 3; k++) state[k].assign(given[k], given[k] + run_.batch);
         long steps = 0;
-        alone([&] {
+        alone_([&] {
             for (bool on = true; on && steps < most; steps++) {
                 const std::vector<double> before = state[0];
                 cycles_->advance(zero && steps == 0 ? nullptr : from, to, datum, least, state[0].data(),
@@ -373,33 +372,33 @@ class BlackBox {
     void smooth(int l, std::optional<Input> u, Input f, Output out) {
         const void *a = field(u, l, "u"), *d = field(f, l, "f");
         void* to = field(out, l, "out");
-        alone([&] { cycles_->smooth(known(l), a, d, to); });
+        alone_([&] { cycles_->smooth(known(l), a, d, to); });
     }
     void down(int l, std::optional<Input> u, Input f, Output out, Output f_c) {
         const void *a = field(u, l, "u"), *d = field(f, l, "f");
         void *to = field(out, l, "out"), *to_c = field(f_c, l + 1, "f_c");
-        alone([&] { cycles_->down(known(l), a, d, to, to_c); });
+        alone_([&] { cycles_->down(known(l), a, d, to, to_c); });
     }
     void up(int l, Input u, Input f, Input e, Output out) {
         const void *a = field(u, l, "u"), *d = field(f, l, "f"), *c = field(e, l + 1, "e");
         void* to = field(out, l, "out");
-        alone([&] { cycles_->up(known(l), a, d, c, to); });
+        alone_([&] { cycles_->up(known(l), a, d, c, to); });
     }
     void restrict_(int l, Input f, Output f_c) {
         const void* d = field(f, l, "f");
         void* to = field(f_c, l + 1, "f_c");
-        alone([&] { cycles_->restrict_(known(l), d, to); });
+        alone_([&] { cycles_->restrict_(known(l), d, to); });
     }
     void interpolate(int l, Input u_c, Output out) {
         const void* c = field(u_c, l + 1, "u_c");
         void* to = field(out, l, "out");
-        alone([&] { cycles_->interpolate(known(l), c, to); });
+        alone_([&] { cycles_->interpolate(known(l), c, to); });
     }
     void solve(Input f, Output u) {
         const int l = static_cast<int>(meshes_.size()) - 1;
         const void* d = field(f, l, "f");
         void* to = field(u, l, "u");
-        alone([&] { cycles_->solve(d, to); });
+        alone_([&] { cycles_->solve(d, to); });
     }
 
   private:
@@ -446,16 +445,9 @@ class BlackBox {
     }
 
     template <class Work>
-    void alone(const Work& work) {
-        nb::gil_scoped_release release;
-        std::lock_guard<std::mutex> hold(lock_);
-        work();
-    }
-
-    template <class Work>
     nb::object numbers(const Work& work) {
         std::vector<double> each(run_.batch);
-        alone([&] { work(each.data()); });
+        alone_([&] { work(each.data()); });
         return numpy_of(each);
     }
 
@@ -464,7 +456,7 @@ class BlackBox {
     std::vector<Mesh> meshes_;
     const StencilRun run_;
     std::unique_ptr<StencilCycles> cycles_;
-    std::mutex lock_;
+    Turns alone_;
 };
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 #include "krylov.h"
 #include "lines.h"
-#include "pool.h"
+#include "members.h"
 #include "stencil_clusters.h"
 #include "stencil_cycles.h"
 #include "stencil_dense.h"
@@ -43,10 +43,6 @@ class StencilEngine final : public StencilCycles {
     struct Lane {
         T **iterates[2], **f_c, **data;
         double *values, *sums;
-    };
-    struct Member {
-        long b;
-        int who, crew;
     };
 
   public:
@@ -231,19 +227,9 @@ class StencilEngine final : public StencilCycles {
         return to;
     }
 
-    // body(member) for all of the batch: several at once, or one after the other with all threads on each
     template <class Body>
     void each_member(const Body& body) {
-        struct Job {
-            const Body* body;
-        } job{&body};
-        if (apart_) {
-            run(
-                run_.batch, crew_,
-                [](void* job, long b, int who) { (*static_cast<Job*>(job)->body)(Member{b, who, 1}); }, &job);
-            return;
-        }
-        for (long b = 0; b < run_.batch; b++) body(Member{b, 0, crew_});
+        mgnet::each_member(run_.batch, crew_, apart_, body);
     }
 
     // body(block, workspace) for blocks of one member's work

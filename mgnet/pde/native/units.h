@@ -29,7 +29,7 @@ struct Units {
         const long begin = member * A.mesh.size() + r * A.mesh.stride() + LEFT, n = A.mesh.n[2];
         for (long j = 0; j < n; j += X::W) {
             const V d = X::load(A.D + begin + j);
-            V root;
+            V root = {};
             for (long k = 0; k < X::W; k++) root[k] = std::sqrt(d[k] > 0 ? d[k] : 0.0);
             F::put(A.scale + begin + j, X::where(reinterpret_cast<M>(root > V{}), 1 / root, V{}), n - j);
         }

@@ -16,7 +16,7 @@ from torch import Tensor
 from mgnet.core import Level
 from mgnet.pde import cuda
 from mgnet.pde.blackbox import JUMP, gradual, index, levels_precision, solved_axes, survey
-from mgnet.pde.blackbox.survey import Survey
+from mgnet.pde.blackbox.traits import Survey
 from mgnet.pde.levels.constant import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, thin_axis
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.lines import LineLevel

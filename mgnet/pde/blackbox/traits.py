@@ -1,0 +1,165 @@
+"""What a variable operator is like, and how it is solved therefore: lines or points, V or W, float32 or float64."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgnet.pde.blackbox.lines import DOMINANT, VARIES, dominant_axes
+from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
+from mgnet.pde.levels.constant import thin_axis
+from mgnet.pde.levels.smoothers import Smoother
+from mgnet.pde.problem.operators import Diffusion
+
+COARSEST = 100  # unknowns that a dense inverse may have in any case
+JUMP = 30.0  # ratio of coefficients above which V-cycles become W-cycles
+STEEP = 4.0  # the same of neighbouring ones, where lines are smoothed along all axes that dominate somewhere
+CONTRAST = 3e4  # ratio of coefficients: up to it float32 levels lose no iterations (measured, docs)
+HOLD = 2e-6  # of the diagonal, that c and the ends hold u by: down to it float32 levels lose no iterations (measured)
+WAVE = 1e-7  # the same of the smoothest wave where nothing holds u; rounding may give a constant 3e-8 of the diagonal
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Of an operator's conductances and c.
+
+    Parameters
+    ----------
+    contrast : the largest ratio of two conductances of one axis
+    variation : the largest ratio of two of k_d / k_e, for any axes d and e
+    constant, wave : (members,) the energy of a constant and of the smoothest wave, see ``Diffusion.hold``
+    lone : whether an unknown may be coupled to no other
+    """
+
+    contrast: float
+    variation: float
+    constant: np.ndarray
+    wave: np.ndarray
+    lone: bool = True
+
+
+def survey(A: Diffusion) -> Survey:
+    """What decides how A is solved; its compiled twin is ``native.blackbox.surveyed``."""
+    constant, wave = (v.reshape(-1).cpu().numpy() for v in A.hold())
+    return Survey(contrast(A), variation(A), constant, wave)
+
+
+def contrast(A: Diffusion) -> float:
+    """The largest ratio of two conductances of one axis."""
+    inner = [k.detach().narrow(d - A.ndim, 1, axis.n - 1) for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True))]
+    return max(map(spread, inner))
+
+
+def variation(A: Diffusion) -> float:
+    """The largest ratio of two of k_d / k_e, for any axes d and e: 1 where an anisotropy is the same everywhere."""
+    k = [k.detach().narrow(d - A.ndim, 1, axis.n - 1) for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True))]
+    largest = 1.0
+    for d, e in combinations(range(A.ndim), 2):
+        if k[d].numel() and k[e].numel() and spread(k[d]) * spread(k[e]) > VARIES:  # else less, and nothing to look at
+            one, other = _beside(k[d], e - A.ndim, A.axes[e].n), _beside(k[e], d - A.ndim, A.axes[d].n)
+            both = (one > 0) & (other > 0)
+            largest = max(largest, spread(torch.where(both, one / torch.where(both, other, 1.0), 0.0)))
+    return largest
+
+
+def steepness(A: Diffusion) -> float:
+    """The largest ratio of the conductances of two neighbouring faces of one axis."""
+    largest = 1.0
+    for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True)):
+        inner = k.detach().narrow(d - A.ndim, 1, axis.n - 1)
+        for e in range(-A.ndim, 0):
+            if inner.numel() and inner.shape[e] > 1:
+                one, other = inner.narrow(e, 1, inner.shape[e] - 1), inner.narrow(e, 0, inner.shape[e] - 1)
+                both = (one > 0) & (other > 0)
+                ratio = torch.where(both, one / torch.where(both, other, 1.0), 1.0)
+                largest = max(largest, float(ratio.amax()), float(1 / ratio.amin()))
+    return largest
+
+
+def _beside(k: Tensor, dim: int, n: int) -> Tensor:
+    """k without the last unknowns along another axis, where it varies along it."""
+    return k.narrow(dim, 0, n - 1) if k.shape[dim] == n else k
+
+
+def spread(k: Tensor) -> float:
+    """The ratio of the largest to the smallest number, of those that are not 0 (cut faces of a mask)."""
+    if not k.numel():
+        return 1.0
+    smallest, largest = k.aminmax()
+    if smallest <= 0:
+        smallest = torch.where(k > 0, k, torch.inf).amin()
+    return max(1.0, float(largest / smallest))
+
+
+def levels_precision(A: Diffusion, seen: Survey | None = None) -> torch.dtype:
+    """float32, unless it would round away the weak couplings, or the little that holds u.
+
+    Between strongly coupled unknowns float32 knows differences to 1e-7 of the strong coupling only, and row
+    sums to 1e-7 of the diagonal: nearly singular problems need more, whatever the precision of their data.
+    """
+    seen = seen or survey(A)
+    if seen.contrast > CONTRAST:
+        return torch.float64
+    held = np.where(seen.constant > 0, seen.constant >= HOLD, seen.wave >= WAVE)
+    return torch.float32 if held.all() else torch.float64
+
+
+def index(gamma: int | str, device: torch.device) -> int | str:
+    """The cycle index where coefficients jump: a V-cycle becomes a W-cycle, on a GPU an F-cycle.
+
+    The coarse problems' errors add up across the grids there: with V-cycles a 1e6 checkerboard takes 15, 21
+    and 24 iterations at 127^2, 255^2 and 511^2, with W-cycles, at twice the time each, 6 or 7 on all of them,
+    with F-cycles 7, 9 and 11. Those visit grid l l times instead of 2^l: a GPU waits at each visit.
+    """
+    if gamma != 1:
+        return gamma
+    return 2 if device.type == "cpu" else "F"
+
+
+def gradual(A: Diffusion, solved: Sequence[int]) -> bool:
+    """Whether lines are smoothed where an anisotropy changes bit by bit, as on stretched grids.
+
+    V-cycles take as many iterations as W-cycles there: 7 with ratios of 14 and of 100, both axes, 128^2.
+    """
+    return bool(solved) and tuple(solved) != thin_lines(A) and steepness(A) <= STEEP
+
+
+def solved_axes(A: Diffusion, smoother: Smoother, seen: Survey | None = None) -> tuple[int, ...]:
+    """The axes along which lines have to be smoothed, or are to be ("zebra")."""
+    varies = (variation(A) if seen is None else seen.variation) > VARIES
+    if smoother != "zebra" and not (varies and may_dominate(A)):
+        return thin_lines(A)
+    unit, _ = from_diffusion(A).unit()
+    strength = strengths(unit)
+    strongest = (strength.index(max(strength)),) if smoother == "zebra" else ()
+    return dominant_axes(unit) or thin_lines(A) or strongest
+
+
+def may_dominate(A: Diffusion) -> bool:
+    """Whether ``dominant_axes`` is worth asking: whether some axis' conductances are far beyond another's anywhere."""
+    k = [v.detach().cpu().numpy() for v in A.k]  # numpy: torch's threads would cost more than they bring
+
+    def around(d: int) -> np.ndarray:
+        faces = np.moveaxis(k[d], d - A.ndim, 0)
+        return np.moveaxis(faces[1:] + faces[:-1], 0, d - A.ndim)
+
+    s = [around(d) for d in range(A.ndim)]
+    return any((s[d] > DOMINANT / 2 * s[e]).any() for d in range(A.ndim) for e in range(A.ndim) if d != e)
+
+
+def thin_lines(A: Diffusion) -> tuple[int, ...]:
+    """The axis of strong coupling that is too short to be coarsened, if there is one."""
+    if not any(axis.periodic for axis in A.axes):  # others are coarsened to the last unknown
+        return ()
+    means = tuple(float(k.mean()) * axis.h**2 for k, axis in zip(A.k, A.axes, strict=True))
+    thin = thin_axis(A.axes, means, 20 * COARSEST)  # N (n_0 + n_1 + ...), of about the same grid
+    return (thin,) if thin is not None and A.axes[thin].periodic else ()
+
+
+def strengths(unit: Stencil) -> list[float]:
+    """Per axis the mean of the collapsed coupling in the unit-diagonal stencil."""
+    means = torch.stack([s.mean() for s in unit.couplings.values()]).tolist()
+    return [sum(mean for o, mean in zip(unit.couplings, means, strict=True) if o[k]) for k in range(unit.ndim)]
