@@ -216,6 +216,7 @@ class Solver:
 
         Example
         -------
+        >>> import scipy.sparse.linalg as splinalg
         >>> solver = Solver(Poisson(Grid((63, 63))))
         >>> u, info = splinalg.cg(solver.aslinearoperator(), np.ones(63**2), M=solver.aspreconditioner())
         >>> info, round(float(u.max()), 3)
