@@ -1,18 +1,19 @@
-"""mgnet: one multigrid core, two jobs.
+"""mgnet: one multigrid core, three jobs.
 
 ``mgnet.pde.solve`` solves -div(a grad u) + c u = f; ``mgnet.vision.train`` trains MgNet, the
-classifier whose forward pass is the left leg of the same V-cycle. Subpackages load on first use.
+classifier whose forward pass is the left leg of the same V-cycle; ``mgnet.operators.MgNO`` is a
+neural operator whose layers go down and up again. Subpackages load on first use.
 """
 
 from importlib import import_module
 from types import ModuleType
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "core", "pde", "vision"]
+__all__ = ["__version__", "core", "operators", "pde", "vision"]
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in ("core", "pde", "vision"):
+    if name in __all__:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

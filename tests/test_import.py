@@ -57,12 +57,18 @@ def test_vision_loads_nothing_of_pde():
     assert "mgnet.pde" not in modules
 
 
+def test_operators_load_nothing_of_the_others():
+    modules = loaded_by("import mgnet.operators; mgnet.operators.MgNO(width=2)")
+    assert "mgnet.operators.network" in modules
+    assert not modules & {"mgnet.pde", "mgnet.vision", "torchvision", "matplotlib", "scipy", "h5py"}
+
+
 def test_subpackages_load_on_first_use():
     assert "mgnet.core" in loaded_by("import mgnet; mgnet.core.cycle")
-    assert {"core", "pde", "vision"} <= set(dir(mgnet))
+    assert {"core", "operators", "pde", "vision"} <= set(dir(mgnet))
 
 
-@pytest.mark.parametrize("package", ["mgnet.core", "mgnet.pde", "mgnet.vision"])
+@pytest.mark.parametrize("package", ["mgnet.core", "mgnet.operators", "mgnet.pde", "mgnet.vision"])
 def test_a_public_name_is_the_same_on_every_use(package):
     """A lazy name must not give way to the module of that name once it is loaded."""
     code = (

@@ -1,12 +1,13 @@
 """The multigrid core: equations (1)-(3), the three verbs of a level, and the cycles over them."""
 
-from mgnet.core.conv import ConvLevel, ResidualConvLevel, convolution, transposed_convolution
+from mgnet.core.conv import ConvLevel, DatumConvLevel, ResidualConvLevel, convolution, transposed_convolution
 from mgnet.core.cycles import Leg, cycle, descend, full_multigrid
 from mgnet.core.equations import correct, relax, transfer
 from mgnet.core.level import Level
 
 __all__ = [
     "ConvLevel",
+    "DatumConvLevel",
     "Leg",
     "Level",
     "ResidualConvLevel",
