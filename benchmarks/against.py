@@ -125,13 +125,14 @@ def work() -> None:
     from mgnet.pde import Solver
 
     new = importlib.util.find_spec("mgnet.pde.outer")
-    kept = importlib.import_module("mgnet.pde.outer.kept" if new else "mgnet.pde.kept").kept
+    module, name = ("mgnet.pde.outer.cache", "cache") if new else ("mgnet.pde.kept", "kept")
+    cache = getattr(importlib.import_module(module), name)
     at: tuple = ()
     for words in sys.stdin:
         shape, coefficient, tol, batch, dtype = json.loads(words)
         if (key := (*shape, coefficient, batch, dtype)) != at:
             at, (problem, f) = key, problem_of(shape, coefficient, batch, dtype)
-        kept.forget()
+        cache.forget()
         begun = time.perf_counter()
         solver = Solver(problem())
         solution = solver.solve(f, tol=tol, throw=False)

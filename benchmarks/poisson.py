@@ -26,7 +26,7 @@ import torch
 from benchmarks import rivals
 from benchmarks.report import earlier, environment, in_order, kept_rows, save
 from mgnet.pde import Grid, Poisson, Solver, solve
-from mgnet.pde.outer.kept import kept
+from mgnet.pde.outer.cache import cache
 
 PAUSE = 0.2  # seconds before a block of solves
 WARM = 0.1  # seconds of solves that do not count
@@ -205,7 +205,7 @@ def loop_of_solve(problem: Poisson, case: Case) -> rivals.SetUp:
     """``mgnet.pde.solve``, one right-hand side after the other."""
 
     def setup() -> rivals.Solve:
-        kept.forget()
+        cache.forget()
         return lambda f: np.stack([solve(g, bc=case.bc, tol=case.tol).u for g in f])
 
     return setup
@@ -215,7 +215,7 @@ def loop_of_one_solver(problem: Poisson, case: Case) -> rivals.SetUp:
     """``Solver.solve``, one right-hand side after the other."""
 
     def setup() -> rivals.Solve:
-        kept.forget()
+        cache.forget()
         solver = Solver(problem)
         return lambda f: np.stack([solver.solve(g, tol=case.tol).u for g in f])
 
@@ -226,7 +226,7 @@ def one_solver(problem: Poisson, case: Case) -> rivals.SetUp:
     """``Solver.solve``, all right-hand sides at once; its first call makes the levels."""
 
     def setup() -> rivals.Solve:
-        kept.forget()
+        cache.forget()
         solver = Solver(problem)
         return lambda f: solver.solve(f, tol=case.tol).u
 

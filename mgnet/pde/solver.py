@@ -124,11 +124,11 @@ class Solver:
             raise ValueError("`order` = 4 needs a tolerance; tol=None stops at second order. Pass a `tol`, 1e-10 say.")
         begun = time.perf_counter()
         graph = isinstance(f, Tensor)
-        raw = not graph and tol is None and guess is None and boundary is None and self._takes_raw
+        unweighted = not graph and tol is None and guess is None and boundary is None and self._takes_unweighted
         stop = Stop(tol, max_cycles, callback, relative_to)
         given = () if graph and transformed(f) else tuple(f.shape)
-        call = _Call(self, guess, stop, throw, bool(project), raw, given)
-        b = self.problem.on_grid("f", f) if raw else self.problem.rhs(checks.as_tensor(f), boundary)
+        call = _Call(self, guess, stop, throw, bool(project), unweighted, given)
+        b = self.problem.on_grid("f", f) if unweighted else self.problem.rhs(checks.as_tensor(f), boundary)
         parts = []
         if tol is None and guess is None and boundary is not None and self.problem.constant is not None:
             levels = self.multigrid(self.problem.A.detached()).levels
@@ -148,10 +148,10 @@ class Solver:
         return solution
 
     @property
-    def _takes_raw(self) -> bool:
+    def _takes_unweighted(self) -> bool:
         """Whether the levels weigh f by the shares of a cell themselves, where those are not all 1."""
         weighs = self.problem.weighs and self.problem.constant is not None
-        return weighs and self.multigrid(self.problem.A.detached()).takes_raw
+        return weighs and self.multigrid(self.problem.A.detached()).takes_unweighted
 
     def multigrid(self, A: Operator, problem: Poisson | None = None) -> Multigrid:
         """The levels for A: a problem's, or (under a transform of its coefficients) that operator's.
@@ -243,12 +243,12 @@ class _Call:
         stop: Stop,
         throw: bool,
         project: bool = False,
-        raw: bool = False,
+        unweighted: bool = False,
         shape: Sequence[int] = (),
     ):
         self.solver, self.problem = solver, solver.problem  # which an `update` may replace before the end
         self.guess, self.stop = guess, stop
-        self.throw, self.project, self.raw = throw, project, raw
+        self.throw, self.project, self.unweighted = throw, project, unweighted
         self.shape = shape  # of f as it was given
         self.outcome: Outcome
         self.work, self.method = 0.0, ""
@@ -269,7 +269,7 @@ class _Call:
         flat = [v.reshape(-1, *v.shape[v.ndim - ndim :]) for v in flat]
         own, b = b, b.expand(*batch, *grid).reshape(-1, *grid)
         with self._located(own, None if begin is None else begin.reshape(*batch, *grid)):
-            outcome = multigrid.run(A, b, begin, self.stop, self.project, flat, self.raw)
+            outcome = multigrid.run(A, b, begin, self.stop, self.project, flat, self.unweighted)
         self.outcome, self.work, self.method = outcome, multigrid.work(A, outcome), multigrid.method(A)
         u = self.problem.inside(outcome.u.reshape(*batch, *grid))
         if self.throw and outcome.status == "not converged":

@@ -84,7 +84,7 @@ def constant(shape, bc, smoother, dtype, starts=3):
         return
     one.residuals(u, f)
     one.restrict(f, e)
-    one.watch = True
+    one.measure = True
     for one.omega in (1.0, 1.2):
         one.up(u, f, None, e)
 

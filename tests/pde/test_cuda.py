@@ -68,7 +68,7 @@ class Pair:
             yield "up", relative(self.fused.up(u, self.f, None, self.e), self.plain.up(u, self.f, None, self.e))
         yield "smooth", relative(self.fused.smooth(self.u, self.f), self.plain.smooth(self.u, self.f))
         yield from self.interpolant_errors()
-        yield from self.watched_errors()
+        yield from self.measured_errors()
 
     def interpolant_errors(self):
         """Q e, restricted without a sweep, and corrected; R alone."""
@@ -78,15 +78,15 @@ class Pair:
         yield "up Q", relative(self.fused.up(guess, self.f, None, self.e), self.plain.up(q, self.f, None, self.e))
         yield "R", relative(self.fused.restrict(self.f, torch.empty_like(self.e)), R_f)
 
-    def watched_errors(self):
+    def measured_errors(self):
         """The way up and the next way down at once; the residual's norm and restriction are left behind."""
-        self.fused.watch = True
+        self.fused.measure = True
         ours = self.fused.up(self.u, self.f, None, self.e)
         theirs = self.plain.smooth(self.plain.up(self.u, self.f, None, self.e), self.f)
         r = self.f - self.plain.A(theirs)
-        yield "watched up", relative(ours, theirs)
-        yield "watched norm", relative(self.fused.squares(), (r**2).flatten(1).sum(1))
-        yield "watched down", relative(self.fused.down(ours, self.f, None)[2], self.transfer.R(r))
+        yield "measured up", relative(ours, theirs)
+        yield "measured norm", relative(self.fused.squares(), (r**2).flatten(1).sum(1))
+        yield "measured down", relative(self.fused.down(ours, self.f, None)[2], self.transfer.R(r))
         self.fused.omega = 1.25
         for begun in (self.u, ours.clone(), ours):  # the last is a workspace
             relaxed = begun + 1.25 * (self.plain.smooth(self.plain.up(begun, self.f, None, self.e), self.f) - begun)
@@ -130,22 +130,22 @@ def test_cycles_and_full_multigrid(shape, gamma, bc):
     for transfer in transfers:
         fs.append(transfer.R(fs[-1]))
     for k in (1, 2):
-        v = ours.release(ours.cycle(u, k * f, watch=False))
+        v = ours.release(ours.cycle(u, k * f, measure=False))
         assert relative(v, cycle(levels, u, k * f, gamma)) < 1e-12
-        v = ours.release(ours.start(k * f, watch=False))
+        v = ours.release(ours.full_multigrid(k * f, measure=False))
         assert relative(v, k * nested_iteration(levels, transfers, fs, gamma)) < 1e-12
 
 
-def test_watched_cycles():
+def test_measured_cycles():
     """They converge, and their norms are those of the residual."""
     grid, a = Grid((15, 18), bc=["dirichlet", "neumann"]), (1.0, 1.0)
     chain = grids(grid.axes, a, 200)
     f = torch.as_tensor(random((1, 15, 18))).to(DEVICE)
     levels, _ = readable_levels(chain, a, 0.0, f)
     ours = CudaHierarchy(chain, a, 0.0, f.new_zeros(()), 1, "chebyshev", (2, 2), 1, False)
-    norms, u = [float(ours.norms(None, f))], ours.start(f)
+    norms, u = [float(ours.norms(None, f))], ours.full_multigrid(f)
     for _ in range(3):
-        norms.append(float(ours.watched()))
+        norms.append(float(ours.measured()))
         assert np.isclose(norms[-1], float(torch.linalg.vector_norm(f - levels[0].A(u))), rtol=1e-10)
         u = ours.cycle(u, f)
     assert norms[-1] < 1e-3 * norms[0]

@@ -96,7 +96,7 @@ def test_cycles_and_full_multigrid(gamma):
     f = tensor((18, 21), 0, torch.float64)
     plain, fused = (kind(A, f, gamma=gamma, precision=f.dtype) for kind in (ReadableBlackBox, CudaBlackBox))
     assert relative(fused.cycle(None, f), plain.cycle(None, f)) < 1e-12
-    assert relative(fused.start(f), plain.start(f)) < 1e-12
+    assert relative(fused.full_multigrid(f), plain.full_multigrid(f)) < 1e-12
 
 
 @pytest.mark.parametrize(("bc", "batch"), [("dirichlet", (2,)), ("periodic", ())])

@@ -342,17 +342,17 @@ class Diverging:
     def tensor(self, u):
         return u
 
-    def start(self, b, watch=True):
+    def full_multigrid(self, b, measure=True):
         return self.cycle(b, b)
 
-    def cycle(self, u, b, watch=True):
+    def cycle(self, u, b, measure=True):
         self.cycles += 1
         return u
 
     def norms(self, u, b):
         return torch.ones(1)
 
-    def watched(self):
+    def measured(self):
         return torch.ones(1) if self.cycles < 3 else torch.tensor([torch.inf])
 
 

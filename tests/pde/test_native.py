@@ -1,7 +1,7 @@
 """The compiled kernels: on every instruction set what the readable levels are, and no array that they cannot take.
 
 - every verb with Robin ends, colours with cells, on every instruction set (other ends: ``test_twins``);
-- whole cycles and full passes, as single calls: V, W, F, batches, threads, watched and lengthened, with known parts;
+- whole cycles and full passes, as single calls: V, W, F, batches, threads, measured and lengthened, with known parts;
 - residuals of what is almost constant keep a small c and a weak end, also in float32;
 - wrong arrays, tables and numbers are refused; several callers and forked children get their answers;
 - the extension was built from the sources that lie beside it.
@@ -132,29 +132,29 @@ def test_cycles_and_full_passes(shape, gamma, smoother):
     for transfer in transfers:
         fs.append(transfer.R(fs[-1]))
     for begin in (None, u):
-        ours = native.cycle(None if begin is None else native.data(begin), b, watch=False)
+        ours = native.cycle(None if begin is None else native.data(begin), b, measure=False)
         assert relative(ours, cycle(levels, begin, f, gamma)) < 1e-11
-    assert relative(native.start(b, watch=False), nested_iteration(levels, transfers, fs, gamma)) < 1e-11
+    assert relative(native.full_multigrid(b, measure=False), nested_iteration(levels, transfers, fs, gamma)) < 1e-11
     known = [torch.as_tensor(random((2, *g.shape[1:]), k)) for k, g in enumerate(fs)]
     gs = [f]
     for l, transfer in enumerate(transfers):
         gs.append(transfer.R(gs[-1] - known[l]) + known[l + 1])
-    ours = native.start(b, watch=False, parts=known)
+    ours = native.full_multigrid(b, measure=False, parts=known)
     assert relative(ours, nested_iteration(levels, transfers, gs, gamma)) < 1e-11
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("shape", [(300,), (130, 97), (26, 24, 40)], ids=str)
-def test_watched_cycles(shape, batch):
+def test_measured_cycles(shape, batch):
     """Up and down again in one pass: the norm is the iterate's, and the next cycle begins after its steps down."""
     levels, _, native = hierarchy(shape, nu=(2, 2), batch=batch, c=0.3)
     _, f = data_of(shape, batch)
     A, b = levels[0].A, native.data(f)
     native.richardson.rho = 0.2
-    u = native.start(b)
+    u = native.full_multigrid(b)
     for _ in range(4):
         v = native.tensor(u)
-        np.testing.assert_allclose(native.watched(), (f - A(v)).flatten(1).norm(dim=1), rtol=1e-10)
+        np.testing.assert_allclose(native.measured(), (f - A(v)).flatten(1).norm(dim=1), rtol=1e-10)
         before, kept = v, v.clone()
         again = NativeHierarchy.cycle  # the same from a copy, whose residual the kernels do not have
         twin = hierarchy(shape, nu=(2, 2), batch=batch, c=0.3)[2]
@@ -162,15 +162,15 @@ def test_watched_cycles(shape, batch):
         u = native.cycle(u, b)
         assert relative(again(twin, kept.numpy().reshape(u.shape).copy(), b), native.tensor(u)) < 1e-12
         assert torch.equal(before, kept)  # what a cycle began with can still be read
-    assert float((native.watched() / native.norms(None, b)).max()) < 1e-3
+    assert float((native.measured() / native.norms(None, b)).max()) < 1e-3
 
 
 def test_a_full_pass_takes_raw_data():
     levels, _, native = hierarchy((130, 97), bc=("neumann", "neumann"), c=1.0)
     _, f = data_of((130, 97))
     weighed = levels[0].A.weigh(f)
-    ours = native.start(native.data(f), watch=False, raw=True)
-    np.testing.assert_allclose(ours, native.start(native.data(weighed), watch=False), rtol=1e-11, atol=1e-11)
+    ours = native.full_multigrid(native.data(f), measure=False, unweighted=True)
+    np.testing.assert_allclose(ours, native.full_multigrid(native.data(weighed), measure=False), rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("ends", ["neumann", (Robin(1e-9), "neumann"), "periodic"], ids=str)
@@ -194,7 +194,7 @@ def test_what_is_almost_constant_keeps_its_residual(centering, ends):
 
 def _child(queue):
     _, _, native = hierarchy((130, 97))
-    queue.put(native.start(native.data(data_of((130, 97))[1]), watch=False).copy())
+    queue.put(native.full_multigrid(native.data(data_of((130, 97))[1]), measure=False).copy())
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this platform cannot fork")
@@ -205,9 +205,11 @@ def test_callers_side_by_side_and_forked_children():
     try:
         f = data_of((130, 97))[1]
         many = [hierarchy((130, 97))[2] for _ in range(6)]
-        expected = many[0].start(many[0].data(f), watch=False).copy()
+        expected = many[0].full_multigrid(many[0].data(f), measure=False).copy()
         with ThreadPoolExecutor(6) as pool:
-            for u in pool.map(lambda h: [h.start(h.data(f), watch=False).copy() for _ in range(20)][-1], many):
+            for u in pool.map(
+                lambda h: [h.full_multigrid(h.data(f), measure=False).copy() for _ in range(20)][-1], many
+            ):
                 np.testing.assert_allclose(u, expected, rtol=0, atol=1e-13 * abs(expected).max())
         context = multiprocessing.get_context("fork")
         queue = context.Queue()
@@ -291,7 +293,7 @@ def test_wrong_problems_are_refused():
         made = kernels.Kernels(machine(), False, [grid], direct, 0.0, 1, 1, 2, False, None)
         f = np.ones((1, 9, 1, 8))
         made.cycle(f, f, f.copy(), f.copy(), False, False, 1.0)
-        made.start(f, f.copy(), True, False, False, [], [])
+        made.full_multigrid(f, f.copy(), True, False, False, [], [])
         taken += 1
     assert taken >= 200
     for batch, threads, gamma, on in (

@@ -133,11 +133,11 @@ def test_cycles_and_full_multigrid(shape, bc, centering, own, gamma):
     ours = native(A, b, gamma=gamma, batch=2)
     f = ours.data(b)
     check(ours.norms(None, f), readable.norms(None, b), 1e-13)
-    for u, v in ((ours.start(f), readable.start(b)), (ours.cycle(None, f), readable.cycle(None, b))):
+    for u, v in ((ours.full_multigrid(f), readable.full_multigrid(b)), (ours.cycle(None, f), readable.cycle(None, b))):
         check(ours.tensor(u), v, 1e-11)
         check(ours.norms(u, f), readable.norms(v, b), 1e-10)
     check(ours.tensor(ours.cycle(u, f)), readable.cycle(v, b), 1e-11)
-    check(ours.watched(), readable.watched(), 1e-11)
+    check(ours.measured(), readable.measured(), 1e-11)
 
 
 @pytest.mark.parametrize("data", [F32, F64])
@@ -149,7 +149,7 @@ def test_steps_of_conjugate_gradients(shape, bc, centering, own, dtype, data):
     A, b = problem(shape, bc, centering, own).A.flattened(own), randn(2, *shape, dtype=data)
     readable, ours = ReadableBlackBox(A, b, precision=dtype), native(A, b, precision=dtype, batch=2)
     close = 1e-10 if dtype == data == F64 else 2e-4
-    x = readable.start(b)
+    x = readable.full_multigrid(b)
     for system in (readable, ours):
         system.begin(system.data(x.clone()), system.data(b))
     alpha, beta = torch.tensor([0.5, 0.7], dtype=F64), torch.tensor([0.2, 0.1], dtype=F64)
@@ -160,7 +160,7 @@ def test_steps_of_conjugate_gradients(shape, bc, centering, own, dtype, data):
     check(ours.tensor(ours.x), readable.x, close)
     whole, parts = ConjugateGradients(ours, 1e-3), ConjugateGradients(readable, 1e-3)
     u, v = ours.data(b), b
-    u, v = whole.start(u), parts.start(v)
+    u, v = whole.full_multigrid(u), parts.full_multigrid(v)
     for _ in range(3):
         before, kept = whole.tensor(u), whole.tensor(u).clone()
         u, v = whole.cycle(u, ours.data(b)), parts.cycle(v, b)
@@ -173,11 +173,11 @@ def test_the_residual_is_that_of_the_rounded_iterate():
     A, b = problem((40, 41), "neumann", "cell").A, randn(1, 40, 41, dtype=F32)
     ours = native(A, b)
     cg, f = ConjugateGradients(ours, None), ours.data(b)
-    u = cg.start(f)
+    u = cg.full_multigrid(f)
     for _ in range(6):
         u = cg.cycle(u, f)
     exact = torch.linalg.vector_norm(b.double() - A.like(b.double())(ours.tensor(u).double()))
-    torch.testing.assert_close(cg.watched(), exact[None], rtol=1e-6, atol=0)
+    torch.testing.assert_close(cg.measured(), exact[None], rtol=1e-6, atol=0)
 
 
 def test_members_at_the_floor_are_left_alone():
@@ -185,12 +185,12 @@ def test_members_at_the_floor_are_left_alone():
     b[1] = 0
     ours = native(A, b, batch=2)
     cg = ConjugateGradients(ours, 1e-3)
-    u = cg.start(ours.data(b))
+    u = cg.full_multigrid(ours.data(b))
     for _ in range(8):
         last, u = ours.tensor(u).clone(), cg.cycle(u, ours.data(b))
     assert torch.equal(ours.tensor(u), last)
     assert not last[1].any()
-    assert 0 < cg.watched()[0] <= 1e-3 * b[0].norm()
+    assert 0 < cg.measured()[0] <= 1e-3 * b[0].norm()
 
 
 CLUSTERED = [
@@ -210,7 +210,7 @@ def test_clusters_are_corrected(shape, bc, centering, own, nu):
     readable = ReadableBlackBox(A, b, nu=nu, gamma=2, precision=F64, jumps=True)
     ours = native(A, b, nu, 2, batch=2, jumps=True)
     check_verbs(readable.levels, ours._cycles, shapes_of(readable.levels), A.axes[-1].periodic, 2, F64, 1e-9)
-    check(ours.tensor(ours.start(ours.data(b))), readable.start(b), 1e-8)
+    check(ours.tensor(ours.full_multigrid(ours.data(b))), readable.full_multigrid(b), 1e-8)
     for system in (ours, readable):
         system.begin(None, system.data(b))
     torch.testing.assert_close(ours.precondition(), readable.precondition(), rtol=1e-8, atol=0)
@@ -231,10 +231,10 @@ def test_threads_change_no_bit(shape, bc, batch):
     for threads in (1, 2, 3):
         cg = ConjugateGradients(native(A, b, batch=batch, threads=threads), None)
         f = cg.data(b)
-        u = cg.start(f)
+        u = cg.full_multigrid(f)
         for _ in range(2):
             u = cg.cycle(u, f)
-        found.append((cg.tensor(u), cg.watched()))
+        found.append((cg.tensor(u), cg.measured()))
     for u, norms in found[1:]:
         assert torch.equal(u, found[0][0])
         assert torch.equal(norms, found[0][1])
@@ -285,8 +285,8 @@ def test_several_steps_in_one_call_are_those_one_by_one(batch):
         assert 1 <= len(norms) <= most
         for each in norms:
             old = None if v is None else single.tensor(v).clone()
-            v = single.start(data[1]) if v is None else single.cycle(v, data[1])
-            assert np.array_equal(each, single.watched().numpy())
+            v = single.full_multigrid(data[1]) if v is None else single.cycle(v, data[1])
+            assert np.array_equal(each, single.measured().numpy())
         assert torch.equal(many.tensor(u), single.tensor(v))
         assert (before is None) == (old is None)
         assert old is None or torch.equal(many.tensor(before), old)

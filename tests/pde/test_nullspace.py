@@ -109,8 +109,7 @@ def test_data_of_mean_zero_come_back_as_they_are():
     assert space.centred(u) is u
 
 
-@pytest.mark.parametrize("raw", [False, True])
-def test_only_raw_data_of_one_problem_are_those_of_another(raw):
+def test_with_a_reaction_data_keep_their_mean():
     """c > 0 fixes u: b is left alone, whatever its mean."""
     problem = Poisson(Grid(SHAPE, bc="neumann"), c=1.0)
     f = random(SHAPE) + 3

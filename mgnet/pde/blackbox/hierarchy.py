@@ -267,27 +267,27 @@ class ReadableBlackBox:
 
     release = tensor
 
-    def start(self, b: Tensor, watch: bool = True) -> Tensor:
+    def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
         self.begin(None, b)
         fs = [self.r]
         for P in self._P:
             fs.append(P.R(fs[-1]))
         u = full_multigrid(self.levels, fs, lambda l, u: self._P[l].P(u), self._gamma)
-        return self._watched((self._size * self.scale * u).to(b), b)
+        return self._measured((self._size * self.scale * u).to(b), b)
 
-    def cycle(self, u: Tensor | None, b: Tensor, watch: bool = True) -> Tensor:
+    def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
         self.begin(u, b)
         self.precondition()
         v = (self._size * self.scale * self.z).to(b)
-        return self._watched(v if u is None else u + v, b)
+        return self._measured(v if u is None else u + v, b)
 
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
         return torch.linalg.vector_norm(b if u is None else b - self.A(u), dim=self._dims)
 
-    def watched(self) -> Tensor:
+    def measured(self) -> Tensor:
         return self.norms(*self._last)
 
-    def _watched(self, u: Tensor, b: Tensor) -> Tensor:
+    def _measured(self, u: Tensor, b: Tensor) -> Tensor:
         self._last = u, b
         return u
 

@@ -39,7 +39,7 @@ class Tail:
         assert f is self._f
         return self._cycle()
 
-    def start(self, parts: Sequence[Tensor] = ()) -> Tensor:
+    def full_multigrid(self, parts: Sequence[Tensor] = ()) -> Tensor:
         """Full multigrid for ``data[0]``; the result holds until the next one.
 
         Parameters
@@ -119,9 +119,11 @@ class CudaHierarchy:
         self.richardson.restart()
         return self._finest.release(u)
 
-    def start(self, b: Tensor, watch: bool = True, parts: Sequence[Tensor] = (), raw: bool = False) -> Tensor:
-        assert not raw
-        self._finest.watch, self._finest.omega = watch, 1.0
+    def full_multigrid(
+        self, b: Tensor, measure: bool = True, parts: Sequence[Tensor] = (), unweighted: bool = False
+    ) -> Tensor:
+        assert not unweighted
+        self._finest.measure, self._finest.omega = measure, 1.0
         datum = restricted = self._tail.data[0]
         if parts:
             restricted = self._finest.restrict(b, torch.empty_like(datum))
@@ -129,19 +131,19 @@ class CudaHierarchy:
             datum += parts[1]
         else:
             self._finest.restrict(b, datum)
-        guess = Interpolant(self._tail.start(parts[1:]), restricted)
+        guess = Interpolant(self._tail.full_multigrid(parts[1:]), restricted)
         return cycle(self._levels, guess, b)
 
-    def cycle(self, u: Tensor | None, b: Tensor, watch: bool = True) -> Tensor:
-        self._finest.watch = watch
-        self._finest.omega = next(self.richardson) if watch and u is not None else 1.0
+    def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
+        self._finest.measure = measure
+        self._finest.omega = next(self.richardson) if measure and u is not None else 1.0
         return cycle(self._levels, u, b)
 
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
         return self._finest.residuals(u, b).sqrt()
 
-    def watched(self) -> Tensor:
-        """(batch,) ||b - A u|| of the iterate that a watched ``start`` or ``cycle`` returned last."""
+    def measured(self) -> Tensor:
+        """(batch,) ||b - A u|| of the iterate that a measured ``full_multigrid`` or ``cycle`` returned last."""
         return self._finest.squares().sqrt()
 
     def sums(self) -> tuple[np.ndarray, np.ndarray]:

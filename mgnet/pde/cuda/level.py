@@ -74,8 +74,8 @@ class CudaLevel:
         self._residual_of_interpolant = InterpolantResidual(transfer, a, c, like)
         # Watched, ``up`` takes the next cycle's steps down as well, and leaves the residual's norm and
         # restriction: a cycle is then one pass over this grid. The order of the steps is the same.
-        self.watch = False
-        self.omega = 1.0  # a watched ``up`` returns u + omega (its iterate - u)
+        self.measure = False
+        self.omega = 1.0  # a measured ``up`` returns u + omega (its iterate - u)
         self._restricted: object = NOTHING  # the iterate whose restricted residual is in _f_c
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
@@ -84,14 +84,14 @@ class CudaLevel:
     def down(self, u: Tensor | Interpolant | None, f: Tensor, coarse: object):
         if isinstance(u, Interpolant) and not self._little:
             self._residual_of_interpolant(u.restricted, u.coarse, self.f_c)
-        elif isinstance(u, Interpolant) or (self.watch and u is not self._restricted):
+        elif isinstance(u, Interpolant) or (self.measure and u is not self._restricted):
             self._pass(u, None, f, f_c=self.f_c)
-        elif not self.watch:
+        elif not self.measure:
             u = self._sweep(u, None, f, ("down",), self.f_c)
         return u, None, self.f_c
 
     def up(self, u: Tensor | Interpolant | None, f: Tensor, before: None, after: Tensor) -> Tensor:
-        if not self.watch:
+        if not self.measure:
             return self._sweep(u, after, f, ("up",))
         self._restricted = self._sweep(u, after, f, ("up", "down"), self.f_c, norm=True, omega=self.omega)
         return self._restricted
@@ -102,7 +102,7 @@ class CudaLevel:
         return out
 
     def squares(self) -> Tensor:
-        """(batch,) the squared norms of f - A u that the last watched pass met."""
+        """(batch,) the squared norms of f - A u that the last measured pass met."""
         return self._sums.reshape(self.shape[0], -1).sum(1)
 
     def residuals(self, u: Tensor | None, f: Tensor) -> Tensor:

@@ -196,8 +196,10 @@ class ReadableHierarchy:
         self._last = None
         return u
 
-    def start(self, b: Tensor, watch: bool = True, parts: Sequence[Tensor] = (), raw: bool = False) -> Tensor:
-        assert not raw
+    def full_multigrid(
+        self, b: Tensor, measure: bool = True, parts: Sequence[Tensor] = (), unweighted: bool = False
+    ) -> Tensor:
+        assert not unweighted
         fs = [b]
         for l, transfer in enumerate(self._transfers):
             rest = fs[-1] - parts[l] if parts else fs[-1]
@@ -206,12 +208,12 @@ class ReadableHierarchy:
         self._last = u, b
         return u
 
-    def cycle(self, u: Tensor | None, b: Tensor, watch: bool = True) -> Tensor:
+    def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
         if u is not None and len(self.levels) == 1:  # a direct solve, refined
             new = u + self.levels[0].smooth(None, b - self._A(u))
         else:
             new = cycle(self.levels, u, b, self._gamma)
-        if watch and u is not None:
+        if measure and u is not None:
             new = u + next(self.richardson) * (new - u)
         self._last = new, b
         return new
@@ -220,7 +222,7 @@ class ReadableHierarchy:
         r = b if u is None else b - self._A(u)
         return torch.linalg.vector_norm(r, dim=self._dims)
 
-    def watched(self) -> Tensor:
+    def measured(self) -> Tensor:
         assert self._last is not None
         return self.norms(*self._last)
 

@@ -155,14 +155,14 @@ class NonlinearHierarchy:
 
     release = tensor
 
-    def start(self, b: Tensor, watch: bool = True) -> Tensor:
+    def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
         u = self.levels[-1].smooth(None, self._data[-1])
         for l in reversed(range(len(self._transfers))):
             u = self._step(l, self._transfers[l].Q(u), self._data[l])
         self._last = u, b
         return u
 
-    def cycle(self, u: Tensor, b: Tensor, watch: bool = True) -> Tensor:
+    def cycle(self, u: Tensor, b: Tensor, measure: bool = True) -> Tensor:
         self._last = self._step(0, u, b), b
         return self._last[0]
 
@@ -199,7 +199,7 @@ class NonlinearHierarchy:
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
         return vector_norm(b - self.operators[0](torch.zeros_like(b) if u is None else u))
 
-    def watched(self) -> Tensor:
+    def measured(self) -> Tensor:
         return self.norms(*self._last)
 
     def roundoff(self, b: Tensor, l: int = 0) -> Callable[[Tensor], Tensor]:

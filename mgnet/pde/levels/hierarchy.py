@@ -28,20 +28,20 @@ class Hierarchy(Protocol):
         """An iterate as a tensor that is the caller's to keep."""
         ...
 
-    def start(self, b: Any, watch: bool = True) -> Any:
-        """One full multigrid pass."""
+    def full_multigrid(self, b: Any, measure: bool = True) -> Any:
+        """One full multigrid pass; ``measure``: the norm of its residual is wanted, see ``measured``."""
         ...
 
-    def cycle(self, u: Any, b: Any, watch: bool = True) -> Any:
+    def cycle(self, u: Any, b: Any, measure: bool = True) -> Any:
         """One cycle; u None for zero. Memory of u stays as it is until the next one."""
         ...
 
     def norms(self, u: Any, b: Any) -> Tensor:
-        """(batch,) ||b - A u||; u None for zero: then b may be made ready for ``start``."""
+        """(batch,) ||b - A u||; u None for zero: then b may be made ready for ``full_multigrid``."""
         ...
 
-    def watched(self) -> Tensor:
-        """(batch,) the same for what the last watched ``start`` or ``cycle`` returned."""
+    def measured(self) -> Tensor:
+        """(batch,) ||b - A u|| of what the last measured ``full_multigrid`` or ``cycle`` returned."""
         ...
 
 
@@ -50,23 +50,25 @@ class Nested(Hierarchy, Protocol):
 
     Attributes
     ----------
-    centres : whether an unwatched ``start`` returns an iterate of mean zero where one is to be chosen
-    richardson : the lengths of watched cycles
+    centres : whether an unmeasured ``full_multigrid`` returns an iterate of mean zero where one is to be chosen
+    richardson : the lengths of measured cycles
     """
 
     centres: bool
     richardson: Lengths
 
-    def start(self, b: Any, watch: bool = True, parts: Sequence[Tensor] = (), raw: bool = False) -> Any:
+    def full_multigrid(
+        self, b: Any, measure: bool = True, parts: Sequence[Tensor] = (), unweighted: bool = False
+    ) -> Any:
         """One full multigrid pass.
 
         Parameters
         ----------
         parts : a part of the datum of each grid that is known there, and not restricted
-        raw : b is not weighted by the shares of a cell yet (only without a watch, where ``takes_raw``)
+        unweighted : b is not weighted by the shares of a cell yet (only unmeasured, where ``takes_unweighted``)
         """
         ...
 
     def sums(self) -> tuple[np.ndarray, np.ndarray]:
-        """(batch, 1) the sums of the last ``start``'s data, and of their sizes, where ``centres``."""
+        """(batch, 1) the sums of the last ``full_multigrid``'s data, and of their sizes, where ``centres``."""
         ...

@@ -29,7 +29,7 @@ class System(Protocol):
         """(batch,) ||b - A x||; x None for zero."""
         ...
 
-    def start(self, b: Any, watch: bool = True) -> Any:
+    def full_multigrid(self, b: Any, measure: bool = True) -> Any:
         """One full multigrid pass, x."""
         ...
 

@@ -96,7 +96,7 @@ class Kernels:
         f_c: np.ndarray | None,
         way: int,
         norm: bool = False,
-        raw: bool = False,
+        unweighted: bool = False,
         omega: float = 1.0,
     ) -> np.ndarray | None: ...
     def interpolant(self, l: int, f: np.ndarray, u: np.ndarray, out: np.ndarray) -> None: ...
@@ -107,16 +107,16 @@ class Kernels:
         b: np.ndarray,
         scratch: np.ndarray | None,
         out: np.ndarray,
-        watch: bool,
+        measure: bool,
         known: bool,
         omega: float,
     ) -> np.ndarray | None: ...
-    def start(
+    def full_multigrid(
         self,
         b: np.ndarray,
         out: np.ndarray,
-        watch: bool,
-        raw: bool,
+        measure: bool,
+        unweighted: bool,
         ready: bool,
         data: Sequence[np.ndarray],
         restricted: Sequence[np.ndarray],
@@ -195,7 +195,7 @@ class BlackBox:
         enough: float,
         most: int,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
-    def start(self, x_out: np.ndarray, b: np.ndarray) -> np.ndarray: ...
+    def full_multigrid(self, x_out: np.ndarray, b: np.ndarray) -> np.ndarray: ...
     def cycle(self, x: np.ndarray | None, x_out: np.ndarray, b: np.ndarray) -> np.ndarray: ...
     def norms(self, x: np.ndarray | None, b: np.ndarray) -> np.ndarray: ...
     def smooth(self, l: int, u: np.ndarray | None, f: np.ndarray, out: np.ndarray) -> None: ...

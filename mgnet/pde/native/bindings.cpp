@@ -96,7 +96,8 @@ class Kernels {
     }
 
     nb::object pass(int l, std::optional<Input> u, std::optional<Input> guess, std::optional<Input> e, Input f,
-                    std::optional<Output> out, std::optional<Output> f_c, int way, bool norm, bool raw, double omega) {
+                    std::optional<Output> out, std::optional<Output> f_c, int way, bool norm, bool unweighted,
+                    double omega) {
         level(l);
         if (way < 0 || way > 3) throw std::invalid_argument("`way` must be 0 (no steps), 1 (down), 2 (up) or 3 (both)");
         if (u && guess) throw std::invalid_argument("`u` and `guess` exclude each other");
@@ -104,7 +105,7 @@ class Kernels {
         if (out && !written) throw std::invalid_argument("`out` needs steps: `way` must not be 0");
         const Arrays v{in(u, l, "u"), in(guess, l + 1, "guess"), in(e, l + 1, "e"),
                        in(f, l, "f"), to(out, l, "out"),         to(f_c, l + 1, "f_c")};
-        return squares([&] { return cycles_->pass(v, l, way, norm, raw, omega); }, norm);
+        return squares([&] { return cycles_->pass(v, l, way, norm, unweighted, omega); }, norm);
     }
 
     void interpolant(int l, Input f, Input u, Output out) {
@@ -121,33 +122,33 @@ class Kernels {
         alone_([&] { cycles_->direct(a, b); });
     }
 
-    nb::object cycle(std::optional<Input> u, Input b, std::optional<Output> scratch, Output out, bool watch, bool known,
+    nb::object cycle(std::optional<Input> u, Input b, std::optional<Output> scratch, Output out, bool measure, bool known,
                      double omega) {
-        if (!watch && !scratch && !problem_.grids[0].down.empty())
-            throw std::invalid_argument("a cycle that is not watched needs a `scratch`");
-        if (known && !(watch && u))
-            throw std::invalid_argument("only of a watched iterate may the residual be `known`");
-        const Finest v{in(b, 0, "b"), to(scratch, 0, "scratch"), to(out, 0, "out"), watch, false};
+        if (!measure && !scratch && !problem_.grids[0].down.empty())
+            throw std::invalid_argument("a cycle that is not measured needs a `scratch`");
+        if (known && !(measure && u))
+            throw std::invalid_argument("only of a measured iterate may the residual be `known`");
+        const Finest v{in(b, 0, "b"), to(scratch, 0, "scratch"), to(out, 0, "out"), measure, false};
         const void* from = in(u, 0, "u");
-        return squares([&] { return cycles_->cycle(v, from, known, omega); }, watch);
+        return squares([&] { return cycles_->cycle(v, from, known, omega); }, measure);
     }
 
-    nb::object start(Input b, Output out, bool watch, bool raw, bool ready, std::vector<Input> data,
+    nb::object full_multigrid(Input b, Output out, bool measure, bool unweighted, bool ready, std::vector<Input> data,
                      std::vector<Input> restricted) {
         const std::size_t count = problem_.grids.size();
         if (!data.empty() && data.size() != count)
             throw std::invalid_argument("`data` must have one array a coarser grid, or none");
         if (data.size() != restricted.size())
             throw std::invalid_argument("`restricted` must have as many arrays as `data`");
-        if (watch && raw) throw std::invalid_argument("a watched start takes no raw data");
+        if (measure && unweighted) throw std::invalid_argument("a measured pass takes no unweighted data");
         std::vector<const void*> given, rest;
         for (std::size_t k = 0; k < data.size(); k++)
             given.push_back(in(data[k], k + 1, "data")), rest.push_back(in(restricted[k], k + 1, "restricted"));
-        const Finest v{in(b, 0, "b"), nullptr, to(out, 0, "out"), watch, raw};
+        const Finest v{in(b, 0, "b"), nullptr, to(out, 0, "out"), measure, unweighted};
         const bool some = !given.empty();
         return squares(
-            [&] { return cycles_->start(v, ready, some ? given.data() : nullptr, some ? rest.data() : nullptr); },
-            watch);
+            [&] { return cycles_->full_multigrid(v, ready, some ? given.data() : nullptr, some ? rest.data() : nullptr); },
+            measure);
     }
 
     nb::object norms(std::optional<Input> u, Input b) {
@@ -324,12 +325,13 @@ NB_MODULE(_native, m) {
              "machine"_a, "single"_a, "grids"_a, "direct"_a, "c"_a, "gamma"_a, "batch"_a, "threads"_a, "sums"_a,
              "centring"_a.none())
         .def("pass_", &Kernels::pass, "l"_a, "u"_a.none(), "guess"_a.none(), "e"_a.none(), "f"_a, "out"_a.none(),
-             "f_c"_a.none(), "way"_a, "norm"_a = false, "raw"_a = false, "omega"_a = 1.0)
+             "f_c"_a.none(), "way"_a, "norm"_a = false, "unweighted"_a = false, "omega"_a = 1.0)
         .def("interpolant", &Kernels::interpolant, "l"_a, "f"_a, "u"_a, "out"_a)
         .def("direct", &Kernels::direct_solve, "f"_a, "u"_a)
-        .def("cycle", &Kernels::cycle, "u"_a.none(), "b"_a, "scratch"_a.none(), "out"_a, "watch"_a, "known"_a,
+        .def("cycle", &Kernels::cycle, "u"_a.none(), "b"_a, "scratch"_a.none(), "out"_a, "measure"_a, "known"_a,
              "omega"_a)
-        .def("start", &Kernels::start, "b"_a, "out"_a, "watch"_a, "raw"_a, "ready"_a, "data"_a, "restricted"_a)
+        .def("full_multigrid", &Kernels::full_multigrid, "b"_a, "out"_a, "measure"_a, "unweighted"_a, "ready"_a, "data"_a,
+             "restricted"_a)
         .def("norms", &Kernels::norms, "u"_a.none(), "b"_a)
         .def("sums", &Kernels::sums);
 }

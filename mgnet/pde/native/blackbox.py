@@ -61,12 +61,12 @@ class NativeBlackBox:
 
     release = tensor
 
-    def start(self, b: np.ndarray, watch: bool = True) -> np.ndarray:
+    def full_multigrid(self, b: np.ndarray, measure: bool = True) -> np.ndarray:
         u = np.empty_like(b)
-        self._norms = self._cycles.start(u, b)
+        self._norms = self._cycles.full_multigrid(u, b)
         return u
 
-    def cycle(self, u: np.ndarray | None, b: np.ndarray, watch: bool = True) -> np.ndarray:
+    def cycle(self, u: np.ndarray | None, b: np.ndarray, measure: bool = True) -> np.ndarray:
         out = np.empty_like(b)
         self._norms = self._cycles.cycle(u, out, b)
         return out
@@ -74,7 +74,7 @@ class NativeBlackBox:
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
         return torch.from_numpy(self._cycles.norms(u, b))
 
-    def watched(self) -> Tensor:
+    def measured(self) -> Tensor:
         return torch.from_numpy(self._norms)
 
     def begin(self, x: np.ndarray | None, b: np.ndarray) -> Tensor:

@@ -47,7 +47,7 @@ class Engine final : public Cycles {
                 of_u_[d] = numbers(problem.centring.of_u[d]), of_e_[d] = numbers(problem.centring.of_e[d]);
     }
 
-    const double* pass(const Arrays& v, int l, int way, bool norm, bool raw, double omega) override {
+    const double* pass(const Arrays& v, int l, int way, bool norm, bool unweighted, double omega) override {
         each_member([&](Member m) {
             const Level<T>& g = levels_[l];
             const Steps<T>* ways[] = {&g.none, &g.down, &g.up, &g.both};
@@ -61,7 +61,7 @@ class Engine final : public Cycles {
                       at(v.f_c, m, g.coarse_size),
                       static_cast<T>(omega),
                       norm || v.f_c,
-                      raw,
+                      unweighted,
                       nullptr,
                       1,
                       1};
@@ -90,7 +90,8 @@ class Engine final : public Cycles {
         return squares_;
     }
 
-    const double* start(const Finest& v, bool ready, const void* const* data, const void* const* restricted) override {
+    const double* full_multigrid(const Finest& v, bool ready, const void* const* data,
+                                 const void* const* restricted) override {
         each_member([&](Member m) { full_multigrid(m, v, ready, data, restricted); });
         return squares_;
     }
@@ -230,13 +231,13 @@ class Engine final : public Cycles {
             return lane.iterates[0][l];
         }
         const Level<T>& g = levels_[l];
-        const bool watch = l == 0 && v.watch, raw = l == 0 && v.raw;
+        const bool measure = l == 0 && v.measure, unweighted = l == 0 && v.unweighted;
         T* f_c = l == 0 ? f_c0_ + m.b * g.coarse_size : lane.f_c[l];
-        Pass<T> p{&g, &g.none, u, nullptr, nullptr, f, nullptr, f_c, 1, true, raw, nullptr, 1, 1};
+        Pass<T> p{&g, &g.none, u, nullptr, nullptr, f, nullptr, f_c, 1, true, unweighted, nullptr, 1, 1};
         if (guess) {
             residual_of_interpolant(m, l, restricted, guess, f_c);
-        } else if (!(watch && known)) {
-            if (!watch && g.down.nu > 0)
+        } else if (!(measure && known)) {
+            if (!measure && g.down.nu > 0)
                 p.steps = &g.down, p.out = l == 0 ? at(v.scratch, m, g.size) : other(lane, l, u);
             run_pass(m, l, p, false);
             if (p.out) u = p.out;
@@ -247,9 +248,9 @@ class Engine final : public Cycles {
                 e = visit(m, l + 1, e, nullptr, nullptr, f_c, gamma == 0 ? 1 : gamma, v, false, 1);
         if (guess && l == 0 && of_u_[0]) centre(guess, e);
         p.u = u, p.guess = guess, p.e = e, p.out = l == 0 ? at(v.out, m, g.size) : other(lane, l, u);
-        p.steps = watch ? &g.both : &g.up, p.f_c = watch ? f_c : nullptr, p.residual = watch,
-        p.omega = watch ? omega : T(1);
-        run_pass(m, l, p, watch);
+        p.steps = measure ? &g.both : &g.up, p.f_c = measure ? f_c : nullptr, p.residual = measure,
+        p.omega = measure ? omega : T(1);
+        run_pass(m, l, p, measure);
         return p.out;
     }
 
@@ -267,7 +268,7 @@ class Engine final : public Cycles {
             const Level<T>& g = levels_[l];
             run_pass(m, l,
                      Pass<T>{&g, &g.none, nullptr, nullptr, nullptr, f_of(l), nullptr, datum(l + 1), 1, true,
-                             l == 0 && v.raw, nullptr, 1, 1},
+                             l == 0 && v.unweighted, nullptr, 1, 1},
                      false);
         }
         if (problem_sums_) sum(m, f_of(L_ < 2 ? L_ : 2), levels_[L_ < 2 ? L_ - 1 : 1].coarse_size);

@@ -30,7 +30,7 @@ class NativeHierarchy:
 
     Attributes
     ----------
-    centres : whether ``start`` returns an iterate of mean zero
+    centres : whether ``full_multigrid`` returns an iterate of mean zero
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class NativeHierarchy:
         transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
         ends = [end for axis in chain[0] for end in (axis.low, axis.high)]
         exact = smoother in COLOURED or any(isinstance(end, Robin) for end in ends)
-        loose = c == 0 and all(end in (NEUMANN, PERIODIC) for end in ends)
-        self.centres = loose and smoother not in COLOURED
+        floating = c == 0 and all(end in (NEUMANN, PERIODIC) for end in ends)
+        self.centres = floating and smoother not in COLOURED
         means = centring(transfers[0]) if self.centres and not all(map(keeps_means, transfers)) else None
         ways = [steps(smoother, nu, len(chain[0]), symmetric, lowest(t.fine, a, c)) for t in transfers]
         grids = [grid(t, a, c, exact, way) for t, way in zip(transfers, ways, strict=True)]
@@ -62,7 +62,7 @@ class NativeHierarchy:
         self._coarse = [(batch, *four([axis.n for axis in axes])) for axes in chain[1:]]
         self._pool = Pool((batch, *four(self._shape[1:])), self._dtype)
         self._iterates: list[np.ndarray] = []  # workspaces, made when they are needed
-        self._last: np.ndarray | None = None  # the watched iterate whose restricted residual the kernels have
+        self._last: np.ndarray | None = None  # the measured iterate whose restricted residual the kernels have
         self._ready: np.ndarray | None = None  # what the data of the next grid are restricted from already
         self._squares = np.zeros(batch)
         self.richardson = Richardson()
@@ -79,26 +79,28 @@ class NativeHierarchy:
         self._iterates = [w for w in self._iterates if w is not u]
         return self.tensor(u)
 
-    def start(self, b: np.ndarray, watch: bool = True, parts: Sequence[Tensor] = (), raw: bool = False) -> np.ndarray:
+    def full_multigrid(
+        self, b: np.ndarray, measure: bool = True, parts: Sequence[Tensor] = (), unweighted: bool = False
+    ) -> np.ndarray:
         """As of ``Hierarchy``.
 
         Parameters
         ----------
         parts : a part of the datum of each grid that is known there, and not restricted
-        raw : b is not weighted by the shares of a cell yet (without a watch)
+        unweighted : b is not weighted by the shares of a cell yet (unmeasured)
         """
         (out,) = self._spare(1)
         data, restricted = self._known_data(b, parts) if parts else ([], [])
-        squares = self._kernels.start(b, out, watch, raw, b is self._ready, data, restricted)
-        self._watch(out if watch else None, squares)
+        squares = self._kernels.full_multigrid(b, out, measure, unweighted, b is self._ready, data, restricted)
+        self._measure(out if measure else None, squares)
         return out
 
-    def cycle(self, u: np.ndarray | None, b: np.ndarray, watch: bool = True) -> np.ndarray:
-        omega = next(self.richardson) if watch and u is not None else 1.0
-        out, *scratch = self._spare(1 if watch else 2, u)
-        known = watch and u is not None and u is self._last
-        squares = self._kernels.cycle(u, b, scratch[0] if scratch else None, out, watch, known, omega)
-        self._watch(out if watch else None, squares)
+    def cycle(self, u: np.ndarray | None, b: np.ndarray, measure: bool = True) -> np.ndarray:
+        omega = next(self.richardson) if measure and u is not None else 1.0
+        out, *scratch = self._spare(1 if measure else 2, u)
+        known = measure and u is not None and u is self._last
+        squares = self._kernels.cycle(u, b, scratch[0] if scratch else None, out, measure, known, omega)
+        self._measure(out if measure else None, squares)
         return out
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
@@ -107,8 +109,8 @@ class NativeHierarchy:
             self._ready = b
         return torch.from_numpy(np.sqrt(squares))
 
-    def watched(self) -> Tensor:
-        """(batch,) ||b - A u|| of the iterate that a watched ``start`` or ``cycle`` returned last."""
+    def measured(self) -> Tensor:
+        """(batch,) ||b - A u|| of the iterate that a measured ``full_multigrid`` or ``cycle`` returned last."""
         return torch.from_numpy(np.sqrt(self._squares))
 
     def sums(self) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +131,7 @@ class NativeHierarchy:
         self._kernels.direct(f, u)
         return [*legs, Leg(u, f, None)]
 
-    def _watch(self, u: np.ndarray | None, squares: np.ndarray | None) -> None:
+    def _measure(self, u: np.ndarray | None, squares: np.ndarray | None) -> None:
         self._last = u
         if squares is not None:
             self._squares = squares

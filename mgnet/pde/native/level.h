@@ -6,7 +6,8 @@ namespace mgnet {
 
 constexpr int KINDS = 5;  // of planes (and of rows): the first two, the last two, and those between
 
-// Steps of one way, and the residual after them. weights[raw]: (stage, kind of plane, kind of row), stage 0 is step 1.
+// Steps of one way, and the residual after them.
+// weights[unweighted]: (stage, kind of plane, kind of row), stage 0 is step 1.
 template <class T>
 struct Steps {
     int nu;
@@ -108,25 +109,26 @@ struct Levels {
         made.folds = nu >= 2 && !made.coloured;
         for (const Axis& a : g.axes)
             for (const End* end : {&a.lo, &a.hi}) made.folds &= end->extra == 0 && end->diagonal == 0;
-        for (int raw = 0; raw < 2; raw++) {
+        for (int unweighted = 0; unweighted < 2; unweighted++) {
             Weights<T>* weights = arena.take<Weights<T>>((nu + 1) * KINDS * KINDS);
             Weights<T>* fold = made.folds ? arena.take<Weights<T>>(KINDS * KINDS) : nullptr;
             for (int i = 0; i < KINDS; i++)
                 for (int j = 0; j < KINDS; j++) {
                     const long p = sample(g.axes[0], i), q = sample(g.axes[1], j);
                     for (int s = 0; s < nu; s++)
-                        weights[(s * KINDS + i) * KINDS + j] = step(c, g, each[s].omega, p, q, raw);
-                    weights[(nu * KINDS + i) * KINDS + j] = residual(c, g, p, q, raw);
-                    if (fold) fold[i * KINDS + j] = folded(c, g, each[0].omega, each[1].omega, p, q, raw);
+                        weights[(s * KINDS + i) * KINDS + j] = step(c, g, each[s].omega, p, q, unweighted);
+                    weights[(nu * KINDS + i) * KINDS + j] = residual(c, g, p, q, unweighted);
+                    if (fold) fold[i * KINDS + j] = folded(c, g, each[0].omega, each[1].omega, p, q, unweighted);
                 }
-            made.weights[raw] = weights, made.fold[raw] = fold;
+            made.weights[unweighted] = weights, made.fold[unweighted] = fold;
         }
         return made;
     }
 
-    static Weights<T> step(double c, const Grid& g, double omega, long p, long q, bool raw) {
+    static Weights<T> step(double c, const Grid& g, double omega, long p, long q, bool unweighted) {
         const Axis *a0 = &g.axes[0], *a1 = &g.axes[1], *a2 = &g.axes[2];
-        const double L = 2 * sum_k(g) + c + extra(*a0, p) + extra(*a1, q), w = raw ? 1 : share(*a0, p) * share(*a1, q);
+        const double L = 2 * sum_k(g) + c + extra(*a0, p) + extra(*a1, q);
+        const double w = unweighted ? 1 : share(*a0, p) * share(*a1, q);
         const double D = 2 * sum_k(g) + c + diagonal(*a0, p) + diagonal(*a1, q), gain = omega / D;
         Weights<T> to{};
         to.own = static_cast<T>(L == D ? 1 - omega : 1 - gain * L);
@@ -140,17 +142,17 @@ struct Levels {
             const double L_e = L + extra(*a2, i), D_e = D + diagonal(*a2, i), gain_e = omega / D_e;
             to.own_end[e] = static_cast<T>(L_e == D_e ? 1 - omega : 1 - gain_e * L_e),
             to.scale_end[e] = static_cast<T>(gain_e / gain);
-            to.f_end[e] = static_cast<T>(gain_e / (raw ? 1 : w * share(*a2, i)));
+            to.f_end[e] = static_cast<T>(gain_e / (unweighted ? 1 : w * share(*a2, i)));
         }
         to.kind = kind(g, to, true);
         return to;
     }
 
-    static Weights<T> residual(double c, const Grid& g, long p, long q, bool raw) {
+    static Weights<T> residual(double c, const Grid& g, long p, long q, bool unweighted) {
         const Axis *a0 = &g.axes[0], *a1 = &g.axes[1], *a2 = &g.axes[2];
         const double w = share(*a0, p) * share(*a1, q), m = c + extra(*a0, p) + extra(*a1, q);
         Weights<T> to{};
-        to.own = static_cast<T>(w * m), to.side = static_cast<T>(w * a2->k), to.f = static_cast<T>(raw ? w : 1);
+        to.own = static_cast<T>(w * m), to.side = static_cast<T>(w * a2->k), to.f = static_cast<T>(unweighted ? w : 1);
         to.before = to.after = static_cast<T>(w * a0->k), to.left = to.right = static_cast<T>(w * a1->k);
         to.sign_before = static_cast<T>(sign(*a0, p, 0)), to.sign_after = static_cast<T>(sign(*a0, p, 1));
         to.sign_left = static_cast<T>(sign(*a1, q, 0)), to.sign_right = static_cast<T>(sign(*a1, q, 1));
@@ -158,7 +160,7 @@ struct Levels {
             const long i = e == 0 ? 0 : a2->n - 1;
             const double s = share(*a2, i);
             to.own_end[e] = static_cast<T>(w * s * (m + extra(*a2, i))), to.scale_end[e] = static_cast<T>(s);
-            to.f_end[e] = static_cast<T>(raw ? w * s : 1);
+            to.f_end[e] = static_cast<T>(unweighted ? w * s : 1);
         }
         to.kind = kind(
             g, to,
@@ -167,10 +169,10 @@ struct Levels {
     }
 
     // u_1 = g_1 F,   u_2 = (1 - omega_2) u_1 + g_2 (F + sum of k times u_1's neighbours),   g = omega / D, F = f / w
-    static Weights<T> folded(double c, const Grid& g, double omega1, double omega2, long p, long q, bool raw) {
+    static Weights<T> folded(double c, const Grid& g, double omega1, double omega2, long p, long q, bool unweighted) {
         const Axis *a0 = &g.axes[0], *a1 = &g.axes[1], *a2 = &g.axes[2];
         const double D = 2 * sum_k(g) + c, g1 = omega1 / D, g2 = omega2 / D;
-        auto w = [raw](double s, double t) { return raw ? 1 : s * t; };
+        auto w = [unweighted](double s, double t) { return unweighted ? 1 : s * t; };
         const double s0 = share(*a0, p), s1 = share(*a1, q), here = w(s0, s1);
         Weights<T> to{};
         to.own = static_cast<T>(((1 - omega2) * g1 + g2) / here), to.side = static_cast<T>(g1 * g2 * a2->k / here);

@@ -26,7 +26,7 @@ struct Pass {
     const T *u, *guess, *e, *f;
     T *out, *f_c;
     T omega;
-    bool residual, raw;
+    bool residual, unweighted;
     double* squares;  // one a block, if the residual's norm is wanted
     long blocks0, blocks1;
 };
@@ -80,7 +80,7 @@ struct Passes {
           nu(p.steps->nu),
           zero(!p.u && !p.guess && !p.e),
           bare(zero && nu == 0),
-          untouched(bare && !p.raw),
+          untouched(bare && !p.unweighted),
           folds(zero && steps.folds),
           restricts(p.f_c),
           n0(g.a0.n),
@@ -140,7 +140,7 @@ struct Passes {
     // stage s (a step, or the residual) on row (p, j)
     Row<T> stage(int s, long p, long j) const {
         Row<T> row{};
-        row.w = &weights(steps.weights[pass.raw] + (s - 1) * KINDS * KINDS, p, j);
+        row.w = &weights(steps.weights[pass.unweighted] + (s - 1) * KINDS * KINDS, p, j);
         const long q = (j - base1) * stride;
         const T* at = slot(s - 1, p);
         row.here = at + q, row.f = memory(pass.f, p, j), row.out = home(s, p, j);
@@ -158,7 +158,7 @@ struct Passes {
     // steps 1 and 2 from zero on row (p, j)
     Row<T> fold(long p, long j) const {
         Row<T> row{};
-        row.w = &weights(steps.fold[pass.raw], p, j);
+        row.w = &weights(steps.fold[pass.unweighted], p, j);
         row.here = memory(pass.f, p, j), row.out = home(2, p, j), row.slack = nu != 2 || !straight;
         if (Dims >= 2) row.before = memory(pass.f, g.a0.before(p), j), row.after = memory(pass.f, g.a0.after(p), j);
         if (Dims == 3) {
@@ -218,14 +218,14 @@ struct Passes {
     // stages oldest, oldest + 1, ... of rows (t - oldest, j), (t - oldest - 1, j), ...
     void advance(long t, long j, int s, int last) {
         const bool rests = last > nu;
-        const bool watched = pass.squares && i0 <= t - nu - 1 && t - nu - 1 < i1 && j0 <= j && j < j1;
+        const bool measured = pass.squares && i0 <= t - nu - 1 && t - nu - 1 < i1 && j0 <= j && j < j1;
         while (s <= last) {
             const long p = t - s;
             if (bare) {
-                const Weights<T>& w = weights(steps.weights[pass.raw], p, j);
+                const Weights<T>& w = weights(steps.weights[pass.unweighted], p, j);
                 const double squares =
                     R::scale(home(s, p, j), memory(pass.f, p, j), n2, w.f, w.f_end, -1, pass.f + g.size);
-                total += watched ? squares : 0;
+                total += measured ? squares : 0;
                 s += 1;
             } else if (s == 0) {
                 source(home(0, p, j), p, j, memory(pass.f, t + 1, j));
@@ -234,14 +234,14 @@ struct Passes {
                 first_step(p, j);
                 s += 1;
             } else {
-                s += several(t, j, s, last, rests, watched);
+                s += several(t, j, s, last, rests, measured);
             }
         }
     }
 
     void first_step(long p, long j) {
         T* row = home(1, p, j);
-        const Weights<T>& w = weights(steps.weights[pass.raw], p, j);
+        const Weights<T>& w = weights(steps.weights[pass.unweighted], p, j);
         const int colour = steps.colours[0],
                   parity = colour >= 0 ? static_cast<int>((wrap0(p) + wrap1(j) + colour) % 2) : -1;
         if (nu == 1 && straight) {
@@ -262,7 +262,7 @@ struct Passes {
     }
 
     // Some of the stages s, ..., last in one loop; returns how many.
-    int several(long t, long j, int s, int last, bool rests, bool watched) {
+    int several(long t, long j, int s, int last, bool rests, bool measured) {
         const bool folded = folds && s == 2;
         const int left = (last < nu ? last : nu) - s + 1;  // steps that are due
         int count;
@@ -290,7 +290,7 @@ struct Passes {
             if (zero || pass.u) what.ahead2 = memory(zero ? pass.f : pass.u, t + (zero ? 1 : 2), j);
         }
         const double squares = choose(count, rest, folded, keeps, kind, each, what);
-        total += rest && watched ? squares : 0;
+        total += rest && measured ? squares : 0;
         return count + rest;
     }
 

@@ -354,10 +354,10 @@ class BlackBox {
         return nb::make_tuple(numpy_of(history.data(), {static_cast<std::size_t>(steps), std::size_t(run_.batch)}),
                               numpy_of(state[1]), numpy_of(state[2]));
     }
-    nb::object start(Output x_out, Input b) {
+    nb::object full_multigrid(Output x_out, Input b) {
         const void* datum = data(b, "b");
         void* to = other(x_out, nullptr);
-        return numbers([&](double* norms) { cycles_->start(to, datum, norms); });
+        return numbers([&](double* norms) { cycles_->full_multigrid(to, datum, norms); });
     }
     nb::object cycle(std::optional<Input> x, Output x_out, Input b) {
         const void *from = data(x, "x"), *datum = data(b, "b");
@@ -493,7 +493,7 @@ void bind_stencils(nb::module_& m) {
         .def("step", &BlackBox::step, "alpha"_a, "x"_a.none(), "x_out"_a, "b"_a)
         .def("advance", &BlackBox::advance, "x"_a, "x_out"_a, "zero"_a, "b"_a, "floor"_a, "norms"_a, "rz"_a, "rp"_a,
              "size"_a, "tol"_a, "enough"_a, "most"_a)
-        .def("start", &BlackBox::start, "x_out"_a, "b"_a)
+        .def("full_multigrid", &BlackBox::full_multigrid, "x_out"_a, "b"_a)
         .def("cycle", &BlackBox::cycle, "x"_a.none(), "x_out"_a, "b"_a)
         .def("norms", &BlackBox::norms, "x"_a.none(), "b"_a)
         .def("smooth", &BlackBox::smooth, "l"_a, "u"_a.none(), "f"_a, "out"_a)

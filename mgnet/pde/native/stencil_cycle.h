@@ -99,7 +99,7 @@ class StencilEngine final : public StencilCycles {
         });
         std::swap(p_, q_);
     }
-    void start(void* x_out, const void* b, double* norms) override {
+    void full_multigrid(void* x_out, const void* b, double* norms) override {
         each_member([&](Member m) {
             begin(m, nullptr, b, norms);
             T* u = full_multigrid(m);

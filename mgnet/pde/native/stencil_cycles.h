@@ -26,7 +26,7 @@ class StencilCycles {
     // One iteration of conjugate gradients (krylov.py), which leaves members alone whose norm is at the floor.
     virtual void advance(const void* x, void* x_out, const void* b, const double* floor, double* norms, double* rz,
                          double* rp) = 0;
-    virtual void start(void* x_out, const void* b, double* norms) = 0;                 // full multigrid
+    virtual void full_multigrid(void* x_out, const void* b, double* norms) = 0;                 // full multigrid
     virtual void cycle(const void* x, void* x_out, const void* b, double* norms) = 0;  // x_out = x + M (b - A x)
     virtual void norms(const void* x, const void* b, double* norms) = 0;
 

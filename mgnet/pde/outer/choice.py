@@ -26,7 +26,7 @@ from mgnet.pde.levels.system import Robust
 from mgnet.pde.native import kernels, threads
 from mgnet.pde.native.blackbox import conductances, surveyed
 from mgnet.pde.outer.backends import Constant, Varying, compiled, compiles, plain_torch, serve
-from mgnet.pde.outer.kept import Lease, kept
+from mgnet.pde.outer.cache import Lease, cache
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.operators import Diffusion
@@ -60,7 +60,7 @@ class Levels:
     Attributes
     ----------
     sizes, device : unknowns of each grid of the last levels, and where those are
-    narrow : whether those are in float32;   precise : whether the next may not be
+    in_float32 : whether those are in float32;   precise : whether the next may not be
     """
 
     def __init__(self, base: Diffusion, constant: tuple[tuple[float, ...], float] | None, scheme: Scheme):
@@ -71,7 +71,7 @@ class Levels:
         self.base, self.constant, self.scheme = base, constant, scheme
         self.sizes: tuple[int, ...] = ()
         self.device = base.k[0].device
-        self.narrow, self.precise = False, lines
+        self.in_float32, self.precise = False, lines
         self._leases: dict[Any, Lease] = {}
 
     @property
@@ -146,7 +146,7 @@ class Levels:
         chain = self.chain(b.device)
         self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
         key = (base.axes, self.constant, scheme, threads(), *key)
-        return kept.lease(key, b.numel(), lambda: serve(self._constant(chain, b, symmetric)))
+        return cache.lease(key, b.numel(), lambda: serve(self._constant(chain, b, symmetric)))
 
     def _constant(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool = False) -> Constant:
         assert self.constant is not None
@@ -182,7 +182,7 @@ class Levels:
         """Operator-induced multigrid."""
         scheme = self.scheme
         precision = torch.float64 if self.precise else levels_precision(self.base, self.survey)
-        self.narrow = precision == torch.float32
+        self.in_float32 = precision == torch.float32
         how = b, scheme.smoother, scheme.nu, self.gamma
         return serve(Varying(*how, self.base, precision, self.solved, self.jumps, self.faces, self.survey.lone))
 

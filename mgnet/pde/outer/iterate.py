@@ -153,8 +153,8 @@ def iterate(
         if several is not None and not rounding.near:
             old, u, norms = several(u, f, size, tol, max_cycles + 1 - len(residuals))
         else:
-            old, u = u, hierarchy.start(f) if u is None else hierarchy.cycle(u, f)
-            norms = hierarchy.watched()[None]
+            old, u = u, hierarchy.full_multigrid(f) if u is None else hierarchy.cycle(u, f)
+            norms = hierarchy.measured()[None]
         history = [relatives, *relative(norms, size)]
         before, relatives = history[-2:]
         residuals += [float(each.max()) for each in history[1:]]  # NaN if there is one

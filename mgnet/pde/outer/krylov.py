@@ -68,24 +68,24 @@ class ConjugateGradients:
     def norms(self, u: Any, b: Any) -> Tensor:
         return self.system.norms(u, b)
 
-    def watched(self) -> Tensor:
+    def measured(self) -> Tensor:
         return self._state.norms
 
-    def start(self, b: Any, watch: bool = True) -> Any:
-        """The first step, from zero; unwatched: a full multigrid pass and FINISHING_STEPS steps.
+    def full_multigrid(self, b: Any, measure: bool = True) -> Any:
+        """The first step, from zero; unmeasured: a full multigrid pass and FINISHING_STEPS steps.
 
         A full pass costs as much as two steps, and gains less than they do unless f is smooth.
         """
-        if watch:
+        if measure:
             return self._step(self._begin(None, b))
-        x = self._begin(self.system.start(b, watch=False), b)
+        x = self._begin(self.system.full_multigrid(b, measure=False), b)
         for _ in range(FINISHING_STEPS):
             x = self._step(x)
         return x
 
-    def cycle(self, u: Any, b: Any, watch: bool = True) -> Any:
+    def cycle(self, u: Any, b: Any, measure: bool = True) -> Any:
         if u is None:
-            return self.start(b)
+            return self.full_multigrid(b)
         self._go_on(u, b)
         return self._step(u)
 
@@ -157,16 +157,16 @@ class Preconditioned:
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
         return _norm(b if u is None else b - self.A(u))
 
-    def watched(self) -> Tensor:
+    def measured(self) -> Tensor:
         return _norm(self._r)
 
-    def start(self, b: Tensor, watch: bool = True) -> Tensor:
-        return self._begin(self.levels.release(self.levels.start(self.levels.data(b), watch=False)), b)
+    def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
+        return self._begin(self.levels.release(self.levels.full_multigrid(self.levels.data(b), measure=False)), b)
 
-    def cycle(self, u: Tensor | None, b: Tensor, watch: bool = True) -> Tensor:
+    def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
         if u is None or u is not self._x:
             u = self._begin(torch.zeros_like(b) if u is None else u, b)
-        z = self.levels.release(self.levels.cycle(None, self.levels.data(self._r), watch=False))
+        z = self.levels.release(self.levels.cycle(None, self.levels.data(self._r), measure=False))
         self._x = u + self.step(z, self._r)
         self._r = b - self.A(self._x)
         return self._x

@@ -95,7 +95,7 @@ class Multigrid:
         stop: Stop,
         project: bool = False,
         parts: Sequence[Tensor] = (),
-        raw: bool = False,
+        unweighted: bool = False,
     ) -> Outcome:
         """Solve A u = b for b of shape (batch, *grid).
 
@@ -104,28 +104,28 @@ class Multigrid:
         A : the operator whose ``base`` the levels are made of, or its transpose
         project : whether to take what a singular A can solve of b, instead of refusing the rest
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
-        raw : b is not weighted by the shares of a cell; only where ``takes_raw``, for one full pass
+        unweighted : b is not weighted by the shares of a cell; only where ``takes_unweighted``, for one full pass
         """
         null = None if self.null is None else self.null.to(b)
         with on_device(b, self.base.ndim, self.levels.constant is not None):
             nested = self.levels.nested(b)
             whole = stop.tol is None and guess is None and not parts and self._finishing == 0
             centred = null is not None and whole and nested is not None and nested.centres
-            late = nested if centred and not project else None  # looks at data on the coarse grid, where they are fewer
-            if null is not None and late is None:
-                b = null.compatible(b, check=not project, exact=stop.tol is not None, raw=raw)
+            counted = nested if centred and not project else None  # sums b on the coarse grid, where data are fewer
+            if null is not None and counted is None:
+                b = null.compatible(b, check=not project, exact=stop.tol is not None, unweighted=unweighted)
             hierarchy = self._accelerated(A.like(b), b, null, stop)
             if stop.tol is None:
-                outcome = self._pass(hierarchy, nested, b, guess, parts, raw)
-            elif self.levels.narrow and not self._tried and A.base is A:
+                outcome = self._pass(hierarchy, nested, b, guess, parts, unweighted)
+            elif self.levels.in_float32 and not self._tried and A.base is A:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop, partial(_far, tol=stop.tol))
                 if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
                     outcome = self._again(A.like(b), b, guess, null, stop, outcome)
             else:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
-            if null is not None and late is not None and not null.balanced(*late.sums(), b.dtype):
-                rest = null.compatible(b, check=True, exact=False, raw=raw)
-                outcome = outcome if rest is b else self._pass(hierarchy, nested, rest, guess, parts, raw)
+            if null is not None and counted is not None and not null.balanced(*counted.sums(), b.dtype):
+                rest = null.compatible(b, check=True, exact=False, unweighted=unweighted)
+                outcome = outcome if rest is b else self._pass(hierarchy, nested, rest, guess, parts, unweighted)
         if null is not None and not centred:
             outcome.u = null.centred(outcome.u)
         return outcome
@@ -142,7 +142,7 @@ class Multigrid:
         with on_device(b, self.base.ndim, self.levels.constant is not None):
             hierarchy = self.levels.of(b, symmetric)
             begin = None if u is None else hierarchy.data(u)
-            out = hierarchy.release(hierarchy.cycle(begin, hierarchy.data(b), watch=False))
+            out = hierarchy.release(hierarchy.cycle(begin, hierarchy.data(b), measure=False))
         return self._finite(out, b, u, "u")
 
     def precondition(self, b: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ class Multigrid:
         return one * cycles
 
     @cached_property
-    def takes_raw(self) -> bool:
+    def takes_unweighted(self) -> bool:
         """Whether one full pass on the CPU takes data that are not weighted yet."""
         constant = self.levels.constant is not None and not self.levels.is_line and self._finishing == 0
         return constant and self.levels.compiled(CPU)
@@ -177,17 +177,17 @@ class Multigrid:
         b: Tensor,
         guess: Tensor | None,
         parts: Sequence[Tensor],
-        raw: bool,
+        unweighted: bool,
     ) -> Outcome:
         f = hierarchy.data(b)
         if guess is not None:
-            u = hierarchy.cycle(hierarchy.data(guess), f, watch=False)
-        elif nested is not None and (parts or raw):
-            u = nested.start(f, watch=False, parts=[part.to(b) for part in parts], raw=raw)
+            u = hierarchy.cycle(hierarchy.data(guess), f, measure=False)
+        elif nested is not None and (parts or unweighted):
+            u = nested.full_multigrid(f, measure=False, parts=[part.to(b) for part in parts], unweighted=unweighted)
         else:
-            u = hierarchy.start(f, watch=False)
+            u = hierarchy.full_multigrid(f, measure=False)
         for _ in range(0 if guess is not None else self._finishing):
-            u = hierarchy.cycle(u, f, watch=False)
+            u = hierarchy.cycle(u, f, measure=False)
         return Outcome(self._finite(hierarchy.release(u), b, guess), [], "full multigrid", guess is not None)
 
     def _finite(self, u: Tensor, b: Tensor, guess: Tensor | None, name: str = "guess") -> Tensor:

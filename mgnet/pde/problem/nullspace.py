@@ -40,31 +40,31 @@ class NullSpace:
     w : (*grid) the shares of a cell
     shares : the same per axis, w their product; None under a mask
     part : (*grid) the number of each unknown's part, -1 in none; None: all are in one
-    loose : (batch or 1, parts) whether nothing fixes u there
+    floating : (batch or 1, parts) whether nothing fixes u there
     slope : sum_d 1/h_d, the size of a divergence of numbers of size 1
     """
 
     w: Tensor
     shares: tuple[np.ndarray, ...] | None
     part: Tensor | None
-    loose: Tensor
+    floating: Tensor
     slope: float
 
-    def compatible(self, b: Tensor, check: bool = False, exact: bool = True, raw: bool = False) -> Tensor:
+    def compatible(self, b: Tensor, check: bool = False, exact: bool = True, unweighted: bool = False) -> Tensor:
         """E b for b of shape (batch, *grid); b itself where that is b to the last digit.
 
         check : refuse a b that is not of mean zero up to round-off
         exact : False: a b that is of mean zero up to round-off will do
-        raw : b is w^-1 b, and there is no mask; ask for what is not exact
+        unweighted : b is w^-1 b, and there is no mask; ask for what is not exact
         """
-        total, size = self._sums(b, raw)
+        total, size = self._sums(b, unweighted)
         compatible = self.balanced(total, size, b.dtype)
         if check and not compatible:
-            self._check(self.w * b if raw else b, total, size)
+            self._check(self.w * b if unweighted else b, total, size)
         if self.balanced(total, size / ROUNDOFF, b.dtype) if exact else compatible:
             return b
         mean = self._spread(torch.from_numpy(self._means(total)).to(b))
-        return b - (mean if raw else self.w * mean)
+        return b - (mean if unweighted else self.w * mean)
 
     def balanced(self, total: np.ndarray, size: np.ndarray, dtype: torch.dtype) -> bool:
         """Whether (batch, parts) sums of data are zero up to their own round-off, given those of their sizes."""
@@ -102,10 +102,10 @@ class NullSpace:
 
     def to(self, like: Tensor) -> "NullSpace":
         """In a tensor's dtype, on its device."""
-        if self.w.dtype == like.dtype and self.w.device == self.loose.device == like.device:
+        if self.w.dtype == like.dtype and self.w.device == self.floating.device == like.device:
             return self
         part = None if self.part is None else self.part.to(like.device)
-        return NullSpace(self.w.to(like), self.shares, part, self.loose.to(like.device), self.slope)
+        return NullSpace(self.w.to(like), self.shares, part, self.floating.to(like.device), self.slope)
 
     @cached_property
     def _weights(self) -> np.ndarray:
@@ -114,7 +114,7 @@ class NullSpace:
 
     @cached_property
     def _loose(self) -> np.ndarray:
-        return self.loose.cpu().numpy()
+        return self.floating.cpu().numpy()
 
     def _means(self, sums: np.ndarray) -> np.ndarray:
         """(batch, parts) sums over the size of the part, 0 where u is fixed."""
@@ -132,7 +132,7 @@ class NullSpace:
         flat = v.flatten(1)
         if self.part is None:
             return flat.sum(1, keepdim=True)
-        sums = flat.new_zeros((len(flat), self.loose.shape[1] + 1))
+        sums = flat.new_zeros((len(flat), self.floating.shape[1] + 1))
         return sums.index_add_(1, self.part.flatten() + 1, flat)[:, 1:]
 
     def _spread(self, v: Tensor) -> Tensor:

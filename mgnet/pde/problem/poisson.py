@@ -166,8 +166,8 @@ class Poisson:
         null = NullSpace(w, shares, self._part, free[None], slope).to(like)
         if c is not None:
             each = c.expand(np.broadcast_shapes(c.shape, (1, *self.grid.shape))).flatten(0, -1 - self.grid.ndim)
-            null = replace(null, loose=null.loose & (null.sums(each) == 0))
-        return null if null.loose.any() else None
+            null = replace(null, floating=null.floating & (null.sums(each) == 0))
+        return null if null.floating.any() else None
 
     @property
     def weighs(self) -> bool:

@@ -26,16 +26,16 @@ class Lease:
         self.levels = levels
 
 
-class Kept:
+class Cache:
     """What nobody uses now, oldest first; at most MOST levels of ROOM unknowns in all.
 
     Example
     -------
-    >>> kept = Kept()
-    >>> lease = kept.lease("the key", 100, make=lambda: ["levels"])
+    >>> cache = Cache()
+    >>> lease = cache.lease("the key", 100, make=lambda: ["levels"])
     >>> levels = lease.levels
     >>> del lease
-    >>> kept.lease("the key", 100, make=lambda: ["others"]).levels is levels
+    >>> cache.lease("the key", 100, make=lambda: ["others"]).levels is levels
     True
     """
 
@@ -70,6 +70,6 @@ class Kept:
                 self._idle.pop(0)
 
 
-kept = Kept()
+cache = Cache()
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=kept.forget)  # another thread may have been here
+    os.register_at_fork(after_in_child=cache.forget)  # another thread may have been here

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve
-from mgnet.pde.outer import kept
+from mgnet.pde.outer import cache
 
 
 @pytest.fixture(autouse=True)
 def store(monkeypatch):
     """An empty store."""
     gc.collect()
-    store = kept.Kept()
-    monkeypatch.setattr("mgnet.pde.outer.choice.kept", store)
+    store = cache.Cache()
+    monkeypatch.setattr("mgnet.pde.outer.choice.cache", store)
     return store
 
 
@@ -145,13 +145,13 @@ def test_a_graph_keeps_its_levels_until_backward():
 
 
 def test_the_store_is_bounded(store, monkeypatch):
-    monkeypatch.setattr(kept, "ROOM", 5000)
+    monkeypatch.setattr(cache, "ROOM", 5000)
     for n in (10, 30, 40, 50, 60, 80):  # 80^2 is too large by itself
         solve(rhs(n, n))
     assert [size for _, size, _ in store._idle] == [3600]
-    for n in range(4, 4 + 2 * kept.MOST):
+    for n in range(4, 4 + 2 * cache.MOST):
         solve(rhs(n, n))
-    assert len(store._idle) <= kept.MOST
+    assert len(store._idle) <= cache.MOST
     assert sum(size for _, size, _ in store._idle) <= 5000
 
 
@@ -192,14 +192,14 @@ def test_a_fork_while_another_thread_takes_levels():
     held, done = threading.Event(), threading.Event()
 
     def hold():
-        with kept.kept._lock:
+        with cache.cache._lock:
             held.set()
             done.wait()
 
     thread = threading.Thread(target=hold)
     thread.start()
     held.wait()
-    child = multiprocessing.get_context("fork").Process(target=kept.kept.lease, args=("key", 1, list))
+    child = multiprocessing.get_context("fork").Process(target=cache.cache.lease, args=("key", 1, list))
     child.start()
     child.join(20)
     done.set()
