@@ -125,7 +125,7 @@ def onto(P: Operator, u: Tensor) -> Operator:
     def cut(e: Tensor) -> Tensor:
         v = P(e)
         for d, n in enumerate(u.shape[2:], start=2):
-            v = v.narrow(d, 0, n)
+            v = v if v.shape[d] == n else v.narrow(d, 0, n)
         return v
 
     return cut
