@@ -10,14 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mgnet.operators.data import darcy, heat, poisson
+    from mgnet.operators.files import load, save
     from mgnet.operators.network import CycleMap, MgNO
+    from mgnet.operators.samples import Samples
 
 _HOMES = {
+    "data": ("darcy", "heat", "poisson"),
+    "files": ("load", "save"),
     "network": ("CycleMap", "MgNO"),
+    "samples": ("Samples",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["CycleMap", "MgNO"]
+__all__ = ["CycleMap", "MgNO", "Samples", "darcy", "heat", "load", "poisson", "save"]
 
 
 def __getattr__(name: str) -> Any:
