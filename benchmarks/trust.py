@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -235,13 +236,17 @@ def judge(problem: Problem) -> dict[str, Any]:
 
 
 def run(problems: int, seed: int = 0) -> Iterator[dict[str, Any]]:
-    for number in range(problems):
-        try:
-            problem = random_problem(number, seed)
-            yield judge(problem)
-        except ValueError as refused:  # a part of one unknown without an equation, a grid without an interval
-            if "must" not in str(refused):
-                raise
+    """The first so many problems of a seed, without those that are refused."""
+    return islice(filter(None, (judged(number, seed) for number in count())), problems)
+
+
+def judged(number: int, seed: int) -> dict[str, Any] | None:
+    try:
+        return judge(random_problem(number, seed))
+    except ValueError as refused:  # a part of one unknown without an equation, a grid without an interval
+        if "must" not in str(refused):
+            raise
+        return None
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Products, shifts and products of differences of whole arrays are what numpy makes of them, on one thread or three."""
+"""Products, shifts, changes and products of differences of arrays are those of numpy, on one thread or three."""
 
 import numpy as np
 import pytest
@@ -29,6 +29,16 @@ def test_products_and_shifts(shape, dtype, threads):
     np.testing.assert_array_equal(moved, v + by.astype(dtype).reshape(-1, *[1] * w.ndim))
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_changes(shape, dtype):
+    """(batch, 2): ||u - v||^2 and ||u||^2, to the same bit on any number of threads."""
+    u, v = random(shape, dtype), random(shape, dtype, 1)
+    one, three = (kernels.changes(u, v, len(u), threads) for threads in (1, 3))
+    np.testing.assert_array_equal(one, three)
+    expected = [[(w.astype(float) ** 2).reshape(len(u), -1).sum(1)] for w in (u - v, u)]
+    np.testing.assert_allclose(one, np.concatenate(expected).T, rtol=1e-6 if dtype == np.float32 else 1e-13)
+
+
 @pytest.mark.parametrize("wraps", [False, True])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_products_of_differences(shape, dtype, wraps):
@@ -56,6 +66,9 @@ def test_wrong_arrays_are_refused():
         (kernels.product, (v.astype(int), np.ones(6, int), v.astype(int), 1)),
         (kernels.shift, (v, np.ones(5), 1)),
         (kernels.shift, (v, np.ones(0), 1)),
+        (kernels.changes, (v, np.ones((2, 5)), 2, 1)),
+        (kernels.changes, (v, v, 5, 1)),
+        (kernels.changes, (v, v, 0, 1)),
         (kernels.weighted_sums, (v, [np.ones(1), np.ones(1), np.ones(5)], 1)),
         (kernels.weighted_sums, (v, [np.ones(1), np.ones(0), np.ones(6)], 1)),
         (kernels.difference_products, (v, v, v.copy(), 1, False, 1)),

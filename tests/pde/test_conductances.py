@@ -2,7 +2,8 @@
 
 Claims: k is to the last bit what torch makes of the same array, for all ends, centrings and dtypes, and where an array
 is to be refused there is none; a survey tells what the functions in torch tell; a hierarchy made of conductances has
-the finest grid of one made of the finished stencil; arrays of other shapes are refused.
+the finest grid of one made of the finished stencil; the size of a residual that rounding leaves is that of torch, for
+any batch; arrays of other shapes are refused.
 """
 
 import numpy as np
@@ -13,7 +14,8 @@ from mgnet.pde import Grid, Poisson, Robin
 from mgnet.pde.blackbox import from_diffusion, survey
 from mgnet.pde.blackbox.stencil import excess
 from mgnet.pde.native import kernels, machine, machines
-from mgnet.pde.native.blackbox import conductances, surveyed
+from mgnet.pde.native.blackbox import surveyed
+from mgnet.pde.native.conductances import magnitudes
 from mgnet.pde.problem.coefficients import Kind, array_conductance, on_faces
 from mgnet.pde.problem.operators import conductance
 
@@ -94,7 +96,7 @@ OPERATORS = dict(operators())
 @pytest.mark.parametrize("name", OPERATORS)
 def test_a_survey_tells_what_torch_tells(name):
     A = OPERATORS[name]
-    seen, twin = surveyed(conductances(A)), survey(A)
+    seen, twin = surveyed(A.faces), survey(A)
     near = 1e-5 if A.k[0].dtype == torch.float32 else 1e-11
     assert seen.contrast == pytest.approx(twin.contrast, rel=near)
     assert seen.variation == pytest.approx(twin.variation, rel=near)
@@ -107,7 +109,7 @@ def test_a_survey_tells_what_torch_tells(name):
 @pytest.mark.parametrize("on", machines())
 def test_the_finest_grid_is_that_of_the_finished_stencil(name, on):
     A = OPERATORS[name]
-    stencil, faces = from_diffusion(A), conductances(A)
+    stencil, faces = from_diffusion(A), A.faces
     axes, masked = A.axes, surveyed(faces).lone
     first, rest = [0] * A.ndim, ([1.0], [1.0], [], 2)
     made = kernels.StencilHierarchy(on, False, faces, first, masked, False, *rest)
@@ -139,3 +141,37 @@ def test_other_shapes_are_refused():
     with pytest.raises(ValueError, match="`shares`"):
         made(good, sizes=(4, 4))
     assert machine() in machines()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("members", [(1, 1), (1, 3), (3, 3)], ids=str)  # of the operator, of the data
+@pytest.mark.parametrize("bc", ENDS, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_what_rounding_leaves_is_that_of_torch(shape, bc, members, dtype):
+    grid = grid_of(shape, bc, "cell")
+    a, c = (rough((members[0], *shape), seed) for seed in (0, 1))
+    u, b = (torch.from_numpy(rough((members[1], *shape), seed) - 1.5).to(dtype) for seed in (2, 3))
+    for problem in (Poisson(grid, a=a, c=c), Poisson(grid, a=2.0)):
+        A = problem.A.like(u)
+        found, dims = magnitudes(A.faces, u, b), tuple(range(-len(shape), 0))
+        expected = torch.linalg.vector_norm(A.magnitude(u) + b.abs(), dim=dims)
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-12 if dtype == torch.float64 else 1e-5)
+
+
+@pytest.mark.parametrize("bc", ENDS, ids=str)
+def test_magnitudes_are_those_of_the_matrix(bc):
+    shape = (6, 5)
+    problem = Poisson(grid_of(shape, bc), a=rough(shape), c=rough(shape, 1))
+    u = rough(shape, 2) - 1.5
+    expected = abs(problem.to_scipy()) @ abs(u).ravel()
+    np.testing.assert_allclose(problem.A.magnitude(torch.from_numpy(u)).numpy().ravel(), expected, rtol=1e-12)
+
+
+def test_magnitudes_refuse_other_shapes():
+    A = Poisson(Grid((9, 8)), a=rough((2, 9, 8))).A
+    for u, b in ((np.ones((2, 9, 7)), np.ones((2, 9, 7))), (np.ones((3, 9, 8)), np.ones((3, 9, 8)))):
+        with pytest.raises(ValueError, match="`u` must"):
+            A.faces.magnitudes(u, b, 1)
+    for b in (np.ones((2, 9, 8), np.float32), np.ones((2, 8, 9)), np.ones((2, 9, 16))[..., ::2]):
+        with pytest.raises(ValueError, match="`b` must"):
+            A.faces.magnitudes(np.ones((2, 9, 8)), b, 1)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "loops.h"
 #include "parts.h"
 #include "rows.h"
 
@@ -10,18 +11,7 @@ namespace mgnet {
 namespace {
 
 struct Here {};
-// out_i = of(i) over a row of n, a vector at a time: `of` takes what loads numbers i, i + 1, ... of a row
-template <class X, class Of>
-void each(typename X::T* out, long n, const Of& of) {
-    constexpr long W = X::W;
-    for (long i = 0; i < n; i += W) {
-        const long left = n - i;
-        if (left >= W)
-            X::store(out + i, of([i](const auto* row) { return X::load(row + i); }));
-        else
-            X::store_some(out + i, of([i, left](const auto* row) { return X::load_some(row + i, left, row + i); }), left);
-    }
-}
+constexpr long SHORT = 1024;
 
 // -(a - b) (c - d); a row that is not there is 0
 template <class X>
@@ -110,6 +100,28 @@ void difference_products(const T* v, const T* u, T* out, long pre, long n, long 
     });
 }
 
+template <class T>
+void changes(const T* u, const T* v, long batch, long n, double* squares, int threads) {
+    using X = Vectors<T, 16, Here>;
+    for (long b = 0; b < batch; b++) {
+        std::vector<double> each(2 * parts_of(n, 1));
+        in_parts(n, 1, threads, [&](long begin, long end, long part) {
+            double moved = 0, size = 0;
+            for (long i = begin; i < end; i += SHORT) {  // so that sums of T stay short
+                const T *to = u + b * n + i, *from = v + b * n + i;
+                const long count = std::min(SHORT, end - i);
+                moved += sum<X>(count, [&](auto row) { return (row(to) - row(from)) * (row(to) - row(from)); });
+                size += sum<X>(count, [&](auto row) { return row(to) * row(to); });
+            }
+            each[2 * part] = moved, each[2 * part + 1] = size;
+        });
+        squares[2 * b] = squares[2 * b + 1] = 0;
+        for (std::size_t k = 0; k < each.size(); k++) squares[2 * b + k % 2] += each[k];
+    }
+}
+
+template void changes(const float*, const float*, long, long, double*, int);
+template void changes(const double*, const double*, long, long, double*, int);
 template void product(const float*, const float*, float*, long, long, int);
 template void product(const double*, const double*, double*, long, long, int);
 template void shift(float*, const double*, long, long, int);

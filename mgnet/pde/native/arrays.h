@@ -1,4 +1,4 @@
-// Whole arrays, on the pool's threads: products, shifts, weighted sums, products of differences.
+// Whole arrays, on the pool's threads: products, shifts, weighted sums, products of differences, changes.
 //
 // Arrays are (batch, n), or (batch, n0, n1, n2); parts of an array are the same whatever the number of threads, and so
 // are sums over them.
@@ -22,5 +22,9 @@ void weighted_sums(const T* v, const T* const w[3], const long n[3], long batch,
 // and u 0 or, where the axis wraps, u's other end.
 template <class T>
 void difference_products(const T* v, const T* u, T* out, long pre, long n, long post, bool wraps, int threads);
+
+// squares (batch, 2) = || u - v ||^2, || u ||^2 for u, v (batch, n)
+template <class T>
+void changes(const T* u, const T* v, long batch, long n, double* squares, int threads);
 
 }  // namespace mgnet

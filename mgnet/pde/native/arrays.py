@@ -48,5 +48,11 @@ def minus_products_of_differences(v: Tensor, u: Tensor, dim: int, wraps: bool) -
     return torch.from_numpy(out)
 
 
+def change(u: Tensor, before: Tensor) -> np.ndarray:
+    """(batch,) ||u - before|| / ||u||, for u (batch, *grid)."""
+    moved, size = np.sqrt(kernels.changes(_numbers(u), _numbers(before), len(u), threads())).T
+    return np.divide(moved, size, out=np.zeros_like(moved), where=moved != 0)
+
+
 def _numbers(v: Tensor) -> np.ndarray:
     return v.detach().contiguous().numpy()

@@ -247,6 +247,18 @@ void difference_products_of(Numbers<T> v, Numbers<T> u, Written<T> out, int axis
     difference_products(v.data(), u.data(), out.data(), pre, static_cast<long>(v.shape(axis)), post, wraps, threads);
 }
 
+template <class T>
+nb::object changes_of(Numbers<T> u, Numbers<T> v, long batch, int threads) {
+    require(u.size() == v.size(), "`v` must have as many numbers as `u`");
+    require(batch > 0 && u.size() % batch == 0, "`batch` must divide the numbers of `u`");
+    std::vector<double> squares(2 * batch);
+    {
+        nb::gil_scoped_release release;
+        changes(u.data(), v.data(), batch, static_cast<long>(u.size()) / batch, squares.data(), threads);
+    }
+    return numpy_of(squares.data(), {static_cast<std::size_t>(batch), 2});
+}
+
 // Conductances on the faces of an axis, of an array at the unknowns; ends: (how, alpha) each.
 template <class T>
 bool conductances_of(Numbers<T> a, Written<T> k, int axis, bool wraps, std::tuple<int, double> low,
@@ -275,6 +287,7 @@ void bind_arrays(nb::module_& m) {
     m.def("product", &product_of<T>, "v"_a.noconvert(), "w"_a.noconvert(), "out"_a.noconvert(), "threads"_a);
     m.def("shift", &shift_by<T>, "v"_a.noconvert(), "by"_a, "threads"_a);
     m.def("weighted_sums", &weighted_sums_of<T>, "v"_a.noconvert(), "weights"_a, "threads"_a);
+    m.def("changes", &changes_of<T>, "u"_a.noconvert(), "v"_a.noconvert(), "batch"_a, "threads"_a);
     m.def("difference_products", &difference_products_of<T>, "v"_a.noconvert(), "u"_a.noconvert(),
           "out"_a.noconvert(), "axis"_a, "wraps"_a, "threads"_a);
     m.def("conductances", &conductances_of<T>, "a"_a.noconvert(), "k"_a.noconvert(), "axis"_a, "wraps"_a, "low"_a,

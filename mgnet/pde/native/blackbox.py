@@ -39,7 +39,7 @@ class NativeBlackBox:
         faces: kernels.Conductances | None = None,
         masked: bool | None = None,
     ):
-        faces = faces or conductances(A)
+        faces = faces or A.faces
         masked = surveyed(faces).lone if masked is None else masked
         self._levels = set_up(faces, A.axes, nu, smoother, precision, solved, jumps, masked)
         self.sizes = tuple(self._levels.sizes())
@@ -113,16 +113,6 @@ class NativeBlackBox:
         if self._spare is None:
             self._spare = np.empty_like(self._b)
         return self._spare
-
-
-def conductances(A: Diffusion) -> kernels.Conductances:
-    """A as the kernels take it; its tensors are not copied, and may be broadcast."""
-    if any(v.ndim > A.ndim + 1 for v in A.tensors):
-        A = A.flattened(np.broadcast_shapes(*(v.shape[: max(v.ndim - A.ndim, 0)] for v in A.tensors)))
-    return kernels.Conductances(
-        [axis.n for axis in A.axes], [axis.periodic for axis in A.axes], [axis.share for axis in A.axes],
-        [k.detach().numpy() for k in A.k], None if A.c is None else A.c.detach().numpy(),
-    )  # fmt: skip
 
 
 def surveyed(faces: kernels.Conductances) -> Survey:

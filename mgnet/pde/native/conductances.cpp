@@ -110,7 +110,7 @@ class Surveyor {
     template <class Body>
     void in_rows(const Body& body) {
         const long count = A_.members * rows_, size = 4 * A_.mesh.n[2];
-        std::vector<Seen> seen(std::max(1L, std::min(count, count * size / PART)));
+        std::vector<Seen> seen(parts_of(count, size));
         in_parts(count, size, threads_, [&](long begin, long end, long part) {
             OperatorRows<X> rows(A_);
             body(rows, begin, end, seen[part]);
@@ -198,7 +198,81 @@ class Surveyor {
     Seen seen_;
 };
 
+// The rows of |A||u| + |b|, one after the other, for one worker.
+class MagnitudeRows {
+    using V = X::V;
+
+  public:
+    MagnitudeRows(const Conductances& A, const Field& u, const Field& b)
+        : A_(A), u_(u), b_(b), n_(A.mesh.n[2]), faces_(A), room_(4 * (n_ + 2)) {}
+
+    double square(long member, long i, long j) {
+        double *out = room(0), *here = room(1) + 1;
+        const double *share = A_.share[2].data(), w = A_.share[0][i] * A_.share[1][j];
+        size_of(b_, member, i, j, out), size_of(u_, member, i, j, here);
+        const bool wraps = A_.mesh.wraps[2];
+        here[-1] = wraps ? here[n_ - 1] : 0, here[n_] = wraps ? here[0] : 0;
+        if (A_.c.v) {
+            const double* c = faces_.c(member, i, j);
+            each<X>(out, n_, [&](auto row) { return row(out) + row(c) * (X::splat(w) * row(share)) * row(here); });
+        }
+        for (int d = 0; d < 2; d++)
+            if (A_.k[d].v) across(d, member, i, j, here, out);
+        const double* k = faces_.k(2, member, i, j, 4);
+        each<X>(out, n_, [&](auto row) {
+            const V low = row(k) * (row(here) + row(here - 1)), high = row(k + 1) * (row(here) + row(here + 1));
+            return row(out) + X::splat(w) * (low + high);
+        });
+        return sum<X>(n_, [&](auto row) { return row(out) * row(out); });
+    }
+
+  private:
+    double* room(int number) { return room_.data() + number * (n_ + 2); }
+
+    void size_of(const Field& of, long member, long i, long j, double* out) {
+        const double* v = of.row(member, i, j, n_, room(3));
+        each<X>(out, n_, [&](auto row) { return X::where(row(v) < V{}, -row(v), row(v)); });
+    }
+
+    // The faces before and after a row; beyond an end is nothing.
+    void across(int d, long member, long i, long j, const double* here, double* out) {
+        const double* share = A_.share[2].data();
+        for (int side = 0; side < 2; side++) {
+            long at[2] = {i, j}, face[2] = {i, j};
+            at[d] += 2 * side - 1, face[d] += side;
+            const bool there = A_.mesh.wraps[d] || (at[d] >= 0 && at[d] < A_.mesh.n[d]);
+            at[d] = (at[d] + A_.mesh.n[d]) % A_.mesh.n[d];
+            double* beyond = room(2);
+            if (there) size_of(u_, member, at[0], at[1], beyond);
+            const double* k = faces_.k(d, member, face[0], face[1], side);
+            const V w = X::splat(A_.share[1 - d][d == 0 ? j : i]);
+            each<X>(out, n_, [&](auto row) {
+                return row(out) + w * row(share) * row(k) * (there ? row(here) + row(beyond) : row(here));
+            });
+        }
+    }
+
+    const Conductances& A_;
+    const Field &u_, &b_;
+    const long n_;
+    OperatorRows<X> faces_;
+    std::vector<double> room_;
+};
+
 }  // namespace
+
+void magnitudes(const Conductances& A, const Field& u, const Field& b, long members, double* squares, int threads) {
+    const long rows = A.mesh.rows();
+    std::vector<double> each(members * rows);
+    in_parts(members * rows, 4 * A.mesh.n[2], threads, [&](long begin, long end, long) {
+        MagnitudeRows of(A, u, b);
+        for (long r = begin; r < end; r++) each[r] = of.square(r / rows, r % rows / A.mesh.n[1], r % rows % A.mesh.n[1]);
+    });
+    for (long m = 0; m < members; m++) {
+        squares[m] = 0;
+        for (long r = m * rows; r < (m + 1) * rows; r++) squares[m] += each[r];
+    }
+}
 
 template <class T>
 bool conductances(const T* a, T* k, long pre, long n, long post, const FaceRule& rule, int threads) {

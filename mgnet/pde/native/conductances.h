@@ -6,6 +6,7 @@
 #pragma once
 #include <vector>
 
+#include "loops.h"
 #include "stencil.h"
 
 namespace mgnet {
@@ -78,25 +79,12 @@ class OperatorRows {
     }
 
   private:
-    template <class Of>
-    void each(double* out, const Of& of) const {
-        if (!out) return;
-        for (long l = 0; l < n_; l += X::W) {
-            const long left = n_ - l;
-            if (left >= X::W)
-                X::store(out + l, of([l](const double* row) { return X::load(row + l); }));
-            else
-                X::store_some(out + l, of([l, left](const double* row) { return X::load_some(row + l, left, row + l); }),
-                              left);
-        }
-    }
-
     void reaction(long member, long i, long j, const OperatorRow& to) {
         const V w = X::splat(A_.share[0][i] * A_.share[1][j]);
         const double *c = A_.c.v ? this->c(member, i, j) : nullptr, *share = A_.share[2].data();
-        each(to.diagonal, [&](auto row) { return c ? row(c) * (w * row(share)) : V{}; });
-        each(to.excess, [&](auto row) { return row(to.diagonal); });
-        each(to.near, [](auto) { return V{}; });
+        each<X>(to.diagonal, n_, [&](auto row) { return c ? row(c) * (w * row(share)) : V{}; });
+        each<X>(to.excess, n_, [&](auto row) { return row(to.diagonal); });
+        each<X>(to.near, n_, [](auto) { return V{}; });
     }
 
     // The faces before and after a row.
@@ -104,11 +92,11 @@ class OperatorRows {
                 double* s) const {
         const V w = X::splat(share), none = {};
         const double* w2 = A_.share[2].data();
-        each(s, [&](auto row) { return last ? none : row(high) * (w * row(w2)); });
-        each(to.diagonal, [&](auto row) { return row(to.diagonal) + (row(low) + row(high)) * (w * row(w2)); });
+        each<X>(s, n_, [&](auto row) { return last ? none : row(high) * (w * row(w2)); });
+        each<X>(to.diagonal, n_, [&](auto row) { return row(to.diagonal) + (row(low) + row(high)) * (w * row(w2)); });
         auto some = [&](double* out, bool lows, bool highs) {
             if (!lows && !highs) return;
-            each(out, [&](auto row) {
+            each<X>(out, n_, [&](auto row) {
                 return row(out) + ((lows ? row(low) : none) + (highs ? row(high) : none)) * (w * row(w2));
             });
         };
@@ -120,9 +108,9 @@ class OperatorRows {
         const V w = X::splat(share);
         const bool wraps = A_.mesh.wraps[2];
         const double low = k[0] * share, high = k[n_] * share;
-        each(to.s[2], [&](auto row) { return row(k + 1) * w; });
+        each<X>(to.s[2], n_, [&](auto row) { return row(k + 1) * w; });
         if (to.s[2] && !wraps) to.s[2][n_ - 1] = 0;
-        each(to.diagonal, [&](auto row) { return row(to.diagonal) + (row(k) + row(k + 1)) * w; });
+        each<X>(to.diagonal, n_, [&](auto row) { return row(to.diagonal) + (row(k) + row(k + 1)) * w; });
         if (!wraps) to.excess[0] += low, to.excess[n_ - 1] += high;
         if (!to.near) return;
         for (long l = 0; l < n_; l++)
@@ -163,5 +151,8 @@ struct Survey {
 
 // variation is looked for only where it may be more than `varies`
 Survey survey(const Conductances& A, double varies, int threads);
+
+// squares (members) = || |A||u| + |b| ||^2: where 2 eps of its root is all of a residual, rounding has left it
+void magnitudes(const Conductances& A, const Field& u, const Field& b, long members, double* squares, int threads);
 
 }  // namespace mgnet

@@ -1,4 +1,6 @@
-"""Conductances of arrays on the CPU, in a pass; ``problem.coefficients`` and ``problem.operators`` say it in torch."""
+"""Conductances on the CPU: of arrays, in a pass, and what they tell; ``problem`` says it in torch."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -7,6 +9,10 @@ from torch import Tensor
 from mgnet.pde.native import kernels, threads
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
 
+if TYPE_CHECKING:
+    from mgnet.pde.problem.operators import Diffusion
+
+Faces = kernels.Conductances
 WHOLE, HALF, THROUGH, GIVEN = range(4)  # what an end's face is to its unknown: see ``operators.end_coupling``
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -23,6 +29,21 @@ def conductance(a: np.ndarray, axis: Axis, dim: int, least: float, most: float) 
     low, high = _end(axis, axis.low), _end(axis, axis.high)
     good = kernels.conductances(a, k, d, axis.periodic, low, high, (h, h**2), (least, most), threads())
     return torch.from_numpy(k) if good else None
+
+
+def described(A: "Diffusion") -> Faces:
+    """A as the kernels take it; its tensors are not copied, and may be broadcast."""
+    if any(v.ndim > A.ndim + 1 for v in A.tensors):
+        A = A.flattened(np.broadcast_shapes(*(v.shape[: max(v.ndim - A.ndim, 0)] for v in A.tensors)))
+    return Faces(
+        [axis.n for axis in A.axes], [axis.periodic for axis in A.axes], [axis.share for axis in A.axes],
+        [k.detach().numpy() for k in A.k], None if A.c is None else A.c.detach().numpy(),
+    )  # fmt: skip
+
+
+def magnitudes(faces: Faces, u: Tensor, b: Tensor) -> np.ndarray:
+    """(batch,) || |A||u| + |b| || for u, b (batch, *grid): residuals of 2 eps times that are rounding's."""
+    return np.sqrt(faces.magnitudes(u.contiguous().numpy(), b.contiguous().numpy(), threads()))
 
 
 def _end(axis: Axis, end: str | Robin) -> tuple[int, float]:

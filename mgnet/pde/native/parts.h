@@ -8,6 +8,8 @@ namespace mgnet {
 
 constexpr long PART = 1 << 15;  // numbers that a task works on, about
 
+inline long parts_of(long count, long size) { return std::max(1L, std::min(count, count * size / PART)); }
+
 // body(begin, end, number) for parts of [0, count), each worth `size` numbers
 template <class Body>
 void in_parts(long count, long size, int threads, const Body& body) {
@@ -15,7 +17,7 @@ void in_parts(long count, long size, int threads, const Body& body) {
         const Body& body;
         long count, parts;
     };
-    const long parts = std::max(1L, std::min(count, count * size / PART));
+    const long parts = parts_of(count, size);
     Job job{body, count, parts};
     run(
         parts, threads,

@@ -67,6 +67,22 @@ class Faces {
         return nb::make_tuple(seen.contrast, seen.variation, seen.lone, numpy_of(seen.constant), numpy_of(seen.wave));
     }
 
+    nb::object magnitudes(const Input& u, const Input& b, int threads) const {
+        const long *n = of_.mesh.n, members = u.ndim() > 0 ? static_cast<long>(u.shape(0)) : 0;
+        require(members > 0 && (of_.members == 1 || of_.members == members), "`u` must have as many members as `k` and `c`");
+        std::vector<long> shape{members};
+        for (std::size_t k = 0; k < dims(); k++) shape.push_back(n[place(k, dims())]);
+        const bool single = u.dtype() == nb::dtype<float>();
+        check(u, single, shape, "u"), check(b, single, shape, "b");
+        auto field = [&](const Input& v) { return Field{v.data(), single, {n[0] * n[1] * n[2], n[1] * n[2], n[2], 1}}; };
+        std::vector<double> squares(members);
+        {
+            nb::gil_scoped_release release;
+            mgnet::magnitudes(of_, field(u), field(b), members, squares.data(), threads);
+        }
+        return numpy_of(squares);
+    }
+
   private:
     Field field(const Input& v, const std::vector<long>& shape, int axis, const std::string& name) const {
         Field to{v.data(), v.dtype() == nb::dtype<float>(), {}};
@@ -466,7 +482,8 @@ void bind_stencils(nb::module_& m) {
         .def(nb::init<const std::vector<long>&, const std::vector<bool>&, const std::vector<Doubles>&,
                       const std::vector<Input>&, const std::optional<Input>&>(),
              "shape"_a, "wraps"_a, "shares"_a, "k"_a, "c"_a.none())
-        .def("survey", &Faces::surveyed, "varies"_a, "threads"_a);
+        .def("survey", &Faces::surveyed, "varies"_a, "threads"_a)
+        .def("magnitudes", &Faces::magnitudes, "u"_a, "b"_a, "threads"_a);
     nb::class_<Hierarchy>(m, "StencilHierarchy")
         .def(nb::init<const std::string&, bool, const Faces&, const std::vector<long>&, bool, bool, std::vector<double>,
                       std::vector<double>, const std::vector<int>&, int>(),

@@ -24,7 +24,7 @@ from mgnet.pde.levels.richardson import contraction
 from mgnet.pde.levels.smoothers import COLOURED, Smoother
 from mgnet.pde.levels.system import Robust
 from mgnet.pde.native import kernels, threads
-from mgnet.pde.native.blackbox import conductances, surveyed
+from mgnet.pde.native.blackbox import surveyed
 from mgnet.pde.outer.backends import Constant, Varying, compiled, compiles, plain_torch, serve
 from mgnet.pde.outer.cache import Lease, cache
 from mgnet.pde.problem.axis import Axis
@@ -93,7 +93,7 @@ class Levels:
     @cached_property
     def faces(self) -> kernels.Conductances | None:
         """The operator as compiled kernels take it, if it is on the CPU."""
-        return conductances(self.base) if self.base.k[0].device.type == "cpu" else None
+        return self.base.faces if self.base.k[0].device.type == "cpu" else None
 
     @cached_property
     def survey(self) -> Survey:

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from mgnet.pde.levels.hierarchy import Hierarchy
 from mgnet.pde.levels.system import HALVED
+from mgnet.pde.native import arrays
 from mgnet.pde.outer.krylov import ConjugateGradients
+from mgnet.pde.problem.plain import runs_here
 
 STALLED = HALVED  # a cycle that does not halve the residual asks whether round-off is reached
 NEAR = 10.0  # times round-off's residual: a stalled one below has every cycle ask
@@ -65,6 +67,8 @@ def change(u: Tensor, before: Tensor | None) -> np.ndarray:
     """(batch,) ||u - before|| / ||u||; infinite without an iterate before."""
     if before is None:
         return np.full(len(u), np.inf)
+    if runs_here(u, 1) and runs_here(before, 1):
+        return arrays.change(u, before)
     size = torch.linalg.vector_norm(u.flatten(1), dim=1).cpu().numpy()
     return relative(torch.linalg.vector_norm((u - before).flatten(1), dim=1), size)
 
@@ -86,7 +90,7 @@ class RoundOff:
     size : (batch,) what residuals are relative to
     """
 
-    def __init__(self, bound: Callable[[Tensor], Tensor], size: np.ndarray, eps: float):
+    def __init__(self, bound: Callable[[Tensor], Tensor | np.ndarray], size: np.ndarray, eps: float):
         self._bound, self._size, self._eps, self._settled = bound, size, eps, SETTLED * sqrt(eps)
         self._near = np.zeros(len(size), bool)
         self._least = np.full(len(size), np.inf)  # change at round-off
@@ -117,7 +121,7 @@ def iterate(
     guess: Tensor | None,
     tol: float,
     max_cycles: int,
-    roundoff: Callable[[Tensor], Tensor],
+    roundoff: Callable[[Tensor], Tensor | np.ndarray],
     callback: Callable[[int, float], None] | None,
     scale: Tensor | None = None,
     hopeless: Callable[[list[float]], bool] | None = None,

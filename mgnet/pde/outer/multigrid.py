@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import ceil, isfinite, log, pi
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -311,14 +312,9 @@ class Multigrid:
         step = MinimalResiduals(product) if outer is MinimalResiduals else Chebyshev(A.spectrum)
         return Preconditioned(product, self.levels.of(b), step)
 
-    def _roundoff(self, A: Operator, b: Tensor) -> Callable[[Tensor], Tensor]:
+    def _roundoff(self, A: Operator, b: Tensor) -> Callable[[Tensor], np.ndarray]:
         """u -> 2 eps || |A||u| + |b| || per member: the residual that rounding alone leaves."""
-        eps = torch.finfo(b.dtype).eps
-
-        def bound(u: Tensor) -> Tensor:
-            return 2 * eps * torch.linalg.vector_norm(A.magnitude(u) + b.abs(), dim=self._dims)
-
-        return bound
+        return lambda u: 2 * torch.finfo(b.dtype).eps * A.rounding(u, b)
 
 
 def _rate(residuals: Sequence[float]) -> float:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
-from mgnet.pde.problem.operators import Diffusion, conductances
+from mgnet.pde.problem.operators import Diffusion, conductances, norms
 from mgnet.pde.problem.precision import unaffected, wide_enough
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
@@ -180,6 +180,10 @@ class FourthOrder:
     def magnitude(self, u: Tensor) -> Tensor:
         """|A| |u|, the scale of the round-off in A u (and in A^T u)."""
         return self._sum([line.magnitude for line in self.lines], u.abs())
+
+    def rounding(self, u: Tensor, b: Tensor) -> np.ndarray:
+        """(batch,) || |A||u| + |b| ||."""
+        return norms(self.magnitude(u) + b.abs())
 
     def _sum(self, products: Sequence[Callable[[Tensor, int], Tensor]], u: Tensor) -> Tensor:
         """w (c + the products along the axes) u, or the transpose of that."""

@@ -18,11 +18,17 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.native.arrays import minus_products_of_differences, product
+from mgnet.pde.native.conductances import Faces, described, magnitudes
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, Axis, Robin
 from mgnet.pde.problem.plain import plain, runs_here, transformed, values
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
     import scipy.sparse as sparse
+
+
+def norms(v: Tensor) -> np.ndarray:
+    """(batch,) of (batch, *grid)."""
+    return torch.linalg.vector_norm(v.flatten(1), dim=1).cpu().numpy()
 
 
 def along(v: Tensor, d: int, ndim: int) -> Tensor:
@@ -82,7 +88,7 @@ class Operator(Protocol):
 
     def __call__(self, u: Tensor) -> Tensor: ...
 
-    def magnitude(self, u: Tensor) -> Tensor: ...
+    def rounding(self, u: Tensor, b: Tensor) -> np.ndarray: ...
 
     def weigh(self, v: Tensor) -> Tensor: ...
 
@@ -223,12 +229,26 @@ class Diffusion:
         u = u.abs()
         out = torch.zeros_like(u) if self.c is None else self.weigh(self.c * u)
         for d, k in enumerate(self.k):
-            ghosts = self._with_ghosts(u, d)
-            n = self.axes[d].n
-            sums = k * (ghosts.narrow(d - self.ndim, 0, n + 1) + ghosts.narrow(d - self.ndim, 1, n + 1))
-            both = sums.narrow(d - self.ndim, 0, n) + sums.narrow(d - self.ndim, 1, n)
-            out = out + self.weigh(both, but=d)
+            n, dim = self.axes[d].n, d - self.ndim
+            both, inner = (k.narrow(dim, 0, n) + k.narrow(dim, 1, n)) * u, k.narrow(dim, 1, n - 1)
+            both.narrow(dim, 1, n - 1).addcmul_(inner, u.narrow(dim, 0, n - 1))
+            both.narrow(dim, 0, n - 1).addcmul_(inner, u.narrow(dim, 1, n - 1))
+            if self.axes[d].periodic:
+                both.narrow(dim, 0, 1).addcmul_(k.narrow(dim, 0, 1), u.narrow(dim, n - 1, 1))
+                both.narrow(dim, n - 1, 1).addcmul_(k.narrow(dim, n, 1), u.narrow(dim, 0, 1))
+            out += self.weigh(both, but=d)
         return out
+
+    def rounding(self, u: Tensor, b: Tensor) -> np.ndarray:
+        """(batch,) || |A||u| + |b| || for u, b (batch, *grid): times 2 eps what rounding alone leaves of b - A u."""
+        if runs_here(u, self.ndim) and runs_here(b, self.ndim) and u.dtype == b.dtype:
+            return magnitudes(self.faces, u, b)
+        return norms(self.magnitude(u) + b.abs())
+
+    @cached_property
+    def faces(self) -> Faces:
+        """What the compiled kernels take; on the CPU."""
+        return described(self)
 
     @cached_property
     def diagonal(self) -> Tensor:
