@@ -12,10 +12,10 @@ import torch
 
 from benchmarks import report_gpu
 from benchmarks.report import table
+from mgnet.training.runs import read_history
 from mgnet.vision import build
 from mgnet.vision.augment import smaller
 from mgnet.vision.costs import count
-from mgnet.vision.runs import read_history
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 
 from benchmarks.classifiers import ENTRIES, parser
+from mgnet.training.files import write
 from mgnet.vision import evaluate
-from mgnet.vision.files import write
 from mgnet.vision.releases import FOLDER, INDEX
 from mgnet.vision.weights import load_weights, save_weights
 

@@ -20,6 +20,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -27,12 +28,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mgnet.training.learner import Learner, resolve_precision
+from mgnet.training.process import Process
+from mgnet.training.runs import environment
 from mgnet.vision import FAST, MgNet, Recipe
 from mgnet.vision.batches import Normaliser, make_batches
 from mgnet.vision.images import Dataset, Images
-from mgnet.vision.learner import Learner, resolve_precision
-from mgnet.vision.process import Process
-from mgnet.vision.runs import environment
+from mgnet.vision.training import losses
 
 BATCH = 128
 CPU = torch.device("cpu")
@@ -115,7 +117,8 @@ def published(notation: str, data: Dataset) -> Step:
 def ours(notation: str, data: Dataset, recipe: Recipe) -> Step:
     alone = Process(0, 1, CPU)
     batches = make_batches(data, recipe, 0, Normaliser([0.5] * 3, [0.25] * 3, CPU), alone)
-    learner = Learner(MgNet(notation), recipe, 0, batches.sampler.steps_per_epoch, alone)
+    smoothed = partial(losses, label_smoothing=recipe.label_smoothing)
+    learner = Learner(MgNet(notation), smoothed, recipe, 0, batches.sampler.steps_per_epoch, alone)
     stream = batches.stream(0, 10**6)
     numbers = iter(range(10**6))
     return lambda: learner.update(next(numbers), next(stream))

@@ -141,7 +141,7 @@ def cast(datum: "torch.Tensor", dtype: str | None, device: str) -> "torch.Tensor
     """
     import torch
 
-    from mgnet.vision.process import choose_device
+    from mgnet.training.process import choose_device
 
     return datum.to(device=choose_device(device), dtype=None if dtype is None else getattr(torch, dtype))
 

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 from mgnet.pde.native import machine, threads
-from mgnet.vision.runs import environment
+from mgnet.training.runs import environment
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "safetensors")
 

@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mgnet.training.runs import read_history
+    from mgnet.training.watch import Diverged
     from mgnet.vision.baselines import BASELINES, build
     from mgnet.vision.costs import summary
     from mgnet.vision.datasets import READERS, load
@@ -21,27 +23,27 @@ if TYPE_CHECKING:
     from mgnet.vision.published import load_published_checkpoint
     from mgnet.vision.recipe import FAST, PAPER, PRESETS, Recipe, preset
     from mgnet.vision.releases import RELEASED, pretrained, pretrained_file
-    from mgnet.vision.runs import Run, read_history
+    from mgnet.vision.runs import Run
     from mgnet.vision.seeds import Sweep, sweep
     from mgnet.vision.training import train
-    from mgnet.vision.watch import Diverged
 
 _HOMES = {
-    "baselines": ("BASELINES", "build"),
-    "datasets": ("READERS", "load"),
-    "evaluation": ("Metrics", "evaluate"),
-    "exporting": ("export",),
-    "network": ("MgNet",),
-    "notation": ("Notation", "parse"),
-    "prediction": ("Predictions", "predict"),
-    "published": ("load_published_checkpoint",),
-    "recipe": ("FAST", "PAPER", "PRESETS", "Recipe", "preset"),
-    "releases": ("RELEASED", "pretrained", "pretrained_file"),
-    "runs": ("Run", "read_history"),
-    "costs": ("summary",),
-    "seeds": ("Sweep", "sweep"),
-    "training": ("train",),
-    "watch": ("Diverged",),
+    "mgnet.training.runs": ("read_history",),
+    "mgnet.training.watch": ("Diverged",),
+    "mgnet.vision.baselines": ("BASELINES", "build"),
+    "mgnet.vision.datasets": ("READERS", "load"),
+    "mgnet.vision.evaluation": ("Metrics", "evaluate"),
+    "mgnet.vision.exporting": ("export",),
+    "mgnet.vision.network": ("MgNet",),
+    "mgnet.vision.notation": ("Notation", "parse"),
+    "mgnet.vision.prediction": ("Predictions", "predict"),
+    "mgnet.vision.published": ("load_published_checkpoint",),
+    "mgnet.vision.recipe": ("FAST", "PAPER", "PRESETS", "Recipe", "preset"),
+    "mgnet.vision.releases": ("RELEASED", "pretrained", "pretrained_file"),
+    "mgnet.vision.runs": ("Run",),
+    "mgnet.vision.costs": ("summary",),
+    "mgnet.vision.seeds": ("Sweep", "sweep"),
+    "mgnet.vision.training": ("train",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -84,7 +86,7 @@ def __getattr__(name: str) -> Any:
         return import_module("mgnet.vision.plots")
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    return getattr(import_module(_HOME_OF[name]), name)
 
 
 def __dir__() -> list[str]:

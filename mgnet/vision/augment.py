@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from mgnet.vision.randomness import seed_of
+from mgnet.training.randomness import seed_of
 from mgnet.vision.recipe import Recipe
 
 

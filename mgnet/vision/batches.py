@@ -7,29 +7,20 @@ target (n, classes) probabilities.
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from mgnet.training.learner import Batch
+from mgnet.training.loop import Batches
+from mgnet.training.process import Process
+from mgnet.training.randomness import Sampler, generator, seed_of
 from mgnet.vision.augment import crop, cutmix, cutout, each, flip, mixup, per_image, sent, shrink
 from mgnet.vision.folder import read_image
 from mgnet.vision.images import Dataset, Files, Images
-from mgnet.vision.process import Process
-from mgnet.vision.randomness import Sampler, generator, seed_of
 from mgnet.vision.recipe import Recipe
-
-Batch = tuple[Tensor, Tensor]
-
-
-class Batches(Protocol):
-    sampler: Sampler
-
-    def stream(self, first: int, last: int) -> Iterator[list[Batch]]:
-        """This process's parts of each step in first..last-1."""
-        ...
 
 
 class Normaliser:
@@ -47,7 +38,7 @@ class Normaliser:
 
 def make_batches(data: Dataset, recipe: Recipe, seed: int, normalise: Normaliser, process: Process) -> Batches:
     """From memory or from disk, as the data are."""
-    sampler = Sampler(len(data.train), recipe.batch_size, seed, process.world * recipe.accumulate)
+    sampler = Sampler(len(data.train), recipe.batch_size, seed, process.world * recipe.accumulate, least=2)
     mine = range(process.rank * recipe.accumulate, (process.rank + 1) * recipe.accumulate)
     parts = Parts(data, recipe, seed, normalise, sampler, mine, process.device)
     return Resident(parts, data.train) if isinstance(data.train, Images) else Streamed(parts, data.train)

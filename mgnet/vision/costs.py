@@ -1,13 +1,14 @@
 """What a network costs: parameters and multiply-adds, part by part."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from mgnet.training.placement import placed
 from mgnet.vision.baselines import build
 from mgnet.vision.network import MgNet, OneChannel
-from mgnet.vision.placement import placed
 
 _SEQUENCE = "A B alpha norms R Pi"
 _COUNTED = (nn.Conv2d, nn.Linear, OneChannel)
@@ -105,6 +106,20 @@ def count(model: nn.Module, forward, x: torch.Tensor) -> list[Part]:  # type: ig
     found = [part for part in parts.values() if part.parameters or part.uses]
     groups = list(dict.fromkeys(_group(part) for part in found))
     return sorted(found, key=lambda part: (groups.index(_group(part)), _SEQUENCE.find(part.name.split(" ")[-1])))
+
+
+def forward_pass(make: Callable[[], nn.Module], in_channels: int, image_size: tuple[int, int]) -> int:
+    """Multiply-adds of one image; nothing is computed.
+
+    Example
+    -------
+    >>> forward_pass(lambda: build("MgNet[2,1]-16-B^l"), 3, (32, 32))
+    11649184
+    """
+    with torch.device("meta"):
+        model = make().eval()
+        x = torch.empty(1, in_channels, *image_size)
+    return sum(part.multiply_adds for part in count(model, model.forward, x))
 
 
 def _group(part: Part) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
+from mgnet.training.placement import placed
 from mgnet.vision.cifar import read_cifar10, read_cifar100
 from mgnet.vision.folder import read_folder
 from mgnet.vision.idx import read_fashion_mnist, read_mnist
 from mgnet.vision.images import Dataset, Images
-from mgnet.vision.placement import placed
 
 
 def read_digits(root: Path) -> Dataset:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mgnet.training.checkpoints import newest_weights
+from mgnet.training.files import write
+from mgnet.training.placement import placed
+from mgnet.training.process import Process, choose_device
 from mgnet.vision.batches import Normaliser, Pictures, picture_loader
-from mgnet.vision.checkpoints import newest_weights
 from mgnet.vision.datasets import load
-from mgnet.vision.files import write
 from mgnet.vision.images import Dataset, Files, Images
-from mgnet.vision.placement import placed
-from mgnet.vision.process import Process, choose_device
 from mgnet.vision.weights import Card, load_weights
 
 _BATCH, _BINS = 500, 15

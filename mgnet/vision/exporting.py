@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mgnet.vision.checkpoints import newest_weights
-from mgnet.vision.files import write
-from mgnet.vision.placement import placed
+from mgnet.training.checkpoints import newest_weights
+from mgnet.training.files import write
+from mgnet.training.placement import placed
 from mgnet.vision.weights import Card, load_weights
 
 _TOLERANCE = 1e-4

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from mgnet.vision.files import write
+from mgnet.training.plots import curves, save
 from mgnet.vision.network import MgNet
 
 _SHOWN = 6  # channels of each feature
@@ -29,18 +29,7 @@ def learning_curves(history: Sequence[dict[str, float]], path: str | Path) -> Pa
     >>> learning_curves([row], mkdtemp() + "/curves.png").name
     'curves.png'
     """
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    epochs = [row["epoch"] for row in history]
-    for axes, what in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        scale = 100 if what == "accuracy" else 1
-        for split, style in (("train", "C0"), ("validation", "C1")):
-            values = [scale * row[f"{split}_{what}"] for row in history]
-            axes.plot(epochs, values, f"{style}.-", label=f"{split}, last {values[-1]:.3g}", markersize=3)
-        axes.set(xlabel="epoch", title=what + (" in %" if scale == 100 else ""))
-        axes.set_yscale("log" if what == "loss" else "linear")
-        axes.grid(alpha=0.3, which="both")
-        axes.legend()
-    return _save(figure, path)
+    return curves(history, path, "accuracy")
 
 
 def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str], path: str | Path) -> Path:
@@ -70,7 +59,7 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str],
         _write_shares(axes, shares)
     axes.set(xlabel="predicted", ylabel="true class")
     figure.colorbar(image, ax=axes, label="%", shrink=0.8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _write_shares(axes: Axes, shares: Tensor) -> None:
@@ -111,7 +100,7 @@ def feature_maps(model: nn.Module, image: Tensor, path: str | Path) -> Path:
     for block, grids, title in zip(blocks, features, ("$u$", "$f$", "residual $f - A u$"), strict=True):
         block.suptitle(title)
         _show_channels(block, grids)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _show_image(figure, x: Tensor) -> None:  # type: ignore[no-untyped-def]
@@ -134,9 +123,3 @@ def _show_channels(figure, grids: Sequence[Tensor]) -> None:  # type: ignore[no-
         for axes, channel in zip(row, liveliest.tolist(), strict=False):
             axes.imshow(feature[channel].cpu().numpy(), cmap="magma", vmin=low, vmax=high)
         row[0].set_title(f"grid {l}, {feature.shape[1]}x{feature.shape[2]}", size=8, loc="left")
-
-
-def _save(figure: Figure, path: str | Path) -> Path:
-    path = Path(path)
-    write(path, lambda temporary: figure.savefig(temporary, dpi=120))
-    return path

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mgnet.training.checkpoints import newest_weights
+from mgnet.training.files import write
+from mgnet.training.placement import placed
+from mgnet.training.process import choose_device
 from mgnet.vision.batches import Normaliser, centre
-from mgnet.vision.checkpoints import newest_weights
-from mgnet.vision.files import write
 from mgnet.vision.folder import list_images, read_image
-from mgnet.vision.placement import placed
-from mgnet.vision.process import choose_device
 from mgnet.vision.weights import Card, load_weights
 
 _BATCH = 500

@@ -1,66 +1,29 @@
 """One page that shows a run."""
 
 import dataclasses
-import html
-import json
 from pathlib import Path
 from typing import Any
 
-from mgnet.vision.files import write
+from mgnet.training.report import effort, table, write_page
+from mgnet.training.runs import read_config
 from mgnet.vision.recipe import Recipe
-from mgnet.vision.runs import Row, Run
-
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
-    "table{border-collapse:collapse}td,th{padding:.15em .8em;text-align:left;border-bottom:1px solid #ddd}"
-    "pre{background:#f5f5f5;padding:.8em;overflow:auto}img{max-width:100%}"
-)
+from mgnet.vision.runs import Run
 
 
 def write_report(run: Run) -> Path:
     """report.html in the run's folder, from what lies there."""
-    config = json.loads((run.directory / "config.json").read_text())
-    environment = json.loads((run.directory / "environment.json").read_text())
-    title = f"{config['model']} on {Path(config['dataset']).name}"
-    plots = [f"plots/{name}.png" for name in ("learning_curves", "confusion_matrix", "feature_maps")]
-    body = [
-        f"<h1>{html.escape(title)}</h1>",
-        _headline(run),
-        "<h2>To repeat it</h2>",
-        f"<pre>{html.escape(call(config))}</pre>",
-        *(f'<p><img src="{plot}" alt="{Path(plot).stem}"></p>' for plot in plots if (run.directory / plot).exists()),
-        "<h2>Each class</h2>",
-        _table({name: f"{share:.2%}" for name, share in run.metrics.per_class.items()}),
-        "<h2>Where it ran</h2>",
-        _table(environment),
-    ]
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-    page = f"{head}<style>{_STYLE}</style>{''.join(body)}</html>\n"
-    path = run.directory / "report.html"
-    write(path, lambda temporary: temporary.write_text(page))
-    return path
-
-
-def _headline(run: Run) -> str:
-    metrics, last = run.metrics, run.history[-1]
-    rows = {
+    config, metrics = read_config(run.directory / "config.json"), run.metrics
+    headline = {
         "test accuracy": f"{metrics.accuracy:.2%} of {metrics.images:,} images, measured once after the last epoch",
         "among the first five": f"{metrics.top5:.2%}",
         "loss; calibration error": f"{metrics.loss:.4f}; {metrics.calibration_error:.4f}",
-        "validation accuracy, last epoch": f"{last['validation_accuracy']:.2%}",
-        "training": f"{len(run.history)} epochs, {_minutes(run.history, 'seconds')} minutes, "
-        f"{_minutes(run.history, 'cpu_seconds')} processor minutes, {last['images_per_second']:,.0f} images/s",
+        "validation accuracy, last epoch": f"{run.history[-1]['validation_accuracy']:.2%}",
+        "training": effort(run.history, "images"),
     }
-    return _table(rows)
-
-
-def _minutes(history: list[Row], column: str) -> str:
-    return f"{sum(row[column] for row in history) / 60:.1f}"
-
-
-def _table(rows: dict[str, Any]) -> str:
-    cells = (f"<tr><th>{html.escape(str(k))}</th><td>{html.escape(str(v))}</td></tr>" for k, v in rows.items())
-    return f"<table>{''.join(cells)}</table>"
+    classes = {name: f"{share:.2%}" for name, share in metrics.per_class.items()}
+    title = f"{config['model']} on {Path(config['dataset']).name}"
+    plots = ("learning_curves", "confusion_matrix", "feature_maps")
+    return write_page(run.directory, title, headline, call(config), plots, ["<h2>Each class</h2>", table(classes)])
 
 
 def call(config: dict[str, Any]) -> str:

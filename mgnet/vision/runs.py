@@ -1,24 +1,13 @@
-"""A run's folder: what was asked, on which machine, and what came of it.
+"""What the training of a classifier gives back."""
 
-config.json  environment.json  history.csv  metrics.json  model.safetensors  checkpoints/
-plots/*.png  report.html  tensorboard/
-"""
-
-import csv
 import json
-import os
-import platform
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import nn
 
+from mgnet.training.runs import Row
 from mgnet.vision.evaluation import Metrics
-from mgnet.vision.files import write
-
-Row = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -39,106 +28,8 @@ class Run:
     metrics: Metrics = field(repr=False)
 
 
-def open_folder(out: Path, config: dict[str, Any], resume: bool) -> None:
-    """Make the folder of a new run, or check that this one may be continued.
-
-    Raises
-    ------
-    FileExistsError : it holds a run and resume was not asked for
-    ValueError : it holds a run with another configuration
-    OSError : it cannot be written
-    """
-    path = out / "config.json"
-    if not path.exists():
-        write(path, lambda temporary: temporary.write_text(json.dumps(config, indent=1) + "\n"))
-        here = json.dumps(environment(), indent=1) + "\n"
-        write(out / "environment.json", lambda temporary: temporary.write_text(here))
-        return
-    if not resume:
-        raise FileExistsError(f"`out` must be a new folder; {out} holds a run. Pass resume, or name another folder.")
-    earlier = read_config(path)
-    changed = [f"{k}: {earlier.get(k)!r} then, {config.get(k)!r} now" for k in config if earlier.get(k) != config[k]]
-    if changed:
-        raise ValueError(f"`resume` needs the configuration the run began with; {'; '.join(changed)}. See {path}.")
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error}. Start the run anew in another folder.") from None
-
-
-def environment() -> dict[str, Any]:
-    """Versions, hardware and threads."""
-    import torchvision
-
-    import mgnet
-
-    return {
-        "mgnet": mgnet.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cpu_capabilities": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def write_history(out: Path, history: list[Row]) -> None:
-    """history.csv, a row an epoch."""
-
-    def save(temporary: Path) -> None:
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(history[0]))
-            writer.writeheader()
-            writer.writerows(history)
-
-    if history:
-        write(out / "history.csv", save)
-
-
-def read_history(out: str | Path) -> list[Row]:
-    """The rows of a run's history.csv.
-
-    Example
-    -------
-    >>> from tempfile import mkdtemp
-    >>> folder = Path(mkdtemp())
-    >>> write_history(folder, [{"epoch": 1.0, "train_loss": 2.3}])
-    >>> read_history(folder)
-    [{'epoch': 1.0, 'train_loss': 2.3}]
-    """
-    with (Path(out) / "history.csv").open(newline="") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-
-
 def read_metrics(out: Path) -> Metrics:
-    fields = json.loads((out / "metrics.json").read_text())
+    """What metrics.json in a run's folder says."""
+    fields = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     fields["confusion"] = tuple(tuple(row) for row in fields["confusion"])
     return Metrics(**fields)
-
-
-def append_scalars(out: Path, row: Row) -> None:
-    """One epoch for TensorBoard.
-
-    Raises
-    ------
-    ModuleNotFoundError : tensorboard is not installed
-    """
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(str(out / "tensorboard"), purge_step=int(row["epoch"])) as writer:
-        for name, value in row.items():
-            writer.add_scalar(name, value, int(row["epoch"]))

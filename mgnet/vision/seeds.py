@@ -1,12 +1,10 @@
 """One training with several seeds: a mean and a spread instead of a lucky number."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 
-from mgnet.vision.files import write
+from mgnet.training.seeds import Scores, train_each
 from mgnet.vision.recipe import FAST, Recipe
 from mgnet.vision.runs import Run
 from mgnet.vision.training import train
@@ -24,18 +22,20 @@ class Sweep:
         return [run.accuracy for run in self.runs]
 
     @property
+    def scores(self) -> Scores:
+        return Scores("test accuracy", self.seeds, tuple(self.accuracies))
+
+    @property
     def mean(self) -> float:
-        return mean(self.accuracies)
+        return self.scores.mean
 
     @property
     def std(self) -> float:
         """Sample standard deviation; NaN for one run."""
-        return stdev(self.accuracies) if len(self.runs) > 1 else float("nan")
+        return self.scores.std
 
     def __str__(self) -> str:
-        each = ", ".join(f"{a:.2%}" for a in self.accuracies)
-        spread = f" +- {self.std:.2%}" if len(self.runs) > 1 else ""
-        return f"test accuracy {self.mean:.2%}{spread} over {len(self.runs)} seeds ({each})"
+        return str(self.scores)
 
 
 def sweep(
@@ -71,26 +71,14 @@ def sweep(
     >>> swept.seeds, swept.mean == sum(swept.accuracies) / 2
     ((0, 1), True)
     """
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"`seeds` must be different numbers, at least one; they are {list(seeds)}.")
-    folder = Path(out)
-    runs = tuple(
-        train(
-            model, dataset, data, epochs, seed, folder / f"seed{seed}",
+
+    def once(seed: int, folder: Path) -> Run:
+        return train(
+            model, dataset, data, epochs, seed, folder,
             recipe=recipe, image_size=image_size, resume=resume, device=device,
             checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
-        )
-        for seed in seeds
-    )  # fmt: skip
-    result = Sweep(tuple(seeds), runs)
-    write(folder / "seeds.csv", lambda temporary: _write(temporary, result))
+        )  # fmt: skip
+
+    result = Sweep(tuple(seeds), train_each(seeds, Path(out), once))
+    result.scores.save(Path(out) / "seeds.csv")
     return result
-
-
-def _write(path: Path, result: Sweep) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["seed", "test_accuracy"])
-        writer.writerows(zip(result.seeds, result.accuracies, strict=True))
-        writer.writerow(["mean", result.mean])
-        writer.writerow(["std", result.std])

@@ -6,30 +6,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from tqdm import tqdm
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+from mgnet.training.learner import resolve_precision
+from mgnet.training.loop import fit
+from mgnet.training.placement import placed
+from mgnet.training.process import Process, joined
+from mgnet.training.randomness import seed_of
+from mgnet.training.runs import Row
+from mgnet.training.threads import at_most, worth
 from mgnet.vision import plots
 from mgnet.vision.augment import smaller
 from mgnet.vision.baselines import build
 from mgnet.vision.batches import Normaliser, make_batches
-from mgnet.vision.checkpoints import all_checkpoints, load_state, save_checkpoint
+from mgnet.vision.costs import forward_pass
 from mgnet.vision.datasets import load
 from mgnet.vision.evaluation import Metrics, first_image, measure
 from mgnet.vision.images import Dataset, Files, Images, mean_and_std
-from mgnet.vision.learner import Learner, resolve_precision
 from mgnet.vision.network import MgNet
-from mgnet.vision.placement import placed
-from mgnet.vision.process import Process, finish, start
-from mgnet.vision.randomness import seed_of
+from mgnet.vision.notation import parse
 from mgnet.vision.recipe import FAST, Recipe
 from mgnet.vision.report import write_report
-from mgnet.vision.runs import Row, Run, append_scalars, open_folder, read_metrics, write_history
-from mgnet.vision.threads import at_most, worth
-from mgnet.vision.watch import Clock, Watch, deterministic, interruptible
-from mgnet.vision.weights import Card, copy_into, read_weights, save_weights, tensors
-
-_LOOK = 20  # steps between two looks at the loss
+from mgnet.vision.runs import Run, read_metrics
+from mgnet.vision.weights import Card
 
 
 @placed
@@ -83,31 +83,34 @@ def train(
     (2, True)
     """
     recipe = dataclasses.replace(recipe, epochs=epochs) if epochs is not None else recipe
-    if checkpoint_every is not None and checkpoint_every < 1:
-        raise ValueError(f"`checkpoint_every` must be at least 1 step; it is {checkpoint_every}.")
-    process = start(device)
-    try:
+    with joined(device) as process:
         recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, process.device))
         loaded = load(dataset, data, image_size).hold_out(recipe.validation)
         network = _network(model, loaded, seed)
         _check_small(network, loaded, recipe)
         card = _card(network, model, dataset, loaded, recipe)
         folder = Path(out) if out else Path("runs") / f"{loaded.name}-{_slug(card.model)}-seed{seed}"
-        training = _Training(network, loaded, card, recipe, seed, process, folder)
+        task = Classification(loaded, card, recipe, seed, process, _idle(network))
         with _threads(card, loaded, recipe, process):
+            trained = fit(
+                network, task, recipe, seed, process, folder, resume=resume,
+                checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
+            )  # fmt: skip
+            metrics = read_metrics(folder)
+            run = Run(trained.model, trained.history, metrics.accuracy, folder, metrics)
             if process.first:
-                open_folder(folder, training.config(), resume)
-            if resume:
-                training.restore()
-            training.run(checkpoint_every, tensorboard, progress and process.first)
-            return training.finish()
-    finally:
-        finish(process)
+                task.illustrate(run)
+            return run
 
 
 def _network(model: str, data: Dataset, seed: int) -> nn.Module:
     torch.manual_seed(seed_of(seed, "weights"))
     return build(model, data.channels, len(data.classes), max(data.size))
+
+
+def _idle(network: nn.Module) -> bool:
+    """Whether the last A is not used: nothing is smoothed after its only step, or there is none."""
+    return isinstance(network, MgNet) and parse(network.notation).nu[-1] < 2
 
 
 def _check_small(network: nn.Module, data: Dataset, recipe: Recipe) -> None:
@@ -126,7 +129,8 @@ def _threads(card: Card, data: Dataset, recipe: Recipe, process: Process) -> Abs
     """Fewer threads where the work is little; pictures on disk are work enough."""
     if process.device.type != "cpu" or isinstance(data.train, Files):
         return nullcontext()
-    return at_most(worth(card, recipe.batch_size // (process.world * recipe.accumulate)))
+    images = recipe.batch_size // (process.world * recipe.accumulate)
+    return at_most(worth(images * forward_pass(card.build, card.in_channels, card.image_size)))
 
 
 def _card(network: nn.Module, model: str, dataset: str, data: Dataset, recipe: Recipe) -> Card:
@@ -148,118 +152,50 @@ def _slug(model: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in model).strip("-")
 
 
-class _Training:
-    """A training under way: where it is, and what it has seen."""
+def losses(logits: Tensor, target: Tensor, label_smoothing: float) -> dict[str, Tensor]:
+    """Of each image: cross entropy; whether its likeliest class is that of the target, (n, classes).
 
-    def __init__(
-        self, network: nn.Module, data: Dataset, card: Card, recipe: Recipe, seed: int, process: Process, out: Path
-    ):
-        self.data, self.card, self.recipe, self.seed = data, card, recipe, seed
-        self.process, self.out = process, out
+    Example
+    -------
+    >>> losses(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), 0.1)
+    {'loss': tensor([0.6931]), 'accuracy': tensor([True])}
+    """
+    loss = F.cross_entropy(logits, target, label_smoothing=label_smoothing, reduction="none")
+    return {"loss": loss, "accuracy": logits.argmax(1) == target.argmax(1)}
+
+
+class Classification:
+    """The task: cross entropy, accuracy, images."""
+
+    unit = "images"
+
+    def __init__(self, data: Dataset, card: Card, recipe: Recipe, seed: int, process: Process, idle: bool):
+        self.data, self.card, self.recipe, self.process, self.idle = data, card, recipe, process, idle
         self.normalise = Normaliser(list(card.mean), list(card.std), process.device)
         self.batches = make_batches(data, recipe, seed, self.normalise, process)
-        self.per_epoch = self.batches.sampler.steps_per_epoch
-        self.learner = Learner(network, recipe, seed, self.per_epoch, process)
-        self.step, self.history, self.sums = 0, list[Row](), torch.zeros(3, dtype=torch.float64)
+        self.header = card.header
+        self.config: dict[str, Any] = {"model": card.model, "dataset": card.dataset, "image_size": list(data.size)}
 
-    def config(self) -> dict[str, Any]:
-        """All that decides the result; a run is resumed under the same only."""
-        parts = self.process.world * self.recipe.accumulate
-        asked = {"model": self.card.model, "dataset": self.card.dataset, "image_size": list(self.data.size)}
-        return {**asked, "seed": self.seed, "parts": parts, **dataclasses.asdict(self.recipe)}
+    def losses(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+        return losses(logits, target, self.recipe.label_smoothing)
 
-    def restore(self) -> None:
-        """Go to the last checkpoint, if there is one."""
-        for checkpoint in all_checkpoints(self.out)[-1:]:
-            state = load_state(checkpoint)
-            stored, _ = read_weights(checkpoint / "model.safetensors")
-            copy_into(self.learner.model, state.get("network", stored), checkpoint)
-            self.learner.load(state)
-            self.step, self.history, self.sums = state["step"], state["history"], state["sums"]
-
-    def save(self) -> None:
-        if self.process.first:
-            state = {**self.learner.state(), "step": self.step, "history": self.history, "sums": self.sums}
-            save_checkpoint(self.out, self.step, self.learner.tested, self.card, state)
-        self.process.wait()
-
-    def run(self, checkpoint_every: int | None, tensorboard: bool, progress: bool) -> None:
-        """The steps that are left."""
-        last = self.recipe.epochs * self.per_epoch
-        bar = tqdm(total=last, initial=self.step, unit="step", disable=not progress)
-        watch, clock = Watch(self.step), Clock()
-        with bar, deterministic(self.recipe.deterministic), interruptible() as stop:
-            for parts in self.batches.stream(self.step, last):
-                watch.add(self.learner.update(self.step, parts))
-                self.step += 1
-                ends = self.step % self.per_epoch == 0
-                due = ends or stop.is_set() or (checkpoint_every and self.step % checkpoint_every == 0)
-                if due or len(watch.pending) >= _LOOK:
-                    steps = len(watch.pending)
-                    self.sums += watch.look(self.process)
-                    clock.tick(steps)
-                    self.show(bar, clock)
-                if ends:
-                    self.end_epoch(clock, tensorboard)
-                    clock = Clock()
-                if due:
-                    self.save()
-                if stop.is_set():
-                    raise KeyboardInterrupt(f"stopped after step {self.step}; resume continues {self.out}")
-
-    def show(self, bar: tqdm, clock: Clock) -> None:
-        loss, right, count = self.sums.tolist()
-        rate = clock.rate(self.batches.sampler.batch_size)
-        known = self.history and self.data.validation is not None
-        validated = f", validation {self.history[-1]['validation_accuracy']:.2%}" if known else ""
-        bar.set_description(f"epoch {(self.step - 1) // self.per_epoch + 1}/{self.recipe.epochs}", refresh=False)
-        bar.set_postfix_str(f"loss {loss / count:.3f}, accuracy {right / count:.2%}{validated}, {rate:,.0f} images/s")
-        bar.update(self.step - bar.n)
-
-    def end_epoch(self, clock: Clock, tensorboard: bool) -> None:
-        """Validate, and add a row to the history."""
-        loss, right, count = self.sums.tolist()
-        epoch = self.step // self.per_epoch
-        row = {"epoch": epoch, "learning_rate": self.recipe.learning_rate(epoch - 0.5 / self.per_epoch)}
-        row |= {"train_loss": loss / count, "train_accuracy": right / count, **self.validate()}
-        self.history.append({**row, **clock.row(self.batches.sampler.batch_size)})
-        self.sums.zero_()
-        if self.process.first:
-            write_history(self.out, self.history)
-        if self.process.first and tensorboard:
-            append_scalars(self.out, self.history[-1])
-
-    def validate(self) -> Row:
+    def validate(self, model: nn.Module, arithmetic: AbstractContextManager) -> Row:
         if self.data.validation is None:
             return {"validation_loss": float("nan"), "validation_accuracy": float("nan")}
-        metrics = self.measure(self.data.validation, exact=False)
+        metrics = self.measure(model, self.data.validation, arithmetic)
         return {"validation_loss": metrics.loss, "validation_accuracy": metrics.accuracy}
 
-    def measure(self, images: Images | Files, exact: bool) -> Metrics:
-        """In float32 (on a GPU TF32), or in the training's arithmetic; all processes have the first one's network."""
-        model = self.learner.tested
-        self.process.share(list(tensors(model).values()))
-        arithmetic = None if exact else self.learner.arithmetic()
+    def test(self, model: nn.Module) -> Metrics:
+        """In float32 (on a GPU TF32), whatever the training's arithmetic is."""
+        return self.measure(model, self.data.test, None)
+
+    def measure(self, model: nn.Module, images: Images | Files, arithmetic: AbstractContextManager | None) -> Metrics:
         size = max(self.data.size)
         return measure(model, images, size, self.data.classes, self.normalise, self.process, arithmetic=arithmetic)
 
-    def finish(self) -> Run:
-        """The one look at the test set; a run resumed after its end does not look again."""
-        if not (self.out / "metrics.json").exists():
-            metrics = self.measure(self.data.test, exact=True)
-            if self.process.first:
-                save_weights(self.out / "model.safetensors", self.learner.tested, self.card)
-                metrics.save(self.out / "metrics.json")
-            self.process.wait()
-        metrics = read_metrics(self.out)
-        run = Run(self.learner.tested.eval(), self.history, metrics.accuracy, self.out, metrics)
-        if self.process.first:
-            self.illustrate(run)
-        return run
-
     def illustrate(self, run: Run) -> None:
         """Plots and the report."""
-        folder = self.out / "plots"
+        folder = run.directory / "plots"
         plots.learning_curves(run.history, folder / "learning_curves.png")
         plots.confusion_matrix(run.metrics.confusion, self.data.classes, folder / "confusion_matrix.png")
         if isinstance(run.model, MgNet):

@@ -4,12 +4,11 @@ import pytest
 import torch
 from torch import Generator
 
+from mgnet.training.process import Process
 from mgnet.vision import Recipe, load
 from mgnet.vision.augment import crop, cutmix, cutout, each, flip, mixup, per_image, shrink
 from mgnet.vision.batches import Normaliser, make_batches
 from mgnet.vision.images import Dataset, Images
-from mgnet.vision.process import Process
-from mgnet.vision.randomness import Sampler, seed_of
 
 CPU = torch.device("cpu")
 
@@ -118,7 +117,7 @@ def test_alternating_flips_show_each_side_every_other_epoch() -> None:
     upright = []
     for step in range(3):
         ((x, _),) = next(made.stream(step, step + 1))
-        in_order = x[made.sampler.images(step).argsort()]
+        in_order = x[made.sampler.samples(step).argsort()]
         upright.append((in_order == pixels).flatten(1).all(1))
     assert torch.equal(upright[0], ~upright[1])
     assert torch.equal(upright[0], upright[2])
@@ -133,26 +132,6 @@ def test_the_first_epochs_see_small_images() -> None:
 def test_digits_are_never_mirrored() -> None:
     made = batches(Recipe(batch_size=40, flip="random", crop=0.0), mirror=False)
     ((x, _),) = next(made.stream(0, 1))
-    assert torch.equal(x, made.parts.data.train.pixels[made.sampler.images(0)].float() / 255)
+    assert torch.equal(x, made.parts.data.train.pixels[made.sampler.samples(0)].float() / 255)
     assert not load("digits").mirror
     assert not load("digits").hold_out(0.1).mirror
-
-
-def test_an_epoch_is_a_permutation_of_whole_batches() -> None:
-    sampler = Sampler(103, 20, seed=1, parts=2)
-    assert sampler.steps_per_epoch == 5
-    first = torch.cat([sampler.images(step) for step in range(5)])
-    assert len(first.unique()) == 100
-    assert not torch.equal(first, torch.cat([sampler.images(step) for step in range(5, 10)]))
-    assert torch.equal(torch.cat([sampler.part(0, 0), sampler.part(0, 1)]), sampler.images(0))
-
-
-def test_a_batch_is_never_larger_than_the_set() -> None:
-    sampler = Sampler(7, 128, seed=0, parts=2)
-    assert (sampler.batch_size, sampler.steps_per_epoch) == (6, 1)
-
-
-def test_seeds_of_different_positions_differ() -> None:
-    seeds = {seed_of(seed, word, step) for seed in range(5) for word in ("order", "crop") for step in range(200)}
-    assert len(seeds) == 2000
-    assert max(seeds) < 2**63

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from benchmarks import classifiers, readme, release, training
+from mgnet.training.runs import write_history
 from mgnet.vision import Recipe, Run, build, pretrained, releases, sweep
 from mgnet.vision.augment import smaller
-from mgnet.vision.runs import write_history
 
 
 def test_throughput_times_equal_networks() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mgnet.vision import sweep
-from mgnet.vision.seeds import Sweep, _write
+from mgnet.vision.seeds import Sweep
 
 
 @dataclass
@@ -36,7 +36,7 @@ def test_one_run_has_no_spread() -> None:
 
 
 def test_the_file_has_a_line_a_seed(tmp_path: Path) -> None:
-    _write(tmp_path / "seeds.csv", THREE)
+    THREE.scores.save(tmp_path / "seeds.csv")
     with (tmp_path / "seeds.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["seed", "test_accuracy"]

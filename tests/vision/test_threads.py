@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from mgnet.training.threads import at_most, worth
 from mgnet.vision import Recipe, train
-from mgnet.vision.threads import at_most, worth
-from mgnet.vision.weights import Card
+from mgnet.vision.baselines import build
+from mgnet.vision.costs import forward_pass
 
 
 @pytest.fixture
@@ -19,14 +20,14 @@ def four_threads():  # type: ignore[no-untyped-def]
     torch.set_num_threads(before)
 
 
-def card(model: str, size: int) -> Card:
-    return Card(model, 3, (size, size), tuple("0123456789"), (0.5,) * 3, (0.25,) * 3, "made up")
+def work(model: str, size: int) -> int:
+    return forward_pass(lambda: build(model, image_size=size), 3, (size, size))
 
 
 def test_threads_follow_the_work() -> None:
-    assert worth(card("MgNet[1,1]-8-B^l", 8), 64) == 1
-    assert worth(card("MgNet[2,2,2,2]-32-B^l", 8), 128) == 1
-    assert worth(card("MgNet[2,2,2,2]-[32,64,128,256]-B^l", 32), 128) > 8
+    assert worth(64 * work("MgNet[1,1]-8-B^l", 8)) == 1
+    assert worth(128 * work("MgNet[2,2,2,2]-32-B^l", 8)) == 1
+    assert worth(128 * work("MgNet[2,2,2,2]-[32,64,128,256]-B^l", 32)) > 8
 
 
 def test_the_number_is_never_raised_and_comes_back(four_threads: None) -> None:

@@ -11,18 +11,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
 import mgnet
-from mgnet.vision import Diverged, Recipe, Run, train, watch
-from mgnet.vision.checkpoints import all_checkpoints
-from mgnet.vision.optimizers import make_optimizer
-from mgnet.vision.weights import read_weights, tensors
+from mgnet.training.checkpoints import all_checkpoints
+from mgnet.training.learner import Learner
+from mgnet.training.weights import tensors
+from mgnet.vision import Diverged, Recipe, Run, train
+from mgnet.vision.weights import read_weights
 from tests.vision.samples import write_cifar10, write_folder
 
 TINY = "MgNet[1,1]-8-B^l"
@@ -99,14 +98,14 @@ def test_resume_after_an_interruption_is_bitwise(
 ) -> None:
     """Ctrl-C in the middle of the second epoch."""
     whole = train(TINY, out=tmp_path / "whole", recipe=recipe, progress=False)
-    update = mgnet.vision.training.Learner.update
+    update = Learner.update
 
     def interrupted(self, step, parts):  # type: ignore[no-untyped-def]
         if step == 25:
             os.kill(os.getpid(), signal.SIGINT)
         return update(self, step, parts)
 
-    monkeypatch.setattr(mgnet.vision.training.Learner, "update", interrupted)
+    monkeypatch.setattr(Learner, "update", interrupted)
     with pytest.raises(KeyboardInterrupt, match="stopped after step 26"):
         train(TINY, out=tmp_path / "cut", recipe=recipe, progress=False)
     monkeypatch.undo()
@@ -191,7 +190,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, run: Run) -> None:
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    update = mgnet.vision.training.Learner.update
+    update = Learner.update
 
     def poisoned(self, step, parts):  # type: ignore[no-untyped-def]
         if step == 30:
@@ -199,7 +198,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
                 next(self.model.parameters()).fill_(float("nan"))
         return update(self, step, parts)
 
-    monkeypatch.setattr(mgnet.vision.training.Learner, "update", poisoned)
+    monkeypatch.setattr(Learner, "update", poisoned)
     with pytest.raises(Diverged, match="not finite at step 31"):
         train(TINY, out=tmp_path / "run", recipe=QUICK, progress=False)
     (kept,) = all_checkpoints(tmp_path / "run")
@@ -297,65 +296,6 @@ def test_a_network_that_cannot_take_small_images(tmp_path: Path, rng: np.random.
     assert not (tmp_path / "run").exists()
 
 
-def test_the_rate_is_that_of_steps_done_and_not_of_steps_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On an accelerator a step returns before it is done, and all are done when one looks at the loss."""
-    times = iter((0.0, 2.0, 4.0, 14.0))
-    fake = SimpleNamespace(perf_counter=lambda: next(times), process_time=time.process_time)
-    monkeypatch.setattr(watch, "time", fake)
-    clock = watch.Clock()
-    for steps in (20, 20, 5):
-        clock.tick(steps)
-    row = clock.row(batch_size=128)
-    assert (row["images_per_second"], row["seconds"]) == (1280, 14)
-
-
-def test_accumulation_divides_the_batch() -> None:
-    with pytest.raises(ValueError, match="must be a multiple of `accumulate`"):
-        Recipe(batch_size=64, accumulate=3)
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "one-cycle", "step"])
-def test_schedules_rise_then_fall(schedule: str) -> None:
-    recipe = Recipe(epochs=100, warmup=5, schedule=schedule, step_epochs=30)
-    rates = [recipe.learning_rate(t / 10) for t in range(1001)]
-    assert rates[0] == 0
-    assert max(rates) == pytest.approx(recipe.lr)
-    assert rates[25] == pytest.approx(recipe.lr / 2)
-    assert all(a >= b for a, b in zip(rates[50:], rates[51:], strict=False))
-    assert rates[-1] == pytest.approx(1e-4 if schedule == "step" else 0)
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_norms_and_biases_are_decayed_by_option_only(optimizer: str) -> None:
-    model = mgnet.vision.MgNet(TINY)
-    decayed, plain = make_optimizer(model, Recipe(optimizer=optimizer)).param_groups
-    assert {p.ndim for p in plain["params"]} == {1}
-    assert (decayed["weight_decay"], plain["weight_decay"]) == (5e-4, 0)
-    (all_decayed,) = make_optimizer(model, Recipe(optimizer=optimizer, decay_norms=True)).param_groups
-    assert len(all_decayed["params"]) == len(list(model.parameters()))
-
-
-def test_muon_steps_along_an_orthogonal_matrix() -> None:
-    """One step without momentum and decay: K - K' = rate U V^T for the gradient U S V^T, in any memory order."""
-    torch.manual_seed(0)
-    recipe = Recipe(optimizer="muon", momentum=0.0, weight_decay=0.0, muon_lr=0.1, muon_decay=0.0)
-    model = mgnet.vision.MgNet(TINY).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = make_optimizer(model, recipe)
-    before = [p.detach().clone() for p in model.parameters()]
-    for p in model.parameters():
-        p.grad = torch.randn_like(p)
-    optimizer.step()
-    for K, old in zip(model.parameters(), before, strict=True):
-        assert K.grad is not None
-        if K.ndim < 4:
-            torch.testing.assert_close(old - K.detach(), recipe.lr * K.grad)
-            continue
-        step, G = (old - K.detach()).flatten(1) / 0.1, K.grad.flatten(1)
-        U, _, Vh = torch.linalg.svd(G, full_matrices=False)
-        assert F.cosine_similarity(step.flatten(), (U @ Vh).flatten(), 0) > 0.95
-        assert 0.6 < torch.linalg.svdvals(step).min() <= torch.linalg.svdvals(step).max() < 1.3
-
-
 def test_averages_are_what_is_saved(tmp_path: Path) -> None:
     run = train(TINY, out=tmp_path / "run", recipe=dataclasses.replace(QUICK, ema=0.99), progress=False)
     stored, _ = read_weights(run.directory / "model.safetensors")
@@ -399,14 +339,14 @@ def test_a_stream_from_disk_resumes_bitwise(tmp_path: Path, rng: np.random.Gener
     recipe = dataclasses.replace(QUICK, batch_size=8, auto_augment="randaugment", erasing=0.5)
     common = {"dataset": root, "recipe": recipe, "image_size": 16, "progress": False}
     whole = train(TINY, out=tmp_path / "whole", **common)  # type: ignore[arg-type]
-    update = mgnet.vision.training.Learner.update
+    update = Learner.update
 
     def failing(self, step, parts):  # type: ignore[no-untyped-def]
         if step == 7:
             raise RuntimeError("power cut")
         return update(self, step, parts)
 
-    monkeypatch.setattr(mgnet.vision.training.Learner, "update", failing)
+    monkeypatch.setattr(Learner, "update", failing)
     with pytest.raises(RuntimeError, match="power cut"):
         train(TINY, out=tmp_path / "cut", checkpoint_every=3, **common)  # type: ignore[arg-type]
     monkeypatch.undo()

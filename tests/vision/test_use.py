@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import mgnet
+from mgnet.training.process import Process
 from mgnet.vision import Recipe, Run, evaluate, export, load, predict
 from mgnet.vision.batches import Normaliser
 from mgnet.vision.evaluation import Tally, measure
 from mgnet.vision.images import Images
-from mgnet.vision.process import Process
 from mgnet.vision.weights import load_weights
 from tests.vision.samples import write_cifar10, write_folder
 

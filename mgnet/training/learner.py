@@ -1,22 +1,23 @@
 """One training step, and all that it changes."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mgnet.vision.batches import Batch
-from mgnet.vision.network import MgNet
-from mgnet.vision.notation import parse
-from mgnet.vision.optimizers import make_optimizer
-from mgnet.vision.process import Process
-from mgnet.vision.randomness import seed_of
-from mgnet.vision.recipe import Recipe
-from mgnet.vision.weights import tensors
+from mgnet.training.optimizers import make_optimizer
+from mgnet.training.process import Process
+from mgnet.training.randomness import seed_of
+from mgnet.training.recipe import Steps
+from mgnet.training.weights import tensors
+
+Batch = tuple[Tensor, Tensor]
+#: (output, target) -> one value a sample, (n,), under each name, "loss" among them.
+Losses = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 class Learner:
@@ -24,23 +25,39 @@ class Learner:
 
     Parameters
     ----------
+    losses : the mean of its "loss" is what is made small; of the others sums are kept
     steps_per_epoch : what turns a step into a time for the learning rate
+    idle : whether the network has parameters that an output need not depend on
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, seed: int, steps_per_epoch: int, process: Process):
-        self.recipe, self.seed, self.steps_per_epoch, self.process = recipe, seed, steps_per_epoch, process
-        order = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    def __init__(
+        self,
+        model: nn.Module,
+        losses: Losses,
+        recipe: Steps,
+        seed: int,
+        steps_per_epoch: int,
+        process: Process,
+        idle: bool = False,
+    ):
+        self.losses, self.recipe, self.seed = losses, recipe, seed
+        self.steps_per_epoch, self.process = steps_per_epoch, process
+        order = self._order(max((p.ndim for p in model.parameters()), default=0))
         self.model = model.to(process.device, memory_format=order).train()  # type: ignore[call-overload]
-        self.order = order
         self.optimizer = make_optimizer(self.model, recipe)
         average = get_ema_multi_avg_fn(recipe.ema)
         self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True) if recipe.ema else None
-        self.network = self._wrapped()
+        self.network = self._wrapped(idle)
+        self.names: tuple[str, ...] = ()  # of the losses, "loss" first
 
-    def _wrapped(self) -> nn.Module:
+    def _order(self, ndim: int) -> torch.memory_format:
+        """Of tensors with so many axes."""
+        orders = {4: torch.channels_last, 5: torch.channels_last_3d} if self.recipe.channels_last else {}
+        return orders.get(ndim, torch.contiguous_format)
+
+    def _wrapped(self, idle: bool) -> nn.Module:
         model = self.model
         if self.process.world > 1:
-            idle = isinstance(model, MgNet) and parse(model.notation).nu[-1] < 2  # the last A is then not used
             model = DistributedDataParallel(model, find_unused_parameters=idle)
         return torch.compile(model, dynamic=False) if self.recipe.compile else model  # type: ignore[return-value]
 
@@ -50,7 +67,7 @@ class Learner:
         return self.average.module if self.average else self.model
 
     def update(self, step: int, parts: list[Batch]) -> Tensor:
-        """One step; returns the sums (loss, right, images) over the batch."""
+        """One step; returns the sums over the batch of each of `names`, and of samples."""
         torch.manual_seed(seed_of(self.seed, "dropout", step, self.process.rank))
         self._set_learning_rate(step)
         self.optimizer.zero_grad()
@@ -68,11 +85,12 @@ class Learner:
         waiting = isinstance(self.network, DistributedDataParallel) and i + 1 < len(parts)
         with self.network.no_sync() if waiting else nullcontext():  # type: ignore[operator]
             with self.arithmetic():
-                logits = self.network(x.contiguous(memory_format=self.order)).float()
-            loss = F.cross_entropy(logits, target, label_smoothing=self.recipe.label_smoothing)
-            (loss / len(parts)).backward()
-        right = (logits.argmax(1) == target.argmax(1)).sum()
-        return torch.stack([loss.detach() * len(x), right, right.new_full((), len(x))]).double()
+                output = self.network(x.contiguous(memory_format=self._order(x.ndim)))
+            values = self.losses(output.float() if output.dtype == torch.bfloat16 else output, target)
+            (values["loss"].mean() / len(parts)).backward()
+        self.names = ("loss", *(name for name in values if name != "loss"))
+        sums = [values[name].detach().double().sum() for name in self.names]
+        return torch.stack([*sums, sums[0].new_full((), len(x))])
 
     def arithmetic(self) -> AbstractContextManager:
         """autocast to bfloat16, or nothing."""

@@ -4,6 +4,8 @@ import atexit
 import gc
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -62,9 +64,22 @@ def start(device: str | None = None) -> Process:
     return Process(rank, world, place)
 
 
-def finish(process: Process) -> None:
-    if process.world > 1:
-        dist.destroy_process_group()
+@contextmanager
+def joined(device: str | None = None) -> Iterator[Process]:
+    """`start`, and inside of it this process; the group ends with it.
+
+    Example
+    -------
+    >>> with joined("cpu") as process:
+    ...     process.world
+    1
+    """
+    process = start(device)
+    try:
+        yield process
+    finally:
+        if process.world > 1:
+            dist.destroy_process_group()
 
 
 def choose_device(device: str | None, local_rank: int = 0) -> torch.device:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mgnet.vision.process import Process
+from mgnet.training.process import Process
 
 
 class Diverged(RuntimeError):
@@ -20,7 +20,7 @@ class Diverged(RuntimeError):
 
 
 class Watch:
-    """Sums (loss, right, images) of steps not yet looked at: to look makes an accelerator wait.
+    """Sums, the loss's first, of steps not yet looked at: to look makes an accelerator wait.
 
     Parameters
     ----------
@@ -65,12 +65,12 @@ class Clock:
         self.last = now
 
     def rate(self, batch_size: int) -> float:
-        """images/s of the median look."""
+        """Samples a second of the median look."""
         return batch_size / median(seconds / steps for seconds, steps in self.looks)
 
-    def row(self, batch_size: int) -> dict[str, float]:
-        """images/s; seconds of all steps; processor seconds of this process, validation included."""
-        row = {"images_per_second": self.rate(batch_size), "seconds": sum(seconds for seconds, _ in self.looks)}
+    def row(self, batch_size: int, unit: str = "samples") -> dict[str, float]:
+        """Samples a second; seconds of all steps; processor seconds of this process, validation included."""
+        row = {f"{unit}_per_second": self.rate(batch_size), "seconds": sum(seconds for seconds, _ in self.looks)}
         return {**row, "cpu_seconds": time.process_time() - self.cpu}
 
 

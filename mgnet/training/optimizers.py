@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from mgnet.vision.recipe import Recipe
+from mgnet.training.recipe import Steps
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> "torch.optim.Optimizer | Muon":
+def make_optimizer(model: nn.Module, recipe: Steps) -> "torch.optim.Optimizer | Muon":
     """Of all parameters; without decay_norms only matrices and kernels are decayed.
 
     Each of its groups has a `share`, what its learning rate is as a multiple of the recipe's.
@@ -19,20 +19,20 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> "torch.optim.Optimizer |
     return torch.optim.AdamW(groups, lr=recipe.lr, fused=True) if recipe.optimizer == "adamw" else _sgd(groups, recipe)
 
 
-def _groups(parameters: list[nn.Parameter], recipe: Recipe) -> list[dict[str, Any]]:
+def _groups(parameters: list[nn.Parameter], recipe: Steps) -> list[dict[str, Any]]:
     plain = [p for p in parameters if p.ndim < 2 and not recipe.decay_norms]
     decayed = [p for p in parameters if p.ndim >= 2 or recipe.decay_norms]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return [{**group, "share": 1.0} for group in groups if group["params"]]
 
 
-def _sgd(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.SGD:
+def _sgd(groups: list[dict[str, Any]], recipe: Steps) -> torch.optim.SGD:
     nesterov = recipe.nesterov and recipe.momentum > 0
     return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
 
 
 class Muon:
-    """Kernels (c_out, c_in, k, k) step as matrices (c_out, c_in k k) along an orthogonal one; the rest by SGD.
+    """Kernels (c_out, c_in, k, ...) step as matrices (c_out, c_in k ...) along an orthogonal one; the rest by SGD.
 
     With G the gradient, averaged by momentum, and G = U S V^T:   K <- (1 - muon_lr muon_decay) K - muon_lr U V^T,
     with muon_lr on the schedule of lr.
@@ -40,9 +40,9 @@ class Muon:
     Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; torch.optim.Muon.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe):
+    def __init__(self, model: nn.Module, recipe: Steps):
         parameters = list(model.parameters())
-        self.kernels = [p for p in parameters if p.ndim == 4]
+        self.kernels = [p for p in parameters if p.ndim > 2]
         self.matrices = [nn.Parameter(K.detach().flatten(1).clone()) for K in self.kernels]
         self.muon = torch.optim.Muon(
             [{"params": self.matrices, "share": recipe.muon_lr / recipe.lr}],
@@ -51,7 +51,7 @@ class Muon:
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
         )
-        self.rest = _sgd(_groups([p for p in parameters if p.ndim != 4], recipe), recipe)
+        self.rest = _sgd(_groups([p for p in parameters if p.ndim <= 2], recipe), recipe)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ def generator(*where: int | str) -> torch.Generator:
 
 
 class Sampler:
-    """Which images a step sees: each epoch a new permutation, cut into whole batches.
+    """Which samples a step sees: each epoch a new permutation, cut into whole batches.
 
     A batch is cut into `parts` equal parts, one for each process and each of its accumulations. What
     happens to a part depends on (seed, step, part) alone: two processes see what one sees in two parts.
@@ -34,20 +34,25 @@ class Sampler:
     Parameters
     ----------
     count, batch_size : of the training set; capped at count
+    least : samples in a part, two where a norm takes its mean over them
+
+    Raises
+    ------
+    ValueError : too few samples
 
     Example
     -------
     >>> sampler = Sampler(10, 4, seed=0)
-    >>> sampler.steps_per_epoch, sampler.images(step=1).shape
+    >>> sampler.steps_per_epoch, sampler.samples(step=1).shape
     (2, torch.Size([4]))
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, parts: int = 1):
+    def __init__(self, count: int, batch_size: int, seed: int, parts: int = 1, least: int = 1):
         self.count, self.seed, self.parts = count, seed, parts
-        if count < 2 * parts or batch_size < 2 * parts:
+        if min(count, batch_size) < least * parts:
             raise ValueError(
-                f"each of the {parts} parts of a batch must have two images or more; there are {count} training "
-                f"images in batches of {batch_size}. Use fewer processes or a smaller `accumulate`."
+                f"each of the {parts} parts of a batch must have {least} samples or more; there are {count} training "
+                f"samples in batches of {batch_size}. Use fewer processes or a smaller `accumulate`."
             )
         self.batch_size = min(batch_size, count) // parts * parts
         self.steps_per_epoch = count // self.batch_size
@@ -56,7 +61,7 @@ class Sampler:
     def epoch(self, step: int) -> int:
         return step // self.steps_per_epoch
 
-    def images(self, step: int) -> torch.Tensor:
+    def samples(self, step: int) -> torch.Tensor:
         """Indices of the batch, (batch_size,)."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
@@ -65,4 +70,4 @@ class Sampler:
 
     def part(self, step: int, part: int) -> torch.Tensor:
         size = self.batch_size // self.parts
-        return self.images(step)[part * size : (part + 1) * size]
+        return self.samples(step)[part * size : (part + 1) * size]

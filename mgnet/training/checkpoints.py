@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from mgnet.vision.files import unwritable
-from mgnet.vision.weights import Card, save_weights
+from mgnet.training.files import unwritable
+from mgnet.training.weights import write_tensors
 
 _KEPT = 2
 
 
-def save_checkpoint(run: Path, step: int, model: nn.Module, card: Card, state: dict[str, Any]) -> Path:
+def save_checkpoint(run: Path, step: int, model: nn.Module, header: dict[str, str], state: dict[str, Any]) -> Path:
     """Write a checkpoint and drop all but the last two.
 
     Raises
@@ -32,7 +32,7 @@ def save_checkpoint(run: Path, step: int, model: nn.Module, card: Card, state: d
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
-        save_weights(temporary / "model.safetensors", model, card)
+        write_tensors(temporary / "model.safetensors", model, header)
         _save_state(temporary / "state.pt", state)
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)

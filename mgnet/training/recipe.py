@@ -1,0 +1,129 @@
+"""What decides how any network is trained; what else decides it is its task's own, and is added to it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+_CHOICES = {
+    "optimizer": ("sgd", "adamw", "muon"),
+    "schedule": ("cosine", "step", "one-cycle"),
+    "precision": ("auto", "float32", "bfloat16"),
+}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How to step: the fields that each task's Recipe begins with.
+
+    Parameters
+    ----------
+    epochs, batch_size : passes over the training set; samples a step, over all processes
+    optimizer : "sgd" (momentum, nesterov), "adamw", or "muon": Muon for the kernels, SGD for the rest
+    muon_lr, muon_decay : Muon's peak learning rate; its weight decay, a share of the weights times the rate
+    lr, schedule, warmup : peak learning rate; its decay, "cosine" or "one-cycle" (a straight line) to
+        zero or "step" (times step_factor every step_epochs); epochs of linear rise before it
+    weight_decay, decay_norms : L2 penalty; whether norms and biases have it too
+    ema : decay per step of the averaged weights that are tested and saved (0: off)
+    clip : largest norm of the gradient (0: off)
+    accumulate : parts in which a process computes the gradient of its samples
+    precision : of the network's arithmetic; "auto" is bfloat16 where the hardware has it
+    channels_last, compile, deterministic : memory order; torch.compile; refuse nondeterministic kernels
+    validation : share of the training samples held out (0: none)
+
+    Raises
+    ------
+    ValueError : a value out of range
+    """
+
+    epochs: int = 40
+    batch_size: int = 128
+    optimizer: str = "sgd"
+    lr: float = 0.1
+    muon_lr: float = 0.04
+    muon_decay: float = 0.02
+    momentum: float = 0.9
+    nesterov: bool = True
+    schedule: str = "cosine"
+    warmup: float = 2.0
+    step_epochs: int = 30
+    step_factor: float = 0.1
+    weight_decay: float = 5e-4
+    decay_norms: bool = False
+    ema: float = 0.0
+    clip: float = 0.0
+    accumulate: int = 1
+    precision: str = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    deterministic: bool = False
+    validation: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            check_choice(name, getattr(self, name), known)
+        for name in ("epochs", "batch_size", "step_epochs", "accumulate"):
+            check(name, getattr(self, name), "a whole number of at least 1", lambda v: isinstance(v, int) and v >= 1)
+        for name in ("lr", "muon_lr", "step_factor"):
+            check(name, getattr(self, name), "positive", lambda v: 0 < v < math.inf)
+        for name in ("weight_decay", "muon_decay", "warmup", "clip"):
+            check(name, getattr(self, name), "zero or positive", lambda v: 0 <= v < math.inf)
+        for name in ("momentum", "ema", "validation"):
+            check(name, getattr(self, name), "at least 0 and below 1", lambda v: 0 <= v < 1)
+        for name in ("nesterov", "decay_norms", "channels_last", "compile", "deterministic"):
+            check(name, getattr(self, name), "True or False", lambda v: isinstance(v, bool))
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"`batch_size` {self.batch_size} must be a multiple of `accumulate` {self.accumulate}.")
+
+    def learning_rate(self, epoch: float) -> float:
+        """At a time in epochs; a function of time alone, so that a resumed run cannot differ.
+
+        Example
+        -------
+        >>> [round(Steps(epochs=10, warmup=2).learning_rate(t), 3) for t in (1, 2, 6, 10)]
+        [0.05, 0.1, 0.05, 0.0]
+        """
+        if epoch < self.warmup:
+            return self.lr * epoch / self.warmup
+        t = (epoch - self.warmup) / max(self.epochs - self.warmup, 1e-9)
+        if self.schedule == "cosine":
+            return self.lr * (1 + math.cos(math.pi * min(t, 1))) / 2
+        if self.schedule == "one-cycle":
+            return self.lr * max(1 - t, 0)
+        return self.lr * self.step_factor ** (epoch // self.step_epochs)
+
+
+def check(name: str, value: object, requirement: str, holds: Callable[..., bool]) -> None:
+    """That a field has a value it can have.
+
+    Raises
+    ------
+    ValueError : it has not
+
+    Example
+    -------
+    >>> check("crop", 2.0, "between 0 and 1", lambda v: 0 <= v <= 1)
+    Traceback (most recent call last):
+    ...
+    ValueError: `crop` must be between 0 and 1; it is 2.0.
+    """
+    try:
+        right = not isinstance(value, str) and holds(value)
+    except TypeError:  # None, say, is neither below nor above anything
+        right = False
+    if not right:
+        raise ValueError(f"`{name}` must be {requirement}; it is {value!r}.")
+
+
+def check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
+    """That a field is one of the known words; the nearest is suggested.
+
+    Raises
+    ------
+    ValueError : it is not
+    """
+    if value in known:
+        return
+    near = get_close_matches(str(value), known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"`{name}` must be one of {', '.join(known)}; it is {value!r}.{hint}")

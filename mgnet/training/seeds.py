@@ -1,0 +1,71 @@
+"""One training with several seeds: a mean and a spread instead of a lucky number."""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import TypeVar
+
+from mgnet.training.files import write
+
+Run = TypeVar("Run")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One share a seed, a test accuracy or error, say.
+
+    Example
+    -------
+    >>> print(Scores("test accuracy", (0, 1), (0.5, 0.7)))
+    test accuracy 60.00% +- 14.14% over 2 seeds (50.00%, 70.00%)
+    """
+
+    what: str
+    seeds: tuple[int, ...]
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return mean(self.values)
+
+    @property
+    def std(self) -> float:
+        """Sample standard deviation; NaN for one run."""
+        return stdev(self.values) if len(self.values) > 1 else float("nan")
+
+    def __str__(self) -> str:
+        each = ", ".join(f"{value:.2%}" for value in self.values)
+        spread = f" +- {self.std:.2%}" if len(self.values) > 1 else ""
+        return f"{self.what} {self.mean:.2%}{spread} over {len(self.values)} seeds ({each})"
+
+    def save(self, path: Path) -> None:
+        """CSV: a line a seed, then mean and standard deviation."""
+
+        def save(temporary: Path) -> None:
+            with temporary.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(["seed", self.what.replace(" ", "_")])
+                writer.writerows(zip(self.seeds, self.values, strict=True))
+                writer.writerow(["mean", self.mean])
+                writer.writerow(["std", self.std])
+
+        write(path, save)
+
+
+def train_each(seeds: Sequence[int], folder: Path, train: Callable[[int, Path], Run]) -> tuple[Run, ...]:
+    """train(seed, a folder of its own) for each seed.
+
+    Raises
+    ------
+    ValueError : no seed, or one twice
+
+    Example
+    -------
+    >>> [path.name for path in train_each((0, 4), Path("runs"), lambda seed, out: out)]
+    ['seed0', 'seed4']
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"`seeds` must be different numbers, at least one; they are {list(seeds)}.")
+    return tuple(train(seed, folder / f"seed{seed}") for seed in seeds)

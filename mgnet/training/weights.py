@@ -1,0 +1,85 @@
+"""Weight files: safetensors that say which network they belong to.
+
+Nothing is ever unpickled. A tensor that a network uses in several places is stored once. What a file says of its
+network, a JSON text under a key of the header, is its package's own: mgnet.vision's is a Card.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from mgnet.training.files import write
+
+
+def tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Each parameter and buffer once, under its first name.
+
+    Example
+    -------
+    >>> list(tensors(nn.Linear(2, 1)))
+    ['weight', 'bias']
+    """
+    return {name: t.detach() for name, t in [*model.named_parameters(), *model.named_buffers()]}
+
+
+def copy_into(model: nn.Module, stored: dict[str, Tensor], source: Path) -> None:
+    """Set every parameter and buffer.
+
+    Raises
+    ------
+    ValueError : a tensor too few, too many or of another shape
+    """
+    own = tensors(model)
+    wrong = sorted(own.keys() ^ stored.keys()) or [k for k, t in own.items() if t.shape != stored[k].shape]
+    if wrong:
+        raise ValueError(
+            f"{source} must fit the network, but {len(wrong)} of its tensors do not, first {wrong[0]!r}: "
+            "it is a checkpoint of another architecture. Name the model that was trained."
+        )
+    with torch.no_grad():
+        for name, t in own.items():
+            t.copy_(stored[name])
+
+
+def write_tensors(path: Path, model: nn.Module, header: dict[str, str]) -> None:
+    """A network's tensors, and what the header says of it.
+
+    Raises
+    ------
+    OSError : the place is unwritable or full
+    """
+    content = {name: t.cpu().contiguous() for name, t in tensors(model).items()}
+    packed = save(content, header)  # save_file would hide the OSError of a full disk
+    write(path, lambda temporary: temporary.write_bytes(packed))
+
+
+def read_tensors(path: Path, key: str) -> tuple[dict[str, Tensor], str]:
+    """What `write_tensors` wrote: the tensors, and what the header has under `key`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError : missing; damaged; its header has no such key
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> path = Path(mkdtemp()) / "model.safetensors"
+    >>> write_tensors(path, nn.Linear(2, 1), {"mgnet.vision": "{}"})
+    >>> stored, text = read_tensors(path, "mgnet.vision")
+    >>> stored["weight"].shape, text
+    (torch.Size([1, 2]), '{}')
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"`checkpoint` must be a run's folder or a .safetensors file; {path} is neither.")
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}. Use another checkpoint.") from None
+    if key not in header:
+        raise ValueError(f"{path} does not say which network it belongs to; it was not written by {key}.")
+    return stored, header[key]

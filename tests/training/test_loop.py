@@ -1,0 +1,151 @@
+"""The shared loop.
+
+1  It trains what knows no class, no image and no accuracy; the history has the task's own columns.
+2  A run that is interrupted and resumed is, bit for bit, the run that was not.
+3  The test set is looked at once, after the last epoch.
+4  A run is resumed under its own configuration only, the task's part of it included.
+5  The members of a task are what the head of mgnet.training.loop lists.
+"""
+
+import dataclasses
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mgnet.training import loop
+from mgnet.training.checkpoints import all_checkpoints
+from mgnet.training.learner import Learner, resolve_precision
+from mgnet.training.recipe import Steps
+from mgnet.training.runs import read_history
+from mgnet.training.watch import Diverged
+from mgnet.training.weights import read_tensors
+from tests.training.conftest import ALONE, Antiderivative, network
+
+STEPS = Steps(epochs=6, batch_size=8, optimizer="adamw", lr=0.01, warmup=1, precision="float32", validation=0)
+EVERYTHING = dataclasses.replace(STEPS, ema=0.9, clip=1.0, accumulate=2, optimizer="muon", deterministic=True)
+
+
+def fit(
+    folder: Path, recipe: Steps = STEPS, seed: int = 0, resume: bool = False
+) -> tuple[loop.Trained, Antiderivative]:
+    task = Antiderivative(recipe, seed)
+    model = network(seed)
+    return loop.fit(model, task, recipe, seed, ALONE, folder, resume=resume, progress=False), task
+
+
+def same_weights(one: Path, two: Path) -> bool:
+    stored = [read_tensors(folder / "model.safetensors", "mgnet.made_up")[0] for folder in (one, two)]
+    return stored[0].keys() == stored[1].keys() and all(torch.equal(t, stored[1][k]) for k, t in stored[0].items())
+
+
+def test_what_has_no_classes_is_learned(tmp_path: Path) -> None:
+    trained, _ = fit(tmp_path / "run", dataclasses.replace(STEPS, epochs=40))
+    first, last = trained.history[0], trained.history[-1]
+    assert last["validation_error"] < 0.3 < first["validation_error"]
+    assert last["train_loss"] < last["train_error"] < first["train_error"]
+    losses = ["train_loss", "train_error", "validation_error"]
+    assert list(first) == ["epoch", "learning_rate", *losses, "functions_per_second", "seconds", "cpu_seconds"]
+    assert read_history(tmp_path / "run") == trained.history
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert found == {"samples": 20, "error": pytest.approx(last["validation_error"])}
+    assert not trained.model.training
+
+
+@pytest.mark.parametrize("recipe", [STEPS, EVERYTHING], ids=["plain", "everything"])
+def test_resume_is_bitwise(tmp_path: Path, recipe: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    update = Learner.update
+
+    def interrupted(self, step, parts):  # type: ignore[no-untyped-def]
+        if step == 21:
+            os.kill(os.getpid(), signal.SIGINT)
+        return update(self, step, parts)
+
+    whole, _ = fit(tmp_path / "whole", recipe)
+    monkeypatch.setattr(Learner, "update", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 22"):
+        fit(tmp_path / "cut", recipe)
+    monkeypatch.undo()
+    resumed, _ = fit(tmp_path / "cut", recipe, resume=True)
+    assert same_weights(tmp_path / "whole", tmp_path / "cut")
+    assert [row["train_error"] for row in whole.history] == [row["train_error"] for row in resumed.history]
+
+
+def test_the_test_set_is_looked_at_once(tmp_path: Path) -> None:
+    _, first = fit(tmp_path / "run")
+    again, second = fit(tmp_path / "run", resume=True)
+    assert (first.tested, second.tested) == (1, 0)
+    assert len(again.history) == STEPS.epochs
+
+
+def test_a_run_is_resumed_under_its_own_configuration_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(tmp_path / "run")
+    with pytest.raises(FileExistsError, match="Pass resume"):
+        fit(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"lr: 0\.01 then, 0\.02 now"):
+        fit(tmp_path / "run", dataclasses.replace(STEPS, lr=0.02), resume=True)
+    task = Antiderivative(STEPS)
+    task.config = {"task": "derivative"}
+    with pytest.raises(ValueError, match="task: 'antiderivative' then, 'derivative' now"):
+        loop.fit(network(), task, STEPS, 0, ALONE, tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="the loss is not finite at step"):
+        fit(tmp_path / "run", dataclasses.replace(STEPS, optimizer="sgd", lr=1e30, warmup=2.0))
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_bad_intervals_leave_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`checkpoint_every` must be at least 1 step; it is 0"):
+        loop.fit(network(), Antiderivative(STEPS), STEPS, 0, ALONE, tmp_path / "run", checkpoint_every=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_checkpoints_within_an_epoch(tmp_path: Path) -> None:
+    loop.fit(network(), Antiderivative(STEPS), STEPS, 0, ALONE, tmp_path / "run", checkpoint_every=5, progress=False)
+    assert [path.name for path in all_checkpoints(tmp_path / "run")] == ["step-00000045", "step-00000048"]
+
+
+def test_the_bar_says_each_loss_in_its_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loop.fit(network(), Antiderivative(STEPS), STEPS, 0, ALONE, tmp_path / "run")
+    last = capsys.readouterr().err.split("\r")[-1]
+    for said in (r"epoch 6/6", r"loss 0\.\d", r"error \d+\.\d\d%", r"validation error \d+\.\d\d%", r"functions/s"):
+        assert re.search(said, last), (said, last)
+
+
+def test_the_head_of_the_file_lists_the_members_of_a_task() -> None:
+    assert loop.__doc__ is not None
+    members = {name for name in dir(loop.Task) if not name.startswith("_")} | set(loop.Task.__annotations__)
+    listed = re.findall(r"^    (\w+) {2,}\S", loop.__doc__.partition("`validate` and `test`")[0], re.MULTILINE)
+    assert set(listed) == members
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_channels_last_whatever_the_dimension(ndim: int) -> None:
+    """The same losses as in the plain order."""
+    conv = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[ndim]
+    x = torch.randn(4, 2, *(6,) * ndim, generator=torch.Generator().manual_seed(0))
+    sums = []
+    for channels_last in (False, True):
+        torch.manual_seed(0)
+        recipe = dataclasses.replace(STEPS, channels_last=channels_last)
+        losses = Antiderivative(STEPS).losses
+        learner = Learner(nn.Sequential(conv(2, 3, 3, padding=1), conv(3, 2, 1)), losses, recipe, 0, 1, ALONE)
+        sums.append(torch.stack([learner.update(step, [(x, x)]) for step in range(3)]))
+    torch.testing.assert_close(*sums)
+
+
+def test_bfloat16_losses_are_of_single_precision() -> None:
+    recipe = dataclasses.replace(STEPS, precision="bfloat16")
+    task = Antiderivative(recipe)
+    seen = []
+    losses = lambda output, target: seen.append(output.dtype) or task.losses(output, target)  # noqa: E731
+    Learner(network(), losses, recipe, 0, 1, ALONE).update(0, next(task.batches.stream(0, 1)))
+    assert seen == [torch.float32]
+    assert resolve_precision("bfloat16", ALONE.device) == "bfloat16"
