@@ -5,13 +5,15 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from math import prod, tau
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
+    from mgnet.training.recipe import Steps
     from mgnet.vision import Recipe
 
+AnyRecipe = TypeVar("AnyRecipe", bound="Steps")
 ENDS = ("dirichlet", "neumann", "periodic")
 
 
@@ -161,11 +163,15 @@ def recipe(name: str, changes: Sequence[str]) -> "Recipe":
     """
     from mgnet.vision import preset
 
-    start = preset(name)
+    return changed(preset(name), changes)
+
+
+def changed(start: AnyRecipe, changes: Sequence[str]) -> AnyRecipe:
+    """The same for a recipe of any package."""
     return replace(start, **dict(_change(text, start) for text in changes))
 
 
-def _change(text: str, start: "Recipe") -> tuple[str, Any]:
+def _change(text: str, start: Any) -> tuple[str, Any]:
     field, _, value = text.partition("=")
     known = [f.name for f in fields(start)]
     if field not in known:

@@ -15,13 +15,15 @@ import typer
 from typer.exceptions import TyperException
 
 import mgnet
+from mgnet import cli_operators
+from mgnet.output import complain
 
 if TYPE_CHECKING:
     from mgnet.pde import Solution
 
 app = typer.Typer(
     name="mgnet",
-    help="Solve Poisson problems and train MgNet classifiers with one multigrid core.",
+    help="Solve Poisson problems, train MgNet classifiers and neural operators with one multigrid core.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -40,19 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return app(arguments, prog_name="mgnet", standalone_mode=False) or 0
         except TyperException as error:
-            return _complain(error.format_message(), 2)
+            return complain(error.format_message(), 2)
         except (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError) as error:  # the last: a missing extra
-            return _complain(str(error), 2)
+            return complain(str(error), 2)
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    _complain(str(message), 0)
+    complain(str(message), 0)
 
 
-def _complain(message: str, status: int) -> int:
-    if message:  # the help page that stands in for a missing command has none
-        print("mgnet: " + " ".join(message.split()), file=sys.stderr)
-    return status
+app.add_typer(cli_operators.app, name="operator")
 
 
 @app.command()
@@ -95,7 +94,7 @@ def solve(
     try:
         solution = pde.solve(datum, a=a, c=c, boundary=boundary, ndim=ndim, tol=tolerance, max_cycles=max_cycles, **box)
     except (pde.NotConverged, FloatingPointError) as error:  # the second: overflow
-        return _complain(str(error), 1)
+        return complain(str(error), 1)
     _write_solution(solution, folder)
     return 0
 
@@ -154,9 +153,9 @@ def train(
             return 0
         run = vision.train(model, dataset, data, epochs, seed, out, **common)
     except vision.Diverged as error:
-        return _complain(str(error), 1)
+        return complain(str(error), 1)
     except KeyboardInterrupt as error:
-        return _complain(str(error), 130)
+        return complain(str(error), 130)
     print(f"test accuracy {run.accuracy:.2%} after epoch {len(run.history)}; the run lies in {run.directory}")
     return 0
 

@@ -1,6 +1,7 @@
-"""Files that appear whole or not at all, in folders known to be writable before the work starts."""
+"""Files that appear whole or not at all, in folders known to be writable before the work starts; what went wrong."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,3 +50,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def complain(message: str, status: int) -> int:
+    """One line on stderr; returns the exit status.
+
+    Example
+    -------
+    >>> complain("", 2)
+    2
+    """
+    if message:  # the help page that stands in for a missing command has none
+        print("mgnet: " + " ".join(message.split()), file=sys.stderr)
+    return status

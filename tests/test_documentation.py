@@ -160,7 +160,7 @@ def test_paths_exist(page):
     assert [path for path in paths + links if not path.exists()] == []
 
 
-@pytest.mark.parametrize("module", ["core", "pde", "vision"])
+@pytest.mark.parametrize("module", ["core", "operators", "pde", "vision"])
 def test_the_reference_has_every_public_name(module):
     page = (ROOT / "docs/reference" / f"{module}.md").read_text()
     entries = {name.rpartition(".")[2] for name in re.findall(rf"^::: (mgnet\.{module}[.\w]+)$", page, re.MULTILINE)}

@@ -18,6 +18,7 @@ from mgnet.operators import fields, published
 from mgnet.operators.checks import positive, whole, word
 from mgnet.operators.samples import Samples
 from mgnet.pde import Grid, Poisson, Solver, solve
+from mgnet.training.process import choose_device
 
 KINDS = ("smooth", "rough", "multiscale")
 RECIPES = ("cells", "fno")
@@ -292,13 +293,8 @@ def _batches(count: int, unknowns: int) -> Iterator[slice]:
 
 def _placed(v: np.ndarray, device: str | None) -> Any:
     """For the solver: numpy where it is the CPU, or a tensor there."""
-    if device in (None, "cpu"):
-        return v
-    try:
-        return torch.as_tensor(v, device=device)
-    except (RuntimeError, AssertionError) as error:  # the second: torch without CUDA
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"`device` must be one that is here, as cpu or cuda; it is {device!r} ({reason}).") from None
+    place = choose_device(device or "cpu")
+    return v if place.type == "cpu" else torch.as_tensor(v, device=place)
 
 
 def _fetched(u: Any) -> np.ndarray:

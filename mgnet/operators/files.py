@@ -5,7 +5,6 @@ order, last first.
 """
 
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ import numpy as np
 
 from mgnet.operators.checks import whole
 from mgnet.operators.samples import Samples
+from mgnet.training.files import write
 
 #: What files call the inputs and the outputs.
 INPUT_KEYS = ("inputs", "a", "coeff", "x", "f", "input")
@@ -43,13 +43,8 @@ def save(samples: Samples, path: str | Path) -> Path:
     if path.suffix != ".npz":
         raise ValueError(f"`path` must end in .npz; it is {str(path)!r}.")
     header = json.dumps({"settings": samples.settings, "ndim": samples.ndim, "sha256": samples.hash})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    try:
-        np.savez(temporary, inputs=samples.inputs, outputs=samples.outputs, error=samples.error, settings=header)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    arrays: dict[str, Any] = {"inputs": samples.inputs, "outputs": samples.outputs, "error": samples.error}
+    write(path, lambda temporary: np.savez(temporary, **arrays, settings=header))
     return path
 
 

@@ -82,6 +82,10 @@ class MgNO(nn.Module):
         self.up = _per_grid("up", up, grids - 1, lambda n: n in UPS, "3 or 4")
         self.padding = per_axis("padding", padding, ndim, tuple(ENDS))
         widths = [in_channels, *(width,) * layers]
+        self.arguments: dict[str, Any] = {
+            "in_channels": in_channels, "out_channels": out_channels, "width": width, "layers": layers, "grids": grids,
+            "ndim": ndim, "nu": list(self.nu), "padding": list(self.padding), "form": form, "up": list(self.up),
+        }  # fmt: skip
         self.layers = nn.ModuleList(Layer(self._map(c_f), c_f, width, ndim) for c_f in widths[:-1])
         self.head = _kernel(width, out_channels, (1,) * ndim)
 
@@ -96,6 +100,30 @@ class MgNO(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return self.head(x)
+
+    def multiply_adds(self, x: Tensor) -> int:
+        """Of the convolutions of a forward pass.
+
+        Example
+        -------
+        >>> MgNO(1, 1, width=2, layers=1, grids=1, nu=(1,)).multiply_adds(torch.zeros(1, 1, 8, 8))
+        1408
+        """
+        counts = []
+
+        def count(conv: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+            many = inputs[0] if conv.transposed else output  # each of these points meets the whole kernel
+            counts.append(many[:, 0].numel() * conv.weight.numel())
+
+        convolutions = [m for m in self.modules() if isinstance(m, nn.modules.conv._ConvNd)]
+        hooks = [conv.register_forward_hook(count) for conv in convolutions]
+        try:
+            with torch.no_grad():
+                self(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return sum(counts)
 
     @property
     def smallest(self) -> int:
@@ -129,10 +157,10 @@ class Layer(nn.Module):
     def __init__(self, W: nn.Module, c_f: int, c_u: int, ndim: int):
         super().__init__()
         self.W, self.C = W, _kernel(c_f, c_u, (1,) * ndim)
-        self.b = nn.Parameter(torch.zeros(c_u, *(1,) * ndim))
+        self.b = nn.Parameter(torch.zeros(c_u))
 
     def forward(self, v: Tensor) -> Tensor:
-        return F.gelu(self.W(v) + self.C(v) + self.b)
+        return F.gelu(self.W(v) + self.C(v) + self.b.view(-1, *(1,) * (v.ndim - 2)))
 
 
 class CycleMap(nn.Module):

@@ -79,7 +79,7 @@ def published(model, x):
         return u
 
     for layer in model.layers:
-        x = F.gelu(linear(layer.W.levels, x) + conv(x, layer.C.weight) + layer.b)
+        x = F.gelu(linear(layer.W.levels, x) + conv(x, layer.C.weight, layer.b))
     return conv(x, model.head.weight)
 
 

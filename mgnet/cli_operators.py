@@ -1,0 +1,194 @@
+"""The ``mgnet operator`` commands: samples by the solver, neural operators learned from them."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from mgnet.output import complain
+
+app = typer.Typer(
+    help="Make samples of solution operators, and learn neural operators from them.", no_args_is_help=True
+)
+
+Checkpoint = Annotated[Path, typer.Argument(help="A run's folder or a .safetensors file.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1.", show_default="cuda if there is one")]
+Given = Annotated[Path, typer.Argument(help="A file of samples, .npz or .mat.")]
+PROBLEMS = ("darcy", "poisson", "heat")
+
+
+@app.command()
+def data(
+    problem: Annotated[str, typer.Argument(metavar="darcy|poisson|heat|FILE", help="Solve one, or take a file.")],
+    out: Annotated[Path, typer.Option(help="The .npz file to write.")] = Path("samples.npz"),
+    samples: Annotated[int, typer.Option(help="How many.")] = 1000,
+    size: Annotated[int, typer.Option(help="Cells along an axis.")] = 64,
+    cells: Annotated[
+        int | None, typer.Option(help="Solve on so many cells along an axis, and take means.", show_default="--size")
+    ] = None,
+    kind: Annotated[
+        Literal["smooth", "rough", "multiscale"] | None, typer.Option(help="Darcy's a.", show_default="smooth")
+    ] = None,
+    recipe: Annotated[
+        Literal["cells", "fno"] | None, typer.Option(help="Darcy: fno is the published one.", show_default="cells")
+    ] = None,
+    bc: Annotated[Literal["dirichlet", "neumann"] | None, typer.Option(help="Poisson, heat: the ends.")] = None,
+    ndim: Annotated[int | None, typer.Option(help="Poisson, heat: axes.", show_default="2")] = None,
+    time: Annotated[float | None, typer.Option(help="Heat: how long.", show_default="0.01")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 0,
+    first: Annotated[int, typer.Option(help="The first sample's number: others than those before it.")] = 0,
+    reference: Annotated[int, typer.Option(help="Measure errors on so many times as many cells; 0: do not.")] = 2,
+    every: Annotated[int, typer.Option(help="Keep every so many-th point along each axis.")] = 1,
+    inputs: Annotated[str | None, typer.Option(help="FILE: the inputs' name there.")] = None,
+    outputs: Annotated[str | None, typer.Option(help="FILE: the outputs' name there.")] = None,
+    device: Annotated[str, typer.Option(help="Where to solve.")] = "cpu",
+) -> None:
+    """Solve for samples, each with its measured error, and write them; or write those of a published file."""
+    from mgnet import operators
+
+    if problem in PROBLEMS:
+        given: dict[str, Any] = {"kind": kind, "recipe": recipe, "bc": bc, "ndim": ndim, "time": time}
+        given = {name: value for name, value in given.items() if value is not None}
+        _check_options(problem, given)
+        common = {"cells": cells, "seed": seed, "first": first, "reference": reference, "device": device}
+        made = getattr(operators, problem)(samples, size, **common, **given, progress=True)
+    else:
+        made = operators.load(problem, inputs=inputs, outputs=outputs)
+    made = made.every(every) if every > 1 else made
+    path = operators.save(made, out)
+    error = f", mean relative error {made.error.mean():.3%}" if made.error.mean() == made.error.mean() else ""
+    print(f"wrote {path}: {len(made)} samples on {' x '.join(map(str, made.grid))}{error}; sha256 {made.hash[:16]}")
+
+
+def _check_options(problem: str, given: dict[str, Any]) -> None:
+    takes = {"darcy": ("kind", "recipe"), "poisson": ("bc", "ndim"), "heat": ("bc", "ndim", "time")}[problem]
+    for name in given:
+        if name not in takes:
+            raise ValueError(f"`{name}` is none of {problem}'s options, which are {', '.join(takes)}.")
+
+
+@app.command()
+def train(
+    data: Given,
+    test: Annotated[
+        Path | None, typer.Option(help="Another file, to test on.", show_default="the last tenth of DATA")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="the recipe's")] = None,
+    seed: Annotated[int, typer.Option(help="Of the weights, the order and the turns.")] = 0,
+    seeds: Annotated[
+        int | None, typer.Option(help="Train so many times, with seeds from --seed on: mean and spread.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/PROBLEM-MgNO-seedN")] = None,
+    width: Annotated[int, typer.Option(help="Channels of the network.")] = 24,
+    layers: Annotated[int, typer.Option(help="Its cycles.")] = 4,
+    grids: Annotated[
+        int | None, typer.Option(help="Grids of each.", show_default="as many as there can be, to 6")
+    ] = None,
+    form: Annotated[Literal["published", "multigrid"], typer.Option(help="The kind of level.")] = "published",
+    padding: Annotated[
+        Literal["zero", "periodic", "reflecting"] | None,
+        typer.Option(help="What lies beyond the ends.", show_default="as the samples' boundary condition"),
+    ] = None,
+    up: Annotated[int, typer.Option(help="Kernel of the way up, 3 or 4.")] = 4,
+    recipe: Annotated[Literal["fast", "paper"], typer.Option(help="How to train; paper: as published.")] = "fast",
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change the recipe, as lr=0.002; repeatable."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    device: Device = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(help="Steps between checkpoints.", show_default="an epoch's end")
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard too.")] = False,
+) -> int:
+    """Learn an operator; the test samples are looked at once, at the end."""
+    from mgnet import arguments, operators
+    from mgnet.operators.training import network_for
+
+    samples = operators.load(data)
+    shape: dict[str, Any] = {"width": width, "layers": layers, "grids": grids, "form": form, "padding": padding}
+    common: dict[str, Any] = {"recipe": arguments.changed(operators.preset(recipe), change or [])}
+    common |= {"model": lambda: network_for(samples, **shape, up=up), "resume": resume, "device": device}
+    common |= {"checkpoint_every": checkpoint_every, "tensorboard": tensorboard}
+    try:
+        if seeds is not None:
+            swept = range(seed, seed + seeds)
+            print(operators.sweep(swept, samples, test, epochs, out or Path("runs/operators"), **common))
+            return 0
+        run = operators.train(samples, test, epochs, seed, out, **common)
+    except operators.Diverged as error:
+        return complain(str(error), 1)
+    except KeyboardInterrupt as error:
+        return complain(str(error), 130)
+    print(f"test error {run.error:.3%} after epoch {len(run.history)}; the run lies in {run.directory}")
+    return 0
+
+
+@app.command()
+def evaluate(
+    checkpoint: Checkpoint,
+    data: Given,
+    device: Device = None,
+    out: Annotated[Path | None, typer.Option(help="Also write everything measured to this JSON file.")] = None,
+) -> None:
+    """Measure a trained operator, on the grid it was trained on or on another."""
+    from mgnet import operators
+    from mgnet.output import writable_directory
+
+    if out is not None:
+        writable_directory(out.parent)
+    metrics = operators.evaluate(checkpoint, data, device=device)
+    for name in ("samples", "grid", "error", "h1_error", "median", "worst", "data_error"):
+        value = getattr(metrics, name)
+        shown = " x ".join(map(str, value)) if name == "grid" else f"{value:g}"
+        print(f"{name:18s} {shown}")
+    if out is not None:
+        metrics.save(out)
+
+
+@app.command()
+def predict(
+    checkpoint: Checkpoint,
+    inputs: Annotated[Path, typer.Argument(help="A .npy file of inputs, or a file of samples.")],
+    out: Annotated[Path, typer.Option(help="The .npy file to write.")] = Path("outputs.npy"),
+    device: Device = None,
+) -> None:
+    """Write a trained operator's outputs for new inputs."""
+    import numpy as np
+
+    from mgnet import arguments, operators
+    from mgnet.output import replacing, writable_directory
+
+    writable_directory(out.parent)
+    if out.suffix != ".npy":
+        raise ValueError(f"`out` must end in .npy; it is {str(out)!r}.")
+    given = arguments.load_datum(inputs).numpy() if inputs.suffix == ".npy" else operators.load(inputs).inputs
+    u = operators.predict(checkpoint, given, device=device)
+    with replacing(out) as part:
+        np.save(part, u)
+    print(f"wrote {out}: {' x '.join(map(str, u.shape))}")
+
+
+@app.command()
+def export(
+    checkpoint: Checkpoint,
+    path: Annotated[Path, typer.Argument(help="The file to write: .onnx, or .pt2 for torch.export.")],
+    grid: Annotated[
+        str | None, typer.Option(help="Points along each axis, as 64,64.", show_default="as trained on")
+    ] = None,
+) -> None:
+    """Write a trained operator for use without mgnet, and check what was written."""
+    from mgnet import operators
+    from mgnet.output import writable_directory
+
+    writable_directory(path.parent)
+    points = None if grid is None else _points(grid)
+    print(f"wrote {operators.export(checkpoint, path, grid=points)}")
+
+
+def _points(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.isdigit() for part in parts):
+        raise ValueError(f"`grid` must be whole numbers, as 64,64; it is {text!r}.")
+    return tuple(int(part) for part in parts)

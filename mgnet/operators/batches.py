@@ -1,0 +1,60 @@
+"""Samples for the training loop: all on the device, turned at random."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from mgnet.operators.samples import Samples
+from mgnet.operators.symmetries import Symmetry, turned
+from mgnet.training.learner import Batch
+from mgnet.training.process import Process
+from mgnet.training.randomness import Sampler, generator
+
+
+def tensors_of(samples: Samples, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Inputs and outputs, (N, channels, *grid) float32."""
+    pair = []
+    for v in (samples.inputs, samples.outputs):
+        t = torch.as_tensor(v, dtype=torch.float32, device=device)
+        pair.append(t if t.ndim == samples.ndim + 2 else t.unsqueeze(1))
+    return pair[0], pair[1]
+
+
+class Turned:
+    """The parts of each step's batch, each sample seen from a side of its own.
+
+    Parameters
+    ----------
+    x, u : (N, channels, *grid)
+    symmetries : the sides
+    accumulate : parts of a process
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        u: Tensor,
+        symmetries: list[Symmetry],
+        batch_size: int,
+        accumulate: int,
+        seed: int,
+        process: Process,
+    ):
+        self.x, self.u, self.symmetries, self.seed = x, u, symmetries, seed
+        self.sampler = Sampler(len(x), batch_size, seed, process.world * accumulate)
+        self.mine = range(process.rank * accumulate, (process.rank + 1) * accumulate)
+
+    def stream(self, first: int, last: int) -> Iterator[list[Batch]]:
+        for step in range(first, last):
+            yield [self.part(step, part) for part in self.mine]
+
+    def part(self, step: int, part: int) -> Batch:
+        index = self.sampler.part(step, part)
+        if len(self.symmetries) == 1:
+            there = index.to(self.x.device)
+            return self.x[there], self.u[there]
+        sides = torch.randint(len(self.symmetries), (len(index),), generator=generator(self.seed, "turn", step, part))
+        chosen = [(i, self.symmetries[side]) for i, side in zip(index.tolist(), sides.tolist(), strict=True)]
+        x, u = (torch.stack([turned(v[i], symmetry) for i, symmetry in chosen]) for v in (self.x, self.u))
+        return x, u

@@ -1,0 +1,145 @@
+"""How good an operator is, on samples of any grid."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mgnet.operators.batches import tensors_of
+from mgnet.operators.files import checked, load
+from mgnet.operators.norms import relative_h1, relative_l2
+from mgnet.operators.samples import Samples
+from mgnet.operators.weights import Card, Make, load_weights
+from mgnet.training.checkpoints import newest_weights
+from mgnet.training.files import write
+from mgnet.training.placement import placed
+from mgnet.training.process import Process, choose_device
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+_POINTS = 2**18  # of a batch
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Of an operator on samples.
+
+    error, h1_error, loss : mean relative L2 and H1 error; mean of what was made small
+    median, worst : relative L2 error, of the samples
+    data_error : mean relative L2 error of the samples themselves, where it was measured (else NaN)
+    grid : of the samples
+    """
+
+    samples: int
+    error: float
+    h1_error: float
+    loss: float
+    median: float
+    worst: float
+    data_error: float
+    grid: tuple[int, ...]
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON."""
+        text = json.dumps(asdict(self), indent=1)
+        write(Path(path), lambda temporary: temporary.write_text(text + "\n"))
+
+
+@placed
+def evaluate(
+    checkpoint: str | Path, data: Samples | str | Path, *, model: Make | None = None, device: str | None = None
+) -> Metrics:
+    """Measure a trained operator, on the grid it was trained on or on another.
+
+    Parameters
+    ----------
+    checkpoint : a run's folder or a .safetensors file
+    data : samples, or a file of them
+    model : makes the network, where it was no MgNO
+
+    Raises
+    ------
+    FileNotFoundError, ValueError : no or damaged checkpoint or data; data that the network does not fit
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> from mgnet.operators import poisson, train
+    >>> run = train(poisson(40, 16, ndim=1), epochs=1, out=mkdtemp() + "/run", progress=False)
+    >>> evaluate(run.directory, poisson(10, 32, ndim=1, seed=1)).grid
+    (32,)
+    """
+    network, card = load_weights(newest_weights(Path(checkpoint)), model)
+    samples, place = samples_of("data", data), choose_device(device)
+    check_fit(card, samples)
+    return measure(network.to(place), samples, Process(0, 1, place))
+
+
+def samples_of(name: str, data: Samples | str | Path) -> Samples:
+    """Samples, or those of a file.
+
+    Raises
+    ------
+    TypeError, ValueError : neither; no good samples
+    """
+    if isinstance(data, (str, Path)):
+        return load(data)
+    if not isinstance(data, Samples):
+        raise TypeError(f"`{name}` must be Samples or a file of them; it is {type(data).__name__}.")
+    return checked(data, f"`{name}`")
+
+
+def check_fit(card: Card, samples: Samples) -> None:
+    """That a network was made for functions such as these.
+
+    Raises
+    ------
+    ValueError : other channels, or another number of axes
+    """
+    x, u = tensors_of(samples[:1])
+    for what, own, theirs in (
+        ("axes", len(card.grid), samples.ndim),
+        ("channels of inputs and outputs", card.channels, (x.shape[1], u.shape[1])),
+    ):
+        if own != theirs:
+            raise ValueError(f"`data` must fit the checkpoint: it was trained for {what} {own}, these have {theirs}.")
+
+
+def measure(
+    model: nn.Module,
+    samples: Samples,
+    process: Process,
+    arithmetic: AbstractContextManager | None = None,
+    loss: Loss = relative_l2,
+) -> Metrics:
+    """The metrics of a model; each process takes its share of the samples, none is counted twice."""
+    errors = torch.zeros(3, len(samples), dtype=torch.float64, device=process.device)
+    training = model.training
+    model.eval()
+    with torch.no_grad(), arithmetic or torch.autocast(process.device.type, enabled=False):
+        for index, x, u in _batches(samples, process):
+            v = model(x).float()
+            errors[:, index] = torch.stack([relative_l2(v, u), relative_h1(v, u), loss(v, u)]).double()
+    model.train(training)
+    l2, h1, lost = process.total(errors).cpu()
+    return Metrics(
+        samples=len(samples),
+        error=float(l2.mean()),
+        h1_error=float(h1.mean()),
+        loss=float(lost.mean()),
+        median=float(l2.median()),
+        worst=float(l2.max()),
+        data_error=float(samples.error.mean()),
+        grid=samples.grid,
+    )
+
+
+def _batches(samples: Samples, process: Process) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """This process's share: indices, inputs, outputs."""
+    x, u = tensors_of(samples)
+    size = max(1, _POINTS // x.shape[2:].numel())
+    for index in torch.arange(process.rank, len(samples), process.world).split(size):
+        yield index.to(process.device), x[index].to(process.device), u[index].to(process.device)

@@ -1,0 +1,55 @@
+"""Operators for other programs: ONNX and torch.export."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mgnet.operators.weights import Make, load_weights
+from mgnet.training.checkpoints import newest_weights
+from mgnet.training.exporting import check_path, write_program
+from mgnet.training.placement import placed
+
+
+@placed
+def export(
+    checkpoint: str | Path, path: str | Path, *, grid: tuple[int, ...] | None = None, model: Make | None = None
+) -> Path:
+    """Write a trained operator, with its normalisation, for use without mgnet.
+
+    The exported program takes float32 inputs (N, channels, *grid) in their own units, any N, and gives the outputs in
+    theirs. What was written is read back and must agree with the network to 1e-4.
+
+    Parameters
+    ----------
+    checkpoint : a run's folder or a .safetensors file
+    path : .onnx for ONNX (needs the extra `export`), .pt2 for torch.export
+    grid : points along each axis; default: those it was trained on
+    model : makes the network, where it was no MgNO
+
+    Raises
+    ------
+    ValueError : another suffix, a damaged checkpoint, or a grid that the network does not take
+    ModuleNotFoundError : onnx, onnxscript or onnxruntime is not installed
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> from mgnet.operators import poisson, train
+    >>> run = train(poisson(40, 16, ndim=1), epochs=1, out=mkdtemp() + "/run", progress=False)
+    >>> program = torch.export.load(export(run.directory, run.directory / "model.pt2")).module()
+    >>> program(torch.zeros(3, 1, 16)).shape
+    torch.Size([3, 1, 16])
+    """
+    path = check_path(path)
+    network, card = load_weights(newest_weights(Path(checkpoint)), model)
+    points = card.grid if grid is None else tuple(grid)
+    if len(points) != len(card.grid):
+        raise ValueError(f"`grid` must have {len(card.grid)} axes; it is {points}.")
+    mean, std = network.mean_x.mean(), network.std_x.mean()
+
+    def example(n: int) -> Tensor:
+        noise = torch.randn(n, card.channels[0], *points, generator=torch.Generator().manual_seed(0))
+        return mean + std * noise
+
+    return write_program(network, example, path, ("inputs", "outputs"))

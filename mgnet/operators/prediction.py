@@ -1,0 +1,62 @@
+"""What a trained operator says of new functions."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mgnet.operators.weights import Make, load_weights
+from mgnet.training.checkpoints import newest_weights
+from mgnet.training.placement import placed
+from mgnet.training.process import choose_device
+
+_POINTS = 2**18  # of a batch
+
+
+@placed
+def predict(checkpoint: str | Path, inputs: Any, *, model: Make | None = None, device: str | None = None) -> Any:
+    """The operator's outputs.
+
+    Parameters
+    ----------
+    checkpoint : a run's folder or a .safetensors file
+    inputs : (N, *grid) or (N, channels, *grid), numpy or torch, on any grid that the network takes
+    model : makes the network, where it was no MgNO
+
+    Returns
+    -------
+    (N, *grid), or (N, channels, *grid) where the inputs have channels or the outputs more than one; numpy for numpy,
+    float32
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, TypeError : no or damaged checkpoint; inputs that the network does not take
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> from mgnet.operators import poisson, train
+    >>> run = train(poisson(40, 16, ndim=1), epochs=1, out=mkdtemp() + "/run", progress=False)
+    >>> predict(run.directory, np.ones((3, 20))).shape
+    (3, 20)
+    """
+    network, card = load_weights(newest_weights(Path(checkpoint)), model)
+    if not isinstance(inputs, (np.ndarray, torch.Tensor)):
+        raise TypeError(f"`inputs` must be a numpy array or a tensor; it is {type(inputs).__name__}.")
+    x, ndim, place = torch.as_tensor(inputs).float(), len(card.grid), choose_device(device)
+    plain = x.ndim == ndim + 1
+    x = x.unsqueeze(1) if plain else x
+    if x.ndim != ndim + 2 or x.shape[1] != card.channels[0]:
+        raise ValueError(
+            f"`inputs` must be (N, {card.channels[0]}, *grid) with {ndim} grid axes; their shape is "
+            f"{tuple(inputs.shape)}."
+        )
+    if not x.isfinite().all():
+        raise ValueError("`inputs` must be finite; they are not. Clean them.")
+    network = network.to(place)
+    with torch.no_grad():
+        parts = x.split(max(1, _POINTS // x.shape[2:].numel()))
+        u = torch.cat([network(part.to(place)) for part in parts]).cpu()
+    u = u.squeeze(1) if plain and u.shape[1] == 1 else u
+    return u.numpy() if isinstance(inputs, np.ndarray) else u

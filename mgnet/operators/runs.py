@@ -1,0 +1,35 @@
+"""What the training of an operator gives back."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import nn
+
+from mgnet.operators.evaluation import Metrics
+from mgnet.training.runs import Row
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training.
+
+    model : the network of the last epoch (averaged where the recipe says so), in evaluation mode; it takes and gives
+        functions in their own units
+    history : a row an epoch, as in history.csv
+    error : mean relative L2 error of the test samples, which were looked at once, after the last epoch
+    directory : the run's folder
+    metrics : all that was measured on the test samples
+    """
+
+    model: nn.Module = field(repr=False)
+    history: list[Row] = field(repr=False)
+    error: float
+    directory: Path
+    metrics: Metrics = field(repr=False)
+
+
+def read_metrics(out: Path) -> Metrics:
+    """What metrics.json in a run's folder says."""
+    fields = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    return Metrics(**{**fields, "grid": tuple(fields["grid"])})

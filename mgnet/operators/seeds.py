@@ -1,0 +1,69 @@
+"""One training with several seeds: a mean and a spread instead of a lucky number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mgnet.operators.recipe import FAST, Recipe
+from mgnet.operators.runs import Run
+from mgnet.operators.samples import Samples
+from mgnet.operators.training import train
+from mgnet.operators.weights import Make
+from mgnet.training.seeds import Scores, train_each
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Runs that differ in the seed alone, and the scores of their test errors."""
+
+    runs: tuple[Run, ...]
+    scores: Scores
+
+    def __str__(self) -> str:
+        return str(self.scores)
+
+
+def sweep(
+    seeds: Sequence[int],
+    data: Samples | str | Path,
+    test: Samples | str | Path | None = None,
+    epochs: int | None = None,
+    out: str | Path = "runs/operators",
+    *,
+    model: Make | None = None,
+    recipe: Recipe = FAST,
+    resume: bool = False,
+    device: str | None = None,
+    checkpoint_every: int | None = None,
+    tensorboard: bool = False,
+    progress: bool = True,
+) -> Sweep:
+    """Train once for each seed, each in a folder of its own; writes seeds.csv in `out`.
+
+    Parameters
+    ----------
+    seeds : different whole numbers; the rest as for `train`
+
+    Raises
+    ------
+    ValueError : no seed, or one twice
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> from mgnet.operators import poisson
+    >>> swept = sweep((0, 1), poisson(40, 16, ndim=1), epochs=1, out=mkdtemp(), progress=False)
+    >>> swept.scores.mean == sum(run.error for run in swept.runs) / 2
+    True
+    """
+
+    def once(seed: int, folder: Path) -> Run:
+        return train(
+            data, test, epochs, seed, folder, model=model, recipe=recipe, resume=resume, device=device,
+            checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
+        )  # fmt: skip
+
+    runs = train_each(seeds, Path(out), once)
+    result = Sweep(runs, Scores("test error", tuple(seeds), tuple(run.error for run in runs)))
+    result.scores.save(Path(out) / "seeds.csv")
+    return result

@@ -1,0 +1,73 @@
+"""Weight files of operators: the card in their header says which network, and which functions it wants."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mgnet.operators.network import MgNO
+from mgnet.operators.normalise import Normalised
+from mgnet.training.weights import copy_into, read_tensors
+
+KEY = "mgnet.operators"
+Make = Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a weight file says about its network.
+
+    model : the arguments of MgNO; None for another network, whose maker must be given again
+    name : of the network's class
+    channels : of inputs and outputs
+    grid : of the samples it was trained on
+    pointwise : whether inputs, and outputs, were normalised point by point
+    samples : their settings and hash
+    """
+
+    model: dict[str, Any] | None
+    name: str
+    channels: tuple[int, int]
+    grid: tuple[int, ...]
+    pointwise: tuple[bool, bool]
+    samples: dict[str, Any]
+
+    def build(self, make: Make | None = None) -> Normalised:
+        """The network, with its normalisation, before its weights are set."""
+        if make is None and self.model is None:
+            raise ValueError(f"`model` must be what made the network, as in the training; it was a {self.name}.")
+        network = make() if make is not None else MgNO(**self.model)  # type: ignore[arg-type]
+        shapes = [
+            (1, c, *(self.grid if p else (1,) * len(self.grid)))
+            for c, p in zip(self.channels, self.pointwise, strict=True)
+        ]
+        x, u = ((torch.zeros(shape), torch.ones(shape)) for shape in shapes)
+        return Normalised(network, x, u)
+
+    @property
+    def header(self) -> dict[str, str]:
+        """Of a weight file."""
+        return {KEY: json.dumps(asdict(self))}
+
+
+def load_weights(path: Path, make: Make | None = None) -> tuple[Normalised, Card]:
+    """The network a weight file describes, in evaluation mode, and its card.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError : missing; damaged, not ours, or of another architecture
+    """
+    stored, text = read_tensors(path, KEY)
+    try:
+        fields = json.loads(text)
+        tuples = {name: tuple(fields[name]) for name in ("channels", "grid", "pointwise")}
+        card = Card(**{**fields, **tuples})
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is damaged: what it says of its network cannot be read ({error}).") from None
+    model = card.build(make)
+    copy_into(model, stored, path)
+    return model.eval(), card
