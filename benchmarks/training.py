@@ -28,7 +28,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mgnet.training.learner import Learner, resolve_precision
+from mgnet.training.learner import Learner
+from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process
 from mgnet.training.runs import environment
 from mgnet.vision import FAST, MgNet, Recipe

@@ -32,6 +32,7 @@ app = typer.Typer(
 # What several commands take.
 Checkpoint = Annotated[Path, typer.Argument(help="A run's folder or a .safetensors file.")]
 Data = Annotated[Path, typer.Option(help="Where the known data sets lie.")]
+Workers = Annotated[int | None, typer.Option(help="Processes that decode files; 0: none.", show_default="threads")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1.", show_default="cuda if there is one")]
 
 
@@ -169,6 +170,8 @@ def evaluate(
     data: Data = Path("data"),
     split: Annotated[Literal["test", "validation"], typer.Option(help="Which images.")] = "test",
     flip: Annotated[bool, typer.Option("--flip", help="Average over image and mirror image too.")] = False,
+    batch_size: Annotated[int | None, typer.Option(help="Images at a time.", show_default="500 of 64x64")] = None,
+    workers: Workers = None,
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="Also write everything measured to this JSON file.")] = None,
 ) -> None:
@@ -178,7 +181,9 @@ def evaluate(
 
     if out is not None:
         writable_directory(out.parent)
-    metrics = vision.evaluate(checkpoint, dataset, data, split=split, flip=flip, device=device)
+    metrics = vision.evaluate(
+        checkpoint, dataset, data, split=split, flip=flip, batch_size=batch_size, workers=workers, device=device
+    )
     for name in ("images", "accuracy", "top5", "loss", "calibration_error", "flipped_accuracy"):
         value = getattr(metrics, name)
         if value is not None:
@@ -206,6 +211,20 @@ def predict(
         print(f"{image}  {name}  {probability:.4f}")
     if out is not None:
         predictions.write_csv(out)
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="A folder of pictures, with whatever folders below it.")],
+) -> int:
+    """Read every picture below a folder, and list those that cannot be read."""
+    from mgnet.vision.checking import check_folder
+
+    count, wrong = check_folder(folder)
+    for line in wrong:
+        print(line)
+    print(f"{count - len(wrong):,} of {count:,} pictures can be read")
+    return 1 if wrong else 0
 
 
 @app.command()

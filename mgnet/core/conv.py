@@ -185,8 +185,12 @@ class ConvLevel(nn.Module):
         self.Bs = _modules(Bs)
         self.Bs_up = _modules(list(self.Bs)[::-1] if Bs_up is None else Bs_up)
 
+    def forward(self, u: Tensor) -> Tensor:
+        """The feature that the way down leaves here, as it is: what forward hooks on a level see, and may change."""
+        return u
+
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
-        return self._sweep(self.Bs, u, f)
+        return self(self._sweep(self.Bs, u, f))
 
     def down(self, u: Tensor | None, f: Tensor, coarse: "ConvLevel") -> tuple[Tensor, Tensor | None, Tensor]:
         assert self.R is not None, "a level above another needs R"
@@ -287,12 +291,13 @@ class ResidualConvLevel:
 
     def smooth(self, u: Tensor | None, r: Tensor) -> Tensor:
         u, _ = self._sweep(u, r, last_residual=False)
-        return u
+        return self.level(u)
 
     def down(self, u: Tensor | None, r: Tensor, coarse: object) -> tuple[Tensor, Tensor | None, Tensor]:
         level = self.level
         assert level.R is not None, "a level above another needs R"
         u, r = self._sweep(u, r, last_residual=True)
+        u = self.level(u)
         return u, None if level.Pi is None else level.Pi(u), level.R(r)
 
     def up(self, u: Tensor, r: Tensor, before: Tensor | None, after: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ from mgnet.operators.runs import Run, read_metrics
 from mgnet.operators.samples import INPUTS, Samples
 from mgnet.operators.symmetries import Symmetry, symmetries
 from mgnet.operators.weights import Card, Make
-from mgnet.training.learner import resolve_precision
 from mgnet.training.loop import fit
 from mgnet.training.placement import placed
+from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
 from mgnet.training.randomness import seed_of
 from mgnet.training.runs import Row

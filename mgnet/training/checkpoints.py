@@ -50,9 +50,9 @@ def _save_state(path: Path, state: dict[str, Any]) -> None:
         try:
             torch.save(state, file)
         except RuntimeError as error:  # torch's writer hides the OSError of a full disk
-            if error.__context__ is None:
-                raise
-            raise OSError(28, str(error)) from error
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
         file.flush()
         os.fsync(file.fileno())
 
@@ -60,6 +60,12 @@ def _save_state(path: Path, state: dict[str, Any]) -> None:
 def all_checkpoints(run: Path) -> list[Path]:
     """Oldest first."""
     return sorted((run / "checkpoints").glob("step-*"))
+
+
+def drop_newest(run: Path) -> None:
+    """Of a network that turned out to be no good."""
+    for checkpoint in all_checkpoints(run)[-1:]:
+        shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def load_state(checkpoint: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Files that are either whole or not there: written under another name, then renamed."""
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,8 +36,12 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> OSError:
+    """The error that says so, and what to do about it."""
     reason = error.strerror or str(error)
-    return OSError(error.errno, f"{path} cannot be written: {reason}. Free some space, or write elsewhere")
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return OSError(
+        error.errno, f"{path} cannot be written: {reason}. {'Free some space, or write' if full else 'Write'} elsewhere"
+    )
 
 
 def _flush(path: Path) -> None:

@@ -27,7 +27,7 @@ mgnet.vision.training is one to read.
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,13 +35,21 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mgnet.training.checkpoints import all_checkpoints, load_state, save_checkpoint
+from mgnet.training.checkpoints import all_checkpoints, drop_newest, load_state, save_checkpoint
 from mgnet.training.learner import Batch, Learner
 from mgnet.training.process import Process
 from mgnet.training.randomness import Sampler
 from mgnet.training.recipe import Steps
-from mgnet.training.runs import Row, append_scalars, open_folder, write_history
-from mgnet.training.watch import Clock, Watch, deterministic, interruptible
+from mgnet.training.runs import (
+    Row,
+    append_scalars,
+    check_tensorboard,
+    locked,
+    open_folder,
+    read_history,
+    write_history,
+)
+from mgnet.training.watch import Clock, Diverged, Watch, deterministic, interruptible
 from mgnet.training.weights import copy_into, read_tensors, tensors, write_tensors
 
 _LOOK = 20  # steps between two looks at the loss
@@ -118,17 +126,20 @@ def fit(
     ------
     ValueError, FileExistsError, OSError : an argument, or the folder
     Diverged : the loss is not finite; the last good checkpoint is kept
-    KeyboardInterrupt : after Ctrl-C, once a checkpoint is written
+    KeyboardInterrupt : after Ctrl-C or SIGTERM, once a checkpoint is written
     """
     if checkpoint_every is not None and checkpoint_every < 1:
         raise ValueError(f"`checkpoint_every` must be at least 1 step; it is {checkpoint_every}.")
+    if tensorboard:
+        check_tensorboard()
     training = Training(network, task, recipe, seed, process, folder)
-    if process.first:
-        open_folder(folder, training.config(), resume)
-    if resume:
-        training.restore()
-    training.run(checkpoint_every, tensorboard, progress and process.first)
-    return training.finish()
+    with locked(folder) if process.first else nullcontext():
+        if process.first:
+            open_folder(folder, training.config(), resume)
+        if resume:
+            training.restore(tensorboard)
+        training.run(checkpoint_every, tensorboard, progress and process.first)
+        return training.finish()
 
 
 class Training:
@@ -140,24 +151,37 @@ class Training:
         self.per_epoch = self.batches.sampler.steps_per_epoch
         self.learner = Learner(network, task.losses, recipe, seed, self.per_epoch, process, task.idle)
         self.step, self.history, self.sums = 0, list[Row](), dict[str, float]()
+        self.row: tuple[Row, Row] | None = None  # of an epoch that is trained and not yet validated
 
     def config(self) -> dict[str, Any]:
         """All that decides the result."""
         parts = self.process.world * self.recipe.accumulate
         return {**self.task.config, "seed": self.seed, "parts": parts, **dataclasses.asdict(self.recipe)}
 
-    def restore(self) -> None:
-        """Go to the last checkpoint, if there is one."""
+    def restore(self, tensorboard: bool) -> None:
+        """Go to the last checkpoint, if there is one; end the epoch that it may be the end of."""
         for checkpoint in all_checkpoints(self.folder)[-1:]:
             state = load_state(checkpoint)
             stored, _ = read_tensors(checkpoint / "model.safetensors", next(iter(self.task.header)))
             copy_into(self.learner.model, state.get("network", stored), checkpoint)
             self.learner.load(state)
             self.step, self.history, self.sums = state["step"], state["history"], state["sums"]
+            self.row = state["row"]
+            if self.row is not None and not self.read_row(self.row[0]):
+                self.end_epoch(tensorboard)
+
+    def read_row(self, row: Row) -> bool:
+        """Whether history.csv has what validation found after this row's epoch; it is then taken from there."""
+        written = read_history(self.folder) if (self.folder / "history.csv").exists() else []
+        same = [found for found in written if all(found.get(name) == value for name, value in row.items())]
+        self.history += same[:1]
+        self.row = None if same else self.row
+        return bool(same)
 
     def save(self) -> None:
         if self.process.first:
-            state = {**self.learner.state(), "step": self.step, "history": self.history, "sums": self.sums}
+            seen = {"step": self.step, "history": self.history, "sums": self.sums, "row": self.row}
+            state = {**self.learner.state(), **seen}
             save_checkpoint(self.folder, self.step, self.learner.tested, self.task.header, state)
         self.process.wait()
 
@@ -178,10 +202,12 @@ class Training:
                     clock.tick(steps)
                     self.show(bar, clock)
                 if ends:
-                    self.end_epoch(clock, tensorboard)
-                    clock = Clock()
+                    self.row, self.sums = self.trained(clock), {}
                 if due:
                     self.save()
+                if ends:
+                    self.end_epoch(tensorboard)
+                    clock = Clock()
                 if stop.is_set():
                     raise KeyboardInterrupt(f"stopped after step {self.step}; resume continues {self.folder}")
 
@@ -208,15 +234,25 @@ class Training:
         found = [f"validation_{name}" for name in names[1:] or names]
         return names + [name for name in found if name in said and said[name] == said[name]]
 
-    def end_epoch(self, clock: Clock, tensorboard: bool) -> None:
-        """Validate, and add a row to the history."""
+    def trained(self, clock: Clock) -> tuple[Row, Row]:
+        """What an epoch's training says of it: the numbers, and the times."""
         epoch = self.step // self.per_epoch
         row = {"epoch": epoch, "learning_rate": self.recipe.learning_rate(epoch - 0.5 / self.per_epoch)}
         row |= {f"train_{name}": mean for name, mean in self.means().items()}
-        with self.tested() as model:
-            row |= self.task.validate(model, self.learner.arithmetic())
-        self.history.append({**row, **clock.row(self.batches.sampler.batch_size, self.task.unit)})
-        self.sums = {}
+        return row, clock.row(self.batches.sampler.batch_size, self.task.unit)
+
+    def end_epoch(self, tensorboard: bool) -> None:
+        """Validate, and add a row to the history; the checkpoint is already there, should this fail."""
+        assert self.row is not None
+        (row, times), self.row = self.row, None
+        try:
+            with self.tested() as model:
+                found = self.task.validate(model, self.learner.arithmetic())
+        except Diverged:
+            if self.process.first:
+                drop_newest(self.folder)
+            raise
+        self.history.append({**row, **found, **times})
         if self.process.first:
             write_history(self.folder, self.history)
         if self.process.first and tensorboard:

@@ -8,12 +8,20 @@ import csv
 import json
 import os
 import platform
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mgnet.training.files import write
+from mgnet.training.files import unwritable, write
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows: no lock
+    fcntl = None  # type: ignore[assignment]
 
 Row = dict[str, float]
 
@@ -29,9 +37,9 @@ def open_folder(out: Path, config: dict[str, Any], resume: bool) -> None:
     """
     path = out / "config.json"
     if not path.exists():
-        write(path, lambda temporary: temporary.write_text(json.dumps(config, indent=1) + "\n"))
+        write(path, lambda temporary: temporary.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8"))
         here = json.dumps(environment(), indent=1) + "\n"
-        write(out / "environment.json", lambda temporary: temporary.write_text(here))
+        write(out / "environment.json", lambda temporary: temporary.write_text(here, encoding="utf-8"))
         return
     if not resume:
         raise FileExistsError(f"`out` must be a new folder; {out} holds a run. Pass resume, or name another folder.")
@@ -41,9 +49,44 @@ def open_folder(out: Path, config: dict[str, Any], resume: bool) -> None:
         raise ValueError(f"`resume` needs the configuration the run began with; {'; '.join(changed)}. See {path}.")
 
 
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """The folder, made if need be, is this process's alone; the lock ends with the process, however that ends.
+
+    Raises
+    ------
+    OSError : another process trains in it, or it cannot be made
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> with locked(Path(mkdtemp())):
+    ...     pass
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(out, error) from None
+    if fcntl is None:
+        yield
+        return
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise OSError(f"`out` must be a folder that no other process trains in; one does in {out}.") from None
+    except OSError:  # a file system without locks
+        warnings.warn(f"{out} cannot be locked: let no other process train in it.", stacklevel=4)
+    try:
+        yield
+    finally:
+        os.close(folder)
+
+
 def read_config(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}. Start the run anew in another folder.") from None
 
@@ -70,7 +113,7 @@ def environment() -> dict[str, Any]:
 
 def _processor() -> str:
     path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 
@@ -79,7 +122,7 @@ def write_history(out: Path, history: list[Row]) -> None:
     """history.csv, a row an epoch."""
 
     def save(temporary: Path) -> None:
-        with temporary.open("w", newline="") as file:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(history[0]))
             writer.writeheader()
             writer.writerows(history)
@@ -99,8 +142,23 @@ def read_history(out: str | Path) -> list[Row]:
     >>> read_history(folder)
     [{'epoch': 1.0, 'train_loss': 2.3}]
     """
-    with (Path(out) / "history.csv").open(newline="") as file:
+    with (Path(out) / "history.csv").open(newline="", encoding="utf-8") as file:
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def check_tensorboard() -> None:
+    """That it can be written to, before there is work to lose.
+
+    Raises
+    ------
+    ModuleNotFoundError : tensorboard is not installed
+    """
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"`tensorboard=True` needs {error.name}: pip install 'mgnet-toolkit[logging]'.", name=error.name
+        ) from None
 
 
 def append_scalars(out: Path, row: Row) -> None:

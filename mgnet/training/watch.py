@@ -1,4 +1,4 @@
-"""What goes on beside the steps of a training: the loss is watched, time is taken, Ctrl-C is heard."""
+"""What goes on beside the steps of a training: the loss is watched, time is taken, signals are heard."""
 
 import os
 import signal
@@ -76,21 +76,25 @@ class Clock:
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event instead of breaking into a step; a second Ctrl-C breaks in."""
+    """Ctrl-C, and SIGTERM as well, set the event instead of breaking into a step; a second one breaks in."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread hears signals
         return
 
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
     def note(number: int, frame: Any) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
 
 
 @contextmanager

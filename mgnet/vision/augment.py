@@ -149,14 +149,26 @@ def per_image(recipe: Recipe) -> Callable[[Tensor, int], Tensor] | None:
         chosen = [*chosen, v2.RandomErasing(recipe.erasing)]
     if not chosen:
         return None
-    transform = v2.Compose(chosen)
+    return Seeded(v2.Compose(chosen))
 
-    def apply(image: Tensor, seed: int) -> Tensor:
+
+class Seeded:
+    """A transform whose luck is a seed's; a class, so that worker processes can be sent one.
+
+    Example
+    -------
+    >>> luck = Seeded(lambda image: image + torch.rand(1))
+    >>> luck(torch.zeros(1), 3) == torch.rand(1, generator=Generator().manual_seed(3))
+    tensor([True])
+    """
+
+    def __init__(self, transform: Callable[[Tensor], Tensor]):
+        self.transform = transform
+
+    def __call__(self, image: Tensor, seed: int) -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return transform(image)
-
-    return apply
+            return self.transform(image)
 
 
 def each(x: Tensor, transform: Callable[[Tensor, int], Tensor], index: Tensor, epoch: int, seed: int) -> Tensor:

@@ -41,7 +41,7 @@ def build(name: str, in_channels: int = 3, num_classes: int = 10, image_size: in
         return MgNet(name, in_channels, num_classes, "3x3" if small else "7x7")
     forms = _SMALL_FORMS if small else _LARGE_FORMS
     if name in forms:
-        return forms[name](in_channels, num_classes)
+        return _hookable(forms[name](in_channels, num_classes))
     if name in BASELINES:
         other = "above 64" if small else "of at most 64"
         raise ValueError(f"`model` {name} exists for images {other} pixels only; these have {image_size}.")
@@ -50,15 +50,23 @@ def build(name: str, in_channels: int = 3, num_classes: int = 10, image_size: in
     raise ValueError(f"`model` must be an MgNet notation or a known network; it is {name!r}. {hint}")
 
 
+def _hookable(model: nn.Module) -> nn.Module:
+    """No activation overwrites its argument, which full backward hooks do not allow; torchvision's residual sums do."""
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    return model
+
+
 def _alexnet_small(c: int, classes: int) -> nn.Module:
     """Five convolutions and one linear layer; 2.5 million parameters."""
     pool = nn.MaxPool2d(2, 2)
     features = nn.Sequential(
-        *(nn.Conv2d(c, 64, 11, 4, 5), nn.ReLU(inplace=True), pool),
-        *(nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(inplace=True), pool),
-        *(nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(inplace=True)),
-        *(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(inplace=True)),
-        *(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(inplace=True)),
+        *(nn.Conv2d(c, 64, 11, 4, 5), nn.ReLU(), pool),
+        *(nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), pool),
+        *(nn.Conv2d(192, 384, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU()),
     )
     return nn.Sequential(features, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(256, classes))
 
@@ -124,7 +132,7 @@ def _pre_activation(
         for i in range(count):
             blocks.append(block(c, width, 2 if stage and i == 0 else 1))
             c = blocks[-1].kernels[-1].out_channels  # type: ignore[union-attr, index]
-    tail = (nn.BatchNorm2d(c), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, classes))
+    tail = (nn.BatchNorm2d(c), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, classes))
     return nn.Sequential(stem, *blocks, *tail).apply(_he_initialise)
 
 
@@ -139,9 +147,7 @@ def _wide_resnet28_10_small(c: int, classes: int) -> nn.Module:
 
 
 def _preact_resnet200(c: int, classes: int) -> nn.Module:
-    stem = nn.Sequential(
-        nn.Conv2d(c, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
-    )
+    stem = nn.Sequential(nn.Conv2d(c, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
     return _pre_activation(stem, _bottleneck, 64, [(64, 3), (128, 24), (256, 36), (512, 3)], classes)
 
 

@@ -17,9 +17,9 @@ from mgnet.training.learner import Batch
 from mgnet.training.loop import Batches
 from mgnet.training.process import Process
 from mgnet.training.randomness import Sampler, generator, seed_of
-from mgnet.vision.augment import crop, cutmix, cutout, each, flip, mixup, per_image, sent, shrink
-from mgnet.vision.folder import read_image
+from mgnet.vision.augment import Seeded, crop, cutmix, cutout, each, flip, mixup, per_image, sent, shrink
 from mgnet.vision.images import Dataset, Files, Images
+from mgnet.vision.pictures import Fitted, read_image
 from mgnet.vision.recipe import Recipe
 
 
@@ -36,12 +36,14 @@ class Normaliser:
         return (x - self.mean) / self.std
 
 
-def make_batches(data: Dataset, recipe: Recipe, seed: int, normalise: Normaliser, process: Process) -> Batches:
-    """From memory or from disk, as the data are."""
+def make_batches(
+    data: Dataset, recipe: Recipe, seed: int, normalise: Normaliser, process: Process, workers: int | None = None
+) -> Batches:
+    """From memory or from disk, as the data are; `workers` as for picture_batches."""
     sampler = Sampler(len(data.train), recipe.batch_size, seed, process.world * recipe.accumulate, least=2)
     mine = range(process.rank * recipe.accumulate, (process.rank + 1) * recipe.accumulate)
     parts = Parts(data, recipe, seed, normalise, sampler, mine, process.device)
-    return Resident(parts, data.train) if isinstance(data.train, Images) else Streamed(parts, data.train)
+    return Resident(parts, data.train) if isinstance(data.train, Images) else Streamed(parts, data.train, workers)
 
 
 @dataclass(frozen=True)
@@ -103,13 +105,13 @@ class Resident:
 class Streamed:
     """Pictures read, cropped to size and augmented by DataLoader workers."""
 
-    def __init__(self, parts: Parts, files: Files):
-        self.parts, self.sampler = parts, parts.sampler
-        self.pictures = Pictures(files, parts.data.size[0], parts.recipe, parts.data.mirror, parts.seed)
+    def __init__(self, parts: Parts, files: Files, workers: int | None):
+        self.parts, self.sampler, self.workers = parts, parts.sampler, workers
+        self.pictures = Pictures(files, parts.recipe, parts.data.mirror, parts.seed)
 
     def stream(self, first: int, last: int) -> Iterator[list[Batch]]:
         order = (self.keys(step, part) for step in range(first, last) for part in self.parts.mine)
-        loaded = iter(picture_loader(self.pictures, order))
+        loaded = picture_batches(self.pictures, order, self.workers)
         for step in range(first, last):
             yield [self.batch(next(loaded), step, part) for part in self.parts.mine]
 
@@ -122,51 +124,81 @@ class Streamed:
         return self.parts.finish(pixels, labels, step, part)
 
 
-def centre(size: int) -> Callable[[Tensor], Tensor]:
-    """The middle size x size pixels of an image whose shorter side is made 8/7 of that."""
-    from torchvision.transforms import v2
-
-    return v2.Compose([v2.Resize(round(size * 8 / 7)), v2.CenterCrop(size)])
-
-
 class Pictures(torch.utils.data.Dataset):
-    """Files as square uint8 images; random crops in training, the centre in testing.
+    """Files as uint8 images of one size; with "crop" random parts of them in training, the middle in testing.
 
     An item's key is (index, epoch): its luck depends on nothing else.
     """
 
-    def __init__(self, files: Files, size: int, recipe: Recipe | None, mirror: bool, seed: int):
+    def __init__(self, files: Files, recipe: Recipe | None, mirror: bool, seed: int):
         from torchvision.transforms import v2
 
-        self.files, self.seed, self.size = files, seed, size
-        self.random = recipe is not None
+        self.files, self.seed = files, seed
+        shape: Callable[[Tensor], Tensor] = Fitted(files.size, files.fit)
         if recipe is None:
-            self.shape, self.transform = centre(size), None
+            self.shape, self.transform = shape, None
             return
+        if files.fit == "crop" and recipe.crop:
+            shape = v2.RandomResizedCrop(files.size)
         mirrored = [v2.RandomHorizontalFlip()] if mirror and recipe.flip != "none" else []
-        self.shape = v2.Compose([v2.RandomResizedCrop(size), *mirrored])
+        self.shape = v2.Compose([shape, *mirrored])
         self.transform = per_image(recipe)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         i, epoch = key
         seed = seed_of(self.seed, "image", epoch, i)
-        image = read_image(self.files.paths[i], self.files.channels)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            image = self.shape(image)
+        image = Seeded(self.shape)(read_image(self.files.paths[i], self.files.channels), seed)
         return (self.transform(image, seed + 1) if self.transform else image), self.files.labels[i]
 
+    def __getitems__(self, keys: list[tuple[int, int]]) -> list[Batch] | str:
+        """What DataLoader asks for; what is wrong with a file is an item, as an error would bring its traceback."""
+        try:
+            return [self[key] for key in keys]
+        except ValueError as error:
+            return str(error)
 
-def picture_loader(pictures: Pictures, order: Iterable[list[tuple[int, int]]]) -> DataLoader:
-    """Batches of pictures in the given order of keys, decoded by one worker a thread."""
-    return DataLoader(
+
+def _collate(items: list[Batch] | str) -> Batch | str:
+    if isinstance(items, str):
+        return items
+    images, labels = zip(*items, strict=True)
+    return torch.stack(images), torch.stack(labels)
+
+
+def picture_batches(
+    pictures: Pictures, order: Iterable[list[tuple[int, int]]], workers: int | None = None
+) -> Iterator[Batch]:
+    """Batches of pictures in the given order of keys.
+
+    Parameters
+    ----------
+    workers : processes that decode; 0: this one does; None: one a thread, eight at most
+
+    Raises
+    ------
+    ValueError : a file that cannot be read
+    OSError : the batches do not fit into the memory that processes share
+    """
+    loader: DataLoader = DataLoader(
         pictures,
         batch_sampler=order,
-        num_workers=min(8, torch.get_num_threads()),
+        collate_fn=_collate,
+        num_workers=min(8, torch.get_num_threads()) if workers is None else workers,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_leave_interrupts_to_the_main_process,
     )
+    try:
+        for batch in loader:
+            if isinstance(batch, str):
+                raise ValueError(batch)
+            yield batch
+    except RuntimeError as error:
+        if "shared memory" not in str(error) and "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).strip().splitlines()[-1]
+        raise OSError(f"a process that decodes pictures ended: {reason} Pass workers=0.") from None
 
 
 def _leave_interrupts_to_the_main_process(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

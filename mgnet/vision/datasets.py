@@ -6,17 +6,19 @@ imagenet        data/imagenet/train and data/imagenet/val, a folder a class
 a folder        train/ and test/ (or val/), a folder a class
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 import torch
 
 from mgnet.training.placement import placed
+from mgnet.training.recipe import check_choice
 from mgnet.vision.cifar import read_cifar10, read_cifar100
 from mgnet.vision.folder import read_folder
 from mgnet.vision.idx import read_fashion_mnist, read_mnist
 from mgnet.vision.images import Dataset, Images
+from mgnet.vision.pictures import FITS
 
 
 def read_digits(root: Path) -> Dataset:
@@ -37,7 +39,7 @@ def read_digits(root: Path) -> Dataset:
 
 
 def read_imagenet(root: Path) -> Dataset:
-    return read_folder(root / "imagenet", "imagenet", image_size=224)
+    return read_folder(root / "imagenet", "imagenet", image_size=(224, 224))
 
 
 READERS: dict[str, Callable[[Path], Dataset]] = {
@@ -51,14 +53,20 @@ READERS: dict[str, Callable[[Path], Dataset]] = {
 
 
 @placed
-def load(dataset: str, data: str | Path = "data", image_size: int | None = None) -> Dataset:
+def load(
+    dataset: str | Path,
+    data: str | Path = "data",
+    image_size: int | tuple[int, int] | None = None,
+    fit: str = "crop",
+) -> Dataset:
     """Read a data set.
 
     Parameters
     ----------
     dataset : a name of READERS, or a folder with train/ and test/ (or val/)
     data : where the named ones lie
-    image_size : resize and crop the images of a folder to this; default: 224 for imagenet, else as they are
+    image_size : make the images of a folder of this size, n or (H, W); default: 224 for imagenet, else as they are
+    fit : how: "crop", "resize" (stretched) or "letterbox" (between black bars)
 
     Raises
     ------
@@ -71,15 +79,27 @@ def load(dataset: str, data: str | Path = "data", image_size: int | None = None)
     >>> len(digits.train), len(digits.test), digits.size
     (1437, 360, (8, 8))
     """
-    if image_size is not None and (dataset not in READERS or dataset == "imagenet"):
+    size = _size(image_size)
+    check_choice("fit", fit, FITS)
+    if size is not None and (dataset not in READERS or dataset == "imagenet"):
         root = Path(data) / "imagenet" if dataset == "imagenet" else Path(dataset)
-        return read_folder(root, root.name, image_size)
+        return read_folder(root, root.resolve().name, size, fit)
     if dataset in READERS:
-        if image_size is not None:
+        if size is not None:
             raise ValueError(f"`image_size` is for folders of images; {dataset} has a fixed size. Leave it out.")
-        return READERS[dataset](Path(data))
+        return READERS[str(dataset)](Path(data))
     if not Path(dataset).is_dir():
-        near = get_close_matches(dataset.lower().replace("_", "-"), READERS, n=1, cutoff=0.5)
+        near = get_close_matches(str(dataset).lower().replace("_", "-"), READERS, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(READERS)}."
-        raise ValueError(f"`dataset` must be a known name or a folder; it is {dataset!r}. {hint}")
-    return read_folder(Path(dataset), Path(dataset).name, image_size)
+        raise ValueError(f"`dataset` must be a known name or a folder; it is {str(dataset)!r}. {hint}")
+    return read_folder(Path(dataset), Path(dataset).resolve().name)
+
+
+def _size(asked: int | Sequence[int] | None) -> tuple[int, int] | None:
+    """(H, W) of what a user said."""
+    sides = (asked, asked) if isinstance(asked, int) else asked
+    if sides is None:
+        return None
+    if len(sides) != 2 or not all(isinstance(n, int) and n >= 1 for n in sides):
+        raise ValueError(f"`image_size` must be a whole number of at least 1, or two, (H, W); it is {asked!r}.")
+    return sides[0], sides[1]

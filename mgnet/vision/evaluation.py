@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,12 +14,14 @@ from mgnet.training.checkpoints import newest_weights
 from mgnet.training.files import write
 from mgnet.training.placement import placed
 from mgnet.training.process import Process, choose_device
-from mgnet.vision.batches import Normaliser, Pictures, picture_loader
+from mgnet.training.watch import Diverged
+from mgnet.vision.batches import Normaliser, Pictures, picture_batches
 from mgnet.vision.datasets import load
 from mgnet.vision.images import Dataset, Files, Images
 from mgnet.vision.weights import Card, load_weights
 
-_BATCH, _BINS = 500, 15
+_BINS = 15
+_MOST_CONFUSED = 1000  # classes up to which the confusion, which is quadratic, is kept
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Metrics:
     accuracy, top5 : share of images whose class is the first, among the first five
     loss : mean cross entropy
     calibration_error : mean |confidence - accuracy| over 15 bins of confidence (Guo et al. 2017, arXiv:1706.04599)
-    per_class : accuracy on each class
-    confusion : how often class i was taken for class j
+    per_class : accuracy on each class that has images
+    confusion : how often class i was taken for class j; empty where there are more than 1,000 classes
     flipped_accuracy : with the logits of image and mirror image averaged; None where it was not asked for
     """
 
@@ -45,8 +47,10 @@ class Metrics:
 
     def save(self, path: str | Path) -> None:
         """Write JSON."""
-        text = json.dumps(asdict(self), indent=1)
-        write(Path(path), lambda temporary: temporary.write_text(text + "\n"))
+        rows = ",\n  ".join(map(json.dumps, self.confusion))
+        text = json.dumps({**asdict(replace(self, confusion=())), "confusion": "rows"}, indent=1)
+        text = text.replace('"rows"', f"[\n  {rows}\n ]" if rows else "[]", 1)
+        write(Path(path), lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
 
 
 @placed
@@ -57,9 +61,13 @@ def evaluate(
     *,
     split: str = "test",
     flip: bool = False,
+    batch_size: int | None = None,
+    workers: int | None = None,
     device: str | None = None,
 ) -> Metrics:
     """Measure a trained network.
+
+    Classes are matched by name; the data may have fewer than the network knows, in another order.
 
     Parameters
     ----------
@@ -67,6 +75,8 @@ def evaluate(
     dataset, data : as for `train`; default: the data set it was trained on
     split : "test", or "validation", the images that the run held out of train
     flip : measure also the mean over each image and its mirror image
+    batch_size : images at a time; default: 500 of 64x64, fewer where they are larger
+    workers : processes that decode files; 0: this one does
 
     Raises
     ------
@@ -82,52 +92,102 @@ def evaluate(
     """
     model, card = load_weights(newest_weights(Path(checkpoint)))
     place = choose_device(device)
+    check_counts(batch_size, workers)
     images = _split(card, dataset or card.dataset, data, split)
     normalise = Normaliser(list(card.mean), list(card.std), place)
     model = model.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return measure(model, images, max(card.image_size), card.classes, normalise, Process(0, 1, place), flip=flip)
+    return measure(
+        model, images, card.image_size, card.classes, normalise, Process(0, 1, place),
+        flip=flip, batch_size=batch_size, workers=workers,
+    )  # fmt: skip
 
 
 def _split(card: Card, dataset: str, data: str | Path, split: str) -> Images | Files:
     if split not in ("test", "validation"):
         raise ValueError(f"`split` must be test or validation; it is {split!r}.")
-    loaded = load(dataset, data, max(card.image_size) if card.resized and dataset != "imagenet" else None)
+    loaded = load(dataset, data, card.image_size if card.resized else None, card.fit)
     check_fit(card, loaded)
-    images = loaded.test if split == "test" else loaded.hold_out(card.validation).validation
+    images = loaded.test if split == "test" else loaded.hold_out(card.validation, card.stratified).validation
     if images is None:
         raise ValueError("`split` must be test: the run held out no validation images.")
-    return images
+    return replace(images, labels=relabelled(images.labels, loaded.classes, card.classes))
 
 
 def check_fit(card: Card, data: Dataset) -> None:
     """That a network was made for images and classes such as these."""
     for what, own, theirs in (
         ("channels", card.in_channels, data.channels),
-        ("classes", len(card.classes), len(data.classes)),
-        ("size", tuple(card.image_size), data.size),
+        ("size", tuple(card.image_size), tuple(data.size)),
     ):
         if own != theirs:
             raise ValueError(
                 f"`dataset` must fit the checkpoint: it was trained for {what} {own}, {data.name} has {theirs}."
             )
+    unknown = [name for name in data.classes if name not in card.classes]
+    if unknown:
+        raise ValueError(
+            f"`dataset` must fit the checkpoint: it knows no class {unknown[0]!r}, which {data.name} has, "
+            f"but {_some(card.classes)}."
+        )
+
+
+def relabelled(labels: Tensor, classes: tuple[str, ...], known: tuple[str, ...]) -> Tensor:
+    """Labels that count `classes` as labels that count `known`, by name.
+
+    Example
+    -------
+    >>> relabelled(torch.tensor([0, 1]), ("ant", "cow"), ("cow", "bee", "ant"))
+    tensor([2, 0])
+    """
+    place = {name: i for i, name in enumerate(known)}
+    return torch.tensor([place[name] for name in classes])[labels]
+
+
+def check_counts(batch_size: int | None, workers: int | None) -> None:
+    """Of evaluation.
+
+    Raises
+    ------
+    ValueError : a number that cannot be
+    """
+    for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
+        if value is not None and not (isinstance(value, int) and value >= least):
+            raise ValueError(f"`{name}` must be a whole number, {least} or more; it is {value!r}.")
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def images_at_once(size: tuple[int, int]) -> int:
+    """500 images of 64x64 or smaller, and no more pixels than these of larger ones.
+
+    Example
+    -------
+    >>> images_at_once((32, 32)), images_at_once((256, 256))
+    (500, 31)
+    """
+    return max(1, min(500, 500 * 64**2 // (size[0] * size[1])))
 
 
 def measure(
     model: nn.Module,
     images: Images | Files,
-    size: int,
+    size: tuple[int, int],
     classes: tuple[str, ...],
     normalise: Normaliser,
     process: Process,
     flip: bool = False,
     arithmetic: AbstractContextManager | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
 ) -> Metrics:
     """The metrics of a model; each process takes its share of the images, none is counted twice."""
     tally = Tally(len(classes), process.device)
     training = model.training
     model.eval()
     with torch.no_grad(), arithmetic or torch.autocast(process.device.type, enabled=False):
-        for x, labels in _inputs(images, size, normalise, process):
+        for x, labels in _inputs(images, size, normalise, process, batch_size or images_at_once(size), workers):
             logits = model(x).float()
             mirrored = (logits + model(x.flip(3)).float()) / 2 if flip else None
             tally.add(logits, labels, mirrored)
@@ -136,25 +196,32 @@ def measure(
 
 
 def _inputs(
-    images: Images | Files, size: int, normalise: Normaliser, process: Process
+    images: Images | Files,
+    size: tuple[int, int],
+    normalise: Normaliser,
+    process: Process,
+    batch_size: int,
+    workers: int | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's share, normalised, in batches."""
     mine = torch.arange(process.rank, len(images), process.world)
-    for pixels, labels in _batches(images, mine.split(_BATCH), size):
+    for pixels, labels in _batches(images, mine.split(batch_size), size, workers):
         x = normalise(pixels.to(process.device)).contiguous(memory_format=torch.channels_last)
         yield x, labels.to(process.device)
 
 
-def _batches(images: Images | Files, parts: Sequence[Tensor], size: int) -> Iterable[tuple[Tensor, Tensor]]:
+def _batches(
+    images: Images | Files, parts: Sequence[Tensor], size: tuple[int, int], workers: int | None
+) -> Iterable[tuple[Tensor, Tensor]]:
     if isinstance(images, Images):
         return ((images.pixels[i], images.labels[i]) for i in parts)
-    pictures = Pictures(images, size, recipe=None, mirror=False, seed=0)
-    return picture_loader(pictures, ([(int(i), 0) for i in part] for part in parts))
+    pictures = Pictures(images, recipe=None, mirror=False, seed=0)
+    return picture_batches(pictures, ([(int(i), 0) for i in part] for part in parts), workers)
 
 
-def first_image(images: Images | Files, size: int, normalise: Normaliser) -> Tensor:
+def first_image(images: Images | Files, size: tuple[int, int], normalise: Normaliser) -> Tensor:
     """The first one, (1, C, H, W), as the network sees it."""
-    pixels, _ = next(iter(_batches(images, [torch.tensor([0])], size)))
+    pixels, _ = next(iter(_batches(images, [torch.tensor([0])], size, 0)))
     return normalise(pixels.to(normalise.mean.device))
 
 
@@ -162,14 +229,20 @@ class Tally:
     """Sums from which the metrics follow."""
 
     def __init__(self, classes: int, device: torch.device):
-        self.confusion = torch.zeros(classes, classes, dtype=torch.float64, device=device)
+        self.classes = torch.zeros(2, classes, dtype=torch.float64, device=device)  # images, right
+        kept = classes if classes <= _MOST_CONFUSED else 0
+        self.confusion = torch.zeros(kept, kept, dtype=torch.float64, device=device)
         self.bins = torch.zeros(3, _BINS, dtype=torch.float64, device=device)  # images, right, confidence
         self.sums = torch.zeros(3, dtype=torch.float64, device=device)  # loss, top 5, right when mirrored
 
     def add(self, logits: Tensor, labels: Tensor, mirrored: Tensor | None) -> None:
+        if not logits.isfinite().all():
+            raise Diverged("the network's output is not finite. Train anew with a smaller `lr`, or `clip`.")
         confidence, guess = logits.softmax(1).max(1)
         ones = torch.ones(len(labels), dtype=torch.float64, device=labels.device)
-        self.confusion.index_put_((labels, guess), ones, accumulate=True)
+        self.classes.index_add_(1, labels, torch.stack([ones, (guess == labels).double()]))
+        if len(self.confusion):
+            self.confusion.index_put_((labels, guess), ones, accumulate=True)
         place = (confidence * _BINS).long().clamp(max=_BINS - 1)
         self.bins.index_add_(1, place, torch.stack([ones, (guess == labels).double(), confidence.double()]))
         five = logits.topk(min(5, logits.shape[1]), 1).indices
@@ -178,18 +251,18 @@ class Tally:
         self.sums += torch.stack([r.double() for r in right])
 
     def metrics(self, classes: tuple[str, ...], process: Process, flip: bool) -> Metrics:
-        for counts in (self.confusion, self.bins, self.sums):
+        for counts in (self.classes, self.confusion, self.bins, self.sums):
             process.total(counts)
-        n = self.confusion.sum().item()
+        images, right = self.classes.tolist()
+        n = sum(images)
         loss, top5, mirrored = (self.sums / n).tolist()
-        recall = (self.confusion.diag() / self.confusion.sum(1).clamp(min=1)).tolist()
         return Metrics(
             images=int(n),
-            accuracy=self.confusion.diag().sum().item() / n,
+            accuracy=sum(right) / n,
             top5=top5,
             loss=loss,
             calibration_error=(self.bins[1] - self.bins[2]).abs().sum().item() / n,
-            per_class=dict(zip(classes, recall, strict=True)),
+            per_class={name: r / m for name, r, m in zip(classes, right, images, strict=True) if m},
             confusion=tuple(tuple(map(int, row)) for row in self.confusion.tolist()),
             flipped_accuracy=mirrored if flip else None,
         )

@@ -1,5 +1,6 @@
 """Folders of images: train/CLASS/*.png, test/CLASS/*.png."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,39 +9,51 @@ import torch
 from torch import Tensor
 
 from mgnet.vision.images import Dataset, Files, Images
+from mgnet.vision.pictures import SUFFIXES, list_images, read_image, visible
 
-_MODES = {"L": 1, "RGB": 3, "RGBA": 4}
 _MOST_BYTES = 8 << 30
+_VALIDATION = ("val", "valid", "validation")
 
 
-def read_folder(root: Path, name: str, image_size: int | None = None) -> Dataset:
+def read_folder(root: Path, name: str, image_size: tuple[int, int] | None = None, fit: str = "crop") -> Dataset:
     """Read root/train and root/test, where each class is a folder.
 
-    If there is val/ as well as test/, it is the validation split; alone it is the test split.
+    If there is val/ (valid/, validation/) as well as test/, it is the validation split; alone it is the test split.
+    Hidden files and folders are none of the data; links are followed.
 
     Parameters
     ----------
-    image_size : None: the images are of one size and go to memory; a number: they stay on disk, are
-        resized and cropped to image_size x image_size when needed, and may differ in size and mode
+    image_size : None: the images are of one size and go to memory; (H, W): they stay on disk, become of
+        that size when needed, as `fit` says (see Fitted), and may differ in size and mode
 
     Raises
     ------
     FileNotFoundError, ValueError : no such folder; one class or an empty one; a file that is no
         image; images of unequal size or channels; splits with different classes
     """
-    splits = {part: root / part for part in ("train", "val", "test") if (root / part).is_dir()}
-    if "train" not in splits or len(splits) < 2:
-        raise FileNotFoundError(f"`dataset` must be a folder with train/ and test/ (or val/); {str(root)!r} is not.")
+    splits = _splits(root)
     listed = {part: _list(folder) for part, folder in splits.items()}
     classes = tuple(listed["train"][0])
     for part, (names, _, _) in listed.items():
         if tuple(names) != classes:
             raise ValueError(f"{splits[part]} must have the classes of train/; {_difference(names, classes)} differ.")
-    read = _in_memory(listed) if image_size is None else _on_disk(listed)
+    read = _in_memory(listed) if image_size is None else _on_disk(listed, image_size, fit)
     first = read["train"]
-    size = (image_size, image_size) if image_size else (first.pixels.shape[2], first.pixels.shape[3])  # type: ignore[union-attr]
+    size = image_size or (first.pixels.shape[2], first.pixels.shape[3])  # type: ignore[union-attr]
     validation = read.get("val") if "test" in read else None
     return Dataset(name, first, read.get("test", read.get("val", first)), classes, size, True, validation)
+
+
+def _splits(root: Path) -> dict[str, Path]:
+    """train, test and val, as far as they are there."""
+    vals = [root / name for name in _VALIDATION if (root / name).is_dir()]
+    if len(vals) > 1:
+        raise ValueError(f"{root} must have one validation split; it has {' and '.join(path.name for path in vals)}.")
+    splits = {part: root / part for part in ("train", "test") if (root / part).is_dir()}
+    splits |= {"val": vals[0]} if vals else {}
+    if "train" not in splits or len(splits) < 2:
+        raise FileNotFoundError(f"`dataset` must be a folder with train/ and test/ (or val/); {str(root)!r} is not.")
+    return splits
 
 
 _Listing = tuple[list[str], list[Path], Tensor]
@@ -48,7 +61,11 @@ _Listing = tuple[list[str], list[Path], Tensor]
 
 def _list(folder: Path) -> _Listing:
     """Class names, image paths, labels."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    inside = visible(folder)
+    names = [entry.name for entry in inside if entry.is_dir()]
+    loose = [entry.name for entry in inside if entry.suffix.lower() in SUFFIXES and entry.is_file()]
+    if loose:
+        warnings.warn(f"{len(loose)} images in {folder} lie in no class's folder, first {loose[0]}.", stacklevel=4)
     if len(names) < 2:
         raise ValueError(f"{folder} must have a folder for each of two classes or more; it has {len(names)}.")
     paths, labels = [], []
@@ -61,19 +78,12 @@ def _list(folder: Path) -> _Listing:
     return names, paths, torch.tensor(labels)
 
 
-def list_images(folder: Path) -> list[Path]:
-    """The image files below a folder, in order."""
-    from torchvision.datasets.folder import IMG_EXTENSIONS
-
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMG_EXTENSIONS and p.is_file())
-
-
 def _difference(names: Sequence[str], classes: Sequence[str]) -> str:
     return ", ".join(sorted(set(names) ^ set(classes))[:5])
 
 
-def _on_disk(listed: dict[str, _Listing]) -> dict[str, Images | Files]:
-    return {part: Files(tuple(map(str, paths)), labels) for part, (_, paths, labels) in listed.items()}
+def _on_disk(listed: dict[str, _Listing], size: tuple[int, int], fit: str) -> dict[str, Images | Files]:
+    return {part: Files(tuple(map(str, paths)), labels, size, fit) for part, (_, paths, labels) in listed.items()}
 
 
 def _in_memory(listed: dict[str, _Listing]) -> dict[str, Images | Files]:
@@ -95,24 +105,3 @@ def _read_alike(path: Path, shape: torch.Size) -> Tensor:
             "Pass image_size to resize and crop them all."
         )
     return pixels
-
-
-def read_image(path: str | Path, channels: int | None = None) -> Tensor:
-    """One image as (C, H, W) uint8, converted to `channels` where that is given.
-
-    Raises
-    ------
-    ValueError : the file is no image, is damaged, or has a mode with no channel count
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    modes = {count: mode for mode, count in _MODES.items()}
-    try:
-        with Image.open(path) as file:
-            image = file.convert(modes[channels]) if channels else file
-            if image.mode not in _MODES:
-                raise ValueError(f"{path} has mode {image.mode}; modes are {', '.join(_MODES)}. Convert it.")
-            pixels = np.array(image)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path} must be an image; it cannot be read: {error}") from None
-    return torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1).permute(2, 0, 1).contiguous()

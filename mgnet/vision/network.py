@@ -102,16 +102,16 @@ class Smoother(nn.Module):
         self.alpha = nn.Parameter(torch.ones(())) if scaled else None
 
     def forward(self, r: Tensor) -> Tensor:
-        e = F.relu(self.norm_u(self.B(F.relu(self.norm_f(r), inplace=True))), inplace=True)
+        e = F.relu(self.norm_u(self.B(F.relu(self.norm_f(r)))))
         return e if self.alpha is None else self.alpha * e
 
 
 class OneChannel(nn.Module):
     """Pi_2 (x) identity: one 3x3 kernel of stride 2, the same for each channel."""
 
-    def __init__(self) -> None:
+    def __init__(self, weight: nn.Parameter | None = None):
         super().__init__()
-        self.weight = nn.Parameter(torch.full((1, 1, 3, 3), 1 / 9))
+        self.weight = nn.Parameter(torch.full((1, 1, 3, 3), 1 / 9)) if weight is None else weight
 
     def forward(self, u: Tensor) -> Tensor:
         c = u.shape[1]
@@ -124,7 +124,7 @@ def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Conv2d:
 
 def _normalised(K: nn.Module, c_out: int) -> nn.Sequential:
     """v -> s(bn(K * v))"""
-    return nn.Sequential(K, nn.BatchNorm2d(c_out), nn.ReLU(inplace=True))
+    return nn.Sequential(K, nn.BatchNorm2d(c_out), nn.ReLU())
 
 
 def _check_stem(stem: str | None) -> str:
@@ -140,7 +140,7 @@ def _stem(in_channels: int, c_f: int, size: str) -> nn.Sequential:
 
 
 def _levels(n: Notation) -> list[ConvLevel]:
-    """One level a grid; convolutions are made once for each thing that owns them."""
+    """One level a grid. What is shared is the parameter: each use has a module of its own, with its own hooks."""
     shared = n.smoother == "B"
     As = _per_grid([(c_u, c_f) for c_u, c_f in n.channels], 1, shared)
     Rs = _per_grid([(fine[1], coarse[1]) for fine, coarse in pairwise(n.channels)], 2, shared)
@@ -158,20 +158,34 @@ def _levels(n: Notation) -> list[ConvLevel]:
 
 def _per_grid(widths: list[tuple[int, int]], stride: int, shared: bool) -> list[nn.Module]:
     kernels: list[nn.Module] = [_conv(*c, stride) for c in (widths[:1] if shared else widths)]
-    return kernels * len(widths) if shared else kernels
+    return kernels + [_sharing(kernels[0]) for _ in widths[1:]] if shared else kernels
+
+
+def _sharing(K: nn.Module) -> nn.Module:
+    """Another convolution with the same parameter."""
+    if isinstance(K, OneChannel):
+        return OneChannel(K.weight)
+    assert isinstance(K, nn.Conv2d)
+    with torch.device("meta"):  # no memory, and no random numbers, for a weight that is not kept
+        other = nn.Conv2d(K.in_channels, K.out_channels, 3, K.stride, 1, bias=False)  # type: ignore[arg-type]
+    other.weight = K.weight
+    return other
 
 
 def _restrictions(n: Notation, shared: bool) -> list[nn.Module]:
     widths = [(fine[0], coarse[0]) for fine, coarse in pairwise(n.channels)]
     if n.Pi != "Pi_2":
         return _per_grid(widths, 2, shared)
-    return [OneChannel()] * len(widths) if shared else [OneChannel() for _ in widths]
+    if not shared or not widths:
+        return [OneChannel() for _ in widths]
+    first = OneChannel()
+    return [first, *(_sharing(first) for _ in widths[1:])]
 
 
 def _smoothers(n: Notation, nu: int, c_u: int, c_f: int, B: nn.Module | None) -> list[Smoother]:
-    B = B or _conv(c_f, c_u)
-    own = n.smoother == "B^{l,i}"
-    return [Smoother(_conv(c_f, c_u) if own else B, c_u, c_f, n.smoother == "alpha_i B^l") for _ in range(nu)]
+    first = _conv(c_f, c_u) if B is None else B
+    kernels = [_conv(c_f, c_u) if n.smoother == "B^{l,i}" else _sharing(first) for _ in range(nu)]
+    return [Smoother(K, c_u, c_f, n.smoother == "alpha_i B^l") for K in kernels]
 
 
 def _he_initialise(module: nn.Module) -> None:

@@ -4,6 +4,7 @@
     MgNet[3,4,6,3]-[128,256,512,1024]-B^{l,i}       channels that differ from grid to grid
     MgNet[2,2]-[(64,32),(128,64)]-B^l               (c_u, c_f): features and data of different width
     MgNet[6,2,2,2]-256-B^l-Pi_0-omega=0.5           the fields after the smoother are optional
+    MgNet[2,2,2,2]-[256]-B^{\\ell}                  the authors' own spelling of one width and of l
 
 Source: He & Xu 2019, arXiv:1901.10415.
 """
@@ -137,6 +138,7 @@ def _choose(field: str, known: dict[str, str]) -> str:
     """The key that a field means; LaTeX and plain spellings are one."""
     spellings = {re.sub(r"[ {}]", "", key): key for key in known}
     plain = re.sub(r"[{}]", "", field).replace("\u03b1", "alpha").replace("\u03a0", "Pi")
+    plain = plain.replace("ell", "l").replace("\u2113", "l")
     if plain in spellings:
         return spellings[plain]
     near = get_close_matches(plain, spellings, n=1, cutoff=0.3)
@@ -152,8 +154,8 @@ def _number(part: str) -> int:
 def _read_channels(field: str, grids: int) -> tuple[tuple[int, int], ...]:
     if not field.startswith("["):
         return ((_number(field), _number(field)),) * grids
-    parts = re.findall(r"\([^)]*\)|[^,]+", field[1:-1])
-    return tuple(_read_pair(part) for part in parts)
+    pairs = tuple(_read_pair(part) for part in re.findall(r"\([^)]*\)|[^,]+", field[1:-1]))
+    return pairs * grids if len(pairs) == 1 else pairs
 
 
 def _read_pair(part: str) -> tuple[int, int]:

@@ -54,8 +54,8 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str],
     axes = figure.subplots()
     image = axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=100)
     if n <= 20:
-        axes.set_xticks(range(n), classes, rotation=45, ha="right")
-        axes.set_yticks(range(n), classes)
+        axes.set_xticks(range(n), classes, rotation=45, ha="right", parse_math=False)  # a name may have a $
+        axes.set_yticks(range(n), classes, parse_math=False)
         _write_shares(axes, shares)
     axes.set(xlabel="predicted", ylabel="true class")
     figure.colorbar(image, ax=axes, label="%", shrink=0.8)

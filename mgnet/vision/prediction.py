@@ -12,11 +12,10 @@ from mgnet.training.checkpoints import newest_weights
 from mgnet.training.files import write
 from mgnet.training.placement import placed
 from mgnet.training.process import choose_device
-from mgnet.vision.batches import Normaliser, centre
-from mgnet.vision.folder import list_images, read_image
+from mgnet.vision.batches import Normaliser
+from mgnet.vision.evaluation import images_at_once
+from mgnet.vision.pictures import Fitted, list_images, read_image
 from mgnet.vision.weights import Card, load_weights
-
-_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Predictions:
         """A row an image: its name, the likeliest class, the probability of each class."""
 
         def save(temporary: Path) -> None:
-            with temporary.open("w", newline="") as file:
+            with temporary.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 writer.writerow(["image", "class", *self.classes])
                 for image, name, row in zip(self.images, self.names, self.probabilities.tolist(), strict=True):
@@ -99,12 +98,26 @@ def _read(images: object, card: Card) -> tuple[tuple[str, ...], Iterable[Tensor]
     """The names of the images, and their pixels in batches."""
     if isinstance(images, str | Path | Sequence):
         listed = [images] if isinstance(images, str | Path) else images
-        if not listed:
+        if not len(listed):
             raise ValueError("`images` must hold one image or more; the list is empty.")
+        if not all(isinstance(image, str | Path) for image in listed):
+            return _read(_stacked(listed), card)
         paths = [path for image in listed for path in _find(Path(image))]
         return tuple(map(str, paths)), _batches(paths, card)
     pixels = _check_array(images, card)
-    return tuple(map(str, range(len(pixels)))), pixels.split(_BATCH)
+    return tuple(map(str, range(len(pixels)))), pixels.split(images_at_once(card.image_size))
+
+
+def _stacked(images: Sequence[object]) -> Tensor:
+    """A list of arrays as one."""
+    try:
+        return torch.stack([torch.as_tensor(image) for image in images])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"`images` must be all files, or all arrays of one shape: {_first(error)}") from None
+
+
+def _first(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _find(path: Path) -> list[Path]:
@@ -116,8 +129,9 @@ def _find(path: Path) -> list[Path]:
 
 
 def _batches(paths: list[Path], card: Card) -> Iterator[Tensor]:
-    for first in range(0, len(paths), _BATCH):
-        yield torch.stack([_shaped(read_image(p, card.in_channels), card) for p in paths[first : first + _BATCH]])
+    n = images_at_once(card.image_size)
+    for first in range(0, len(paths), n):
+        yield torch.stack([_shaped(read_image(p, card.in_channels), card) for p in paths[first : first + n]])
 
 
 def _shaped(image: Tensor, card: Card) -> Tensor:
@@ -125,7 +139,7 @@ def _shaped(image: Tensor, card: Card) -> Tensor:
 
     H, W = card.image_size
     if card.resized:
-        return centre(H)(image)
+        return Fitted((H, W), card.fit)(image)
     if image.shape[1:] == (H, W):
         return image
     scale = max(H / image.shape[1], W / image.shape[2])
@@ -134,7 +148,10 @@ def _shaped(image: Tensor, card: Card) -> Tensor:
 
 
 def _check_array(images: object, card: Card) -> Tensor:
-    pixels = torch.as_tensor(images)
+    try:
+        pixels = torch.as_tensor(images)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"`images` must be files, or an array or tensor of numbers: {_first(error)}") from None
     pixels = pixels[:, None] if pixels.ndim == 3 and card.in_channels == 1 else pixels
     wanted = (card.in_channels, *card.image_size)
     if tuple(pixels.shape[1:]) != wanted or len(pixels) == 0:

@@ -20,7 +20,8 @@ class Recipe(Steps):
     epochs, ..., validation : how to step, on how many of the images: the fields of mgnet.training.recipe.Steps
     label_smoothing, mixup, cutmix : share of uniform target; Beta parameters (0: off)
     small : share of the epochs, the first ones, on images of 3/4 the side, which cost little more than half
-    crop, cutout : largest shift, and side of the erased square, as a share of the image's side
+    crop, cutout : largest shift, and side of the erased square, as a share of the image's side; pictures on disk are
+        cropped at random places and scales, but with crop=0 in the centre, as in testing
     flip : left-right, "alternating" flips each image every other epoch; never where a mirror image
         is of another class (digits)
     auto_augment, erasing : torchvision's RandAugment or TrivialAugment; probability of random erasing

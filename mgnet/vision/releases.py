@@ -33,7 +33,7 @@ class Release:
 
 def released() -> dict[tuple[str, str], Release]:
     """What the index names."""
-    lines = json.loads((FOLDER / INDEX).read_text())
+    lines = json.loads((FOLDER / INDEX).read_text(encoding="utf-8"))
     return {(line.pop("model"), line.pop("dataset")): Release(**line) for line in lines}
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mgnet.training.learner import resolve_precision
 from mgnet.training.loop import fit
 from mgnet.training.placement import placed
+from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
 from mgnet.training.randomness import seed_of
 from mgnet.training.runs import Row
@@ -20,6 +20,7 @@ from mgnet.vision import plots
 from mgnet.vision.augment import smaller
 from mgnet.vision.baselines import build
 from mgnet.vision.batches import Normaliser, make_batches
+from mgnet.vision.checking import check_files
 from mgnet.vision.costs import forward_pass
 from mgnet.vision.datasets import load
 from mgnet.vision.evaluation import Metrics, first_image, measure
@@ -86,8 +87,10 @@ def train(
     with joined(device) as process:
         recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, process.device))
         loaded = load(dataset, data, image_size).hold_out(recipe.validation)
+        if not (resume and out and (Path(out) / "config.json").exists()):
+            check_files(loaded)
         network = _network(model, loaded, seed)
-        _check_small(network, loaded, recipe)
+        _check_takes(network, loaded, recipe)
         card = _card(network, model, dataset, loaded, recipe)
         folder = Path(out) if out else Path("runs") / f"{loaded.name}-{_slug(card.model)}-seed{seed}"
         task = Classification(loaded, card, recipe, seed, process, _idle(network))
@@ -113,16 +116,20 @@ def _idle(network: nn.Module) -> bool:
     return isinstance(network, MgNet) and parse(network.notation).nu[-1] < 2
 
 
-def _check_small(network: nn.Module, data: Dataset, recipe: Recipe) -> None:
-    """That the network takes the small images, if there are any."""
-    if recipe.small:
-        size = smaller(data.size)
+def _check_takes(network: nn.Module, data: Dataset, recipe: Recipe) -> None:
+    """That the network takes the images, the small ones too where there are any, and has a logit a class."""
+    sizes = {"`model` must be another": tuple(data.size)}
+    sizes |= {"`small` must be 0": smaller(data.size)} if recipe.small else {}
+    for demand, size in sizes.items():
         try:
             with torch.no_grad():
-                network.eval()(torch.zeros(1, data.channels, *size))
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"`small` must be 0: this network does not take images of {size} ({reason}).") from None
+                logits = network.eval()(torch.zeros(1, data.channels, *size))
+        except (RuntimeError, ValueError, TypeError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise ValueError(f"{demand}: this network does not take images of {size} ({reason}).") from None
+        if not isinstance(logits, Tensor) or logits.shape != (1, len(data.classes)):
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(f"`model` must give logits (N, {len(data.classes)}); of one image it gives {found}.")
 
 
 def _threads(card: Card, data: Dataset, recipe: Recipe, process: Process) -> AbstractContextManager:
@@ -144,7 +151,9 @@ def _card(network: nn.Module, model: str, dataset: str, data: Dataset, recipe: R
         std=tuple(std),
         dataset=dataset,
         resized=isinstance(data.train, Files),
+        fit=data.train.fit if isinstance(data.train, Files) else "crop",
         validation=recipe.validation,
+        stratified=True,
     )
 
 
@@ -175,6 +184,7 @@ class Classification:
         self.batches = make_batches(data, recipe, seed, self.normalise, process)
         self.header = card.header
         self.config: dict[str, Any] = {"model": card.model, "dataset": card.dataset, "image_size": list(data.size)}
+        self.config |= {"classes": list(data.classes), **data.identity()}
 
     def losses(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
         return losses(logits, target, self.recipe.label_smoothing)
@@ -190,8 +200,9 @@ class Classification:
         return self.measure(model, self.data.test, None)
 
     def measure(self, model: nn.Module, images: Images | Files, arithmetic: AbstractContextManager | None) -> Metrics:
-        size = max(self.data.size)
-        return measure(model, images, size, self.data.classes, self.normalise, self.process, arithmetic=arithmetic)
+        return measure(
+            model, images, self.data.size, self.data.classes, self.normalise, self.process, arithmetic=arithmetic
+        )
 
     def illustrate(self, run: Run) -> None:
         """Plots and the report."""
@@ -199,6 +210,6 @@ class Classification:
         plots.learning_curves(run.history, folder / "learning_curves.png")
         plots.confusion_matrix(run.metrics.confusion, self.data.classes, folder / "confusion_matrix.png")
         if isinstance(run.model, MgNet):
-            image = first_image(self.data.validation or self.data.train, max(self.data.size), self.normalise)
+            image = first_image(self.data.validation or self.data.train, self.data.size, self.normalise)
             plots.feature_maps(run.model, image, folder / "feature_maps.png")
         write_report(run)

@@ -18,8 +18,8 @@ class Card:
     """What a weight file says about its network and the images it wants.
 
     mean, std : of each channel, for pixels in [0, 1]
-    resized : whether pictures of other sizes were resized and cropped to image_size
-    validation : the share of the training images that was held out
+    resized, fit : whether pictures of other sizes were made of image_size, and how: "crop", "resize", "letterbox"
+    validation, stratified : the share of the training images that was held out; whether of each class
     """
 
     model: str
@@ -30,7 +30,9 @@ class Card:
     std: tuple[float, ...]
     dataset: str
     resized: bool = False
+    fit: str = "crop"
     validation: float = 0.1
+    stratified: bool = False  # as in files that do not say
 
     def build(self) -> nn.Module:
         return build(self.model, self.in_channels, len(self.classes), max(self.image_size))

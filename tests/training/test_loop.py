@@ -20,7 +20,8 @@ from torch import nn
 
 from mgnet.training import loop
 from mgnet.training.checkpoints import all_checkpoints
-from mgnet.training.learner import Learner, resolve_precision
+from mgnet.training.learner import Learner
+from mgnet.training.precision import resolve_precision
 from mgnet.training.recipe import Steps
 from mgnet.training.runs import read_history
 from mgnet.training.watch import Diverged

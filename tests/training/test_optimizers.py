@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mgnet.training.optimizers import make_optimizer
+from mgnet.training.optimizers import SinglePrecisionMuon, make_optimizer
 from mgnet.training.recipe import Steps
 
 
@@ -22,6 +22,32 @@ def test_norms_and_biases_are_decayed_by_option_only(optimizer: str) -> None:
     assert (decayed["weight_decay"], plain["weight_decay"]) == (5e-4, 0)
     (all_decayed,) = make_optimizer(model, Steps(optimizer=optimizer, decay_norms=True)).param_groups
     assert len(all_decayed["params"]) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize("shape", [(8, 72), (72, 8), (16, 16)])
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_single_precision_takes_the_steps_that_torch_takes_in_half(shape: tuple[int, int], nesterov: bool) -> None:
+    """To the round-off of bfloat16, 2^-8 of each number."""
+    torch.manual_seed(0)
+    ours, theirs = (nn.Parameter(v) for v in torch.randn(1, *shape).repeat(2, 1, 1))
+    settings = {"lr": 0.1, "weight_decay": 0.02, "momentum": 0.9, "nesterov": nesterov}
+    pair = SinglePrecisionMuon([ours], **settings), torch.optim.Muon([theirs], **settings)  # type: ignore[arg-type]
+    for _ in range(3):
+        G = torch.randn(shape)
+        steps = []
+        for K, optimizer in zip((ours, theirs), pair, strict=True):
+            K.grad = G.clone()
+            before = K.detach().clone()
+            optimizer.step()
+            steps.append(K.detach() - before)
+        assert (steps[0] - steps[1]).norm() < 0.03 * steps[1].norm()
+
+
+def test_a_processor_without_half_precision_is_not_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for able, kind in ((False, SinglePrecisionMuon), (True, torch.optim.Muon)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: {"avx512_bf16": able})
+        muon = make_optimizer(network(), Steps(optimizer="muon"))
+        assert type(muon.muon) is kind  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("conv", [nn.Conv1d, nn.Conv2d, nn.Conv3d])

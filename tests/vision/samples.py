@@ -68,6 +68,6 @@ def write_folder(
             folder.mkdir(parents=True)
             for i in range(count):
                 shape = size if mode == "L" else (*size, len(mode))
-                pixels = rng.integers(0, 60, shape, dtype=np.uint8) + np.uint8(150 * c)
+                pixels = rng.integers(0, 60, shape, dtype=np.uint8) + np.uint8(150 * c // max(1, len(classes) - 1))
                 Image.fromarray(pixels).save(folder / f"{i:03d}.png")
     return root

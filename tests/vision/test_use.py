@@ -94,8 +94,8 @@ def test_several_processes_count_each_image_once() -> None:
         def total(self, counts: torch.Tensor) -> torch.Tensor:
             return counts  # each process on its own; the sums are added below
 
-    whole = measure(FirstPixels(), images, 8, names, normalise, CPU)
-    parts = [measure(FirstPixels(), images, 8, names, normalise, Part(rank, 3, CPU.device)) for rank in range(3)]
+    whole = measure(FirstPixels(), images, (8, 8), names, normalise, CPU)
+    parts = [measure(FirstPixels(), images, (8, 8), names, normalise, Part(rank, 3, CPU.device)) for rank in range(3)]
     assert sum(part.images for part in parts) == whole.images == 1003
     assert sum(round(part.accuracy * part.images) for part in parts) == round(whole.accuracy * 1003)
 
@@ -247,7 +247,7 @@ def test_data_that_do_not_fit(run: Run, tmp_path: Path, rng: np.random.Generator
     with pytest.raises(ValueError, match="trained for channels 1, cifar10 has 3"):
         evaluate(run.directory, "cifar10", tmp_path)
     write_folder(tmp_path / "pets", rng, mode="L", size=(8, 8))
-    with pytest.raises(ValueError, match="trained for classes 10, pets has 2"):
+    with pytest.raises(ValueError, match="knows no class 'cat', which pets has, but 0, 1, 2, 3, 4 and 5 more"):
         evaluate(run.directory, str(tmp_path / "pets"))
     with pytest.raises(ValueError, match="`split` must be test or validation"):
         evaluate(run.directory, split="train")
