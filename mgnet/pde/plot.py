@@ -42,18 +42,26 @@ def _field(ax: Any, solution: "Solution") -> None:
         middle = grid.shape[2] // 2
         u = u[:, :, middle]
         ax.set_title(f"u, {' x '.join(map(str, grid.shape))}, slice z = {axes[2].x[middle]:.3g}")
-    image = ax.imshow(
-        u.T,
-        origin="lower",
-        extent=[axes[0].lower, axes[0].upper, axes[1].lower, axes[1].upper],
-        aspect="equal",
-        cmap="RdBu_r" if u.min() < 0 < u.max() else "viridis",
-        vmin=-np.abs(u).max() if u.min() < 0 < u.max() else None,
-        vmax=np.abs(u).max() if u.min() < 0 < u.max() else None,
-    )
+    signs = u.min() < 0 < u.max()
+    colours = {"cmap": "RdBu_r" if signs else "viridis"}
+    colours |= {"vmin": -np.abs(u).max(), "vmax": np.abs(u).max()} if signs else {}
+    if all(axis.uniform for axis in axes[:2]):
+        extent = [axes[0].lower, axes[0].upper, axes[1].lower, axes[1].upper]
+        image = ax.imshow(u.T, origin="lower", extent=extent, aspect="equal", **colours)
+    else:
+        image = ax.pcolormesh(*_places(grid), u, shading="nearest", **colours)
+        ax.set_aspect("equal")
     ax.set_xlabel("x")
     ax.set_ylabel("y")
     ax.figure.colorbar(image, ax=ax, shrink=0.85)
+
+
+def _places(grid: Any) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of the unknowns of the first two axes; on polar grids those of the plane."""
+    first, second = np.meshgrid(grid.axes[0].x, grid.axes[1].x, indexing="ij")
+    if grid.geometry in ("polar", "cylindrical"):
+        return first * np.cos(second), first * np.sin(second)
+    return first, second
 
 
 def _history(ax: Any, solution: "Solution") -> None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import scipy.sparse.linalg as splinalg
 
 
+BOX = ("dirichlet", 0.0, 1.0, "node")  # what ``solve`` takes without being told
+
+
 class Solver:
     """Multigrid for one problem: set up once, solve many right-hand sides.
 
@@ -318,6 +321,20 @@ def _check_smoother(smoother: Any, problem: Poisson, nu: tuple[int, int]) -> Non
         )
 
 
+def _check_grid(grid: Any, ndim: int | None, *words: Any) -> None:
+    """A grid that says all, and nothing beside it that says otherwise."""
+    if not isinstance(grid, Grid):
+        raise TypeError(f"`grid` must be a mgnet.pde.Grid; it is {type(grid).__name__}.")
+    names = ("bc", "lower", "upper", "centering")
+    given = [
+        name for name, word, default in zip(names, words, BOX, strict=True) if word is not default and word != default
+    ]
+    if given:
+        raise ValueError(f"`grid` takes the place of `{given[0]}`; both were given. Make the grid with it.")
+    if ndim is not None and ndim != grid.ndim:
+        raise ValueError(f"`ndim` must be that of `grid`, {grid.ndim}, or not given; it is {ndim!r}.")
+
+
 @eager
 def solve(
     f: Any,
@@ -326,6 +343,7 @@ def solve(
     lower: float | Sequence[float] = 0.0,
     upper: float | Sequence[float] = 1.0,
     centering: str = "node",
+    grid: Grid | None = None,
     a: Any = None,
     c: Any = None,
     mask: Any = None,
@@ -341,13 +359,14 @@ def solve(
     relative_to: str = "data",
     project: bool = False,
 ) -> Solution:
-    """Solve -div(a grad u) + c u = f on a box, by multigrid.
+    """Solve -div(a grad u) + c u = f on a box, or any structured grid, by multigrid.
 
     Parameters
     ----------
     f : (*batch, *grid) torch tensor or numpy array; kind, device and dtype are kept (integers
         count as float64)
     bc, lower, upper, centering : the grid, see ``Grid``
+    grid : a Grid in place of these
     a, c : the coefficients, see ``Poisson``
     mask, mask_bc : an irregular domain, see ``Poisson``
     boundary : the boundary data, see ``Poisson.rhs``
@@ -385,7 +404,10 @@ def solve(
     (True, 0.0737)
     """
     f = checks.right_hand_side(f)
-    grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
+    if grid is None:
+        grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
+    else:
+        _check_grid(grid, ndim, bc, lower, upper, centering)
     solver = Solver(Poisson(grid, a, c, mask=mask, mask_bc=mask_bc, order=order, like=f))
     return solver.solve(
         f,

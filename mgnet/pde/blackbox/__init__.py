@@ -8,7 +8,17 @@ Math. Comput. 13 (1983) 261-283.
 
 from mgnet.pde.blackbox.hierarchy import ReadableBlackBox, coarse_operators
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
-from mgnet.pde.blackbox.traits import JUMP, Survey, contrast, gradual, index, levels_precision, solved_axes, survey
+from mgnet.pde.blackbox.traits import (
+    JUMP,
+    Survey,
+    contrast,
+    gradual,
+    index,
+    levels_precision,
+    solved_axes,
+    survey,
+    variation,
+)
 
 __all__ = [
     "JUMP",
@@ -23,4 +33,5 @@ __all__ = [
     "levels_precision",
     "solved_axes",
     "survey",
+    "variation",
 ]

@@ -47,9 +47,11 @@ def line_sweeps(nu: int, axes: int) -> int:
     """Sweeps along each of the axes that stand for nu smoothing steps: the steps are shared out, rounded up.
 
     Lines along both axes smooth all that points do, and what they do not: V(1, 1)-cycles of both take 7 iterations
-    on grids stretched by 14 or 100, V(2, 2) 5, W no fewer.
+    on grids stretched by 14 or 100, V(2, 2) 5, W no fewer. Where two axes may dominate a third one at the same place,
+    lines stand for planes: twice as many sweeps along three axes take as long in all, and 9 to 12 iterations instead of
+    13 to 18 at 48^3, stretched by 1000 along one, two or three axes.
     """
-    return -(-nu // axes)
+    return -(-nu // axes) * (2 if axes == 3 else 1)
 
 
 def line_steps(A: Stencil, d: int) -> list[Callable[[Tensor], Tensor]]:

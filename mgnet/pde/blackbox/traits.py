@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.blackbox.lines import DOMINANT, VARIES, dominant_axes
+from mgnet.pde.blackbox.lines import ALIKE, DOMINANT, VARIES, dominant_axes
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 from mgnet.pde.levels.constant import thin_axis
 from mgnet.pde.levels.smoothers import Smoother
@@ -16,9 +16,10 @@ from mgnet.pde.problem.operators import Diffusion
 
 COARSEST = 100  # unknowns that a dense inverse may have in any case
 JUMP = 30.0  # ratio of coefficients above which V-cycles become W-cycles
-STEEP = 4.0  # the same of neighbouring ones, where lines are smoothed along all axes that dominate somewhere
+STEEP = 4.5  # the same of neighbouring ones, where lines are smoothed along all axes that dominate somewhere
 CONTRAST = 3e4  # ratio of coefficients: up to it float32 levels lose no iterations (measured, docs)
 HOLD = 2e-6  # of the diagonal, that c and the ends hold u by: down to it float32 levels lose no iterations (measured)
+LOPSIDED = 1e3  # ratio of two axes' couplings: where it varies by more, and nothing holds u, float32 lines may fail
 WAVE = 1e-7  # the same of the smoothest wave where nothing holds u; rounding may give a constant 3e-8 of the diagonal
 
 
@@ -49,13 +50,23 @@ def survey(A: Diffusion) -> Survey:
 
 def contrast(A: Diffusion) -> float:
     """The largest ratio of two conductances of one axis."""
-    inner = [k.detach().narrow(d - A.ndim, 1, axis.n - 1) for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True))]
-    return max(map(spread, inner))
+    return max(spread(inner(A, d)) for d in range(A.ndim))
+
+
+def inner(A: Diffusion, d: int) -> Tensor:
+    """The conductances between unknowns along axis d, times the cells' weights along axes that are not uniform."""
+    k = A.k[d].detach().narrow(d - A.ndim, 1, A.axes[d].n - 1)
+    for e, axis in enumerate(A.axes):
+        if e != d and not axis.uniform:
+            share = A.shares[e]
+            assert share is not None
+            k = k * share
+    return k
 
 
 def variation(A: Diffusion) -> float:
     """The largest ratio of two of k_d / k_e, for any axes d and e: 1 where an anisotropy is the same everywhere."""
-    k = [k.detach().narrow(d - A.ndim, 1, axis.n - 1) for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True))]
+    k = [inner(A, d) for d in range(A.ndim)]
     largest = 1.0
     for d, e in combinations(range(A.ndim), 2):
         if k[d].numel() and k[e].numel() and spread(k[d]) * spread(k[e]) > VARIES:  # else less, and nothing to look at
@@ -68,11 +79,10 @@ def variation(A: Diffusion) -> float:
 def steepness(A: Diffusion) -> float:
     """The largest ratio of the conductances of two neighbouring faces of one axis."""
     largest = 1.0
-    for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True)):
-        inner = k.detach().narrow(d - A.ndim, 1, axis.n - 1)
+    for k in (inner(A, d) for d in range(A.ndim)):
         for e in range(-A.ndim, 0):
-            if inner.numel() and inner.shape[e] > 1:
-                one, other = inner.narrow(e, 1, inner.shape[e] - 1), inner.narrow(e, 0, inner.shape[e] - 1)
+            if k.numel() and k.shape[e] > 1:
+                one, other = k.narrow(e, 1, k.shape[e] - 1), k.narrow(e, 0, k.shape[e] - 1)
                 both = (one > 0) & (other > 0)
                 ratio = torch.where(both, one / torch.where(both, other, 1.0), 1.0)
                 largest = max(largest, float(ratio.amax()), float(1 / ratio.amin()))
@@ -103,6 +113,8 @@ def levels_precision(A: Diffusion, seen: Survey | None = None) -> torch.dtype:
     seen = seen or survey(A)
     if seen.contrast > CONTRAST:
         return torch.float64
+    if seen.variation > LOPSIDED and not (seen.constant > 0).all():
+        return torch.float64
     held = np.where(seen.constant > 0, seen.constant >= HOLD, seen.wave >= WAVE)
     return torch.float32 if held.all() else torch.float64
 
@@ -120,16 +132,19 @@ def index(gamma: int | str, device: torch.device) -> int | str:
 
 
 def gradual(A: Diffusion, solved: Sequence[int]) -> bool:
-    """Whether lines are smoothed where an anisotropy changes bit by bit, as on stretched grids.
+    """Whether lines are smoothed where an anisotropy changes bit by bit, as on stretched grids, or cells do.
 
     V-cycles take as many iterations as W-cycles there: 7 with ratios of 14 and of 100, both axes, 128^2.
     """
-    return bool(solved) and tuple(solved) != thin_lines(A) and steepness(A) <= STEEP
+    lines = bool(solved) and tuple(solved) != thin_lines(A)
+    return (lines or not all(axis.uniform for axis in A.axes)) and steepness(A) <= STEEP
 
 
 def solved_axes(A: Diffusion, smoother: Smoother, seen: Survey | None = None) -> tuple[int, ...]:
     """The axes along which lines have to be smoothed, or are to be ("zebra")."""
     varies = (variation(A) if seen is None else seen.variation) > VARIES
+    if varies and smoother != "zebra" and may_dominate(A, ALIKE) and steepness(A) <= STEEP:
+        return tuple(d for d, axis in enumerate(A.axes) if axis.n > 1)
     if smoother != "zebra" and not (varies and may_dominate(A)):
         return thin_lines(A)
     unit, _ = from_diffusion(A).unit()
@@ -138,21 +153,25 @@ def solved_axes(A: Diffusion, smoother: Smoother, seen: Survey | None = None) ->
     return dominant_axes(unit) or thin_lines(A) or strongest
 
 
-def may_dominate(A: Diffusion) -> bool:
-    """Whether ``dominant_axes`` is worth asking: whether some axis' conductances are far beyond another's anywhere."""
-    k = [v.detach().cpu().numpy() for v in A.k]  # numpy: torch's threads would cost more than they bring
+def may_dominate(A: Diffusion, ratio: float = DOMINANT / 2) -> bool:
+    """Whether some axis' conductances are so many times another's anywhere; else ``dominant_axes`` needs no asking."""
+    weights = [None if axis.uniform else w for axis, w in zip(A.axes, A.shares, strict=True)]
 
     def around(d: int) -> np.ndarray:
-        faces = np.moveaxis(k[d], d - A.ndim, 0)
+        k = A.k[d].detach()
+        for e, w in enumerate(weights):
+            k = k if w is None or e == d else k * w
+        faces = np.moveaxis(k.cpu().numpy(), d - A.ndim, 0)  # numpy: torch's threads would cost more than they bring
         return np.moveaxis(faces[1:] + faces[:-1], 0, d - A.ndim)
 
     s = [around(d) for d in range(A.ndim)]
-    return any((s[d] > DOMINANT / 2 * s[e]).any() for d in range(A.ndim) for e in range(A.ndim) if d != e)
+    return any((s[d] > ratio * s[e]).any() for d in range(A.ndim) for e in range(A.ndim) if d != e)
 
 
 def thin_lines(A: Diffusion) -> tuple[int, ...]:
     """The axis of strong coupling that is too short to be coarsened, if there is one."""
-    if not any(axis.periodic for axis in A.axes):  # others are coarsened to the last unknown
+    periodic = any(axis.periodic for axis in A.axes)  # others are coarsened to the last unknown
+    if not periodic or not all(axis.uniform for axis in A.axes):
         return ()
     means = tuple(float(k.mean()) * axis.h**2 for k, axis in zip(A.k, A.axes, strict=True))
     thin = thin_axis(A.axes, means, 20 * COARSEST)  # N (n_0 + n_1 + ...), of about the same grid

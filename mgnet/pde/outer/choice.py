@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mgnet.core import Level
 from mgnet.pde import cuda
-from mgnet.pde.blackbox import JUMP, gradual, index, levels_precision, solved_axes, survey
+from mgnet.pde.blackbox import JUMP, contrast, gradual, index, levels_precision, solved_axes, survey, variation
 from mgnet.pde.blackbox.traits import Survey
 from mgnet.pde.levels.constant import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, thin_axis
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
@@ -78,7 +78,7 @@ class Levels:
     def gamma(self) -> int | str:
         """The cycle index."""
         gamma = CYCLES[self.scheme.cycle]
-        return index(gamma, self.device) if self.constant is None and self.jumps and not self.gradual else gamma
+        return index(gamma, self.device) if self.constant is None and self.jumps else gamma
 
     @cached_property
     def gradual(self) -> bool:
@@ -88,7 +88,7 @@ class Levels:
     @cached_property
     def jumps(self) -> bool:
         """Whether variable coefficients do."""
-        return self.survey.contrast > JUMP
+        return self.survey.contrast > JUMP and not self.gradual
 
     @cached_property
     def faces(self) -> kernels.Conductances | None:
@@ -98,7 +98,12 @@ class Levels:
     @cached_property
     def survey(self) -> Survey:
         """What decides how variable coefficients are solved."""
-        return survey(self.base) if self.faces is None else surveyed(self.faces)
+        if self.faces is None:
+            return survey(self.base)
+        seen = surveyed(self.faces)
+        if all(axis.uniform for axis in self.base.axes):
+            return seen
+        return replace(seen, contrast=contrast(self.base), variation=variation(self.base))
 
     def of(self, b: Tensor, symmetric: bool = False) -> Hierarchy:
         """The levels for b's batch, dtype and device; the last ones stay. Their tensors are of one mode of torch.

@@ -2,12 +2,22 @@
 
 Everything about a boundary that does not depend on the coefficients is decided here, in one
 dimension; grids, operators and transfers are products of axes.
+
+To an operator an axis is a few vectors. With h its mean mesh width, A = sum_d (x)_e (K_d if e == d else W_e):
+
+    W  (n)       ``share``: the cells' volumes over h; 1 on a uniform axis, 1/2 in the half cell at a node-centred end
+    K  (n + 1)   the faces' conductances a areas / (distances h), at the ends what their kind makes of it
+                 (``operators.conductance``, of a on the faces)
+
+and, in curvilinear coordinates, W_e times ``turn_weight`` for those d that axis e lengthens (``geometry``).
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+
+from mgnet.pde.problem.geometry import Measure
 
 DIRICHLET, NEUMANN, PERIODIC = "dirichlet", "neumann", "periodic"
 
@@ -82,6 +92,8 @@ class Axis:
     n : number of unknowns
     low, high : "dirichlet", "neumann", "periodic" (both or neither) or Robin
     centering : "node" or "cell"
+    points : where they do not lie at equal distances, all n + 1 faces ("cell"), or all nodes with both ends ("node")
+    measure : the areas and volumes along it, where those are not lengths
     """
 
     n: int
@@ -90,10 +102,22 @@ class Axis:
     centering: str
     lower: float
     upper: float
+    points: tuple[float, ...] | None = None
+    measure: Measure | None = None
 
     @property
     def periodic(self) -> bool:
         return self.low == PERIODIC
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all mesh widths, areas and volumes are the same."""
+        return self.points is None and self.measure is None
+
+    @property
+    def stretched(self) -> bool:
+        """Whether mesh widths differ by more than rounding does."""
+        return self.points is not None and np.ptp(np.diff(self.points)) > 1e-9 * self.h
 
     @property
     def intervals(self) -> int:
@@ -104,6 +128,7 @@ class Axis:
 
     @property
     def h(self) -> float:
+        """The mesh width, or the mean of them."""
         return (self.upper - self.lower) / self.intervals
 
     @property
@@ -114,6 +139,11 @@ class Axis:
     @property
     def x(self) -> np.ndarray:
         """Coordinates of the unknowns."""
+        if self.points is not None:
+            points = np.array(self.points)
+            if self.centering == "cell":
+                return (points[1:] + points[:-1]) / 2
+            return points[int(self.low == DIRICHLET) :][: self.n]
         return self.lower + (np.arange(self.n) + self.offset) * self.h
 
     @property
@@ -124,15 +154,65 @@ class Axis:
         half a mesh width from a Dirichlet value lie where the flux is taken. Periodic: the first
         and the last face are one, at upper - h/2 (node) or upper (cell).
         """
-        x = self.lower + (np.arange(self.n + 1) + self.offset - 0.5) * self.h
+        x = self._edges
         if self.periodic:
             x[0] = x[-1]
         return np.clip(x, self.lower, self.upper)
 
     @property
+    def _edges(self) -> np.ndarray:
+        """The ends of the cells; of half a cell where that is the end of the axis, too."""
+        if self.points is None:
+            return self.lower + (np.arange(self.n + 1) + self.offset - 0.5) * self.h
+        points = np.array(self.points)
+        if self.centering == "cell":
+            return points
+        between = (points[1:] + points[:-1]) / 2
+        if self.periodic:
+            return np.concatenate([[between[-1] - (self.upper - self.lower)], between])
+        low, high = points[:1], points[-1:]
+        return np.concatenate([low[: self.low != DIRICHLET], between, high[: self.high != DIRICHLET]])
+
+    @property
+    def distances(self) -> np.ndarray:
+        """(n + 1) from unknown to unknown across each face; at an end, to the value there (a node's own end: none)."""
+        if self.points is None:
+            ends = 0.5 if self.centering == "cell" and not self.periodic else 1.0
+            return self.h * np.concatenate([[ends], np.ones(self.n - 1), [ends]])
+        x = self.x
+        if self.periodic:
+            around = [x[:1] + self.upper - self.lower - x[-1:]]
+            return np.concatenate([*around, np.diff(x), *around])
+        return np.concatenate([x[:1] - self.lower, np.diff(x), self.upper - x[-1:]])
+
+    @property
+    def areas(self) -> np.ndarray | None:
+        """(n + 1) of the faces; None where all are 1."""
+        return None if self.measure is None else self.measure.density(self._edges)
+
+    @property
+    def turn_weight(self) -> np.ndarray:
+        """(n) what conductances along an axis that this one lengthens are weighted by, over ``share``."""
+        assert self.measure is not None
+        edges = self._edges
+        along = np.diff(edges) * self.measure.density(self.x) / self.turn_length**2
+        return along / self.measure.volume(edges[:-1], edges[1:])
+
+    @property
+    def turn_length(self) -> np.ndarray:
+        """(n) the length of such an axis, over what its coordinates say."""
+        assert self.measure is not None
+        return self.measure.length(self.x)
+
+    @property
     def has_half_cells(self) -> bool:
         """Whether the unknown at an end has but half a cell."""
         return self.centering == "node" and not self.periodic and not (self.low == self.high == DIRICHLET)
+
+    @property
+    def weighs(self) -> bool:
+        """Whether ``share`` is not 1 everywhere."""
+        return self.has_half_cells or not self.uniform
 
     @property
     def has_through_ends(self) -> bool:
@@ -142,7 +222,14 @@ class Axis:
 
     @property
     def share(self) -> np.ndarray:
-        """Each unknown's share of a cell: 1, or 1/2 at a node-centred Neumann or Robin end."""
+        """Each unknown's share of a cell: 1, or 1/2 at a node-centred Neumann or Robin end.
+
+        Where widths, or areas, differ: its volume over the mean width.
+        """
+        if not self.uniform:
+            edges = self._edges
+            volumes = np.diff(edges) if self.measure is None else self.measure.volume(edges[:-1], edges[1:])
+            return volumes / self.h
         w = np.ones(self.n)
         if self.has_half_cells:
             w[0] *= 1.0 if self.low == DIRICHLET else 0.5
@@ -168,6 +255,7 @@ class Axis:
         An odd number N goes to the number within 7 % above N/2 that can be halved most often: the
         coarse unknowns then do not lie among the fine ones, and later grids are nested.
         """
+        assert self.uniform
         N = self.intervals
         candidates = [N // 2] if N % 2 == 0 else range((N + 1) // 2, int(0.535 * N) + 2)
         best = max(candidates, key=lambda m: (m & -m, -m))

@@ -142,6 +142,8 @@ def array_conductance(value: Any, grid: Grid, d: int, kind: Kind) -> Tensor | No
     if value.dtype != NUMPY[kind.dtype] or value.shape[value.ndim - grid.ndim :] != grid.shape:
         return None
     axis = grid.axes[d]
+    if not (axis.uniform and grid.cartesian):
+        return None
     return conductance(value, axis, d - grid.ndim, RANGE[0] * axis.h**2, RANGE[1] * axis.h**2)
 
 
@@ -149,7 +151,7 @@ def array_betas(a: Tensor | np.ndarray, axis: Axis, dim: int) -> tuple[Tensor, T
     """The weights of the data on the ends of axis d of the same array."""
     a, n = torch.as_tensor(a, device="cpu"), axis.n
     low, high = (a.narrow(dim, at, 1).clone() for at in (0, n - 1))
-    return end_coupling(axis, axis.low, low)[1], end_coupling(axis, axis.high, high)[1]
+    return end_coupling(axis, 0, low)[1], end_coupling(axis, 1, high)[1]
 
 
 def _inside(v: Tensor, mask: Tensor | None, outside: float) -> Tensor:

@@ -10,9 +10,12 @@ from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
 from mgnet.pde.problem.checks import meant, word
+from mgnet.pde.problem.geometry import GEOMETRIES, Measure, angles, coordinates, measures
 
 BoundaryType = str | Robin
 _WORDS = (DIRICHLET, NEUMANN, PERIODIC)
+ROUNDOFF = 8  # times eps, of the largest coordinate: mesh widths that differ by less are equal
+FULL_TURN = 2 * np.pi * (1 + 1e-12)
 
 
 class Grid:
@@ -31,6 +34,7 @@ class Grid:
     ===================  ==================  ===========  =========================
 
     Robin ends count as Neumann ends. Cell-centred: h = L / n, x_i = lower + (i + 1/2) h.
+    Other positions, and other coordinates: ``Grid.from_faces``, ``Grid.from_nodes``.
 
     Parameters
     ----------
@@ -78,7 +82,7 @@ class Grid:
             Axis(n, low, high, centering, lo, hi)
             for n, (low, high), lo, hi in zip(sizes, pairs, lowers, uppers, strict=True)
         )
-        self.centering = centering
+        self.centering, self.geometry = centering, "cartesian"
         for d, axis in enumerate(self.axes):
             if axis.intervals < 1:
                 raise ValueError(
@@ -90,7 +94,73 @@ class Grid:
     def of(cls, axes: Sequence[Axis]) -> "Grid":
         """The product of given axes."""
         grid = cls.__new__(cls)
-        grid.axes, grid.centering = tuple(axes), axes[0].centering
+        grid.axes, grid.centering, grid.geometry = tuple(axes), axes[0].centering, "cartesian"
+        return grid
+
+    @classmethod
+    def from_faces(cls, faces: Sequence[Any], bc: Any = DIRICHLET, geometry: str = "cartesian") -> "Grid":
+        """A cell-centred grid of given faces: unknowns in the middle of cells.
+
+        Parameters
+        ----------
+        faces : per axis n + 1 increasing numbers
+        bc : as for ``Grid``; "neumann" at r = 0 and at the poles, where faces have no area
+        geometry : "cartesian", "polar" (r, theta), "axisymmetric" (r, z), "cylindrical" (r, theta, z), "spherical"
+            (r | r, theta | r, theta, phi; theta from the pole) or "sphere" (lon, lat); angles in radians
+
+        Raises
+        ------
+        ValueError, TypeError : naming the argument, what it must be and what came
+
+        Example
+        -------
+        >>> grid = Grid.from_faces([[0.0, 1.0, 3.0], np.linspace(0, 1, 5)])
+        >>> grid.shape, grid.coordinates()[0][:, 0].tolist()
+        ((2, 4), [0.5, 2.0])
+        """
+        return cls._placed("faces", faces, bc, geometry, "cell")
+
+    @classmethod
+    def from_nodes(cls, nodes: Sequence[Any], bc: Any = DIRICHLET, geometry: str = "cartesian") -> "Grid":
+        """A node-centred grid of given nodes; cells meet halfway between them.
+
+        Parameters
+        ----------
+        nodes : per axis all nodes, increasing, both ends included (periodic: the last is the first again). Unknowns lie
+            at all of them, but for Dirichlet ends (and the last one of a periodic axis)
+        bc, geometry : as for ``from_faces``; no node lies at r = 0 or at a pole
+
+        Raises
+        ------
+        ValueError, TypeError : naming the argument, what it must be and what came
+
+        Example
+        -------
+        >>> Grid.from_nodes([[0.0, 1.0, 3.0, 4.0]]).coordinates()[0].tolist()
+        [1.0, 3.0]
+        """
+        return cls._placed("nodes", nodes, bc, geometry, "node")
+
+    @classmethod
+    def _placed(cls, name: str, points: Any, bc: Any, geometry: str, centering: str) -> "Grid":
+        positions = _positions(name, points)
+        word("geometry", geometry, tuple(GEOMETRIES))
+        names = coordinates(geometry, len(positions))
+        pairs = _pairs(bc, len(positions))
+        grid = cls.__new__(cls)
+        grid.centering, grid.geometry = centering, geometry
+        grid.axes = tuple(
+            _placed_axis(f"`{name}` of axis {d} ({label})", x, pair, measure, centering)
+            for d, (label, x, pair, measure) in enumerate(
+                zip(names, positions, pairs, measures(geometry, len(names)), strict=True)
+            )
+        )
+        for d in angles(names) if geometry != "cartesian" else ():
+            if positions[d][-1] - positions[d][0] > FULL_TURN:
+                raise ValueError(
+                    f"`{name}` of axis {d} ({names[d]}) must not go around more than once, 2 pi; "
+                    f"they go from {positions[d][0]:g} to {positions[d][-1]:g}. Give angles in radians."
+                )
         return grid
 
     @property
@@ -106,7 +176,17 @@ class Grid:
         return prod(self.shape)
 
     @property
+    def uniform(self) -> bool:
+        """Whether all mesh widths of each axis, and all areas, are the same."""
+        return all(axis.uniform for axis in self.axes)
+
+    @property
+    def cartesian(self) -> bool:
+        return self.geometry == "cartesian"
+
+    @property
     def spacing(self) -> tuple[float, ...]:
+        """Per axis the mesh width, or the mean of those."""
         return tuple(axis.h for axis in self.axes)
 
     @property
@@ -131,7 +211,81 @@ class Grid:
 
     def __repr__(self) -> str:
         bc = ", ".join(str(low) if low == high else f"({low}, {high})" for low, high in self.bc)
-        return f"Grid({self.shape}, bc=[{bc}], {self.centering}-centred)"
+        kinds = [f"{self.centering}-centred"] + [self.geometry] * (not self.cartesian)
+        kinds += ["stretched"] * any(axis.stretched for axis in self.axes)
+        return f"Grid({self.shape}, bc=[{bc}], {', '.join(kinds)})"
+
+
+def _positions(name: str, points: Any) -> list[np.ndarray]:
+    """Per axis a vector of increasing numbers."""
+    points = (
+        list(points) if isinstance(points, (Sequence, np.ndarray, Tensor)) and not isinstance(points, str) else None
+    )
+    if not points:
+        raise TypeError(f"`{name}` must be a sequence with one vector of increasing numbers per axis.")
+    if len(points) > 3:
+        hint = " In 1-D that is [x], not x." if np.ndim(points[0]) == 0 else ""
+        raise ValueError(f"`{name}` must have one to three axes; it has {len(points)}.{hint}")
+    out = []
+    for d, x in enumerate(points):
+        if isinstance(x, Tensor) and x.requires_grad:
+            raise TypeError(f"`{name}` of axis {d} asks for a gradient, and positions have none. Detach it.")
+        try:
+            vector = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
+            real = vector.dtype.kind in "fiu" and vector.ndim == 1
+        except ValueError:  # ragged
+            real = False
+        if not real:
+            raise TypeError(f"`{name}` of axis {d} must be a vector of real numbers; it is {x!r:.60}.")
+        vector = vector.astype(float)
+        if not np.isfinite(vector).all():
+            raise ValueError(f"`{name}` of axis {d} must be finite; number {np.argmin(np.isfinite(vector))} is not.")
+        if len(vector) < 2:
+            raise ValueError(f"`{name}` of axis {d} must hold at least two numbers; it holds {len(vector)}.")
+        widths = np.diff(vector)
+        if not (widths > 0).all():
+            i = int(np.argmin(widths > 0))
+            raise ValueError(
+                f"`{name}` of axis {d} must increase; number {i} is {vector[i]:g} and the next one {vector[i + 1]:g}."
+            )
+        out.append(vector)
+    return out
+
+
+def _placed_axis(
+    what: str, x: np.ndarray, pair: tuple[BoundaryType, BoundaryType], measure: Measure | None, centering: str
+) -> Axis:
+    """The axis of given faces or nodes; a uniform one where they lie at equal distances."""
+    low, high = pair
+    n = len(x) - 1 if centering == "cell" or low == PERIODIC else len(x) - (low == DIRICHLET) - (high == DIRICHLET)
+    if n < 1 or len(x) - 1 < 1:
+        raise ValueError(f"{what} must leave an unknown beside the Dirichlet ends; there are {len(x)}.")
+    if measure is not None:
+        _check_measure(what, x, pair, measure, centering)
+    equal = np.ptp(np.diff(x)) <= ROUNDOFF * np.finfo(float).eps * np.abs(x).max()
+    points = None if equal and measure is None else tuple(x.tolist())
+    return Axis(n, low, high, centering, float(x[0]), float(x[-1]), points, measure)
+
+
+def _check_measure(
+    what: str, x: np.ndarray, pair: tuple[BoundaryType, BoundaryType], measure: Measure, centering: str
+) -> None:
+    """Refuse what lies beyond r = 0 or a pole, or on it with another end than a natural one."""
+    slack = 1e-12
+    if x[0] < measure.lowest - slack or x[-1] > measure.highest + slack:
+        raise ValueError(
+            f"{what} must lie between {measure.lowest:.6g} and {measure.highest:.6g}; "
+            f"they go from {x[0]:.6g} to {x[-1]:.6g}."
+        )
+    if pair[0] == PERIODIC:
+        raise ValueError(f"`bc` must not be periodic there, but {what} are given such an end.")
+    for end, at, where in ((pair[0], x[0], measure.lowest), (pair[1], x[-1], measure.highest)):
+        if abs(at - where) > slack:
+            continue
+        if centering == "node":
+            raise ValueError(f"{what} must not hold {where:.6g}, where cells have no volume. Use Grid.from_faces.")
+        if end != NEUMANN:
+            raise ValueError(f'`bc` must be "neumann" at {where:.6g}, where faces have no area; {what} end in {end!r}.')
 
 
 def _shape(shape: Any) -> tuple[int, ...]:

@@ -117,7 +117,7 @@ class Poisson:
         if k is not None:
             return k, array_betas(a, axis, dim) if axis.has_through_ends else None
         faces = on_faces("a", a, self.grid, d, self.kind, self.mask, held=self.mask_bc == DIRICHLET)
-        return conductance(axis, check("a", faces, positive=True, h=axis.h), dim)
+        return conductance(self.grid.axes, check("a", faces, positive=True, h=axis.h), d)
 
     def _beta(self, d: int, side: int) -> Tensor:
         """The weight of the datum on an end."""
@@ -130,7 +130,7 @@ class Poisson:
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) if all coefficients are numbers, else None."""
-        if self.mask is None and all(is_number(v) for v in (*self._a, self._c)):
+        if self.mask is None and self.grid.uniform and all(is_number(v) for v in (*self._a, self._c)):
             return tuple(float(v) for v in self._a), float(self._c)
         return None
 
@@ -142,7 +142,8 @@ class Poisson:
 
     def constants_of(self, A: Operator) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) of this problem's operator as plain tensors; also where a scalar tensor came."""
-        if self.mask is not None or self.constant is not None or not all(is_scalar(v) for v in (*self._a, self._c)):
+        scalars = self.grid.uniform and all(is_scalar(v) for v in (*self._a, self._c))
+        if self.mask is not None or self.constant is not None or not scalars:
             return self.constant
         k, c = A.base.k, A.base.c
         if any(v.ndim > self.grid.ndim for v in k) or (c is not None and c.ndim > 0):
@@ -172,7 +173,7 @@ class Poisson:
     @property
     def weighs(self) -> bool:
         """Whether some unknown has but a share of a cell."""
-        return any(axis.has_half_cells for axis in self.grid.axes)
+        return any(axis.weighs for axis in self.grid.axes)
 
     @cached_property
     def singular(self) -> bool:
@@ -308,6 +309,8 @@ def check_order(order: object, problem: Poisson) -> None:
         raise ValueError("`order` = 4 needs the whole box; there is a `mask`. Pass order=2.")
     if problem.constant_a is None:
         raise ValueError("`order` = 4 needs an `a` of numbers (one, or one per axis). Pass order=2 for this `a`.")
+    if not problem.grid.uniform:
+        raise ValueError("`order` = 4 needs equal mesh widths and Cartesian coordinates. Pass order=2 for this `grid`.")
     for d, axis in enumerate(problem.grid.axes):
         if axis.n < FEWEST:
             raise ValueError(f"`order` = 4 needs at least {FEWEST} unknowns on each axis; axis {d} has {axis.n}.")
