@@ -286,7 +286,7 @@ def demo(
 def bench(
     context: typer.Context,
     name: Annotated[
-        Literal["poisson", "poisson_gpu", "smoothers", "training", "classifiers"],
+        Literal["poisson", "poisson_gpu", "smoothers", "training", "classifiers", "operators"],
         typer.Argument(help="Which benchmark."),
     ],
 ) -> int:

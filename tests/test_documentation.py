@@ -60,6 +60,7 @@ SET_UP = {
     r"\.venv/bin/python -m pytest [-\w/ \"]+": "the run that this test is part of",
     r"python -m benchmarks\.readme": "test_the_results_are_those_of_the_files",
     r"python -m benchmarks\.release RUN": "tests/vision/test_benchmarks.py",
+    r"python -m benchmarks\.operators [-\w ]+": "tests/operators/test_benchmarks.py",
     r"export( OMP_NUM_THREADS=\d+)+": "tests/pde/test_threads.py",
     r"jupyter lab notebooks": "tests/test_notebooks.py",
 }

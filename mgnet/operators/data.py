@@ -42,6 +42,7 @@ def darcy(
     tau: float | None = None,
     recipe: str = "cells",
     cells: int | None = None,
+    modes: int | None = None,
     reference: int = 2,
     first: int = 0,
     tol: float = TOL,
@@ -59,6 +60,7 @@ def darcy(
     alpha, tau : of the field, see ``fields.gaussian``; default tau 3, and 5 where rough
     recipe : "cells": a at cells, a face has the harmonic mean of its two; "fno": as published, see ``published``
     cells : solve on that many cells along an axis, a multiple of size, and take means of a and u; default: size
+    modes : cosines of the field along an axis, for the same functions on any grid; default: cells
     reference : measure the error against means of a solution on that many times as many cells; 0: do not
     tol : relative residual of the solves; the algebraic error is some hundred times smaller
     device : where to solve: "cpu" (the default), "cuda", ...
@@ -86,13 +88,14 @@ def darcy(
     cells = _check(samples, size, cells, reference, first, tol, seed)
     settings: dict[str, Any] = {"problem": "darcy", "kind": kind, "recipe": recipe}
     if kind == "multiscale":
-        _refuse(kind, a=a, tau=tau)
+        _refuse(kind, a=a, tau=tau, modes=modes)
         at: Any = partial(fields.multiscale, seed)
     else:
         low, high = _two_values(a or VALUES[kind])
         tau = positive("tau", TAU[kind] if tau is None else tau)
-        settings |= {"a": [low, high], "alpha": positive("alpha", alpha), "tau": tau}
-        at = _two_material(seed, cells, alpha, tau, low, high)
+        modes = cells if modes is None else whole("modes", modes, 2)
+        settings |= {"a": [low, high], "alpha": positive("alpha", alpha), "tau": tau, "modes": modes}
+        at = _two_material(seed, modes, alpha, tau, low, high)
     if recipe == "fno" and cells != size:
         raise ValueError(f"`cells` must be `size` where `recipe` is 'fno'; it is {cells}. Thin samples by .every(2).")
     by = (

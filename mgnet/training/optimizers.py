@@ -17,7 +17,14 @@ def make_optimizer(model: nn.Module, recipe: Steps) -> "torch.optim.Optimizer | 
     if recipe.optimizer == "muon":
         return Muon(model, recipe)
     groups = _groups(list(model.parameters()), recipe)
-    return torch.optim.AdamW(groups, lr=recipe.lr, fused=True) if recipe.optimizer == "adamw" else _sgd(groups, recipe)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.lr, fused=_real(groups))
+    return _sgd(groups, recipe)
+
+
+def _real(groups: list[dict[str, Any]]) -> bool:
+    """Whether no parameter is complex, as those of Fourier layers are: torch fuses steps of real ones alone."""
+    return not any(p.is_complex() for group in groups for p in group["params"])
 
 
 def _groups(parameters: list[nn.Parameter], recipe: Steps) -> list[dict[str, Any]]:
@@ -29,7 +36,7 @@ def _groups(parameters: list[nn.Parameter], recipe: Steps) -> list[dict[str, Any
 
 def _sgd(groups: list[dict[str, Any]], recipe: Steps) -> torch.optim.SGD:
     nesterov = recipe.nesterov and recipe.momentum > 0
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=True)
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=_real(groups))
 
 
 class Muon:

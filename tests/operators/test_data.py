@@ -34,6 +34,14 @@ def test_samples_at_two_sizes_are_of_the_same_functions():
     np.testing.assert_allclose(fine.averaged(2).u, coarse.u, rtol=1e-12)
 
 
+def test_a_function_can_be_asked_for_on_coarser_and_finer_grids():
+    """From 24 cells on: the field at 8 and 72 cells is that of 24 modes, whose centres are among those of 72."""
+    coarse, same, fine = (darcy(3, n, modes=24, seed=2, reference=0).a for n in (8, 24, 72))
+    np.testing.assert_array_equal(same, darcy(3, 24, seed=2, reference=0).a)
+    np.testing.assert_array_equal(fine[:, 1::3, 1::3], same)
+    np.testing.assert_array_equal(same[:, 1::3, 1::3], coarse)
+
+
 def test_more_modes_change_no_lower_ones():
     few, many = (fields.gaussian(0, range(2), n, 2.0, 3.0) for n in (5, 9))
     np.testing.assert_array_equal(many[:, :5, :5], few)
