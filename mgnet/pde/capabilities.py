@@ -23,6 +23,11 @@ COEFFICIENTS = (
     "numbers", "one per axis", "array", "callable", "array per member", "jumps of 1e6", "jumps of 1e6 in one axis",
 )  # fmt: skip
 SHAPES = {1: (600,), 2: (65, 70), 3: (18, 20, 19)}
+STRETCHED = ("stretched node", "stretched cell")  # with ELSEWHERE's coefficients
+COORDINATES = {1: ("spherical",), 2: ("polar", "axisymmetric", "spherical", "sphere"), 3: ("cylindrical", "spherical")}
+OUTER = ("dirichlet", "neumann", "robin")  # the ends of the first axis away from r = 0, or of latitudes
+ELSEWHERE = ("numbers", "array", "jumps of 1e6")
+FULL, POLE = 2 * np.pi, np.pi / 2
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,35 @@ class Row:
     def problem(self, order: int = 2) -> Poisson:
         """-div(a grad u) + u = f of the row's kind."""
         bc = [BOUNDARIES[self.boundary], *["dirichlet"] * (self.ndim - 1)]
-        grid = Grid(SHAPES[self.ndim], bc=bc, centering=self.centering)
+        shape, place = SHAPES[self.ndim], self.centering.removeprefix("stretched ")
+        if place not in ("node", "cell"):
+            grid = self._around(shape)
+        elif place == self.centering:
+            grid = Grid(shape, bc=bc, centering=place)
+        else:
+            points = [_graded(axis.intervals) for axis in Grid(shape, bc=bc, centering=place).axes]
+            grid = (Grid.from_faces if place == "cell" else Grid.from_nodes)(points, bc)
         return Poisson(grid, self._a(grid), 1.0, order=order, like=torch.empty(0, dtype=torch.float64))
 
+    def _around(self, shape: tuple[int, ...]) -> Grid:
+        """All of a disc, a cylinder, a ball, or a sphere up to 89 degrees."""
+        outer = BOUNDARIES[self.boundary]
+        outer = outer[0] if isinstance(outer, tuple) else outer
+        spans: dict[str, tuple[list[tuple[float, float]], list[Any]]] = {
+            "polar": ([(0, 1), (0, FULL)], [("neumann", outer), "periodic"]),
+            "axisymmetric": ([(0, 1), (0, 2)], [("neumann", outer), "dirichlet"]),
+            "cylindrical": ([(0, 1), (0, FULL), (0, 2)], [("neumann", outer), "periodic", "dirichlet"]),
+            "spherical": ([(0, 1), (0, 2 * POLE), (0, FULL)], [("neumann", outer), "neumann", "periodic"]),
+            "sphere": ([(0, FULL), (-89 / 90 * POLE, 89 / 90 * POLE)], ["periodic", outer]),
+        }
+        ends, bc = spans[self.centering]
+        faces = [np.linspace(low, high, n + 1) for n, (low, high) in zip(shape, ends, strict=False)]
+        return Grid.from_faces(faces, bc[: self.ndim], self.centering)
+
     def _a(self, grid: Grid) -> Any:
-        x = grid.coordinates()
+        x = tuple(
+            (t - axis.lower) / (axis.upper - axis.lower) for t, axis in zip(grid.coordinates(), grid.axes, strict=True)
+        )
         if self.coefficients == "numbers":
             return 2.0
         if self.coefficients == "one per axis":
@@ -60,8 +89,17 @@ def rows() -> Iterator[Row]:
     for ndim in SHAPES:
         for coefficients in COEFFICIENTS:
             for boundary in BOUNDARIES:
-                for centering in ("node", "cell"):
+                for centering in ("node", "cell", *(STRETCHED if coefficients in ELSEWHERE else ())):
                     yield Row(boundary, centering, coefficients, ndim)
+            for geometry in COORDINATES[ndim] if coefficients in ELSEWHERE else ():
+                for boundary in OUTER:
+                    yield Row(boundary, geometry, coefficients, ndim)
+
+
+def _graded(intervals: int) -> np.ndarray:
+    """Points whose distances are ten times larger at one end than at the other."""
+    x = 10.0 ** np.linspace(0, 1, intervals + 1)
+    return (x - 1) / 9
 
 
 def describe(row: Row) -> tuple[str, str, str]:

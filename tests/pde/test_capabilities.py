@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from mgnet.pde import Solver, capabilities
+from mgnet.pde import Robin, Solver, capabilities
 from mgnet.pde.capabilities import Row, rows
 from tests.pde.grids_and_data import random
 
@@ -24,6 +24,10 @@ COEFFICIENTS = [
     "jumps of 1e6",
     "jumps of 1e6 in one axis",
 ]
+ELSEWHERE = ["numbers", "array", "jumps of 1e6"]
+AROUND = [("spherical", 1), ("polar", 2), ("axisymmetric", 2), ("spherical", 2), ("sphere", 2), ("cylindrical", 3),
+          ("spherical", 3)]  # fmt: skip
+BOXES = [row for row in rows() if row.centering in ("node", "cell")]
 BOUNDARIES = ["dirichlet", "neumann", "periodic", "mixed faces", "robin"]
 
 
@@ -41,7 +45,11 @@ def table() -> dict[Row, list[str]]:
 
 
 def test_the_table_is_whole(table):
-    assert set(table) == {Row(*row) for row in product(BOUNDARIES, ["node", "cell"], COEFFICIENTS, [1, 2, 3])}
+    whole = {Row(*row) for row in product(BOUNDARIES, ["node", "cell"], COEFFICIENTS, [1, 2, 3])}
+    whole |= {Row(*row) for row in product(BOUNDARIES, ["stretched node", "stretched cell"], ELSEWHERE, [1, 2, 3])}
+    outer = ("dirichlet", "neumann", "robin")
+    whole |= {Row(end, kind, a, ndim) for (kind, ndim), a, end in product(AROUND, ELSEWHERE, outer)}
+    assert set(table) == whole
     assert set(table) == set(rows())
 
 
@@ -56,7 +64,7 @@ def along_first_axis(problem, u):
     return stiffness(problem, u)[(slice(None), slice(None), *(n // 2 for n in problem.grid.shape[1:]))]
 
 
-@pytest.mark.parametrize("row", list(rows()), ids=str)
+@pytest.mark.parametrize("row", BOXES, ids=str)
 def test_the_words_describe_the_matrix(row):
     problem = row.problem()
     grid, first = problem.grid, np.zeros(problem.grid.shape)
@@ -85,7 +93,7 @@ def mean_coefficients(problem):
     return found
 
 
-@pytest.mark.parametrize("row", [row for row in rows() if row.boundary == "neumann"], ids=str)
+@pytest.mark.parametrize("row", [row for row in BOXES if row.boundary == "neumann"], ids=str)
 def test_the_words_describe_the_coefficients(row):
     problem = row.problem()
     means = mean_coefficients(problem)
@@ -103,6 +111,21 @@ def test_the_words_describe_the_coefficients(row):
         assert callable(row._a(problem.grid)) == (row.coefficients == "callable")
 
 
+@pytest.mark.parametrize("row", [row for row in rows() if row not in BOXES], ids=str)
+def test_the_words_describe_the_grid(row):
+    grid = row.problem().grid
+    widths = [np.diff(axis.x) for axis in grid.axes]
+    if row.centering.startswith("stretched"):
+        assert row.centering == f"stretched {grid.centering}"
+        assert all(w.max() > 4 * w.min() for w in widths)
+    else:
+        assert row.centering == grid.geometry
+        assert all(np.allclose(w, w[0]) for w in widths)
+        assert grid.bc[-1 if row.centering == "sphere" else 0][1] == {"robin": Robin(1.0)}.get(
+            row.boundary, row.boundary
+        )
+
+
 @pytest.mark.parametrize("row", list(rows()), ids=str)
 def test_row(row, table):
     problem, (iteration, levels, orders) = row.problem(), table[row]
@@ -118,7 +141,7 @@ def test_row(row, table):
     assert np.linalg.norm(r) <= 2e-8 * np.linalg.norm(f) or s.status == "round-off"
     assert s.cycles <= 25
     assert solver.solve(f, tol=None).converged
-    assert (orders == "2, 4") == (row.coefficients in ("numbers", "one per axis"))
+    assert (orders == "2, 4") == (row in BOXES and row.coefficients in ("numbers", "one per axis"))
     if orders == "2, 4":
         assert Solver(row.problem(order=4)).solve(f, tol=1e-8).converged
     g, w = torch.as_tensor(f).requires_grad_(), torch.as_tensor(problem.rhs(np.ones(f.shape)))
