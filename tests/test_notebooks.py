@@ -67,7 +67,7 @@ def test_no_path_of_a_machine(name):
 def test_readme_lists_every_notebook():
     links = re.findall(r"\]\((\w+\.ipynb)\)", (HERE / "README.md").read_text())
     assert sorted(links) == NOTEBOOKS
-    assert len(NOTEBOOKS) == 6
+    assert len(NOTEBOOKS) == 7
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
