@@ -15,7 +15,7 @@ from scipy import fft
 from mgnet import pde, vision
 from mgnet.core import descend
 from mgnet.pde.levels.constant import grids
-from mgnet.pde.native.hierarchy import NativeHierarchy
+from mgnet.pde.native.hierarchy import constant_hierarchy
 from mgnet.vision.images import Images, mean_and_std
 
 ACCURACY = 0.97  #: what the classifier must reach on the validation images
@@ -117,7 +117,7 @@ def one_program(n: int) -> float:
     assert problem.constant is not None
     a, c = problem.constant
     chain = grids(problem.grid.axes, a)
-    solver = NativeHierarchy(chain, a, c, f.dtype, 1, "chebyshev", (2, 2), gamma=1, symmetric=False)
+    solver = constant_hierarchy(chain, a, c, f.dtype, 1, "chebyshev", (2, 2), gamma=1, symmetric=False)
     network = pde.conv_levels(problem, nu=(2, 2), coarsest=chain[-1][0].n)
     legs = zip(descend(network, None, f[None, None]), solver.descend(solver.data(f)), strict=True)
     rows = [(ours.f.shape[-1], _difference(ours.f, theirs.f), _difference(ours.u, theirs.u)) for ours, theirs in legs]

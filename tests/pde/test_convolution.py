@@ -10,7 +10,7 @@ import torch
 from mgnet.core import cycle, descend
 from mgnet.pde import Grid, Poisson, conv_levels
 from mgnet.pde.levels.constant import readable_levels
-from mgnet.pde.native.hierarchy import NativeHierarchy
+from mgnet.pde.native.hierarchy import constant_hierarchy
 from tests.pde.grids_and_data import random
 
 SIZES = {1: (63,), 2: (31, 31), 3: (15, 15, 15)}
@@ -38,7 +38,7 @@ def test_left_legs_are_equal_grid_by_grid(ndim, a, c, smoother):
     convolutions = conv_levels(Poisson(grid, a, c), nu=(2, 2), smoother=smoother)
     chain = chain_of(grid, len(convolutions))
     readable, _ = readable_levels(chain, a, c, torch.zeros((), dtype=torch.float64), smoother)
-    compiled = NativeHierarchy(chain[:-1], a, c, torch.float64, 2, smoother, (2, 2), 1, False)
+    compiled = constant_hierarchy(chain[:-1], a, c, torch.float64, 2, smoother, (2, 2), 1, False)
     f = torch.as_tensor(random((2, *shape)))
     legs = descend(convolutions, None, f[:, None])
     twins = descend(readable, None, f)

@@ -22,7 +22,7 @@ from mgnet.pde.levels.constant import grids, lowest, operator, readable_levels
 from mgnet.pde.levels.smoothers import steps
 from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.native import kernels, machine, machines
-from mgnet.pde.native.hierarchy import NativeHierarchy
+from mgnet.pde.native.hierarchy import NativeHierarchy, constant_hierarchy
 from tests.pde.grids_and_data import CENTERINGS, SMOOTHERS, random
 from tests.pde.native_levels import DOWN, UP, Interpolant, NativeLevel
 from tests.pde.test_twins import nested_iteration, relative
@@ -113,7 +113,7 @@ def hierarchy(
     grid, a = Grid(shape, bc=list(bc)[: len(shape)]), (1.0,) * len(shape)
     chain = grids(grid.axes, a, 2000)
     levels, transfers = readable_levels(chain, a, c, torch.zeros((), dtype=torch.float64), smoother, nu)
-    return levels, transfers, NativeHierarchy(chain, a, c, torch.float64, batch, smoother, nu, gamma, False)
+    return levels, transfers, constant_hierarchy(chain, a, c, torch.float64, batch, smoother, nu, gamma, False)
 
 
 def data_of(shape, batch=2):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -179,7 +180,7 @@ class ReadableHierarchy:
 
     centres = False
 
-    def __init__(self, levels: Sequence[Level], transfers: Sequence[Transfer], A: Diffusion, gamma: int | str):
+    def __init__(self, levels: Sequence[Level], transfers: Sequence[Any], A: Any, gamma: int | str):
         self.levels, self._transfers, self._A, self._gamma = levels, transfers, A, gamma
         self._dims = tuple(range(-A.ndim, 0))
         self._last: tuple[Tensor, Tensor] | None = None

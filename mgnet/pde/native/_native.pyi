@@ -70,6 +70,21 @@ class Grid:
         up: Sequence[tuple[float, int]],
     ) -> None: ...
 
+class Factor:
+    def __init__(self, k: np.ndarray, m: np.ndarray, w: Sequence[np.ndarray]) -> None: ...
+
+def separable_grid(
+    dims: int,
+    axes: Sequence[tuple[int, bool]],
+    factors: Sequence[Factor],
+    coarse: Sequence[int],
+    P: Sequence[Table],
+    Q: Sequence[Table],
+    R: Sequence[Table],
+    down: Sequence[tuple[float, int]],
+    up: Sequence[tuple[float, int]],
+) -> Grid: ...
+
 class Direct:
     def __init__(self, V: Sequence[np.ndarray], D: np.ndarray) -> None: ...
 
@@ -79,13 +94,14 @@ class Kernels:
         machine: str,
         single: bool,
         grids: Sequence[Grid],
-        direct: Direct,
+        direct: Direct | None,
         c: float,
         gamma: int,
         batch: int,
         threads: int,
         sums: bool,
         centring: Sequence[Sequence[np.ndarray]] | None,
+        last: Grid | None = None,
     ) -> None: ...
     def pass_(
         self,

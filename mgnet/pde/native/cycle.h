@@ -5,6 +5,7 @@
 #include "interpolant.h"
 #include "members.h"
 #include "pass.h"
+#include "separable_lines.h"
 
 namespace mgnet {
 
@@ -18,10 +19,12 @@ constexpr long BLOCK_ROWS = 24;    // rows of a plane that a task works on in th
 template <class T>
 struct Lane {
     T **iterates[2], **held, **data, **f_c;
+    T* between[2];   // iterates between steps of lines
     double* squares;  // one a block
 };
 
-template <class X>
+// Separable: whether coefficients are vectors per axis, see separable_rows.h, or constant.
+template <class X, bool Separable>
 class Engine final : public Cycles {
     using T = typename X::T;
     using TT = Tables<X>;
@@ -33,7 +36,12 @@ class Engine final : public Cycles {
           crew_(problem.threads < MOST_WORKERS ? problem.threads : MOST_WORKERS) {
         levels_ = arena_.take<Level<T>>(L_);
         for (int l = 0; l < L_; l++) levels_[l] = Levels<X>::make(problem, problem.grids[l], arena_), share_out(l);
-        direct_ = DirectSolve<X>::make(problem.direct, arena_);
+        if constexpr (Separable) {
+            for (int l = 0; l < L_ && problem.lines; l++) SeparableLines<X>::factor(levels_[l], arena_);
+            if (problem.lines) last_ = Levels<X>::make(problem, problem.last, arena_);
+            if (problem.lines) SeparableLines<X>::factor(last_, arena_);
+        }
+        if (!problem.lines) direct_ = DirectSolve<X>::make(problem.direct, arena_);
         dims_ = levels_[0].dims;
         const long batch = problem.batch, size_c = levels_[0].coarse_size;
         apart_ = batch > 1 && (levels_[0].size <= SMALL || batch % crew_ == 0 || batch >= 4 * crew_);
@@ -79,7 +87,7 @@ class Engine final : public Cycles {
 
     void direct(const void* f, void* u) override {
         const long n = levels_[L_ - 1].coarse_size;
-        each_member([&](Member m) { direct_(at(f, m, n), at(u, m, n), spaces_[m.who]); });
+        each_member([&](Member m) { solve(m, at(f, m, n), at(u, m, n)); });
     }
 
     const double* cycle(const Finest& v, const void* u, bool known, double omega) override {
@@ -141,14 +149,15 @@ class Engine final : public Cycles {
     }
 
     std::size_t workspace() const {
-        long numbers = direct_.workspace();
+        long numbers = last_.q ? SeparableLines<X>::workspace(last_) : direct_.workspace();
         for (int l = 0; l < L_; l++) {
             const Level<T>& g = levels_[l];
             const int nu = g.both.nu;
-            const long pass = dims_ == 1   ? Passes<X, 1>::workspace(g, nu)
-                              : dims_ == 2 ? Passes<X, 2>::workspace(g, nu)
-                                           : Passes<X, 3>::workspace(g, nu);
+            const long pass = dims_ == 1   ? Passes<X, 1, false>::workspace(g, nu)
+                              : dims_ == 2 ? Passes<X, 2, Separable>::workspace(g, nu)
+                                           : Passes<X, 3, Separable>::workspace(g, nu);
             numbers = most(numbers, most(pass, Interpolants<X>::workspace(g)));
+            if (g.q) numbers = most(numbers, SeparableLines<X>::workspace(g));
         }
         return numbers + 4 * SLACK;
     }
@@ -164,6 +173,8 @@ class Engine final : public Cycles {
             blocks = most(blocks, levels_[l].planes * levels_[l].rows);
         }
         to.squares = arena_.take<double>(blocks);
+        if (last_.q)
+            for (T*& each : to.between) each = arena_.take<T>(levels_[0].size);
         return to;
     }
 
@@ -172,29 +183,98 @@ class Engine final : public Cycles {
         mgnet::each_member(problem_batch_, crew_, apart_, body);
     }
 
-    void run_pass(Member m, int l, Pass<T> p, bool norm) {
+    // the coarsest grid's solution
+    void solve(Member m, const T* f, T* u) {
+        if constexpr (Separable)
+            if (last_.q) return SeparableLines<X>::step(last_, {nullptr, f, u, 1, 1, nullptr}, 0, 0,
+                                                        SeparableLines<X>::width_of(last_, 1), spaces_[m.who]);
+        direct_(f, u, spaces_[m.who]);
+    }
+
+    // A pass with steps of lines: its source, step after step, then the residual. The last two iterates are not one.
+    void run_lines(Member m, int l, Pass<T> p, bool norm) {
+        const Level<T>& g = levels_[l];
+        const Lane<T>& lane = lanes_[apart_ ? m.who : 0];
+        const T *begun = p.u, *u = p.u;
+        if (p.e || p.guess) {
+            Pass<T> source = p;
+            source.steps = &g.none, source.f_c = nullptr, source.residual = false, source.out = lane.between[0];
+            share(m, l, source, [](const Pass<T>& p, int dims, long number, T* space) {
+                dims == 2 ? Passes<X, 2, Separable>::sources(p, number, space)
+                          : Passes<X, 3, Separable>::sources(p, number, space);
+            });
+            u = source.out;
+        }
+        for (int s = 0; s < p.steps->nu; s++) {
+            const bool last = s + 1 == p.steps->nu;
+            T* to = last && p.out ? p.out : lane.between[u == lane.between[0]];
+            step_lines(m, l, {u, p.f, to, p.steps->omegas[s], last ? p.omega : T(1), begun});
+            u = to;
+        }
+        if (!p.residual) return;
+        p.u = u, p.guess = p.e = nullptr, p.out = nullptr, p.omega = 1, p.steps = &g.none;
+        run_pass(m, l, p, norm);
+    }
+
+    void step_lines(Member m, int l, const LineStep<T>& step) {
         const Level<T>& g = levels_[l];
         const bool alone = m.crew == 1 || g.small;
-        p.blocks0 = alone ? 1 : g.planes, p.blocks1 = g.rows;
-        p.squares = norm ? lanes_[apart_ ? m.who : 0].squares : nullptr;
+        const long width = SeparableLines<X>::width_of(g, alone ? 1 : crew_);
         struct Job {
-            Pass<T> p;
+            const Level<T>* g;
+            LineStep<T> step;
+            long width, tiles;
             T** spaces;
-            int who, dims;
-        } job{p, spaces_, m.who, dims_};
-        const Task task = [](void* at, long number, int who) {
-            Job& job = *static_cast<Job*>(at);
-            T* space = job.spaces[job.who + who];
-            if (job.dims == 1) Passes<X, 1>::block(job.p, number, space);
-            if (job.dims == 2) Passes<X, 2>::block(job.p, number, space);
-            if (job.dims == 3) Passes<X, 3>::block(job.p, number, space);
-        };
-        const long tasks = p.blocks0 * p.blocks1;
-        run(tasks, alone ? 1 : crew_, task, &job);
+            int who;
+        } job{&g, step, width, SeparableLines<X>::tiles(g, width), spaces_, m.who};
+        run(
+            g.a1.n * job.tiles, alone ? 1 : crew_,
+            [](void* at, long number, int who) {
+                const Job& job = *static_cast<Job*>(at);
+                SeparableLines<X>::step(*job.g, job.step, number / job.tiles, number % job.tiles, job.width,
+                                        job.spaces[job.who + who]);
+            },
+            &job);
+    }
+
+    using Block = void (*)(const Pass<T>& p, int dims, long number, T* space);
+
+    void run_pass(Member m, int l, Pass<T> p, bool norm) {
+        if constexpr (Separable)
+            if (levels_[l].q && p.steps->nu > 0) return run_lines(m, l, p, norm);
+        p.squares = norm ? lanes_[apart_ ? m.who : 0].squares : nullptr;
+        const long tasks = share(m, l, p, [](const Pass<T>& p, int dims, long number, T* space) {
+            if constexpr (!Separable)
+                if (dims == 1) Passes<X, 1, false>::block(p, number, space);
+            if (dims == 2) Passes<X, 2, Separable>::block(p, number, space);
+            if (dims == 3) Passes<X, 3, Separable>::block(p, number, space);
+        });
         if (!norm) return;
         double total = 0;
         for (long k = 0; k < tasks; k++) total += p.squares[k];
         squares_[m.b] = total;
+    }
+
+    // Blocks of a pass over grid l, on several threads if it is worth it; returns how many.
+    long share(Member m, int l, Pass<T>& p, Block block) {
+        const Level<T>& g = levels_[l];
+        const bool alone = m.crew == 1 || g.small;
+        p.blocks0 = alone ? 1 : g.planes, p.blocks1 = g.rows;
+        struct Job {
+            Pass<T> p;
+            Block block;
+            T** spaces;
+            int who, dims;
+        } job{p, block, spaces_, m.who, dims_};
+        const long tasks = p.blocks0 * p.blocks1;
+        run(
+            tasks, alone ? 1 : crew_,
+            [](void* at, long number, int who) {
+                const Job& job = *static_cast<Job*>(at);
+                job.block(job.p, job.dims, number, job.spaces[job.who + who]);
+            },
+            &job);
+        return tasks;
     }
 
     void residual_of_interpolant(Member m, int l, const T* f, const T* u, T* out) {
@@ -227,14 +307,17 @@ class Engine final : public Cycles {
              bool known, T omega) {
         Lane<T>& lane = lanes_[apart_ ? m.who : 0];
         if (l == L_) {
-            direct_(f, lane.iterates[0][l], spaces_[m.who]);
+            solve(m, f, lane.iterates[0][l]);
             return lane.iterates[0][l];
         }
         const Level<T>& g = levels_[l];
         const bool measure = l == 0 && v.measure, unweighted = l == 0 && v.unweighted;
         T* f_c = l == 0 ? f_c0_ + m.b * g.coarse_size : lane.f_c[l];
         Pass<T> p{&g, &g.none, u, nullptr, nullptr, f, nullptr, f_c, 1, true, unweighted, nullptr, 1, 1};
-        if (guess) {
+        if (guess && Separable) {
+            p.guess = guess;
+            run_pass(m, l, p, false);
+        } else if (guess) {
             residual_of_interpolant(m, l, restricted, guess, f_c);
         } else if (!(measure && known)) {
             if (!measure && g.down.nu > 0)
@@ -307,7 +390,8 @@ class Engine final : public Cycles {
     int dims_;
     bool apart_;  // whether members are worked on several at once
     Level<T>* levels_;
-    DirectSolve<X> direct_;
+    Level<T> last_{};  // where lines are smoothed: the coarsest grid
+    DirectSolve<X> direct_{};
     T *f_c0_, *data0_;
     double *squares_, *sums_;
     T** spaces_;

@@ -43,9 +43,9 @@ def grid(transfer: Transfer, a: Sequence[float], c: float, exact: bool, steps: t
         stiffness.append((R[d] @ K @ Q[d], _times(R[d], sums)))
     none = kernels.Axis(1, False, 0.0, kernels.End(*NO_END), kernels.End(*NO_END))
     zero = Table(one.start, 0 * one.weights, 1), np.zeros(1)
-    Ps, Qs = ([_table(t, 2, 1) for t in padded(kind, one)] for kind in (P, Q))
-    Rs, Ms = [_table(t, 1, 2) for t in padded(R, one)], [_table(t, 1, 1) for t in padded(mass, one)]
-    Ks = [_table(K, 1, 1, sums) for K, sums in padded(stiffness, zero)]
+    Ps, Qs = ([kernel_table(t, 2, 1) for t in padded(kind, one)] for kind in (P, Q))
+    Rs, Ms = [kernel_table(t, 1, 2) for t in padded(R, one)], [kernel_table(t, 1, 1) for t in padded(mass, one)]
+    Ks = [kernel_table(K, 1, 1, sums) for K, sums in padded(stiffness, zero)]
     sizes = four([axis.n for axis in coarse])
     return kernels.Grid(len(fine), padded(axes, none), sizes, Ps, Qs, Rs, Ms, Ks, *steps)
 
@@ -131,7 +131,7 @@ def _stiffness(axis: Axis, a: float, c: float) -> tuple[Table, np.ndarray]:
     return Table(start, weights * share[:, None], n), sums * share
 
 
-def _table(table: Table, period: int, shift: int, sums: np.ndarray | None = None) -> kernels.Table:
+def kernel_table(table: Table, period: int, shift: int, sums: np.ndarray | None = None) -> kernels.Table:
     start, weights = np.ascontiguousarray(table.start, np.int64), np.ascontiguousarray(table.weights, float)
     repeats = repeating(table, period, shift)
     if sums is not None and repeats[1] > repeats[0]:  # the sums have to repeat as well

@@ -25,8 +25,40 @@ def fusible(chain: Sequence[Sequence[Axis]], device: torch.device) -> bool:
     return device.type == "cpu" and all(axis.n >= SHORTEST for axes in chain[:-1] for axis in axes)
 
 
+def constant_hierarchy(
+    chain: Sequence[Sequence[Axis]],
+    a: Sequence[float],
+    c: float,
+    dtype: torch.dtype,
+    batch: int,
+    smoother: Smoother,
+    nu: tuple[int, int],
+    gamma: int | str,
+    symmetric: bool,
+) -> "NativeHierarchy":
+    """The levels of constant coefficients."""
+    transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
+    ends = [end for axis in chain[0] for end in (axis.low, axis.high)]
+    exact = smoother in COLOURED or any(isinstance(end, Robin) for end in ends)
+    floating = c == 0 and all(end in (NEUMANN, PERIODIC) for end in ends)
+    centres = floating and smoother not in COLOURED
+    means = centring(transfers[0]) if centres and not all(map(keeps_means, transfers)) else None
+    ways = [steps(smoother, nu, len(chain[0]), symmetric, lowest(t.fine, a, c)) for t in transfers]
+    grids = [grid(t, a, c, exact, way) for t, way in zip(transfers, ways, strict=True)]
+    shapes = [tuple(axis.n for axis in axes) for axes in chain]
+    return NativeHierarchy(grids, direct(chain[-1], a, c), c, shapes, dtype, batch, nu[0], gamma, centres, means)
+
+
 class NativeHierarchy:
-    """Constant coefficients on the CPU; iterates and data are numpy arrays (batch, n0, n1, n2).
+    """Levels on the CPU; iterates and data are numpy arrays (batch, n0, n1, n2).
+
+    Parameters
+    ----------
+    grids, coarsest, c : the problem as the kernels take it
+    shapes : of every grid
+    nu : sweeps down
+    last : the coarsest grid, in place of ``coarsest``, where lines are smoothed
+    means : weights that let the mean of a full pass' iterate be zero, where the transfers do not keep it
 
     Attributes
     ----------
@@ -35,32 +67,26 @@ class NativeHierarchy:
 
     def __init__(
         self,
-        chain: Sequence[Sequence[Axis]],
-        a: Sequence[float],
+        grids: Sequence[kernels.Grid],
+        coarsest: kernels.Direct | None,
         c: float,
+        shapes: Sequence[tuple[int, ...]],
         dtype: torch.dtype,
         batch: int,
-        smoother: Smoother,
-        nu: tuple[int, int],
+        nu: int,
         gamma: int | str,
-        symmetric: bool,
+        centres: bool = False,
+        means: Sequence[Sequence[np.ndarray]] | None = None,
+        last: kernels.Grid | None = None,
     ):
         self._dtype = np.dtype(np.float32 if dtype == torch.float32 else np.float64)
-        self._shape, self._nu = (batch, *(axis.n for axis in chain[0])), nu[0]
-        transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
-        ends = [end for axis in chain[0] for end in (axis.low, axis.high)]
-        exact = smoother in COLOURED or any(isinstance(end, Robin) for end in ends)
-        floating = c == 0 and all(end in (NEUMANN, PERIODIC) for end in ends)
-        self.centres = floating and smoother not in COLOURED
-        means = centring(transfers[0]) if self.centres and not all(map(keeps_means, transfers)) else None
-        ways = [steps(smoother, nu, len(chain[0]), symmetric, lowest(t.fine, a, c)) for t in transfers]
-        grids = [grid(t, a, c, exact, way) for t, way in zip(transfers, ways, strict=True)]
+        self._shape, self._nu, self.centres = (batch, *shapes[0]), nu, centres
         self._kernels = kernels.Kernels(
-            machine(), self._dtype == np.float32, grids, direct(chain[-1], a, c), c,
-            0 if gamma == "F" else int(gamma), batch, threads(), self.centres, means,
+            machine(), self._dtype == np.float32, grids, coarsest, c, 0 if gamma == "F" else int(gamma), batch,
+            threads(), centres, means, last,
         )  # fmt: skip
-        self._coarse = [(batch, *four([axis.n for axis in axes])) for axes in chain[1:]]
-        self._pool = Pool((batch, *four(self._shape[1:])), self._dtype)
+        self._coarse = [(batch, *four(shape)) for shape in shapes[1:]]
+        self._pool = Pool((batch, *four(shapes[0])), self._dtype)
         self._iterates: list[np.ndarray] = []  # workspaces, made when they are needed
         self._last: np.ndarray | None = None  # the measured iterate whose restricted residual the kernels have
         self._ready: np.ndarray | None = None  # what the data of the next grid are restricted from already

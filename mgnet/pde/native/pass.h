@@ -15,6 +15,7 @@
 // Boundaries are reflections, so no stage asks which one it meets.
 #pragma once
 #include "level.h"
+#include "separable_rows.h"
 
 namespace mgnet {
 
@@ -39,7 +40,7 @@ static inline long stride_of(long n, long size) {
     return (bytes % 4096 < 256 ? bytes + 256 : bytes) / size;
 }
 
-template <class X, int Dims>
+template <class X, int Dims, bool Separable>
 struct Passes {
     using T = typename X::T;
     using R = Rows<X>;
@@ -54,6 +55,13 @@ struct Passes {
     }
 
     static void block(const Pass<T>& pass, long number, T* workspace) { Passes(pass, number, workspace).go(); }
+
+    // the source alone, to `out`
+    static void sources(const Pass<T>& pass, long number, T* workspace) {
+        Passes p(pass, number, workspace);
+        for (long i = p.i0; i < p.i1; i++)
+            for (long j = p.j0; j < p.j1; j++) p.bring(pass.out + i * p.plane + j * p.n2, i, j, p.line);
+    }
 
   private:
     const Pass<T>& pass;
@@ -170,6 +178,11 @@ struct Passes {
 
     // row = row (p, j) of u, or of Q guess, or 0; plus that of P e
     void source(T* row, long p, long j, const T* ahead) {
+        bring(row, p, j, ahead);
+        fill_ghosts(row, along);
+    }
+
+    void bring(T* row, long p, long j, const T* ahead) {
         const long pm = wrap0(p), jm = wrap1(j);
         const T* base = pass.u ? pass.u + pm * plane + jm * n2 : nullptr;
         const Matrix<T>*P = nullptr, *Q = nullptr;
@@ -179,7 +192,6 @@ struct Passes {
             TT::expand(row, n2, base, P, pad, Q, pad2, ahead);
         else
             for (long i = 0; i < n2; i++) row[i] = base[i];
-        fill_ghosts(row, along);
     }
 
     void coarse(T* row, const T* v, const Matrix<T>* A, long p, long j) {
@@ -220,23 +232,30 @@ struct Passes {
         const bool rests = last > nu;
         const bool measured = pass.squares && i0 <= t - nu - 1 && t - nu - 1 < i1 && j0 <= j && j < j1;
         while (s <= last) {
-            const long p = t - s;
-            if (bare) {
-                const Weights<T>& w = weights(steps.weights[pass.unweighted], p, j);
-                const double squares =
-                    R::scale(home(s, p, j), memory(pass.f, p, j), n2, w.f, w.f_end, -1, pass.f + g.size);
-                total += measured ? squares : 0;
+            if (s == 0) {
+                source(home(0, t, j), t, j, memory(pass.f, t + 1, j));
                 s += 1;
-            } else if (s == 0) {
-                source(home(0, p, j), p, j, memory(pass.f, t + 1, j));
-                s += 1;
-            } else if (s == 1 && zero) {
-                first_step(p, j);
-                s += 1;
+            } else if constexpr (Separable) {
+                s += together(t, j, s, last, rests, measured);
             } else {
-                s += several(t, j, s, last, rests, measured);
+                s += constants(t, j, s, last, rests, measured);
             }
         }
+    }
+
+    // Some of the stages s, ..., last; returns how many.
+    int constants(long t, long j, int s, int last, bool rests, bool measured) {
+        const long p = t - s;
+        if (bare) {
+            const Weights<T>& w = weights(steps.weights[pass.unweighted], p, j);
+            const double squares =
+                R::scale(home(s, p, j), memory(pass.f, p, j), n2, w.f, w.f_end, -1, pass.f + g.size);
+            total += measured ? squares : 0;
+            return 1;
+        }
+        if (s > 1 || !zero) return several(t, j, s, last, rests, measured);
+        first_step(p, j);
+        return 1;
     }
 
     void first_step(long p, long j) {
@@ -292,6 +311,67 @@ struct Passes {
         const double squares = choose(count, rest, folded, keeps, kind, each, what);
         total += rest && measured ? squares : 0;
         return count + rest;
+    }
+
+    // The same on a separable grid, where rows beside an end are like all others.
+    int together(long t, long j, int s, int last, bool rests, bool measured) {
+        const int left = (last < nu ? last : nu) - s + 1, most_steps = rests ? 2 : 3;
+        const int count = left <= 0 ? 0 : left <= most_steps ? left : left == 3 ? 1 : 2;
+        const bool rest = rests && (count == 0 || s + count - 1 == nu), first = zero && s == 1 && count > 0;
+        SeparableRow<T> each[4];
+        for (int k = 0; k < count + rest; k++) each[k] = separable_stage(s + k, t - s - k, j);
+        Keep<T> what{nullptr, nullptr, 1, line, line};
+        if (pass.residual && count > 0 && s + count - 1 == nu) what = keep(t, j);
+        if (s <= begin + 1) {
+            if (pass.out) what.ahead = pass.out + wrap0(t + 1 - nu) * plane + wrap1(j) * n2;
+            if (zero || pass.u) what.ahead2 = memory(zero ? pass.f : pass.u, t + (zero ? 1 : 2), j);
+        }
+        const double squares = first  ? separable_wave<true>(count, rest, each, what)
+                               : count ? separable_wave<false>(count, rest, each, what)
+                                       : separable_rows<0, true, false>(each, what);
+        total += rest && measured ? squares : 0;
+        return count + rest;
+    }
+
+    SeparableRow<T> separable_stage(int s, long p, long j) const {
+        SeparableRow<T> row{};
+        const long pm = wrap0(p), jm = wrap1(j), q = (j - base1) * stride;
+        const AxisVectors<T>&v0 = g.vectors[0], &v1 = g.vectors[1];
+        row.w.s = v0.w[2][pm] * v1.w[2][jm];
+        row.w.before = v1.w[0][jm] * v0.k[pm], row.w.after = v1.w[0][jm] * v0.k[pm + 1];
+        row.w.own = v1.w[0][jm] * v0.m[pm], row.w.total = v1.w[0][jm] * v0.sum[pm];
+        row.omega = s <= nu ? steps.omegas[s - 1] : T(1);
+        row.f = memory(pass.f, p, j), row.out = home(s, p, j), row.slack = s != nu || !straight;
+        if (s == 1 && zero) {
+            row.w.total += Dims == 3 ? v0.w[1][pm] * v1.sum[jm] : T(0);
+            return row;
+        }
+        const T* at = slot(s - 1, p);
+        row.here = at + q;
+        row.before = p == 0 && !g.a0.wraps ? g.nothing : slot(s - 1, p - 1) + q;
+        row.after = p == n0 - 1 && !g.a0.wraps ? g.nothing : slot(s - 1, p + 1) + q;
+        if (Dims == 3) {
+            row.left = j == 0 && !g.a1.wraps ? g.nothing : at + q - stride;
+            row.right = j == n1 - 1 && !g.a1.wraps ? g.nothing : at + q + stride;
+            row.w.left = v0.w[1][pm] * v1.k[jm], row.w.right = v0.w[1][pm] * v1.k[jm + 1];
+            row.w.own += v0.w[1][pm] * v1.m[jm], row.w.total += v0.w[1][pm] * v1.sum[jm];
+        }
+        return row;
+    }
+
+    template <bool First>
+    double separable_wave(int count, bool rest, const SeparableRow<T>* each, const Keep<T>& what) const {
+        if (rest) return count == 1 ? separable_rows<1, true, First>(each, what)
+                                    : separable_rows<2, true, First>(each, what);
+        return count == 1   ? separable_rows<1, false, First>(each, what)
+               : count == 2 ? separable_rows<2, false, First>(each, what)
+                            : separable_rows<3, false, First>(each, what);
+    }
+
+    template <int Steps, bool Rest, bool First>
+    double separable_rows(const SeparableRow<T>* each, const Keep<T>& what) const {
+        const AxisVectors<T>& v = g.vectors[2];
+        return SeparableRows<X>::template wave<Dims, Steps, Rest, First>(each, {v.k, v.m, v.sum, v.w[0]}, along, what);
     }
 
     double choose(int count, bool rest, bool folded, bool keeps, Kind kind, const Row<T>* each,
