@@ -6,12 +6,14 @@ from mgnet.pde.levels.smoothers import Polynomial
 from mgnet.pde.nonlinear import solve_nonlinear
 from mgnet.pde.outer import fork as fork
 from mgnet.pde.problem.axis import Robin
+from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import NotConverged, RoundOffWarning, Solution
 from mgnet.pde.solver import Solver, solve
 
 __all__ = [
+    "Faces",
     "Grid",
     "NotConverged",
     "Poisson",

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from mgnet.pde.problem.axis import Robin
+from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson, check_order
 from mgnet.pde.solver import Solver
@@ -20,7 +21,8 @@ BOUNDARIES: dict[str, Any] = {
     "robin": (Robin(1.0), Robin(0.0)),
 }
 COEFFICIENTS = (
-    "numbers", "one per axis", "array", "callable", "array per member", "jumps of 1e6", "jumps of 1e6 in one axis",
+    "numbers", "one per axis", "array", "callable", "faces", "array per member", "jumps of 1e6",
+    "jumps of 1e6 in one axis",
 )  # fmt: skip
 SHAPES = {1: (600,), 2: (65, 70), 3: (18, 20, 19)}
 STRETCHED = ("stretched node", "stretched cell")  # with ELSEWHERE's coefficients
@@ -75,6 +77,9 @@ class Row:
             return 2.0
         if self.coefficients == "one per axis":
             return (1.0, 0.1, 3.0)[: self.ndim]
+        if self.coefficients == "faces":
+            points = [[axis.faces if e == d else axis.x for e, axis in enumerate(grid.axes)] for d in range(self.ndim)]
+            return Faces(*(np.exp(np.sin(3 * sum(np.meshgrid(*p, indexing="ij")))) for p in points))
         if self.coefficients == "callable":
             return lambda *points: 1 + sum(p**2 for p in points)
         if "jumps" in self.coefficients:

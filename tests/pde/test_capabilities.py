@@ -20,6 +20,7 @@ COEFFICIENTS = [
     "one per axis",
     "array",
     "callable",
+    "faces",
     "array per member",
     "jumps of 1e6",
     "jumps of 1e6 in one axis",

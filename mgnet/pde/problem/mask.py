@@ -9,6 +9,7 @@ and reaction, so everything that solves on a box solves here:
 Rows outside read d u = 0, d the mean diagonal, so that A is regular there and well scaled.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -60,8 +61,12 @@ def cut(A: Diffusion, mask: Tensor, mask_bc: str) -> Diffusion:
     return A.having(ks, torch.where(mask, c, outer))
 
 
-def parts(mask: Tensor, grid: Grid, mask_bc: str) -> tuple[Tensor, Tensor]:
+def parts(mask: Tensor, grid: Grid, mask_bc: str, opens: Sequence[np.ndarray] | None = None) -> tuple[Tensor, Tensor]:
     """The connected parts of the domain.
+
+    Parameters
+    ----------
+    opens : per axis (*grid with n_d + 1) the faces that are no walls; None: all
 
     Returns
     -------
@@ -77,15 +82,17 @@ def parts(mask: Tensor, grid: Grid, mask_bc: str) -> tuple[Tensor, Tensor]:
         here, there = (np.moveaxis(v, d, 0) for v in (inside, np.roll(inside, -1, d)))
         i, j = (np.moveaxis(v, d, 0) for v in (index, np.roll(index, -1, d)))
         stop = axis.n if axis.periodic else axis.n - 1
-        both = here[:stop] & there[:stop]
+        through = np.ones(axis.n + 1, bool).reshape(-1, *[1] * (grid.ndim - 1))
+        through = through if opens is None else np.moveaxis(opens[d], d, 0)
+        both = here[:stop] & there[:stop] & through[1 : stop + 1]
         pairs.append((i[:stop][both], j[:stop][both]))
         fixed = np.moveaxis(held, d, 0)
         if mask_bc == DIRICHLET:
-            cut = here[:stop] ^ there[:stop]
+            cut = (here[:stop] ^ there[:stop]) & through[1 : stop + 1]
             fixed[:stop] |= cut
             np.moveaxis(held, d, 0)[np.arange(1, stop + 1) % axis.n] |= cut
         for end, at in ((axis.low, 0), (axis.high, -1)):
-            fixed[at] |= end not in (NEUMANN, PERIODIC) and end != Robin(0)
+            fixed[at] |= through[at] & (end not in (NEUMANN, PERIODIC) and end != Robin(0))
     rows, columns = (np.concatenate(v) for v in zip(*pairs, strict=True))
     graph = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(inside.size,) * 2)
     _, label = connected_components(graph, directed=False)
@@ -95,18 +102,19 @@ def parts(mask: Tensor, grid: Grid, mask_bc: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(part.reshape(inside.shape)), torch.from_numpy(free)
 
 
-def check_alone(A: Diffusion, mask: Tensor, part: Tensor, free: Tensor) -> None:
+def check_alone(A: Diffusion, mask: Tensor, part: Tensor, free: Tensor, name: str = "mask") -> None:
     """Refuse a part of one unknown with no equation: no neighbour, no fixed value, no c."""
     sizes = torch.bincount(part[part >= 0].flatten())
     alone = torch.isin(part, torch.nonzero((sizes == 1) & free).flatten()).to(mask.device)
-    if alone.any() and A.c is not None:
-        looked_at(A.c + torch.zeros_like(mask, dtype=A.c.dtype), lambda c: _refuse_alone((c == 0) & alone))
+    if alone.any():
+        c = torch.zeros_like(mask, dtype=A.k[0].dtype)
+        looked_at(c if A.c is None else A.c + c, lambda c: _refuse_alone((c == 0) & alone, name))
 
 
-def _refuse_alone(bad: Tensor) -> None:
+def _refuse_alone(bad: Tensor, name: str) -> None:
     if bad.any():
         first = tuple(int(i) for i in bad.nonzero()[0])
         raise ValueError(
-            f"`mask` must leave no unknown without an equation: with no flux through the cut and c = 0, "
-            f"{int(bad.sum())} of them have no neighbour (first {first}). Take them out of the mask, or give c > 0."
+            f"`{name}` must leave no unknown without an equation: with no flux through the cut and c = 0, "
+            f"{int(bad.sum())} of them have no neighbour (first {first}). Take them out of the `mask`, or give c > 0."
         )

@@ -83,6 +83,8 @@ def end_coupling(axis: Axis, side: int, a: Tensor, around: Metric | None = None)
         k = sized(a / through / h if cell else a / (through * h), turned=False)
         return k, k
     alpha = end.alpha if isinstance(end, Robin) else 0.0
+    if cell and alpha == 0:
+        return sized(torch.zeros_like(a)), sized(torch.full_like(a, 1 / h))
     if cell:
         half = a / through if around is None else a / (through * around.length)  # conductance from centre to face
         return sized(alpha * half / (alpha + half) / h), sized(half / (alpha + half) / h)

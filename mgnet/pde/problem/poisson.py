@@ -23,6 +23,7 @@ from mgnet.pde.problem.coefficients import (
     on_end,
     on_faces,
 )
+from mgnet.pde.problem.faces import Faces, OnFaces, open_faces
 from mgnet.pde.problem.fourth_order import FEWEST, FourthOrder
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.nullspace import NullSpace
@@ -46,7 +47,7 @@ class Poisson:
     grid : Grid
     a : None (1), a positive number, an array at the unknowns (a face gets the harmonic mean of its
         neighbours), a callable a(x, y, ...) evaluated on the faces, or a tuple with one of those
-        per axis. Arrays may have batch axes in front.
+        per axis; or ``Faces``. Arrays may have batch axes in front.
     c : None (0), or >= 0: a number, an array or a callable at the unknowns
     mask : None, or a boolean array of the grid's shape, True inside: u is 0 outside, and what else lies
         there is ignored
@@ -82,6 +83,8 @@ class Poisson:
         if not isinstance(grid, Grid):
             raise TypeError(f"`grid` must be a mgnet.pde.Grid; it is {type(grid).__name__}.")
         self.grid, self.kind = grid, kind_of(like)
+        walls = isinstance(a, Faces)
+        a = a.per_axis(grid) if isinstance(a, Faces) else a
         a = tuple(a) if isinstance(a, (tuple, list)) else (a,) * grid.ndim
         if len(a) != grid.ndim:
             raise ValueError(f"`a` as a tuple must have one entry per axis ({grid.ndim}); it has {len(a)}.")
@@ -100,12 +103,18 @@ class Poisson:
         base = Diffusion(grid.axes, k, self.c)
         self._part: Tensor | None = None  # of a mask that falls into several, which may be held or not
         self._free: Tensor | None = None  # of a mask's parts
-        if self.mask is not None:
-            base = masks.cut(base, self.mask, mask_bc)
-            self.c = base.c
-            with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
-                self._part, self._free = masks.parts(self.mask, grid, mask_bc)
-            masks.check_alone(base, self.mask, self._part, self._free)
+        with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
+            opens = open_faces(k, grid) if walls else None
+        if self.mask is not None or opens is not None:
+            inside = self.mask
+            if inside is None:
+                inside = torch.ones(grid.shape, dtype=torch.bool, device=self.kind.device)
+            else:
+                base = masks.cut(base, inside, mask_bc)
+                self.c = base.c
+            with torch._C._DisableFuncTorch():
+                self._part, self._free = masks.parts(inside, grid, mask_bc, opens)
+            masks.check_alone(base, inside, self._part, self._free, "mask" if opens is None else "a")
         check_order(order, self)
         self.order = order
         self.A: Operator = base if order == 2 else FourthOrder(base, self.constant_a or ())
@@ -113,6 +122,8 @@ class Poisson:
     def _conductance(self, a: Any, d: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """k on the faces of axis d, and the weights of the data on its ends, unless k tells them."""
         axis, dim = self.grid.axes[d], d - self.grid.ndim
+        if isinstance(a, OnFaces):
+            return conductance(self.grid.axes, a.tensor(self.grid, d, self.kind), d)
         k = array_conductance(a, self.grid, d, self.kind) if self.mask is None else None
         if k is not None:
             return k, array_betas(a, axis, dim) if axis.has_through_ends else None

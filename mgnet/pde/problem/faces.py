@@ -1,0 +1,117 @@
+"""Coefficients that are given on the faces between unknowns, with walls where they are zero."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgnet.pde.problem.checks import looked_at, real
+from mgnet.pde.problem.coefficients import RANGE, Kind, is_number
+from mgnet.pde.problem.grid import Grid
+
+
+class Faces:
+    """An ``a`` that is known on faces: transmissibilities, permeabilities of joints, walls.
+
+    Parameters
+    ----------
+    values : per axis d a number or an array (*batch, *grid with n_d + 1 along d), >= 0: of the face below the first
+        unknown, of those between unknowns, and of the one above the last. 0 is a wall, through which nothing flows:
+        parts of the grid that walls cut off are solved like the parts of a mask. At Neumann ends nothing flows in any
+        case; the first and the last face of a periodic axis are one
+
+    Example
+    -------
+    >>> from mgnet.pde import solve
+    >>> a = np.ones(6)
+    >>> a[3] = 0.0
+    >>> solve(np.ones(5), a=Faces(a), upper=6.0).u.round(6).tolist()  # a wall between the third and the fourth
+    [3.0, 5.0, 6.0, 3.0, 2.0]
+    """
+
+    def __init__(self, *values: Any):
+        self.values = values
+
+    def per_axis(self, grid: Grid) -> tuple["OnFaces", ...]:
+        """One entry per axis."""
+        if len(self.values) != grid.ndim:
+            raise ValueError(f"`a` = Faces must have one array per axis ({grid.ndim}); it has {len(self.values)}.")
+        return tuple(OnFaces(value) for value in self.values)
+
+
+class OnFaces:
+    """The values of one axis."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def tensor(self, grid: Grid, d: int, kind: Kind) -> Tensor:
+        """(*batch, *grid with n_d + 1), checked."""
+        axis, shape = grid.axes[d], tuple(axis.n + (e == d) for e, axis in enumerate(grid.axes))
+        if not (is_number(self.value) or isinstance(self.value, (np.ndarray, Tensor))):
+            raise TypeError(
+                f"`a` = Faces must hold numbers or arrays; on axis {d} it holds a {type(self.value).__name__}."
+            )
+        v = kind.tensor(self.value if is_number(self.value) else real("a", self.value)).clone()
+        if v.ndim == 0:
+            v = v.expand([n if e == d else 1 for e, n in enumerate(shape)])
+        elif tuple(v.shape[-grid.ndim :]) != shape:
+            raise ValueError(
+                f"`a` = Faces must have the shape {shape} on axis {d}, one more than unknowns along it; "
+                f"it has {tuple(v.shape)}."
+            )
+
+        def look(data: Tensor) -> None:
+            low, high = RANGE[0] * axis.h**2, RANGE[1] * axis.h**2
+            good = (data == 0) | ((data >= low) & (data <= high))
+            if not good.all():
+                at = tuple(int(i) for i in (~good).nonzero()[0])
+                raise ValueError(
+                    f"`a` = Faces must be 0 or between {low:.3g} and {high:.3g} (a / h^2 between {RANGE[0]:g} and "
+                    f"{RANGE[1]:g}); on axis {d} it is {float(data[at]):.6g} at {at}."
+                )
+            dim = d - grid.ndim
+            if axis.periodic and not torch.equal(data.narrow(dim, 0, 1), data.narrow(dim, axis.n, 1)):
+                raise ValueError(
+                    f"`a` = Faces must be the same on the first and the last face of axis {d}: they are one."
+                )
+
+        return looked_at(v, look)
+
+
+def _members(v: Tensor) -> Tensor:
+    """v as plain numbers, with the batches of torch.func.vmap in front."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(v):
+        dim = functorch.maybe_get_bdim(v) if functorch.is_batchedtensor(v) else None
+        v = functorch.get_unwrapped(v)
+        v = v if dim is None else v.movedim(dim, 0)
+    return v.detach()
+
+
+def open_faces(k: Sequence[Tensor], grid: Grid) -> list[np.ndarray] | None:
+    """Per axis (*grid with n_d + 1) whether something flows through a face; None where all inner ones are open.
+
+    Raises
+    ------
+    ValueError : if walls differ between the members of a batch
+    """
+    walls, out = False, []
+    for d, (v, axis) in enumerate(zip(k, grid.axes, strict=True)):
+        there = (_members(v) > 0).cpu()
+        shape = [n + (e == d) for e, n in enumerate(grid.shape)]
+        members = there.expand(*there.shape[: there.ndim - grid.ndim], *shape).reshape(-1, *shape)
+        if not (members == members[:1]).all():
+            raise ValueError(
+                "`a` = Faces must have the same walls (zeros) in all members of a batch. Solve one by one."
+            )
+        shut = not bool(members[0].narrow(d, 1, axis.n - 1).all())
+        held = [axis.low, axis.high] if not axis.periodic else []
+        ends = [
+            members[0].narrow(d, at, 1).all() for at, end in zip((0, axis.n), held, strict=False) if end == "dirichlet"
+        ]
+        walls |= shut or not all(ends) or (axis.periodic and axis.n > 1 and not bool(members[0].narrow(d, 0, 1).all()))
+        out.append(members[0].numpy())
+    return out if walls else None
