@@ -107,5 +107,5 @@ def test_wrong_arguments_cost_one_line(line, message, folder, tmp_path, monkeypa
 
 def test_a_loss_that_is_not_finite_is_status_1(folder, tmp_path, capsys):
     line = f"operator train {folder}/data.npz --width 2 --layers 1 --grids 2 --epochs 9 --out {tmp_path}/run"
-    assert main([*line.split(), "--set", "lr=1e30", "--set", "warmup=0"]) == 1
+    assert main([*line.split(), "--set", "muon_lr=1e30", "--set", "warmup=0"]) == 1
     assert "the loss is not finite" in capsys.readouterr().err

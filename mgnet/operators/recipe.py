@@ -51,8 +51,8 @@ class Recipe(Steps):
             check_choice(name, getattr(self, name), known)
 
 
-#: What learned best in our runs of half an hour on two cores.
-FAST = Recipe()
+#: What learned fastest: on 500 Darcy samples at 64^2 eight epochs came to 1.7 %, of AdamW at 1e-3 to 3.3 %.
+FAST = Recipe(optimizer="muon", lr=1e-2, muon_lr=1e-2, muon_decay=0.0)
 
 #: As published: 500 epochs of batches of 8, a fifth of them warming up, the Fourier loss, everything pointwise. Adam's
 #: decay is there a part of the gradient; here it is decoupled. No sample was turned, none held out.

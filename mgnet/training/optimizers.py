@@ -50,7 +50,7 @@ class Muon:
 
     def __init__(self, model: nn.Module, recipe: Steps):
         parameters = list(model.parameters())
-        self.kernels = [p for p in parameters if p.ndim > 2]
+        self.kernels = [p for p in parameters if _is_kernel(p)]
         self.matrices = [nn.Parameter(K.detach().flatten(1).clone()) for K in self.kernels]
         make = torch.optim.Muon if _half_precision_pays(parameters) else SinglePrecisionMuon
         self.muon = make(
@@ -60,7 +60,7 @@ class Muon:
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
         )
-        self.rest = _sgd(_groups([p for p in parameters if p.ndim <= 2], recipe), recipe)
+        self.rest = _sgd(_groups([p for p in parameters if not _is_kernel(p)], recipe), recipe)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -87,6 +87,10 @@ class Muon:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.muon.load_state_dict(state["muon"])
         self.rest.load_state_dict(state["rest"])
+
+
+def _is_kernel(p: nn.Parameter) -> bool:
+    return p.ndim > 2 and not p.is_complex()
 
 
 def _half_precision_pays(parameters: list[nn.Parameter]) -> bool:
