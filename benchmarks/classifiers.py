@@ -78,7 +78,7 @@ def main() -> None:
     entry, folder = ENTRIES[given.name], given.runs / given.name
     for k in range(len(entry.seeds)):  # what is done is collected before the next seed begins
         seeds = entry.seeds[: k + 1]
-        swept = sweep(seeds, entry.model, entry.dataset, given.data, out=folder, recipe=entry.recipe, resume=True)
+        swept = sweep(entry.model, entry.dataset, given.data, seeds=seeds, out=folder, recipe=entry.recipe, resume=True)
         collect(folder, RESULTS / given.name)
         if torch.cuda.is_available():
             rate = json.dumps({"device": torch.cuda.get_device_name(), "flops": matrix_product()}, indent=1)

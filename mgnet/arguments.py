@@ -43,6 +43,22 @@ def per_axis(name: str, text: str) -> float | list[float]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
+def size(text: str | None) -> int | tuple[int, ...] | None:
+    """n, or H,W.
+
+    Example
+    -------
+    >>> size("32"), size("32,48"), size(None)
+    (32, (32, 48), None)
+    """
+    if text is None:
+        return None
+    if not all(part.isdigit() for part in text.split(",")):
+        raise ValueError(f"`image_size` must be n or H,W; it is {text!r}.")
+    numbers = tuple(map(int, text.split(",")))
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
 def faces(text: str) -> str | list[str | tuple[str, ...]]:
     """Boundary conditions: one for all faces, one per axis, low:high where the ends differ.
 

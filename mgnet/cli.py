@@ -133,7 +133,11 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Change the recipe, as lr=0.05; repeatable."),
     ] = None,
-    image_size: Annotated[int | None, typer.Option(help="Folders: resize and crop the pictures to this.")] = None,
+    image_size: Annotated[str | None, typer.Option(help="Folders: make the pictures of this size, n or H,W.")] = None,
+    fit: Annotated[Literal["crop", "resize", "letterbox"], typer.Option(help="Folders: how that is done.")] = "crop",
+    start: Annotated[Path | None, typer.Option(help="Begin with the weights of this checkpoint.")] = None,
+    freeze: Annotated[int, typer.Option(help="Do not train the stem and so many grids.")] = 0,
+    workers: Workers = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
     device: Device = None,
     checkpoint_every: Annotated[
@@ -145,12 +149,13 @@ def train(
     from mgnet import arguments, vision
 
     steps = arguments.recipe(recipe, change or [])
-    common: dict[str, Any] = {"recipe": steps, "image_size": image_size, "resume": resume, "device": device}
+    common: dict[str, Any] = {"recipe": steps, "image_size": arguments.size(image_size), "fit": fit}
+    common |= {"start": start, "freeze": freeze, "workers": workers, "resume": resume, "device": device}
     common |= {"checkpoint_every": checkpoint_every, "tensorboard": tensorboard}
     try:
         if seeds is not None:
             swept = range(seed, seed + seeds)
-            print(vision.sweep(swept, model, dataset, data, epochs, out or Path("runs/sweep"), **common))
+            print(vision.sweep(model, dataset, data, epochs, swept, out or Path("runs/sweep"), **common))
             return 0
         run = vision.train(model, dataset, data, epochs, seed, out, **common)
     except vision.Diverged as error:
@@ -242,7 +247,7 @@ def export(
 
 @app.command()
 def summary(
-    notation: Annotated[str, typer.Argument(help="An MgNet notation or a baseline's name.")],
+    model: Annotated[str, typer.Argument(help="An MgNet notation or a baseline's name.")],
     in_channels: Annotated[int, typer.Option(help="Channels of the images.")] = 3,
     num_classes: Annotated[int, typer.Option(help="Number of classes.")] = 10,
     image_size: Annotated[int, typer.Option(help="Height and width of the images.")] = 32,
@@ -250,7 +255,7 @@ def summary(
     """Print what a network costs: parameters and multiply-adds, part by part."""
     from mgnet import vision
 
-    print(vision.summary(notation, in_channels, num_classes, image_size))
+    print(vision.summary(model, in_channels, num_classes, image_size))
 
 
 @app.command()

@@ -1,13 +1,13 @@
 """What a network costs: parameters and multiply-adds, part by part."""
 
-from collections.abc import Callable
+import copy
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from mgnet.training.placement import placed
-from mgnet.vision.baselines import build
+from mgnet.vision.models import Model, name_of, network_of
 from mgnet.vision.network import MgNet, OneChannel
 
 _SEQUENCE = "A B alpha norms R Pi"
@@ -31,7 +31,7 @@ class Part:
 
 
 @placed
-def summary(notation: str, in_channels: int = 3, num_classes: int = 10, image_size: int = 32) -> str:
+def summary(model: Model, in_channels: int = 3, num_classes: int = 10, image_size: int = 32) -> str:
     """A table of a network's parts, in the order of their grids.
 
     The last line of an MgNet's is the cost of its equations as they are published, with A(0) and
@@ -39,7 +39,7 @@ def summary(notation: str, in_channels: int = 3, num_classes: int = 10, image_si
 
     Parameters
     ----------
-    notation : an MgNet notation or a baseline's name; the rest as for `build`
+    model : an MgNet notation, a baseline's name, a module, or a function, as for `train`; the rest as for `build`
 
     Raises
     ------
@@ -67,14 +67,15 @@ def summary(notation: str, in_channels: int = 3, num_classes: int = 10, image_si
     if image_size < 1 or in_channels < 1 or num_classes < 1:
         raise ValueError("`in_channels`, `num_classes` and `image_size` must be at least 1.")
     with torch.device("meta"):
-        model = build(notation, in_channels, num_classes, image_size).eval()
+        network = network_of(model, in_channels, num_classes, (image_size, image_size)).to("meta").eval()
         x = torch.empty(1, in_channels, image_size, image_size)
-    parts = count(model, model.forward, x)
-    name = model.notation if isinstance(model, MgNet) else notation
+    parts = count(network, network.forward, x)
+    name = name_of(model, network)
     lines = [f"{name} on {in_channels}x{image_size}x{image_size} images, {num_classes} classes", ""]
     lines += _table(parts)
-    if isinstance(model, MgNet):
-        lines.append(_row("published", multiply_adds=sum(p.multiply_adds for p in count(model, model.published, x))))
+    if isinstance(network, MgNet):
+        published = sum(p.multiply_adds for p in count(network, network.published, x))
+        lines.append(_row("published", multiply_adds=published))
     return "\n".join(lines)
 
 
@@ -108,17 +109,16 @@ def count(model: nn.Module, forward, x: torch.Tensor) -> list[Part]:  # type: ig
     return sorted(found, key=lambda part: (groups.index(_group(part)), _SEQUENCE.find(part.name.split(" ")[-1])))
 
 
-def forward_pass(make: Callable[[], nn.Module], in_channels: int, image_size: tuple[int, int]) -> int:
+def forward_pass(model: nn.Module, in_channels: int, image_size: tuple[int, int]) -> int:
     """Multiply-adds of one image; nothing is computed.
 
     Example
     -------
-    >>> forward_pass(lambda: build("MgNet[2,1]-16-B^l"), 3, (32, 32))
+    >>> forward_pass(MgNet("MgNet[2,1]-16-B^l"), 3, (32, 32))
     11649184
     """
-    with torch.device("meta"):
-        model = make().eval()
-        x = torch.empty(1, in_channels, *image_size)
+    model = copy.deepcopy(model).to("meta").eval()
+    x = torch.empty(1, in_channels, *image_size, device="meta")
     return sum(part.multiply_adds for part in count(model, model.forward, x))
 
 

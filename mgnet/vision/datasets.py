@@ -9,11 +9,13 @@ a folder        train/ and test/ (or val/), a folder a class
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from mgnet.training.placement import placed
 from mgnet.training.recipe import check_choice
+from mgnet.vision.arrays import from_pair, is_pair
 from mgnet.vision.cifar import read_cifar10, read_cifar100
 from mgnet.vision.folder import read_folder
 from mgnet.vision.idx import read_fashion_mnist, read_mnist
@@ -54,7 +56,7 @@ READERS: dict[str, Callable[[Path], Dataset]] = {
 
 @placed
 def load(
-    dataset: str | Path,
+    dataset: Any,
     data: str | Path = "data",
     image_size: int | tuple[int, int] | None = None,
     fit: str = "crop",
@@ -63,7 +65,8 @@ def load(
 
     Parameters
     ----------
-    dataset : a name of READERS, or a folder with train/ and test/ (or val/)
+    dataset : a name of READERS; a folder, str or Path, with train/ and test/ (or val/); or (train, test), each a
+        torch Dataset or (images, labels), see `from_pair`
     data : where the named ones lie
     image_size : make the images of a folder of this size, n or (H, W); default: 224 for imagenet, else as they are
     fit : how: "crop", "resize" (stretched) or "letterbox" (between black bars)
@@ -81,6 +84,12 @@ def load(
     """
     size = _size(image_size)
     check_choice("fit", fit, FITS)
+    if is_pair(dataset):
+        if size is not None:
+            raise ValueError("`image_size` is for folders of images; arrays have a fixed size. Leave it out.")
+        return from_pair(dataset)
+    if not isinstance(dataset, str | Path):
+        raise TypeError(f"`dataset` must be a name, a folder or (train, test); it is a {type(dataset).__name__}.")
     if size is not None and (dataset not in READERS or dataset == "imagenet"):
         root = Path(data) / "imagenet" if dataset == "imagenet" else Path(dataset)
         return read_folder(root, root.resolve().name, size, fit)

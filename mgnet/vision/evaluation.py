@@ -1,68 +1,43 @@
 """How good a network is: every figure is a sum over images, counted once each, on any number of processes."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import Dataset as TorchDataset
 
-from mgnet.training.checkpoints import newest_weights
-from mgnet.training.files import write
 from mgnet.training.placement import placed
 from mgnet.training.process import Process, choose_device
 from mgnet.training.watch import Diverged
+from mgnet.vision.arrays import is_pair, labelled
 from mgnet.vision.batches import Normaliser, Pictures, picture_batches
-from mgnet.vision.datasets import load
+from mgnet.vision.datasets import READERS, load
+from mgnet.vision.folder import read_classes
 from mgnet.vision.images import Dataset, Files, Images
-from mgnet.vision.weights import Card, load_weights
+from mgnet.vision.metrics import Metrics
+from mgnet.vision.models import Source, trained
+from mgnet.vision.weights import Card
 
 _BINS = 15
 _MOST_CONFUSED = 1000  # classes up to which the confusion, which is quadratic, is kept
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """Of a network on labelled images.
-
-    accuracy, top5 : share of images whose class is the first, among the first five
-    loss : mean cross entropy
-    calibration_error : mean |confidence - accuracy| over 15 bins of confidence (Guo et al. 2017, arXiv:1706.04599)
-    per_class : accuracy on each class that has images
-    confusion : how often class i was taken for class j; empty where there are more than 1,000 classes
-    flipped_accuracy : with the logits of image and mirror image averaged; None where it was not asked for
-    """
-
-    images: int
-    accuracy: float
-    top5: float
-    loss: float
-    calibration_error: float
-    per_class: dict[str, float]
-    confusion: tuple[tuple[int, ...], ...]
-    flipped_accuracy: float | None = None
-
-    def save(self, path: str | Path) -> None:
-        """Write JSON."""
-        rows = ",\n  ".join(map(json.dumps, self.confusion))
-        text = json.dumps({**asdict(replace(self, confusion=())), "confusion": "rows"}, indent=1)
-        text = text.replace('"rows"', f"[\n  {rows}\n ]" if rows else "[]", 1)
-        write(Path(path), lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
-
-
 @placed
 def evaluate(
-    checkpoint: str | Path,
-    dataset: str | None = None,
+    model: Source,
+    dataset: Any = None,
     data: str | Path = "data",
     *,
     split: str = "test",
     flip: bool = False,
     batch_size: int | None = None,
     workers: int | None = None,
+    start: str | Path | None = None,
     device: str | None = None,
 ) -> Metrics:
     """Measure a trained network.
@@ -71,8 +46,10 @@ def evaluate(
 
     Parameters
     ----------
-    checkpoint : a run's folder or a .safetensors file
-    dataset, data : as for `train`; default: the data set it was trained on
+    model : a Run, a run's folder or a .safetensors file; or a module of one's own, or a function that makes it
+    dataset, data : as for `train`, also a folder of class folders alone, (images, labels), or a torch Dataset;
+        default: the data set it was trained on
+    start : the checkpoint, where `model` is one's own
     split : "test", or "validation", the images that the run held out of train
     flip : measure also the mean over each image and its mirror image
     batch_size : images at a time; default: 500 of 64x64, fewer where they are larger
@@ -90,27 +67,54 @@ def evaluate(
     >>> evaluate(run.directory).images, evaluate(run.directory).accuracy == run.accuracy
     (360, True)
     """
-    model, card = load_weights(newest_weights(Path(checkpoint)))
+    network, card = trained(model, start)
     place = choose_device(device)
     check_counts(batch_size, workers)
-    images = _split(card, dataset or card.dataset, data, split)
+    images = _split(card, card.dataset if dataset is None else dataset, data, split)
     normalise = Normaliser(list(card.mean), list(card.std), place)
-    model = model.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return measure(
-        model, images, card.image_size, card.classes, normalise, Process(0, 1, place),
+        network, images, card.image_size, card.classes, normalise, Process(0, 1, place),
         flip=flip, batch_size=batch_size, workers=workers,
     )  # fmt: skip
 
 
-def _split(card: Card, dataset: str, data: str | Path, split: str) -> Images | Files:
+def _split(card: Card, dataset: Any, data: str | Path, split: str) -> Images | Files:
     if split not in ("test", "validation"):
         raise ValueError(f"`split` must be test or validation; it is {split!r}.")
+    if dataset == "arrays" and card.dataset == dataset:
+        raise ValueError("`dataset` must be given: the network was trained on arrays, which are not kept with it.")
+    if split == "test" and (alone := _alone(card, dataset)) is not None:
+        return alone
     loaded = load(dataset, data, card.image_size if card.resized else None, card.fit)
     check_fit(card, loaded)
     images = loaded.test if split == "test" else loaded.hold_out(card.validation, card.stratified).validation
     if images is None:
         raise ValueError("`split` must be test: the run held out no validation images.")
     return replace(images, labels=relabelled(images.labels, loaded.classes, card.classes))
+
+
+def _alone(card: Card, dataset: Any) -> Images | Files | None:
+    """Images that come without any to train on: (images, labels), a torch Dataset, a folder of class folders."""
+    if isinstance(dataset, TorchDataset) or (is_pair(dataset) and not _is_split(dataset)):
+        own = labelled(dataset, card.classes)
+        return _fitting(card, Dataset("it", own, own, card.classes, own.size)).test
+    folder = Path(dataset) if isinstance(dataset, str | Path) else None
+    if folder is None or dataset in READERS or not folder.is_dir() or (folder / "train").is_dir():
+        return None
+    classes, images = read_classes(folder, card.image_size if card.resized else None, card.fit)
+    loaded = _fitting(card, Dataset(folder.name, images, images, classes, images.size))
+    return replace(loaded.test, labels=relabelled(loaded.test.labels, classes, card.classes))
+
+
+def _fitting(card: Card, data: Dataset) -> Dataset:
+    check_fit(card, data)
+    return data
+
+
+def _is_split(pair: Any) -> bool:
+    """Whether both halves of a pair are data sets themselves."""
+    return all(is_pair(part) or isinstance(part, TorchDataset) for part in pair) and not isinstance(pair[1][0], str)
 
 
 def check_fit(card: Card, data: Dataset) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mgnet.training.checkpoints import newest_weights
 from mgnet.training.exporting import check_path, write_program
 from mgnet.training.placement import placed
-from mgnet.vision.weights import Card, load_weights
+from mgnet.vision.models import Source, trained
+from mgnet.vision.weights import Card
 
 
 class Classifier(nn.Module):
@@ -27,7 +27,7 @@ class Classifier(nn.Module):
 
 
 @placed
-def export(checkpoint: str | Path, path: str | Path) -> Path:
+def export(model: Source, path: str | Path, *, start: str | Path | None = None) -> Path:
     """Write a trained network, with its normalisation, for use without mgnet.
 
     The exported program takes float32 images (N, C, H, W) in [0, 1], any N, and gives probabilities
@@ -35,7 +35,7 @@ def export(checkpoint: str | Path, path: str | Path) -> Path:
 
     Parameters
     ----------
-    checkpoint : a run's folder or a .safetensors file
+    model, start : as for `evaluate`
     path : .onnx for ONNX (needs the extra `export`), .pt2 for torch.export
 
     Raises
@@ -53,9 +53,9 @@ def export(checkpoint: str | Path, path: str | Path) -> Path:
     torch.Size([3, 10])
     """
     path = check_path(path)
-    model, card = load_weights(newest_weights(Path(checkpoint)))
+    network, card = trained(model, start)
 
     def images(n: int) -> Tensor:
         return torch.rand(n, card.in_channels, *card.image_size, generator=torch.Generator().manual_seed(0))
 
-    return write_program(Classifier(model, card).eval(), images, path, ("images", "probabilities"))
+    return write_program(Classifier(network, card).eval(), images, path, ("images", "probabilities"))

@@ -56,6 +56,15 @@ def _splits(root: Path) -> dict[str, Path]:
     return splits
 
 
+def read_classes(
+    folder: Path, image_size: tuple[int, int] | None = None, fit: str = "crop"
+) -> tuple[tuple[str, ...], Images | Files]:
+    """The classes and images of a folder of class folders; arguments and errors as of read_folder."""
+    listed = {"train": _list(folder)}
+    read = _in_memory(listed) if image_size is None else _on_disk(listed, image_size, fit)
+    return tuple(listed["train"][0]), read["train"]
+
+
 _Listing = tuple[list[str], list[Path], Tensor]
 
 

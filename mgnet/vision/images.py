@@ -14,7 +14,7 @@ from torch import Tensor
 class Images:
     """Labelled images in memory.
 
-    pixels : (N, C, H, W) uint8        labels : (N,) int64
+    pixels : (N, C, H, W) uint8, or real in [0, 1]        labels : (N,) int64
     """
 
     pixels: Tensor
@@ -38,6 +38,10 @@ class Images:
     @property
     def channels(self) -> int:
         return self.pixels.shape[1]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.pixels.shape[2], self.pixels.shape[3]
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,7 @@ def mean_and_std(images: Images | Files) -> tuple[list[float], list[float]]:
         return ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]) if images.channels == 3 else ([0.5], [0.25])
     totals, squares = torch.zeros(2, images.channels, dtype=torch.float64)
     for part in images.pixels.split(4096):
-        x = part.double().div(255)
+        x = part.double().div(255 if part.dtype == torch.uint8 else 1)
         totals, squares = totals + x.sum((0, 2, 3)).cpu(), squares + x.square().sum((0, 2, 3)).cpu()
     count = images.pixels[:, 0].numel()
     mean = totals / count

@@ -8,14 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mgnet.training.checkpoints import newest_weights
 from mgnet.training.files import write
 from mgnet.training.placement import placed
 from mgnet.training.process import choose_device
+from mgnet.vision.arrays import in_range
 from mgnet.vision.batches import Normaliser
 from mgnet.vision.evaluation import images_at_once
+from mgnet.vision.models import Source, trained
 from mgnet.vision.pictures import Fitted, list_images, read_image
-from mgnet.vision.weights import Card, load_weights
+from mgnet.vision.weights import Card
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,17 @@ class Predictions:
 
 @placed
 def predict(
-    checkpoint: str | Path,
+    model: Source,
     images: object,
     *,
+    start: str | Path | None = None,
     device: str | None = None,
 ) -> Predictions:
     """Classify images.
 
     Parameters
     ----------
-    checkpoint : a run's folder or a .safetensors file
+    model, start : as for `evaluate`
     images : an image file, a folder of them, a list of those; or an array or tensor (N, C, H, W), or
         (N, H, W) for one channel, uint8 or real in [0, 1]. Files of another size are resized (shorter
         side) and cropped (centre) to the size of training, and converted to its channels.
@@ -84,13 +86,13 @@ def predict(
     >>> predict(run.directory, torch.zeros(2, 8, 8)).probabilities.shape
     torch.Size([2, 10])
     """
-    model, card = load_weights(newest_weights(Path(checkpoint)))
+    network, card = trained(model, start)
     place = choose_device(device)
     names, batches = _read(images, card)
     normalise = Normaliser(list(card.mean), list(card.std), place)
-    model = model.to(place)
+    network = network.to(place)
     with torch.no_grad():
-        parts = [model(normalise(pixels.to(place))).softmax(1).cpu() for pixels in batches]
+        parts = [network(normalise(pixels.to(place))).softmax(1).cpu() for pixels in batches]
     return Predictions(names, card.classes, torch.cat(parts))
 
 
@@ -156,11 +158,4 @@ def _check_array(images: object, card: Card) -> Tensor:
     wanted = (card.in_channels, *card.image_size)
     if tuple(pixels.shape[1:]) != wanted or len(pixels) == 0:
         raise ValueError(f"`images` must have shape (N, {', '.join(map(str, wanted))}); it is {tuple(pixels.shape)}.")
-    if pixels.dtype == torch.uint8:
-        return pixels
-    if not pixels.is_floating_point():
-        raise TypeError(f"`images` must be uint8, or real in [0, 1]; it is {pixels.dtype}.")
-    low, high = pixels.min().item(), pixels.max().item()
-    if not (low >= 0 and high <= 1):
-        raise ValueError(f"`images` must lie in [0, 1]; it spans [{low:g}, {high:g}]. Divide by 255, or pass uint8.")
-    return pixels.float()
+    return in_range(pixels, "images")

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from mgnet.training.runs import Row
-from mgnet.vision.evaluation import Metrics
+from mgnet.vision.metrics import Metrics
 
 
 @dataclass(frozen=True)

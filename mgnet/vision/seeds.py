@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mgnet.training.seeds import Scores, train_each
+from mgnet.vision.models import Model
 from mgnet.vision.recipe import FAST, Recipe
 from mgnet.vision.runs import Run
 from mgnet.vision.training import train
@@ -39,15 +41,19 @@ class Sweep:
 
 
 def sweep(
-    seeds: Sequence[int] = (0, 1, 2),
-    model: str = "MgNet[2,2,2,2]-32-B^l",
-    dataset: str = "digits",
+    model: Model = "MgNet[2,2,2,2]-32-B^l",
+    dataset: Any = "digits",
     data: str | Path = "data",
     epochs: int | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
     out: str | Path = "runs/sweep",
     *,
     recipe: Recipe = FAST,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    fit: str = "crop",
+    start: str | Path | None = None,
+    freeze: int | Sequence[str] = 0,
+    workers: int | None = None,
     resume: bool = False,
     device: str | None = None,
     checkpoint_every: int | None = None,
@@ -67,7 +73,7 @@ def sweep(
     Example
     -------
     >>> from tempfile import mkdtemp
-    >>> swept = sweep((0, 1), "MgNet[1]-4-B^l", epochs=1, out=mkdtemp(), progress=False)
+    >>> swept = sweep("MgNet[1]-4-B^l", epochs=1, seeds=(0, 1), out=mkdtemp(), progress=False)
     >>> swept.seeds, swept.mean == sum(swept.accuracies) / 2
     ((0, 1), True)
     """
@@ -75,7 +81,8 @@ def sweep(
     def once(seed: int, folder: Path) -> Run:
         return train(
             model, dataset, data, epochs, seed, folder,
-            recipe=recipe, image_size=image_size, resume=resume, device=device,
+            recipe=recipe, image_size=image_size, fit=fit, start=start, freeze=freeze, workers=workers,
+            resume=resume, device=device,
             checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
         )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """train: data in, a run's folder out."""
 
 import dataclasses
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mgnet.training.loop import fit
+from mgnet.training.loop import fit as train_task
 from mgnet.training.placement import placed
 from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
@@ -18,13 +19,13 @@ from mgnet.training.runs import Row
 from mgnet.training.threads import at_most, worth
 from mgnet.vision import plots
 from mgnet.vision.augment import smaller
-from mgnet.vision.baselines import build
 from mgnet.vision.batches import Normaliser, make_batches
 from mgnet.vision.checking import check_files
 from mgnet.vision.costs import forward_pass
 from mgnet.vision.datasets import load
-from mgnet.vision.evaluation import Metrics, first_image, measure
+from mgnet.vision.evaluation import Metrics, check_counts, first_image, measure
 from mgnet.vision.images import Dataset, Files, Images, mean_and_std
+from mgnet.vision.models import Model, begin_from, freeze_parts, name_of, network_of
 from mgnet.vision.network import MgNet
 from mgnet.vision.notation import parse
 from mgnet.vision.recipe import FAST, Recipe
@@ -35,15 +36,19 @@ from mgnet.vision.weights import Card
 
 @placed
 def train(
-    model: str = "MgNet[2,2,2,2]-32-B^l",
-    dataset: str = "digits",
+    model: Model = "MgNet[2,2,2,2]-32-B^l",
+    dataset: Any = "digits",
     data: str | Path = "data",
     epochs: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     *,
     recipe: Recipe = FAST,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    fit: str = "crop",
+    start: str | Path | None = None,
+    freeze: int | Sequence[str] = 0,
+    workers: int | None = None,
     resume: bool = False,
     device: str | None = None,
     checkpoint_every: int | None = None,
@@ -58,12 +63,19 @@ def train(
 
     Parameters
     ----------
-    model : an MgNet notation, or a baseline's name
-    dataset, data : a name and where it lies, or a folder of class folders
+    model : an MgNet notation, a baseline's name, a module (a copy of it is trained), or a function
+        (channels, classes, (H, W)) -> module
+    dataset, data : a name and where it lies, a folder of class folders, or (train, test), each (images, labels) as
+        arrays or tensors, or a torch Dataset
     epochs : default: the recipe's
     out : the run's folder; default: runs/DATASET-MODEL-seedN
     recipe : FAST, PAPER, or your own
-    image_size : for folders: stream the pictures from disk, resized and cropped to this
+    image_size, fit : for folders: stream the pictures from disk, made of this size, n or (H, W), by "crop",
+        "resize" or "letterbox"
+    start : begin with the weights of this checkpoint, a run's folder or a .safetensors file; where the classes
+        are others the head is new
+    freeze : do not train the stem and so many grids, or parameters whose names begin with one of these
+    workers : processes that decode pictures; 0: this one does
     resume : continue the run in `out` from its last checkpoint; start it if there is none
     device : "cpu", "cuda", ...; default: an accelerator where there is one
     checkpoint_every : steps between checkpoints; one is written after each epoch in any case
@@ -84,18 +96,22 @@ def train(
     (2, True)
     """
     recipe = dataclasses.replace(recipe, epochs=epochs) if epochs is not None else recipe
+    check_counts(None, workers)
     with joined(device) as process:
         recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, process.device))
-        loaded = load(dataset, data, image_size).hold_out(recipe.validation)
-        if not (resume and out and (Path(out) / "config.json").exists()):
-            check_files(loaded)
+        loaded = load(dataset, data, image_size, fit).hold_out(recipe.validation)
+        if process.first and not (resume and out and (Path(out) / "config.json").exists()):
+            check_files(loaded, workers)
         network = _network(model, loaded, seed)
         _check_takes(network, loaded, recipe)
+        new = list(begin_from(network, start)) if start is not None else None
+        fixed = freeze_parts(network, freeze)
         card = _card(network, model, dataset, loaded, recipe)
         folder = Path(out) if out else Path("runs") / f"{loaded.name}-{_slug(card.model)}-seed{seed}"
-        task = Classification(loaded, card, recipe, seed, process, _idle(network))
-        with _threads(card, loaded, recipe, process):
-            trained = fit(
+        task = Classification(loaded, card, recipe, seed, process, _idle(network), workers)
+        task.config |= {"start": None if start is None else str(start), "new": new, "frozen": fixed or None}
+        with _threads(network, card, loaded, recipe, process):
+            trained = train_task(
                 network, task, recipe, seed, process, folder, resume=resume,
                 checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
             )  # fmt: skip
@@ -106,9 +122,9 @@ def train(
             return run
 
 
-def _network(model: str, data: Dataset, seed: int) -> nn.Module:
+def _network(model: Model, data: Dataset, seed: int) -> nn.Module:
     torch.manual_seed(seed_of(seed, "weights"))
-    return build(model, data.channels, len(data.classes), max(data.size))
+    return network_of(model, data.channels, len(data.classes), data.size)
 
 
 def _idle(network: nn.Module) -> bool:
@@ -132,28 +148,29 @@ def _check_takes(network: nn.Module, data: Dataset, recipe: Recipe) -> None:
             raise ValueError(f"`model` must give logits (N, {len(data.classes)}); of one image it gives {found}.")
 
 
-def _threads(card: Card, data: Dataset, recipe: Recipe, process: Process) -> AbstractContextManager:
+def _threads(network: nn.Module, card: Card, data: Dataset, recipe: Recipe, process: Process) -> AbstractContextManager:
     """Fewer threads where the work is little; pictures on disk are work enough."""
     if process.device.type != "cpu" or isinstance(data.train, Files):
         return nullcontext()
     images = recipe.batch_size // (process.world * recipe.accumulate)
-    return at_most(worth(images * forward_pass(card.build, card.in_channels, card.image_size)))
+    return at_most(worth(images * forward_pass(network, card.in_channels, card.image_size)))
 
 
-def _card(network: nn.Module, model: str, dataset: str, data: Dataset, recipe: Recipe) -> Card:
+def _card(network: nn.Module, model: Model, dataset: Any, data: Dataset, recipe: Recipe) -> Card:
     mean, std = mean_and_std(data.train)
     return Card(
-        model=network.notation if isinstance(network, MgNet) else model,
+        model=name_of(model, network),
         in_channels=data.channels,
         image_size=data.size,
         classes=data.classes,
         mean=tuple(mean),
         std=tuple(std),
-        dataset=dataset,
+        dataset=str(dataset) if isinstance(dataset, str | Path) else data.name,
         resized=isinstance(data.train, Files),
         fit=data.train.fit if isinstance(data.train, Files) else "crop",
         validation=recipe.validation,
         stratified=True,
+        own=not isinstance(model, str),
     )
 
 
@@ -178,10 +195,20 @@ class Classification:
 
     unit = "images"
 
-    def __init__(self, data: Dataset, card: Card, recipe: Recipe, seed: int, process: Process, idle: bool):
+    def __init__(
+        self,
+        data: Dataset,
+        card: Card,
+        recipe: Recipe,
+        seed: int,
+        process: Process,
+        idle: bool,
+        workers: int | None = None,
+    ):
         self.data, self.card, self.recipe, self.process, self.idle = data, card, recipe, process, idle
         self.normalise = Normaliser(list(card.mean), list(card.std), process.device)
-        self.batches = make_batches(data, recipe, seed, self.normalise, process)
+        self.batches = make_batches(data, recipe, seed, self.normalise, process, workers)
+        self.workers = workers
         self.header = card.header
         self.config: dict[str, Any] = {"model": card.model, "dataset": card.dataset, "image_size": list(data.size)}
         self.config |= {"classes": list(data.classes), **data.identity()}
@@ -201,7 +228,14 @@ class Classification:
 
     def measure(self, model: nn.Module, images: Images | Files, arithmetic: AbstractContextManager | None) -> Metrics:
         return measure(
-            model, images, self.data.size, self.data.classes, self.normalise, self.process, arithmetic=arithmetic
+            model,
+            images,
+            self.data.size,
+            self.data.classes,
+            self.normalise,
+            self.process,
+            arithmetic=arithmetic,
+            workers=self.workers,
         )
 
     def illustrate(self, run: Run) -> None:

@@ -19,6 +19,7 @@ class Card:
 
     mean, std : of each channel, for pixels in [0, 1]
     resized, fit : whether pictures of other sizes were made of image_size, and how: "crop", "resize", "letterbox"
+    own : whether the network was its user's, not one that mgnet builds by name
     validation, stratified : the share of the training images that was held out; whether of each class
     """
 
@@ -33,8 +34,20 @@ class Card:
     fit: str = "crop"
     validation: float = 0.1
     stratified: bool = False  # as in files that do not say
+    own: bool = False
 
     def build(self) -> nn.Module:
+        """The network, if mgnet knows it.
+
+        Raises
+        ------
+        ValueError : it was its user's own
+        """
+        if self.own:
+            raise ValueError(
+                f"`model` must be the module {self.model!r} that was trained, or what makes it, and `start` this "
+                "checkpoint, which has its weights and not its code."
+            )
         return build(self.model, self.in_channels, len(self.classes), max(self.image_size))
 
     @property

@@ -26,7 +26,7 @@ def test_throughput_times_equal_networks() -> None:
 
 def test_the_runs_are_kept_without_their_weights(tmp_path: Path) -> None:
     recipe = Recipe(epochs=1, precision="float32")
-    swept = sweep((0, 1), "MgNet[1]-4-B^l", out=tmp_path / "runs", recipe=recipe, progress=False)
+    swept = sweep("MgNet[1]-4-B^l", seeds=(0, 1), out=tmp_path / "runs", recipe=recipe, progress=False)
     classifiers.collect(tmp_path / "runs", tmp_path / "results")
     for run in swept.runs:
         kept = tmp_path / "results" / run.directory.name

@@ -47,4 +47,4 @@ def test_the_file_has_a_line_a_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seeds", [(), (1, 1)])
 def test_seeds_must_differ(seeds: tuple[int, ...], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`seeds` must be different numbers, at least one"):
-        sweep(seeds, out=tmp_path)
+        sweep(seeds=seeds, out=tmp_path)

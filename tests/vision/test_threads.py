@@ -21,7 +21,7 @@ def four_threads():  # type: ignore[no-untyped-def]
 
 
 def work(model: str, size: int) -> int:
-    return forward_pass(lambda: build(model, image_size=size), 3, (size, size))
+    return forward_pass(build(model, image_size=size), 3, (size, size))
 
 
 def test_threads_follow_the_work() -> None:

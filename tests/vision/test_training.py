@@ -355,13 +355,13 @@ def test_a_stream_from_disk_resumes_bitwise(tmp_path: Path, rng: np.random.Gener
 
 
 def test_seeds_give_a_mean_and_a_spread(tmp_path: Path) -> None:
-    swept = mgnet.vision.sweep((0, 1), TINY, out=tmp_path / "sweep", recipe=QUICK, progress=False)
+    swept = mgnet.vision.sweep(TINY, seeds=(0, 1), out=tmp_path / "sweep", recipe=QUICK, progress=False)
     assert swept.mean == pytest.approx(sum(swept.accuracies) / 2)
     assert swept.std == pytest.approx(abs(swept.accuracies[0] - swept.accuracies[1]) / 2**0.5)
     rows = (tmp_path / "sweep" / "seeds.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["seed", "0", "1", "mean", "std"]
     with pytest.raises(ValueError, match="different numbers"):
-        mgnet.vision.sweep((0, 0), TINY, out=tmp_path / "twice", recipe=QUICK)
+        mgnet.vision.sweep(TINY, seeds=(0, 0), out=tmp_path / "twice", recipe=QUICK)
 
 
 def test_tensorboard(tmp_path: Path) -> None:

@@ -1,0 +1,181 @@
+"""One's own data: arrays, tensors and torch Datasets as the images that networks are trained on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+
+from mgnet.vision.images import Dataset, Images
+
+_CHANNELS = (1, 3, 4)
+
+
+def is_pair(dataset: object) -> bool:
+    """Whether this is two things and no name."""
+    return isinstance(dataset, tuple | list) and len(dataset) == 2
+
+
+def from_pair(pair: Sequence[Any]) -> Dataset:
+    """A data set of (train, test), each (images, labels) or a torch Dataset of (image, label).
+
+    Labels are names or numbers; the classes are those of train, in order.
+
+    Parameters
+    ----------
+    pair : images (N, C, H, W), (N, H, W, C) or (N, H, W), uint8 or real in [0, 1]; labels (N,)
+
+    Raises
+    ------
+    ValueError, TypeError : shapes, ranges or kinds that do not fit; a class that train has not
+
+    Example
+    -------
+    >>> train = np.zeros((4, 8, 8), np.uint8), ["cat", "dog", "cat", "dog"]
+    >>> data = from_pair((train, train))
+    >>> data.classes, data.size, data.train.labels.tolist()
+    (('cat', 'dog'), (8, 8), [0, 1, 0, 1])
+    """
+    (pixels, train_names), (test_pixels, test_names) = (
+        _split(part, name) for part, name in zip(pair, ("train", "test"), strict=True)
+    )
+    if pixels.shape[1:] != test_pixels.shape[1:] or pixels.dtype != test_pixels.dtype:
+        raise ValueError(
+            f"`dataset` must have train and test images of one kind; they are {_kind(pixels)} and {_kind(test_pixels)}."
+        )
+    classes = ordered(train_names)
+    if len(classes) < 2:
+        raise ValueError(f"`dataset` must have two classes or more; its train labels are all {classes[0]!r}.")
+    train, test = (
+        Images(p, numbered(names, classes)) for p, names in ((pixels, train_names), (test_pixels, test_names))
+    )
+    return Dataset("arrays", train, test, classes, (pixels.shape[2], pixels.shape[3]), mirror=True)
+
+
+def labelled(images: object, classes: tuple[str, ...]) -> Images:
+    """(images, labels), or a torch Dataset, whose labels are names or numbers of known classes."""
+    pixels, names = _split(images, "it")
+    return Images(pixels, numbered(names, classes))
+
+
+def ordered(names: list[str]) -> tuple[str, ...]:
+    """Different names: numbers as numbers, else as words."""
+    found = set(names)
+    return tuple(sorted(found, key=int) if all(name.isdecimal() for name in found) else sorted(found))
+
+
+def numbered(names: list[str], classes: tuple[str, ...]) -> Tensor:
+    """Labels (N,) from names."""
+    place = {name: i for i, name in enumerate(classes)}
+    unknown = sorted(set(names) - place.keys())
+    if unknown:
+        raise ValueError(
+            f"`dataset` must have known classes only; {unknown[0]!r} is not among {', '.join(classes[:5])} ..."
+        )
+    return torch.tensor([place[name] for name in names])
+
+
+def _split(part: Any, name: str) -> tuple[Tensor, list[str]]:
+    """Pixels (N, C, H, W) and the name of each one's class."""
+    if isinstance(part, TorchDataset):
+        return _of_torch(part, name)
+    if not is_pair(part):
+        raise TypeError(
+            f"`dataset` must be a name, a folder, or (train, test), each (images, labels) or a torch Dataset; "
+            f"{name} is a {type(part).__name__}."
+        )
+    pixels, names = as_pixels(part[0], f"{name}'s images"), _names(part[1], name)
+    if len(pixels) != len(names) or not names:
+        raise ValueError(
+            f"`dataset` must have a label an image; {name} has {len(pixels)} images and {len(names)} labels."
+        )
+    return pixels, names
+
+
+def as_pixels(images: object, name: str) -> Tensor:
+    """(N, C, H, W), uint8 or float32 in [0, 1].
+
+    Raises
+    ------
+    TypeError, ValueError : it is nothing of the kind
+
+    Example
+    -------
+    >>> as_pixels(np.zeros((5, 8, 9, 3), np.uint8), "images").shape
+    torch.Size([5, 3, 8, 9])
+    """
+    try:
+        pixels = torch.as_tensor(images)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise TypeError(f"`{name}` must be an array or tensor of numbers: {reason}") from None
+    pixels = pixels[:, None] if pixels.ndim == 3 else pixels
+    if pixels.ndim == 4 and pixels.shape[1] not in _CHANNELS and pixels.shape[3] in _CHANNELS:
+        pixels = pixels.permute(0, 3, 1, 2)
+    if pixels.ndim != 4 or 0 in pixels.shape:
+        raise ValueError(f"`{name}` must have shape (N, C, H, W) or (N, H, W); it is {tuple(pixels.shape)}.")
+    return in_range(pixels, name).contiguous()
+
+
+def in_range(pixels: Tensor, name: str) -> Tensor:
+    """uint8 as it is, reals in [0, 1] in float32.
+
+    Raises
+    ------
+    TypeError, ValueError : other numbers
+    """
+    if pixels.dtype == torch.uint8:
+        return pixels
+    if not pixels.is_floating_point():
+        raise TypeError(f"`{name}` must be uint8, or real in [0, 1]; it is {pixels.dtype}.")
+    low, high = pixels.min().item(), pixels.max().item()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"`{name}` must lie in [0, 1]; it spans [{low:g}, {high:g}]. Divide by 255, or pass uint8.")
+    return pixels.float()
+
+
+def _names(labels: Any, name: str) -> list[str]:
+    """Of classes; whole numbers are names like others."""
+    try:
+        flat = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
+    except ValueError:
+        flat = np.zeros((0, 0))
+    if flat.ndim != 1 or flat.dtype.kind not in "iuUS" or (flat.dtype.kind in "iu" and flat.size and flat.min() < 0):
+        raise ValueError(
+            f"`dataset` must have labels (N,), names or whole numbers from 0 on; {name}'s have shape {flat.shape} "
+            f"and are {flat.dtype}."
+        )
+    return [str(label) for label in flat.tolist()]
+
+
+def _of_torch(part: Any, name: str) -> tuple[Tensor, list[str]]:
+    """All of a torch Dataset, read once: what it does at random is then fixed."""
+    images, names = [], []
+    known = getattr(part, "classes", None)  # torchvision's Datasets have it
+    for i in range(len(part)):
+        image, label = part[i]
+        images.append(as_pixels(_array(image)[None], f"{name}[{i}]")[0])
+        label = label.item() if isinstance(label, Tensor) else label
+        names.append(str(known[label]) if known is not None and isinstance(label, int) else str(label))
+        if images[-1].shape != images[0].shape:
+            raise ValueError(
+                f"`dataset` must have images of one size; {name}[{i}] has {tuple(images[-1].shape)}, {name}[0] "
+                f"{tuple(images[0].shape)}. Resize them."
+            )
+    if not images:
+        raise ValueError(f"`dataset` must have images; {name} has none.")
+    return torch.stack(images), names
+
+
+def _array(image: Any) -> Tensor:
+    """A tensor (C, H, W) or (H, W) as it is; a picture or array (H, W, C) with its channels first."""
+    if isinstance(image, Tensor):
+        return image
+    pixels = torch.from_numpy(np.array(image))
+    return pixels.permute(2, 0, 1) if pixels.ndim == 3 and pixels.shape[2] in _CHANNELS else pixels
+
+
+def _kind(pixels: Tensor) -> str:
+    return f"{tuple(pixels.shape[1:])} {str(pixels.dtype).removeprefix('torch.')}"

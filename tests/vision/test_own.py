@@ -1,0 +1,199 @@
+"""One's own network and one's own data.
+
+1  Each way to say a model and each way to say data is trained, evaluated, predicted with and exported.
+2  A module is copied: what the user holds stays as it was; a checkpoint of it says its name and wants its code.
+3  Arrays mean the same whatever their order and range; what they cannot mean is refused.
+4  Fine-tuning begins from the weights, with a new head where the classes differ; what is frozen stays.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from mgnet.vision import MgNet, Run, evaluate, export, load, predict, summary, train
+from mgnet.vision.arrays import from_pair
+from tests.vision.conftest import QUICK, TINY
+from tests.vision.samples import write_folder
+
+SMALL = dataclasses.replace(QUICK, batch_size=16, optimizer="sgd", crop=0.0, flip="none", epochs=3)
+
+
+def make(channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, classes))
+
+
+def arrays(count: int = 60, seed: int = 0) -> tuple[np.ndarray, list[str]]:
+    """Dark images are "dark", light ones "light"."""
+    light = np.arange(count) % 2
+    pixels = np.random.default_rng(seed).integers(0, 60, (count, 8, 8)) + 150 * light[:, None, None]
+    return pixels.astype(np.uint8), ["light" if l else "dark" for l in light]
+
+
+def quick(model: object, dataset: object, out: Path, **changes: object) -> Run:
+    options: dict = {"recipe": SMALL, "progress": False, **changes}
+    return train(model, dataset, out=out, **options)  # type: ignore[arg-type]
+
+
+PAIR = (arrays(), arrays(20, 1))
+
+
+def test_a_function_makes_the_network(tmp_path: Path) -> None:
+    run = quick(make, PAIR, tmp_path / "run")
+    assert run.accuracy == 1
+    assert evaluate(run, PAIR) == run.metrics
+    assert evaluate(make, PAIR[1], start=run.directory).accuracy == 1
+    assert predict(make, PAIR[1][0], start=run.directory).names == PAIR[1][1]
+    assert export(make, tmp_path / "net.pt2", start=run.directory).exists()
+    with pytest.raises(ValueError, match="`model` must be the module 'Sequential' that was trained"):
+        evaluate(run.directory, PAIR)
+    with pytest.raises(ValueError, match="`start` must be the checkpoint of a model of your own"):
+        evaluate(make, PAIR)
+    with pytest.raises(ValueError, match="`dataset` must be given: the network was trained on arrays"):
+        evaluate(run)
+    again = quick(make, PAIR, tmp_path / "run", resume=True)
+    assert again.metrics == run.metrics
+
+
+def test_a_module_is_copied(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    mine = make(1, 2, (8, 8))
+    before = [p.clone() for p in mine.parameters()]
+    run = quick(mine, PAIR, tmp_path / "run", epochs=12)
+    assert all(torch.equal(p, q) for p, q in zip(mine.parameters(), before, strict=True))
+    assert run.model is not mine
+    assert run.accuracy == 1
+    assert "Sequential" in summary(mine, 1, 2, 8)
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (lambda *sizes: "no module", "`model` must make a torch.nn.Module; it made a str"),
+        (nn.Linear(3, 2), "`model` must"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 3)),
+            r"`model` must give logits \(N, 2\); of one image it gives \(1, 3\)",
+        ),
+        (5, "`model` must be a notation, a name, a torch.nn.Module, or a function"),
+        (nn.Identity(), r"`model` must give logits"),
+    ],
+)
+def test_models_that_are_none(tmp_path: Path, model: object, says: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=says):
+        quick(model, PAIR, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_arrays_mean_the_same_in_every_order_and_range() -> None:
+    pixels, names = arrays()
+    colour = np.stack([pixels, 255 - pixels, pixels // 2], 1)
+    want = from_pair(((colour, names), (colour, names)))
+    last = colour.transpose(0, 2, 3, 1)
+    for images in (last, torch.from_numpy(colour), torch.from_numpy(last.copy())):
+        got = from_pair(((images, names), (images, names)))
+        assert torch.equal(got.train.pixels, want.train.pixels)  # type: ignore[union-attr]
+    real = from_pair(((colour / 255, names), (colour / 255, names)))
+    torch.testing.assert_close(real.train.pixels * 255, want.train.pixels.float())  # type: ignore[union-attr]
+    numbers = np.array([7 if name == "dark" else 12 for name in names])
+    assert from_pair(((colour, numbers), (colour, numbers))).classes == ("7", "12")
+
+
+def test_torch_datasets() -> None:
+    pixels, names = arrays()
+    labels = torch.tensor([int(name == "light") for name in names])
+    dataset = TensorDataset(torch.from_numpy(pixels)[:, None], labels)
+    data = from_pair((dataset, dataset))
+    assert data.classes == ("0", "1")
+    assert torch.equal(data.train.labels, labels)
+    assert torch.equal(data.train.pixels[:, 0], torch.from_numpy(pixels))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        (np.zeros((4, 8, 8), np.uint8), [0, 1, 0]),
+        (np.zeros((4, 8, 8), np.uint8), [0, 1, 0, -1]),
+        (np.zeros((4, 8, 8), np.uint8), [0.0, 1.0, 0.0, 0.5]),
+        (np.zeros((4, 8, 8), np.uint8), [[0], [1], [0], [1]]),
+        (np.zeros((4, 8, 8), np.int64), [0, 1, 0, 1]),
+        (np.full((4, 8, 8), 7.0), [0, 1, 0, 1]),
+        (np.full((4, 8, 8), np.nan), [0, 1, 0, 1]),
+        (np.zeros((4, 8)), [0, 1, 0, 1]),
+        (np.zeros((0, 8, 8)), []),
+        ("images", "labels"),
+        (None, None),
+        5,
+    ],
+)
+def test_arrays_that_are_no_data(part: object) -> None:
+    for pair in ((part, PAIR[1]), (PAIR[0], part)):
+        with pytest.raises((TypeError, ValueError), match=r"`(dataset|train's images|test's images)` must"):
+            load(pair)
+
+
+def test_a_class_that_train_has_not() -> None:
+    pixels, names = arrays()
+    with pytest.raises(ValueError, match="'grey' is not among dark, light"):
+        load((PAIR[0], (pixels, ["grey", *names[1:]])))
+
+
+def test_evaluate_on_a_folder_of_class_folders(tmp_path: Path, rng: np.random.Generator) -> None:
+    root = write_folder(tmp_path / "pets", rng, size=(8, 8))
+    run = quick(TINY, root, tmp_path / "run")
+    assert evaluate(run.directory, root / "test") == run.metrics
+    assert evaluate(run, str(root)) == run.metrics
+
+
+@pytest.mark.parametrize("fit", ["crop", "resize", "letterbox"])
+def test_images_that_are_not_square(tmp_path: Path, rng: np.random.Generator, fit: str) -> None:
+    root = write_folder(tmp_path / "pets", rng, size=(20, 30))
+    run = quick(TINY, root, tmp_path / "run", image_size=(8, 12), fit=fit, workers=0)
+    assert evaluate(run.directory, workers=0) == run.metrics
+    assert predict(run.directory, root / "test").probabilities.shape == (24, 2)
+    for wrong in (0, (8,), (8, 0), "8"):
+        with pytest.raises((TypeError, ValueError), match="`image_size` must"):
+            load(root, image_size=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`fit` must be one of crop, resize, letterbox"):
+        load(root, image_size=8, fit="stretch")
+
+
+def test_fine_tuning_begins_from_the_weights_with_a_new_head(run: Run, tmp_path: Path) -> None:
+    tuned = quick(TINY, PAIR, tmp_path / "run", start=run.directory, freeze=1)
+    own, theirs = dict(tuned.model.named_parameters()), dict(run.model.named_parameters())
+    for name, p in own.items():
+        frozen = name.startswith(("stem.", "levels.0.", "levels.1.A"))  # the last A is not used after one step
+        assert p.shape != theirs[name].shape or torch.equal(p, theirs[name]) == frozen, name
+    assert own["head.weight"].shape == (2, 8)
+    kept = "levels.0.Bs.0.norm_f.running_mean"
+    assert torch.equal(tuned.model.state_dict()[kept], run.model.state_dict()[kept])
+    again = quick(TINY, PAIR, tmp_path / "run", start=run.directory, freeze=1, resume=True)
+    assert again.metrics == tuned.metrics
+    with pytest.raises(ValueError, match="`resume` needs the configuration"):
+        quick(TINY, PAIR, tmp_path / "run", resume=True, start=run.directory, freeze=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"start": "missing"}, "must be a run's folder or a .safetensors file"),
+        ({"freeze": 9}, "`freeze` must be a number of grids, 0 to 2; it is 9"),
+        ({"freeze": ["nothing"]}, "`freeze` must name parameters"),
+        ({"freeze": [""]}, "`freeze` must leave something to train"),
+        ({"workers": -1}, "`workers` must be a whole number"),
+    ],
+)
+def test_what_cannot_be_begun(tmp_path: Path, changes: dict, says: str) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=says):
+        quick(TINY, PAIR, tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_start_of_another_architecture(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`start` must fit the network but for its head"):
+        quick("MgNet[2,2]-16-B^l", PAIR, tmp_path / "run", start=run.directory)
+    assert isinstance(run.model, MgNet)
