@@ -7,9 +7,9 @@
 compare   trains MgNO in both forms, an FNO and a U-Net of about as many parameters on the same samples (Darcy's, 64^2,
           means of solutions at 256^2) for the same time, by one recipe (the FNO by AdamW): as many epochs as fit into
           the minutes, by the rate of a short trial. All are tested on the same unseen samples, and on the same
-          functions on the grid twice as fine. Then the solver is asked for the same error: of all grids and tolerances whose mean
-          error is no larger, the fastest. Both times are of batches, per sample; the solver's include its set-up.
-          Training has paid after (making the samples + training) / (the solver's time - the network's) solves.
+          functions on the grid twice as fine. Then the solver is asked for the same error: of all grids and tolerances
+          whose mean error is no larger, the fastest. Both times are of batches, per sample; the solver's include its
+          set-up. Training has paid after (making the samples + training) / (the solver's time - the network's) solves.
 
 What was interrupted goes on where it was; what is finished is read. Results lie in benchmarks/results/operators.
 """
