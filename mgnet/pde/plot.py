@@ -49,19 +49,28 @@ def _field(ax: Any, solution: "Solution") -> None:
         extent = [axes[0].lower, axes[0].upper, axes[1].lower, axes[1].upper]
         image = ax.imshow(u.T, origin="lower", extent=extent, aspect="equal", **colours)
     else:
-        image = ax.pcolormesh(*_places(grid), u, shading="nearest", **colours)
+        image = ax.pcolormesh(*_corners(grid), u, **colours)
         ax.set_aspect("equal")
     ax.set_xlabel("x")
     ax.set_ylabel("y")
     ax.figure.colorbar(image, ax=ax, shrink=0.85)
 
 
-def _places(grid: Any) -> tuple[np.ndarray, np.ndarray]:
-    """x and y of the unknowns of the first two axes; on polar grids those of the plane."""
-    first, second = np.meshgrid(grid.axes[0].x, grid.axes[1].x, indexing="ij")
+def _corners(grid: Any) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of the cells' corners along the first two axes; on polar grids those of the plane."""
+    first, second = np.meshgrid(*(_edges(axis) for axis in grid.axes[:2]), indexing="ij")
     if grid.geometry in ("polar", "cylindrical"):
         return first * np.cos(second), first * np.sin(second)
     return first, second
+
+
+def _edges(axis: Any) -> np.ndarray:
+    """The n + 1 numbers halfway between unknowns, and the ends, where a node-centred periodic axis has none."""
+    x, low, high = axis.x, axis.lower, axis.upper
+    if axis.periodic and axis.centering == "node":
+        low = (x[-1] - (high - low) + x[0]) / 2
+        high = low + axis.upper - axis.lower
+    return np.concatenate([[low], (x[1:] + x[:-1]) / 2, [high]])
 
 
 def _history(ax: Any, solution: "Solution") -> None:

@@ -250,3 +250,19 @@ def test_work_is_that_of_the_cycles_that_ran():
     s, sizes = fourth.solve(random((100, 90))), fourth.multigrid(fourth.problem.A).levels.sizes
     one = cycle_work(sizes, (2, 2), 1) + 1
     assert s.work == pytest.approx(full_multigrid_work(sizes, (2, 2), 1) + (s.cycles - 1) * one)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("grid", "width"),
+    [
+        (Grid.from_faces(([0, 0.2, 1.0], [0, 1, 2.5, 2 * np.pi]), bc=["neumann", "periodic"], geometry="polar"), 2),
+        (Grid.from_nodes(([0, 0.2, 0.5, 1.0], [0, 0.1, 1.0]), bc=["dirichlet", "periodic"]), 1),
+    ],
+    ids=["polar cells", "stretched nodes"],
+)
+def test_cells_of_a_picture_fill_the_domain(grid, width):
+    s = solve(np.zeros(grid.shape), grid=grid, project=True)
+    axes = s.plot().axes[0]
+    assert np.ptp(axes.get_xlim()) == pytest.approx(width, rel=0.1)
+    assert axes.collections[0].get_array().shape == grid.shape
