@@ -143,8 +143,8 @@ def orthogonal(G: Tensor, steps: int = 5) -> Tensor:
     Example
     -------
     >>> orthogonal(torch.eye(2) * 3).round(decimals=1)
-    tensor([[0.7, 0.0],
-            [0.0, 0.7]])
+    tensor([[1.1000, 0.0000],
+            [0.0000, 1.1000]])
     """
     a, b, c = 3.4445, -4.775, 2.0315  # Jordan's: the steepest at 0 that keep to about 0.7 to 1.2
     X = G.T if G.shape[0] > G.shape[1] else G

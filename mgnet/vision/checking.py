@@ -38,7 +38,7 @@ def unreadable(paths: Sequence[str | Path], workers: int | None = None) -> list[
     Example
     -------
     >>> unreadable(["missing.png"], workers=0)
-    ['missing.png must be an image; it cannot be read: [Errno 2] No such file or directory: ...missing.png...']
+    ["missing.png must be an image; it cannot be read: [Errno 2] No such file or directory: 'missing.png'"]
     """
     found = _Readable(list(map(str, paths)))
     number = min(8, torch.get_num_threads()) if workers is None else workers

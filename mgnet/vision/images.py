@@ -141,7 +141,7 @@ def stratified(labels: Tensor, share: float) -> Tensor:
     Example
     -------
     >>> stratified(torch.tensor([0, 0, 0, 0, 1, 1, 2]), 0.5).sum()
-    tensor(3)
+    tensor(4)
     """
     counts = torch.bincount(labels)
     quota = share * counts.double()

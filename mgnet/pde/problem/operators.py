@@ -147,6 +147,10 @@ class Diffusion:
     k: tuple[Tensor, ...]
     c: Tensor | None
 
+    def __reduce__(self) -> tuple[type["Diffusion"], tuple[object, ...]]:
+        """What copies and pickles hold: nothing of what was made of it."""
+        return Diffusion, (self.axes, self.k, self.c)
+
     @property
     def ndim(self) -> int:
         return len(self.axes)
