@@ -79,6 +79,13 @@ def test_the_first_five_are_five() -> None:
     assert tally.metrics(tuple("abcdefg"), CPU, flip=False).top5 == pytest.approx(2 / 3)
 
 
+def test_complete_confidence_is_counted() -> None:
+    """A softmax in float32 is 1 exactly from a margin of 17 on."""
+    tally = Tally(2, CPU.device)
+    tally.add(torch.tensor([[100.0, 0.0], [0.0, 100.0]]), torch.tensor([0, 0]), None)
+    assert tally.metrics(("a", "b"), CPU, flip=False).calibration_error == pytest.approx(0.5)
+
+
 class FirstPixels(nn.Module):
     """Logits are the first row of the image."""
 
