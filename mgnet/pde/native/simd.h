@@ -21,12 +21,16 @@ struct Vectors {
     static inline void store(T* p, V v) { *reinterpret_cast<Unaligned*>(p) = v; }
     static inline V splat(T x) { return x - V{}; }
 
-    // the first `count` of p's numbers, then zeros; nothing at or beyond `limit` is read
+    // the first `count` of p's numbers, which all are there, then zeros; nothing else at or beyond `limit` is read
     static inline V load_some(const T* p, long count, const T* limit) {
         if (limit - p >= W) return first(load(p), count);
         V v = {};
         for (long k = 0; k < count && k < W; k++) v[k] = p[k];
         return v;
+    }
+    // p's numbers that lie before `limit`, then zeros
+    static inline V load_below(const T* p, const T* limit) {
+        return limit - p >= W ? load(p) : load_some(p, limit - p, limit);
     }
     static inline void store_some(T* p, V v, long count) {
         for (long k = 0; k < count && k < W; k++) p[k] = v[k];

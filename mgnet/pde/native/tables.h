@@ -170,8 +170,8 @@ struct Tables {
                 if constexpr (decltype(safe)::value)
                     x += weights[a] * X::load(rows[a] + at), y += weights[a] * X::load(rows[a] + at + W);
                 else
-                    x += weights[a] * X::load_some(rows[a] + at, W, limit),
-                        y += weights[a] * X::load_some(rows[a] + at + W, W, limit);
+                    x += weights[a] * X::load_below(rows[a] + at, limit),
+                        y += weights[a] * X::load_below(rows[a] + at + W, limit);
             }
             even = X::evens(x, y), odd = X::odds(x, y);
         };
