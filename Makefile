@@ -37,11 +37,11 @@ test: lint types docs tests
 tests: setup
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --durations 10
 
-# The kernels' tests under the address and undefined-behaviour sanitizers (the plainest instruction set)
+# The kernels' tests under the address and undefined-behaviour sanitizers (the plainest instruction set) -s: their report is seen
 sanitize: setup
 	CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -g1" CMAKE_ARGS=-DMGNET_PLAIN=ON BUILD=sanitized $(BIN)/python hatch_build.py
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
-	$(TEST_ENV) $(BIN)/python -m pytest -q -k "not sources" $(KERNEL_TESTS); result=$$?; $(BIN)/python hatch_build.py && exit $$result
+	$(TEST_ENV) $(BIN)/python -m pytest -q -s -k "not sources" $(KERNEL_TESTS); result=$$?; $(BIN)/python hatch_build.py && exit $$result
 
 # The same tests on each instruction set that the machine has
 instruction-sets: setup
