@@ -37,7 +37,7 @@ test: lint types docs tests
 tests: setup
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --durations 10
 
-# The kernels' tests under the address and undefined-behaviour sanitizers (the plainest instruction set) -s: their report is seen
+# The kernels' tests under the address and undefined-behaviour sanitizers (the plainest instruction set); -s shows their report
 sanitize: setup
 	CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -g1" CMAKE_ARGS=-DMGNET_PLAIN=ON BUILD=sanitized $(BIN)/python hatch_build.py
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
