@@ -16,6 +16,7 @@ from mgnet.pde.levels.smoothers import damped
 from mgnet.pde.outer.choice import CPU, CYCLES, Levels, Scheme
 from mgnet.pde.outer.iterate import Outcome, iterate
 from mgnet.pde.outer.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
+from mgnet.pde.outer.loose import Loose, loosely_held
 from mgnet.pde.outer.turns import Turn, in_turn
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem.checks import finite
@@ -107,6 +108,10 @@ class Multigrid:
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         unweighted : b is not weighted by the shares of a cell; only where ``takes_unweighted``, for one full pass
         """
+        if self._loose is not None and A.base is A and not stop.of_guess:
+            outcome = self._loose.run(self.base, b, guess, stop)
+            if outcome is not None:
+                return outcome
         null = None if self.null is None else self.null.to(b)
         with on_device(b, self.base.ndim, self.levels.constant is not None):
             nested = self.levels.nested(b)
@@ -130,6 +135,15 @@ class Multigrid:
         if null is not None and not centred:
             outcome.u = null.centred(outcome.u)
         return outcome
+
+    @cached_property
+    def _loose(self) -> Loose | None:
+        """What finds the constant where varying coefficients hardly hold it."""
+        varying = self.null is None and self.levels.constant is None and not self.levels.is_line
+        if not varying or not loosely_held(self.base, self.levels.survey):
+            return None
+        scheme = self.levels.scheme
+        return Loose(self.base, lambda A, null: Multigrid(A, None, null, scheme))
 
     @unaffected
     def cycle(self, A: Operator, u: Tensor | None, b: Tensor, symmetric: bool = False) -> Tensor:
@@ -155,6 +169,8 @@ class Multigrid:
 
     def work(self, A: Operator, outcome: Outcome) -> float:
         """Work units of a whole solve."""
+        if self._loose is not None and not self.levels.sizes:
+            return self._loose.inner.work(self._loose.inner.base, outcome)
         nu, outer, cycles = self.levels.scheme.nu, self._outer(A), len(outcome.residuals) - 1
         one = cycle_work(self.levels.sizes, nu, self.levels.gamma) + APPLICATIONS[outer]
         if outcome.status == "full multigrid":

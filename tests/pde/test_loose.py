@@ -1,0 +1,86 @@
+"""What holds u by less than its diagonal shows: u is (1, f) / (1, A 1) to (1, A 1) over the smoothest wave's energy."""
+
+import numpy as np
+import pytest
+import torch
+
+from mgnet.pde import Grid, Poisson, Robin, Solver, solve
+
+pytestmark = pytest.mark.filterwarnings("ignore::mgnet.pde.RoundOffWarning")
+TINY = (1e-10, 1e-13, 1e-17)
+
+
+def rough(n: int, ndim: int = 2) -> np.ndarray:
+    return np.exp(np.sin(5 * np.arange(n**ndim).reshape((n,) * ndim)))
+
+
+def data(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape) + 0.1
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@pytest.mark.parametrize("c", TINY)
+@pytest.mark.parametrize("n", [64, 150])
+def test_reaction(n: int, c: float, dtype: str) -> None:
+    f = data(n, n).astype(dtype)
+    for a in (1.0, rough(n)):
+        solution = solve(f, a=a, c=np.full((n, n), c), bc="neumann", centering="cell")
+        np.testing.assert_allclose(solution.u, f.astype(float).mean() / c, rtol=1e-6 if dtype == "f4" else 1e-9)
+        assert solution.cycles <= 10
+
+
+@pytest.mark.parametrize("c", TINY)
+@pytest.mark.parametrize("tol", [1e-8, None])
+def test_reaction_in_a_corner(c: float, tol: float | None) -> None:
+    f, held = data(48, 64), np.zeros((48, 64))
+    held[:5, :7] = c
+    u = solve(f, c=held, bc="neumann", centering="cell", tol=tol).u
+    np.testing.assert_allclose(u, f.sum() / held.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", TINY)
+def test_weak_robin_end(alpha: float) -> None:
+    n = 64
+    f, a = data(n, n), rough(n)
+    u = solve(f, a=a, bc=((Robin(alpha), "neumann"), "neumann"), centering="cell").u
+    half = 2 * a[0] * n
+    np.testing.assert_allclose(u, f.sum() / (alpha * half / (alpha + half) * n).sum(), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("bc", "centering"), [("neumann", "node"), ("periodic", "cell"), ("periodic", "node")])
+def test_other_ends_and_three_dimensions(bc: str, centering: str) -> None:
+    f, c = data(24, 20, 18), 1e-13
+    problem = Poisson(Grid(f.shape, bc=bc, centering=centering), rough(30, 3)[:24, :20, :18], np.full(f.shape, c))
+    w = problem.A.base.weigh(torch.ones(f.shape, dtype=torch.float64)).numpy()
+    np.testing.assert_allclose(Solver(problem).solve(f).u, (w * f).sum() / (c * w.sum()), rtol=1e-9)
+
+
+def test_each_member_has_its_own() -> None:
+    f = data(3, 64, 64)
+    c = np.array([1e-11, 1e-13, 3e-15])[:, None, None] * np.ones((3, 64, 64))
+    u = solve(f, c=c, bc="neumann", centering="cell", ndim=2).u
+    np.testing.assert_allclose(u, np.broadcast_to((f.mean((1, 2)) / c[:, 0, 0])[:, None, None], u.shape), rtol=1e-9)
+
+
+def test_gradient_by_what_holds() -> None:
+    f = torch.from_numpy(data(64, 64)).requires_grad_()
+    c = torch.full((64, 64), 1e-13, dtype=torch.float64, requires_grad=True)
+    solve(f, c=c, bc="neumann", centering="cell").u.mean().backward()
+    total = float(c.detach().sum())
+    np.testing.assert_allclose(c.grad, np.full((64, 64), -float(f.sum()) / total**2), rtol=1e-6)
+    np.testing.assert_allclose(f.grad, np.full((64, 64), 1 / total), rtol=1e-6)
+
+
+def test_guess_and_zero() -> None:
+    f, c = data(64, 64), np.full((64, 64), 1e-13)
+    u = solve(f, c=c, bc="neumann", centering="cell").u
+    again = solve(f, c=c, bc="neumann", centering="cell", guess=u)
+    np.testing.assert_allclose(again.u, u, rtol=1e-9)
+    assert not solve(0 * f, c=c, bc="neumann", centering="cell").u.any()
+
+
+def test_nan_is_still_refused() -> None:
+    f = data(64, 64)
+    f[3, 5] = np.nan
+    with pytest.raises(ValueError, match="`f`"):
+        solve(f, c=np.full((64, 64), 1e-13), bc="neumann", centering="cell")
