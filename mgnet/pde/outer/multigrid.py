@@ -140,7 +140,7 @@ class Multigrid:
     def _loose(self) -> Loose | None:
         """What finds the constant where varying coefficients hardly hold it."""
         varying = self.null is None and self.levels.constant is None and not self.levels.is_line
-        if not varying or not loosely_held(self.base, self.levels.survey):
+        if not varying or not loosely_held(self.levels.survey):
             return None
         scheme = self.levels.scheme
         return Loose(self.base, lambda A, null: Multigrid(A, None, null, scheme))

@@ -63,7 +63,7 @@ class NullSpace:
             self._check(self.w * b if unweighted else b, total, size)
         if self.balanced(total, size / ROUNDOFF, b.dtype) if exact else compatible:
             return b
-        mean = self._spread(torch.from_numpy(self._means(total)).to(b))
+        mean = self.spread(torch.from_numpy(self._means(total)).to(b))
         return b - (mean if unweighted else self.w * mean)
 
     def balanced(self, total: np.ndarray, size: np.ndarray, dtype: torch.dtype) -> bool:
@@ -79,7 +79,7 @@ class NullSpace:
                 return u
             return shift_(u, -self._means(total)[:, 0])
         means = self._means(self.sums(self.w * u).cpu().numpy())
-        return u.sub_(self._spread(torch.from_numpy(means).to(u)))
+        return u.sub_(self.spread(torch.from_numpy(means).to(u)))
 
     def _check(self, b: Tensor, total: np.ndarray, size: np.ndarray) -> None:
         """Refuse b if its mean is not round-off of anything, given the (batch, parts) sums of b and |b|."""
@@ -135,7 +135,7 @@ class NullSpace:
         sums = flat.new_zeros((len(flat), self.floating.shape[1] + 1))
         return sums.index_add_(1, self.part.flatten() + 1, flat)[:, 1:]
 
-    def _spread(self, v: Tensor) -> Tensor:
+    def spread(self, v: Tensor) -> Tensor:
         """(batch, parts) -> (batch, *grid), or broadcastable to it."""
         if self.part is None:
             return v.reshape(-1, *[1] * self.w.ndim)
