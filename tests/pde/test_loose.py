@@ -103,6 +103,20 @@ def test_guess_and_zero() -> None:
     assert not solve(0 * f, c=c, bc="neumann", centering="cell").u.any()
 
 
+def test_relative_to_the_guess() -> None:
+    f, c = data(64, 64), np.full((64, 64), 1e-13)
+    u = solve(f, c=c, bc="neumann", centering="cell", guess=f, relative_to="guess").u
+    np.testing.assert_allclose(u, f.mean() / 1e-13, rtol=1e-9)
+
+
+def test_cycles_are_counted() -> None:
+    solution = Solver(Poisson(Grid((64, 64), bc="neumann", centering="cell"), c=np.full((64, 64), 1e-13))).solve(
+        data(64, 64), max_cycles=2, throw=False
+    )
+    assert not solution.converged
+    assert solution.cycles == 2
+
+
 def test_nan_is_still_refused() -> None:
     f = data(64, 64)
     f[3, 5] = np.nan

@@ -64,8 +64,12 @@ class Loose:
             w, before = part.u, gamma
             gamma = self._constant(b, w)
             residuals = [*residuals, *part.residuals[1:]] if done else part.residuals
-            stop = replace(stop, callback=None)
-            if done and bool(((gamma - before).abs() <= SAME * gamma.abs() + SAME * w.abs().amax()).all()):
+            stop = replace(stop, callback=None, relative_to="data")
+            if (
+                part.status == "not converged"
+                or done
+                and bool(((gamma - before).abs() <= SAME * gamma.abs() + SAME * w.abs().amax()).all())
+            ):
                 return self._whole(A, b, (gamma + w).to(b), replace(part, residuals=residuals, guessed=begun), stop)
         return None
 

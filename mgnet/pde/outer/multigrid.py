@@ -108,7 +108,7 @@ class Multigrid:
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         unweighted : b is not weighted by the shares of a cell; only where ``takes_unweighted``, for one full pass
         """
-        if self._loose is not None and A.base is A and not stop.of_guess:
+        if self._loose is not None and A.base is A:
             outcome = self._loose.run(self.base, b, guess, stop)
             if outcome is not None:
                 return outcome
