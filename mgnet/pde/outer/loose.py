@@ -65,11 +65,8 @@ class Loose:
             gamma = self._constant(b, w)
             residuals = [*residuals, *part.residuals[1:]] if done else part.residuals
             stop = replace(stop, callback=None, relative_to="data")
-            if (
-                part.status == "not converged"
-                or done
-                and bool(((gamma - before).abs() <= SAME * gamma.abs() + SAME * w.abs().amax()).all())
-            ):
+            same = (gamma - before).abs() <= SAME * (gamma.abs() + w.abs().amax())
+            if part.status == "not converged" or (done and bool(same.all())):
                 return self._whole(A, b, (gamma + w).to(b), replace(part, residuals=residuals, guessed=begun), stop)
         return None
 
