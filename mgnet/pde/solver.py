@@ -165,7 +165,7 @@ class Solver:
         """
         kept, problem = self._multigrid, problem or self.problem
         if kept is None or kept.turn.lost or not _same(kept.base, A.base):
-            kept = Multigrid(A.base, problem.constants_of(A), problem.null_space(A), self._scheme)
+            kept = Multigrid(A.base, problem.constants_of(A), problem.null_space(A), self._scheme, problem.part)
             if problem is self.problem:
                 self._multigrid = kept
         return kept

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mgnet.pde import Grid, Poisson, Robin, Solver, solve
+from mgnet.pde import Faces, Grid, Poisson, Robin, Solver, solve
 
 pytestmark = pytest.mark.filterwarnings("ignore::mgnet.pde.RoundOffWarning")
 TINY = (1e-10, 1e-13, 1e-17)
@@ -79,6 +79,51 @@ def test_parts_of_a_mask() -> None:
     np.testing.assert_allclose(u[right], f[right].mean() / 3e-14, rtol=1e-9)
 
 
+def test_parts_that_walls_cut_off() -> None:
+    """Two chambers, each with a c of its own, and one cell alone beside a Robin end."""
+    n, alpha = 40, 1e-13
+    f, c = data(n, n), np.full((n, n), 3e-14)
+    x_faces, y_faces = np.ones((n + 1, n)), np.ones((n, n + 1))
+    x_faces[15], c[:15] = 0.0, 1e-12
+    x_faces[1, 7], y_faces[0, 7:9], c[0, 7] = 0.0, 0.0, 1.0
+    u = solve(f, a=Faces(x_faces, y_faces), c=c, bc="neumann", centering="cell").u
+    alone = np.zeros((n, n), bool)
+    alone[0, 7] = True
+    left = (np.arange(n) < 15)[:, None] & ~alone
+    right = ~left & ~alone
+    for part in (left, right, alone):
+        np.testing.assert_allclose(u[part], f[part].sum() / c[part].sum(), rtol=1e-9)
+    ends = ((Robin(alpha), "neumann"), "neumann")
+    again = solve(f, a=Faces(x_faces, y_faces), c=c, bc=ends, centering="cell").u
+    for part in (left, right, alone):
+        energy = c[part].sum() + alpha / (1 + alpha / (2 * n)) * n * part[0].sum()
+        np.testing.assert_allclose(again[part], f[part].sum() / energy, rtol=1e-9)
+
+
+def test_one_part_loose_one_firm_one_free() -> None:
+    f, x = data(64, 64), np.arange(64)[:, None] + np.zeros((64, 64))
+    strips = [(x < 20), (x > 21) & (x < 40), (x > 41)]
+    c = np.select(strips, [1e-14, 3.0, 0.0])
+    mask = strips[0] | strips[1] | strips[2]
+    how = {"a": rough(64), "bc": "neumann", "centering": "cell", "mask_bc": "neumann"}
+    with pytest.raises(ValueError, match="mean zero"):
+        solve(f, c=c, mask=mask, **how)
+    u = solve(f, c=c, mask=mask, project=True, **how).u
+    np.testing.assert_allclose(u[strips[0]], f[strips[0]].mean() / 1e-14, rtol=1e-9)
+    for strip, c_alone in ((strips[1], c), (strips[2], None)):
+        alone = solve(f, c=c_alone, mask=strip, project=c_alone is None, **how).u
+        np.testing.assert_allclose(u[strip], alone[strip], atol=1e-7 * np.abs(alone[strip]).max())
+
+
+def test_one_member_loose_one_firm() -> None:
+    f = data(2, 64, 64)
+    c = np.array([1e-14, 1.0])[:, None, None] * np.ones((2, 64, 64))
+    u = solve(f, a=rough(64), c=c, bc="neumann", centering="cell", ndim=2).u
+    np.testing.assert_allclose(u[0], f[0].mean() / 1e-14, rtol=1e-9)
+    alone = solve(f[1], a=rough(64), c=c[1], bc="neumann", centering="cell").u
+    np.testing.assert_allclose(u[1], alone, atol=1e-7 * np.abs(alone).max())
+
+
 def test_each_member_has_its_own() -> None:
     f = data(3, 64, 64)
     c = np.array([1e-11, 1e-13, 3e-15])[:, None, None] * np.ones((3, 64, 64))
@@ -91,7 +136,7 @@ def test_gradient_by_what_holds() -> None:
     c = torch.full((64, 64), 1e-13, dtype=torch.float64, requires_grad=True)
     solve(f, c=c, bc="neumann", centering="cell").u.mean().backward()
     total = float(c.detach().sum())
-    np.testing.assert_allclose(c.grad.detach(), np.full((64, 64), -float(f.sum()) / total**2), rtol=1e-6)
+    np.testing.assert_allclose(c.grad.detach(), np.full((64, 64), -float(f.detach().sum()) / total**2), rtol=1e-6)
     np.testing.assert_allclose(f.grad.detach(), np.full((64, 64), 1 / total), rtol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Problems that hold a constant by less than a diagonal in floating point shows: by a tiny c, or a Robin end's alpha.
+"""Parts of the domain whose constant is held by less than a diagonal in floating point shows: by a tiny c or Robin end.
 
 With A = A_0 + diag(e), e = A 1 (summed without subtraction, so nothing of it is lost) and A_0 1 = 0,
 
@@ -13,13 +13,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mgnet.pde.blackbox.traits import Survey
 from mgnet.pde.outer.iterate import Outcome
-from mgnet.pde.problem.nullspace import NullSpace
+from mgnet.pde.problem.nullspace import NullSpace, constants
 from mgnet.pde.problem.operators import Diffusion
 
 if TYPE_CHECKING:
@@ -31,44 +30,57 @@ SAME = 1e-9  # relative change of the constant after which it is known
 
 
 class Loose:
-    """The singular problem beside an operator, and how the constant is found.
+    """The problem in which loosely held parts are not held, and how their constants are found.
 
     Parameters
     ----------
-    A : the operator, each of whose members holds a constant by less than LOOSE
+    A : the operator
+    part : (*grid) the number of each unknown's part, -1 in none; None: all are in one
+    loose : (batch or 1, parts) which to set free; floating : those that nothing holds
     levels : (A_0, its null space) -> what solves it
     """
 
-    def __init__(self, A: Diffusion, levels: Callable[[Diffusion, NullSpace], "Multigrid"]):
-        ones = torch.ones([axis.n for axis in A.axes], device="cpu").to(A.k[0])
-        part = _parts(A) if _lone(A) else None
-        shares = tuple(axis.share for axis in A.axes) if part is None else None
-        count = 1 if part is None else int(part.max()) + 1
-        floating = torch.ones(1, count, dtype=torch.bool, device=ones.device)
-        self.null = NullSpace(A.weigh(ones), shares, part, floating, sum(1 / axis.h for axis in A.axes))
-        self.inner = levels(_unheld(A, None if part is None else part >= 0), self.null)
-        e = A.excess
-        self.e = e if part is None else torch.where(part >= 0, e, 0.0)
+    def __init__(
+        self,
+        A: Diffusion,
+        part: Tensor | None,
+        loose: Tensor,
+        floating: Tensor | None,
+        levels: Callable[[Diffusion, NullSpace], "Multigrid"],
+    ):
+        self.null = constants(A, part, loose if floating is None else loose | floating)
+        within = constants(A, part, loose).unknowns()
+        self.e = torch.where(within, A.excess, 0.0)
+        self._energy = torch.where(loose, self.null.sums(self.e.double()), torch.inf)  # else gamma is 0
         self._dims = tuple(range(-A.ndim, 0))
+        self.inner = levels(_unheld(A, within[0] if len(within) == 1 else within), self.null)
 
     def run(self, A: Diffusion, b: Tensor, guess: Tensor | None, stop: "Stop") -> Outcome | None:
         """As ``Multigrid.run``; None where the rounds do not settle, as where weak layers part the domain."""
-        e, begun, residuals = self.e, guess is not None, [1.0]
+        begun, residuals = guess is not None, [1.0]
         w = torch.zeros_like(b) if guess is None else self.null.to(guess).centred(guess.clone())
         gamma = self._constant(b, w)
         for done in range(ROUNDS):
             if not torch.isfinite(gamma.to(b)).all():
                 return None  # what is not finite, or overflows, is told by who meets it without us
-            data = (b - e * (gamma + w)).to(b)
-            part = self.inner.run(self.inner.base, data, w if begun or done else None, stop, project=True)
-            w, before = part.u, gamma
+            u = gamma + w
+            part = self.inner.run(
+                self.inner.base, (b - self.e * u).to(b), w if begun or done else None, stop, project=True
+            )
+            w = part.u
             gamma = self._constant(b, w)
             residuals = [*residuals, *part.residuals[1:]] if done else part.residuals
             stop = replace(stop, callback=None, relative_to="data")
-            same = (gamma - before).abs() <= SAME * (gamma.abs() + w.abs().amax())
-            if part.status == "not converged" or (done and bool(same.all())):
+            if part.status == "not converged" or (done and self._settled(gamma + w, u, b)):
                 return self._whole(A, b, (gamma + w).to(b), replace(part, residuals=residuals, guessed=begun), stop)
         return None
+
+    def _settled(self, u: Tensor, before: Tensor, b: Tensor) -> bool:
+        """Whether a round changed neither a constant nor the data of the singular problem."""
+        moved = self.e * (u - before)
+        constant = (self.null.sums(moved) / self._energy).abs() <= SAME * u.abs().amax(self._dims)[:, None]
+        data = torch.linalg.vector_norm(moved, dim=self._dims) <= SAME * torch.linalg.vector_norm(b, dim=self._dims)
+        return bool(constant.all() and data.all())
 
     def _whole(self, A: Diffusion, b: Tensor, u: Tensor, outcome: Outcome, stop: "Stop") -> Outcome:
         """With what rounding of u leaves of its residual."""
@@ -83,48 +95,34 @@ class Loose:
 
     def _constant(self, b: Tensor, w: Tensor) -> Tensor:
         """gamma of each part."""
-        rest = b.double() - self.e * w
-        energy = self.null.sums(self.e.reshape(-1, *self.e.shape[-rest.ndim + 1 :]).double())
-        return self.null.spread(self.null.sums(rest) / energy)
+        return self.null.spread(self.null.sums(b.double() - self.e * w) / self._energy)
 
 
-def _unheld(A: Diffusion, within: Tensor | None) -> Diffusion:
-    """A_0: no reaction, no end that holds u; c stays where unknowns are alone."""
+def _unheld(A: Diffusion, within: Tensor) -> Diffusion:
+    """A_0: where it is said, without c and ends."""
 
-    def inner(k: Tensor, d: int) -> Tensor:
+    def without_ends(k: Tensor, d: int) -> Tensor:
         if A.axes[d].periodic:
             return k
-        k, dim, n = k.clone(), d - A.ndim, A.axes[d].n
-        k.narrow(dim, 0, 1).zero_()
-        k.narrow(dim, n, 1).zero_()
-        return k
+        dim, n = d - A.ndim, A.axes[d].n
+        inside = torch.zeros_like(within).narrow(dim, 0, n - 1)
+        ends = torch.cat([within.narrow(dim, 0, 1), inside, within.narrow(dim, n - 1, 1)], dim)
+        return torch.where(ends, 0.0, k)
 
-    c = None if within is None or A.c is None else torch.where(within, 0.0, A.c)
-    return A.having([inner(k, d) for d, k in enumerate(A.k)], c)
-
-
-def _lone(A: Diffusion) -> bool:
-    """Whether unknowns are coupled to no other, as beyond a mask."""
-    return not bool((A.diagonal > A.having([torch.zeros_like(k) for k in A.k], A.c).excess).all())
+    c = None if within.all() or A.c is None else torch.where(within, 0.0, A.c)
+    return A.having([without_ends(k, d) for d, k in enumerate(A.k)], c)
 
 
-def _parts(A: Diffusion) -> Tensor:
-    """(*grid) the number of each unknown's part, -1 where it is alone."""
-    from scipy.sparse.csgraph import connected_components
-
-    shape = [axis.n for axis in A.axes]
-    first = [k[(0,) * max(k.ndim - A.ndim, 0)].cpu() for k in A.k]  # every member has the same mask
-    graph = replace(A, k=tuple(first), c=None).to_scipy()
-    graph.setdiag(0)
-    graph.eliminate_zeros()
-    _, label = connected_components(graph, directed=False)
-    several = np.bincount(label)[label] > 1
-    _, number = np.unique(label[several], return_inverse=True)
-    part = np.full(label.shape, -1)
-    part[several] = number
-    return torch.from_numpy(part.reshape(shape)).to(A.k[0].device)
-
-
-def loosely_held(seen: Survey) -> bool:
-    """Whether each member holds a constant, by less than LOOSE."""
-    return bool(((seen.constant > 0) & (seen.constant < LOOSE)).all())
+def loose_parts(A: Diffusion, part: Tensor | None, seen: Survey) -> Tensor | None:
+    """(batch or 1, parts) whether a part holds its constant by less than LOOSE; None: none does."""
+    if part is None:
+        held = torch.from_numpy(seen.constant).to(A.k[0].device)[:, None]
+    else:
+        every = constants(A, part, torch.ones(1, int(part.max()) + 1, dtype=torch.bool, device=part.device))
+        grid = [axis.n for axis in A.axes]
+        energy, size = (
+            every.sums(v.expand(*v.shape[: -A.ndim], *grid).reshape(-1, *grid)) for v in (A.excess, A.diagonal)
+        )
+        held = energy / size
+    loose = (held > 0) & (held < LOOSE)
+    return loose if loose.any() else None

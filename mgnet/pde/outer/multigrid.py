@@ -16,7 +16,7 @@ from mgnet.pde.levels.smoothers import damped
 from mgnet.pde.outer.choice import CPU, CYCLES, Levels, Scheme
 from mgnet.pde.outer.iterate import Outcome, iterate
 from mgnet.pde.outer.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
-from mgnet.pde.outer.loose import Loose, loosely_held
+from mgnet.pde.outer.loose import Loose, loose_parts
 from mgnet.pde.outer.turns import Turn, in_turn
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem.checks import finite
@@ -58,15 +58,21 @@ class Multigrid:
     base : the second-order operator that the levels are made of; plain tensors, without a graph
     constant : (a per axis, c) where the coefficients are constant, else None
     null : what base maps to zero, if anything
+    part : (*grid) the number of each unknown's part of the domain, -1 in none; None: all are in one
     """
 
     def __init__(
-        self, base: Diffusion, constant: tuple[tuple[float, ...], float] | None, null: NullSpace | None, scheme: Scheme
+        self,
+        base: Diffusion,
+        constant: tuple[tuple[float, ...], float] | None,
+        null: NullSpace | None,
+        scheme: Scheme,
+        part: Tensor | None = None,
     ):
-        self.base, self.null, self.levels = base, null, Levels(base, constant, scheme)
+        self.base, self.null, self.part, self.levels = base, null, part, Levels(base, constant, scheme)
         self._dims = tuple(range(-base.ndim, 0))
         self._methods: dict[bool, str] = {}
-        self.turn = Turn(partial(Multigrid, base, constant, null, scheme))
+        self.turn = Turn(partial(Multigrid, base, constant, null, scheme, part))
         self._tried = False  # whether levels in float64 were
 
     def method(self, A: Operator) -> str:
@@ -109,7 +115,8 @@ class Multigrid:
         unweighted : b is not weighted by the shares of a cell; only where ``takes_unweighted``, for one full pass
         """
         if self._loose is not None and A.base is A:
-            outcome = self._loose.run(self.base, b, guess, stop)
+            data = b if self.null is None else self.null.to(b).compatible(b, check=not project)
+            outcome = self._loose.run(self.base, data, guess, stop)
             if outcome is not None:
                 return outcome
         null = None if self.null is None else self.null.to(b)
@@ -138,12 +145,19 @@ class Multigrid:
 
     @cached_property
     def _loose(self) -> Loose | None:
-        """What finds the constant where varying coefficients hardly hold it."""
-        varying = self.null is None and self.levels.constant is None and not self.levels.is_line
-        if not varying or not loosely_held(self.levels.survey):
+        """What finds the constants of parts that varying coefficients hardly hold."""
+        if self.levels.constant is not None or self.levels.is_line or self._free:
             return None
-        scheme = self.levels.scheme
-        return Loose(self.base, lambda A, null: Multigrid(A, None, null, scheme))
+        loose = loose_parts(self.base, self.part, self.levels.survey)
+        if loose is None:
+            return None
+        scheme, floating = self.levels.scheme, None if self.null is None else self.null.floating
+        return Loose(self.base, self.part, loose, floating, lambda A, null: Multigrid(A, None, null, scheme))
+
+    @property
+    def _free(self) -> bool:
+        """Whether nothing holds any part."""
+        return self.null is not None and bool(self.null.floating.all())
 
     @unaffected
     def cycle(self, A: Operator, u: Tensor | None, b: Tensor, symmetric: bool = False) -> Tensor:

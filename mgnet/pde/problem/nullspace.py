@@ -25,6 +25,7 @@ from torch import Tensor
 
 from mgnet.pde.native.arrays import shift_, weighted_sums
 from mgnet.pde.problem.checks import finite
+from mgnet.pde.problem.operators import Diffusion
 from mgnet.pde.problem.plain import runs_here
 
 ROUNDOFF = 100  # times eps: how far from zero the mean of a compatible b may be
@@ -141,8 +142,20 @@ class NullSpace:
             return v.reshape(-1, *[1] * self.w.ndim)
         return torch.nn.functional.pad(v, (1, 0))[:, self.part + 1]
 
+    def unknowns(self) -> Tensor:
+        """(batch or 1, *grid) which ones lie in a part that floats."""
+        return self.spread(self.floating.double()).expand(-1, *self.w.shape) > 0
+
     def _where(self, part: int) -> str:
         if self.part is None:
             return ""
         first = tuple(int(i) for i in (self.part == part).nonzero()[0])
         return f" on each part of the mask that nothing holds (one has {first})"
+
+
+def constants(A: Diffusion, part: Tensor | None, floating: Tensor) -> NullSpace:
+    """Of an operator's parts, in its dtype, on its device."""
+    grid = [axis.n for axis in A.axes]
+    shares = tuple(axis.share for axis in A.axes) if part is None else None
+    w, slope = A.weigh(torch.ones(grid, device="cpu").to(A.k[0])), sum(1 / axis.h for axis in A.axes)
+    return NullSpace(w, shares, part, floating, slope).to(A.k[0])

@@ -26,7 +26,7 @@ from mgnet.pde.problem.coefficients import (
 from mgnet.pde.problem.faces import Faces, OnFaces, open_faces
 from mgnet.pde.problem.fourth_order import FEWEST, FourthOrder
 from mgnet.pde.problem.grid import Grid
-from mgnet.pde.problem.nullspace import NullSpace
+from mgnet.pde.problem.nullspace import NullSpace, constants
 from mgnet.pde.problem.operators import Diffusion, Operator, conductance
 from mgnet.pde.problem.plain import values
 
@@ -101,7 +101,7 @@ class Poisson:
         if self.c is not None:
             batches(grid.ndim, "c", self.c, "`a`", k)
         base = Diffusion(grid.axes, k, self.c)
-        self._part: Tensor | None = None  # of a mask that falls into several, which may be held or not
+        self.part: Tensor | None = None  # of a mask that falls into several, which may be held or not
         self._free: Tensor | None = None  # of a mask's parts
         with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
             opens = open_faces(k, grid) if walls else None
@@ -113,8 +113,8 @@ class Poisson:
                 base = masks.cut(base, inside, mask_bc)
                 self.c = base.c
             with torch._C._DisableFuncTorch():
-                self._part, self._free = masks.parts(inside, grid, mask_bc, opens)
-            masks.check_alone(base, inside, self._part, self._free, "mask" if opens is None else "a")
+                self.part, self._free = masks.parts(inside, grid, mask_bc, opens)
+            masks.check_alone(base, inside, self.part, self._free, "mask" if opens is None else "a")
         check_order(order, self)
         self.order = order
         self.A: Operator = base if order == 2 else FourthOrder(base, self.constant_a or ())
@@ -172,10 +172,7 @@ class Poisson:
         free = torch.ones(1, dtype=torch.bool, device="cpu") if self._free is None else self._free
         if not free.any():
             return None
-        like, c = A.base.k[0], A.base.c
-        shares = tuple(axis.share for axis in self.grid.axes) if self._part is None else None
-        w, slope = A.weigh(like.new_ones(self.grid.shape)), sum(1 / axis.h for axis in self.grid.axes)
-        null = NullSpace(w, shares, self._part, free[None], slope).to(like)
+        c, null = A.base.c, constants(A.base, self.part, free[None])
         if c is not None:
             each = c.expand(np.broadcast_shapes(c.shape, (1, *self.grid.shape))).flatten(0, -1 - self.grid.ndim)
             null = replace(null, floating=null.floating & (null.sums(each) == 0))
