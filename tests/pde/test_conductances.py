@@ -17,7 +17,7 @@ from mgnet.pde.native import kernels, machine, machines
 from mgnet.pde.native.blackbox import surveyed
 from mgnet.pde.native.conductances import magnitudes
 from mgnet.pde.problem.coefficients import Kind, array_conductance, on_faces
-from mgnet.pde.problem.operators import conductance
+from mgnet.pde.problem.conductances import conductance
 
 SHAPES = [(9,), (1,), (7, 10), (1, 5), (16, 33), (3, 4, 5), (6, 1, 9)]
 ENDS = ["dirichlet", "neumann", "periodic", Robin(0.7), "mixed"]

@@ -21,14 +21,8 @@ import torch
 
 from mgnet.pde import Grid, Poisson, Robin
 from mgnet.pde.levels.constant import ReadableHierarchy
-from mgnet.pde.levels.separable import (
-    AxisOperator,
-    Chain,
-    Separable,
-    readable_levels,
-    separable_grids,
-    separable_operator,
-)
+from mgnet.pde.levels.separable import AxisOperator, Separable, separable_operator
+from mgnet.pde.levels.separable_levels import Chain, readable_levels, separable_grids
 from mgnet.pde.native import four, kernels
 from mgnet.pde.native.hierarchy import NativeHierarchy
 from mgnet.pde.native.separable import fits, separable_hierarchy

@@ -7,7 +7,7 @@ import torch
 
 from mgnet.pde.levels.transfers import identity
 from mgnet.pde.problem.axis import Axis, Table
-from mgnet.pde.problem.operators import conductances
+from mgnet.pde.problem.conductances import conductances
 
 
 def line(axis: Axis | None, a: float) -> np.ndarray:

@@ -16,7 +16,8 @@ from mgnet.pde.levels.richardson import Richardson
 from mgnet.pde.levels.smoothers import COLOURED, Smoother, omegas
 from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
-from mgnet.pde.problem.operators import Diffusion, along, conductances
+from mgnet.pde.problem.conductances import along, conductances
+from mgnet.pde.problem.operators import Diffusion
 
 DIRECT_WORK = 300_000  # multiply-adds of a direct solve that is cheaper than another level
 ISOTROPIC = 0.3  # an axis with at least this share of the strongest coupling a / h^2 is coarsened

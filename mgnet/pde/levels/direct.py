@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.problem.axis import Axis
-from mgnet.pde.problem.operators import conductances
+from mgnet.pde.problem.conductances import conductances
 from mgnet.pde.problem.precision import wide_enough
 
 NULL = 1e-25  # of the largest eigenvalue: below it is round-off of 0

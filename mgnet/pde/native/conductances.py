@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mgnet.pde.problem.operators import Diffusion
 
 Faces = kernels.Conductances
-WHOLE, HALF, THROUGH, GIVEN = range(4)  # what an end's face is to its unknown: see ``operators.end_coupling``
+WHOLE, HALF, THROUGH, GIVEN = range(4)  # what an end's face is to its unknown: see ``conductances.end_coupling``
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 

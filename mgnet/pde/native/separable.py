@@ -1,11 +1,12 @@
-"""Separable operators, told to the kernels; their levels are in ``levels.separable``."""
+"""Separable operators, told to the kernels; their levels are in ``levels.separable_levels``."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mgnet.pde.levels.direct import NULL
-from mgnet.pde.levels.separable import AxisOperator, Chain, Separable, SeparableTransfer, dampings
+from mgnet.pde.levels.separable import AxisOperator, Separable
+from mgnet.pde.levels.separable_levels import Chain, SeparableTransfer, dampings
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.levels.transfers import identity
 from mgnet.pde.native import four, kernels, padded

@@ -14,8 +14,8 @@ from torch import Tensor
 from mgnet.pde import cuda
 from mgnet.pde.blackbox import ReadableBlackBox
 from mgnet.pde.levels.constant import ReadableHierarchy, line_axis, operator, readable_levels
-from mgnet.pde.levels.separable import Chain
-from mgnet.pde.levels.separable import readable_levels as separable_levels
+from mgnet.pde.levels.separable_levels import Chain
+from mgnet.pde.levels.separable_levels import readable_levels as separable_levels
 from mgnet.pde.levels.smoothers import COLOURED, Smoother
 from mgnet.pde.native import kernels
 from mgnet.pde.native.blackbox import NativeBlackBox
@@ -56,7 +56,7 @@ class Constant(Request):
 
 @dataclass(frozen=True)
 class PerAxis(Request):
-    """Separable coefficients, vectors per axis: the grids that suit them; see ``levels.separable``."""
+    """Separable coefficients, vectors per axis: the grids that suit them; see ``levels.separable_levels``."""
 
     chain: Chain
 

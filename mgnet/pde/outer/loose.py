@@ -64,15 +64,15 @@ class Loose:
             if not torch.isfinite(gamma.to(b)).all():
                 return None  # what is not finite, or overflows, is told by who meets it without us
             u = gamma + w
-            part = self.inner.run(
+            rest = self.inner.run(
                 self.inner.base, (b - self.e * u).to(b), w if begun or done else None, stop, project=True
             )
-            w = part.u
+            w = rest.u
             gamma = self._constant(b, w)
-            residuals = [*residuals, *part.residuals[1:]] if done else part.residuals
+            residuals = [*residuals, *rest.residuals[1:]] if done else rest.residuals
             stop = replace(stop, callback=None, relative_to="data")
-            if part.status == "not converged" or (done and self._settled(gamma + w, u, b)):
-                return self._whole(A, b, (gamma + w).to(b), replace(part, residuals=residuals, guessed=begun), stop)
+            if rest.status == "not converged" or (done and self._settled(gamma + w, u, b)):
+                return self._whole(A, b, (gamma + w).to(b), replace(rest, residuals=residuals, guessed=begun), stop)
         return None
 
     def _settled(self, u: Tensor, before: Tensor, b: Tensor) -> bool:

@@ -7,7 +7,7 @@ To an operator an axis is a few vectors. With h its mean mesh width, A = sum_d (
 
     W  (n)       ``share``: the cells' volumes over h; 1 on a uniform axis, 1/2 in the half cell at a node-centred end
     K  (n + 1)   the faces' conductances a areas / (distances h), at the ends what their kind makes of it
-                 (``operators.conductance``, of a on the faces)
+                 (``conductances.conductance``, of a on the faces)
 
 and, in curvilinear coordinates, W_e times ``turn_weight`` for those d that axis e lengthens (``geometry``).
 """

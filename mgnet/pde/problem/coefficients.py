@@ -12,10 +12,10 @@ from torch import Tensor
 from mgnet.pde.native.conductances import conductance
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
 from mgnet.pde.problem.checks import finite, looked_at, real
+from mgnet.pde.problem.conductances import end_coupling
 from mgnet.pde.problem.forward_mode import nested
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.mask import beside
-from mgnet.pde.problem.operators import end_coupling
 from mgnet.pde.problem.plain import plain, values
 
 RANGE = 1e-35, 1e24  # of a / h^2: what float32 levels, which square it, can hold (measured)
@@ -132,7 +132,7 @@ def on_faces(
 def array_conductance(value: Any, grid: Grid, d: int, kind: Kind) -> Tensor | None:
     """k on the faces of axis d of an array of plain numbers, in one pass.
 
-    None for all else, and where something is to be said about the array: ``on_faces`` and ``operators.conductance``
+    None for all else, and where something is to be said about the array: ``on_faces`` and ``conductances.conductance``
     then do it, or say it.
     """
     if isinstance(value, Tensor) and value.device.type == "cpu" and value.layout == torch.strided and plain(value):

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
-from mgnet.pde.problem.operators import Diffusion, conductances, norms
+from mgnet.pde.problem.conductances import conductances
+from mgnet.pde.problem.operators import Diffusion, norms
 from mgnet.pde.problem.precision import unaffected, wide_enough
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this

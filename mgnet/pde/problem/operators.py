@@ -19,7 +19,8 @@ from torch import Tensor
 
 from mgnet.pde.native.arrays import minus_products_of_differences, product
 from mgnet.pde.native.conductances import Faces, described, magnitudes
-from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, Axis, Robin
+from mgnet.pde.problem.axis import Axis
+from mgnet.pde.problem.conductances import along
 from mgnet.pde.problem.plain import plain, runs_here, transformed, values
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
@@ -29,66 +30,6 @@ if TYPE_CHECKING:  # where it is not needed it would be half of the time of impo
 def norms(v: Tensor) -> np.ndarray:
     """(batch,) of (batch, *grid)."""
     return torch.linalg.vector_norm(v.flatten(1), dim=1).cpu().numpy()
-
-
-def along(v: Tensor, d: int, ndim: int) -> Tensor:
-    """A vector as an array that varies along grid axis d alone."""
-    return v.reshape([-1 if e == d else 1 for e in range(ndim)])
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What the axes that lengthen an axis, in curvilinear coordinates, make of its conductances.
-
-    Parameters
-    ----------
-    weight, length : the products of their ``turn_weight`` and ``turn_length``, broadcastable to the grid
-    """
-
-    weight: Tensor
-    length: Tensor
-
-
-def metric(axes: Sequence[Axis], d: int, like: Tensor) -> Metric | None:
-    """Of axis d; None where nothing lengthens it."""
-    turning = [e for e, axis in enumerate(axes) if axis.measure is not None and d in axis.measure.lengthens]
-    if not turning:
-        return None
-
-    def product_of(vectors: Sequence[np.ndarray]) -> Tensor:
-        one = like.new_ones((1,) * len(axes))
-        each = (along(torch.from_numpy(v).to(like), e, len(axes)) for e, v in zip(turning, vectors, strict=True))
-        return prod(each, start=one)
-
-    return Metric(
-        product_of([axes[e].turn_weight for e in turning]), product_of([axes[e].turn_length for e in turning])
-    )
-
-
-def end_coupling(axis: Axis, side: int, a: Tensor, around: Metric | None = None) -> tuple[Tensor, Tensor]:
-    """(k, beta) of an end face: its coupling to a zero ghost value, and the weight of its datum.
-
-    The boundary equation is k u_0 = ... + beta g. Dirichlet: the ghost value g lies h away (node)
-    or h/2 (cell). Neumann: a du/dn = g enters as g / h. Robin, cell-centred: the face value is
-    eliminated from alpha u + a du/dn = g. All times the face's area.
-    """
-    end, h, through = (axis.low, axis.high)[side], axis.h, float(axis.distances[-side])
-    cell, area = axis.centering == "cell", None if axis.areas is None else float(axis.areas[-side])
-
-    def sized(v: Tensor, turned: bool = True) -> Tensor:
-        v = v if area is None else area * v
-        return v if around is None else v * around.weight * (around.length if turned else 1.0)
-
-    if end == DIRICHLET:
-        k = sized(a / through / h if cell else a / (through * h), turned=False)
-        return k, k
-    alpha = end.alpha if isinstance(end, Robin) else 0.0
-    if cell and alpha == 0:
-        return sized(torch.zeros_like(a)), sized(torch.full_like(a, 1 / h))
-    if cell:
-        half = a / through if around is None else a / (through * around.length)  # conductance from centre to face
-        return sized(alpha * half / (alpha + half) / h), sized(half / (alpha + half) / h)
-    return sized(torch.full_like(a, alpha / h)), sized(torch.full_like(a, 1 / h))
 
 
 class Operator(Protocol):
@@ -373,53 +314,3 @@ class Diffusion:
             values += [-kk.ravel(), -kk.ravel()]
         coo = sparse.coo_array((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))))
         return coo.tocsr()
-
-
-def conductances(axes: Sequence[Axis], a: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], list[tuple[Tensor, Tensor]]]:
-    """Face conductances k and the data weights (beta_low, beta_high) per axis, from a on the faces.
-
-    Parameters
-    ----------
-    a : per axis the coefficient on its n + 1 faces, (*batch, *grid with n_d + 1) or broadcastable
-        with at least the face axis in full
-    """
-    each = [conductance(axes, a_d, d) for d, a_d in enumerate(a)]
-    return tuple(k for k, _ in each), [betas for _, betas in each]
-
-
-def conductance(axes: Sequence[Axis], a: Tensor, d: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """The same of axis d."""
-    axis, dim, around = axes[d], d - len(axes), metric(axes, d, a)
-    n = axis.n
-    if axis.periodic and n == 1:
-        zero = torch.zeros_like(a)
-        return zero, (zero.narrow(dim, 0, 1), zero.narrow(dim, 0, 1))
-    inner = a / axis.h**2 if axis.uniform else a * _geometric(axis, a, dim)
-    inner = inner if around is None else inner * around.weight
-    if axis.periodic:
-        beta = torch.zeros_like(a.narrow(dim, 0, 1))
-        return inner, (beta, beta)
-    low, beta_low = end_coupling(axis, 0, a.narrow(dim, 0, 1), around)
-    high, beta_high = end_coupling(axis, 1, a.narrow(dim, n, 1), around)
-    return torch.cat([low, inner.narrow(dim, 1, n - 1), high], dim=dim), (beta_low, beta_high)
-
-
-def _geometric(axis: Axis, like: Tensor, dim: int) -> Tensor:
-    """areas / (distances h) of the faces between unknowns; 0 where a node has no distance to its own end."""
-    gaps = axis.distances * axis.h
-    areas = np.ones(axis.n + 1) if axis.areas is None else axis.areas
-    factors = np.divide(areas, gaps, out=np.zeros_like(gaps), where=gaps > 0)
-    return torch.from_numpy(factors).to(like).reshape([-1] + [1] * (-1 - dim))
-
-
-__all__ = [
-    "DIRICHLET",
-    "NEUMANN",
-    "Diffusion",
-    "Metric",
-    "along",
-    "conductance",
-    "conductances",
-    "end_coupling",
-    "metric",
-]

@@ -23,11 +23,12 @@ from mgnet.pde.problem.coefficients import (
     on_end,
     on_faces,
 )
+from mgnet.pde.problem.conductances import conductance
 from mgnet.pde.problem.faces import Faces, OnFaces, open_faces
 from mgnet.pde.problem.fourth_order import FEWEST, FourthOrder
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.nullspace import NullSpace, constants
-from mgnet.pde.problem.operators import Diffusion, Operator, conductance
+from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import values
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
