@@ -115,7 +115,7 @@ def _unheld(A: Diffusion, within: Tensor) -> Diffusion:
 
 def loose_parts(A: Diffusion, part: Tensor | None, seen: Survey) -> Tensor | None:
     """(batch or 1, parts) whether a part holds its constant by less than LOOSE; None: none does."""
-    if part is None:
+    if part is None or int(part.max()) == 0:
         held = torch.from_numpy(seen.constant).to(A.k[0].device)[:, None]
     else:
         every = constants(A, part, torch.ones(1, int(part.max()) + 1, dtype=torch.bool, device=part.device))
