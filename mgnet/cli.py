@@ -73,6 +73,7 @@ def solve(
     ] = None,
     tol: Annotated[str, typer.Option(help="Relative residual; none: one full multigrid pass.")] = "1e-8",
     max_cycles: Annotated[int, typer.Option(help="Give up after so many cycles.")] = 100,
+    method: Annotated[Literal["multigrid", "transform"], typer.Option(help="Cycles or transforms.")] = "multigrid",
     dtype: Annotated[
         Literal["float32", "float64"] | None,
         typer.Option(help="Precision of the computation.", show_default="float64 for N, FILE's own"),
@@ -93,7 +94,9 @@ def solve(
     datum = arguments.cast(datum, dtype, device)
     folder = writable_directory(out)
     try:
-        solution = pde.solve(datum, a=a, c=c, boundary=boundary, ndim=ndim, tol=tolerance, max_cycles=max_cycles, **box)
+        solution = pde.solve(
+            datum, a=a, c=c, boundary=boundary, ndim=ndim, tol=tolerance, max_cycles=max_cycles, method=method, **box
+        )
     except (pde.NotConverged, FloatingPointError) as error:  # the second: overflow
         return complain(str(error), 1)
     _write_solution(solution, folder)

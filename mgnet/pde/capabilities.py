@@ -1,12 +1,13 @@
 """What works: boundary x grid x coefficients x solver, asked of the code itself."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from mgnet.pde.levels.transform import check_transform
 from mgnet.pde.problem.axis import Robin
 from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.grid import Grid
@@ -107,17 +108,19 @@ def _graded(intervals: int) -> np.ndarray:
     return (x - 1) / 9
 
 
-def describe(row: Row) -> tuple[str, str, str]:
-    """(iteration, how its levels run on a CPU, orders) of a row's problem."""
+def describe(row: Row) -> tuple[str, str, str, str]:
+    """(iteration, how its levels run on a CPU, orders, methods) of a row's problem."""
     problem = row.problem()
     multigrid = Solver(problem).multigrid(problem.A.detached().flattened((2,)))
     levels = "fused kernels" if multigrid.levels.compiled(torch.device("cpu")) else "plain torch"
-    return multigrid.method(problem.A), levels, "2, 4" if _fourth(problem) else "2"
+    orders = "2, 4" if _allowed(lambda: check_order(4, problem)) else "2"
+    methods = "multigrid, transform" if _allowed(lambda: check_transform(problem)) else "multigrid"
+    return multigrid.method(problem.A), levels, orders, methods
 
 
-def _fourth(problem: Poisson) -> bool:
+def _allowed(check: Callable[[], None]) -> bool:
     try:
-        check_order(4, problem)
+        check()
     except ValueError:
         return False
     return True
@@ -132,16 +135,17 @@ def capabilities() -> str:
     Example
     -------
     >>> print(capabilities().splitlines()[0])
-    | dimensions | coefficients | boundary | grid | iteration | levels (CPU) | order |
+    | dimensions | coefficients | boundary | grid | iteration | levels (CPU) | order | method |
     """
     merged: dict[tuple[Any, ...], dict[str, list[str]]] = {}
     for row in rows():
         found = merged.setdefault((row.ndim, row.coefficients, *describe(row)), {})
         found.setdefault(row.boundary, []).append(row.centering)
-    lines = ["| dimensions | coefficients | boundary | grid | iteration | levels (CPU) | order |", "|" + "---|" * 7]
-    for (ndim, coefficients, method, levels, order), found in merged.items():
+    words = ["dimensions", "coefficients", "boundary", "grid", "iteration", "levels (CPU)", "order", "method"]
+    lines = [f"| {' | '.join(words)} |", "|" + "---|" * len(words)]
+    for (ndim, coefficients, *rest), found in merged.items():
         for centerings in dict.fromkeys(tuple(v) for v in found.values()):
             boundary = ", ".join(b for b, v in found.items() if tuple(v) == centerings)
             grid = ", ".join(centerings)
-            lines.append(f"| {ndim} | {coefficients} | {boundary} | {grid} | {method} | {levels} | {order} |")
+            lines.append(f"| {' | '.join([str(ndim), coefficients, boundary, grid, *rest])} |")
     return "\n".join(lines)

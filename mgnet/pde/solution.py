@@ -22,8 +22,8 @@ class Solution:
         cycle (a conjugate gradient step with its one preconditioner call is a cycle); empty for tol=None
     converged : whether all members converged
     reached_tol : whether that was to the tolerance, and not to round-off above it
-    status : "tolerance", "round-off" (no cycle can help), "full multigrid" (tol=None) or "not converged"
-    method : the hierarchy, smoother and iteration in words
+    status : "tolerance", "round-off" (no cycle can help), "full multigrid" or "transform" (tol=None) or "not converged"
+    method : the hierarchy, smoother and iteration in words, or the transforms
     work : work units of the whole solve: applications of A (a sweep is one), in units of the finest grid's
     seconds : time of the solve; the levels' set-up counts where they did not exist yet
 
@@ -55,12 +55,12 @@ class Solution:
 
     @property
     def cycles(self) -> int:
-        return max(len(self.residuals) - 1, 1 if self.status == "full multigrid" else 0)
+        return len(self.residuals) - 1 if self.residuals else 1
 
     @property
     def reached_tol(self) -> bool:
         """Whether the tolerance asked for was met: "round-off" ends above it; tol=None asks for none."""
-        return self.status in ("tolerance", "full multigrid")
+        return self.status in ("tolerance", "full multigrid", "transform")
 
     @property
     def factor(self) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mgnet.pde.levels.nested import boundary_parts
 from mgnet.pde.levels.smoothers import SMOOTHERS, Polynomial, Smoother
+from mgnet.pde.levels.transform import check_transform
 from mgnet.pde.outer.choice import CYCLES, Scheme
 from mgnet.pde.outer.eager import eager
 from mgnet.pde.outer.gradients import Solve
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import scipy.sparse.linalg as splinalg
 
 
+METHODS = ("multigrid", "transform")
 BOX = ("dirichlet", 0.0, 1.0, "node")  # what ``solve`` takes without being told
 
 
@@ -40,6 +42,8 @@ class Solver:
         along the axis of the strongest coupling, solved exactly, of one colour and then of the other); or steps of
         your own, a ``Polynomial``
     nu : smoothing sweeps on the way down and on the way up
+    method : "multigrid", or "transform": fast sine, cosine and Fourier transforms, exact to round-off; `a` and `c` of
+        numbers on a uniform grid, Dirichlet, Neumann and periodic ends, order 2, no mask
 
     Calls from several threads are safe; they take turns. A callback may call its Solver, which makes other levels
     for it. A copied or pickled Solver makes its levels anew.
@@ -62,13 +66,15 @@ class Solver:
         cycle: str = "V",
         smoother: Smoother = "chebyshev",
         nu: tuple[int, int] = (2, 2),
+        method: str = "multigrid",
     ):
         if not isinstance(problem, Poisson):
             raise TypeError(f"`problem` must be a mgnet.pde.Poisson; it is {type(problem).__name__}.")
         checks.word("cycle", cycle, tuple(CYCLES))
-        _check_smoother(smoother, problem, checks.sweeps(nu))
+        checks.word("method", method, METHODS)
+        self._scheme = Scheme(cycle, smoother, checks.sweeps(nu), method == "transform")
+        _check_scheme(self._scheme, problem)
         self.problem = problem
-        self._scheme = Scheme(cycle, smoother, checks.sweeps(nu))
         self._multigrid: Multigrid | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -93,7 +99,7 @@ class Solver:
         [0.75, 1.0, 0.75]
         """
         problem = self.problem.having(a, c)
-        _check_smoother(self._scheme.smoother, problem, self._scheme.nu)
+        _check_scheme(self._scheme, problem)
         self.problem, self._multigrid = problem, None
         return self
 
@@ -308,6 +314,16 @@ def _same(A: Diffusion, B: Diffusion) -> bool:
                           and v.dtype == w.dtype) for v, w in zip(A.tensors, B.tensors, strict=True))  # fmt: skip
 
 
+def _check_scheme(scheme: Scheme, problem: Poisson) -> None:
+    """Refuse what does not suit the problem; a transform has no cycles."""
+    if not scheme.transform:
+        return _check_smoother(scheme.smoother, problem, scheme.nu)
+    for name in ("cycle", "smoother", "nu"):
+        if getattr(scheme, name) != getattr(Scheme(), name):
+            raise ValueError(f'`{name}` is of multigrid; method="transform" has no cycles. Leave it out.')
+    check_transform(problem)
+
+
 def _check_smoother(smoother: Any, problem: Poisson, nu: tuple[int, int]) -> None:
     """A word, or one's own steps; red-black sweeps exist for constant coefficients only."""
     if isinstance(smoother, Polynomial):
@@ -358,6 +374,7 @@ def solve(
     order: int = 2,
     relative_to: str = "data",
     project: bool = False,
+    method: str = "multigrid",
 ) -> Solution:
     """Solve -div(a grad u) + c u = f on a box, or any structured grid, by multigrid.
 
@@ -381,6 +398,7 @@ def solve(
         changes in time steps (the same without a guess)
     project : singular problems: take the compatible part of f (with the boundary data) instead of refusing another
     order : of the error in the mesh width: 2, or 4, which needs `a` of numbers, no mask, and a `tol`
+    method : "multigrid", or "transform" where ``Solver`` says it applies: the fastest way to round-off
 
     Returns
     -------
@@ -408,7 +426,7 @@ def solve(
         grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
     else:
         _check_grid(grid, ndim, bc, lower, upper, centering)
-    solver = Solver(Poisson(grid, a, c, mask=mask, mask_bc=mask_bc, order=order, like=f))
+    solver = Solver(Poisson(grid, a, c, mask=mask, mask_bc=mask_bc, order=order, like=f), method=method)
     return solver.solve(
         f,
         boundary=boundary,

@@ -2,7 +2,8 @@
 
 1  The table has each combination of dimensions, coefficients, boundary and grid once.
 2  The words for boundary, grid and coefficients describe the matrix, looked at from outside.
-3  Each row is solved, by the iteration and the levels that it names: by arrays, tensors, order 4 and gradients.
+3  Each row is solved, by the iteration and the levels that it names: by arrays, tensors, order 4, transforms and
+   gradients.
 """
 
 from itertools import product
@@ -34,7 +35,7 @@ BOUNDARIES = ["dirichlet", "neumann", "periodic", "mixed faces", "robin"]
 
 @pytest.fixture(scope="module")
 def table() -> dict[Row, list[str]]:
-    """(iteration, levels, order) of each row, read from the table."""
+    """(iteration, levels, order, method) of each row, read from the table."""
     found: dict[Row, list[str]] = {}
     for line in capabilities().splitlines()[2:]:
         ndim, coefficients, boundaries, grids, *rest = (cell.strip() for cell in line.strip("|").split("|"))
@@ -129,7 +130,7 @@ def test_the_words_describe_the_grid(row):
 
 @pytest.mark.parametrize("row", list(rows()), ids=str)
 def test_row(row, table):
-    problem, (iteration, levels, orders) = row.problem(), table[row]
+    problem, (iteration, levels, orders, methods) = row.problem(), table[row]
     f = random((2, *problem.grid.shape))
     solver = Solver(problem)
     s = solver.solve(f, tol=1e-8)
@@ -145,6 +146,10 @@ def test_row(row, table):
     assert (orders == "2, 4") == (row in BOXES and row.coefficients in ("numbers", "one per axis"))
     if orders == "2, 4":
         assert Solver(row.problem(order=4)).solve(f, tol=1e-8).converged
+    assert ("transform" in methods) == (orders == "2, 4" and row.boundary != "robin")
+    if "transform" in methods:
+        direct = Solver(problem, method="transform").solve(f, tol=1e-12)
+        np.testing.assert_allclose(direct.u, s.u, rtol=0, atol=1e-6 * abs(direct.u).max())
     g, w = torch.as_tensor(f).requires_grad_(), torch.as_tensor(problem.rhs(np.ones(f.shape)))
     u = solver.solve(g, tol=1e-8).u
     (gradient,) = torch.autograd.grad((w * u * g.detach()).sum(), g)  # w A^-1 w f

@@ -23,6 +23,7 @@ from mgnet.pde.levels.lines import LineLevel
 from mgnet.pde.levels.richardson import contraction
 from mgnet.pde.levels.smoothers import COLOURED, Smoother
 from mgnet.pde.levels.system import Robust
+from mgnet.pde.levels.transform import TransformLevel
 from mgnet.pde.native import kernels, threads
 from mgnet.pde.native.blackbox import surveyed
 from mgnet.pde.outer.backends import Constant, Varying, compiled, compiles, plain_torch, serve
@@ -39,11 +40,12 @@ SHOWING = 20_000  # unknowns of a grid on which the factor of a cycle shows
 
 @dataclass(frozen=True)
 class Scheme:
-    """How to iterate: the cycle, the smoother, and its sweeps down and up."""
+    """How to iterate: the cycle, the smoother, and its sweeps down and up; or by one fast transform."""
 
     cycle: str = "V"
     smoother: Smoother = "chebyshev"
     nu: tuple[int, int] = (2, 2)
+    transform: bool = False
 
     def __str__(self) -> str:
         return f"{self.cycle}({self.nu[0]},{self.nu[1]})-cycles, {self.smoother} smoother"
@@ -64,6 +66,7 @@ class Levels:
     """
 
     def __init__(self, base: Diffusion, constant: tuple[tuple[float, ...], float] | None, scheme: Scheme):
+        constant = None if scheme.transform else constant
         if constant is not None and thin_axis(base.axes, constant[0]) is not None:
             scheme = replace(scheme, smoother="zebra")
         lines = constant is not None and scheme.smoother == "zebra" and base.k[0].device.type == "cpu"
@@ -136,14 +139,15 @@ class Levels:
     def compiled(self, device: torch.device) -> bool:
         """Whether fused kernels do the work on a device."""
         if self.constant is None:
-            return not self.is_line and device.type == "cpu"
+            return not self.is_direct and device.type == "cpu"
         return compiles(self.scheme.smoother, self.chain(), device)
 
     def _lease(self, b: Tensor, symmetric: bool, key: tuple) -> Lease:
         scheme, base = self.scheme, self.base
-        if self.is_line:
-            self.sizes = (base.axes[0].n,)
-            return Lease(ReadableHierarchy([cast(Level, LineLevel(base.like(b)))], [], base.like(b), 1))
+        if self.is_direct:
+            self.sizes, A = (b[0].numel(),), base.like(b)
+            level = TransformLevel(A) if scheme.transform else LineLevel(A)
+            return Lease(ReadableHierarchy([cast(Level, level)], [], A, 1))
         if self.constant is None:
             robust = self._robust(b)
             self.sizes = robust.sizes
@@ -194,11 +198,11 @@ class Levels:
     @cached_property
     def solved(self) -> tuple[int, ...]:
         """The axes along which variable coefficients make us smooth lines."""
-        if self.constant is not None or self.is_line:
+        if self.constant is not None or self.is_direct:
             return ()
         return solved_axes(self.base, self.scheme.smoother, self.survey)
 
     @property
-    def is_line(self) -> bool:
-        """One dimension, where elimination is a direct solver: no levels at all."""
-        return self.constant is None and self.base.ndim == 1
+    def is_direct(self) -> bool:
+        """Whether a direct solver does without levels: a transform, or in one dimension elimination."""
+        return self.scheme.transform or (self.constant is None and self.base.ndim == 1)

@@ -13,6 +13,7 @@ from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.levels.constant import lowest
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.smoothers import damped
+from mgnet.pde.levels.transform import words as transforms
 from mgnet.pde.outer.choice import CPU, CYCLES, Levels, Scheme
 from mgnet.pde.outer.iterate import Outcome, iterate
 from mgnet.pde.outer.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
@@ -83,15 +84,15 @@ class Multigrid:
         return self._methods[kind]
 
     def _words(self, A: Operator) -> str:
-        words = ["order 4"] if A.base is not A else []
-        if self.levels.is_line:
-            return ", ".join([*words, "cyclic reduction"])
+        words, scheme = ["order 4"] if A.base is not A else [], self.levels.scheme
+        if self.levels.is_direct:
+            return ", ".join([*words, transforms(self.base.axes) if scheme.transform else "cyclic reduction"])
         outer = self._outer(A)
         words += [] if outer is None else [outer.name]
         kind = "" if self.levels.constant is not None else "black-box "
         word = next(word for word, gamma in CYCLES.items() if gamma == self.levels.gamma)
-        smoother = "zebra" if self.levels.solved else self.levels.scheme.smoother
-        return ", ".join([*words, f"{kind}{replace(self.levels.scheme, cycle=word, smoother=smoother)}"])
+        smoother = "zebra" if self.levels.solved else scheme.smoother
+        return ", ".join([*words, f"{kind}{replace(scheme, cycle=word, smoother=smoother)}"])
 
     @unaffected
     @in_turn
@@ -146,7 +147,7 @@ class Multigrid:
     @cached_property
     def _loose(self) -> Loose | None:
         """What finds the constants of parts that varying coefficients hardly hold."""
-        if self.levels.constant is not None or self.levels.is_line or self._free:
+        if self.levels.constant is not None or self.levels.is_direct or self._free:
             return None
         loose = loose_parts(self.base, self.part, self.levels.survey)
         if loose is None:
@@ -187,7 +188,7 @@ class Multigrid:
             return self._loose.inner.work(self._loose.inner.base, outcome)
         nu, outer, cycles = self.levels.scheme.nu, self._outer(A), len(outcome.residuals) - 1
         one = cycle_work(self.levels.sizes, nu, self.levels.gamma) + APPLICATIONS[outer]
-        if outcome.status == "full multigrid":
+        if not outcome.residuals:
             steps = self._finishing + FINISHING_STEPS * (outer is ConjugateGradients)
             whole = full_multigrid_work(self.levels.sizes, nu, self.levels.gamma) + one * steps
             return one if outcome.guessed else whole
@@ -198,7 +199,7 @@ class Multigrid:
     @cached_property
     def takes_unweighted(self) -> bool:
         """Whether one full pass on the CPU takes data that are not weighted yet."""
-        constant = self.levels.constant is not None and not self.levels.is_line and self._finishing == 0
+        constant = self.levels.constant is not None and not self.levels.is_direct and self._finishing == 0
         return constant and self.levels.compiled(CPU)
 
     def _pass(
@@ -219,7 +220,8 @@ class Multigrid:
             u = hierarchy.full_multigrid(f, measure=False)
         for _ in range(0 if guess is not None else self._finishing):
             u = hierarchy.cycle(u, f, measure=False)
-        return Outcome(self._finite(hierarchy.release(u), b, guess), [], "full multigrid", guess is not None)
+        status = "transform" if self.levels.scheme.transform else "full multigrid"
+        return Outcome(self._finite(hierarchy.release(u), b, guess), [], status, guess is not None)
 
     def _finite(self, u: Tensor, b: Tensor, guess: Tensor | None, name: str = "guess") -> Tensor:
         """u, unless it is not finite: then say why."""
@@ -240,7 +242,7 @@ class Multigrid:
         beside corners, up to 3 times that error; one cycle mends it. Others: linear interpolation, which knows
         nothing of the boundary's data, leaves a tenth of u, and a step a tenth of that or less; h^2 is aimed at.
         """
-        if self.levels.is_line:
+        if self.levels.is_direct:
             return 0
         if self.levels.constant is None:
             steps = self.base.ndim - 1 + ceil(0.75 * log(max(axis.n for axis in self.base.axes)))
@@ -324,7 +326,7 @@ class Multigrid:
         """The iteration around the cycles."""
         if A.base is not A:
             return Chebyshev
-        if self.levels.constant is not None or self.levels.is_line:
+        if self.levels.constant is not None or self.levels.is_direct:
             return None
         return ConjugateGradients if self.levels.scheme.nu[0] == self.levels.scheme.nu[1] else MinimalResiduals
 

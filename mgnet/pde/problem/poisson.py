@@ -152,10 +152,14 @@ class Poisson:
         numbers = self.mask is None and all(is_number(v) for v in self._a)
         return tuple(float(v) for v in self._a) if numbers else None
 
+    @property
+    def has_numbers(self) -> bool:
+        """Whether all coefficients are numbers, or tensors of no axes."""
+        return all(is_scalar(v) for v in (*self._a, self._c))
+
     def constants_of(self, A: Operator) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) of this problem's operator as plain tensors; also where a scalar tensor came."""
-        scalars = self.grid.uniform and all(is_scalar(v) for v in (*self._a, self._c))
-        if self.mask is not None or self.constant is not None or not scalars:
+        if self.mask is not None or self.constant is not None or not (self.grid.uniform and self.has_numbers):
             return self.constant
         k, c = A.base.k, A.base.c
         if any(v.ndim > self.grid.ndim for v in k) or (c is not None and c.ndim > 0):
