@@ -209,4 +209,19 @@ def _read(field: str, value: str, kind: type) -> Any:
         return value == "true"
     if kind is int:
         return int(value) if value.lstrip("-").isdigit() else number(field, value)
-    return number(field, value) if kind is float else value
+    return number(field, value) if kind is float else _words(field, value)
+
+
+def _words(field: str, value: str) -> Any:
+    """A word; a,b: numbers; name:a,name:b: numbers by name.
+
+    Example
+    -------
+    >>> _words("class_weights", "balanced"), _words("class_weights", "1,2"), _words("class_weights", "cat:2,dog:1")
+    ('balanced', (1.0, 2.0), {'cat': 2.0, 'dog': 1.0})
+    """
+    parts = value.split(",")
+    if ":" in value:
+        pairs = (part.rpartition(":") for part in parts)
+        return {name: number(field, v) for name, _, v in pairs}
+    return tuple(number(field, part) for part in parts) if len(parts) > 1 else value

@@ -5,8 +5,13 @@ step, part of the batch). Nothing has to be saved to resume: the position is eno
 """
 
 import hashlib
+from collections.abc import Callable
 
 import torch
+from torch import Generator, Tensor
+
+#: A generator -> the indices of an epoch's samples, as many as there are samples.
+Order = Callable[[Generator], Tensor]
 
 
 def seed_of(*where: int | str) -> int:
@@ -20,13 +25,13 @@ def seed_of(*where: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(repr(where).encode(), digest_size=8).digest()) >> 1
 
 
-def generator(*where: int | str) -> torch.Generator:
+def generator(*where: int | str) -> Generator:
     """A generator on the CPU, seeded by a position."""
     return torch.Generator().manual_seed(seed_of(*where))
 
 
 class Sampler:
-    """Which samples a step sees: each epoch a new permutation, cut into whole batches.
+    """Which samples a step sees: each epoch a new order, cut into whole batches.
 
     A batch is cut into `parts` equal parts, one for each process and each of its accumulations. What
     happens to a part depends on (seed, step, part) alone: two processes see what one sees in two parts.
@@ -35,6 +40,7 @@ class Sampler:
     ----------
     count, batch_size : of the training set; capped at count
     least : samples in a part, two where a norm takes its mean over them
+    order : of an epoch; default: a permutation
 
     Raises
     ------
@@ -47,7 +53,9 @@ class Sampler:
     (2, torch.Size([4]))
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, parts: int = 1, least: int = 1):
+    def __init__(
+        self, count: int, batch_size: int, seed: int, parts: int = 1, least: int = 1, order: Order | None = None
+    ):
         self.count, self.seed, self.parts = count, seed, parts
         if min(count, batch_size) < least * parts:
             raise ValueError(
@@ -56,18 +64,31 @@ class Sampler:
             )
         self.batch_size = min(batch_size, count) // parts * parts
         self.steps_per_epoch = count // self.batch_size
+        self.order = order or (lambda g: torch.randperm(count, generator=g))
         self._order = (-1, torch.empty(0, dtype=torch.long))
 
     def epoch(self, step: int) -> int:
         return step // self.steps_per_epoch
 
-    def samples(self, step: int) -> torch.Tensor:
+    def samples(self, step: int) -> Tensor:
         """Indices of the batch, (batch_size,)."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
-            self._order = (epoch, torch.randperm(self.count, generator=generator(self.seed, "order", epoch)))
+            self._order = (epoch, self.order(generator(self.seed, "order", epoch)))
         return self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
 
-    def part(self, step: int, part: int) -> torch.Tensor:
+    def part(self, step: int, part: int) -> Tensor:
         size = self.batch_size // self.parts
         return self.samples(step)[part * size : (part + 1) * size]
+
+    def draws(self, step: int, part: int) -> range:
+        """The numbers of a part's draws, counted from the run's beginning: no two have the same, whatever they drew.
+
+        Example
+        -------
+        >>> Sampler(10, 4, seed=0, parts=2).draws(step=1, part=1)
+        range(6, 8)
+        """
+        size = self.batch_size // self.parts
+        first = step * self.batch_size + part * size
+        return range(first, first + size)

@@ -43,7 +43,7 @@ def open_folder(out: Path, config: dict[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise FileExistsError(f"`out` must be a new folder; {out} holds a run. Pass resume, or name another folder.")
-    earlier = read_config(path)
+    earlier, config = read_config(path), json.loads(json.dumps(config))
     changed = [f"{k}: {earlier.get(k)!r} then, {config.get(k)!r} now" for k in config if earlier.get(k) != config[k]]
     if changed:
         raise ValueError(f"`resume` needs the configuration the run began with; {'; '.join(changed)}. See {path}.")

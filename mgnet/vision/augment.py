@@ -171,7 +171,7 @@ class Seeded:
             return self.transform(image)
 
 
-def each(x: Tensor, transform: Callable[[Tensor, int], Tensor], index: Tensor, epoch: int, seed: int) -> Tensor:
-    """A per-image transform over a batch; image i's luck depends on (seed, epoch, i)."""
-    images = [transform(image, seed_of(seed, "image", epoch, i)) for image, i in zip(x, index.tolist(), strict=True)]
+def each(x: Tensor, transform: Callable[[Tensor, int], Tensor], draws: Sequence[int], seed: int) -> Tensor:
+    """A per-image transform over a batch; an image's luck depends on the seed and its draw's number."""
+    images = [transform(image, seed_of(seed, "image", draw)) for image, draw in zip(x, draws, strict=True)]
     return torch.stack(images)

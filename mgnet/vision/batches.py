@@ -18,6 +18,7 @@ from mgnet.training.loop import Batches
 from mgnet.training.process import Process
 from mgnet.training.randomness import Sampler, generator, seed_of
 from mgnet.vision.augment import Seeded, crop, cutmix, cutout, each, flip, mixup, per_image, sent, shrink
+from mgnet.vision.balance import as_many_of_each
 from mgnet.vision.images import Dataset, Files, Images
 from mgnet.vision.pictures import Fitted, read_image
 from mgnet.vision.recipe import Recipe
@@ -40,7 +41,8 @@ def make_batches(
     data: Dataset, recipe: Recipe, seed: int, normalise: Normaliser, process: Process, workers: int | None = None
 ) -> Batches:
     """From memory or from disk, as the data are; `workers` as for picture_batches."""
-    sampler = Sampler(len(data.train), recipe.batch_size, seed, process.world * recipe.accumulate, least=2)
+    order = as_many_of_each(data.train.labels) if recipe.balanced else None
+    sampler = Sampler(len(data.train), recipe.batch_size, seed, process.world * recipe.accumulate, 2, order)
     mine = range(process.rank * recipe.accumulate, (process.rank + 1) * recipe.accumulate)
     parts = Parts(data, recipe, seed, normalise, sampler, mine, process.device)
     return Resident(parts, data.train) if isinstance(data.train, Images) else Streamed(parts, data.train, workers)
@@ -78,7 +80,7 @@ class Resident:
     def __init__(self, parts: Parts, images: Images):
         self.parts, self.sampler = parts, parts.sampler
         self.images = images.to(parts.device)
-        self.transform = per_image(parts.recipe)
+        self.transform, self.margin = per_image(parts.recipe), round(parts.recipe.crop * images.size[0])
         self.side = torch.randint(0, 2, (len(images),), generator=generator(parts.seed, "side"))
 
     def stream(self, first: int, last: int) -> Iterator[list[Batch]]:
@@ -89,17 +91,18 @@ class Resident:
         index = self.sampler.part(step, part)
         chosen = self.images.select(sent(index, self.parts.device))
         g = generator(self.parts.seed, "augment", step, part)
-        pixels = self.augmented(chosen.pixels, index, self.sampler.epoch(step), g)
+        pixels = self.mirrored(crop(chosen.pixels, self.margin, g), index, self.sampler.epoch(step), g)
+        if self.transform:
+            pixels = each(pixels, self.transform, self.sampler.draws(step, part), self.parts.seed)
         return self.parts.finish(pixels, chosen.labels, step, part)
 
-    def augmented(self, pixels: Tensor, index: Tensor, epoch: int, g: torch.Generator) -> Tensor:
+    def mirrored(self, pixels: Tensor, index: Tensor, epoch: int, g: torch.Generator) -> Tensor:
         recipe = self.parts.recipe
-        pixels = crop(pixels, round(recipe.crop * pixels.shape[2]), g)
         if self.parts.data.mirror and recipe.flip != "none":
             alternating = recipe.flip == "alternating"
             side = self.side[index] + epoch if alternating else torch.randint(0, 2, (len(index),), generator=g)
             pixels = flip(pixels, side % 2 == 1)
-        return each(pixels, self.transform, index, epoch, self.parts.seed) if self.transform else pixels
+        return pixels
 
 
 class Streamed:
@@ -116,8 +119,7 @@ class Streamed:
             yield [self.batch(next(loaded), step, part) for part in self.parts.mine]
 
     def keys(self, step: int, part: int) -> list[tuple[int, int]]:
-        epoch = self.sampler.epoch(step)
-        return [(i, epoch) for i in self.sampler.part(step, part).tolist()]
+        return list(zip(self.sampler.part(step, part).tolist(), self.sampler.draws(step, part), strict=True))
 
     def batch(self, loaded: Batch, step: int, part: int) -> Batch:
         pixels, labels = (t.to(self.parts.device, non_blocking=True) for t in loaded)
@@ -127,7 +129,7 @@ class Streamed:
 class Pictures(torch.utils.data.Dataset):
     """Files as uint8 images of one size; with "crop" random parts of them in training, the middle in testing.
 
-    An item's key is (index, epoch): its luck depends on nothing else.
+    An item's key is (index, draw), see Sampler.draws: its luck depends on nothing else.
     """
 
     def __init__(self, files: Files, recipe: Recipe | None, mirror: bool, seed: int):
@@ -145,8 +147,8 @@ class Pictures(torch.utils.data.Dataset):
         self.transform = per_image(recipe)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        i, epoch = key
-        seed = seed_of(self.seed, "image", epoch, i)
+        i, draw = key
+        seed = seed_of(self.seed, "image", draw)
         image = Seeded(self.shape)(read_image(self.files.paths[i], self.files.channels), seed)
         return (self.transform(image, seed + 1) if self.transform else image), self.files.labels[i]
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from mgnet.training.recipe import Steps, check, check_choice
+from mgnet.vision.balance import Weights, check_weights
 
 _CHOICES = {
     "flip": ("none", "random", "alternating"),
@@ -19,6 +20,9 @@ class Recipe(Steps):
     ----------
     epochs, ..., validation : how to step, on how many of the images: the fields of mgnet.training.recipe.Steps
     label_smoothing, mixup, cutmix : share of uniform target; Beta parameters (0: off)
+    class_weights : of the classes' losses, "balanced" (as 1 over their numbers of images), a number a class in their
+        order, or numbers by their names; scaled to a mean of 1 over the images
+    balanced : show as many images of each class in an epoch
     small : share of the epochs, the first ones, on images of 3/4 the side, which cost little more than half
     crop, cutout : largest shift, and side of the erased square, as a share of the image's side; pictures on disk are
         cropped at random places and scales, but with crop=0 in the centre, as in testing
@@ -41,6 +45,8 @@ class Recipe(Steps):
     label_smoothing: float = 0.1
     mixup: float = 0.0
     cutmix: float = 0.0
+    class_weights: Weights = "none"
+    balanced: bool = False
     small: float = 0.0
     crop: float = 0.125
     cutout: float = 0.0
@@ -50,6 +56,12 @@ class Recipe(Steps):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "class_weights", check_weights(self.class_weights))
+        check("balanced", self.balanced, "True or False", lambda v: isinstance(v, bool))
+        if self.balanced and self.class_weights == "balanced":
+            raise ValueError(
+                "`class_weights` must not be balanced where `balanced` shows as many images of each class."
+            )
         for name, known in _CHOICES.items():
             check_choice(name, getattr(self, name), known)
         for name in ("mixup", "cutmix"):

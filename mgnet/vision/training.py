@@ -19,6 +19,7 @@ from mgnet.training.runs import Row
 from mgnet.training.threads import at_most, worth
 from mgnet.vision import plots
 from mgnet.vision.augment import smaller
+from mgnet.vision.balance import class_weights, shown
 from mgnet.vision.batches import Normaliser, make_batches
 from mgnet.vision.checking import check_files
 from mgnet.vision.costs import forward_pass
@@ -178,15 +179,19 @@ def _slug(model: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in model).strip("-")
 
 
-def losses(logits: Tensor, target: Tensor, label_smoothing: float) -> dict[str, Tensor]:
-    """Of each image: cross entropy; whether its likeliest class is that of the target, (n, classes).
+def losses(logits: Tensor, target: Tensor, label_smoothing: float, weights: Tensor | None = None) -> dict[str, Tensor]:
+    """Of each image: cross entropy, - sum_c w_c t_c log p_c; whether its likeliest class is that of the target t.
+
+    Parameters
+    ----------
+    logits, target : (n, classes); weights : (classes,), 1 by default
 
     Example
     -------
     >>> losses(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), 0.1)
     {'loss': tensor([0.6931]), 'accuracy': tensor([True])}
     """
-    loss = F.cross_entropy(logits, target, label_smoothing=label_smoothing, reduction="none")
+    loss = F.cross_entropy(logits, target, weights, label_smoothing=label_smoothing, reduction="none")
     return {"loss": loss, "accuracy": logits.argmax(1) == target.argmax(1)}
 
 
@@ -208,13 +213,16 @@ class Classification:
         self.data, self.card, self.recipe, self.process, self.idle = data, card, recipe, process, idle
         self.normalise = Normaliser(list(card.mean), list(card.std), process.device)
         self.batches = make_batches(data, recipe, seed, self.normalise, process, workers)
+        counts = shown(data.train.labels, len(data.classes), recipe.balanced)
+        weights = class_weights(recipe.class_weights, data.classes, counts)
+        self.weights = weights if weights is None else weights.to(process.device)
         self.workers = workers
         self.header = card.header
         self.config: dict[str, Any] = {"model": card.model, "dataset": card.dataset, "image_size": list(data.size)}
         self.config |= {"classes": list(data.classes), **data.identity()}
 
     def losses(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
-        return losses(logits, target, self.recipe.label_smoothing)
+        return losses(logits, target, self.recipe.label_smoothing, self.weights)
 
     def validate(self, model: nn.Module, arithmetic: AbstractContextManager) -> Row:
         if self.data.validation is None:
