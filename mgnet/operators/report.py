@@ -6,6 +6,7 @@ from typing import Any
 
 from mgnet.operators.recipe import Recipe
 from mgnet.operators.runs import Run
+from mgnet.training.extension import extensions
 from mgnet.training.report import effort, table, write_page
 from mgnet.training.runs import read_config
 
@@ -44,4 +45,4 @@ def call(config: dict[str, Any]) -> str:
     made = config["model"] if isinstance(config["model"], dict) else {}
     network = f"MgNO({', '.join(f'{k}={v!r}' for k, v in made.items())})" if made else f"{config['model']}(...)"
     where = f"train(samples, seed={config['seed']}, model=lambda: {network}, recipe=Recipe({changed}))"
-    return "from mgnet.operators import MgNO, Recipe, train\n" + where.replace("'", '"')
+    return "from mgnet.operators import MgNO, Recipe, train\n" + where.replace("'", '"') + extensions(config)

@@ -65,7 +65,8 @@ def train(
     model : makes the network, as ``lambda: MgNO(width=32)``; default: an MgNO for these samples, with as many grids as
         they allow, six at most, and the padding of their boundary condition
     recipe : FAST, PAPER, or your own
-    resume : continue the run in `out` from its last checkpoint; start it if there is none
+    resume : continue the run in `out` from its last checkpoint; start it if there is none. With more epochs than it
+        was begun with the schedule is theirs from that checkpoint on, and the test set is looked at again at their end
     device : "cpu", "cuda", ...; default: an accelerator where there is one
     checkpoint_every : steps between checkpoints; one is written after each epoch in any case
     tensorboard : log for TensorBoard too

@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from mgnet.training.checkpoints import all_checkpoints, drop_newest, load_state, save_checkpoint
+from mgnet.training.extension import extend
 from mgnet.training.learner import Batch, Learner
 from mgnet.training.process import Process
 from mgnet.training.randomness import Sampler
@@ -119,7 +120,8 @@ def fit(
     ----------
     network, task : initialised; see the head of this file
     folder : of the run
-    resume : continue the run in `folder` from its last checkpoint; start it if there is none
+    resume : continue the run in `folder` from its last checkpoint, to more epochs if the recipe says more; start it
+        if there is none
     checkpoint_every : steps between checkpoints; one is written after each epoch in any case
 
     Raises
@@ -138,6 +140,9 @@ def fit(
             open_folder(folder, training.config(), resume)
         if resume:
             training.restore(tensorboard)
+            if process.first:
+                extend(folder, recipe, training.step, training.per_epoch)
+            process.wait()
         training.run(checkpoint_every, tensorboard, progress and process.first)
         return training.finish()
 

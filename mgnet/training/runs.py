@@ -27,7 +27,7 @@ Row = dict[str, float]
 
 
 def open_folder(out: Path, config: dict[str, Any], resume: bool) -> None:
-    """Make the folder of a new run, or check that this one may be continued.
+    """Make the folder of a new run, or check that this one may be continued, as it was begun or with more epochs.
 
     Raises
     ------
@@ -37,16 +37,22 @@ def open_folder(out: Path, config: dict[str, Any], resume: bool) -> None:
     """
     path = out / "config.json"
     if not path.exists():
-        write(path, lambda temporary: temporary.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8"))
-        here = json.dumps(environment(), indent=1) + "\n"
-        write(out / "environment.json", lambda temporary: temporary.write_text(here, encoding="utf-8"))
+        write_json(path, config)
+        write_json(out / "environment.json", environment())
         return
     if not resume:
         raise FileExistsError(f"`out` must be a new folder; {out} holds a run. Pass resume, or name another folder.")
     earlier, config = read_config(path), json.loads(json.dumps(config))
-    changed = [f"{k}: {earlier.get(k)!r} then, {config.get(k)!r} now" for k in config if earlier.get(k) != config[k]]
-    if changed:
-        raise ValueError(f"`resume` needs the configuration the run began with; {'; '.join(changed)}. See {path}.")
+    differ = [k for k in config if earlier.get(k) != config[k] and not (k == "epochs" and config[k] > earlier[k])]
+    if differ:
+        said = "; ".join(f"{k}: {earlier.get(k)!r} then, {config[k]!r} now" for k in differ)
+        raise ValueError(f"`resume` needs the configuration the run began with, or more epochs; {said}. See {path}.")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """A file of a run's folder, whole or not there."""
+    text = json.dumps(content, indent=1) + "\n"
+    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from mgnet.training.extension import extensions
 from mgnet.training.report import effort, table, write_page
 from mgnet.training.runs import read_config
 from mgnet.vision.recipe import Recipe
@@ -38,4 +39,4 @@ def call(config: dict[str, Any]) -> str:
     default = dataclasses.asdict(Recipe())
     changed = ", ".join(f"{k}={v!r}" for k, v in config.items() if k in default and default[k] != v)
     where = f"train({config['model']!r}, {config['dataset']!r}, seed={config['seed']}, recipe=Recipe({changed}))"
-    return "from mgnet.vision import Recipe, train\n" + where.replace("'", '"')
+    return "from mgnet.vision import Recipe, train\n" + where.replace("'", '"') + extensions(config)

@@ -77,7 +77,8 @@ def train(
         are others the head is new
     freeze : do not train the stem and so many grids, or parameters whose names begin with one of these
     workers : processes that decode pictures; 0: this one does
-    resume : continue the run in `out` from its last checkpoint; start it if there is none
+    resume : continue the run in `out` from its last checkpoint; start it if there is none. With more epochs than it
+        was begun with the schedule is theirs from that checkpoint on, and the test set is looked at again at their end
     device : "cpu", "cuda", ...; default: an accelerator where there is one
     checkpoint_every : steps between checkpoints; one is written after each epoch in any case
     tensorboard : log for TensorBoard too

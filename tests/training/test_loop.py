@@ -4,13 +4,15 @@
 2  A run that is interrupted and resumed is, bit for bit, the run that was not.
 3  The test set is looked at once, after the last epoch.
 4  A run is resumed under its own configuration only, the task's part of it included.
-5  The members of a task are what the head of mgnet.training.loop lists.
+5  More epochs after the end: what does not ask for their number is bitwise the longer run; what does is said and noted.
+6  The members of a task are what the head of mgnet.training.loop lists.
 """
 
 import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from mgnet.training.checkpoints import all_checkpoints
 from mgnet.training.learner import Learner
 from mgnet.training.precision import resolve_precision
 from mgnet.training.recipe import Steps
-from mgnet.training.runs import read_history
+from mgnet.training.runs import read_history, write_json
 from mgnet.training.watch import Diverged
 from mgnet.training.weights import read_tensors
 from tests.training.conftest import ALONE, Antiderivative, network
@@ -94,6 +96,72 @@ def test_a_run_is_resumed_under_its_own_configuration_only(tmp_path: Path, monke
     task.config = {"task": "derivative"}
     with pytest.raises(ValueError, match="task: 'antiderivative' then, 'derivative' now"):
         loop.fit(network(), task, STEPS, 0, ALONE, tmp_path / "run", resume=True)
+
+
+def read(folder: Path, name: str) -> dict:
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+def test_more_epochs_are_those_of_the_longer_run(tmp_path: Path) -> None:
+    """Where the schedule does not ask how many there are: twice extended, and never stopped."""
+    recipe = dataclasses.replace(EVERYTHING, schedule="step", step_epochs=2)
+    for epochs in (3, 4, 7):
+        fit(tmp_path / "short", dataclasses.replace(recipe, epochs=epochs), resume=True)
+    whole, _ = fit(tmp_path / "whole", dataclasses.replace(recipe, epochs=7))
+    assert same_weights(tmp_path / "whole", tmp_path / "short")
+    assert [row["train_error"] for row in read_history(tmp_path / "short")] == [
+        row["train_error"] for row in whole.history
+    ]
+    assert read(tmp_path / "short", "metrics.json") == read(tmp_path / "whole", "metrics.json")
+    assert read(tmp_path / "short", "config.json")["extended"] == [[3, 24], [4, 32]]
+
+
+def test_more_epochs_under_another_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cosine that has come to 0 goes up to where that of more epochs is; what was before stays as it was."""
+    short, more = STEPS, dataclasses.replace(STEPS, epochs=9)
+    first, _ = fit(tmp_path / "whole", short)
+    tested = read(tmp_path / "whole", "metrics.json")
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    with pytest.warns(UserWarning, match=r"from epoch 6 on .* 9 epochs: .* is 0\.00309 there, where it was 0 with 6"):
+        whole, task = fit(tmp_path / "whole", more, resume=True)
+    rates = [row["learning_rate"] for row in whole.history]
+    assert rates == [(short if e < 6 else more).learning_rate(e + 1 - 0.5 / 8) for e in range(9)]
+    assert whole.history[:6] == first.history
+    assert task.tested == 1
+    assert read(tmp_path / "whole", "metrics-6-epochs.json") == tested != read(tmp_path / "whole", "metrics.json")
+    assert (tmp_path / "whole" / "model-6-epochs.safetensors").exists()
+    config = read(tmp_path / "whole", "config.json")
+    assert (config["epochs"], config["extended"]) == (9, [[6, 48]])
+    update = Learner.update
+
+    def interrupted(self, step, parts):  # type: ignore[no-untyped-def]
+        if step == 60:
+            os.kill(os.getpid(), signal.SIGINT)
+        return update(self, step, parts)
+
+    monkeypatch.setattr(Learner, "update", interrupted)
+    with pytest.warns(UserWarning, match="from epoch 6 on"), pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "cut", more, resume=True)
+    monkeypatch.undo()
+    assert not (tmp_path / "cut" / "model.safetensors").exists()  # the newest checkpoint speaks for the run
+    fit(tmp_path / "cut", more, resume=True)
+    assert same_weights(tmp_path / "whole", tmp_path / "cut")
+    assert read(tmp_path / "cut", "config.json") == config
+    with pytest.raises(ValueError, match="or more epochs; epochs: 9 then, 6 now"):
+        fit(tmp_path / "whole", short, resume=True)
+
+
+def test_a_run_that_goes_back_says_from_where_it_had_more(tmp_path: Path) -> None:
+    """The checkpoint that it was extended from is damaged and removed: the one before takes its place."""
+    recipe = dataclasses.replace(STEPS, schedule="step")
+    fit(tmp_path / "run", dataclasses.replace(recipe, epochs=2))
+    write_json(
+        tmp_path / "run" / "config.json", read(tmp_path / "run", "config.json") | {"epochs": 5, "extended": [[2, 16]]}
+    )
+    shutil.rmtree(all_checkpoints(tmp_path / "run")[-1])
+    (tmp_path / "run" / "metrics.json").unlink()
+    fit(tmp_path / "run", dataclasses.replace(recipe, epochs=5), resume=True)
+    assert read(tmp_path / "run", "config.json")["extended"] == [[2, 8]]
 
 
 def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_run_is_not_overwritten(run: Run) -> None:
     ("changed", "says"),
     [
         ({"recipe": dataclasses.replace(QUICK, lr=0.2)}, "lr: 0.1 then, 0.2 now"),
-        ({"epochs": 5}, "epochs: 2 then, 5 now"),
+        ({"epochs": 1}, "epochs: 2 then, 1 now"),
         ({"model": "MgNet[2,1]-8-B^l"}, "model: 'MgNet[1,1]-8-B^l' then, 'MgNet[2,1]-8-B^l' now"),
         ({"seed": 4}, "seed: 3 then, 4 now"),
     ],
