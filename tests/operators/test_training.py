@@ -307,9 +307,11 @@ def test_resume_needs_the_same_run(tmp_path, data):
     train(data, model=small, **given)
     with pytest.raises(FileExistsError, match="holds a run"):
         train(data, model=small, **given)
-    with pytest.raises(ValueError, match="`resume` needs the configuration the run began with; model"):
+    with pytest.raises(ValueError, match="`resume` needs the configuration the run began with, or more epochs; model"):
         train(data, model=lambda: MgNO(width=5, layers=2, grids=3, ndim=1), resume=True, **given)
-    with pytest.raises(ValueError, match="`resume` needs the configuration the run began with; samples"):
+    with pytest.raises(
+        ValueError, match="`resume` needs the configuration the run began with, or more epochs; samples"
+    ):
         train(poisson(60, 16, ndim=1, seed=9), model=small, resume=True, **given)
 
 
