@@ -138,7 +138,7 @@ def train(
     ] = None,
     image_size: Annotated[str | None, typer.Option(help="Folders: make the pictures of this size, n or H,W.")] = None,
     fit: Annotated[Literal["crop", "resize", "letterbox"], typer.Option(help="Folders: how that is done.")] = "crop",
-    start: Annotated[Path | None, typer.Option(help="Begin with the weights of this checkpoint.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Begin with the weights of this run or file.")] = None,
     freeze: Annotated[int, typer.Option(help="Do not train the stem and so many grids.")] = 0,
     workers: Workers = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,

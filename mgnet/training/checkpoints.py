@@ -85,12 +85,16 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
         ) from None
 
 
-def newest_weights(checkpoint: Path) -> Path:
-    """The weight file that a run's folder, a checkpoint's folder or a file itself stands for."""
-    if not checkpoint.is_dir():
-        return checkpoint
-    folders = [checkpoint, *reversed(all_checkpoints(checkpoint))]
-    found = [folder / "model.safetensors" for folder in folders if (folder / "model.safetensors").is_file()]
+def newest_weights(path: Path, argument: str = "model") -> Path:
+    """The weight file that a run's folder, a checkpoint's folder or a file itself stands for.
+
+    Raises
+    ------
+    FileNotFoundError : it stands for none; the argument that said it is named
+    """
+    folders = [path, *reversed(all_checkpoints(path))] if path.is_dir() else []
+    files = [folder / "model.safetensors" for folder in folders] or [path]
+    found = [file for file in files if file.is_file()]
     if not found:
-        raise FileNotFoundError(f"`checkpoint` must be a run's folder or a .safetensors file; {checkpoint} is neither.")
+        raise FileNotFoundError(f"`{argument}` must be a run's folder or a .safetensors file; {path} is neither.")
     return found[0]

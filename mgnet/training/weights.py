@@ -73,7 +73,7 @@ def read_tensors(path: Path, key: str) -> tuple[dict[str, Tensor], str]:
     (torch.Size([1, 2]), '{}')
     """
     if not path.is_file():
-        raise FileNotFoundError(f"`checkpoint` must be a run's folder or a .safetensors file; {path} is neither.")
+        raise FileNotFoundError(f"there is no weight file {path}.")
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}

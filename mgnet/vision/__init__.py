@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mgnet.vision.runs import Run
     from mgnet.vision.seeds import Sweep, sweep
     from mgnet.vision.training import train
+    from mgnet.vision.weights import save_checkpoint
 
 _HOMES = {
     "mgnet.training.runs": ("read_history",),
@@ -44,6 +45,7 @@ _HOMES = {
     "mgnet.vision.costs": ("summary",),
     "mgnet.vision.seeds": ("Sweep", "sweep"),
     "mgnet.vision.training": ("train",),
+    "mgnet.vision.weights": ("save_checkpoint",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -74,6 +76,7 @@ __all__ = [
     "pretrained",
     "pretrained_file",
     "read_history",
+    "save_checkpoint",
     "summary",
     "sweep",
     "train",

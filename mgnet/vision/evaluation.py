@@ -82,8 +82,8 @@ def evaluate(
 def _split(card: Card, dataset: Any, data: str | Path, split: str) -> Images | Files:
     if split not in ("test", "validation"):
         raise ValueError(f"`split` must be test or validation; it is {split!r}.")
-    if dataset == "arrays" and card.dataset == dataset:
-        raise ValueError("`dataset` must be given: the network was trained on arrays, which are not kept with it.")
+    if dataset in ("arrays", "") and card.dataset == dataset:
+        raise ValueError("`dataset` must be given: what the network was trained on is not kept with it.")
     if split == "test" and (alone := _alone(card, dataset)) is not None:
         return alone
     loaded = load(dataset, data, card.image_size if card.resized else None, card.fit)

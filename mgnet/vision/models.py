@@ -1,14 +1,14 @@
-"""The ways of saying a network: a notation, a name, a module, a function that makes one; and what it begins from."""
+"""The ways of saying a network: a notation, a name, a module, a function that makes one; or a trained one."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from mgnet.training.checkpoints import newest_weights
-from mgnet.training.weights import copy_into, tensors
+from mgnet.training.weights import copy_into
 from mgnet.vision.baselines import build
 from mgnet.vision.network import MgNet
 from mgnet.vision.runs import Run
@@ -77,14 +77,14 @@ def trained(model: Source, start: str | Path | None = None) -> tuple[nn.Module, 
     if isinstance(model, str | Path):
         if start is not None:
             raise ValueError("`start` is for a model of your own; a run's folder or a file is a checkpoint by itself.")
-        return load_weights(newest_weights(Path(model)))
+        return load_weights(_safe(newest_weights(Path(model))))
     if isinstance(model, Run):
         return copy.deepcopy(model.model).eval(), read_weights(newest_weights(model.directory))[1]
     if start is None:
         raise ValueError(
             "`start` must be the checkpoint of a model of your own, a run's folder or a .safetensors file."
         )
-    path = newest_weights(Path(start))
+    path = _safe(newest_weights(Path(start), "start"))
     stored, card = read_weights(path)
     network = network_of(model, card.in_channels, len(card.classes), card.image_size).eval()
     with torch.no_grad():
@@ -93,77 +93,16 @@ def trained(model: Source, start: str | Path | None = None) -> tuple[nn.Module, 
     return network.eval(), card
 
 
-def begin_from(network: nn.Module, start: str | Path) -> tuple[str, ...]:
-    """Give a network the weights of a checkpoint; a head of another shape stays as it was made.
-
-    Returns
-    -------
-    names of the tensors that the checkpoint did not have in this shape
+def _safe(path: Path) -> Path:
+    """A weight file, and none that says nothing of its classes and pixels.
 
     Raises
     ------
-    FileNotFoundError, ValueError : no checkpoint; one of another architecture
+    ValueError : another kind of file
     """
-    path = newest_weights(Path(start))
-    stored, _ = read_weights(path)
-    own = tensors(network)
-    new = tuple(name for name, t in own.items() if name not in stored or stored[name].shape != t.shape)
-    head = {name.rpartition(".")[0] for name in list(own)[-1:]} | _last_linear(network)
-    foreign = [name for name in (*new, *(stored.keys() - own.keys())) if name.rpartition(".")[0] not in head]
-    if foreign:
+    if path.suffix != ".safetensors":
         raise ValueError(
-            f"`start` must fit the network but for its head; {path} does not, first in {foreign[0]!r}. "
-            "Name the model that was trained."
+            f"`model` must be a run's folder or a .safetensors file; {path} is neither. Of a network whose classes and "
+            "normalisation you know, as one of load_published_checkpoint, save_checkpoint makes one."
         )
-    kept = {name: stored[name] if name not in new else t for name, t in own.items()}
-    copy_into(network, kept, path)
-    return new
-
-
-def _last_linear(network: nn.Module) -> set[str]:
-    """The path of the last linear layer."""
-    return set([path for path, module in network.named_modules() if isinstance(module, nn.Linear)][-1:])
-
-
-def freeze_parts(network: nn.Module, freeze: int | Sequence[str]) -> list[str]:
-    """Fix parameters: of the stem and the first `freeze` grids, or those whose names begin with one of these.
-
-    A norm whose parameters are all fixed keeps its running statistics, too.
-
-    Raises
-    ------
-    ValueError, TypeError : no such grid or name; nothing is left to train
-
-    Example
-    -------
-    >>> freeze_parts(MgNet("MgNet[1,1]-4-B^l"), ["stem"])
-    ['stem.0.weight', 'stem.1.weight', 'stem.1.bias']
-    """
-    names = [name for name, _ in network.named_parameters()]
-    prefixes = _prefixes(network, freeze)
-    fixed = [name for name in names if name.startswith(prefixes)] if prefixes else []
-    idle = [prefix for prefix in prefixes if not any(name.startswith(prefix) for name in names)]
-    if idle:
-        raise ValueError(f"`freeze` must name parameters, as {names[0]!r}; none begins with {idle[0]!r}.")
-    if fixed and len(fixed) == len(names):
-        raise ValueError("`freeze` must leave something to train; it fixes every parameter.")
-    for name, p in network.named_parameters():
-        if name in fixed:
-            p.requires_grad_(False)
-    for module in network.modules():
-        own = list(module.parameters(recurse=False))
-        if isinstance(module, nn.BatchNorm2d) and own and not any(p.requires_grad for p in own):
-            module.momentum = 0.0
-    return fixed
-
-
-def _prefixes(network: nn.Module, freeze: int | Sequence[str]) -> tuple[str, ...]:
-    if not isinstance(freeze, int):
-        return (freeze,) if isinstance(freeze, str) else tuple(freeze)
-    if freeze == 0:
-        return ()
-    if not isinstance(network, MgNet):
-        raise TypeError("`freeze` must be names of parameters: only an MgNet has grids to count.")
-    if not 0 <= freeze <= len(network.levels):
-        raise ValueError(f"`freeze` must be a number of grids, 0 to {len(network.levels)}; it is {freeze}.")
-    return ("stem.", *(f"levels.{l}." for l in range(freeze)))
+    return path

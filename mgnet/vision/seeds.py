@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mgnet.training.seeds import Scores, train_each
+from mgnet.vision.finetune import Start
 from mgnet.vision.models import Model
 from mgnet.vision.recipe import FAST, Recipe
 from mgnet.vision.runs import Run
@@ -51,7 +52,7 @@ def sweep(
     recipe: Recipe = FAST,
     image_size: int | tuple[int, int] | None = None,
     fit: str = "crop",
-    start: str | Path | None = None,
+    start: Start | None = None,
     freeze: int | Sequence[str] = 0,
     workers: int | None = None,
     resume: bool = False,

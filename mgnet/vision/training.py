@@ -25,8 +25,9 @@ from mgnet.vision.checking import check_files
 from mgnet.vision.costs import forward_pass
 from mgnet.vision.datasets import load
 from mgnet.vision.evaluation import Metrics, check_counts, first_image, measure
+from mgnet.vision.finetune import Start, begin_from, freeze_parts, origin
 from mgnet.vision.images import Dataset, Files, Images, mean_and_std
-from mgnet.vision.models import Model, begin_from, freeze_parts, name_of, network_of
+from mgnet.vision.models import Model, name_of, network_of
 from mgnet.vision.network import MgNet
 from mgnet.vision.notation import parse
 from mgnet.vision.recipe import FAST, Recipe
@@ -47,7 +48,7 @@ def train(
     recipe: Recipe = FAST,
     image_size: int | tuple[int, int] | None = None,
     fit: str = "crop",
-    start: str | Path | None = None,
+    start: Start | None = None,
     freeze: int | Sequence[str] = 0,
     workers: int | None = None,
     resume: bool = False,
@@ -73,8 +74,8 @@ def train(
     recipe : FAST, PAPER, or your own
     image_size, fit : for folders: stream the pictures from disk, made of this size, n or (H, W), by "crop",
         "resize" or "letterbox"
-    start : begin with the weights of this checkpoint, a run's folder or a .safetensors file; where the classes
-        are others the head is new
+    start : begin with these weights: of a run or its folder, a .safetensors file, a checkpoint of the published code,
+        or a module, as of `pretrained`; where the classes are others the head is new
     freeze : do not train the stem and so many grids, or parameters whose names begin with one of these
     workers : processes that decode pictures; 0: this one does
     resume : continue the run in `out` from its last checkpoint; start it if there is none. With more epochs than it
@@ -111,7 +112,7 @@ def train(
         card = _card(network, model, dataset, loaded, recipe)
         folder = Path(out) if out else Path("runs") / f"{loaded.name}-{_slug(card.model)}-seed{seed}"
         task = Classification(loaded, card, recipe, seed, process, _idle(network), workers)
-        task.config |= {"start": None if start is None else str(start), "new": new, "frozen": fixed or None}
+        task.config |= {"start": None if start is None else origin(start), "new": new, "frozen": fixed or None}
         with _threads(network, card, loaded, recipe, process):
             trained = train_task(
                 network, task, recipe, seed, process, folder, resume=resume,

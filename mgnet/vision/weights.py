@@ -1,14 +1,17 @@
 """Weight files of classifiers: the card in their header says which network, and which images it wants."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from mgnet.training.weights import copy_into, read_tensors, write_tensors
+from mgnet.training.weights import copy_into, read_tensors, tensors, write_tensors
 from mgnet.vision.baselines import build
+from mgnet.vision.network import MgNet
 
 _KEY = "mgnet.vision"
 
@@ -58,6 +61,75 @@ class Card:
 
 def save_weights(path: Path, model: nn.Module, card: Card) -> None:
     write_tensors(path, model, card.header)
+
+
+def save_checkpoint(
+    model: nn.Module,
+    path: str | Path,
+    *,
+    classes: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+    image_size: int | tuple[int, int] = 32,
+    name: str | None = None,
+    dataset: str = "",
+) -> Path:
+    """Make of a network with weights a checkpoint that evaluate, predict, export and `start` take.
+
+    Parameters
+    ----------
+    model : a network of `load_published_checkpoint`, say, with its weights
+    path : .safetensors
+    classes : their names, in the order of the logits
+    mean, std : of each channel, for pixels in [0, 1]: what the network was trained with
+    image_size : n or (H, W)
+    name : what `build` calls the network; default: an MgNet's notation. Of others the file has the weights alone
+    dataset : what evaluate takes where it is not told; a name or a folder
+
+    Raises
+    ------
+    ValueError : another suffix; figures that the network does not fit
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> from mgnet.vision import MgNet, predict
+    >>> network, grey = MgNet("MgNet[1]-4-B^l", 1, 2), {"mean": [0.5], "std": [0.25], "image_size": 8}
+    >>> path = save_checkpoint(network, mkdtemp() + "/my.safetensors", classes=["cat", "dog"], **grey)
+    >>> predict(path, torch.zeros(3, 8, 8)).probabilities.shape
+    torch.Size([3, 2])
+    """
+    if Path(path).suffix != ".safetensors":
+        raise ValueError(f"`path` must end in .safetensors; it is {str(path)!r}.")
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if len(mean) != len(std) or not mean or not all(s > 0 for s in std):
+        raise ValueError(f"`mean` and `std` must be a number a channel, std positive; they are {mean} and {std}.")
+    called = model.notation if isinstance(model, MgNet) else name
+    numbers = tuple(map(float, mean)), tuple(map(float, std))
+    card = Card(called or type(model).__name__, len(mean), size, tuple(classes), *numbers, dataset, own=called is None)
+    _check(model, card)
+    save_weights(Path(path), model, card)
+    return Path(path)
+
+
+def _check(model: nn.Module, card: Card) -> None:
+    """That a network gives logits for such images and classes, and is the one that the card says."""
+    training, p = model.training, next(model.parameters(), torch.zeros(()))
+    try:
+        with torch.no_grad():
+            logits = model.eval()(p.new_zeros(1, card.in_channels, *card.image_size))
+        gives: object = tuple(logits.shape)
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+        gives = (str(error) or type(error).__name__).splitlines()[0]
+    model.train(training)
+    wanted = (1, len(card.classes))
+    if gives != wanted:
+        raise ValueError(
+            f"`model` must give logits {wanted} for an image {(1, card.in_channels, *card.image_size)}, as `classes`, "
+            f"`mean` and `image_size` have it; it gives {gives}."
+        )
+    if not card.own:
+        copy_into(card.build(), tensors(model), Path(card.model))
 
 
 def load_weights(path: Path) -> tuple[nn.Module, Card]:

@@ -53,7 +53,7 @@ def test_a_function_makes_the_network(tmp_path: Path) -> None:
         evaluate(run.directory, PAIR)
     with pytest.raises(ValueError, match="`start` must be the checkpoint of a model of your own"):
         evaluate(make, PAIR)
-    with pytest.raises(ValueError, match="`dataset` must be given: the network was trained on arrays"):
+    with pytest.raises(ValueError, match="`dataset` must be given: what the network was trained on"):
         evaluate(run)
     again = quick(make, PAIR, tmp_path / "run", resume=True)
     assert again.metrics == run.metrics

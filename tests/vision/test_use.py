@@ -229,7 +229,7 @@ def test_export_refuses_other_suffixes(run: Run, tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "model.safetensors"):
-        with pytest.raises(FileNotFoundError, match=r"`checkpoint` must be a run's folder or a \.safetensors file"):
+        with pytest.raises(FileNotFoundError, match=r"`model` must be a run's folder or a \.safetensors file"):
             evaluate(path)
 
 

@@ -1,0 +1,132 @@
+"""Fine-tuning: which weights a network begins with, and which of them stay."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from mgnet.training.checkpoints import newest_weights
+from mgnet.training.weights import copy_into, tensors
+from mgnet.vision.models import name_of
+from mgnet.vision.network import MgNet
+from mgnet.vision.published import load_published_checkpoint
+from mgnet.vision.runs import Run
+from mgnet.vision.weights import read_weights
+
+Start = str | Path | Run | nn.Module
+
+
+def begin_from(network: nn.Module, start: Start) -> tuple[str, ...]:
+    """Give a network the weights of another; a head of another shape stays as it was made.
+
+    Parameters
+    ----------
+    start : a run or its folder, a .safetensors file, a checkpoint of the published code, or a module, as of pretrained
+
+    Returns
+    -------
+    names of the tensors that the other did not have in this shape
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, TypeError : no weights; those of another architecture
+
+    Example
+    -------
+    >>> begin_from(MgNet("MgNet[1]-4-B^l", num_classes=2), MgNet("MgNet[1]-4-B^l", num_classes=5))
+    ('head.weight', 'head.bias')
+    """
+    stored, own = _weights(start), tensors(network)
+    new = tuple(name for name, t in own.items() if name not in stored or stored[name].shape != t.shape)
+    head = {name.rpartition(".")[0] for name in list(own)[-1:]} | _last_linear(network)
+    foreign = [name for name in (*new, *(stored.keys() - own.keys())) if name.rpartition(".")[0] not in head]
+    if foreign:
+        raise ValueError(
+            f"`start` must fit the network but for its head; {origin(start)} does not, first in {foreign[0]!r}. "
+            "Name the model that was trained."
+        )
+    kept = {name: stored[name] if name not in new else t for name, t in own.items()}
+    copy_into(network, kept, Path(origin(start)))
+    return new
+
+
+def _weights(start: Start) -> dict[str, Tensor]:
+    if isinstance(start, Run):
+        return tensors(start.model)
+    if isinstance(start, nn.Module):
+        return tensors(start)
+    if not isinstance(start, str | Path):
+        raise TypeError(
+            "`start` must be a run, a run's folder, a .safetensors file, a checkpoint of the published code or a "
+            f"torch.nn.Module; it is a {type(start).__name__}."
+        )
+    path = newest_weights(Path(start), "start")
+    return read_weights(path)[0] if path.suffix == ".safetensors" else tensors(load_published_checkpoint(path))
+
+
+def origin(start: Start) -> str:
+    """What a configuration calls it: a path, or of a module its name and a hash of its weights.
+
+    Example
+    -------
+    >>> origin(nn.Flatten())
+    'Flatten e3b0c44298fc1c14'
+    """
+    if isinstance(start, Run):
+        return str(start.directory)
+    if not isinstance(start, nn.Module):
+        return str(start)
+    hashed = hashlib.sha256()
+    for t in tensors(start).values():
+        hashed.update(t.detach().cpu().double().numpy().tobytes())
+    return f"{name_of(start, start)} {hashed.hexdigest()[:16]}"
+
+
+def _last_linear(network: nn.Module) -> set[str]:
+    """The path of the last linear layer."""
+    return set([path for path, module in network.named_modules() if isinstance(module, nn.Linear)][-1:])
+
+
+def freeze_parts(network: nn.Module, freeze: int | Sequence[str]) -> list[str]:
+    """Fix parameters: of the stem and the first `freeze` grids, or those whose names begin with one of these.
+
+    A norm whose parameters are all fixed keeps its running statistics, too.
+
+    Raises
+    ------
+    ValueError, TypeError : no such grid or name; nothing is left to train
+
+    Example
+    -------
+    >>> freeze_parts(MgNet("MgNet[1,1]-4-B^l"), ["stem"])
+    ['stem.0.weight', 'stem.1.weight', 'stem.1.bias']
+    """
+    names = [name for name, _ in network.named_parameters()]
+    prefixes = _prefixes(network, freeze)
+    fixed = [name for name in names if name.startswith(prefixes)] if prefixes else []
+    idle = [prefix for prefix in prefixes if not any(name.startswith(prefix) for name in names)]
+    if idle:
+        raise ValueError(f"`freeze` must name parameters, as {names[0]!r}; none begins with {idle[0]!r}.")
+    if fixed and len(fixed) == len(names):
+        raise ValueError("`freeze` must leave something to train; it fixes every parameter.")
+    for name, p in network.named_parameters():
+        if name in fixed:
+            p.requires_grad_(False)
+    for module in network.modules():
+        own = list(module.parameters(recurse=False))
+        if isinstance(module, nn.BatchNorm2d) and own and not any(p.requires_grad for p in own):
+            module.momentum = 0.0
+    return fixed
+
+
+def _prefixes(network: nn.Module, freeze: int | Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(freeze, int):
+        return (freeze,) if isinstance(freeze, str) else tuple(freeze)
+    if freeze == 0:
+        return ()
+    if not isinstance(network, MgNet):
+        raise TypeError("`freeze` must be names of parameters: only an MgNet has grids to count.")
+    if not 0 <= freeze <= len(network.levels):
+        raise ValueError(f"`freeze` must be a number of grids, 0 to {len(network.levels)}; it is {freeze}.")
+    return ("stem.", *(f"levels.{l}." for l in range(freeze)))
