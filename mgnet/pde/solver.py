@@ -283,7 +283,7 @@ class _Call:
         u = self.problem.inside(outcome.u.reshape(*batch, *grid))
         if self.throw and outcome.status == "not converged":
             assert self.stop.tol is not None
-            raise NotConverged(self.solution(u, 0.0), self.stop.tol)
+            raise NotConverged(self.solution(u, 0.0), self.stop.tol, outcome.remedy)
         return u
 
     def _located(self, b: Tensor, guess: Tensor | None) -> AbstractContextManager[None]:

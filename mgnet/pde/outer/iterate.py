@@ -30,6 +30,7 @@ class Outcome:
     residuals: list[float]
     status: str
     guessed: bool = False
+    remedy: str = ""  # where it is not converged, and what to do is known
 
 
 class Best:

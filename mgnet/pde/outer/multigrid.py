@@ -17,9 +17,10 @@ from mgnet.pde.levels.transform import words as transforms
 from mgnet.pde.outer.choice import CPU, CYCLES, Levels, Scheme
 from mgnet.pde.outer.iterate import Outcome, iterate
 from mgnet.pde.outer.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
-from mgnet.pde.outer.loose import Loose, loose_parts
+from mgnet.pde.outer.loose import Held, hardly_held, may_be_loose
 from mgnet.pde.outer.turns import Turn, in_turn
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
+from mgnet.pde.problem.bodies import LOOSE, LOOSE_OF_ORDER_4
 from mgnet.pde.problem.checks import finite
 from mgnet.pde.problem.nullspace import NullSpace
 from mgnet.pde.problem.operators import Diffusion, Operator
@@ -32,6 +33,10 @@ GAIN = 1.5  # times fewer cycles, for which float64 levels, whose cycles take lo
 LITTLE, FACTOR = 1.0, 0.2  # c, in units of the slowest wave's a |k|^2, that asks for nothing; of a cycle
 TINY = 1e-300
 CLEAN, SCRATCH = "Clean the right-hand side.", "Pass None to start from scratch."
+HARDLY_HELD = (
+    "Part of the domain is held by less than float64 shows beside its own couplings (a tiny `a` around it, `c` or "
+    "Robin alpha, and no jump in between), so rounding decides what u is there. Hold it by more, or mask it out."
+)
 RELATIVE_TO = ("data", "guess")  # what residuals are relative to
 SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
 
@@ -73,6 +78,7 @@ class Multigrid:
         self.base, self.null, self.part, self.levels = base, null, part, Levels(base, constant, scheme)
         self._dims = tuple(range(-base.ndim, 0))
         self._methods: dict[bool, str] = {}
+        self._held: dict[float, Held] = {}
         self.turn = Turn(partial(Multigrid, base, constant, null, scheme, part))
         self._tried = False  # whether levels in float64 were
 
@@ -115,9 +121,10 @@ class Multigrid:
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         unweighted : b is not weighted by the shares of a cell; only where ``takes_unweighted``, for one full pass
         """
-        if self._loose is not None and A.base is A:
+        hardly = self._hardly(A)
+        if hardly.loose is not None:
             data = b if self.null is None else self.null.to(b).compatible(b, check=not project)
-            outcome = self._loose.run(self.base, data, guess, stop)
+            outcome = hardly.loose.run(A, data, guess, stop)
             if outcome is not None:
                 return outcome
         null = None if self.null is None else self.null.to(b)
@@ -142,23 +149,19 @@ class Multigrid:
                 outcome = outcome if rest is b else self._pass(hierarchy, nested, rest, guess, parts, unweighted)
         if null is not None and not centred:
             outcome.u = null.centred(outcome.u)
+        if outcome.status in ("round-off", "not converged") and (hardly.loose is not None or hardly.lost):
+            return replace(outcome, status="not converged", remedy=HARDLY_HELD)
         return outcome
 
-    @cached_property
-    def _loose(self) -> Loose | None:
-        """What finds the constants of parts that varying coefficients hardly hold."""
-        if self.levels.constant is not None or self.levels.is_direct or self._free:
-            return None
-        loose = loose_parts(self.base, self.part, self.levels.survey)
-        if loose is None:
-            return None
-        scheme, floating = self.levels.scheme, None if self.null is None else self.null.floating
-        return Loose(self.base, self.part, loose, floating, lambda A, null: Multigrid(A, None, null, scheme))
-
-    @property
-    def _free(self) -> bool:
-        """Whether nothing holds any part."""
-        return self.null is not None and bool(self.null.floating.all())
+    def _hardly(self, A: Operator) -> Held:
+        """What varying coefficients hardly hold, and what solves for it."""
+        limit = LOOSE if A.base is A else LOOSE_OF_ORDER_4
+        if limit not in self._held:
+            varies, scheme = self.levels.constant is None and not self.levels.is_direct, self.levels.scheme
+            asked = varies and may_be_loose(self.base, self.part, self.levels.survey, limit)
+            levels = partial(_varying, scheme=scheme)
+            self._held[limit] = hardly_held(self.base, self.null, self.part, limit, levels) if asked else Held()
+        return self._held[limit]
 
     @unaffected
     def cycle(self, A: Operator, u: Tensor | None, b: Tensor, symmetric: bool = False) -> Tensor:
@@ -184,8 +187,9 @@ class Multigrid:
 
     def work(self, A: Operator, outcome: Outcome) -> float:
         """Work units of a whole solve."""
-        if self._loose is not None and not self.levels.sizes:
-            return self._loose.inner.work(self._loose.inner.base, outcome)
+        loose = self._hardly(A).loose
+        if loose is not None and not self.levels.sizes:
+            return loose.inner.work(loose.inner.base, outcome)
         nu, outer, cycles = self.levels.scheme.nu, self._outer(A), len(outcome.residuals) - 1
         one = cycle_work(self.levels.sizes, nu, self.levels.gamma) + APPLICATIONS[outer]
         if not outcome.residuals:
@@ -347,6 +351,10 @@ class Multigrid:
     def _roundoff(self, A: Operator, b: Tensor) -> Callable[[Tensor], np.ndarray]:
         """u -> 2 eps || |A||u| + |b| || per member: the residual that rounding alone leaves."""
         return lambda u: 2 * torch.finfo(b.dtype).eps * A.rounding(u, b)
+
+
+def _varying(A: Diffusion, null: NullSpace | None, scheme: Scheme) -> Multigrid:
+    return Multigrid(A, None, null, scheme)
 
 
 def _rate(residuals: Sequence[float]) -> float:

@@ -40,7 +40,7 @@ class NullSpace:
     ----------
     w : (*grid) the shares of a cell
     shares : the same per axis, w their product; None under a mask
-    part : (*grid) the number of each unknown's part, -1 in none; None: all are in one
+    part : (*grid), or (batch, *grid), the number of each unknown's part, -1 in none; None: all are in one
     floating : (batch or 1, parts) whether nothing fixes u there
     slope : sum_d 1/h_d, the size of a divergence of numbers of size 1
     """
@@ -109,6 +109,12 @@ class NullSpace:
         return NullSpace(self.w.to(like), self.shares, part, self.floating.to(like.device), self.slope)
 
     @cached_property
+    def _number(self) -> Tensor:
+        """(batch or 1, unknowns) of each one's part, 0 in none."""
+        assert self.part is not None
+        return (self.part + 1).reshape(-1, self.w.numel())
+
+    @cached_property
     def _weights(self) -> np.ndarray:
         """(1, parts) the size of each part in cells."""
         return self.sums(self.w[None]).cpu().numpy()
@@ -119,7 +125,7 @@ class NullSpace:
 
     def _means(self, sums: np.ndarray) -> np.ndarray:
         """(batch, parts) sums over the size of the part, 0 where u is fixed."""
-        return np.where(self._loose, sums / self._weights, 0.0)
+        return np.divide(sums, self._weights, out=np.zeros_like(sums), where=np.broadcast_to(self._loose, sums.shape))
 
     def _sums(self, v: Tensor, weigh: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """(batch, parts) the sums of v, or (on a box only) of w v, and of |v|."""
@@ -133,14 +139,16 @@ class NullSpace:
         flat = v.flatten(1)
         if self.part is None:
             return flat.sum(1, keepdim=True)
-        sums = flat.new_zeros((len(flat), self.floating.shape[1] + 1))
-        return sums.index_add_(1, self.part.flatten() + 1, flat)[:, 1:]
+        sums = flat.new_zeros((max(len(flat), len(self._number)), self.floating.shape[1] + 1))
+        return sums.scatter_add_(1, self._number.expand(len(sums), -1), flat.expand(len(sums), -1))[:, 1:]
 
     def spread(self, v: Tensor) -> Tensor:
         """(batch, parts) -> (batch, *grid), or broadcastable to it."""
         if self.part is None:
             return v.reshape(-1, *[1] * self.w.ndim)
-        return torch.nn.functional.pad(v, (1, 0))[:, self.part + 1]
+        batch, number = max(len(v), len(self._number)), self._number
+        each = torch.nn.functional.pad(v, (1, 0)).expand(batch, -1).gather(1, number.expand(batch, -1))
+        return each.reshape(batch, *self.w.shape)
 
     def unknowns(self) -> Tensor:
         """(batch or 1, *grid) which ones lie in a part that floats."""
@@ -149,7 +157,7 @@ class NullSpace:
     def _where(self, part: int) -> str:
         if self.part is None:
             return ""
-        first = tuple(int(i) for i in (self.part == part).nonzero()[0])
+        first = tuple(int(i) for i in (self.part == part).nonzero()[0][-self.w.ndim :])
         return f" on each part of the mask that nothing holds (one has {first})"
 
 
