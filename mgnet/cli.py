@@ -206,19 +206,25 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, or one folder of them.")],
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="Also write the probability of each class to this CSV file.")] = None,
-) -> None:
-    """Name the class of each image, and its probability."""
+) -> int:
+    """Name the class of each image, and its probability.
+
+    Files that cannot be read are left out, and listed on stderr; the exit status is then 1.
+    """
     from mgnet import vision
     from mgnet.output import writable_directory
 
     if out is not None:
         writable_directory(out.parent)
-    predictions = vision.predict(checkpoint, images[0] if len(images) == 1 else images, device=device)
+    predictions = vision.predict(checkpoint, images[0] if len(images) == 1 else images, skip=True, device=device)
     best = predictions.probabilities.amax(1).tolist()
     for image, name, probability in zip(predictions.images, predictions.names, best, strict=True):
         print(f"{image}  {name}  {probability:.4f}")
     if out is not None:
         predictions.write_csv(out)
+    for line in predictions.skipped:
+        complain(line, 1)
+    return 1 if predictions.skipped else 0
 
 
 @app.command()

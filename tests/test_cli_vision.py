@@ -93,6 +93,18 @@ def test_predict_names_each_image(trained, inside, capsys):
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == [expected.names[i] for i in (2, 0)]
 
 
+def test_predict_goes_on_after_a_file_that_is_no_image(trained, inside, capsys):
+    for i, image in enumerate(mgnet.vision.load("digits").test.pixels[:2]):
+        Image.fromarray(image[0].numpy()).save(inside / f"{i}.png")
+    (inside / "1.png").rename(inside / "2.png")
+    (inside / "1.png").write_bytes(b"text")
+    assert main(["predict", str(trained), ".", "--out", "predictions.csv"]) == 1
+    said = capsys.readouterr()
+    assert [line.split()[0] for line in said.out.splitlines()] == ["0.png", "2.png"]
+    assert [line.split()[:2] for line in said.err.splitlines()] == [["mgnet:", "1.png"]]
+    assert len((inside / "predictions.csv").read_text().splitlines()) == 3
+
+
 def test_export_writes_the_file(trained, inside, capsys):
     assert main(["export", str(trained), "model.pt2"]) == 0
     assert capsys.readouterr().out == "wrote model.pt2\n"

@@ -1,7 +1,7 @@
 """Networks for other programs: ONNX and torch.export, read back and compared."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -14,7 +14,13 @@ TOLERANCE = 1e-4  # of what was written, as a share of the largest output
 Example = Callable[[int], Tensor]
 
 
-def write_program(module: nn.Module, example: Example, path: str | Path, names: tuple[str, str]) -> Path:
+def write_program(
+    module: nn.Module,
+    example: Example,
+    path: str | Path,
+    names: tuple[str, str],
+    notes: Mapping[str, str] | None = None,
+) -> Path:
     """Write a module for batches of any size, then read it back: it must give the same, to 1e-4.
 
     Parameters
@@ -23,6 +29,7 @@ def write_program(module: nn.Module, example: Example, path: str | Path, names: 
     example : n -> a batch of n inputs
     path : .onnx for ONNX (needs the extra `export`), .pt2 for torch.export
     names : of input and output, in ONNX
+    notes : texts to keep with it, by name: metadata in ONNX, extra files in .pt2
 
     Raises
     ------
@@ -38,7 +45,7 @@ def write_program(module: nn.Module, example: Example, path: str | Path, names: 
     """
     path = check_path(path)
     save = _onnx if path.suffix == ".onnx" else _torch
-    write(path, lambda temporary: save(module, example, temporary, names))
+    write(path, lambda temporary: save(module, example, temporary, names, dict(notes or {})))
     return path
 
 
@@ -54,14 +61,16 @@ def _program(module: nn.Module, example: Example) -> torch.export.ExportedProgra
     return torch.export.export(module, (example(2),), dynamic_shapes=(batch,))
 
 
-def _torch(module: nn.Module, example: Example, path: Path, names: tuple[str, str]) -> None:
-    torch.export.save(_program(module, example), path)
-    again = torch.export.load(path).module()
+def _torch(module: nn.Module, example: Example, path: Path, names: tuple[str, str], notes: dict[str, str]) -> None:
+    torch.export.save(_program(module, example), path, extra_files=dict(notes))
+    kept = dict.fromkeys(notes, "")
+    again = torch.export.load(path, extra_files=kept).module()
+    assert kept == notes
     for n in (1, 5):
         _check(again(example(n)), module, example(n))
 
 
-def _onnx(module: nn.Module, example: Example, path: Path, names: tuple[str, str]) -> None:
+def _onnx(module: nn.Module, example: Example, path: Path, names: tuple[str, str], notes: dict[str, str]) -> None:
     try:
         import onnxruntime
         import onnxscript  # noqa: F401
@@ -73,8 +82,10 @@ def _onnx(module: nn.Module, example: Example, path: Path, names: tuple[str, str
             _program(module, example), input_names=[names[0]], output_names=[names[1]], verbose=False
         )
     assert program is not None
+    program.model.metadata_props.update(notes)
     program.save(path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert notes.items() <= session.get_modelmeta().custom_metadata_map.items()
     for n in (1, 5):
         x = example(n)
         _check(torch.from_numpy(session.run(None, {names[0]: x.numpy()})[0]), module, x)

@@ -1,5 +1,6 @@
 """Networks for other programs: ONNX and torch.export."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -31,7 +32,8 @@ def export(model: Source, path: str | Path, *, start: str | Path | None = None) 
     """Write a trained network, with its normalisation, for use without mgnet.
 
     The exported program takes float32 images (N, C, H, W) in [0, 1], any N, and gives probabilities
-    (N, classes). What was written is read back and must agree with the network to 1e-4.
+    (N, classes). What was written is read back and must agree with the network to 1e-4. The names of the classes are
+    kept with it, as JSON: in ONNX's metadata, or the .pt2's extra file, "classes".
 
     Parameters
     ----------
@@ -48,9 +50,10 @@ def export(model: Source, path: str | Path, *, start: str | Path | None = None) 
     >>> from tempfile import mkdtemp
     >>> from mgnet.vision import train
     >>> run = train("MgNet[1]-4-B^l", epochs=1, out=mkdtemp() + "/run", progress=False)
-    >>> program = torch.export.load(export(run.directory, run.directory / "model.pt2")).module()
-    >>> program(torch.zeros(3, 1, 8, 8)).shape
-    torch.Size([3, 10])
+    >>> path, kept = export(run.directory, run.directory / "model.pt2"), {"classes": ""}
+    >>> program = torch.export.load(path, extra_files=kept).module()
+    >>> program(torch.zeros(3, 1, 8, 8)).shape, json.loads(kept["classes"])[:3]
+    (torch.Size([3, 10]), ['0', '1', '2'])
     """
     path = check_path(path)
     network, card = trained(model, start)
@@ -58,4 +61,5 @@ def export(model: Source, path: str | Path, *, start: str | Path | None = None) 
     def images(n: int) -> Tensor:
         return torch.rand(n, card.in_channels, *card.image_size, generator=torch.Generator().manual_seed(0))
 
-    return write_program(Classifier(network, card).eval(), images, path, ("images", "probabilities"))
+    notes = {"classes": json.dumps(card.classes)}
+    return write_program(Classifier(network, card).eval(), images, path, ("images", "probabilities"), notes)

@@ -1,7 +1,7 @@
 """What a trained network says of new images."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,13 @@ class Predictions:
     images : a file's path, or its number where arrays were given
     classes : names
     probabilities : (N, classes)
+    skipped : a line for each file that was left out, what is wrong with it
     """
 
     images: tuple[str, ...]
     classes: tuple[str, ...]
     probabilities: Tensor
+    skipped: tuple[str, ...] = ()
 
     @property
     def labels(self) -> Tensor:
@@ -63,6 +65,7 @@ def predict(
     images: object,
     *,
     start: str | Path | None = None,
+    skip: bool = False,
     device: str | None = None,
 ) -> Predictions:
     """Classify images.
@@ -73,6 +76,7 @@ def predict(
     images : an image file, a folder of them, a list of those; or an array or tensor (N, C, H, W), or
         (N, H, W) for one channel, uint8 or real in [0, 1]. Files of another size are resized (shorter
         side) and cropped (centre) to the size of training, and converted to its channels.
+    skip : leave out files that cannot be read, and list them in `skipped`, instead of stopping at the first
 
     Raises
     ------
@@ -88,26 +92,36 @@ def predict(
     """
     network, card = trained(model, start)
     place = choose_device(device)
-    names, batches = _read(images, card)
     normalise = Normaliser(list(card.mean), list(card.std), place)
     network = network.to(place)
+    names, skipped, parts = list[str](), list[str](), [torch.empty(0, len(card.classes))]
     with torch.no_grad():
-        parts = [network(normalise(pixels.to(place))).softmax(1).cpu() for pixels in batches]
-    return Predictions(names, card.classes, torch.cat(parts))
+        for batch in _read(images, card, skip):
+            names += batch.names
+            skipped += batch.skipped
+            parts += [network(normalise(pixels.to(place))).softmax(1).cpu() for pixels in batch.pixels]
+    return Predictions(tuple(names), card.classes, torch.cat(parts), tuple(skipped))
 
 
-def _read(images: object, card: Card) -> tuple[tuple[str, ...], Iterable[Tensor]]:
-    """The names of the images, and their pixels in batches."""
+@dataclass(frozen=True)
+class _Batch:
+    """names : of images; pixels : theirs, one tensor or, of no image, none; skipped : what is wrong with others."""
+
+    names: Sequence[str]
+    pixels: Sequence[Tensor]
+    skipped: Sequence[str] = ()
+
+
+def _read(images: object, card: Card, skip: bool) -> Iterator[_Batch]:
     if isinstance(images, str | Path | Sequence):
         listed = [images] if isinstance(images, str | Path) else images
         if not len(listed):
             raise ValueError("`images` must hold one image or more; the list is empty.")
         if not all(isinstance(image, str | Path) for image in listed):
-            return _read(_stacked(listed), card)
-        paths = [path for image in listed for path in _find(Path(image))]
-        return tuple(map(str, paths)), _batches(paths, card)
-    pixels = _check_array(images, card)
-    return tuple(map(str, range(len(pixels)))), pixels.split(images_at_once(card.image_size))
+            return _read(_stacked(listed), card, skip)
+        return _files([path for image in listed for path in _find(Path(image))], card, skip)
+    parts = _check_array(images, card).split(n := images_at_once(card.image_size))
+    return (_Batch([str(n * k + i) for i in range(len(part))], [part]) for k, part in enumerate(parts))
 
 
 def _stacked(images: Sequence[object]) -> Tensor:
@@ -130,10 +144,19 @@ def _find(path: Path) -> list[Path]:
     return found
 
 
-def _batches(paths: list[Path], card: Card) -> Iterator[Tensor]:
+def _files(paths: list[Path], card: Card, skip: bool) -> Iterator[_Batch]:
     n = images_at_once(card.image_size)
     for first in range(0, len(paths), n):
-        yield torch.stack([_shaped(read_image(p, card.in_channels), card) for p in paths[first : first + n]])
+        names, pixels, skipped = list[str](), list[Tensor](), list[str]()
+        for path in paths[first : first + n]:
+            try:
+                pixels.append(_shaped(read_image(path, card.in_channels), card))
+                names.append(str(path))
+            except ValueError as error:
+                if not skip:
+                    raise
+                skipped.append(str(error))
+        yield _Batch(names, [torch.stack(pixels)] if pixels else [], skipped)
 
 
 def _shaped(image: Tensor, card: Card) -> Tensor:

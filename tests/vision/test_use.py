@@ -193,6 +193,36 @@ def test_a_file_that_is_no_image(run: Run, tmp_path: Path) -> None:
         predict(run.directory, tmp_path)
 
 
+def test_files_that_cannot_be_read_are_left_out_and_listed(run: Run, tmp_path: Path) -> None:
+    """In every batch, the first and the last file among them; and where no file can be read."""
+    pixels = load("digits").test.pixels[:5]  # type: ignore[union-attr]
+    for i, image in enumerate(pixels):
+        Image.fromarray(image[0].numpy()).save(tmp_path / f"{i}.png")
+    for i in (0, 3):
+        (tmp_path / f"{i}.png").write_bytes(b"text")
+    found = predict(run.directory, tmp_path, skip=True)
+    assert [Path(name).name for name in found.images] == ["1.png", "2.png", "4.png"]
+    assert torch.equal(found.probabilities, predict(run.directory, pixels[[1, 2, 4]]).probabilities)
+    assert [line.partition(" must be an image")[0] for line in found.skipped] == [
+        str(tmp_path / f"{i}.png") for i in (0, 3)
+    ]
+    none = predict(run.directory, [tmp_path / "0.png", tmp_path / "3.png"], skip=True)
+    assert (len(none), none.probabilities.shape, len(none.skipped)) == (0, (0, 10), 2)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_the_names_of_the_classes_are_kept_with_what_is_exported(run: Run, tmp_path: Path, suffix: str) -> None:
+    if suffix == ".onnx":
+        onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed")
+        pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+        properties = onnx.load(export(run.directory, tmp_path / "model.onnx")).metadata_props
+        kept = {entry.key: entry.value for entry in properties}
+    else:
+        kept = {"classes": ""}
+        torch.export.load(export(run.directory, tmp_path / "model.pt2"), extra_files=kept)
+    assert json.loads(kept["classes"]) == list(map(str, range(10)))
+
+
 def test_onnx_round_trip(run: Run, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
     pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
