@@ -1,7 +1,8 @@
-"""What works: boundary x grid x coefficients x solver, asked of the code itself."""
+"""What works: boundary x grid x coefficients x domain x solver, asked of the code itself."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 from mgnet.pde.levels.transform import check_transform
 from mgnet.pde.problem.axis import Robin
 from mgnet.pde.problem.faces import Faces
+from mgnet.pde.problem.fourth_order import check_order
 from mgnet.pde.problem.grid import Grid
-from mgnet.pde.problem.poisson import Poisson, check_order
+from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solver import Solver
 
 BOUNDARIES: dict[str, Any] = {
@@ -30,6 +32,9 @@ STRETCHED = ("stretched node", "stretched cell")  # with ELSEWHERE's coefficient
 COORDINATES = {1: ("spherical",), 2: ("polar", "axisymmetric", "spherical", "sphere"), 3: ("cylindrical", "spherical")}
 OUTER = ("dirichlet", "neumann", "robin")  # the ends of the first axis away from r = 0, or of latitudes
 ELSEWHERE = ("numbers", "array", "jumps of 1e6")
+DOMAINS = ("box", "mask", "mask without flux", "fixed unknowns", "mask with fixed unknowns")
+WITHIN = ("array", "jumps of 1e6")  # the coefficients of all but the first
+SMALL = {1: (60,), 2: (25, 30), 3: (10, 12, 11)}  # their shapes
 FULL, POLE = 2 * np.pi, np.pi / 2
 
 
@@ -41,11 +46,13 @@ class Row:
     centering: str
     coefficients: str
     ndim: int
+    domain: str = "box"
 
     def problem(self, order: int = 2) -> Poisson:
         """-div(a grad u) + u = f of the row's kind."""
         bc = [BOUNDARIES[self.boundary], *["dirichlet"] * (self.ndim - 1)]
-        shape, place = SHAPES[self.ndim], self.centering.removeprefix("stretched ")
+        shapes = SHAPES if self.domain == "box" else SMALL
+        shape, place = shapes[self.ndim], self.centering.removeprefix("stretched ")
         if place not in ("node", "cell"):
             grid = self._around(shape)
         elif place == self.centering:
@@ -53,7 +60,20 @@ class Row:
         else:
             points = [_graded(axis.intervals) for axis in Grid(shape, bc=bc, centering=place).axes]
             grid = (Grid.from_faces if place == "cell" else Grid.from_nodes)(points, bc)
-        return Poisson(grid, self._a(grid), 1.0, order=order, like=torch.empty(0, dtype=torch.float64))
+        like = torch.empty(0, dtype=torch.float64)
+        return Poisson(grid, self._a(grid), 1.0, order=order, like=like, **self._within(grid))
+
+    def _within(self, grid: Grid) -> dict[str, Any]:
+        """The arguments that make the domain: a ball cut out, and single unknowns fixed."""
+        index = np.arange(grid.size).reshape(grid.shape)
+        middle = sum((i - n / 2) ** 2 for i, n in zip(np.indices(grid.shape), grid.shape, strict=True))
+        mask = middle > (min(grid.shape) / 5) ** 2
+        out: dict[str, Any] = {}
+        if "mask" in self.domain:
+            out |= {"mask": mask, "mask_bc": "neumann" if "without flux" in self.domain else "dirichlet"}
+        if "fixed" in self.domain:
+            out |= {"fixed": (index % 17 == 5, lambda *x: 1 + x[0])}
+        return out
 
     def _around(self, shape: tuple[int, ...]) -> Grid:
         """All of a disc, a cylinder, a ball, or a sphere up to 89 degrees."""
@@ -100,6 +120,9 @@ def rows() -> Iterator[Row]:
             for geometry in COORDINATES[ndim] if coefficients in ELSEWHERE else ():
                 for boundary in OUTER:
                     yield Row(boundary, geometry, coefficients, ndim)
+    for domain, ndim, coefficients, boundary in product(DOMAINS[1:], SMALL, WITHIN, BOUNDARIES):
+        for centering in ("node", "cell"):
+            yield Row(boundary, centering, coefficients, ndim, domain)
 
 
 def _graded(intervals: int) -> np.ndarray:
@@ -135,17 +158,17 @@ def capabilities() -> str:
     Example
     -------
     >>> print(capabilities().splitlines()[0])
-    | dimensions | coefficients | boundary | grid | iteration | levels (CPU) | order | method |
+    | dimensions | coefficients | domain | boundary | grid | iteration | levels (CPU) | order | method |
     """
     merged: dict[tuple[Any, ...], dict[str, list[str]]] = {}
     for row in rows():
-        found = merged.setdefault((row.ndim, row.coefficients, *describe(row)), {})
+        found = merged.setdefault((row.ndim, row.coefficients, row.domain, *describe(row)), {})
         found.setdefault(row.boundary, []).append(row.centering)
-    words = ["dimensions", "coefficients", "boundary", "grid", "iteration", "levels (CPU)", "order", "method"]
+    words = ["dimensions", "coefficients", "domain", "boundary", "grid", "iteration", "levels (CPU)", "order", "method"]
     lines = [f"| {' | '.join(words)} |", "|" + "---|" * len(words)]
-    for (ndim, coefficients, *rest), found in merged.items():
+    for (ndim, coefficients, domain, *rest), found in merged.items():
         for centerings in dict.fromkeys(tuple(v) for v in found.values()):
             boundary = ", ".join(b for b, v in found.items() if tuple(v) == centerings)
             grid = ", ".join(centerings)
-            lines.append(f"| {' | '.join([str(ndim), coefficients, boundary, grid, *rest])} |")
+            lines.append(f"| {' | '.join([str(ndim), coefficients, domain, boundary, grid, *rest])} |")
     return "\n".join(lines)

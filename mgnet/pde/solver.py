@@ -43,7 +43,7 @@ class Solver:
         your own, a ``Polynomial``
     nu : smoothing sweeps on the way down and on the way up
     method : "multigrid", or "transform": fast sine, cosine and Fourier transforms, exact to round-off; `a` and `c` of
-        numbers on a uniform grid, Dirichlet, Neumann and periodic ends, order 2, no mask
+        numbers on a uniform grid, Dirichlet, Neumann and periodic ends, order 2, all of the box
 
     Calls from several threads are safe; they take turns. A callback may call its Solver, which makes other levels
     for it. A copied or pickled Solver makes its levels anew.
@@ -109,6 +109,7 @@ class Solver:
         f: Any,
         *,
         boundary: Any = None,
+        fixed: Any = None,
         guess: Any = None,
         tol: float | None = 1e-8,
         max_cycles: int = 100,
@@ -118,6 +119,8 @@ class Solver:
         project: bool = False,
     ) -> Solution:
         """Solve for one or a batch of right-hand sides; arguments and errors as ``mgnet.pde.solve``.
+
+        fixed : values in place of the problem's at its fixed unknowns, see ``Poisson.rhs``
 
         Example
         -------
@@ -137,7 +140,8 @@ class Solver:
         stop = Stop(tol, max_cycles, callback, relative_to)
         given = () if graph and transformed(f) else tuple(f.shape)
         call = _Call(self, guess, stop, throw, bool(project), unweighted, given)
-        b = self.problem.on_grid("f", f) if unweighted else self.problem.rhs(checks.as_tensor(f), boundary)
+        g = self.problem.known(fixed, checks.as_tensor(f))
+        b = self.problem.on_grid("f", f) if unweighted else self.problem.data(checks.as_tensor(f), boundary, g)
         parts = []
         if tol is None and guess is None and boundary is not None and self.problem.constant is not None:
             levels = self.multigrid(self.problem.A.detached()).levels
@@ -146,11 +150,12 @@ class Solver:
         A = self.problem.A
         if graph:
             adjoint = _Call(self, None, Stop(tol, max_cycles), throw, project=True)
-            u: Any = Solve.apply(call, adjoint, A, b, *A.tensors, *parts)
+            u: Any = self.problem.completed(Solve.apply(call, adjoint, A, b, *A.tensors, *parts), g)
         else:
             self.problem.check_no_graph()
+            checks.no_graph("fixed", *(() if g is None else (g,)))
             checks.no_graph("boundary", b)
-            u = call(A, b.detach(), *parts).numpy()
+            u = self.problem.completed(call(A, b.detach(), *parts), g).numpy()
         solution = call.solution(u, time.perf_counter() - begun)
         if relative_to == "data":  # a guess may be at round-off already, as in a steady state
             warn_of_round_off(solution, tol)
@@ -162,16 +167,18 @@ class Solver:
         weighs = self.problem.weighs and self.problem.constant is not None
         return weighs and self.multigrid(self.problem.A.detached()).takes_unweighted
 
-    def multigrid(self, A: Operator, problem: Poisson | None = None) -> Multigrid:
+    def multigrid(self, A: Operator, problem: Poisson | None = None, batch: Sequence[int] = ()) -> Multigrid:
         """The levels for A: a problem's, or (under a transform of its coefficients) that operator's.
 
         Parameters
         ----------
         problem : whose coefficients A has; this one, or the one before an ``update``
+        batch : the axes that the batch axis of A's tensors was made of
         """
         kept, problem = self._multigrid, problem or self.problem
         if kept is None or kept.turn.lost or not _same(kept.base, A.base):
-            kept = Multigrid(A.base, problem.constants_of(A), problem.null_space(A), self._scheme, problem.part)
+            null, part = problem.null_space(A, batch), problem.part(batch)
+            kept = Multigrid(A.base, problem.constants_of(A), null, self._scheme, part)
             if problem is self.problem:
                 self._multigrid = kept
         return kept
@@ -192,12 +199,14 @@ class Solver:
         """
         f = checks.right_hand_side(f)
         checks.not_empty(f)
-        b = self.problem.inside(self.problem.on_grid("f", f).detach())
+        given = self.problem.on_grid("f", f).detach()
+        b = self.problem.inside(given)
         begin = None if u is None else self.problem.inside(checks.guess_like(u, b.shape, b, "u"))
         A = self.problem.single("cycle")
         with checks.located(("f", b, CLEAN), ("u", begin, SCRATCH)):
             flat = None if begin is None else begin.reshape(-1, *self.problem.grid.shape)
             out = self.multigrid(A).cycle(A.like(b), flat, b.reshape(-1, *self.problem.grid.shape)).reshape(b.shape)
+        out = self.problem.completed(out, self.problem.solved_rows(given))
         return out.numpy() if isinstance(f, np.ndarray) else out
 
     def aslinearoperator(self) -> "splinalg.LinearOperator":
@@ -270,7 +279,7 @@ class _Call:
         batch: tuple[int, ...] = b.shape[: b.ndim - ndim]
         batch = np.broadcast_shapes(batch, *batched) if batched else batch
         A = A.flattened(batch)
-        multigrid = self.solver.multigrid(A, self.problem)
+        multigrid = self.solver.multigrid(A, self.problem, batch)
         begin = None
         if self.guess is not None:
             begin = self.problem.inside(checks.guess_like(self.guess, (*batch, *grid), b)).reshape(-1, *grid)
@@ -364,6 +373,7 @@ def solve(
     c: Any = None,
     mask: Any = None,
     mask_bc: str = "dirichlet",
+    fixed: Any = None,
     boundary: Any = None,
     guess: Any = None,
     ndim: int | None = None,
@@ -386,6 +396,7 @@ def solve(
     grid : a Grid in place of these
     a, c : the coefficients, see ``Poisson``
     mask, mask_bc : an irregular domain, see ``Poisson``
+    fixed : (where, value), u = value at the unknowns where ``where``, see ``Poisson``
     boundary : the boundary data, see ``Poisson.rhs``
     guess : (*batch, *grid) where to start; default: a full multigrid pass
     ndim : how many trailing axes of f are grid axes; default: all of them, up to 3
@@ -402,7 +413,7 @@ def solve(
 
     Returns
     -------
-    Solution : of tensors, u is differentiable with respect to f, a, c and boundary values
+    Solution : of tensors, u is differentiable with respect to f, a, c, fixed and boundary values
 
     Raises
     ------
@@ -426,7 +437,8 @@ def solve(
         grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
     else:
         _check_grid(grid, ndim, bc, lower, upper, centering)
-    solver = Solver(Poisson(grid, a, c, mask=mask, mask_bc=mask_bc, order=order, like=f), method=method)
+    problem = Poisson(grid, a, c, mask=mask, mask_bc=mask_bc, fixed=fixed, order=order, like=f)
+    solver = Solver(problem, method=method)
     return solver.solve(
         f,
         boundary=boundary,

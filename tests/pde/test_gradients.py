@@ -222,6 +222,16 @@ def test_backward_costs_one_solve_by_the_levels_that_are_there(monkeypatch, kind
     assert len(built) == 1
 
 
+@pytest.mark.parametrize("n", [12, 110])
+def test_grad_beside_coefficients_that_are_plain_tensors(n):
+    """Within torch.func.grad no tensor shows its numbers to numpy, which compiled kernels take."""
+    f, a = tensor(n, n).detach(), tensor(n, n, positive=True).detach()
+    gradient = torch.func.grad(lambda f: solve(f, a=a, bc="neumann", c=1.0, tol=1e-12).u.square().sum())(f)
+    leaf = f.clone().requires_grad_()
+    solve(leaf, a=a, bc="neumann", c=1.0, tol=1e-12).u.square().sum().backward()
+    torch.testing.assert_close(gradient, leaf.grad, rtol=1e-7, atol=1e-12)
+
+
 def test_a_backward_solve_that_does_not_converge_says_so():
     """Coefficients are constant here, so the forward solve of zero data is immediate and the adjoint is not."""
     f = torch.zeros(127, 127, dtype=torch.float64, requires_grad=True)

@@ -45,7 +45,7 @@ def inside(problem, v):
 def parts(problem):
     """The unknowns of each part."""
     space = null_space(problem)
-    part = torch.zeros(problem.grid.shape) if space.part is None else space.part
+    part = torch.zeros(problem.grid.shape) if space.part is None else space.part[0]
     return [part == k for k in range(int(part.max()) + 1)]
 
 

@@ -14,7 +14,7 @@ from mgnet.pde.levels.constant import grids, line_axis
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.levels.transfers import apply_tables
 from mgnet.pde.problem.checks import as_tensor
-from mgnet.pde.problem.coefficients import boundary_pairs
+from mgnet.pde.problem.data import boundary_pairs
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
 

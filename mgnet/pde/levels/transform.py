@@ -192,6 +192,8 @@ def check_transform(problem: Poisson) -> None:
         refuse(f"order=2; `order` is {problem.order}")
     if problem.mask is not None:
         refuse("the whole box; there is a `mask`")
+    if problem.fixed is not None:
+        refuse("the whole box; some unknowns are `fixed`")
     if not problem.grid.uniform:
         refuse("equal mesh widths and Cartesian coordinates; `grid` has others")
     if not problem.has_numbers:

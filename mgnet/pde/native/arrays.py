@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mgnet.pde.native import four, kernels, padded, threads
 from mgnet.pde.native.memory import pool
+from mgnet.pde.problem import plain
 
 
 def product(v: Tensor, w: Tensor) -> Tensor:
@@ -55,4 +56,4 @@ def change(u: Tensor, before: Tensor) -> np.ndarray:
 
 
 def _numbers(v: Tensor) -> np.ndarray:
-    return v.detach().contiguous().numpy()
+    return np.ascontiguousarray(plain.numbers(v))

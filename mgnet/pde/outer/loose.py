@@ -155,7 +155,7 @@ def hardly_held(A: Diffusion, null: NullSpace | None, part: Tensor | None, limit
 def may_be_loose(A: Diffusion, part: Tensor | None, seen: Survey, limit: float) -> bool:
     """Whether it is worth while to look for bodies.
 
-    part : (*grid) the number of each unknown's part of the domain, -1 in none; None: all are in one
+    part : (batch or 1, *grid) the number of each unknown's part of the domain, -1 in none; None: all are in one
     limit : of what holds a body, over its diagonal
     """
     if max(seen.contrast, seen.variation) >= CONTRAST:

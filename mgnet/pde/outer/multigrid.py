@@ -64,7 +64,7 @@ class Multigrid:
     base : the second-order operator that the levels are made of; plain tensors, without a graph
     constant : (a per axis, c) where the coefficients are constant, else None
     null : what base maps to zero, if anything
-    part : (*grid) the number of each unknown's part of the domain, -1 in none; None: all are in one
+    part : (batch or 1, *grid) the number of each unknown's part of the domain, -1 in none; None: all are in one
     """
 
     def __init__(

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from mgnet.pde.native.conductances import conductance
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
-from mgnet.pde.problem.checks import finite, looked_at, real
+from mgnet.pde.problem.checks import REAL, finite, looked_at, real
 from mgnet.pde.problem.conductances import end_coupling
 from mgnet.pde.problem.forward_mode import nested
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.mask import beside
-from mgnet.pde.problem.plain import plain, values
+from mgnet.pde.problem.plain import numbers, plain, values
 
 RANGE = 1e-35, 1e24  # of a / h^2: what float32 levels, which square it, can hold (measured)
 NUMPY = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
@@ -53,6 +53,19 @@ class Kind:
                 f"`{name}` must return values of the meshes' shape {shape}; it returned {tuple(value.shape)}."
             ) from None
         return value + torch.zeros(shape, dtype=self.dtype, device=self.device)
+
+
+def kind_of(like: Any) -> Kind:
+    """The kind of an array: numpy float64 without one."""
+    if isinstance(like, Kind):
+        return like
+    if like is None:
+        return Kind()
+    if isinstance(like, Tensor):
+        return Kind(False, like.dtype if like.dtype in REAL else torch.float64, like.device)
+    if not isinstance(like, (np.ndarray, np.generic)):
+        raise TypeError(f"`like` must be an array or a tensor; it is {type(like).__name__}.")
+    return Kind(True, torch.float32 if like.dtype == np.float32 else torch.float64)
 
 
 def is_number(value: Any) -> bool:
@@ -96,8 +109,15 @@ def at_unknowns(name: str, value: Any, grid: Grid, kind: Kind, mask: Tensor | No
     What lies outside of a mask is not looked at, and 0.
     """
     points = [axis.x for axis in grid.axes] if callable(value) else None
-    v = kind.evaluate(name, value, points) if points else _array(name, value, grid, kind)
+    v = at_points(name, value, grid, kind)
     return check(name, _inside(v, mask, 0.0), positive=False, points=points)
+
+
+def at_points(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
+    """The same of any values, unchecked."""
+    if callable(value):
+        return kind.evaluate(name, value, [axis.x for axis in grid.axes])
+    return _array(name, value, grid, kind)
 
 
 def on_faces(
@@ -136,7 +156,7 @@ def array_conductance(value: Any, grid: Grid, d: int, kind: Kind) -> Tensor | No
     then do it, or say it.
     """
     if isinstance(value, Tensor) and value.device.type == "cpu" and value.layout == torch.strided and plain(value):
-        value = None if value.is_nested or value.is_neg() else value.numpy()
+        value = None if value.is_nested or value.is_neg() else numbers(value)
     if type(value) is not np.ndarray or kind.device.type != "cpu" or not value.flags.aligned:
         return None
     if value.dtype != NUMPY[kind.dtype] or value.shape[value.ndim - grid.ndim :] != grid.shape:
@@ -236,62 +256,3 @@ def _array(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
             f"`{name}` must have the grid's shape {grid.shape} as its last axes; it has {tuple(array.shape)}."
         )
     return kind.tensor(array)
-
-
-def boundary_pairs(boundary: Any, ndim: int) -> list[tuple[Any, Any]]:
-    """One (low, high) pair of data per axis."""
-
-    def one(entry: Any) -> bool:
-        return entry is None or is_scalar(entry) or callable(entry)
-
-    if one(boundary):
-        return [(boundary, boundary)] * ndim
-    if isinstance(boundary, (list, tuple)) and ndim == 1 and len(boundary) == 2:
-        boundary = [boundary]
-    if isinstance(boundary, (list, tuple)) and len(boundary) == ndim:
-        pairs = [(entry, entry) if one(entry) else entry for entry in boundary]
-        if all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
-            return [(pair[0], pair[1]) for pair in pairs]
-    raise TypeError(
-        f"`boundary` must be None, a number, a callable, or one (low, high) pair of those per axis ({ndim}); "
-        f"it is {boundary!r}."
-    )
-
-
-def on_end(value: Any, grid: Grid, d: int, side: int, kind: Kind, mask: Tensor | None = None) -> Tensor:
-    """Boundary data on one end of axis d: (*batch, *grid with 1 along d) or broadcastable to it.
-
-    An array has the shape of the end, the grid's without axis d (a batch may precede it). What
-    lies outside of a mask is not looked at, and 0.
-    """
-    end = np.array([(grid.axes[d].lower, grid.axes[d].upper)[side]])
-    points = [end if e == d else axis.x for e, axis in enumerate(grid.axes)]
-    if callable(value):
-        g = kind.evaluate("boundary", value, points)
-    elif is_number(value):
-        g = kind.tensor(value)
-    elif is_scalar(value):
-        g = kind.tensor(real("boundary", value))
-    elif isinstance(value, (Tensor, np.ndarray)):
-        shape = grid.shape[:d] + grid.shape[d + 1 :]
-        if grid.ndim > 1 and tuple(value.shape[-(grid.ndim - 1) :]) != shape:
-            raise ValueError(
-                f"`boundary` of axis {d} must have the shape {shape} of that end; it has {tuple(value.shape)}."
-            )
-        g = kind.tensor(real("boundary", value)).unsqueeze(d - grid.ndim)
-    else:
-        raise TypeError(
-            f"`boundary` of axis {d} must be None, a number, an array or a callable; it is {type(value).__name__}."
-        )
-
-    if mask is not None:
-        g = torch.where(mask.narrow(d - grid.ndim, (0, grid.axes[d].n - 1)[side], 1), g, 0.0)
-    place = f"That is on axis {d} at the {('low', 'high')[side]} end. Clean the boundary data."
-
-    def look(data: Tensor) -> None:
-        if callable(value):
-            finite("boundary", data, place, points)
-        else:
-            finite("boundary", data.squeeze(d - grid.ndim) if data.ndim else data, place)
-
-    return looked_at(g, look)

@@ -28,6 +28,8 @@ from mgnet.pde.problem.precision import unaffected, wide_enough
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
     import scipy.sparse as sparse
 
+    from mgnet.pde.problem.poisson import Poisson
+
 INNER = np.array([-1.0, 16.0, -30.0, 16.0, -1.0]) / 12  # h^2 u''
 REACH = 2  # unknowns that the inner stencil reaches on either side
 WIDTH = {0.0: 5, 0.5: 7, 1.0: 6}  # unknowns that those rows take, by the first one's distance in h (see docs)
@@ -276,3 +278,21 @@ class FourthOrder:
         weights = sparse.diags_array(self.base.weigh(torch.ones_like(zero).to(self.base.k[0])).cpu().numpy().ravel())
         matrix = sparse.csr_array(weights.astype(np.float64) @ matrix)
         return sparse.csr_array(matrix.T) if self.transposed else matrix
+
+
+def check_order(order: object, problem: "Poisson") -> None:
+    """Say where the fourth order is not to be had."""
+    if not isinstance(order, (int, np.integer)) or order not in (2, 4):
+        raise ValueError(f"`order` must be 2 or 4; it is {order!r}.")
+    if order == 2:
+        return
+    if problem.mask is not None or problem.fixed is not None:
+        what = "is a `mask`" if problem.fixed is None else "are `fixed` unknowns, where u has kinks"
+        raise ValueError(f"`order` = 4 needs the whole box; there {what}. Pass order=2.")
+    if problem.constant_a is None:
+        raise ValueError("`order` = 4 needs an `a` of numbers (one, or one per axis). Pass order=2 for this `a`.")
+    if not problem.grid.uniform:
+        raise ValueError("`order` = 4 needs equal mesh widths and Cartesian coordinates. Pass order=2 for this `grid`.")
+    for d, axis in enumerate(problem.grid.axes):
+        if axis.n < FEWEST:
+            raise ValueError(f"`order` = 4 needs at least {FEWEST} unknowns on each axis; axis {d} has {axis.n}.")

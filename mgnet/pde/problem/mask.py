@@ -1,22 +1,23 @@
-"""Irregular domains: a boolean array says which unknowns are inside.
+"""Irregular domains: which unknowns have an equation, and which others hold those beside them.
 
-Faces between an inside and an outside unknown are cut: they couple the inside one to a zero value
-("dirichlet") or carry no flux ("neumann"). Both are the operator of the box with other conductances
-and reaction, so everything that solves on a box solves here:
+Faces between one with an equation and one without are cut: they couple it to a value there (outside of a mask,
+"dirichlet", and at what is fixed) or carry a given flux ("neumann"). Both are the operator of the box with other
+conductances and reaction, so everything that solves on a box solves here:
 
-    k = 0 on faces that are not inside on both sides;   c <- c + k_cut / share   ("dirichlet")
+    k = 0 on faces without an equation on both sides;   c <- c + k_cut / share   beside those that hold
 
-Rows outside read d u = 0, d the mean diagonal, so that A is regular there and well scaled.
+Other rows read d u = d g, d the mean diagonal, so that A is regular there and well scaled; g is 0 outside.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
+from mgnet.pde.problem.axis import NEUMANN, PERIODIC, Axis, Robin
 from mgnet.pde.problem.checks import as_tensor, looked_at
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.operators import Diffusion
@@ -29,10 +30,14 @@ def inside(mask: Any, grid: Grid) -> Tensor:
     tensor = as_tensor(mask.copy() if isinstance(mask, np.ndarray) else mask)  # which may be reversed or read-only
     if tensor.dtype != torch.bool:
         raise TypeError(f"`mask` must be boolean, True inside; its dtype is {tensor.dtype}. Pass mask != 0, say.")
-    if tuple(tensor.shape) != grid.shape:
-        raise ValueError(f"`mask` must have the grid's shape {grid.shape}; it has {tuple(tensor.shape)}.")
-    if not tensor.any():
-        raise ValueError("`mask` must be True somewhere; it is False everywhere.")
+    if tuple(tensor.shape[-grid.ndim :]) != grid.shape:
+        raise ValueError(
+            f"`mask` must have the grid's shape {grid.shape} as its last axes; it has {tuple(tensor.shape)}."
+        )
+    filled = tensor.flatten(-grid.ndim).any(-1)
+    if not filled.all():
+        member = f" in member {tuple(int(i) for i in (~filled).nonzero()[0])} of the batch" if filled.ndim else ""
+        raise ValueError(f"`mask` must be True somewhere; it is False everywhere{member}.")
     return tensor
 
 
@@ -44,71 +49,150 @@ def beside(v: Tensor, axis: Axis, dim: int) -> tuple[Tensor, Tensor]:
     return around.narrow(dim, 0, n + 1), around.narrow(dim, 1, n + 1)
 
 
-def cut(A: Diffusion, mask: Tensor, mask_bc: str) -> Diffusion:
-    """The operator of the masked domain."""
-    outer = A.diagonal.detach().mean()
-    zero = torch.zeros_like(mask, dtype=A.k[0].dtype)
-    c, ks = zero if A.c is None else A.c, []
-    for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True)):
-        dim, n = d - A.ndim, axis.n
-        left, right = beside(mask, axis, dim)
-        ks.append(k * (left & right))
-        if mask_bc == DIRICHLET:
-            held = k * (left ^ right)
-            both = held.narrow(dim, 0, n) + held.narrow(dim, 1, n)
-            share = A.shares[d]
-            c = c + (both if share is None else both / share)
-    return A.having(ks, torch.where(mask, c, outer))
+class Parts(NamedTuple):
+    """The connected parts of a domain.
+
+    part : (*batch, *grid) the number of each one's part, -1 without an equation
+    free : (*batch, parts) whether a part meets no end, and nothing else, that holds u
+    alone : (*batch, *grid) the free parts of one unknown
+    """
+
+    part: Tensor
+    free: Tensor
+    alone: Tensor
+
+    def flattened(self, ndim: int, batch: Sequence[int]) -> "Parts":
+        """With one batch axis, of 1 where there is none; ``batch``: of which its own are a part, or ()."""
+        batch = batch or self.part.shape[: self.part.ndim - ndim]
+
+        def flat(v: Tensor, own: int) -> Tensor:
+            last = v.shape[v.ndim - own :]
+            return v[None] if v.ndim == own else v.expand(*batch, *last).reshape(-1, *last)
+
+        return Parts(flat(self.part, ndim), flat(self.free, 1), flat(self.alone, ndim))
 
 
-def parts(mask: Tensor, grid: Grid, mask_bc: str, opens: Sequence[np.ndarray] | None = None) -> tuple[Tensor, Tensor]:
-    """The connected parts of the domain.
+@dataclass(frozen=True)
+class Domain:
+    """Where the equations are.
 
     Parameters
     ----------
-    opens : per axis (*grid with n_d + 1) the faces that are no walls; None: all
-
-    Returns
-    -------
-    part : (*grid) the number of each inside unknown's part, -1 outside
-    free : (parts,) whether a part meets no end, and no cut, that fixes u
+    unknown : (*batch, *grid) has an equation
+    holding : (*batch, *grid) has none, and holds what is beside it
     """
+
+    unknown: Tensor
+    holding: Tensor
+
+    def cut(self, A: Diffusion) -> Diffusion:
+        """The operator with these equations alone."""
+        outer = A.diagonal.detach().mean()
+        zero = torch.zeros_like(self.unknown, dtype=A.k[0].dtype)
+        c, ks = zero if A.c is None else A.c, []
+        for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True)):
+            dim, n = d - A.ndim, axis.n
+            left, right = beside(self.unknown, axis, dim)
+            ks.append(k * (left & right))
+            if self.holding.any():
+                below, above = beside(self.holding, axis, dim)
+                held = k * ((left & above) | (below & right))
+                both = held.narrow(dim, 0, n) + held.narrow(dim, 1, n)
+                share = A.shares[d]
+                c = c + (both if share is None else both / share)
+        return A.having(ks, torch.where(self.unknown, c, outer))
+
+    def parts(self, grid: Grid, opens: Sequence[np.ndarray] | None = None) -> Parts:
+        """Its connected parts, member by member.
+
+        Parameters
+        ----------
+        opens : per axis (*grid with n_d + 1) the faces that are no walls; None: all
+        """
+        shape = self.unknown.shape
+        inside, holding = (v.cpu().numpy().reshape(-1, *grid.shape) for v in (self.unknown, self.holding))
+        at = np.flatnonzero(inside)
+        _, first, part = np.unique(_labels(inside, grid, opens).ravel()[at], return_index=True, return_inverse=True)
+        held = _held(np.broadcast_to(holding, inside.shape), grid, opens)
+        free, single = np.bincount(part, held.ravel()[at]) == 0, np.bincount(part) == 1
+        member, number = _numbered(at[first] // grid.size)
+        flags = np.zeros((len(inside), int(number.max()) + 1), bool)
+        flags[member, number] = free
+        numbers, alone = np.full(inside.size, -1), np.zeros(inside.size, bool)
+        numbers[at], alone[at] = number[part], (free & single)[part]
+        return Parts(
+            torch.from_numpy(numbers.reshape(shape)),
+            torch.from_numpy(flags.reshape(*shape[: len(shape) - grid.ndim], -1)),
+            torch.from_numpy(alone.reshape(shape)),
+        )
+
+
+def _between(v: np.ndarray, d: int, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
+    """v (members, *grid) on both sides of the faces between unknowns along grid axis d, that axis first."""
+    v = np.moveaxis(v, d + 1, 0)
+    return (v, np.roll(v, -1, 0)) if axis.periodic else (v[:-1], v[1:])
+
+
+def _through(opens: Sequence[np.ndarray] | None, d: int, grid: Grid) -> np.ndarray:
+    """(n_d + 1, 1, *others), or broadcastable to it: which faces of axis d are no walls."""
+    if opens is None:
+        return np.ones((grid.shape[d] + 1, *[1] * grid.ndim), bool)
+    return np.moveaxis(opens[d], d, 0)[:, None]
+
+
+def _labels(inside: np.ndarray, grid: Grid, opens: Sequence[np.ndarray] | None) -> np.ndarray:
+    """(members, *grid) a number for each connected part, another one in each member."""
+    import scipy.ndimage as ndimage
     import scipy.sparse as sparse
     from scipy.sparse.csgraph import connected_components
 
-    inside = mask.cpu().numpy()
-    index, held, pairs = np.arange(inside.size).reshape(inside.shape), np.zeros(inside.shape, bool), []
+    if opens is None:
+        cross = ndimage.generate_binary_structure(grid.ndim, 1)
+        label = ndimage.label(inside, np.stack([np.zeros_like(cross), cross, np.zeros_like(cross)]))[0]
+    else:
+        label = np.arange(inside.size).reshape(inside.shape)
+    pairs = []
     for d, axis in enumerate(grid.axes):
-        here, there = (np.moveaxis(v, d, 0) for v in (inside, np.roll(inside, -1, d)))
-        i, j = (np.moveaxis(v, d, 0) for v in (index, np.roll(index, -1, d)))
-        stop = axis.n if axis.periodic else axis.n - 1
-        through = np.ones(axis.n + 1, bool).reshape(-1, *[1] * (grid.ndim - 1))
-        through = through if opens is None else np.moveaxis(opens[d], d, 0)
-        both = here[:stop] & there[:stop] & through[1 : stop + 1]
-        pairs.append((i[:stop][both], j[:stop][both]))
-        fixed = np.moveaxis(held, d, 0)
-        if mask_bc == DIRICHLET:
-            cut = (here[:stop] ^ there[:stop]) & through[1 : stop + 1]
-            fixed[:stop] |= cut
-            np.moveaxis(held, d, 0)[np.arange(1, stop + 1) % axis.n] |= cut
-        for end, at in ((axis.low, 0), (axis.high, -1)):
-            fixed[at] |= through[at] & (end not in (NEUMANN, PERIODIC) and end != Robin(0))
+        if opens is None and not axis.periodic:
+            continue
+        (here, there), (one, other) = _between(label, d, axis), _between(inside, d, axis)
+        both = one & other & _through(opens, d, grid)[1 : len(one) + 1]
+        seam = slice(-1, None) if opens is None else slice(None)  # labels know the other faces
+        pairs.append((here[seam][both[seam]], there[seam][both[seam]]))
+    if not pairs:
+        return label
     rows, columns = (np.concatenate(v) for v in zip(*pairs, strict=True))
-    graph = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(inside.size,) * 2)
-    _, label = connected_components(graph, directed=False)
-    used, part = np.unique(np.where(inside.ravel(), label, -1), return_inverse=True)
-    part -= int(used[0] == -1)
-    free = np.bincount(part[inside.ravel()], held[inside]) == 0
-    return torch.from_numpy(part.reshape(inside.shape)), torch.from_numpy(free)
+    graph = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(int(label.max()) + 1,) * 2)
+    return connected_components(graph, directed=False)[1][label]
 
 
-def check_alone(A: Diffusion, mask: Tensor, part: Tensor, free: Tensor, name: str = "mask") -> None:
-    """Refuse a part of one unknown with no equation: no neighbour, no fixed value, no c."""
-    sizes = torch.bincount(part[part >= 0].flatten())
-    alone = torch.isin(part, torch.nonzero((sizes == 1) & free).flatten()).to(mask.device)
+def _held(holding: np.ndarray, grid: Grid, opens: Sequence[np.ndarray] | None) -> np.ndarray:
+    """(members, *grid) whether an end, or what is beside it, holds an unknown."""
+    held = np.zeros(holding.shape, bool)
+    for d, axis in enumerate(grid.axes):
+        through = _through(opens, d, grid)
+        out, (here, there) = np.moveaxis(held, d + 1, 0), _between(holding, d, axis)
+        faces = through[1 : len(here) + 1]
+        out[: len(here)] |= there & faces
+        out[np.arange(1, len(here) + 1) % axis.n] |= here & faces
+        for end, at in ((axis.low, 0), (axis.high, -1)):
+            out[at] |= through[at] & (end not in (NEUMANN, PERIODIC) and end != Robin(0))
+    return held
+
+
+def _numbered(member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of parts in any order the member that each is of, and its number among that member's."""
+    order = np.argsort(member, kind="stable")
+    number = np.empty_like(member)
+    number[order] = np.arange(len(member)) - np.searchsorted(member[order], member[order])
+    return member, number
+
+
+def check_alone(c: Tensor | None, alone: Tensor, name: str = "mask") -> None:
+    """Refuse a part of one unknown with no equation: no neighbour, nothing that holds it, no c."""
     if alone.any():
-        c = torch.zeros_like(mask, dtype=A.k[0].dtype)
-        looked_at(c if A.c is None else A.c + c, lambda c: _refuse_alone((c == 0) & alone, name))
+        c = torch.zeros_like(alone, dtype=torch.float64) if c is None else c
+        looked_at(c, lambda c: _refuse_alone((c == 0) & alone.to(c.device), name))
 
 
 def _refuse_alone(bad: Tensor, name: str) -> None:

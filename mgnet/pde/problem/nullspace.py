@@ -16,7 +16,7 @@ taken for round-off if
 of b itself, or of differences of numbers of size 1 by h, where N errors as large as b may leave it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -40,7 +40,7 @@ class NullSpace:
     ----------
     w : (*grid) the shares of a cell
     shares : the same per axis, w their product; None under a mask
-    part : (*grid), or (batch, *grid), the number of each unknown's part, -1 in none; None: all are in one
+    part : (*grid), or (batch or 1, *grid), the number of each unknown's part, -1 in none; None: all are in one
     floating : (batch or 1, parts) whether nothing fixes u there
     slope : sum_d 1/h_d, the size of a divergence of numbers of size 1
     """
@@ -95,9 +95,9 @@ class NullSpace:
         finite("f", b, "Clean the right-hand side.")
         member, part = divmod(int((mean - limit).argmax()), mean.shape[1])
         raise ValueError(
-            f"`f` must have mean zero{self._where(part)} (with the boundary data, weighted by each unknown's share "
-            f"of a cell): the problem has only Neumann or periodic ends and c = 0, so it fixes u up to a constant. "
-            f"The mean is {mean[member, part]:.3g}, the mean size {size[member, part]:.3g}. "
+            f"`f` must have mean zero{self._where(member, part)} (with the boundary data, weighted by each unknown's "
+            f"share of a cell): the problem has only Neumann or periodic ends and c = 0, so it fixes u up to a "
+            f"constant. The mean is {mean[member, part]:.3g}, the mean size {size[member, part]:.3g}. "
             f"Subtract the mean of f, or give a Dirichlet end or c > 0, or pass project=True to have it taken out."
         )
 
@@ -116,8 +116,9 @@ class NullSpace:
 
     @cached_property
     def _weights(self) -> np.ndarray:
-        """(1, parts) the size of each part in cells."""
-        return self.sums(self.w[None]).cpu().numpy()
+        """(batch or 1, parts) the size of each part in cells; 1 of those that a member does not have."""
+        weights = self.sums(self.w[None]).cpu().numpy()
+        return np.where(weights > 0, weights, 1.0)
 
     @cached_property
     def _loose(self) -> np.ndarray:
@@ -154,10 +155,11 @@ class NullSpace:
         """(batch or 1, *grid) which ones lie in a part that floats."""
         return self.spread(self.floating.double()).expand(-1, *self.w.shape) > 0
 
-    def _where(self, part: int) -> str:
+    def _where(self, member: int, part: int) -> str:
         if self.part is None:
             return ""
-        first = tuple(int(i) for i in (self.part == part).nonzero()[0][-self.w.ndim :])
+        own = self.part.reshape(-1, *self.w.shape)
+        first = tuple(int(i) for i in (own[min(member, len(own) - 1)] == part).nonzero()[0])
         return f" on each part of the mask that nothing holds (one has {first})"
 
 
@@ -167,3 +169,14 @@ def constants(A: Diffusion, part: Tensor | None, floating: Tensor) -> NullSpace:
     shares = tuple(axis.share for axis in A.axes) if part is None else None
     w, slope = A.weigh(torch.ones(grid, device="cpu").to(A.k[0])), sum(1 / axis.h for axis in A.axes)
     return NullSpace(w, shares, part, floating, slope).to(A.k[0])
+
+
+def floating(A: Diffusion, part: Tensor | None, free: Tensor) -> NullSpace | None:
+    """Those of ``free`` parts that c does not hold either; None: there are none."""
+    if not free.any():
+        return None
+    null = constants(A, part, free)
+    if A.c is not None:
+        each = A.c.expand(np.broadcast_shapes(A.c.shape, (1, *null.w.shape))).flatten(0, -1 - A.ndim)
+        null = replace(null, floating=null.floating & (null.sums(each) == 0))
+    return null if null.floating.any() else None

@@ -1,5 +1,6 @@
 """Which tensors are plain numbers, whatever transforms surround a solve."""
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
@@ -26,6 +27,12 @@ def values(v: Tensor) -> Tensor:
     while torch._C._functorch.is_gradtrackingtensor(v):
         v = torch._C._functorch.get_unwrapped(v)
     return v if plain(v) else v.detach()  # which would wrap it again
+
+
+def numbers(v: Tensor) -> np.ndarray:
+    """Of a ``plain`` tensor on the CPU; within torch.func.grad, too, where none shows its numbers."""
+    with torch._C._DisableFuncTorch():
+        return v.detach().numpy()
 
 
 def runs_here(v: Tensor, ndim: int) -> bool:

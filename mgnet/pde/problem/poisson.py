@@ -1,6 +1,6 @@
 """The problem -div(a grad u) + c u = f on a grid, as the linear system A u = b."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -8,26 +8,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.pde.problem import fixed as fixing
 from mgnet.pde.problem import mask as masks
-from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC
+from mgnet.pde.problem.axis import DIRICHLET, NEUMANN
 from mgnet.pde.problem.checks import REAL, batches, no_graph, real, word
 from mgnet.pde.problem.coefficients import (
-    Kind,
     array_betas,
     array_conductance,
     at_unknowns,
-    boundary_pairs,
     check,
     is_number,
     is_scalar,
-    on_end,
+    kind_of,
     on_faces,
 )
 from mgnet.pde.problem.conductances import conductance
+from mgnet.pde.problem.data import of_ends
 from mgnet.pde.problem.faces import Faces, OnFaces, open_faces
-from mgnet.pde.problem.fourth_order import FEWEST, FourthOrder
+from mgnet.pde.problem.fourth_order import FourthOrder, check_order
 from mgnet.pde.problem.grid import Grid
-from mgnet.pde.problem.nullspace import NullSpace, constants
+from mgnet.pde.problem.nullspace import NullSpace, floating
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import values
 
@@ -54,6 +54,10 @@ class Poisson:
         there is ignored
     mask_bc : on the mask's edge, halfway between unknowns: "dirichlet" (u = 0 one mesh width on) or
         "neumann" (no flux)
+    fixed : None, (where, value), or a sequence of such pairs: u = value at the unknowns where ``where``, a boolean
+        array of the grid's shape or a callable that makes one; value a number, an array (*batch, *grid) or a callable.
+        Their equations are replaced, the couplings of the others to them move to the right-hand side, and A stays
+        symmetric: its rows of fixed unknowns are d u = d value, d the mean diagonal
     order : of the error in the mesh width: 2, or 4 (``FourthOrder``: `a` of numbers, no mask)
     like : a tensor or array whose kind, dtype and device the operator has; default numpy float64
 
@@ -78,6 +82,7 @@ class Poisson:
         *,
         mask: Any = None,
         mask_bc: str = "dirichlet",
+        fixed: Any = None,
         order: int = 2,
         like: Any = None,
     ):
@@ -94,31 +99,40 @@ class Poisson:
         self.mask: Tensor | None = None if mask is None else values(masks.inside(mask, grid).to(self.kind.device))
         self.mask_bc = mask_bc
         each = [self._conductance(a_d, d) for d, a_d in enumerate(self._a)]
-        k, self._betas = tuple(k_d for k_d, _ in each), [betas for _, betas in each]
+        k, self.betas = tuple(k_d for k_d, _ in each), [betas for _, betas in each]
         no_c = is_number(self._c) and self._c == 0
         self.c = None if no_c else at_unknowns("c", self._c, grid, self.kind, self.mask)
         for k_d in k:
             batches(grid.ndim, "a", k_d, "its other entries", k)
         if self.c is not None:
             batches(grid.ndim, "c", self.c, "`a`", k)
-        base = Diffusion(grid.axes, k, self.c)
-        self.part: Tensor | None = None  # of a mask that falls into several, which may be held or not
-        self._free: Tensor | None = None  # of a mask's parts
+        self.fixed = None if fixed is None else fixing.Fixed.of(fixed, grid, self.kind, self.mask)
+        self.whole = base = Diffusion(grid.axes, k, self.c)  # with all equations
+        self.domain: masks.Domain | None = None
+        self.parts: masks.Parts | None = None
         with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
             opens = open_faces(k, grid) if walls else None
-        if self.mask is not None or opens is not None:
-            inside = self.mask
-            if inside is None:
-                inside = torch.ones(grid.shape, dtype=torch.bool, device=self.kind.device)
-            else:
-                base = masks.cut(base, inside, mask_bc)
-                self.c = base.c
+        if self.mask is not None or self.fixed is not None or opens is not None:
+            self.domain = self._domain()
+            base = base if self.mask is None and self.fixed is None else self.domain.cut(base)
+            self.c = base.c
             with torch._C._DisableFuncTorch():
-                self.part, self._free = masks.parts(inside, grid, mask_bc, opens)
-            masks.check_alone(base, inside, self.part, self._free, "mask" if opens is None else "a")
+                self.parts = self.domain.parts(grid, opens)
+            masks.check_alone(base.c, self.parts.alone, "mask" if opens is None else "a")
         check_order(order, self)
         self.order = order
         self.A: Operator = base if order == 2 else FourthOrder(base, self.constant_a or ())
+
+    def _domain(self) -> masks.Domain:
+        """Which unknowns have an equation."""
+        every = torch.ones(self.grid.shape, dtype=torch.bool, device=self.kind.device)
+        inside, none = every if self.mask is None else self.mask, torch.zeros_like(every)
+        fixed = none if self.fixed is None else self.fixed.where
+        unknown = inside & ~fixed
+        if self.fixed is not None:
+            fixing.check_free(unknown, self.grid.ndim)
+        outside = ~inside if self.mask_bc == DIRICHLET else none
+        return masks.Domain(unknown, fixed | outside)
 
     def _conductance(self, a: Any, d: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """k on the faces of axis d, and the weights of the data on its ends, unless k tells them."""
@@ -131,25 +145,17 @@ class Poisson:
         faces = on_faces("a", a, self.grid, d, self.kind, self.mask, held=self.mask_bc == DIRICHLET)
         return conductance(self.grid.axes, check("a", faces, positive=True, h=axis.h), d)
 
-    def _beta(self, d: int, side: int) -> Tensor:
-        """The weight of the datum on an end."""
-        axis, betas = self.grid.axes[d], self._betas[d]
-        if betas is not None:
-            return betas[side]
-        k = self.A.base.k[d].narrow(d - self.grid.ndim, side * axis.n, 1)
-        return k if (axis.low, axis.high)[side] == DIRICHLET else torch.full_like(k, 1 / axis.h)
-
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) if all coefficients are numbers, else None."""
-        if self.mask is None and self.grid.uniform and all(is_number(v) for v in (*self._a, self._c)):
+        if self._whole_box and self.grid.uniform and all(is_number(v) for v in (*self._a, self._c)):
             return tuple(float(v) for v in self._a), float(self._c)
         return None
 
     @property
     def constant_a(self) -> tuple[float, ...] | None:
         """a per axis if it is made of numbers."""
-        numbers = self.mask is None and all(is_number(v) for v in self._a)
+        numbers = self._whole_box and all(is_number(v) for v in self._a)
         return tuple(float(v) for v in self._a) if numbers else None
 
     @property
@@ -157,9 +163,19 @@ class Poisson:
         """Whether all coefficients are numbers, or tensors of no axes."""
         return all(is_scalar(v) for v in (*self._a, self._c))
 
+    @property
+    def _whole_box(self) -> bool:
+        """Whether all unknowns have an equation."""
+        return self.mask is None and self.fixed is None
+
+    @property
+    def _unknown(self) -> Tensor | None:
+        """(*batch, *grid) which of them have; None: all."""
+        return None if self._whole_box or self.domain is None else self.domain.unknown
+
     def constants_of(self, A: Operator) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) of this problem's operator as plain tensors; also where a scalar tensor came."""
-        if self.mask is not None or self.constant is not None or not (self.grid.uniform and self.has_numbers):
+        if not self._whole_box or self.constant is not None or not (self.grid.uniform and self.has_numbers):
             return self.constant
         k, c = A.base.k, A.base.c
         if any(v.ndim > self.grid.ndim for v in k) or (c is not None and c.ndim > 0):
@@ -170,18 +186,21 @@ class Poisson:
         a = tuple(float(v) * axis.h**2 for v, axis in zip(middle, self.grid.axes, strict=True))
         return a, 0.0 if c is None else float(c)
 
-    def null_space(self, A: Operator) -> NullSpace | None:
-        """The constants that A (of plain tensors) maps to zero: on parts that meet no end that fixes u, with c = 0."""
-        if self._free is None and not self.grid.closed:
-            return None
-        free = torch.ones(1, dtype=torch.bool, device="cpu") if self._free is None else self._free
-        if not free.any():
-            return None
-        c, null = A.base.c, constants(A.base, self.part, free[None])
-        if c is not None:
-            each = c.expand(np.broadcast_shapes(c.shape, (1, *self.grid.shape))).flatten(0, -1 - self.grid.ndim)
-            null = replace(null, floating=null.floating & (null.sums(each) == 0))
-        return null if null.floating.any() else None
+    def part(self, batch: Sequence[int] = ()) -> Tensor | None:
+        """(batch or 1, *grid) the number of each unknown's part of the domain, -1 in none; None: all are in one."""
+        return None if self.parts is None else self.parts.flattened(self.grid.ndim, batch).part
+
+    def null_space(self, A: Operator, batch: Sequence[int] = ()) -> NullSpace | None:
+        """The constants that A (of plain tensors) maps to zero: on parts that meet no end that fixes u, with c = 0.
+
+        Parameters
+        ----------
+        batch : the axes that the batch axis of A's tensors was made of
+        """
+        if self.parts is not None:
+            parts = self.parts.flattened(self.grid.ndim, batch)
+            return floating(A.base, parts.part, parts.free)
+        return floating(A.base, None, torch.ones(1, 1, dtype=torch.bool, device="cpu")) if self.grid.closed else None
 
     @property
     def weighs(self) -> bool:
@@ -195,7 +214,9 @@ class Poisson:
 
     def having(self, a: Any = None, c: Any = None) -> "Poisson":
         """The problem on the same grid with other coefficients."""
-        return Poisson(self.grid, a, c, mask=self.mask, mask_bc=self.mask_bc, order=self.order, like=self.kind)
+        return Poisson(
+            self.grid, a, c, mask=self.mask, mask_bc=self.mask_bc, fixed=self.fixed, order=self.order, like=self.kind
+        )
 
     def single(self, asks: str) -> Operator:
         """A without a graph, if it is one operator and not a batch of them."""
@@ -221,14 +242,12 @@ class Poisson:
             self.check_no_graph()
         A = self.A.like(v)
         out = A(self.inside(v))
-        if (
-            self.mask is not None and A.base.c is not None
-        ):  # rows outside are diagonal, no other one reads what is there
-            out = out + A.weigh(A.base.c * torch.where(self.mask.to(v.device), 0.0, v))
+        if not self._whole_box:  # other rows are diagonal, and no equation reads what is there
+            out = out + self._scaled(self.outside(v))
         return out.detach().numpy() if isinstance(u, np.ndarray) else out
 
-    def rhs(self, f: Any, boundary: Any = None) -> Any:
-        """b of A u = b: f weighted by the shares of a cell, plus the boundary data.
+    def rhs(self, f: Any, boundary: Any = None, fixed: Any = None) -> Any:
+        """b of A u = b: f weighted by the shares of a cell, plus the boundary data and those of what is fixed.
 
         Parameters
         ----------
@@ -236,6 +255,7 @@ class Poisson:
         boundary : None (homogeneous), a number, a callable g(x, y, ...), or one (low, high) pair of
             those (or arrays of the end's shape) per axis: the value at Dirichlet ends, a du/dn at
             Neumann ends (outward), alpha u + a du/dn at Robin ends; unused where an axis is periodic
+        fixed : None, or values in place of the problem's at its fixed unknowns, one per pair
 
         Example
         -------
@@ -243,19 +263,27 @@ class Poisson:
         [5.0, 0.0, 7.0]
         """
         v = self.on_grid("f", f)
-        b = self.A.like(v).weigh(v)
-        for d, pair in enumerate(() if boundary is None else boundary_pairs(boundary, self.grid.ndim)):
-            if self.grid.bc[d][0] == PERIODIC:
-                continue
-            for side, g in enumerate(pair):
-                if g is not None and not (is_number(g) and g == 0):
-                    datum = self.datum(g, d, side).to(v)
-                    batches(self.grid.ndim, "boundary", datum, "`f`", [v])
-                    b = b + datum
-        b = self.inside(b)
+        g = self.known(fixed, v)
+        b = self.data(v, boundary, g)
         if isinstance(f, np.ndarray):
+            no_graph("fixed", *(() if g is None else (g,)))
             no_graph("boundary", b)
+        b = b if g is None else b + self._scaled(g)
         return b.detach().numpy() if isinstance(f, np.ndarray) else b
+
+    def data(self, v: Tensor, boundary: Any, g: Tensor | None) -> Tensor:
+        """b of the equations, 0 elsewhere, for f = v, and g at what is fixed."""
+        v = self.on_grid("f", v)
+        b = self.A.like(v).weigh(v)
+        for datum in () if boundary is None else of_ends(self, boundary):
+            b = self._added(b, "boundary", datum.to(v))
+        if g is not None:
+            b = self._added(b, "fixed", -self.whole.having(self.whole.k, None).like(v)(g))
+        return self.inside(b)
+
+    def _added(self, b: Tensor, name: str, datum: Tensor) -> Tensor:
+        batches(self.grid.ndim, name, datum, "`f`", [b])
+        return b + datum
 
     def to_scipy(self) -> "sparse.csr_array":
         """A as a sparse matrix, unknowns numbered in C order.
@@ -267,20 +295,40 @@ class Poisson:
         """
         return self.single("to_scipy").to_scipy()
 
-    def datum(self, g: Any, d: int, side: int) -> Tensor:
-        """What the data g on an end add to b, zero but next to it."""
-        g, n, dim = on_end(g, self.grid, d, side, self.kind, self.mask), self.grid.axes[d].n, d - self.grid.ndim
-        if isinstance(self.A, FourthOrder):
-            return self.A.datum(g, d, side)
-        flux = self._beta(d, side) * g
-        shape = np.broadcast_shapes(flux.shape, tuple(1 if e == d else m for e, m in enumerate(self.grid.shape)))
-        flux = flux.expand(shape)
-        zeros = flux.new_zeros((*shape[:dim], n - 1, *shape[len(shape) + dim + 1 :]))
-        return self.A.base.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
-
     def inside(self, v: Tensor) -> Tensor:
-        """v of shape (*batch, *grid), 0 outside of the mask."""
-        return v if self.mask is None else torch.where(self.mask.to(v.device), v, 0.0)
+        """v of shape (*batch, *grid), 0 where there are no equations."""
+        return v if self._unknown is None else torch.where(self._unknown.to(v.device), v, 0.0)
+
+    def outside(self, v: Tensor) -> Tensor:
+        """v where there are no equations, else 0."""
+        return torch.zeros_like(v) if self._unknown is None else torch.where(self._unknown.to(v.device), 0.0, v)
+
+    def known(self, fixed: Any, like: Tensor) -> Tensor | None:
+        """(*batch, *grid) the values of what is fixed (others, if they are given), 0 elsewhere; None: nothing is."""
+        if self.fixed is None:
+            if fixed is not None:
+                raise ValueError("`fixed` gives values, but the problem has no fixed unknowns. Make it with `fixed`.")
+            return None
+        chosen = self.fixed if fixed is None else self.fixed.having(fixed)
+        g = chosen.values(self.grid, self.kind).to(like)
+        batches(self.grid.ndim, "fixed", g, "the coefficients", self.A.base.tensors)
+        return g
+
+    def completed(self, u: Tensor, g: Tensor | None) -> Tensor:
+        """u with g at what is fixed."""
+        return u if g is None else u + g
+
+    def solved_rows(self, b: Tensor) -> Tensor | None:
+        """(*batch, *grid) the u of the rows of what is fixed, 0 elsewhere; None: nothing is."""
+        if self.fixed is None:
+            return None
+        A, where = self.A.like(b).base, self.fixed.where.to(b.device)
+        return torch.where(where, b / A.diagonal, 0.0)
+
+    def _scaled(self, v: Tensor) -> Tensor:
+        """A v for a v that is 0 where there are equations."""
+        A = self.A.like(v).base
+        return torch.zeros_like(v) if A.c is None else A.weigh(A.c.detach() * v)
 
     def check_no_graph(self) -> None:
         """Refuse coefficients that ask for a gradient where arrays are to come out."""
@@ -297,33 +345,3 @@ class Poisson:
             )
         batches(self.grid.ndim, name, tensor, "the coefficients", self.A.base.tensors)
         return tensor if tensor.dtype in REAL else tensor.to(self.kind.dtype)
-
-
-def kind_of(like: Any) -> Kind:
-    """The kind of an array: numpy float64 without one."""
-    if isinstance(like, Kind):
-        return like
-    if like is None:
-        return Kind()
-    if isinstance(like, Tensor):
-        return Kind(False, like.dtype if like.dtype in REAL else torch.float64, like.device)
-    if not isinstance(like, (np.ndarray, np.generic)):
-        raise TypeError(f"`like` must be an array or a tensor; it is {type(like).__name__}.")
-    return Kind(True, torch.float32 if like.dtype == np.float32 else torch.float64)
-
-
-def check_order(order: object, problem: Poisson) -> None:
-    """Say where the fourth order is not to be had."""
-    if not isinstance(order, (int, np.integer)) or order not in (2, 4):
-        raise ValueError(f"`order` must be 2 or 4; it is {order!r}.")
-    if order == 2:
-        return
-    if problem.mask is not None:
-        raise ValueError("`order` = 4 needs the whole box; there is a `mask`. Pass order=2.")
-    if problem.constant_a is None:
-        raise ValueError("`order` = 4 needs an `a` of numbers (one, or one per axis). Pass order=2 for this `a`.")
-    if not problem.grid.uniform:
-        raise ValueError("`order` = 4 needs equal mesh widths and Cartesian coordinates. Pass order=2 for this `grid`.")
-    for d, axis in enumerate(problem.grid.axes):
-        if axis.n < FEWEST:
-            raise ValueError(f"`order` = 4 needs at least {FEWEST} unknowns on each axis; axis {d} has {axis.n}.")
