@@ -178,7 +178,7 @@ def slug(name: str) -> str:
 def judged(name: str, runs: Sequence[Run], test: Samples, finer: Samples) -> dict[str, Any]:
     """Means over the seeds."""
     make = MODELS[name]
-    beyond = [evaluate(run.directory, finer, model=make).error for run in runs]
+    beyond = [evaluate(make, finer, start=run.directory).error for run in runs]
     errors = [run.error for run in runs]
     return {
         "model": name,

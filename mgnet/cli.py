@@ -16,6 +16,18 @@ from typer.exceptions import TyperException
 
 import mgnet
 from mgnet import cli_operators
+from mgnet.options import (
+    Change,
+    CheckpointEvery,
+    Device,
+    Epochs,
+    Exported,
+    MeasuredOut,
+    Resume,
+    Seeds,
+    Tensorboard,
+    TrainedModel,
+)
 from mgnet.output import complain
 
 if TYPE_CHECKING:
@@ -29,11 +41,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-# What several commands take.
-Checkpoint = Annotated[Path, typer.Argument(help="A run's folder or a .safetensors file.")]
+# What several of these commands take; see mgnet.options for what those of operators take as well.
 Data = Annotated[Path, typer.Option(help="Where the known data sets lie.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that decode files; 0: none.", show_default="threads")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1.", show_default="cuda if there is one")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,30 +133,23 @@ def train(
     ] = "MgNet[2,2,2,2]-32-B^l",
     dataset: Annotated[str, typer.Option(help="A known data set, or a folder with train/ and test/.")] = "digits",
     data: Data = Path("data"),
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="the recipe's")] = None,
+    epochs: Epochs = None,
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
-    seeds: Annotated[
-        int | None, typer.Option(help="Train so many times, with seeds from --seed on: mean and spread.")
-    ] = None,
+    seeds: Seeds = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/DATASET-MODEL-seedN")
     ] = None,
     recipe: Annotated[Literal["fast", "paper"], typer.Option(help="How to train; paper: as published.")] = "fast",
-    change: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change the recipe, as lr=0.05; repeatable."),
-    ] = None,
+    change: Change = None,
     image_size: Annotated[str | None, typer.Option(help="Folders: make the pictures of this size, n or H,W.")] = None,
     fit: Annotated[Literal["crop", "resize", "letterbox"], typer.Option(help="Folders: how that is done.")] = "crop",
     start: Annotated[Path | None, typer.Option(help="Begin with the weights of this run or file.")] = None,
     freeze: Annotated[int, typer.Option(help="Do not train the stem and so many grids.")] = 0,
     workers: Workers = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    resume: Resume = False,
     device: Device = None,
-    checkpoint_every: Annotated[
-        int | None, typer.Option(help="Steps between checkpoints.", show_default="an epoch's end")
-    ] = None,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard too.")] = False,
+    checkpoint_every: CheckpointEvery = None,
+    tensorboard: Tensorboard = False,
 ) -> int:
     """Train an image classifier; the test set is looked at once, at the end."""
     from mgnet import arguments, vision
@@ -171,7 +174,7 @@ def train(
 
 @app.command()
 def evaluate(
-    checkpoint: Checkpoint,
+    model: TrainedModel,
     dataset: Annotated[
         str | None, typer.Option(help="A known data set or a folder.", show_default="the one trained on")
     ] = None,
@@ -181,7 +184,7 @@ def evaluate(
     batch_size: Annotated[int | None, typer.Option(help="Images at a time.", show_default="500 of 64x64")] = None,
     workers: Workers = None,
     device: Device = None,
-    out: Annotated[Path | None, typer.Option(help="Also write everything measured to this JSON file.")] = None,
+    out: MeasuredOut = None,
 ) -> None:
     """Measure a trained classifier."""
     from mgnet import vision
@@ -190,7 +193,7 @@ def evaluate(
     if out is not None:
         writable_directory(out.parent)
     metrics = vision.evaluate(
-        checkpoint, dataset, data, split=split, flip=flip, batch_size=batch_size, workers=workers, device=device
+        model, dataset, data, split=split, flip=flip, batch_size=batch_size, workers=workers, device=device
     )
     for name in ("images", "accuracy", "top5", "loss", "calibration_error", "flipped_accuracy"):
         value = getattr(metrics, name)
@@ -202,7 +205,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    checkpoint: Checkpoint,
+    model: TrainedModel,
     images: Annotated[list[Path], typer.Argument(help="Image files, or one folder of them.")],
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="Also write the probability of each class to this CSV file.")] = None,
@@ -216,7 +219,7 @@ def predict(
 
     if out is not None:
         writable_directory(out.parent)
-    predictions = vision.predict(checkpoint, images[0] if len(images) == 1 else images, skip=True, device=device)
+    predictions = vision.predict(model, images[0] if len(images) == 1 else images, skip=True, device=device)
     best = predictions.probabilities.amax(1).tolist()
     for image, name, probability in zip(predictions.images, predictions.names, best, strict=True):
         print(f"{image}  {name}  {probability:.4f}")
@@ -243,15 +246,15 @@ def check(
 
 @app.command()
 def export(
-    checkpoint: Checkpoint,
-    path: Annotated[Path, typer.Argument(help="The file to write: .onnx, or .pt2 for torch.export.")],
+    model: TrainedModel,
+    path: Exported,
 ) -> None:
     """Write a trained classifier for use without mgnet, and check what was written."""
     from mgnet import vision
     from mgnet.output import writable_directory
 
     writable_directory(path.parent)
-    print(f"wrote {vision.export(checkpoint, path)}")
+    print(f"wrote {vision.export(model, path)}")
 
 
 @app.command()

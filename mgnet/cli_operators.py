@@ -5,14 +5,24 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from mgnet.options import (
+    Change,
+    CheckpointEvery,
+    Device,
+    Epochs,
+    Exported,
+    MeasuredOut,
+    Resume,
+    Seeds,
+    Tensorboard,
+    TrainedModel,
+)
 from mgnet.output import complain
 
 app = typer.Typer(
     help="Make samples of solution operators, and learn neural operators from them.", no_args_is_help=True
 )
 
-Checkpoint = Annotated[Path, typer.Argument(help="A run's folder or a .safetensors file.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1.", show_default="cuda if there is one")]
 Given = Annotated[Path, typer.Argument(help="A file of samples, .npz or .mat.")]
 PROBLEMS = ("darcy", "poisson", "heat")
 
@@ -73,11 +83,9 @@ def train(
     test: Annotated[
         Path | None, typer.Option(help="Another file, to test on.", show_default="the last tenth of DATA")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data.", show_default="the recipe's")] = None,
+    epochs: Epochs = None,
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the turns.")] = 0,
-    seeds: Annotated[
-        int | None, typer.Option(help="Train so many times, with seeds from --seed on: mean and spread.")
-    ] = None,
+    seeds: Seeds = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/PROBLEM-MgNO-seedN")] = None,
     width: Annotated[int, typer.Option(help="Channels of the network.")] = 24,
     layers: Annotated[int, typer.Option(help="Its cycles.")] = 4,
@@ -91,16 +99,11 @@ def train(
     ] = None,
     up: Annotated[int, typer.Option(help="Kernel of the way up, 3 or 4.")] = 4,
     recipe: Annotated[Literal["fast", "paper"], typer.Option(help="How to train; paper: as published.")] = "fast",
-    change: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change the recipe, as lr=0.002; repeatable."),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    change: Change = None,
+    resume: Resume = False,
     device: Device = None,
-    checkpoint_every: Annotated[
-        int | None, typer.Option(help="Steps between checkpoints.", show_default="an epoch's end")
-    ] = None,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard too.")] = False,
+    checkpoint_every: CheckpointEvery = None,
+    tensorboard: Tensorboard = False,
 ) -> int:
     """Learn an operator; the test samples are looked at once, at the end."""
     from mgnet import arguments, operators
@@ -114,7 +117,7 @@ def train(
     try:
         if seeds is not None:
             swept = range(seed, seed + seeds)
-            print(operators.sweep(swept, samples, test, epochs, out or Path("runs/operators"), **common))
+            print(operators.sweep(samples, test, epochs, swept, out or Path("runs/operators"), **common))
             return 0
         run = operators.train(samples, test, epochs, seed, out, **common)
     except operators.Diverged as error:
@@ -127,10 +130,10 @@ def train(
 
 @app.command()
 def evaluate(
-    checkpoint: Checkpoint,
+    model: TrainedModel,
     data: Given,
     device: Device = None,
-    out: Annotated[Path | None, typer.Option(help="Also write everything measured to this JSON file.")] = None,
+    out: MeasuredOut = None,
 ) -> None:
     """Measure a trained operator, on the grid it was trained on or on another."""
     from mgnet import operators
@@ -138,7 +141,7 @@ def evaluate(
 
     if out is not None:
         writable_directory(out.parent)
-    metrics = operators.evaluate(checkpoint, data, device=device)
+    metrics = operators.evaluate(model, data, device=device)
     for name in ("samples", "grid", "error", "h1_error", "median", "worst", "data_error"):
         value = getattr(metrics, name)
         shown = " x ".join(map(str, value)) if name == "grid" else f"{value:g}"
@@ -149,7 +152,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    checkpoint: Checkpoint,
+    model: TrainedModel,
     inputs: Annotated[Path, typer.Argument(help="A .npy file of inputs, or a file of samples.")],
     out: Annotated[Path, typer.Option(help="The .npy file to write.")] = Path("outputs.npy"),
     device: Device = None,
@@ -164,7 +167,7 @@ def predict(
     if out.suffix != ".npy":
         raise ValueError(f"`out` must end in .npy; it is {str(out)!r}.")
     given = arguments.load_datum(inputs).numpy() if inputs.suffix == ".npy" else operators.load(inputs).inputs
-    u = operators.predict(checkpoint, given, device=device)
+    u = operators.predict(model, given, device=device)
     with replacing(out) as part:
         np.save(part, u)
     print(f"wrote {out}: {' x '.join(map(str, u.shape))}")
@@ -172,8 +175,8 @@ def predict(
 
 @app.command()
 def export(
-    checkpoint: Checkpoint,
-    path: Annotated[Path, typer.Argument(help="The file to write: .onnx, or .pt2 for torch.export.")],
+    model: TrainedModel,
+    path: Exported,
     grid: Annotated[
         str | None, typer.Option(help="Points along each axis, as 64,64.", show_default="as trained on")
     ] = None,
@@ -184,7 +187,7 @@ def export(
 
     writable_directory(path.parent)
     points = None if grid is None else _points(grid)
-    print(f"wrote {operators.export(checkpoint, path, grid=points)}")
+    print(f"wrote {operators.export(model, path, grid=points)}")
 
 
 def _points(text: str) -> tuple[int, ...]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mgnet.operators.data import darcy, heat, poisson
-    from mgnet.operators.evaluation import Metrics, evaluate
+    from mgnet.operators.evaluation import evaluate
     from mgnet.operators.exporting import export
     from mgnet.operators.files import load, save
+    from mgnet.operators.metrics import Metrics
     from mgnet.operators.network import CycleMap, MgNO
     from mgnet.operators.prediction import predict
     from mgnet.operators.recipe import FAST, PAPER, PRESETS, Recipe, preset
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "operators.data": ("darcy", "heat", "poisson"),
-    "operators.evaluation": ("Metrics", "evaluate"),
+    "operators.evaluation": ("evaluate",),
     "operators.exporting": ("export",),
     "operators.files": ("load", "save"),
+    "operators.metrics": ("Metrics",),
     "operators.network": ("CycleMap", "MgNO"),
     "operators.prediction": ("predict",),
     "operators.recipe": ("FAST", "PAPER", "PRESETS", "Recipe", "preset"),

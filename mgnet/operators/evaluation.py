@@ -1,9 +1,7 @@
 """How good an operator is, on samples of any grid."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -11,11 +9,11 @@ from torch import Tensor, nn
 
 from mgnet.operators.batches import tensors_of
 from mgnet.operators.files import checked, load
+from mgnet.operators.metrics import Metrics
+from mgnet.operators.models import Source, trained
 from mgnet.operators.norms import relative_h1, relative_l2
 from mgnet.operators.samples import Samples
-from mgnet.operators.weights import Card, Make, load_weights
-from mgnet.training.checkpoints import newest_weights
-from mgnet.training.files import write
+from mgnet.operators.weights import Card
 from mgnet.training.placement import placed
 from mgnet.training.process import Process, choose_device
 
@@ -23,42 +21,17 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 _POINTS = 2**18  # of a batch
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """Of an operator on samples.
-
-    error, h1_error, loss : mean relative L2 and H1 error; mean of what was made small
-    median, worst : relative L2 error, of the samples
-    data_error : mean relative L2 error of the samples themselves, where it was measured (else NaN)
-    grid : of the samples
-    """
-
-    samples: int
-    error: float
-    h1_error: float
-    loss: float
-    median: float
-    worst: float
-    data_error: float
-    grid: tuple[int, ...]
-
-    def save(self, path: str | Path) -> None:
-        """Write JSON."""
-        text = json.dumps(asdict(self), indent=1)
-        write(Path(path), lambda temporary: temporary.write_text(text + "\n"))
-
-
 @placed
 def evaluate(
-    checkpoint: str | Path, data: Samples | str | Path, *, model: Make | None = None, device: str | None = None
+    model: Source, data: Samples | str | Path, *, start: str | Path | None = None, device: str | None = None
 ) -> Metrics:
     """Measure a trained operator, on the grid it was trained on or on another.
 
     Parameters
     ----------
-    checkpoint : a run's folder or a .safetensors file
+    model : a Run, a run's folder or a .safetensors file; or what makes a network of one's own
     data : samples, or a file of them
-    model : makes the network, where it was no MgNO
+    start : the checkpoint, where `model` makes one's own
 
     Raises
     ------
@@ -72,7 +45,7 @@ def evaluate(
     >>> evaluate(run.directory, poisson(10, 32, ndim=1, seed=1)).grid
     (32,)
     """
-    network, card = load_weights(newest_weights(Path(checkpoint)), model)
+    network, card = trained(model, start)
     samples, place = samples_of("data", data), choose_device(device)
     check_fit(card, samples)
     return measure(network.to(place), samples, Process(0, 1, place))

@@ -5,15 +5,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mgnet.operators.weights import Make, load_weights
-from mgnet.training.checkpoints import newest_weights
+from mgnet.operators.models import Source, trained
 from mgnet.training.exporting import check_path, write_program
 from mgnet.training.placement import placed
 
 
 @placed
 def export(
-    checkpoint: str | Path, path: str | Path, *, grid: tuple[int, ...] | None = None, model: Make | None = None
+    model: Source, path: str | Path, *, grid: tuple[int, ...] | None = None, start: str | Path | None = None
 ) -> Path:
     """Write a trained operator, with its normalisation, for use without mgnet.
 
@@ -22,10 +21,9 @@ def export(
 
     Parameters
     ----------
-    checkpoint : a run's folder or a .safetensors file
+    model, start : as for `evaluate`
     path : .onnx for ONNX (needs the extra `export`), .pt2 for torch.export
     grid : points along each axis; default: those it was trained on
-    model : makes the network, where it was no MgNO
 
     Raises
     ------
@@ -42,7 +40,7 @@ def export(
     torch.Size([3, 1, 16])
     """
     path = check_path(path)
-    network, card = load_weights(newest_weights(Path(checkpoint)), model)
+    network, card = trained(model, start)
     points = card.grid if grid is None else tuple(grid)
     if len(points) != len(card.grid):
         raise ValueError(f"`grid` must have {len(card.grid)} axes; it is {points}.")

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mgnet.operators.weights import Make, load_weights
-from mgnet.training.checkpoints import newest_weights
+from mgnet.operators.models import Source, trained
 from mgnet.training.placement import placed
 from mgnet.training.process import choose_device
 
@@ -15,14 +14,13 @@ _POINTS = 2**18  # of a batch
 
 
 @placed
-def predict(checkpoint: str | Path, inputs: Any, *, model: Make | None = None, device: str | None = None) -> Any:
+def predict(model: Source, inputs: Any, *, start: str | Path | None = None, device: str | None = None) -> Any:
     """The operator's outputs.
 
     Parameters
     ----------
-    checkpoint : a run's folder or a .safetensors file
+    model, start : as for `evaluate`
     inputs : (N, *grid) or (N, channels, *grid), numpy or torch, on any grid that the network takes
-    model : makes the network, where it was no MgNO
 
     Returns
     -------
@@ -41,7 +39,7 @@ def predict(checkpoint: str | Path, inputs: Any, *, model: Make | None = None, d
     >>> predict(run.directory, np.ones((3, 20))).shape
     (3, 20)
     """
-    network, card = load_weights(newest_weights(Path(checkpoint)), model)
+    network, card = trained(model, start)
     if not isinstance(inputs, (np.ndarray, torch.Tensor)):
         raise TypeError(f"`inputs` must be a numpy array or a tensor; it is {type(inputs).__name__}.")
     x, ndim, place = torch.as_tensor(inputs).float(), len(card.grid), choose_device(device)

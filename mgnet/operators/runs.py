@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from mgnet.operators.evaluation import Metrics
+from mgnet.operators.metrics import Metrics
 from mgnet.training.runs import Row
 
 

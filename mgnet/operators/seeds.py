@@ -24,10 +24,10 @@ class Sweep:
 
 
 def sweep(
-    seeds: Sequence[int],
     data: Samples | str | Path,
     test: Samples | str | Path | None = None,
     epochs: int | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
     out: str | Path = "runs/operators",
     *,
     model: Make | None = None,
@@ -52,7 +52,7 @@ def sweep(
     -------
     >>> from tempfile import mkdtemp
     >>> from mgnet.operators import poisson
-    >>> swept = sweep((0, 1), poisson(40, 16, ndim=1), epochs=1, out=mkdtemp(), progress=False)
+    >>> swept = sweep(poisson(40, 16, ndim=1), epochs=1, seeds=(0, 1), out=mkdtemp(), progress=False)
     >>> swept.scores.mean == sum(run.error for run in swept.runs) / 2
     True
     """

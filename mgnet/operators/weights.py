@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mgnet.operators.network import MgNO
 from mgnet.operators.normalise import Normalised
@@ -39,7 +39,10 @@ class Card:
     def build(self, make: Make | None = None) -> Normalised:
         """The network, with its normalisation, before its weights are set."""
         if make is None and self.model is None:
-            raise ValueError(f"`model` must be what made the network, as in the training; it was a {self.name}.")
+            raise ValueError(
+                f"`model` must be what made the network, a {self.name}, and `start` this checkpoint, which has its "
+                "weights and not its code."
+            )
         network = make() if make is not None else MgNO(**self.model)  # type: ignore[arg-type]
         shapes = [
             (1, c, *(self.grid if p else (1,) * len(self.grid)))
@@ -61,13 +64,23 @@ def load_weights(path: Path, make: Make | None = None) -> tuple[Normalised, Card
     ------
     FileNotFoundError, ValueError : missing; damaged, not ours, or of another architecture
     """
+    stored, card = read_card(path)
+    model = card.build(make)
+    copy_into(model, stored, path)
+    return model.eval(), card
+
+
+def read_card(path: Path) -> tuple[dict[str, Tensor], Card]:
+    """The tensors of a weight file, and its card.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError : missing; damaged, not ours
+    """
     stored, text = read_tensors(path, KEY)
     try:
         fields = json.loads(text)
         tuples = {name: tuple(fields[name]) for name in ("channels", "grid", "pointwise")}
-        card = Card(**{**fields, **tuples})
+        return stored, Card(**{**fields, **tuples})
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is damaged: what it says of its network cannot be read ({error}).") from None
-    model = card.build(make)
-    copy_into(model, stored, path)
-    return model.eval(), card

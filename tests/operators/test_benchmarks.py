@@ -31,7 +31,7 @@ def test_the_fourier_rival_is_learned_and_saved(tmp_path):
     pytest.importorskip("neuralop")
     assert abs(parameters(fno()) / 572_661 - 1) < 0.05
     run = train(darcy(12, 32, reference=0), epochs=1, out=tmp_path / "run", model=lambda: fno(2), progress=False)
-    again = evaluate(run.directory, darcy(12, 32, reference=0)[11:], model=lambda: fno(2))
+    again = evaluate(lambda: fno(2), darcy(12, 32, reference=0)[11:], start=run.directory)
     assert again.error == pytest.approx(run.error, rel=1e-4)
 
 

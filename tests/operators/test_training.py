@@ -115,7 +115,7 @@ def test_a_killed_run_resumed_is_the_run_that_was_not(tmp_path, data, monkeypatc
 
 def test_the_seed_decides(tmp_path, data):
     recipe = replace(SHORT, epochs=1)
-    swept = sweep((0, 1), data, out=tmp_path / "sweep", recipe=recipe, model=small, progress=False)
+    swept = sweep(data, seeds=(0, 1), out=tmp_path / "sweep", recipe=recipe, model=small, progress=False)
     again = train(data, seed=1, out=tmp_path / "again", recipe=recipe, model=small, progress=False)
     assert_same_weights(weights(tmp_path / "again"), weights(tmp_path / "sweep" / "seed1"))
     assert swept.scores.values == tuple(one.error for one in swept.runs)
@@ -279,12 +279,17 @@ def test_any_network_can_be_learned(tmp_path, data):
         return nn.Conv1d(1, 1, 3, padding=1)
 
     run = train(data, epochs=2, out=tmp_path / "run", model=make, progress=False)
-    assert evaluate(run.directory, data[54:], model=make).error == pytest.approx(run.error, rel=1e-5)
-    assert predict(run.directory, data.f, model=make).shape == (60, 16)
-    with pytest.raises(ValueError, match="`model` must be what made the network, as in the training; it was a Conv1d"):
+    assert evaluate(make, data[54:], start=run.directory).error == pytest.approx(run.error, rel=1e-5)
+    assert predict(make, data.f, start=run.directory).shape == (60, 16)
+    assert evaluate(run, data[54:]).error == pytest.approx(run.error, rel=1e-5)
+    with pytest.raises(ValueError, match="`model` must be what made the network, a Conv1d, and `start` this"):
         evaluate(run.directory, data)
     with pytest.raises(ValueError, match="checkpoint of another architecture"):
-        evaluate(run.directory, data, model=lambda: nn.Conv1d(1, 1, 5, padding=2))
+        evaluate(lambda: nn.Conv1d(1, 1, 5, padding=2), data, start=run.directory)
+    with pytest.raises(ValueError, match="`start` must be the checkpoint of a model of your own"):
+        evaluate(make, data)
+    with pytest.raises(TypeError, match="`model` must be a run, its folder"):
+        evaluate(5, data)
 
 
 def test_functions_of_several_channels(tmp_path):

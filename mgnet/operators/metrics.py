@@ -1,0 +1,32 @@
+"""How good an operator was found to be."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mgnet.training.files import write
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Of an operator on samples.
+
+    error, h1_error, loss : mean relative L2 and H1 error; mean of what was made small
+    median, worst : relative L2 error, of the samples
+    data_error : mean relative L2 error of the samples themselves, where it was measured (else NaN)
+    grid : of the samples
+    """
+
+    samples: int
+    error: float
+    h1_error: float
+    loss: float
+    median: float
+    worst: float
+    data_error: float
+    grid: tuple[int, ...]
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON."""
+        text = json.dumps(asdict(self), indent=1)
+        write(Path(path), lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))

@@ -1,0 +1,40 @@
+"""The ways of saying a trained operator."""
+
+import copy
+from pathlib import Path
+
+from mgnet.operators.normalise import Normalised
+from mgnet.operators.runs import Run
+from mgnet.operators.weights import Card, Make, load_weights, read_card
+from mgnet.training.checkpoints import newest_weights
+
+Source = str | Path | Run | Make
+
+
+def trained(model: Source, start: str | Path | None = None) -> tuple[Normalised, Card]:
+    """A trained operator, in evaluation mode, and its card.
+
+    Parameters
+    ----------
+    model : a Run, a run's folder, a .safetensors file; or what makes one's own network, with its checkpoint `start`
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, TypeError : no checkpoint, a damaged one, one of another architecture
+    """
+    if isinstance(model, str | Path):
+        if start is not None:
+            raise ValueError("`start` is for a model of your own; a run's folder or a file is a checkpoint by itself.")
+        return load_weights(newest_weights(Path(model)))
+    if isinstance(model, Run):
+        return copy.deepcopy(model.model).eval(), read_card(newest_weights(model.directory))[1]  # type: ignore[return-value]
+    if not callable(model):
+        raise TypeError(
+            f"`model` must be a run, its folder, a .safetensors file, or what makes a network; it is a "
+            f"{type(model).__name__}."
+        )
+    if start is None:
+        raise ValueError(
+            "`start` must be the checkpoint of a model of your own, a run's folder or a .safetensors file."
+        )
+    return load_weights(newest_weights(Path(start), "start"), model)
