@@ -153,7 +153,8 @@ def capabilities() -> str:
     """The table of what works, in Markdown; rows that differ in boundary or centring alone share a line.
 
     Every row takes numpy arrays and tensors, float32 and float64, batches, tol=None, gradients (of
-    tensors), ``aslinearoperator`` and ``Solver.update``; rows of one matrix also ``to_scipy``.
+    tensors), ``aslinearoperator`` and ``Solver.update``; rows of one matrix also ``to_scipy``, masks
+    ``mask_boundary``.
 
     Example
     -------

@@ -109,6 +109,7 @@ class Solver:
         f: Any,
         *,
         boundary: Any = None,
+        mask_boundary: Any = None,
         fixed: Any = None,
         guess: Any = None,
         tol: float | None = 1e-8,
@@ -120,7 +121,8 @@ class Solver:
     ) -> Solution:
         """Solve for one or a batch of right-hand sides; arguments and errors as ``mgnet.pde.solve``.
 
-        fixed : values in place of the problem's at its fixed unknowns, see ``Poisson.rhs``
+        mask_boundary : data on the mask's cut;   fixed : values in place of the problem's at its fixed unknowns: see
+            ``Poisson.rhs``
 
         Example
         -------
@@ -136,12 +138,16 @@ class Solver:
             raise ValueError("`order` = 4 needs a tolerance; tol=None stops at second order. Pass a `tol`, 1e-10 say.")
         begun = time.perf_counter()
         graph = isinstance(f, Tensor)
-        unweighted = not graph and tol is None and guess is None and boundary is None and self._takes_unweighted
+        plain = all(v is None for v in (tol, guess, boundary, mask_boundary))
+        unweighted = not graph and plain and self._takes_unweighted
         stop = Stop(tol, max_cycles, callback, relative_to)
         given = () if graph and transformed(f) else tuple(f.shape)
         call = _Call(self, guess, stop, throw, bool(project), unweighted, given)
         g = self.problem.known(fixed, checks.as_tensor(f))
-        b = self.problem.on_grid("f", f) if unweighted else self.problem.data(checks.as_tensor(f), boundary, g)
+        if not graph:
+            self.problem.check_no_graph()
+        data = boundary, mask_boundary, g
+        b = self.problem.on_grid("f", f) if unweighted else self.problem.data(checks.as_tensor(f), *data, graph=graph)
         parts = []
         if tol is None and guess is None and boundary is not None and self.problem.constant is not None:
             levels = self.multigrid(self.problem.A.detached()).levels
@@ -152,9 +158,6 @@ class Solver:
             adjoint = _Call(self, None, Stop(tol, max_cycles), throw, project=True)
             u: Any = self.problem.completed(Solve.apply(call, adjoint, A, b, *A.tensors, *parts), g)
         else:
-            self.problem.check_no_graph()
-            checks.no_graph("fixed", *(() if g is None else (g,)))
-            checks.no_graph("boundary", b)
             u = self.problem.completed(call(A, b.detach(), *parts), g).numpy()
         solution = call.solution(u, time.perf_counter() - begun)
         if relative_to == "data":  # a guess may be at round-off already, as in a steady state
@@ -373,6 +376,7 @@ def solve(
     c: Any = None,
     mask: Any = None,
     mask_bc: str = "dirichlet",
+    mask_boundary: Any = None,
     fixed: Any = None,
     boundary: Any = None,
     guess: Any = None,
@@ -396,6 +400,7 @@ def solve(
     grid : a Grid in place of these
     a, c : the coefficients, see ``Poisson``
     mask, mask_bc : an irregular domain, see ``Poisson``
+    mask_boundary : value or flux on its cut, see ``Poisson.rhs``
     fixed : (where, value), u = value at the unknowns where ``where``, see ``Poisson``
     boundary : the boundary data, see ``Poisson.rhs``
     guess : (*batch, *grid) where to start; default: a full multigrid pass
@@ -413,7 +418,7 @@ def solve(
 
     Returns
     -------
-    Solution : of tensors, u is differentiable with respect to f, a, c, fixed and boundary values
+    Solution : of tensors, u is differentiable with respect to f, a, c, fixed, mask_boundary and boundary values
 
     Raises
     ------
@@ -442,6 +447,7 @@ def solve(
     return solver.solve(
         f,
         boundary=boundary,
+        mask_boundary=mask_boundary,
         guess=guess,
         tol=tol,
         max_cycles=max_cycles,

@@ -1,4 +1,4 @@
-"""What the data on the ends of the box make of b."""
+"""What the data on the ends of the box, and on the cut of a mask, make of b."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, PERIODIC
-from mgnet.pde.problem.checks import finite, looked_at, real
-from mgnet.pde.problem.coefficients import Kind, is_number, is_scalar
+from mgnet.pde.problem.checks import batches, finite, looked_at, real
+from mgnet.pde.problem.coefficients import Kind, at_points, is_number, is_scalar
+from mgnet.pde.problem.conductances import metric
+from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.fourth_order import FourthOrder
 from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.mask import beside
 
 if TYPE_CHECKING:
     from mgnet.pde.problem.poisson import Poisson
@@ -36,6 +39,55 @@ def of_end(problem: "Poisson", g: Any, d: int, side: int) -> Tensor:
     flux = flux.expand(shape)
     zeros = flux.new_zeros((*shape[:dim], n - 1, *shape[len(shape) + dim + 1 :]))
     return A.base.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
+
+
+def of_cut(problem: "Poisson", values: Any) -> Iterator[Tensor]:
+    """Per axis what the data on the mask's cut add to b: a value where it holds u, else the outward flux a du/dn.
+
+    Raises
+    ------
+    ValueError : where there is no mask
+    """
+    grid, mask, A = problem.grid, problem.mask, problem.whole
+    if mask is None:
+        raise ValueError("`mask_boundary` gives data on the cut of a `mask`, but there is none. Pass `boundary`.")
+    for d, axis in enumerate(grid.axes):
+        dim, (left, right) = d - grid.ndim, beside(mask, axis, d - grid.ndim)
+        g = _on_cut(values, grid, d, problem.kind, left, right, problem.mask_bc == DIRICHLET)
+        flux = (A.k[d] if problem.mask_bc == DIRICHLET else _areas(grid, d, g)) * g
+        below, above = (torch.where(side, flux, 0.0) for side in (left, right))
+        yield A.weigh(below.narrow(dim, 1, axis.n) + above.narrow(dim, 0, axis.n), but=d)
+
+
+def _on_cut(values: Any, grid: Grid, d: int, kind: Kind, left: Tensor, right: Tensor, held: bool) -> Tensor:
+    """(*batch, *grid with n_d + 1) the data on the faces of axis d that are cut, 0 on others.
+
+    A value is taken where it acts, at the unknown outside; a flux at the face's centre, or of the unknown inside.
+    """
+    points, cut = [axis.x for axis in grid.axes], left ^ right
+    if isinstance(values, Faces):
+        g = values.per_axis(grid, "mask_boundary")[d].values("mask_boundary", grid, d, kind)
+    elif callable(values) and not held:
+        points[d] = grid.axes[d].faces
+        g = kind.evaluate("mask_boundary", values, points)
+    else:
+        g = at_points("mask_boundary", values, grid, kind)
+        if g.ndim:
+            below, above = beside(g, grid.axes[d], d - grid.ndim)
+            g = torch.where(left ^ held, below, above)
+    batches(grid.ndim, "mask_boundary", g, "the `mask`", [cut])
+    g = torch.where(cut, g, 0.0)
+    return looked_at(
+        g, lambda data: finite("mask_boundary", data, f"That is on a face of axis {d}. Clean the data on the cut.")
+    )
+
+
+def _areas(grid: Grid, d: int, like: Tensor) -> Tensor:
+    """Of the faces of axis d, over h: what a flux through one adds to the equation of its unknown."""
+    axis, around = grid.axes[d], metric(grid.axes, d, like)
+    areas = torch.from_numpy(np.ones(axis.n + 1) if axis.areas is None else axis.areas) / axis.h
+    out = areas.to(like).reshape([-1 if e == d else 1 for e in range(grid.ndim)])
+    return out if around is None else out * around.weight * around.length
 
 
 def _weight(problem: "Poisson", d: int, side: int) -> Tensor:

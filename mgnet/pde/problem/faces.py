@@ -1,4 +1,4 @@
-"""Coefficients that are given on the faces between unknowns, with walls where they are zero."""
+"""What is given on the faces between unknowns: coefficients, with walls where they are zero, and data."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,10 +34,10 @@ class Faces:
     def __init__(self, *values: Any):
         self.values = values
 
-    def per_axis(self, grid: Grid) -> tuple["OnFaces", ...]:
+    def per_axis(self, grid: Grid, name: str = "a") -> tuple["OnFaces", ...]:
         """One entry per axis."""
         if len(self.values) != grid.ndim:
-            raise ValueError(f"`a` = Faces must have one array per axis ({grid.ndim}); it has {len(self.values)}.")
+            raise ValueError(f"`{name}` = Faces must have one array per axis ({grid.ndim}); it has {len(self.values)}.")
         return tuple(OnFaces(value) for value in self.values)
 
 
@@ -47,21 +47,26 @@ class OnFaces:
     def __init__(self, value: Any):
         self.value = value
 
-    def tensor(self, grid: Grid, d: int, kind: Kind) -> Tensor:
-        """(*batch, *grid with n_d + 1), checked."""
-        axis, shape = grid.axes[d], tuple(axis.n + (e == d) for e, axis in enumerate(grid.axes))
+    def values(self, name: str, grid: Grid, d: int, kind: Kind) -> Tensor:
+        """(*batch, *grid with n_d + 1) or broadcastable to it, of any sign."""
+        shape = tuple(axis.n + (e == d) for e, axis in enumerate(grid.axes))
         if not (is_number(self.value) or isinstance(self.value, (np.ndarray, Tensor))):
             raise TypeError(
-                f"`a` = Faces must hold numbers or arrays; on axis {d} it holds a {type(self.value).__name__}."
+                f"`{name}` = Faces must hold numbers or arrays; on axis {d} it holds a {type(self.value).__name__}."
             )
-        v = kind.tensor(self.value if is_number(self.value) else real("a", self.value)).clone()
+        v = kind.tensor(self.value if is_number(self.value) else real(name, self.value)).clone()
         if v.ndim == 0:
-            v = v.expand([n if e == d else 1 for e, n in enumerate(shape)])
-        elif tuple(v.shape[-grid.ndim :]) != shape:
+            return v.expand([n if e == d else 1 for e, n in enumerate(shape)])
+        if tuple(v.shape[-grid.ndim :]) != shape:
             raise ValueError(
-                f"`a` = Faces must have the shape {shape} on axis {d}, one more than unknowns along it; "
+                f"`{name}` = Faces must have the shape {shape} on axis {d}, one more than unknowns along it; "
                 f"it has {tuple(v.shape)}."
             )
+        return v
+
+    def tensor(self, grid: Grid, d: int, kind: Kind) -> Tensor:
+        """The same as an ``a``, checked."""
+        axis, v = grid.axes[d], self.values("a", grid, d, kind)
 
         def look(data: Tensor) -> None:
             low, high = RANGE[0] * axis.h**2, RANGE[1] * axis.h**2

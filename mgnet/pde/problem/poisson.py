@@ -1,6 +1,6 @@
 """The problem -div(a grad u) + c u = f on a grid, as the linear system A u = b."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from mgnet.pde.problem.coefficients import (
     on_faces,
 )
 from mgnet.pde.problem.conductances import conductance
-from mgnet.pde.problem.data import of_ends
+from mgnet.pde.problem.data import of_cut, of_ends
 from mgnet.pde.problem.faces import Faces, OnFaces, open_faces
 from mgnet.pde.problem.fourth_order import FourthOrder, check_order
 from mgnet.pde.problem.grid import Grid
@@ -53,7 +53,7 @@ class Poisson:
     mask : None, or a boolean array of the grid's shape, True inside: u is 0 outside, and what else lies
         there is ignored
     mask_bc : on the mask's edge, halfway between unknowns: "dirichlet" (u = 0 one mesh width on) or
-        "neumann" (no flux)
+        "neumann" (no flux); other data come by ``rhs``
     fixed : None, (where, value), or a sequence of such pairs: u = value at the unknowns where ``where``, a boolean
         array of the grid's shape or a callable that makes one; value a number, an array (*batch, *grid) or a callable.
         Their equations are replaced, the couplings of the others to them move to the right-hand side, and A stays
@@ -246,7 +246,7 @@ class Poisson:
             out = out + self._scaled(self.outside(v))
         return out.detach().numpy() if isinstance(u, np.ndarray) else out
 
-    def rhs(self, f: Any, boundary: Any = None, fixed: Any = None) -> Any:
+    def rhs(self, f: Any, boundary: Any = None, mask_boundary: Any = None, fixed: Any = None) -> Any:
         """b of A u = b: f weighted by the shares of a cell, plus the boundary data and those of what is fixed.
 
         Parameters
@@ -255,6 +255,10 @@ class Poisson:
         boundary : None (homogeneous), a number, a callable g(x, y, ...), or one (low, high) pair of
             those (or arrays of the end's shape) per axis: the value at Dirichlet ends, a du/dn at
             Neumann ends (outward), alpha u + a du/dn at Robin ends; unused where an axis is periodic
+        mask_boundary : None (homogeneous), or data on the mask's cut: with ``mask_bc`` "dirichlet" the value of u one
+            mesh width on, at the unknowns outside; with "neumann" the flux a du/dn out of the domain, at the centres of
+            the cut faces. A number, a callable g(x, y, ...) evaluated there, or an array (*batch, *grid): values at the
+            unknowns outside, fluxes of those inside through each of their cut faces; or ``Faces`` of either
         fixed : None, or values in place of the problem's at its fixed unknowns, one per pair
 
         Example
@@ -264,26 +268,34 @@ class Poisson:
         """
         v = self.on_grid("f", f)
         g = self.known(fixed, v)
-        b = self.data(v, boundary, g)
-        if isinstance(f, np.ndarray):
-            no_graph("fixed", *(() if g is None else (g,)))
-            no_graph("boundary", b)
+        b = self.data(v, boundary, mask_boundary, g, graph=isinstance(f, Tensor))
         b = b if g is None else b + self._scaled(g)
         return b.detach().numpy() if isinstance(f, np.ndarray) else b
 
-    def data(self, v: Tensor, boundary: Any, g: Tensor | None) -> Tensor:
-        """b of the equations, 0 elsewhere, for f = v, and g at what is fixed."""
+    def data(
+        self, v: Tensor, boundary: Any = None, cut: Any = None, g: Tensor | None = None, graph: bool = True
+    ) -> Tensor:
+        """b of the equations, 0 elsewhere, for f = v, data on the ends and the cut, and g at what is fixed.
+
+        graph : whether these may ask for a gradient
+        """
         v = self.on_grid("f", v)
         b = self.A.like(v).weigh(v)
-        for datum in () if boundary is None else of_ends(self, boundary):
-            b = self._added(b, "boundary", datum.to(v))
-        if g is not None:
-            b = self._added(b, "fixed", -self.whole.having(self.whole.k, None).like(v)(g))
+        for name, datum in self._data(boundary, cut, g):
+            if not graph:
+                no_graph(name, datum)
+            batches(self.grid.ndim, name, datum, "`f`", [b])
+            b = b + datum.to(v)
         return self.inside(b)
 
-    def _added(self, b: Tensor, name: str, datum: Tensor) -> Tensor:
-        batches(self.grid.ndim, name, datum, "`f`", [b])
-        return b + datum
+    def _data(self, boundary: Any, cut: Any, g: Tensor | None) -> Iterator[tuple[str, Tensor]]:
+        """What adds to b."""
+        if boundary is not None:
+            yield from (("boundary", datum) for datum in of_ends(self, boundary))
+        if cut is not None:
+            yield from (("mask_boundary", datum) for datum in of_cut(self, cut))
+        if g is not None:
+            yield "fixed", -self.whole.having(self.whole.k, None).like(g)(g)
 
     def to_scipy(self) -> "sparse.csr_array":
         """A as a sparse matrix, unknowns numbered in C order.
