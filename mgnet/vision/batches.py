@@ -8,10 +8,11 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 
 from mgnet.training.learner import Batch
 from mgnet.training.loop import Batches
@@ -160,11 +161,23 @@ class Pictures(torch.utils.data.Dataset):
             return str(error)
 
 
-def _collate(items: list[Batch] | str) -> Batch | str:
+def _collate(items: list[Batch] | str) -> tuple[Tensor | np.ndarray, ...] | str:
     if isinstance(items, str):
         return items
-    images, labels = zip(*items, strict=True)
-    return torch.stack(images), torch.stack(labels)
+    return tuple(_outgoing(torch.stack(parts)) for parts in zip(*items, strict=True))
+
+
+def _outgoing(t: Tensor) -> Tensor | np.ndarray:
+    """In memory that processes share, or, where that is full, an array, which goes through a pipe.
+
+    Left to DataLoader, whose thread would drop the batch: its reader would wait for ever.
+    """
+    if get_worker_info() is None:
+        return t
+    try:
+        return t.share_memory_()
+    except RuntimeError:
+        return t.numpy()
 
 
 def picture_batches(
@@ -179,7 +192,7 @@ def picture_batches(
     Raises
     ------
     ValueError : a file that cannot be read
-    OSError : the batches do not fit into the memory that processes share
+    OSError : a process that decodes was ended
     """
     loader: DataLoader = DataLoader(
         pictures,
@@ -193,9 +206,9 @@ def picture_batches(
         for batch in loader:
             if isinstance(batch, str):
                 raise ValueError(batch)
-            yield batch
+            yield torch.as_tensor(batch[0]), torch.as_tensor(batch[1])
     except RuntimeError as error:
-        if "shared memory" not in str(error) and "DataLoader worker" not in str(error):
+        if "DataLoader worker" not in str(error):
             raise
         reason = str(error).strip().splitlines()[-1]
         raise OSError(f"a process that decodes pictures ended: {reason} Pass workers=0.") from None
