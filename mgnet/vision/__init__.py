@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mgnet.vision.costs import summary
     from mgnet.vision.datasets import READERS, load
     from mgnet.vision.evaluation import Metrics, evaluate
-    from mgnet.vision.exporting import export
+    from mgnet.vision.exporting import classifier, export
     from mgnet.vision.network import MgNet
     from mgnet.vision.notation import Notation, parse
     from mgnet.vision.prediction import Predictions, predict
@@ -34,7 +34,7 @@ _HOMES = {
     "mgnet.vision.baselines": ("BASELINES", "build"),
     "mgnet.vision.datasets": ("READERS", "load"),
     "mgnet.vision.evaluation": ("Metrics", "evaluate"),
-    "mgnet.vision.exporting": ("export",),
+    "mgnet.vision.exporting": ("classifier", "export"),
     "mgnet.vision.network": ("MgNet",),
     "mgnet.vision.notation": ("Notation", "parse"),
     "mgnet.vision.prediction": ("Predictions", "predict"),
@@ -65,6 +65,7 @@ __all__ = [
     "Run",
     "Sweep",
     "build",
+    "classifier",
     "evaluate",
     "export",
     "load",

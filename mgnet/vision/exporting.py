@@ -13,18 +13,49 @@ from mgnet.vision.weights import Card
 
 
 class Classifier(nn.Module):
-    """Images (N, C, H, W) in [0, 1] -> probabilities (N, classes): normalisation, network, softmax."""
+    """Images (N, C, H, W) in [0, 1] -> probabilities (N, classes): normalisation, network, softmax.
+
+    model : the network alone, normalised images -> logits
+    classes : their names
+    """
 
     def __init__(self, model: nn.Module, card: Card):
         super().__init__()
-        self.model = model
+        self.model, self.classes = model, card.classes
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(card.mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(card.std).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.model((images - self.mean) / self.std).softmax(1)
+        return self.model(self.normalised(images)).softmax(1)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """What the network takes."""
+        return (images - self.mean) / self.std
+
+
+@placed
+def classifier(model: Source, *, start: str | Path | None = None) -> Classifier:
+    """A trained network as a module, with its normalisation, in evaluation mode: for hooks, gradients, other programs.
+
+    Parameters
+    ----------
+    model, start : as for `evaluate`
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, TypeError : no checkpoint, or a damaged one
+
+    Example
+    -------
+    >>> from mgnet.vision import pretrained_file
+    >>> network = classifier(pretrained_file("MgNet[2,2,2,2]-[32,64,128,256]-B^l", "cifar10"))
+    >>> network(torch.zeros(2, 3, 32, 32)).shape, network.classes[0]
+    (torch.Size([2, 10]), 'airplane')
+    """
+    network, card = trained(model, start)
+    return Classifier(network, card).eval()
 
 
 @placed

@@ -28,7 +28,7 @@ from mgnet.vision import Recipe, train
 multiprocessing.set_start_method("spawn")
 torch.set_num_threads(1)
 recipe = Recipe(epochs=1, batch_size=12, precision="float32", auto_augment="trivialaugment", validation=0.0)
-run = train({model!r}, sys.argv[1], out=sys.argv[2], recipe=recipe, image_size=16, workers=2, progress=False)
+run = train({model!r}, sys.argv[1], out=sys.argv[2], recipe=recipe, image_size=16, workers=1, progress=False)
 print(json.dumps(run.history[-1]["train_loss"]))
 """
 
