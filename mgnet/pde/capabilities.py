@@ -23,6 +23,7 @@ BOUNDARIES: dict[str, Any] = {
     "mixed faces": ("dirichlet", "neumann"),
     "robin": (Robin(1.0), Robin(0.0)),
 }
+VARYING = "varying robin"  # with ELSEWHERE's coefficients
 COEFFICIENTS = (
     "numbers", "one per axis", "array", "callable", "faces", "array per member", "jumps of 1e6",
     "jumps of 1e6 in one axis",
@@ -50,7 +51,8 @@ class Row:
 
     def problem(self, order: int = 2) -> Poisson:
         """-div(a grad u) + u = f of the row's kind."""
-        bc = [BOUNDARIES[self.boundary], *["dirichlet"] * (self.ndim - 1)]
+        ends = (Robin(lambda *x: 1 + x[-1]), Robin(0.0)) if self.boundary == VARYING else BOUNDARIES[self.boundary]
+        bc = [ends, *["dirichlet"] * (self.ndim - 1)]
         shapes = SHAPES if self.domain == "box" else SMALL
         shape, place = shapes[self.ndim], self.centering.removeprefix("stretched ")
         if place not in ("node", "cell"):
@@ -114,7 +116,7 @@ def rows() -> Iterator[Row]:
     """Every row of the table."""
     for ndim in SHAPES:
         for coefficients in COEFFICIENTS:
-            for boundary in BOUNDARIES:
+            for boundary in (*BOUNDARIES, *[VARYING][: coefficients in ELSEWHERE]):
                 for centering in ("node", "cell", *(STRETCHED if coefficients in ELSEWHERE else ())):
                     yield Row(boundary, centering, coefficients, ndim)
             for geometry in COORDINATES[ndim] if coefficients in ELSEWHERE else ():

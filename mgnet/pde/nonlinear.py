@@ -17,6 +17,7 @@ from mgnet.pde.outer.iterate import iterate
 from mgnet.pde.outer.multigrid import CLEAN, SCRATCH, Callback
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem import checks
+from mgnet.pde.problem.axis import Robin
 from mgnet.pde.problem.coefficients import is_number
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
@@ -91,7 +92,7 @@ def solve_nonlinear(
     checks.controls(tol, max_cycles, throw, callback)
     if tol is None:
         raise ValueError("`tol` must be a number between 0 and 1 for a nonlinear problem; it is None.")
-    _check_evaluable(a, boundary)
+    _check_evaluable(a, boundary, grid)
     b0 = checks.as_tensor(f).detach()
     grids = chain(grid)
     functions = [_pointwise(name, v, f, grids) for name, v in (("g", g), ("dg", dg))]
@@ -200,7 +201,7 @@ def _meshes(grid: Grid, f: Any) -> tuple[Any, ...]:
     return tuple(x.numpy() if isinstance(f, np.ndarray) else x for x in meshes)
 
 
-def _check_evaluable(a: Any, boundary: Any) -> None:
+def _check_evaluable(a: Any, boundary: Any, grid: Grid) -> None:
     """Coarse grids need the coefficient and the data as functions."""
 
     def known(v: Any) -> bool:
@@ -208,6 +209,7 @@ def _check_evaluable(a: Any, boundary: Any) -> None:
             return all(known(entry) for entry in v)
         return v is None or is_number(v) or callable(v) or not isinstance(v, (np.ndarray, Tensor))
 
-    for name, v in (("a", a), ("boundary", boundary)):
+    alphas = tuple(end.alpha for pair in grid.bc for end in pair if isinstance(end, Robin))
+    for name, v in (("a", a), ("boundary", boundary), ("alpha", alphas)):
         if not known(v):
             raise TypeError(f"`{name}` must be a number or a callable for a nonlinear problem; it is an array.")

@@ -418,7 +418,7 @@ def solve(
 
     Returns
     -------
-    Solution : of tensors, u is differentiable with respect to f, a, c, fixed, mask_boundary and boundary values
+    Solution : of tensors, u is differentiable with respect to f, a, c, Robin's alpha, fixed, mask_boundary and boundary
 
     Raises
     ------

@@ -129,13 +129,15 @@ class Cells:
             A[k, neighbour] -= K
             return
         end, value = self.bc[d][side], self.values[d][side]
-        datum = g(d, side, *[value if e == d else v for e, v in enumerate(x)])
+        end_at = [value if e == d else v for e, v in enumerate(x)]
+        datum = g(d, side, *end_at)
         if end == "dirichlet":
             K = a(*face) * area / self.distance(index, d, x[d], value)
             A[k, k] += K
             b[k] += K * datum
             return
         alpha, per = (end.alpha if isinstance(end, Robin) else 0.0), area
+        alpha = alpha(*end_at) if callable(alpha) else alpha
         if self.cell and area > 0:  # (a / distance) (face value - u) = g - alpha face value
             half = a(*face) / self.distance(index, d, x[d], value)
             alpha, per = alpha * half / (alpha + half), area * half / (alpha + half)

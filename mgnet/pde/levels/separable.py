@@ -233,7 +233,7 @@ def separable_operator(axes: Sequence[Axis], a: Sequence[float], c: float) -> Se
     """
     turned: list[tuple[int, ...]] = [axis.measure.lengthens if axis.measure else () for axis in axes]
     lengthened = {d for each in turned for d in each}
-    robin = [any(isinstance(end, Robin) and end.alpha > 0 for end in (axis.low, axis.high)) for axis in axes]
+    robin = [any(isinstance(end, Robin) and end.holds for end in (axis.low, axis.high)) for axis in axes]
     if any(robin[d] for d in lengthened):
         return None
     free = next(d for d in range(len(axes)) if d not in lengthened)

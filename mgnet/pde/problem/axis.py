@@ -14,20 +14,27 @@ and, in curvilinear coordinates, W_e times ``turn_weight`` for those d that axis
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from mgnet.pde.problem.geometry import Measure
 
 DIRICHLET, NEUMANN, PERIODIC = "dirichlet", "neumann", "periodic"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Robin:
-    """The boundary condition alpha u + a du/dn = g with a constant alpha >= 0 (n points outward).
+    """The boundary condition alpha u + a du/dn = g with alpha >= 0 (n points outward).
 
     An entry of ``bc``; g comes by ``boundary``. A node-centred Robin end belongs to the grid, as a
     Neumann end does.
+
+    Parameters
+    ----------
+    alpha : a number, an array (*batch, *end) of the end's shape, the grid's without its axis (a tensor may ask for a
+        gradient), or a callable alpha(x, y, ...) evaluated on the end
 
     Example
     -------
@@ -36,12 +43,39 @@ class Robin:
     (1.0,)
     """
 
-    alpha: float
+    alpha: Any
 
     def __post_init__(self) -> None:
+        if callable(self.alpha) or isinstance(self.alpha, (np.ndarray, Tensor)):
+            return
         number = isinstance(self.alpha, (int, float, np.integer, np.floating)) and not isinstance(self.alpha, bool)
         if not (number and np.isfinite(self.alpha) and self.alpha >= 0):
-            raise ValueError(f"`alpha` of Robin must be a finite number >= 0; it is {self.alpha!r}.")
+            raise ValueError(
+                f"`alpha` of Robin must be a finite number >= 0, an array or a callable; it is {self.alpha!r}."
+            )
+
+    @property
+    def varies(self) -> bool:
+        """Whether it is no number."""
+        return callable(self.alpha) or isinstance(self.alpha, (np.ndarray, Tensor))
+
+    @property
+    def holds(self) -> bool:
+        """Whether it may fix the level of u."""
+        return self.varies or self.alpha > 0
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Robin) and not (self.varies or other.varies) and self.alpha == other.alpha
+
+    def __hash__(self) -> int:
+        return id(self) if self.varies else hash(self.alpha)
+
+    def __repr__(self) -> str:
+        if isinstance(self.alpha, (np.ndarray, Tensor)):
+            return f"Robin({'x'.join(map(str, self.alpha.shape))} array)"
+        return "Robin(a callable)" if callable(self.alpha) else f"Robin(alpha={self.alpha!r})"
 
 
 @dataclass(frozen=True)
@@ -215,9 +249,14 @@ class Axis:
         return self.has_half_cells or not self.uniform
 
     @property
+    def has_numbers(self) -> bool:
+        """Whether its ends, and what they couple u to, are words and numbers."""
+        return not any(isinstance(end, Robin) and end.varies for end in (self.low, self.high))
+
+    @property
     def has_through_ends(self) -> bool:
         """Whether a value beyond an end acts through a half cell: what a is there, its datum is weighted by."""
-        robin = any(isinstance(end, Robin) and end.alpha > 0 for end in (self.low, self.high))
+        robin = any(isinstance(end, Robin) and end.holds for end in (self.low, self.high))
         return self.centering == "cell" and robin
 
     @property

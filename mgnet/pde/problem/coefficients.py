@@ -162,7 +162,7 @@ def array_conductance(value: Any, grid: Grid, d: int, kind: Kind) -> Tensor | No
     if value.dtype != NUMPY[kind.dtype] or value.shape[value.ndim - grid.ndim :] != grid.shape:
         return None
     axis = grid.axes[d]
-    if not (axis.uniform and grid.cartesian):
+    if not (axis.uniform and grid.cartesian and axis.has_numbers):
         return None
     return conductance(value, axis, d - grid.ndim, RANGE[0] * axis.h**2, RANGE[1] * axis.h**2)
 
@@ -188,7 +188,7 @@ def _used(grid: Grid, d: int, kind: Kind, mask: Tensor | None, held: bool) -> Te
     if axis.periodic:
         return used & (axis.n > 1)
     for end, at in ((axis.low, 0), (axis.high, axis.n)):
-        through = isinstance(end, Robin) and end.alpha > 0 and axis.centering == "cell"
+        through = isinstance(end, Robin) and end.holds and axis.centering == "cell"
         if not (end == DIRICHLET or through):
             used.narrow(dim, at, 1).fill_(False)
     return used

@@ -45,12 +45,16 @@ def metric(axes: Sequence[Axis], d: int, like: Tensor) -> Metric | None:
     )
 
 
-def end_coupling(axis: Axis, side: int, a: Tensor, around: Metric | None = None) -> tuple[Tensor, Tensor]:
+def end_coupling(
+    axis: Axis, side: int, a: Tensor, around: Metric | None = None, alpha: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """(k, beta) of an end face: its coupling to a zero ghost value, and the weight of its datum.
 
     The boundary equation is k u_0 = ... + beta g. Dirichlet: the ghost value g lies h away (node)
     or h/2 (cell). Neumann: a du/dn = g enters as g / h. Robin, cell-centred: the face value is
     eliminated from alpha u + a du/dn = g. All times the face's area.
+
+    alpha : of a Robin end whose own is no number
     """
     end, h, through = (axis.low, axis.high)[side], axis.h, float(axis.distances[-side])
     cell, area = axis.centering == "cell", None if axis.areas is None else float(axis.areas[-side])
@@ -62,13 +66,14 @@ def end_coupling(axis: Axis, side: int, a: Tensor, around: Metric | None = None)
     if end == DIRICHLET:
         k = sized(a / through / h if cell else a / (through * h), turned=False)
         return k, k
-    alpha = end.alpha if isinstance(end, Robin) else 0.0
-    if cell and alpha == 0:
+    given = end.alpha if isinstance(end, Robin) else 0.0
+    if alpha is None and cell and given == 0:
         return sized(torch.zeros_like(a)), sized(torch.full_like(a, 1 / h))
+    alpha = torch.full_like(a, given) if alpha is None else alpha * torch.ones_like(a)
     if cell:
         half = a / through if around is None else a / (through * around.length)  # conductance from centre to face
         return sized(alpha * half / (alpha + half) / h), sized(half / (alpha + half) / h)
-    return sized(torch.full_like(a, alpha / h)), sized(torch.full_like(a, 1 / h))
+    return sized(alpha / h), sized(torch.full_like(alpha, 1 / h))
 
 
 def conductances(axes: Sequence[Axis], a: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], list[tuple[Tensor, Tensor]]]:
@@ -83,8 +88,13 @@ def conductances(axes: Sequence[Axis], a: Sequence[Tensor]) -> tuple[tuple[Tenso
     return tuple(k for k, _ in each), [betas for _, betas in each]
 
 
-def conductance(axes: Sequence[Axis], a: Tensor, d: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """The same of axis d."""
+def conductance(
+    axes: Sequence[Axis], a: Tensor, d: int, alphas: Sequence[Tensor | None] = (None, None)
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """The same of axis d.
+
+    alphas : of the low and the high end, where those are Robin ends whose own are no numbers
+    """
     axis, dim, around = axes[d], d - len(axes), metric(axes, d, a)
     n = axis.n
     if axis.periodic and n == 1:
@@ -95,9 +105,17 @@ def conductance(axes: Sequence[Axis], a: Tensor, d: int) -> tuple[Tensor, tuple[
     if axis.periodic:
         beta = torch.zeros_like(a.narrow(dim, 0, 1))
         return inner, (beta, beta)
-    low, beta_low = end_coupling(axis, 0, a.narrow(dim, 0, 1), around)
-    high, beta_high = end_coupling(axis, 1, a.narrow(dim, n, 1), around)
-    return torch.cat([low, inner.narrow(dim, 1, n - 1), high], dim=dim), (beta_low, beta_high)
+    low, beta_low = end_coupling(axis, 0, a.narrow(dim, 0, 1), around, alphas[0])
+    high, beta_high = end_coupling(axis, 1, a.narrow(dim, n, 1), around, alphas[1])
+    return _joined([low, inner.narrow(dim, 1, n - 1), high], dim), (beta_low, beta_high)
+
+
+def _joined(pieces: Sequence[Tensor], dim: int) -> Tensor:
+    """Side by side along an axis; along the others they are broadcast."""
+    ones = torch.broadcast_tensors(*(v.narrow(dim, 0, 1) if v.shape[dim] else v.sum(dim, True) for v in pieces))
+    shape = ones[0].shape
+    axis = len(shape) + dim
+    return torch.cat([v.expand([*shape[:axis], v.shape[dim], *shape[axis + 1 :]]) for v in pieces], dim=dim)
 
 
 def _geometric(axis: Axis, like: Tensor, dim: int) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.problem.axis import DIRICHLET, PERIODIC
+from mgnet.pde.problem.axis import DIRICHLET, PERIODIC, Robin
 from mgnet.pde.problem.checks import batches, finite, looked_at, real
 from mgnet.pde.problem.coefficients import Kind, at_points, is_number, is_scalar
 from mgnet.pde.problem.conductances import metric
@@ -119,8 +119,25 @@ def boundary_pairs(boundary: Any, ndim: int) -> list[tuple[Any, Any]]:
     )
 
 
-def on_end(value: Any, grid: Grid, d: int, side: int, kind: Kind, mask: Tensor | None = None) -> Tensor:
-    """Boundary data on one end of axis d: (*batch, *grid with 1 along d) or broadcastable to it.
+def alphas_of(grid: Grid, d: int, kind: Kind, mask: Tensor | None) -> list[Tensor | None]:
+    """What is no number of those of Robin ends, at the low and the high end of axis d, checked."""
+    return [
+        looked_at(on_end(end.alpha, grid, d, side, kind, mask, "alpha"), _not_negative)
+        if isinstance(end, Robin) and end.varies
+        else None
+        for side, end in enumerate(grid.bc[d])
+    ]
+
+
+def _not_negative(alpha: Tensor) -> None:
+    if (alpha < 0).any():
+        raise ValueError(f"`alpha` of Robin must be >= 0 everywhere; its smallest value is {float(alpha.min()):.6g}.")
+
+
+def on_end(
+    value: Any, grid: Grid, d: int, side: int, kind: Kind, mask: Tensor | None = None, name: str = "boundary"
+) -> Tensor:
+    """Data on one end of axis d: (*batch, *grid with 1 along d) or broadcastable to it.
 
     An array has the shape of the end, the grid's without axis d (a batch may precede it). What
     lies outside of a mask is not looked at, and 0.
@@ -128,31 +145,31 @@ def on_end(value: Any, grid: Grid, d: int, side: int, kind: Kind, mask: Tensor |
     end = np.array([(grid.axes[d].lower, grid.axes[d].upper)[side]])
     points = [end if e == d else axis.x for e, axis in enumerate(grid.axes)]
     if callable(value):
-        g = kind.evaluate("boundary", value, points)
+        g = kind.evaluate(name, value, points)
     elif is_number(value):
         g = kind.tensor(value)
     elif is_scalar(value):
-        g = kind.tensor(real("boundary", value))
+        g = kind.tensor(real(name, value))
     elif isinstance(value, (Tensor, np.ndarray)):
         shape = grid.shape[:d] + grid.shape[d + 1 :]
         if grid.ndim > 1 and tuple(value.shape[-(grid.ndim - 1) :]) != shape:
             raise ValueError(
-                f"`boundary` of axis {d} must have the shape {shape} of that end; it has {tuple(value.shape)}."
+                f"`{name}` of axis {d} must have the shape {shape} of that end; it has {tuple(value.shape)}."
             )
-        g = kind.tensor(real("boundary", value)).unsqueeze(d - grid.ndim)
+        g = kind.tensor(real(name, value)).unsqueeze(d - grid.ndim)
     else:
         raise TypeError(
-            f"`boundary` of axis {d} must be None, a number, an array or a callable; it is {type(value).__name__}."
+            f"`{name}` of axis {d} must be None, a number, an array or a callable; it is {type(value).__name__}."
         )
 
     if mask is not None:
         g = torch.where(mask.narrow(d - grid.ndim, (0, grid.axes[d].n - 1)[side], 1), g, 0.0)
-    place = f"That is on axis {d} at the {('low', 'high')[side]} end. Clean the boundary data."
+    place = f"That is on axis {d} at the {('low', 'high')[side]} end. Clean it."
 
     def look(data: Tensor) -> None:
         if callable(value):
-            finite("boundary", data, place, points)
+            finite(name, data, place, points)
         else:
-            finite("boundary", data.squeeze(d - grid.ndim) if data.ndim else data, place)
+            finite(name, data.squeeze(d - grid.ndim) if data.ndim else data, place)
 
     return looked_at(g, look)

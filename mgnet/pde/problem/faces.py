@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.pde.problem.axis import Robin
 from mgnet.pde.problem.checks import looked_at, real
 from mgnet.pde.problem.coefficients import RANGE, Kind, is_number
 from mgnet.pde.problem.grid import Grid
@@ -115,7 +116,9 @@ def open_faces(k: Sequence[Tensor], grid: Grid) -> list[np.ndarray] | None:
         shut = not bool(members[0].narrow(d, 1, axis.n - 1).all())
         held = [axis.low, axis.high] if not axis.periodic else []
         ends = [
-            members[0].narrow(d, at, 1).all() for at, end in zip((0, axis.n), held, strict=False) if end == "dirichlet"
+            members[0].narrow(d, at, 1).all()
+            for at, end in zip((0, axis.n), held, strict=False)
+            if end == "dirichlet" or (isinstance(end, Robin) and end.varies)
         ]
         walls |= shut or not all(ends) or (axis.periodic and axis.n > 1 and not bool(members[0].narrow(d, 0, 1).all()))
         out.append(members[0].numpy())

@@ -293,6 +293,8 @@ def check_order(order: object, problem: "Poisson") -> None:
         raise ValueError("`order` = 4 needs an `a` of numbers (one, or one per axis). Pass order=2 for this `a`.")
     if not problem.grid.uniform:
         raise ValueError("`order` = 4 needs equal mesh widths and Cartesian coordinates. Pass order=2 for this `grid`.")
+    if not problem.grid.has_numbers:
+        raise ValueError("`order` = 4 needs Robin(alpha) of numbers. Pass order=2 for an alpha that varies.")
     for d, axis in enumerate(problem.grid.axes):
         if axis.n < FEWEST:
             raise ValueError(f"`order` = 4 needs at least {FEWEST} unknowns on each axis; axis {d} has {axis.n}.")

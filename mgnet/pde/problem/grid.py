@@ -181,6 +181,11 @@ class Grid:
         return all(axis.uniform for axis in self.axes)
 
     @property
+    def has_numbers(self) -> bool:
+        """Whether the ends are words and numbers."""
+        return all(axis.has_numbers for axis in self.axes)
+
+    @property
     def cartesian(self) -> bool:
         return self.geometry == "cartesian"
 

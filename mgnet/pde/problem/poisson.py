@@ -23,7 +23,7 @@ from mgnet.pde.problem.coefficients import (
     on_faces,
 )
 from mgnet.pde.problem.conductances import conductance
-from mgnet.pde.problem.data import of_cut, of_ends
+from mgnet.pde.problem.data import alphas_of, of_cut, of_ends
 from mgnet.pde.problem.faces import Faces, OnFaces, open_faces
 from mgnet.pde.problem.fourth_order import FourthOrder, check_order
 from mgnet.pde.problem.grid import Grid
@@ -98,6 +98,7 @@ class Poisson:
         word("mask_bc", mask_bc, (DIRICHLET, NEUMANN))
         self.mask: Tensor | None = None if mask is None else values(masks.inside(mask, grid).to(self.kind.device))
         self.mask_bc = mask_bc
+        self._alphas = [alphas_of(grid, d, self.kind, self.mask) for d in range(grid.ndim)]
         each = [self._conductance(a_d, d) for d, a_d in enumerate(self._a)]
         k, self.betas = tuple(k_d for k_d, _ in each), [betas for _, betas in each]
         no_c = is_number(self._c) and self._c == 0
@@ -111,14 +112,14 @@ class Poisson:
         self.domain: masks.Domain | None = None
         self.parts: masks.Parts | None = None
         with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
-            opens = open_faces(k, grid) if walls else None
+            opens = open_faces(k, grid) if walls or not grid.has_numbers else None
         if self.mask is not None or self.fixed is not None or opens is not None:
             self.domain = self._domain()
             base = base if self.mask is None and self.fixed is None else self.domain.cut(base)
             self.c = base.c
             with torch._C._DisableFuncTorch():
                 self.parts = self.domain.parts(grid, opens)
-            masks.check_alone(base.c, self.parts.alone, "mask" if opens is None else "a")
+            masks.check_alone(base.c, self.parts.alone, "a" if walls else "mask")
         check_order(order, self)
         self.order = order
         self.A: Operator = base if order == 2 else FourthOrder(base, self.constant_a or ())
@@ -136,19 +137,28 @@ class Poisson:
 
     def _conductance(self, a: Any, d: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """k on the faces of axis d, and the weights of the data on its ends, unless k tells them."""
-        axis, dim = self.grid.axes[d], d - self.grid.ndim
+        axis, dim, alphas = self.grid.axes[d], d - self.grid.ndim, self._alphas[d]
         if isinstance(a, OnFaces):
-            return conductance(self.grid.axes, a.tensor(self.grid, d, self.kind), d)
+            return conductance(self.grid.axes, self._beside(a.tensor(self.grid, d, self.kind), alphas), d, alphas)
         k = array_conductance(a, self.grid, d, self.kind) if self.mask is None else None
         if k is not None:
             return k, array_betas(a, axis, dim) if axis.has_through_ends else None
         faces = on_faces("a", a, self.grid, d, self.kind, self.mask, held=self.mask_bc == DIRICHLET)
-        return conductance(self.grid.axes, check("a", faces, positive=True, h=axis.h), d)
+        faces = self._beside(check("a", faces, positive=True, h=axis.h), alphas)
+        return conductance(self.grid.axes, faces, d, alphas)
+
+    def _beside(self, a: Tensor, alphas: Sequence[Tensor | None]) -> Tensor:
+        """a, whose batch axes go with those of what Robin ends couple to."""
+        for alpha in alphas:
+            if alpha is not None:
+                batches(self.grid.ndim, "alpha", alpha, "`a`", [a])
+        return a
 
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) if all coefficients are numbers, else None."""
-        if self._whole_box and self.grid.uniform and all(is_number(v) for v in (*self._a, self._c)):
+        uniform = self._whole_box and self.grid.uniform and self.grid.has_numbers
+        if uniform and all(is_number(v) for v in (*self._a, self._c)):
             return tuple(float(v) for v in self._a), float(self._c)
         return None
 
@@ -175,7 +185,8 @@ class Poisson:
 
     def constants_of(self, A: Operator) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) of this problem's operator as plain tensors; also where a scalar tensor came."""
-        if not self._whole_box or self.constant is not None or not (self.grid.uniform and self.has_numbers):
+        uniform = self._whole_box and self.grid.uniform and self.grid.has_numbers
+        if self.constant is not None or not (uniform and self.has_numbers):
             return self.constant
         k, c = A.base.k, A.base.c
         if any(v.ndim > self.grid.ndim for v in k) or (c is not None and c.ndim > 0):
@@ -344,6 +355,7 @@ class Poisson:
 
     def check_no_graph(self) -> None:
         """Refuse coefficients that ask for a gradient where arrays are to come out."""
+        no_graph("alpha", *(alpha for pair in self._alphas for alpha in pair if alpha is not None))
         no_graph("a", *self.A.base.k)
         if self.c is not None:
             no_graph("c", self.c)
