@@ -33,7 +33,7 @@ STRETCHED = ("stretched node", "stretched cell")  # with ELSEWHERE's coefficient
 COORDINATES = {1: ("spherical",), 2: ("polar", "axisymmetric", "spherical", "sphere"), 3: ("cylindrical", "spherical")}
 OUTER = ("dirichlet", "neumann", "robin")  # the ends of the first axis away from r = 0, or of latitudes
 ELSEWHERE = ("numbers", "array", "jumps of 1e6")
-DOMAINS = ("box", "mask", "mask without flux", "fixed unknowns", "mask with fixed unknowns")
+DOMAINS = ("box", "mask", "mask without flux", "mask per member", "fixed unknowns", "mask with fixed unknowns")
 WITHIN = ("array", "jumps of 1e6")  # the coefficients of all but the first
 SMALL = {1: (60,), 2: (25, 30), 3: (10, 12, 11)}  # their shapes
 FULL, POLE = 2 * np.pi, np.pi / 2
@@ -71,7 +71,9 @@ class Row:
         middle = sum((i - n / 2) ** 2 for i, n in zip(np.indices(grid.shape), grid.shape, strict=True))
         mask = middle > (min(grid.shape) / 5) ** 2
         out: dict[str, Any] = {}
-        if "mask" in self.domain:
+        if "per member" in self.domain:
+            out |= {"mask": np.stack([mask, mask & (index % 29 != 3)])}
+        elif "mask" in self.domain:
             out |= {"mask": mask, "mask_bc": "neumann" if "without flux" in self.domain else "dirichlet"}
         if "fixed" in self.domain:
             out |= {"fixed": (index % 17 == 5, lambda *x: 1 + x[0])}

@@ -29,7 +29,7 @@ COEFFICIENTS = [
 ELSEWHERE = ["numbers", "array", "jumps of 1e6"]
 AROUND = [("spherical", 1), ("polar", 2), ("axisymmetric", 2), ("spherical", 2), ("sphere", 2), ("cylindrical", 3),
           ("spherical", 3)]  # fmt: skip
-DOMAINS = ["mask", "mask without flux", "fixed unknowns", "mask with fixed unknowns"]
+DOMAINS = ["mask", "mask without flux", "mask per member", "fixed unknowns", "mask with fixed unknowns"]
 BOXES = [row for row in rows() if row.centering in ("node", "cell") and row.domain == "box"]
 WITHIN = [row for row in rows() if row.domain != "box"]
 BOUNDARIES = ["dirichlet", "neumann", "periodic", "mixed faces", "robin"]
@@ -126,8 +126,10 @@ def test_the_words_describe_the_domain(row):
     """By what becomes of a datum at each unknown: nothing, its value, or what its neighbours make of it."""
     problem = row.problem()
     shape, x = problem.grid.shape, problem.grid.coordinates()
-    f = random(shape)
-    u = Solver(problem).solve(f).u
+    f = random((2, *shape))
+    both = Solver(problem).solve(f).u
+    assert ((both[0] == 0) == (both[1] == 0)).all() == ("per member" not in row.domain)
+    u = both[0]
     outside, fixed = u == 0, u == 1 + x[0]
     assert outside.any() == ("mask" in row.domain)
     assert fixed.any() == ("fixed" in row.domain)

@@ -158,7 +158,6 @@ WRONG = {
     "negative": ((-ONES[0], ONES[1]), r"must be 0 or between .*; on axis 0 it is -1 at \(0, 0\)"),
     "NaN": ((ONES[0] * np.nan, ONES[1]), r"on axis 0 it is nan at \(0, 0\)"),
     "alone": ((0 * ONES[0], 0 * ONES[1]), "`a` must leave no unknown without an equation"),
-    "walls": ((np.stack([ONES[0], 0 * ONES[0]]), ONES[1]), "must have the same walls"),
 }
 
 

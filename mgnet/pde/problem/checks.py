@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.problem.forward_mode import nested
-from mgnet.pde.problem.plain import plain, transformed
+from mgnet.pde.problem.plain import plain, transformed, values
 
 REAL = (torch.float32, torch.float64)
 
@@ -201,6 +201,12 @@ def no_graph(name: str, *tensors: Tensor) -> None:
             f"`{name}` is made of tensors that ask for a gradient, but arrays come out where arrays go in, and those "
             f"have none. Pass f (or u) as a tensor, torch.as_tensor(f), or call under torch.no_grad()."
         )
+
+
+def not_mapped(name: str, v: Any) -> None:
+    """Refuse what torch.func.vmap maps over: which unknowns there are is decided by looking."""
+    if isinstance(v, Tensor) and torch._C._functorch.is_batchedtensor(values(v)):
+        raise TypeError(f"`{name}` must not be mapped over by torch.func.vmap. Give it, and f, batch axes instead.")
 
 
 def sweeps(nu: Any) -> tuple[int, int]:

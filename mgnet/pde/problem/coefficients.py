@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mgnet.pde.native.conductances import conductance
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
-from mgnet.pde.problem.checks import REAL, finite, looked_at, real
+from mgnet.pde.problem.checks import REAL, batches, finite, looked_at, real
 from mgnet.pde.problem.conductances import end_coupling
 from mgnet.pde.problem.forward_mode import nested
 from mgnet.pde.problem.grid import Grid
@@ -109,7 +109,7 @@ def at_unknowns(name: str, value: Any, grid: Grid, kind: Kind, mask: Tensor | No
     What lies outside of a mask is not looked at, and 0.
     """
     points = [axis.x for axis in grid.axes] if callable(value) else None
-    v = at_points(name, value, grid, kind)
+    v = _beside_mask(name, at_points(name, value, grid, kind), grid, mask)
     return check(name, _inside(v, mask, 0.0), positive=False, points=points)
 
 
@@ -141,7 +141,8 @@ def on_faces(
             below, above = beside(_inside(kind.evaluate(name, value, [e.x for e in grid.axes]), mask, 1.0), axis, dim)
             a = torch.where((left ^ right) & ~_usable(a, axis), torch.where(left, below, above), a)
         return check(name, _filled(a, axis, _used(grid, d, kind, mask, held)), positive=True, points=points)
-    a = check(name, _inside(_array(name, value, grid, kind), mask, 1.0), positive=True)
+    a = _beside_mask(name, _array(name, value, grid, kind), grid, mask)
+    a = check(name, _inside(a, mask, 1.0), positive=True)
     if a.ndim == 0:
         ones = [grid.axes[e].n + 1 if e == d else 1 for e in range(grid.ndim)]
         return a.expand(ones)
@@ -172,6 +173,12 @@ def array_betas(a: Tensor | np.ndarray, axis: Axis, dim: int) -> tuple[Tensor, T
     a, n = torch.as_tensor(a, device="cpu"), axis.n
     low, high = (a.narrow(dim, at, 1).clone() for at in (0, n - 1))
     return end_coupling(axis, 0, low)[1], end_coupling(axis, 1, high)[1]
+
+
+def _beside_mask(name: str, v: Tensor, grid: Grid, mask: Tensor | None) -> Tensor:
+    """v, whose batch axes go with the mask's."""
+    batches(grid.ndim, name, v, "the `mask`", () if mask is None else [mask])
+    return v
 
 
 def _inside(v: Tensor, mask: Tensor | None, outside: float) -> Tensor:

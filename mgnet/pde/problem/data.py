@@ -67,15 +67,16 @@ def _on_cut(values: Any, grid: Grid, d: int, kind: Kind, left: Tensor, right: Te
     points, cut = [axis.x for axis in grid.axes], left ^ right
     if isinstance(values, Faces):
         g = values.per_axis(grid, "mask_boundary")[d].values("mask_boundary", grid, d, kind)
+        batches(grid.ndim, "mask_boundary", g, "the `mask`", [cut])
     elif callable(values) and not held:
         points[d] = grid.axes[d].faces
         g = kind.evaluate("mask_boundary", values, points)
     else:
         g = at_points("mask_boundary", values, grid, kind)
+        batches(grid.ndim, "mask_boundary", g, "the `mask`", [cut])
         if g.ndim:
             below, above = beside(g, grid.axes[d], d - grid.ndim)
             g = torch.where(left ^ held, below, above)
-    batches(grid.ndim, "mask_boundary", g, "the `mask`", [cut])
     g = torch.where(cut, g, 0.0)
     return looked_at(
         g, lambda data: finite("mask_boundary", data, f"That is on a face of axis {d}. Clean the data on the cut.")

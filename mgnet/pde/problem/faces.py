@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.problem.axis import Robin
+from mgnet.pde.problem.axis import DIRICHLET, Robin
 from mgnet.pde.problem.checks import looked_at, real
 from mgnet.pde.problem.coefficients import RANGE, Kind, is_number
 from mgnet.pde.problem.grid import Grid
@@ -87,39 +87,45 @@ class OnFaces:
         return looked_at(v, look)
 
 
-def _members(v: Tensor) -> Tensor:
-    """v as plain numbers, with the batches of torch.func.vmap in front."""
-    functorch = torch._C._functorch
+def _numbers(v: Tensor) -> tuple[Tensor, int]:
+    """v as plain numbers, with the batches of torch.func.vmap in front, and how many those are."""
+    functorch, mapped = torch._C._functorch, 0
     while functorch.is_functorch_wrapped_tensor(v):
         dim = functorch.maybe_get_bdim(v) if functorch.is_batchedtensor(v) else None
-        v = functorch.get_unwrapped(v)
+        v, mapped = functorch.get_unwrapped(v), mapped + (dim is not None)
         v = v if dim is None else v.movedim(dim, 0)
-    return v.detach()
+    return v.detach(), mapped
 
 
 def open_faces(k: Sequence[Tensor], grid: Grid) -> list[np.ndarray] | None:
-    """Per axis (*grid with n_d + 1) whether something flows through a face; None where all inner ones are open.
+    """Per axis (*batch, *grid with n_d + 1) whether something flows through a face; None where all inner ones, and ends
+    that hold u, are open.
 
     Raises
     ------
-    ValueError : if walls differ between the members of a batch
+    ValueError : if that differs between members that torch.func.vmap maps over
     """
     walls, out = False, []
     for d, (v, axis) in enumerate(zip(k, grid.axes, strict=True)):
-        there = (_members(v) > 0).cpu()
+        numbers, mapped = _numbers(v)
+        there, dim = (numbers > 0).cpu(), d - grid.ndim
         shape = [n + (e == d) for e, n in enumerate(grid.shape)]
-        members = there.expand(*there.shape[: there.ndim - grid.ndim], *shape).reshape(-1, *shape)
-        if not (members == members[:1]).all():
-            raise ValueError(
-                "`a` = Faces must have the same walls (zeros) in all members of a batch. Solve one by one."
-            )
-        shut = not bool(members[0].narrow(d, 1, axis.n - 1).all())
-        held = [axis.low, axis.high] if not axis.periodic else []
-        ends = [
-            members[0].narrow(d, at, 1).all()
-            for at, end in zip((0, axis.n), held, strict=False)
-            if end == "dirichlet" or (isinstance(end, Robin) and end.varies)
-        ]
-        walls |= shut or not all(ends) or (axis.periodic and axis.n > 1 and not bool(members[0].narrow(d, 0, 1).all()))
-        out.append(members[0].numpy())
+        there = there.expand(*there.shape[: there.ndim - grid.ndim], *shape)
+        if mapped:
+            members = there.flatten(0, mapped - 1)
+            there = members[0]
+            if not (members == there).all():
+                raise ValueError(
+                    "`a` = Faces must have the same walls, and alpha of Robin the same zeros, in all members that "
+                    "torch.func.vmap maps over. Give them batch axes instead."
+                )
+        inner = there.narrow(dim, 0 if axis.periodic and axis.n > 1 else 1, axis.n - 1 + (axis.periodic and axis.n > 1))
+        ends = [there.narrow(dim, at, 1) for end, at in ((axis.low, 0), (axis.high, axis.n)) if _may_hold(end)]
+        walls |= not all(bool(v.all()) for v in (inner, *ends))
+        out.append(there.numpy())
     return out if walls else None
+
+
+def _may_hold(end: str | Robin) -> bool:
+    """Whether only its numbers tell if an end holds u."""
+    return end == DIRICHLET or (isinstance(end, Robin) and end.varies)

@@ -18,15 +18,16 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.problem.axis import NEUMANN, PERIODIC, Axis, Robin
-from mgnet.pde.problem.checks import as_tensor, looked_at
+from mgnet.pde.problem.checks import as_tensor, looked_at, not_mapped
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.operators import Diffusion
 
 
 def inside(mask: Any, grid: Grid) -> Tensor:
-    """The mask as a tensor, checked."""
+    """The mask as a tensor (*batch, *grid), checked."""
     if not isinstance(mask, (np.ndarray, Tensor)):
         raise TypeError(f"`mask` must be a boolean array, True inside; it is {type(mask).__name__}.")
+    not_mapped("mask", mask)
     tensor = as_tensor(mask.copy() if isinstance(mask, np.ndarray) else mask)  # which may be reversed or read-only
     if tensor.dtype != torch.bool:
         raise TypeError(f"`mask` must be boolean, True inside; its dtype is {tensor.dtype}. Pass mask != 0, say.")
@@ -107,13 +108,18 @@ class Domain:
 
         Parameters
         ----------
-        opens : per axis (*grid with n_d + 1) the faces that are no walls; None: all
+        opens : per axis (*batch, *grid with n_d + 1) the faces that are no walls; None: all
         """
-        shape = self.unknown.shape
-        inside, holding = (v.cpu().numpy().reshape(-1, *grid.shape) for v in (self.unknown, self.holding))
+        given = [v.cpu().numpy() for v in (self.unknown, self.holding)] + list(opens or ())
+        batch = np.broadcast_shapes(*(v.shape[: v.ndim - grid.ndim] for v in given))
+        shape = (*batch, *grid.shape)
+        inside, holding, *opens = (
+            np.broadcast_to(v, (*batch, *v.shape[v.ndim - grid.ndim :])).reshape(-1, *v.shape[v.ndim - grid.ndim :])
+            for v in given
+        )
         at = np.flatnonzero(inside)
         _, first, part = np.unique(_labels(inside, grid, opens).ravel()[at], return_index=True, return_inverse=True)
-        held = _held(np.broadcast_to(holding, inside.shape), grid, opens)
+        held = _held(holding, grid, opens)
         free, single = np.bincount(part, held.ravel()[at]) == 0, np.bincount(part) == 1
         member, number = _numbered(at[first] // grid.size)
         flags = np.zeros((len(inside), int(number.max()) + 1), bool)
@@ -122,7 +128,7 @@ class Domain:
         numbers[at], alone[at] = number[part], (free & single)[part]
         return Parts(
             torch.from_numpy(numbers.reshape(shape)),
-            torch.from_numpy(flags.reshape(*shape[: len(shape) - grid.ndim], -1)),
+            torch.from_numpy(flags.reshape(*batch, flags.shape[-1])),
             torch.from_numpy(alone.reshape(shape)),
         )
 
@@ -133,31 +139,31 @@ def _between(v: np.ndarray, d: int, axis: Axis) -> tuple[np.ndarray, np.ndarray]
     return (v, np.roll(v, -1, 0)) if axis.periodic else (v[:-1], v[1:])
 
 
-def _through(opens: Sequence[np.ndarray] | None, d: int, grid: Grid) -> np.ndarray:
-    """(n_d + 1, 1, *others), or broadcastable to it: which faces of axis d are no walls."""
-    if opens is None:
+def _through(opens: Sequence[np.ndarray], d: int, grid: Grid) -> np.ndarray:
+    """(n_d + 1, members, *others), or broadcastable to it: which faces of axis d are no walls."""
+    if not opens:
         return np.ones((grid.shape[d] + 1, *[1] * grid.ndim), bool)
-    return np.moveaxis(opens[d], d, 0)[:, None]
+    return np.moveaxis(opens[d], d + 1, 0)
 
 
-def _labels(inside: np.ndarray, grid: Grid, opens: Sequence[np.ndarray] | None) -> np.ndarray:
+def _labels(inside: np.ndarray, grid: Grid, opens: Sequence[np.ndarray]) -> np.ndarray:
     """(members, *grid) a number for each connected part, another one in each member."""
     import scipy.ndimage as ndimage
     import scipy.sparse as sparse
     from scipy.sparse.csgraph import connected_components
 
-    if opens is None:
+    if not opens:
         cross = ndimage.generate_binary_structure(grid.ndim, 1)
         label = ndimage.label(inside, np.stack([np.zeros_like(cross), cross, np.zeros_like(cross)]))[0]
     else:
         label = np.arange(inside.size).reshape(inside.shape)
     pairs = []
     for d, axis in enumerate(grid.axes):
-        if opens is None and not axis.periodic:
+        if not opens and not axis.periodic:
             continue
         (here, there), (one, other) = _between(label, d, axis), _between(inside, d, axis)
         both = one & other & _through(opens, d, grid)[1 : len(one) + 1]
-        seam = slice(-1, None) if opens is None else slice(None)  # labels know the other faces
+        seam = slice(None) if opens else slice(-1, None)  # labels know the other faces
         pairs.append((here[seam][both[seam]], there[seam][both[seam]]))
     if not pairs:
         return label
@@ -166,7 +172,7 @@ def _labels(inside: np.ndarray, grid: Grid, opens: Sequence[np.ndarray] | None) 
     return connected_components(graph, directed=False)[1][label]
 
 
-def _held(holding: np.ndarray, grid: Grid, opens: Sequence[np.ndarray] | None) -> np.ndarray:
+def _held(holding: np.ndarray, grid: Grid, opens: Sequence[np.ndarray]) -> np.ndarray:
     """(members, *grid) whether an end, or what is beside it, holds an unknown."""
     held = np.zeros(holding.shape, bool)
     for d, axis in enumerate(grid.axes):

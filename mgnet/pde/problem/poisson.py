@@ -51,7 +51,7 @@ class Poisson:
         per axis; or ``Faces``. Arrays may have batch axes in front.
     c : None (0), or >= 0: a number, an array or a callable at the unknowns
     mask : None, or a boolean array of the grid's shape, True inside: u is 0 outside, and what else lies
-        there is ignored
+        there is ignored. Batch axes in front give each member its own
     mask_bc : on the mask's edge, halfway between unknowns: "dirichlet" (u = 0 one mesh width on) or
         "neumann" (no flux); other data come by ``rhs``
     fixed : None, (where, value), or a sequence of such pairs: u = value at the unknowns where ``where``, a boolean
@@ -221,7 +221,9 @@ class Poisson:
     @cached_property
     def singular(self) -> bool:
         """Whether A maps constants, on some part, to zero."""
-        return self.null_space(self.A.detached()) is not None
+        A = self.A.detached()
+        batch = np.broadcast_shapes(*(v.shape[: max(v.ndim - self.grid.ndim, 0)] for v in A.tensors))
+        return self.null_space(A.flattened(batch), batch) is not None
 
     def having(self, a: Any = None, c: Any = None) -> "Poisson":
         """The problem on the same grid with other coefficients."""
