@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import report_gpu
+from benchmarks import first_steps, report_gpu, small
 from benchmarks.report import table
 from mgnet.training.runs import read_history
 from mgnet.vision import build
@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- results: written by the benchmarks, not by hand -->", "<!-- end of results -->"
 PICTURE = "![Time and rate of the solver and of scipy's sine transforms]({}benchmarks/results/poisson/time.png)"
+TITLES = {"first_steps": "First steps on a CPU", "small": "Accuracy for few parameters"}
 GREY = {"digits", "mnist", "fashion-mnist"}  # one channel
 
 
@@ -37,7 +38,7 @@ def pages() -> dict[Path, str]:
     both = [trained(), rates(), published()]
     return {
         readme: _between(readme, [poisson(fastest, "", "docs/benchmarks.md"), poisson_gpu(), *both]),
-        site: _between(site, [poisson(list, "../"), poisson_gpu(), smoothers(), training(), *both]),
+        site: _between(site, [poisson(list, "../"), poisson_gpu(), smoothers(), training(), *measured(), *both]),
         trusted: _between(trusted, [trust()]),
     }
 
@@ -127,6 +128,16 @@ def training() -> str:
     for name, rate in result["images_per_second"].items():
         lines.append(f"| {name} | {rate:,.0f} | {result['times_published'][name]:.2f} |")
     return "\n".join(lines)
+
+
+def measured() -> list[str]:
+    """Of the benchmarks that write their own tables; of those that were not run, how to."""
+    parts = []
+    for module, name in ((first_steps, "first_steps"), (small, "small")):
+        results = RESULTS / f"{name}.json"
+        title = f"### {TITLES[name]}\n\nNot yet measured; `python -m benchmarks.{name}`."
+        parts.append(module.table(json.loads(results.read_text())) if results.exists() else title)
+    return parts
 
 
 def trained() -> str:

@@ -303,7 +303,7 @@ def demo(
 def bench(
     context: typer.Context,
     name: Annotated[
-        Literal["poisson", "poisson_gpu", "smoothers", "training", "classifiers", "operators"],
+        Literal["poisson", "poisson_gpu", "smoothers", "training", "first_steps", "classifiers", "small", "operators"],
         typer.Argument(help="Which benchmark."),
     ],
 ) -> int:

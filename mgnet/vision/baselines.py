@@ -1,7 +1,7 @@
 """The networks that MgNet is compared with, and `build`, which makes any network by name.
 
 Where torchvision defines a network with the published parameter count it is used; for 32x32 images
-its first layers are made small. AlexNet for 32x32 and the pre-activation and wide residual networks
+its first layers are made small. AlexNet and ResNet-20 for 32x32 and the pre-activation and wide residual networks
 are written here.
 
 Source: Krizhevsky et al. 2012; Simonyan & Zisserman 2015; He et al. 2016, arXiv:1512.03385 and
@@ -85,6 +85,33 @@ def _resnet18_small(c: int, classes: int) -> nn.Module:
     model.conv1 = nn.Conv2d(c, 64, 3, 1, 1, bias=False)
     model.maxpool = nn.Identity()
     return model
+
+
+class PostActivation(nn.Module):
+    """s(x' + bn(K_2 * s(bn(K_1 * x)))): a residual block whose shortcut has no parameters.
+
+    Where the grid changes x' is every other point of x, with zeros for the new channels (He et al. 2015, option A).
+    """
+
+    def __init__(self, c_in: int, c_out: int, stride: int):
+        super().__init__()
+        self.K_1, self.norm_1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out)
+        self.K_2, self.norm_2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False), nn.BatchNorm2d(c_out)
+        self.stride, self.new = stride, c_out - c_in
+
+    def forward(self, x: Tensor) -> Tensor:
+        v = self.norm_2(self.K_2(F.relu(self.norm_1(self.K_1(x)))))
+        x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new)) if self.new else x
+        return F.relu(x + v)
+
+
+def _resnet20_small(c: int, classes: int) -> nn.Module:
+    """Three blocks on each of three grids, of 16, 32 and 64 channels."""
+    stem = (nn.Conv2d(c, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+    widths = [(16, 16, 1)] * 3 + [(16, 32, 2)] + [(32, 32, 1)] * 2 + [(32, 64, 2)] + [(64, 64, 1)] * 2
+    blocks = (PostActivation(*width) for width in widths)
+    tail = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))
+    return nn.Sequential(*stem, *blocks, *tail).apply(_he_initialise)
 
 
 class PreActivation(nn.Module):
@@ -182,6 +209,7 @@ _SMALL_FORMS: dict[str, Callable[[int, int], nn.Module]] = {
     "alexnet": _alexnet_small,
     "vgg19": _vgg19_small,
     "resnet18": _resnet18_small,
+    "resnet20": _resnet20_small,
     "preact_resnet1001": _preact_resnet1001_small,
     "wide_resnet28_10": _wide_resnet28_10_small,
 }

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import classifiers, readme, release, training
+from benchmarks import classifiers, first_steps, readme, release, small, training
 from mgnet.training.runs import write_history
-from mgnet.vision import Recipe, Run, build, pretrained, releases, sweep
+from mgnet.vision import BASELINES, Recipe, Run, Sweep, build, pretrained, releases, sweep
 from mgnet.vision.augment import smaller
 
 
@@ -22,6 +22,44 @@ def test_throughput_times_equal_networks() -> None:
     data = training.images()
     training.published(notation, data)()
     training.ours(notation, data, Recipe(precision="float32"))()
+
+
+def test_the_first_steps_of_a_pair() -> None:
+    """Each recipe on a small network: what is timed is a step, and a step that does nothing is found."""
+    entry = first_steps.Entry("MgNet[1,2]-4-B^l", batch_size=4)
+    for name in first_steps.RECIPES:
+        row = first_steps.measure(entry, name, steps=3)
+        assert len(row.losses) == 3
+        assert min(row.forward_and_backward, row.optimizer) > 0
+        if name == "fast, plain":
+            assert row.precision == "float32"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(first_steps.Timed, "__call__", lambda self: self.seconds.append(1.0))
+        with pytest.raises(AssertionError, match=r"kernels of .* have not moved"):
+            first_steps.measure(entry, "paper", steps=2)
+    known = {entry.model for entry in first_steps.ENTRIES}
+    assert set(BASELINES) <= known
+
+
+def test_small_networks_are_small(capsys: pytest.CaptureFixture[str]) -> None:
+    """As they are listed: at most so many parameters; the latencies are of networks that compute the same in double."""
+    rows = []
+    for entry, seconds in zip(small.ENTRIES, small.latency([e.model for e in small.ENTRIES], 1), strict=True):
+        swept = Sweep((0, 1), (Known(0.5), Known(0.7)))  # type: ignore[arg-type]
+        rows.append(small.row(entry, seconds, swept))
+    machine = {"cores": 2, "processor": "a"}
+    shown = small.table({"rows": rows, "epochs": 1, "images": None, "environment": machine}).splitlines()
+    assert shown[-3].startswith("| ResNet-20 | resnet20 | 269,722 | 40.6 M (1.0) |")
+    assert all("| 60.00 +- 14.14 % |" in line for line in shown[-3:])
+    assert all(row["parameters"] <= small.MOST for row in rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """A run of which the accuracy is asked."""
+
+    accuracy: float
+    history: tuple = ()
 
 
 def test_the_runs_are_kept_without_their_weights(tmp_path: Path) -> None:

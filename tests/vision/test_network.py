@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mgnet.vision import MgNet, build, summary
+from mgnet.vision.baselines import PostActivation
 from mgnet.vision.costs import count
 from mgnet.vision.network import Smoother
 
@@ -144,6 +145,7 @@ def test_published_parameter_counts(notation: str, classes: int, stem: str | Non
         ("alexnet", 32, 100, 2_495_396),
         ("vgg19", 32, 10, 20_040_522),
         ("resnet18", 32, 10, 11_173_962),
+        ("resnet20", 32, 10, 269_722),
         ("preact_resnet1001", 32, 10, 10_327_706),
         ("wide_resnet28_10", 32, 10, 36_479_194),
         ("wide_resnet28_10", 32, 100, 36_536_884),
@@ -161,7 +163,17 @@ def test_baseline_parameter_counts_and_shapes(name: str, size: int, classes: int
         assert model(torch.empty(2, 3, size, size)).shape == (2, classes)
 
 
-@pytest.mark.parametrize("name", ["alexnet", "vgg19", "resnet18", "wide_resnet50_2"])
+@pytest.mark.parametrize(("c_in", "c_out", "stride"), [(3, 3, 1), (3, 6, 2)])
+def test_a_shortcut_without_parameters(c_in: int, c_out: int, stride: int) -> None:
+    """A block whose second norm gives zero is s(x), on every other point and with zeros for the new channels."""
+    block = PostActivation(c_in, c_out, stride).eval()
+    nn.init.zeros_(block.norm_2.weight)
+    x, want = torch.randn(2, c_in, 8, 8), torch.zeros(2, c_out, 8 // stride, 8 // stride)
+    want[:, :c_in] = x[:, :, ::stride, ::stride].clamp(min=0)
+    assert torch.equal(block(x), want)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg19", "resnet18", "resnet20", "wide_resnet50_2"])
 def test_baselines_take_any_number_of_channels(name: str) -> None:
     size = 224 if name == "wide_resnet50_2" else 32
     with torch.device("meta"):
