@@ -122,10 +122,3 @@ def _agree(v: Tensor, before: Tensor, both: Tensor) -> None:
             )
 
     looked_at(torch.stack(torch.broadcast_tensors(*(torch.where(both, x, 0.0) for x in (before.to(v), v)))), look)
-
-
-def check_free(unknown: Tensor, ndim: int) -> None:
-    """Refuse a problem of which nothing is left."""
-    left = unknown.flatten(-ndim).any(-1)
-    if not left.all():
-        raise ValueError("`fixed` must leave some unknown to solve for; all of them are fixed.")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.problem.axis import NEUMANN, PERIODIC, Axis, Robin
+from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
 from mgnet.pde.problem.checks import as_tensor, looked_at, not_mapped
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.operators import Diffusion
@@ -85,6 +85,21 @@ class Domain:
 
     unknown: Tensor
     holding: Tensor
+
+    @classmethod
+    def of(cls, grid: Grid, device: torch.device, mask: Tensor | None, mask_bc: str, fixed: Tensor | None) -> "Domain":
+        """What a mask and fixed unknowns leave of a grid.
+
+        Raises
+        ------
+        ValueError : if that is nothing
+        """
+        every = torch.ones(grid.shape, dtype=torch.bool, device=device)
+        inside, fixed = every if mask is None else mask, ~every if fixed is None else fixed
+        unknown = inside & ~fixed
+        if not unknown.flatten(-grid.ndim).any(-1).all():
+            raise ValueError("`fixed` must leave some unknown to solve for; all of them are fixed.")
+        return cls(unknown, fixed | ~inside if mask_bc == DIRICHLET else fixed)
 
     def cut(self, A: Diffusion) -> Diffusion:
         """The operator with these equations alone."""

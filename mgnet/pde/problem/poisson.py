@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.problem import fixed as fixing
 from mgnet.pde.problem import mask as masks
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN
 from mgnet.pde.problem.checks import REAL, batches, no_graph, real, word
@@ -25,6 +24,7 @@ from mgnet.pde.problem.coefficients import (
 from mgnet.pde.problem.conductances import conductance
 from mgnet.pde.problem.data import alphas_of, of_cut, of_ends
 from mgnet.pde.problem.faces import Faces, OnFaces, open_faces
+from mgnet.pde.problem.fixed import Fixed
 from mgnet.pde.problem.fourth_order import FourthOrder, check_order
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.nullspace import NullSpace, floating
@@ -107,14 +107,15 @@ class Poisson:
             batches(grid.ndim, "a", k_d, "its other entries", k)
         if self.c is not None:
             batches(grid.ndim, "c", self.c, "`a`", k)
-        self.fixed = None if fixed is None else fixing.Fixed.of(fixed, grid, self.kind, self.mask)
+        self.fixed = None if fixed is None else Fixed.of(fixed, grid, self.kind, self.mask)
         self.whole = base = Diffusion(grid.axes, k, self.c)  # with all equations
         self.domain: masks.Domain | None = None
         self.parts: masks.Parts | None = None
         with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
             opens = open_faces(k, grid) if walls or not grid.has_numbers else None
         if self.mask is not None or self.fixed is not None or opens is not None:
-            self.domain = self._domain()
+            fixed = None if self.fixed is None else self.fixed.where
+            self.domain = masks.Domain.of(grid, self.kind.device, self.mask, mask_bc, fixed)
             base = base if self.mask is None and self.fixed is None else self.domain.cut(base)
             self.c = base.c
             with torch._C._DisableFuncTorch():
@@ -123,17 +124,6 @@ class Poisson:
         check_order(order, self)
         self.order = order
         self.A: Operator = base if order == 2 else FourthOrder(base, self.constant_a or ())
-
-    def _domain(self) -> masks.Domain:
-        """Which unknowns have an equation."""
-        every = torch.ones(self.grid.shape, dtype=torch.bool, device=self.kind.device)
-        inside, none = every if self.mask is None else self.mask, torch.zeros_like(every)
-        fixed = none if self.fixed is None else self.fixed.where
-        unknown = inside & ~fixed
-        if self.fixed is not None:
-            fixing.check_free(unknown, self.grid.ndim)
-        outside = ~inside if self.mask_bc == DIRICHLET else none
-        return masks.Domain(unknown, fixed | outside)
 
     def _conductance(self, a: Any, d: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """k on the faces of axis d, and the weights of the data on its ends, unless k tells them."""
