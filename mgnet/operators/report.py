@@ -6,7 +6,7 @@ from typing import Any
 
 from mgnet.operators.recipe import Recipe
 from mgnet.operators.runs import Run
-from mgnet.training.extension import extensions
+from mgnet.training.extension import extensions, looks
 from mgnet.training.report import effort, table, write_page
 from mgnet.training.runs import read_config
 
@@ -17,7 +17,7 @@ def write_report(run: Run) -> Path:
     measured = metrics.data_error == metrics.data_error
     headline = {
         "test error": f"{metrics.error:.3%} relative L2, {metrics.h1_error:.3%} relative H1, of {metrics.samples:,} "
-        "samples, measured once after the last epoch",
+        f"samples, {looks(run.directory)}",
         "median; worst": f"{metrics.median:.3%}; {metrics.worst:.3%}",
         "error of the samples themselves": f"{metrics.data_error:.3%}" if measured else "not measured",
         "validation error, last epoch": f"{run.history[-1]['validation_error']:.3%}",

@@ -56,6 +56,24 @@ def _tell(before: Steps, recipe: Steps, t: float) -> None:
         )
 
 
+def looks(out: Path) -> str:
+    """When the test set was looked at.
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> out = Path(mkdtemp())
+    >>> looks(out)
+    'measured once after the last epoch'
+    >>> write_json(out / "metrics-2-epochs.json", {})
+    >>> looks(out)
+    'measured after the last epoch, and before that after 2 epochs'
+    """
+    earlier = sorted(int(path.stem.split("-")[1]) for path in out.glob("metrics-*-epochs.json"))
+    before = ", and before that after " + " and ".join(map(str, earlier)) + " epochs" if earlier else ""
+    return f"measured {'' if earlier else 'once '}after the last epoch{before}"
+
+
 def extensions(config: Mapping[str, Any]) -> str:
     """Comments below the call that repeats a run: where it got more epochs.
 

@@ -94,7 +94,7 @@ def _is_kernel(p: nn.Parameter) -> bool:
 
 
 def _half_precision_pays(parameters: list[nn.Parameter]) -> bool:
-    """torch's Muon multiplies in bfloat16, which takes fifty times as long where a processor has no such numbers."""
+    """torch's Muon multiplies in bfloat16: without such numbers in hardware resnet18's step took ten times as long."""
     device = parameters[0].device if parameters else torch.device("cpu")
     return device.type != "cpu" or resolve_precision("auto", device) == "bfloat16"
 

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from mgnet.training.extension import extensions
+from mgnet.training.extension import extensions, looks
 from mgnet.training.report import effort, table, write_page
 from mgnet.training.runs import read_config
 from mgnet.vision.recipe import Recipe
@@ -15,7 +15,7 @@ def write_report(run: Run) -> Path:
     """report.html in the run's folder, from what lies there."""
     config, metrics = read_config(run.directory / "config.json"), run.metrics
     headline = {
-        "test accuracy": f"{metrics.accuracy:.2%} of {metrics.images:,} images, measured once after the last epoch",
+        "test accuracy": f"{metrics.accuracy:.2%} of {metrics.images:,} images, {looks(run.directory)}",
         "among the first five": f"{metrics.top5:.2%}",
         "loss; calibration error": f"{metrics.loss:.4f}; {metrics.calibration_error:.4f}",
         "validation accuracy, last epoch": f"{run.history[-1]['validation_accuracy']:.2%}",

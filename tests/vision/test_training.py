@@ -39,6 +39,8 @@ EVERYTHING = dataclasses.replace(
     deterministic=True,
     small=0.5,
     optimizer="muon",
+    balanced=True,
+    class_weights=tuple(range(1, 11)),
 )
 
 
@@ -336,7 +338,7 @@ def test_a_class_folder_from_memory_and_from_disk(
 
 def test_a_stream_from_disk_resumes_bitwise(tmp_path: Path, rng: np.random.Generator, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     root = str(write_folder(tmp_path / "pets", rng, count=24))
-    recipe = dataclasses.replace(QUICK, batch_size=8, auto_augment="randaugment", erasing=0.5)
+    recipe = dataclasses.replace(QUICK, batch_size=8, auto_augment="randaugment", erasing=0.5, balanced=True)
     common = {"dataset": root, "recipe": recipe, "image_size": 16, "progress": False}
     whole = train(TINY, out=tmp_path / "whole", **common)  # type: ignore[arg-type]
     update = Learner.update
