@@ -68,6 +68,7 @@ class Grid:
         stiffness: Sequence[Table],
         down: Sequence[tuple[float, int]],
         up: Sequence[tuple[float, int]],
+        counted: tuple[int, int] | None = None,
     ) -> None: ...
 
 class Factor:

@@ -71,10 +71,12 @@ Axis separable_axis(long n, bool wraps) {
 }
 
 Grid grid(int dims, const std::array<Axis, 3>& axes, const std::array<long, 3>& coarse, const Three& P, const Three& Q,
-          const Three& R, const Three& mass, const Three& stiffness, const Steplist& down, const Steplist& up) {
+          const Three& R, const Three& mass, const Three& stiffness, const Steplist& down, const Steplist& up,
+          std::optional<std::array<long, 2>> counted) {
     Grid to;
     to.down = steps(down), to.up = steps(up);
     to.dims = dims;
+    if (counted) to.counted[0] = (*counted)[0], to.counted[1] = (*counted)[1];
     for (int d = 0; d < 3; d++) {
         to.axes[d] = axes[d], to.coarse[d] = coarse[d];
         to.P[d] = P[d], to.Q[d] = Q[d], to.R[d] = R[d], to.mass[d] = mass[d], to.stiffness[d] = stiffness[d];
@@ -364,8 +366,11 @@ NB_MODULE(_native, m) {
         "__init__",
         [](Grid* self, int dims, const std::array<Axis, 3>& axes, const std::array<long, 3>& coarse, const Three& P,
            const Three& Q, const Three& R, const Three& mass, const Three& stiffness, const Steplist& down,
-           const Steplist& up) { new (self) Grid(grid(dims, axes, coarse, P, Q, R, mass, stiffness, down, up)); },
-        "dims"_a, "axes"_a, "coarse"_a, "P"_a, "Q"_a, "R"_a, "mass"_a, "stiffness"_a, "down"_a, "up"_a);
+           const Steplist& up, std::optional<std::array<long, 2>> counted) {
+            new (self) Grid(grid(dims, axes, coarse, P, Q, R, mass, stiffness, down, up, counted));
+        },
+        "dims"_a, "axes"_a, "coarse"_a, "P"_a, "Q"_a, "R"_a, "mass"_a, "stiffness"_a, "down"_a, "up"_a,
+        "counted"_a.none() = nb::none());
     m.def("separable_grid", &separable_grid, "dims"_a, "axes"_a, "factors"_a, "coarse"_a, "P"_a, "Q"_a, "R"_a, "down"_a,
           "up"_a);
     nb::class_<Factor>(m, "Factor").def(

@@ -206,13 +206,18 @@ struct Passes {
         return {pass.u + (pass.u ? at : 0), pass.out && owned ? pass.out + at : nullptr, pass.omega, line, line};
     }
 
+    // whether this block counts a plane's residuals
+    bool counts(long plane) const {
+        return most(i0, g.counted0) <= plane && plane < least(i1, g.counted1);
+    }
+
     void go() {
         long next_coarse = I0;
         for (long t = base0; t < r1 + end; t++) {
             int oldest = begin, newest = untouched ? 0 : static_cast<int>(least(end, (t - r0 + end) / 2));
             if (!g.a0.wraps)
                 oldest = static_cast<int>(most(begin, t - n0 + 1)), newest = static_cast<int>(least(newest, t));
-            if (untouched && pass.squares && i0 <= t && t < i1) {
+            if (untouched && pass.squares && counts(t)) {
                 const T* at = pass.f + t * plane + j0 * n2;
                 total += R::dot(at, at, (j1 - j0) * n2);
             }
@@ -230,7 +235,7 @@ struct Passes {
     // stages oldest, oldest + 1, ... of rows (t - oldest, j), (t - oldest - 1, j), ...
     void advance(long t, long j, int s, int last) {
         const bool rests = last > nu;
-        const bool measured = pass.squares && i0 <= t - nu - 1 && t - nu - 1 < i1 && j0 <= j && j < j1;
+        const bool measured = pass.squares && counts(t - nu - 1) && j0 <= j && j < j1;
         while (s <= last) {
             if (s == 0) {
                 source(home(0, t, j), t, j, memory(pass.f, t + 1, j));

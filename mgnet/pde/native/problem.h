@@ -56,6 +56,7 @@ struct Grid {
     bool separable = false;
     Factor factors[3];  // where it is: ends, k, masses and stiffnesses are not used then
     std::vector<Step> down, up;
+    long counted[2] = {0, 1L << 62};  // planes whose residuals a norm counts: a part of a larger grid leaves its halo out
     void validate(long shortest = 4) const;
     long size() const { return axes[0].n * axes[1].n * axes[2].n; }
     long coarse_size() const { return coarse[0] * coarse[1] * coarse[2]; }
