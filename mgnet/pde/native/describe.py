@@ -18,7 +18,7 @@ from mgnet.pde.native import four, kernels, padded
 from mgnet.pde.problem.axis import DIRICHLET, PERIODIC, Axis, Robin, Table
 
 ROUNDOFF = 1e-14  # relative differences of weights that are meant to be equal
-NO_END = (0.0, 0, 1.0, 0.0, 0.0)
+NO_END = kernels.End(0.0, 0, 1.0, 0.0, 0.0)
 
 
 Steps = Sequence[tuple[float, int]]  # (damping, colour) of each; colour -1: all unknowns
@@ -35,19 +35,27 @@ def grid(transfer: Transfer, a: Sequence[float], c: float, exact: bool, steps: t
     fine, coarse = transfer.fine, transfer.coarse
     P, Q, R = ([t or identity(axis.n) for t, axis in zip(kind, fine, strict=True)] for kind in transfer.tables)
     one = identity(1)
-    axes = [_axis(axis, a_d, exact) for axis, a_d in zip(fine, a, strict=True)]
-    mass, stiffness = [], []
-    for d, (axis, a_d) in enumerate(zip(fine, a, strict=True)):
-        mass.append(R[d] @ _shares(axis) @ Q[d])
-        K, sums = _stiffness(axis, a_d, c if d == 0 else 0.0)
-        stiffness.append((R[d] @ K @ Q[d], _times(R[d], sums)))
-    none = kernels.Axis(1, False, 0.0, kernels.End(*NO_END), kernels.End(*NO_END))
+    axes = [axis_of(axis, a_d, exact) for axis, a_d in zip(fine, a, strict=True)]
+    mass, stiffness = of_interpolants(fine, a, c, R, Q)
+    none = kernels.Axis(1, False, 0.0, NO_END, NO_END)
     zero = Table(one.start, 0 * one.weights, 1), np.zeros(1)
     Ps, Qs = ([kernel_table(t, 2, 1) for t in padded(kind, one)] for kind in (P, Q))
     Rs, Ms = [kernel_table(t, 1, 2) for t in padded(R, one)], [kernel_table(t, 1, 1) for t in padded(mass, one)]
     Ks = [kernel_table(K, 1, 1, sums) for K, sums in padded(stiffness, zero)]
     sizes = four([axis.n for axis in coarse])
     return kernels.Grid(len(fine), padded(axes, none), sizes, Ps, Qs, Rs, Ms, Ks, *steps)
+
+
+def of_interpolants(
+    fine: Sequence[Axis], a: Sequence[float], c: float, R: Sequence[Table], Q: Sequence[Table]
+) -> tuple[list[Table], list[tuple[Table, np.ndarray]]]:
+    """Per axis R W Q and (R K Q, R K 1), of which R A Q is a sum of products."""
+    mass, stiffness = [], []
+    for d, (axis, a_d) in enumerate(zip(fine, a, strict=True)):
+        mass.append(R[d] @ _shares(axis) @ Q[d])
+        K, sums = _stiffness(axis, a_d, c if d == 0 else 0.0)
+        stiffness.append((R[d] @ K @ Q[d], _times(R[d], sums)))
+    return mass, stiffness
 
 
 def direct(axes: Sequence[Axis], a: Sequence[float], c: float) -> kernels.Direct:
@@ -80,21 +88,23 @@ def keeps_means(transfer: Transfer) -> bool:
     return True
 
 
-def _axis(axis: Axis, a: float, exact: bool) -> kernels.Axis:
-    low, high = (kernels.End(*_end(axis, a, side, exact)) for side in (0, 1))
+def axis_of(axis: Axis, a: float, exact: bool) -> kernels.Axis:
+    """An axis of the finest, or any, grid."""
+    low, high = (end_of(axis, a, side, exact) for side in (0, 1))
     return kernels.Axis(axis.n, axis.periodic, a / axis.h**2, low, high)
 
 
-def _end(axis: Axis, a: float, side: int, exact: bool) -> tuple[float, int, float, float, float]:
-    """(sign, index, share, x, D less that of an inner equation) of an end."""
+def end_of(axis: Axis, a: float, side: int, exact: bool, first: int = 0) -> kernels.End:
+    """(sign, index, share, x, D less that of an inner equation) of an end; ``first``: the axis' first unknown there."""
     sign, index = axis.ghost(side)
+    index -= first
     end, k = (axis.low, axis.high)[side], a / axis.h**2
     if end == PERIODIC:
-        return sign, index, 1.0, 0.0, 0.0
+        return kernels.End(sign, index, 1.0, 0.0, 0.0)
     x = robin(axis, end, a)
     cell = axis.centering == "cell"
     more = k if cell and end == DIRICHLET else x - k if cell else x
-    return sign, index, float(axis.share[-side]), x, more if exact else 0.0
+    return kernels.End(sign, index, float(axis.share[-side]), x, more if exact else 0.0)
 
 
 def robin(axis: Axis, end: str | Robin, a: float) -> float:

@@ -36,9 +36,9 @@ class Outcome:
 class Best:
     """The iterate of the smallest residual, member by member; a copy is made only where a cycle made it worse."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: "Changed"):
         self.u: Tensor | None = None
-        self.relatives = np.zeros(0)
+        self.relatives, self._changed = np.zeros(0), changed
 
     def keep(self, u: Tensor, relatives: np.ndarray) -> None:
         """Remember an iterate that the next one is worse than."""
@@ -53,7 +53,7 @@ class Best:
         """The best one; where the last one is ``done`` that, but for what rounding adds to it."""
         if self.u is None:
             return u
-        better = (self.relatives < relatives) & (~done | (change(u, self.u) <= settled))
+        better = (self.relatives < relatives) & (~done | (self._changed(u, self.u) <= settled))
         return torch.where(_each(better, u), self.u, u) if better.any() else u
 
 
@@ -62,6 +62,9 @@ def relative(norms: Tensor | np.ndarray, scale: np.ndarray) -> np.ndarray:
     r = norms.cpu().numpy() if isinstance(norms, Tensor) else norms
     with np.errstate(all="ignore"):
         return np.divide(r, scale, out=np.zeros_like(r), where=r != 0)
+
+
+Changed = Callable[[Tensor, Tensor | None], np.ndarray]
 
 
 def change(u: Tensor, before: Tensor | None) -> np.ndarray:
@@ -91,7 +94,8 @@ class RoundOff:
     size : (batch,) what residuals are relative to
     """
 
-    def __init__(self, bound: Callable[[Tensor], Tensor | np.ndarray], size: np.ndarray, eps: float):
+    def __init__(self, bound: Callable[[Tensor], Tensor | np.ndarray], size: np.ndarray, eps: float, changed: Changed):
+        self._changed = changed
         self._bound, self._size, self._eps, self._settled = bound, size, eps, SETTLED * sqrt(eps)
         self._near = np.zeros(len(size), bool)
         self._least = np.full(len(size), np.inf)  # change at round-off
@@ -109,7 +113,7 @@ class RoundOff:
             return self._near
         bound = relative(self._bound(u()), self._size)
         self._near |= stalled & (relatives <= NEAR * bound)
-        moved = change(u(), before())
+        moved = self._changed(u(), before())
         there = relatives <= np.where(moved <= self._eps, NEAR, 1.0) * bound  # a fixed point may miss it
         still = (moved <= self._settled) | ((moved <= NOISE * self._settled) & (moved > UNSETTLED * self._least))
         self._least = np.where(there, np.minimum(moved, self._least), self._least)
@@ -127,6 +131,7 @@ def iterate(
     scale: Tensor | None = None,
     hopeless: Callable[[list[float]], bool] | None = None,
     of_guess: bool = False,
+    changed: Changed = change,
 ) -> Outcome:
     """Cycle until every member of the batch is done; the best iterate is returned.
 
@@ -141,6 +146,7 @@ def iterate(
     scale : (batch,) the residual of zero, where it is known already
     hopeless : asked after each cycle whether to give up, by the residuals
     of_guess : whether residuals are relative to the guess's, as they are where that of zero is 0
+    changed : (u, before) -> (batch,) the relative change
     """
     of_zero = hierarchy.norms(None, f) if scale is None else scale
     u = None if guess is None else hierarchy.data(guess)
@@ -151,7 +157,7 @@ def iterate(
     residuals = [float(relatives.max())]
     done = relatives <= tol
     eps = torch.finfo(hierarchy.tensor(f).dtype).eps
-    rounding, best = RoundOff(roundoff, size, eps), Best()
+    rounding, best = RoundOff(roundoff, size, eps, changed), Best(changed)
     several = hierarchy.several if isinstance(hierarchy, ConjugateGradients) and callback is None else None
     while not done.all() and len(residuals) <= max_cycles:
         norms: Tensor | np.ndarray

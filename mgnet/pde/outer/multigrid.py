@@ -130,7 +130,7 @@ class Multigrid:
         null = None if self.null is None else self.null.to(b)
         with on_device(b, self.base.ndim, self.levels.constant is not None):
             nested = self.levels.nested(b)
-            whole = stop.tol is None and guess is None and not parts and self._finishing == 0
+            whole = stop.tol is None and guess is None and not parts and self.finishing == 0
             centred = null is not None and whole and nested is not None and nested.centres
             counted = nested if centred and not project else None  # sums b on the coarse grid, where data are fewer
             if null is not None and counted is None:
@@ -193,7 +193,7 @@ class Multigrid:
         nu, outer, cycles = self.levels.scheme.nu, self._outer(A), len(outcome.residuals) - 1
         one = cycle_work(self.levels.sizes, nu, self.levels.gamma) + APPLICATIONS[outer]
         if not outcome.residuals:
-            steps = self._finishing + FINISHING_STEPS * (outer is ConjugateGradients)
+            steps = self.finishing + FINISHING_STEPS * (outer is ConjugateGradients)
             whole = full_multigrid_work(self.levels.sizes, nu, self.levels.gamma) + one * steps
             return one if outcome.guessed else whole
         if cycles and not outcome.guessed and outer is not ConjugateGradients:
@@ -203,7 +203,7 @@ class Multigrid:
     @cached_property
     def takes_unweighted(self) -> bool:
         """Whether one full pass on the CPU takes data that are not weighted yet."""
-        constant = self.levels.constant is not None and not self.levels.is_direct and self._finishing == 0
+        constant = self.levels.constant is not None and not self.levels.is_direct and self.finishing == 0
         return constant and self.levels.compiled(CPU)
 
     def _pass(
@@ -222,7 +222,7 @@ class Multigrid:
             u = nested.full_multigrid(f, measure=False, parts=[part.to(b) for part in parts], unweighted=unweighted)
         else:
             u = hierarchy.full_multigrid(f, measure=False)
-        for _ in range(0 if guess is not None else self._finishing):
+        for _ in range(0 if guess is not None else self.finishing):
             u = hierarchy.cycle(u, f, measure=False)
         status = "transform" if self.levels.scheme.transform else "full multigrid"
         return Outcome(self._finite(hierarchy.release(u), b, guess), [], status, guess is not None)
@@ -239,7 +239,7 @@ class Multigrid:
         raise FloatingPointError(f"the solution is not finite: it overflows in {b.dtype}. Scale the problem.")
 
     @cached_property
-    def _finishing(self) -> int:
+    def finishing(self) -> int:
         """Cycles after a full pass that is to end at the discretisation error, beside conjugate gradients' own.
 
         Constant coefficients: what is interpolated to a grid of which no unknown lies on a coarse one is worse

@@ -84,10 +84,8 @@ class NullSpace:
 
     def _check(self, b: Tensor, total: np.ndarray, size: np.ndarray) -> None:
         """Refuse b if its mean is not round-off of anything, given the (batch, parts) sums of b and |b|."""
-        eps, mean = ROUNDOFF * torch.finfo(b.dtype).eps, np.abs(self._means(total))
-        rms = np.sqrt(self.sums(b.double().square()).cpu().numpy() / self._weights)
-        chance = rms * np.minimum(CHANCE / np.sqrt(self._weights), MOST)
-        limit = np.maximum(eps * size / self._weights, np.minimum(eps * self.slope, chance))
+        mean, squares = np.abs(self._means(total)), self.sums(b.double().square()).cpu().numpy()
+        limit = largest_mean(size, squares, self._weights, self.slope, b.dtype)
         if not (mean <= limit).all():  # as where there are NaN
             self._refuse(b, mean, size / self._weights, limit)
 
@@ -161,6 +159,12 @@ class NullSpace:
         own = self.part.reshape(-1, *self.w.shape)
         first = tuple(int(i) for i in (own[min(member, len(own) - 1)] == part).nonzero()[0])
         return f" on each part of the mask that nothing holds (one has {first})"
+
+
+def largest_mean(size: np.ndarray, squares: np.ndarray, N: np.ndarray, slope: float, dtype: torch.dtype) -> np.ndarray:
+    """What a mean of rounding errors may reach, given the sums of |b| and b^2 over N cells."""
+    eps, rms = ROUNDOFF * torch.finfo(dtype).eps, np.sqrt(squares / N)
+    return np.maximum(eps * size / N, np.minimum(eps * slope, rms * np.minimum(CHANCE / np.sqrt(N), MOST)))
 
 
 def constants(A: Diffusion, part: Tensor | None, floating: Tensor) -> NullSpace:

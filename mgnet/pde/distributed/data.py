@@ -1,0 +1,53 @@
+"""The right-hand side of a block: f, weighted by the shares of a cell, and the boundary data next to its ends."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.problem.axis import PERIODIC
+from mgnet.pde.problem.coefficients import boundary_pairs
+from mgnet.pde.problem.conductances import along
+from mgnet.pde.problem.poisson import Poisson
+
+
+def weigh(partition: Partition, v: Tensor, but: int | None = None) -> Tensor:
+    """v of a block times the shares along every axis (but one)."""
+    axes = partition.grid.axes
+    for d, (axis, there) in enumerate(zip(axes, partition.slices, strict=True)):
+        if axis.weighs and d != but:
+            v = v * along(torch.from_numpy(axis.share[there].copy()).to(v), d, len(axes))
+    return v
+
+
+def right_hand_side(problem: Poisson, partition: Partition, f: Tensor, boundary: Any) -> Tensor:
+    """b of this process's block, (*batch, *block); boundary as for ``Poisson.rhs``, of whole ends."""
+    b, ndim = weigh(partition, f), partition.grid.ndim
+    for d, pair in enumerate(() if boundary is None else boundary_pairs(boundary, ndim)):
+        if partition.grid.bc[d][0] == PERIODIC:
+            continue
+        for side, g in enumerate(pair):
+            here = d > 0 or partition.rank == (0, partition.count - 1)[side]
+            if g is not None and here:
+                b = _with_datum(problem, partition, b, d, side, g)
+    return b
+
+
+def _with_datum(problem: Poisson, partition: Partition, b: Tensor, d: int, side: int, g: Any) -> Tensor:
+    flux, dim = problem.flux(g, d, side).to(b), d - partition.grid.ndim
+    if d > 0 and flux.shape[-partition.grid.ndim] > 1:
+        flux = flux.narrow(-partition.grid.ndim, partition.ends[partition.rank], partition.shape[0])
+    flux = weigh(partition, flux.expand(*_end(partition, d, flux)), but=d)
+    n = b.shape[dim]
+    rest = [1 if k == dim % flux.ndim else m for k, m in enumerate(flux.shape)]
+    rest[dim] = n - 1
+    zeros = flux.new_zeros(flux.shape[: dim % flux.ndim] + (n - 1,) + flux.shape[dim % flux.ndim + 1 :])
+    del rest
+    return b + torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim)
+
+
+def _end(partition: Partition, d: int, flux: Tensor) -> tuple[int, ...]:
+    """The shape of a block's end, with flux's batch."""
+    block = tuple(1 if e == d else n for e, n in enumerate(partition.shape))
+    return (*flux.shape[: max(flux.ndim - len(block), 0)], *block)

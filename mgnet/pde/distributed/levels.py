@@ -1,0 +1,326 @@
+"""Levels of constant coefficients whose blocks lie on several processes: the whole grid's kernels, on windows.
+
+A window has more planes than its block: as many as the steps of a pass spoil, beginning where the neighbour's planes are
+missing. So the kernels of one process work on it unchanged, and each pass needs one exchange of those planes. The first
+grid whose blocks would be thinner, or that is small, is gathered, and all below it is solved by every process.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.window import Window, coarse_ends, cut, window
+from mgnet.pde.levels.constant import lowest
+from mgnet.pde.levels.hierarchy import Nested
+from mgnet.pde.levels.richardson import Richardson
+from mgnet.pde.levels.smoothers import Smoother, steps
+from mgnet.pde.levels.transfers import Transfer, identity
+from mgnet.pde.native import four, kernels, machine, padded, threads
+from mgnet.pde.native.describe import NO_END, axis_of, end_of, kernel_table, of_interpolants
+from mgnet.pde.problem.axis import Axis, Robin, Table
+
+GATHERED = 2**14  # unknowns of a grid that every process solves by itself
+REACH = 4  # planes that a residual, its restriction and an interpolation add to what steps spoil
+NONE, DOWN, UP, BOTH = range(4)  # ways of a pass
+
+
+@dataclass(frozen=True)
+class Parts:
+    """How the grids of a chain are shared out.
+
+    Parameters
+    ----------
+    windows : of this process, per grid that is shared, and on the first one that is gathered
+    ends : where the blocks of each end
+    """
+
+    windows: list[Window]
+    ends: list[tuple[int, ...]]
+
+    @property
+    def shared(self) -> int:
+        """How many grids lie on all processes together; 0: the problem is small."""
+        return len(self.windows) - 1
+
+
+def parts(chain: Sequence[tuple[Axis, ...]], partition: Partition, halo: int) -> Parts:
+    """Of grids that the blocks are thick enough for, and that are worth it; two are left at least."""
+    ends = [partition.ends]
+    for fine, coarse in zip(chain[:-2], chain[1:-1], strict=True):
+        thin = min(np.diff(ends[-1])) < halo
+        if thin or partition.count == 1 or len(fine) == 1 or prod(axis.n for axis in fine) <= GATHERED:
+            break
+        R = Transfer(fine, coarse).tables[2][0]
+        ends.append(ends[-1] if R is None else coarse_ends(R, ends[-1]))
+    return Parts([window(axes[0], e, partition.rank, halo) for axes, e in zip(chain, ends, strict=False)], ends)
+
+
+class SharedLevels:
+    """Levels as ``Nested`` has them; iterates and data are windows of the finest grid, (batch, planes, n1, n2).
+
+    Parameters
+    ----------
+    chain, a, c : the whole grids, a per axis, c
+    whole : the levels of the grids from the first gathered one on
+    """
+
+    centres = False
+
+    def __init__(
+        self,
+        partition: Partition,
+        chain: Sequence[tuple[Axis, ...]],
+        a: Sequence[float],
+        c: float,
+        dtype: torch.dtype,
+        batch: int,
+        smoother: Smoother,
+        nu: tuple[int, int],
+        gamma: int | str,
+        whole: Nested,
+        parts: Parts,
+    ):
+        self.partition, self.whole, self.parts, self.gamma = partition, whole, parts, gamma
+        self._dtype, self._batch = np.dtype(np.float32 if dtype == torch.float32 else np.float64), batch
+        self._down, self._shape = nu[0] > 0, tuple(axis.n for axis in chain[0][1:])
+        transfers = [Transfer(f, g) for f, g in zip(chain[: parts.shared], chain[1:], strict=False)]
+        ways = [steps(smoother, nu, len(chain[0]), False, lowest(t.fine, a, c)) for t in transfers]
+        exact = any(isinstance(end, Robin) for axis in chain[0] for end in (axis.low, axis.high))
+        pairs = zip(parts.windows[:-1], parts.windows[1:], strict=True)
+        grids = [
+            _grid(t, a, c, exact, way, fine, coarse)
+            for t, way, (fine, coarse) in zip(transfers, ways, pairs, strict=True)
+        ]
+        shapes = [four([w.size, *(axis.n for axis in axes[1:])]) for w, axes in zip(parts.windows, chain, strict=False)]
+        self._shapes = [(batch, *shape) for shape in shapes]
+        unused = kernels.Direct([np.zeros((n, n)) for n in shapes[-1]], np.zeros(shapes[-1]))
+        single = self._dtype == np.float32
+        self._kernels = kernels.Kernels(
+            machine(), single, grids, unused, c, 1, batch, threads(), False, None
+        )  # of which single passes are run
+        self._held: dict[tuple[str, int], np.ndarray] = {}
+        self._squares = np.zeros(batch)
+        self._last: np.ndarray | None = None  # the measured iterate whose restricted residual is known
+        self.richardson = Richardson()
+
+    # What the outer loop asks ----------------------------------------------------------------------------------------
+
+    def data(self, b: Tensor) -> np.ndarray:
+        v = np.zeros(self._shapes[0], self._dtype)
+        v[:, self.parts.windows[0].owned] = b.contiguous().numpy().reshape(self._batch, -1, *self._shapes[0][2:])
+        return self._exchanged(0, v)
+
+    def tensor(self, u: np.ndarray) -> Tensor:
+        owned = u[:, self.parts.windows[0].owned]
+        return torch.from_numpy(owned).reshape(self._batch, owned.shape[1], *self._shape)
+
+    def release(self, u: np.ndarray) -> Tensor:
+        self.richardson.restart()
+        self._last = None
+        return self.tensor(u).clone()
+
+    def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
+        if u is None:
+            owned = b[:, self.parts.windows[0].owned].reshape(self._batch, -1).astype(np.float64)
+            return self._root((owned**2).sum(1))
+        return self._root(self._pass(0, self._exchanged(0, u), None, None, b, None, "rest", NONE, norm=True))
+
+    def measured(self) -> Tensor:
+        return torch.from_numpy(self._squares)
+
+    def full_multigrid(
+        self, b: np.ndarray, measure: bool = True, parts: Sequence[Tensor] = (), unweighted: bool = False
+    ) -> np.ndarray:
+        data = [b]
+        for l in range(self.parts.shared):
+            f_c = self._at("data", l + 1)
+            self._kernels.pass_(l, None, None, None, data[l], None, f_c, NONE)
+            data.append(self._exchanged(l + 1, f_c) if l + 1 < self.parts.shared else f_c)
+        u = self._of_whole(self.whole.full_multigrid(self._gathered(data[-1]), False))
+        for l in range(self.parts.shared - 1, -1, -1):
+            guess = self._at("guess", l + 1)  # whose memory corrections take otherwise
+            guess[...] = u
+            self._kernels.interpolant(l, data[l + 1], guess, self._at("rest", l + 1))
+            e = self._corrections(l, self.gamma)
+            u = self._climb(l, None, guess, e, data[l], measure and l == 0, 1.0)
+            u = self._exchanged(l, u) if l else u
+        return u
+
+    def cycle(self, u: np.ndarray | None, b: np.ndarray, measure: bool = True) -> np.ndarray:
+        omega = next(self.richardson) if measure and u is not None else 1.0
+        if u is not None:
+            u = self._exchanged(0, u)
+        if measure and (u is None or u is not self._last):
+            self._pass(0, u, None, None, b, None, "rest", NONE)
+        elif not measure:
+            u = self._descend(0, u, b)
+        return self._climb(0, u, None, self._corrections(0, self.gamma), b, measure, omega)
+
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError("means are taken out of the data before")
+
+    # One grid --------------------------------------------------------------------------------------------------------
+
+    def _visit(self, l: int, u: np.ndarray | None, f: np.ndarray, gamma: int | str) -> np.ndarray:
+        """One cycle on a coarse grid; the halo of the result is right."""
+        u = self._descend(l, u, f)
+        return self._exchanged(l, self._climb(l, u, None, self._corrections(l, gamma), f, False, 1.0))
+
+    def _descend(self, l: int, u: np.ndarray | None, f: np.ndarray) -> np.ndarray | None:
+        """Steps, and the restricted residual to ``rest``."""
+        out = self._other(l, u) if self._down else None
+        self._pass(l, u, None, None, f, out, "rest", DOWN if self._down else NONE)
+        return u if out is None else out
+
+    def _corrections(self, l: int, gamma: int | str) -> np.ndarray:
+        """What the next coarser grid makes of ``rest``."""
+        rest = self._at("rest", l + 1)
+        if l + 1 == self.parts.shared:
+            f = self._gathered(rest)
+            e = self.whole.cycle(None, f, measure=False)
+            for again in _again(gamma):
+                e = self.whole.cycle(e, f, measure=False) if again else e
+            return self._of_whole(e)
+        f_c = self._at("f", l + 1)
+        f_c[...] = rest
+        f_c = self._exchanged(l + 1, f_c)
+        e = self._visit(l + 1, None, f_c, gamma)
+        for index in _again(gamma):
+            e = self._visit(l + 1, e, f_c, index)
+        return e
+
+    def _climb(
+        self,
+        l: int,
+        u: np.ndarray | None,
+        guess: np.ndarray | None,
+        e: np.ndarray,
+        f: np.ndarray,
+        measure: bool,
+        omega: float,
+    ) -> np.ndarray:
+        """Correction and steps; measured, the next cycle's steps down as well."""
+        out = self._other(l, u)
+        if not measure:
+            self._kernels.pass_(l, u, guess, e, f, out, None, UP)
+            self._last = None if l == 0 else self._last
+            return out
+        squares = self._kernels.pass_(l, u, guess, e, f, out, self._at("rest", 1), BOTH, True, False, omega)
+        self._squares, self._last = np.sqrt(self.partition.total(squares)), out
+        return out
+
+    def _pass(
+        self, l: int, u: Any, guess: Any, e: Any, f: np.ndarray, out: Any, f_c: str, way: int, norm: bool = False
+    ) -> Any:
+        return self._kernels.pass_(l, u, guess, e, f, out, self._at(f_c, l + 1), way, norm)
+
+    # Memory, and what goes from process to process --------------------------------------------------------------------
+
+    def _at(self, name: str, l: int) -> np.ndarray:
+        """A workspace."""
+        if (name, l) not in self._held:
+            self._held[name, l] = np.zeros(self._shapes[l], self._dtype)
+        return self._held[name, l]
+
+    def _other(self, l: int, u: np.ndarray | None) -> np.ndarray:
+        first = self._at("one", l)
+        return self._at("other", l) if u is first else first
+
+    def _exchanged(self, l: int, v: np.ndarray) -> np.ndarray:
+        """v, its halo filled by the neighbours."""
+        w, send, rank = self.parts.windows[l], torch.from_numpy(v), self.partition.peer
+        first, last = w.before, w.before + w.high - w.low
+        work, arrived = [], []
+        for here, there, side, planes in (
+            (slice(first, first + w.halo), slice(0, first), -1, w.before),
+            (slice(last - w.halo, last), slice(last, None), 1, w.after),
+        ):
+            if planes:
+                into = torch.empty_like(send[:, there]).contiguous()
+                work.append(
+                    dist.isend(send[:, here].contiguous(), rank(side), self.partition.group, tag=(side + 1) // 2)
+                )
+                work.append(dist.irecv(into, rank(side), self.partition.group, tag=(1 - side) // 2))
+                arrived.append((there, into))
+        for each in work:
+            each.wait()
+        for there, into in arrived:
+            send[:, there] = into
+        return v
+
+    def _gathered(self, v: np.ndarray) -> Any:
+        """The whole grid's data, in the format of ``whole``."""
+        w = self.parts.windows[-1]
+        block = torch.from_numpy(np.ascontiguousarray(v[:, w.owned]))
+        return self.partition.gathered(block, 1, self.parts.ends[-1]).contiguous().numpy()
+
+    def _of_whole(self, u: Any) -> np.ndarray:
+        """This process's window of an iterate of ``whole``."""
+        w = self.parts.windows[-1]
+        v = self._at("e", self.parts.shared)
+        v[...] = u.reshape(self._batch, w.n, *v.shape[2:])[:, w.planes]
+        return v
+
+    def _root(self, squares: Any) -> Tensor:
+        return torch.from_numpy(np.sqrt(self.partition.total(squares)))
+
+
+class EveryonesLevels:
+    """The levels of a problem too small to be shared, which every process solves: as ``SharedLevels``."""
+
+    centres = False
+
+    def __init__(self, partition: Partition, whole: Nested):
+        self.partition, self.whole, self.richardson = partition, whole, whole.richardson
+        self.full_multigrid, self.cycle = whole.full_multigrid, whole.cycle
+        self.norms, self.measured, self.sums = whole.norms, whole.measured, whole.sums
+
+    def data(self, b: Tensor) -> Any:
+        return self.whole.data(self.partition.gathered(b.contiguous(), 1, self.partition.ends))
+
+    def tensor(self, u: Any) -> Tensor:
+        return self._own(self.whole.tensor(u))
+
+    def release(self, u: Any) -> Tensor:
+        return self._own(self.whole.release(u)).clone()
+
+    def _own(self, u: Tensor) -> Tensor:
+        return u[(slice(None), *self.partition.slices)]
+
+
+def _again(gamma: int | str) -> list[int | str]:
+    """The cycles after the first one, by their own index."""
+    return [1] if gamma == "F" else [gamma] * (int(gamma) - 1)
+
+
+def _grid(
+    transfer: Transfer, a: Sequence[float], c: float, exact: bool, steps: Any, fine: Window, coarse: Window
+) -> kernels.Grid:
+    """A window of a fine grid, and its transfers to and from one of the next coarser."""
+    first, *others = transfer.fine
+    P, Q, R = ([t or identity(axis.n) for t, axis in zip(kind, transfer.fine, strict=True)] for kind in transfer.tables)
+    mass, stiffness = of_interpolants(transfer.fine, a, c, R, Q)
+    P[0], Q[0], R[0] = cut(P[0], fine, coarse), cut(Q[0], fine, coarse), cut(R[0], coarse, fine)
+    K, along = stiffness[0]
+    mass[0], stiffness[0] = cut(mass[0], coarse, coarse), (cut(K, coarse, coarse), along[coarse.planes])
+    begins, ends = fine.begin == 0, fine.end == fine.n
+    low = end_of(first, a[0], 0, exact) if begins and not fine.periodic else NO_END
+    high = end_of(first, a[0], 1, exact, fine.begin) if ends and not fine.periodic else NO_END
+    axes = [kernels.Axis(fine.size, False, a[0] / first.h**2, low, high)]
+    axes += [axis_of(axis, a_d, exact) for axis, a_d in zip(others, a[1:], strict=True)]
+    none = kernels.Axis(1, False, 0.0, NO_END, NO_END)
+    one, sizes = identity(1), [coarse.size, *(axis.n for axis in transfer.coarse[1:])]
+    Ps, Qs = ([kernel_table(t, 2, 1) for t in padded(kind, one)] for kind in (P, Q))
+    Rs = [kernel_table(t, 1, 2) for t in padded(R, one)]
+    zero = Table(one.start, 0 * one.weights, 1), np.zeros(1)
+    Ms = [kernel_table(t, 1, 1) for t in padded(mass, one)]
+    Ks = [kernel_table(T, 1, 1, np.ascontiguousarray(of_one)) for T, of_one in padded(stiffness, zero)]
+    counted = (fine.owned.start, fine.owned.stop)
+    return kernels.Grid(len(axes), padded(axes, none), four(sizes), Ps, Qs, Rs, Ms, Ks, *steps, counted)

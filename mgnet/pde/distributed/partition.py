@@ -1,0 +1,121 @@
+"""Which process has which block of a grid."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from mgnet.pde.problem.grid import Grid
+
+START = "Start the processes with torchrun, and call torch.distributed.init_process_group() first."
+
+
+class Partition:
+    """Blocks of a grid along its first axis, one for each process of a group, in their order.
+
+    Everything that lies on the grid then comes and goes as local blocks: ``solve(f_local, grid=grid, partition=...)``.
+
+    Parameters
+    ----------
+    grid : the whole grid, the same on every process
+    group : of torch.distributed; None: all processes
+    sizes : how many unknowns along the first axis each process has; None: about the same
+
+    Attributes
+    ----------
+    slices : of this process's block in the whole grid;   shape : of the block
+
+    Raises
+    ------
+    RuntimeError : if there is no group yet
+    ValueError : if there are more processes than unknowns along the axis, or sizes that do not add up to them
+
+    Example
+    -------
+    >>> from mgnet.pde.distributed.testing import alone
+    >>> with alone():
+    ...     Partition(Grid((8, 5))).shape
+    (8, 5)
+    """
+
+    def __init__(self, grid: Grid, group: Any = None, sizes: Sequence[int] | None = None):
+        if not isinstance(grid, Grid):
+            raise TypeError(f"`grid` must be a mgnet.pde.Grid; it is {type(grid).__name__}.")
+        if not (dist.is_available() and dist.is_initialized()):
+            raise RuntimeError(f"a Partition needs a group of processes. {START}")
+        self.grid, self.group = grid, group
+        self.rank, self.count, n = dist.get_rank(group), dist.get_world_size(group), grid.shape[0]
+        if self.rank < 0:
+            raise ValueError("this process does not belong to `group`. Make the Partition on those that do.")
+        if self.count > n:
+            raise ValueError(
+                f"a grid of {n} unknowns along its first axis has blocks for {n} processes at most, not {self.count}."
+            )
+        self.ends = _ends(n, self.count, sizes)  # of every block, from 0
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        first = slice(self.ends[self.rank], self.ends[self.rank + 1])
+        return (first, *(slice(0, n) for n in self.grid.shape[1:]))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.ends[self.rank + 1] - self.ends[self.rank], *self.grid.shape[1:])
+
+    def scatter(self, f: Any) -> Any:
+        """This process's block of a whole array (*batch, *grid) that each process has; a view of it."""
+        if tuple(f.shape[-self.grid.ndim :]) != self.grid.shape:
+            raise ValueError(f"`f` must be a whole array, of shape (..., {self.grid.shape}); it has {tuple(f.shape)}.")
+        return f[(..., *self.slices)]
+
+    def gather(self, u: Any) -> Any:
+        """The whole array (*batch, *grid), on every process, of each one's block."""
+        if tuple(u.shape[-self.grid.ndim :]) != self.shape:
+            raise ValueError(
+                f"`u` must be this process's block, of shape (..., {self.shape}); it has {tuple(u.shape)}."
+            )
+        whole = self.gathered(torch.as_tensor(u), u.ndim - self.grid.ndim, self.ends)
+        return whole.numpy() if isinstance(u, np.ndarray) else whole
+
+    def gathered(self, block: Tensor, dim: int, ends: Sequence[int]) -> Tensor:
+        """Blocks that end there, put together along an axis."""
+        sizes = np.diff(ends)
+        most = block.new_zeros([*block.shape[:dim], int(sizes.max()), *block.shape[dim + 1 :]])
+        most.narrow(dim, 0, block.shape[dim]).copy_(block)
+        each = [torch.empty_like(most) for _ in range(self.count)]
+        dist.all_gather(each, most, group=self.group)
+        return torch.cat([v.narrow(dim, 0, int(size)) for v, size in zip(each, sizes, strict=True)], dim)
+
+    def total(self, v: Any) -> np.ndarray:
+        """The sum of all processes' numbers."""
+        sums = torch.tensor(np.asarray(v, float), device="cpu")
+        dist.all_reduce(sums, group=self.group)
+        return sums.numpy()
+
+    def peer(self, step: int) -> int:
+        """The process so many blocks further, as torch.distributed numbers it."""
+        rank = (self.rank + step) % self.count
+        return rank if self.group is None else dist.get_global_rank(self.group, rank)
+
+    def agree(self, said: dict[str, str]) -> None:
+        """Refuse what processes were told differently."""
+        each: list[Any] = [None] * self.count
+        dist.all_gather_object(each, said, group=self.group)
+        for name, mine in said.items():
+            for rank, other in enumerate(each):
+                if other.get(name) != mine:
+                    raise ValueError(
+                        f"`{name}` must be the same on every process: process {self.rank} has {mine}, process {rank} "
+                        f"has {other.get(name)}."
+                    )
+
+
+def _ends(n: int, count: int, sizes: Sequence[int] | None) -> tuple[int, ...]:
+    if sizes is None:
+        return tuple(n * rank // count for rank in range(count + 1))
+    if len(sizes) != count or sum(sizes) != n or min(sizes) < 1:
+        raise ValueError(f"`sizes` must be {count} positive numbers, one a process, of sum {n}; it is {list(sizes)}.")
+    return tuple(int(v) for v in np.concatenate([[0], np.cumsum(sizes)]))

@@ -1,0 +1,78 @@
+"""A block's part of one grid: the planes that it owns, and those of its neighbours that its kernels read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mgnet.pde.problem.axis import Axis, Table
+
+
+@dataclass(frozen=True)
+class Window:
+    """Planes [begin, end) of n, of which [low, high) are owned; beyond a periodic axis' ends they are numbered on."""
+
+    n: int
+    periodic: bool
+    low: int
+    high: int
+    halo: int
+
+    @property
+    def begin(self) -> int:
+        return self.low - self.halo if self.periodic else max(self.low - self.halo, 0)
+
+    @property
+    def end(self) -> int:
+        return self.high + self.halo if self.periodic else min(self.high + self.halo, self.n)
+
+    @property
+    def size(self) -> int:
+        return self.end - self.begin
+
+    @property
+    def before(self) -> int:
+        """Planes of the neighbour before."""
+        return self.low - self.begin
+
+    @property
+    def after(self) -> int:
+        return self.end - self.high
+
+    @property
+    def owned(self) -> slice:
+        """Of the window."""
+        return slice(self.before, self.before + self.high - self.low)
+
+    @property
+    def planes(self) -> np.ndarray:
+        """The window's planes in the whole grid."""
+        return np.arange(self.begin, self.end) % self.n
+
+
+def window(axis: Axis, ends: Sequence[int], rank: int, halo: int) -> Window:
+    """Of the block of a process."""
+    return Window(axis.n, axis.periodic, ends[rank], ends[rank + 1], halo)
+
+
+def coarse_ends(R: Table, ends: Sequence[int]) -> tuple[int, ...]:
+    """Where the blocks end on the next coarser grid: an unknown goes with the one at the middle of its row of R."""
+    middle = R.start + R.weights.shape[1] // 2
+    return (0, *(int(v) for v in np.searchsorted(middle, ends[1:-1])), len(middle))
+
+
+def cut(table: Table, rows: Window, columns: Window) -> Table:
+    """A table from window to window; what lies outside of the columns is left out, which rows within reach do not need.
+
+    Rows of a table need as many columns as it is wide, so windows are no narrower than that.
+    """
+    at = np.arange(rows.begin, rows.end)
+    turn = at // table.weights.shape[0] * table.columns
+    start, weights = table.start[at % rows.n] + turn - columns.begin, table.weights[at % rows.n]
+    width = weights.shape[1]
+    inside = np.clip(start, 0, columns.size - width)
+    moved = np.zeros_like(weights)
+    column = start[:, None] + np.arange(width) - inside[:, None]
+    row, k = np.nonzero((column >= 0) & (column < width))
+    moved[row, column[row, k]] = weights[row, k]
+    return Table(inside, moved, columns.size)
