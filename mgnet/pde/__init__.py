@@ -1,6 +1,7 @@
 """Poisson-type systems -div(a grad u) + c u = f on structured grids, by multigrid."""
 
 from mgnet.pde.capabilities import capabilities
+from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.levels.convolution import conv_levels
 from mgnet.pde.levels.smoothers import Polynomial
 from mgnet.pde.nonlinear import solve_nonlinear
@@ -16,6 +17,7 @@ __all__ = [
     "Faces",
     "Grid",
     "NotConverged",
+    "Partition",
     "Poisson",
     "Polynomial",
     "Robin",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.levels.nested import boundary_parts
 from mgnet.pde.levels.smoothers import SMOOTHERS, Polynomial, Smoother
 from mgnet.pde.levels.transform import check_transform
@@ -21,6 +22,7 @@ from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import transformed
 from mgnet.pde.problem.poisson import Poisson
+from mgnet.pde.shared import OnBlocks
 from mgnet.pde.solution import NotConverged, Solution, warn_of_round_off
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Solver:
     nu : smoothing sweeps on the way down and on the way up
     method : "multigrid", or "transform": fast sine, cosine and Fourier transforms, exact to round-off; `a` and `c` of
         numbers on a uniform grid, Dirichlet, Neumann and periodic ends, order 2, all of the box
+    partition : how several processes share the grid; data and solutions are then this one's blocks, see ``Partition``
 
     Calls from several threads are safe; they take turns. A callback may call its Solver, which makes other levels
     for it. A copied or pickled Solver makes its levels anew.
@@ -67,6 +70,7 @@ class Solver:
         smoother: Smoother = "chebyshev",
         nu: tuple[int, int] = (2, 2),
         method: str = "multigrid",
+        partition: Partition | None = None,
     ):
         if not isinstance(problem, Poisson):
             raise TypeError(f"`problem` must be a mgnet.pde.Poisson; it is {type(problem).__name__}.")
@@ -76,6 +80,7 @@ class Solver:
         _check_scheme(self._scheme, problem)
         self.problem = problem
         self._multigrid: Multigrid | None = None
+        self._on_blocks = None if partition is None else OnBlocks(problem, self._scheme, partition)
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: all but the levels, which they make anew."""
@@ -136,6 +141,9 @@ class Solver:
         checks.word("relative_to", relative_to, RELATIVE_TO)
         if self.problem.order == 4 and tol is None:
             raise ValueError("`order` = 4 needs a tolerance; tol=None stops at second order. Pass a `tol`, 1e-10 say.")
+        if self._on_blocks is not None:
+            stop = Stop(tol, max_cycles, callback, relative_to)
+            return self._on_blocks.solve(f, boundary, guess, stop, throw, bool(project))
         begun = time.perf_counter()
         graph = isinstance(f, Tensor)
         plain = all(v is None for v in (tol, guess, boundary, mask_boundary))
@@ -389,6 +397,7 @@ def solve(
     relative_to: str = "data",
     project: bool = False,
     method: str = "multigrid",
+    partition: Partition | None = None,
 ) -> Solution:
     """Solve -div(a grad u) + c u = f on a box, or any structured grid, by multigrid.
 
@@ -415,6 +424,8 @@ def solve(
     project : singular problems: take the compatible part of f (with the boundary data) instead of refusing another
     order : of the error in the mesh width: 2, or 4, which needs `a` of numbers, no mask, and a `tol`
     method : "multigrid", or "transform" where ``Solver`` says it applies: the fastest way to round-off
+    partition : how several processes share the grid, see ``Partition``; f, guess and u are then its blocks, the grid
+        is its own
 
     Returns
     -------
@@ -438,12 +449,14 @@ def solve(
     (True, 0.0737)
     """
     f = checks.right_hand_side(f)
+    if grid is None and isinstance(partition, Partition):
+        grid = partition.grid
     if grid is None:
         grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
     else:
         _check_grid(grid, ndim, bc, lower, upper, centering)
     problem = Poisson(grid, a, c, mask=mask, mask_bc=mask_bc, fixed=fixed, order=order, like=f)
-    solver = Solver(problem, method=method)
+    solver = Solver(problem, method=method, partition=partition)
     return solver.solve(
         f,
         boundary=boundary,

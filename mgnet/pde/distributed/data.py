@@ -7,8 +7,8 @@ from torch import Tensor
 
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.problem.axis import PERIODIC
-from mgnet.pde.problem.coefficients import boundary_pairs
 from mgnet.pde.problem.conductances import along
+from mgnet.pde.problem.data import boundary_pairs, flux_through
 from mgnet.pde.problem.poisson import Poisson
 
 
@@ -35,19 +35,9 @@ def right_hand_side(problem: Poisson, partition: Partition, f: Tensor, boundary:
 
 
 def _with_datum(problem: Poisson, partition: Partition, b: Tensor, d: int, side: int, g: Any) -> Tensor:
-    flux, dim = problem.flux(g, d, side).to(b), d - partition.grid.ndim
-    if d > 0 and flux.shape[-partition.grid.ndim] > 1:
-        flux = flux.narrow(-partition.grid.ndim, partition.ends[partition.rank], partition.shape[0])
-    flux = weigh(partition, flux.expand(*_end(partition, d, flux)), but=d)
-    n = b.shape[dim]
-    rest = [1 if k == dim % flux.ndim else m for k, m in enumerate(flux.shape)]
-    rest[dim] = n - 1
-    zeros = flux.new_zeros(flux.shape[: dim % flux.ndim] + (n - 1,) + flux.shape[dim % flux.ndim + 1 :])
-    del rest
+    flux, ndim = flux_through(problem, g, d, side).to(b), partition.grid.ndim
+    if d > 0:
+        flux = flux.narrow(-ndim, partition.ends[partition.rank], partition.shape[0])
+    flux, dim = weigh(partition, flux, but=d), d - ndim + flux.ndim
+    zeros = flux.new_zeros((*flux.shape[:dim], partition.shape[d] - 1, *flux.shape[dim + 1 :]))
     return b + torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim)
-
-
-def _end(partition: Partition, d: int, flux: Tensor) -> tuple[int, ...]:
-    """The shape of a block's end, with flux's batch."""
-    block = tuple(1 if e == d else n for e, n in enumerate(partition.shape))
-    return (*flux.shape[: max(flux.ndim - len(block), 0)], *block)

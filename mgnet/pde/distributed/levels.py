@@ -1,8 +1,8 @@
 """Levels of constant coefficients whose blocks lie on several processes: the whole grid's kernels, on windows.
 
-A window has more planes than its block: as many as the steps of a pass spoil, beginning where the neighbour's planes are
-missing. So the kernels of one process work on it unchanged, and each pass needs one exchange of those planes. The first
-grid whose blocks would be thinner, or that is small, is gathered, and all below it is solved by every process.
+A window has more planes than its block: as many as the steps of a pass spoil, beginning where more of the neighbour's
+would be needed. So the kernels of one process work on it unchanged, and each pass needs one exchange of those planes.
+The first grid whose blocks would be thinner, or that is small, is gathered, and every process solves all below it.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ class SharedLevels:
     Parameters
     ----------
     chain, a, c : the whole grids, a per axis, c
-    whole : the levels of the grids from the first gathered one on
+    whole, once : the levels of the grids from the first gathered one on; for the V-cycles of an F-cycle
     """
 
     centres = False
@@ -85,9 +85,10 @@ class SharedLevels:
         nu: tuple[int, int],
         gamma: int | str,
         whole: Nested,
+        once: Nested,
         parts: Parts,
     ):
-        self.partition, self.whole, self.parts, self.gamma = partition, whole, parts, gamma
+        self.partition, self.whole, self.once, self.parts, self.gamma = partition, whole, once, parts, gamma
         self._dtype, self._batch = np.dtype(np.float32 if dtype == torch.float32 else np.float64), batch
         self._down, self._shape = nu[0] > 0, tuple(axis.n for axis in chain[0][1:])
         transfers = [Transfer(f, g) for f, g in zip(chain[: parts.shared], chain[1:], strict=False)]
@@ -113,9 +114,7 @@ class SharedLevels:
     # What the outer loop asks ----------------------------------------------------------------------------------------
 
     def data(self, b: Tensor) -> np.ndarray:
-        v = np.zeros(self._shapes[0], self._dtype)
-        v[:, self.parts.windows[0].owned] = b.contiguous().numpy().reshape(self._batch, -1, *self._shapes[0][2:])
-        return self._exchanged(0, v)
+        return self._window(0, b)
 
     def tensor(self, u: np.ndarray) -> Tensor:
         owned = u[:, self.parts.windows[0].owned]
@@ -138,16 +137,21 @@ class SharedLevels:
     def full_multigrid(
         self, b: np.ndarray, measure: bool = True, parts: Sequence[Tensor] = (), unweighted: bool = False
     ) -> np.ndarray:
-        data = [b]
-        for l in range(self.parts.shared):
-            f_c = self._at("data", l + 1)
-            self._kernels.pass_(l, None, None, None, data[l], None, f_c, NONE)
-            data.append(self._exchanged(l + 1, f_c) if l + 1 < self.parts.shared else f_c)
-        u = self._of_whole(self.whole.full_multigrid(self._gathered(data[-1]), False))
+        data, restricted, shared = [b], [], self.parts.shared
+        known = [self._window(l, part) for l, part in enumerate(parts[: shared + 1])]
+        for l in range(shared):
+            restricted.append(self._restricted("restricted", l, data[l]))
+            f_c = restricted[-1]
+            if known:
+                f_c = self._restricted("data", l, data[l] - known[l])
+                f_c += known[l + 1]
+            data.append(self._exchanged(l + 1, f_c) if l + 1 < shared else f_c)
+        rest = self._gathered(data[-1])
+        u = self._of_whole(self.whole.full_multigrid(rest, False, parts=parts[shared + 1 :]))
         for l in range(self.parts.shared - 1, -1, -1):
             guess = self._at("guess", l + 1)  # whose memory corrections take otherwise
             guess[...] = u
-            self._kernels.interpolant(l, data[l + 1], guess, self._at("rest", l + 1))
+            self._kernels.interpolant(l, restricted[l], guess, self._at("rest", l + 1))
             e = self._corrections(l, self.gamma)
             u = self._climb(l, None, guess, e, data[l], measure and l == 0, 1.0)
             u = self._exchanged(l, u) if l else u
@@ -183,10 +187,10 @@ class SharedLevels:
         """What the next coarser grid makes of ``rest``."""
         rest = self._at("rest", l + 1)
         if l + 1 == self.parts.shared:
-            f = self._gathered(rest)
-            e = self.whole.cycle(None, f, measure=False)
-            for again in _again(gamma):
-                e = self.whole.cycle(e, f, measure=False) if again else e
+            f, first = self._gathered(rest), self.once if gamma == 1 else self.whole
+            e = first.cycle(None, f, measure=False)
+            for index in _again(gamma):
+                e = (self.once if index == 1 else self.whole).cycle(e, f, measure=False)
             return self._of_whole(e)
         f_c = self._at("f", l + 1)
         f_c[...] = rest
@@ -216,6 +220,11 @@ class SharedLevels:
         self._squares, self._last = np.sqrt(self.partition.total(squares)), out
         return out
 
+    def _restricted(self, name: str, l: int, f: np.ndarray) -> np.ndarray:
+        f_c = self._at(name, l + 1)
+        self._kernels.pass_(l, None, None, None, f, None, f_c, NONE)
+        return f_c
+
     def _pass(
         self, l: int, u: Any, guess: Any, e: Any, f: np.ndarray, out: Any, f_c: str, way: int, norm: bool = False
     ) -> Any:
@@ -244,16 +253,24 @@ class SharedLevels:
         ):
             if planes:
                 into = torch.empty_like(send[:, there]).contiguous()
-                work.append(
-                    dist.isend(send[:, here].contiguous(), rank(side), self.partition.group, tag=(side + 1) // 2)
-                )
-                work.append(dist.irecv(into, rank(side), self.partition.group, tag=(1 - side) // 2))
+                block, group = send[:, here].contiguous(), self.partition.group
+                work += [
+                    dist.isend(block, rank(side), group, tag=(side + 1) // 2),
+                    dist.irecv(into, rank(side), group, tag=(1 - side) // 2),
+                ]
                 arrived.append((there, into))
         for each in work:
+            assert each is not None
             each.wait()
         for there, into in arrived:
             send[:, there] = into
         return v
+
+    def _window(self, l: int, block: Tensor) -> np.ndarray:
+        """A block (batch or 1, *block) of grid l in a window of it."""
+        v, shape = np.zeros(self._shapes[l], self._dtype), self._shapes[l]
+        v[:, self.parts.windows[l].owned] = block.contiguous().numpy().reshape(len(block), -1, *shape[2:])
+        return self._exchanged(l, v) if l < self.parts.shared else v
 
     def _gathered(self, v: np.ndarray) -> Any:
         """The whole grid's data, in the format of ``whole``."""
@@ -323,4 +340,4 @@ def _grid(
     Ms = [kernel_table(t, 1, 1) for t in padded(mass, one)]
     Ks = [kernel_table(T, 1, 1, np.ascontiguousarray(of_one)) for T, of_one in padded(stiffness, zero)]
     counted = (fine.owned.start, fine.owned.stop)
-    return kernels.Grid(len(axes), padded(axes, none), four(sizes), Ps, Qs, Rs, Ms, Ks, *steps, counted)
+    return kernels.Grid(len(axes), padded(axes, none), four(sizes), Ps, Qs, Rs, Ms, Ks, steps[0], steps[1], counted)

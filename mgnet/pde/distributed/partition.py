@@ -56,6 +56,12 @@ class Partition:
             )
         self.ends = _ends(n, self.count, sizes)  # of every block, from 0
 
+    def on(self, grid: Grid, ends: Sequence[int]) -> "Partition":
+        """The blocks of another grid, a coarser one, that end there."""
+        other = object.__new__(Partition)
+        other.__dict__ |= self.__dict__ | {"grid": grid, "ends": tuple(ends)}
+        return other
+
     @property
     def slices(self) -> tuple[slice, ...]:
         first = slice(self.ends[self.rank], self.ends[self.rank + 1])
@@ -99,6 +105,16 @@ class Partition:
         """The process so many blocks further, as torch.distributed numbers it."""
         rank = (self.rank + step) % self.count
         return rank if self.group is None else dist.get_global_rank(self.group, rank)
+
+    def refuse(self, fault: str) -> None:
+        """Raise on every process what is wrong on this one, or another."""
+        each: list[Any] = [None] * self.count
+        dist.all_gather_object(each, fault, group=self.group)
+        if fault:
+            raise ValueError(fault)
+        for rank, other in enumerate(each):
+            if other:
+                raise ValueError(f"process {rank} was given what it refuses: {other}")
 
     def agree(self, said: dict[str, str]) -> None:
         """Refuse what processes were told differently."""

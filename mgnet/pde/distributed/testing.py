@@ -13,8 +13,8 @@ def alone() -> Iterator[None]:
     if dist.is_initialized():
         yield
         return
-    with tempfile.NamedTemporaryFile() as file:
-        dist.init_process_group("gloo", init_method=f"file://{file.name}", rank=0, world_size=1)
+    with tempfile.TemporaryDirectory() as folder:
+        dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=0, world_size=1)
         try:
             yield
         finally:

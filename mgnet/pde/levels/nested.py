@@ -5,6 +5,7 @@ contribute by half a mesh width, an O(h) error beside the corners that one pass 
 the data's part of b is made anew on every grid, and only the rest is restricted.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ from torch import Tensor
 from mgnet.pde.levels.constant import grids, line_axis
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.levels.transfers import apply_tables
+from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.checks import as_tensor
 from mgnet.pde.problem.data import boundary_pairs
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
 
 
-def boundary_parts(problem: Poisson, boundary: Any, like: Tensor, smoother: Smoother) -> list[Tensor]:
+def boundary_parts(problem: Poisson, boundary: Any, like: Tensor, smoother: Smoother, first: int = 0) -> list[Tensor]:
     """The boundary data's part of b on every grid, finest first.
 
     Parameters
@@ -27,19 +29,23 @@ def boundary_parts(problem: Poisson, boundary: Any, like: Tensor, smoother: Smoo
     problem : with constant coefficients
     boundary : as for ``Poisson.rhs``; arrays are interpolated along their end
     smoother : which decides the grids
+    first : the first of those that are wanted
     """
     assert problem.constant is not None
-    a, c = problem.constant
-    parts = []
-    for axes in grids(problem.grid.axes, a, line=line_axis(smoother, problem.grid.axes, a)):
-        grid = Grid.of(axes)
-        data = [
-            tuple(_on(g, problem.grid, grid, d) for g in pair)
-            for d, pair in enumerate(boundary_pairs(boundary, grid.ndim))
-        ]
-        coarse = Poisson(grid, a, c, like=problem.kind)
-        parts.append(coarse.rhs(like.new_zeros(grid.shape), data))
+    a, parts = problem.constant[0], []
+    for axes in grids(problem.grid.axes, a, line=line_axis(smoother, problem.grid.axes, a))[first:]:
+        coarse, data = on_grid(problem, boundary, axes)
+        parts.append(coarse.rhs(like.new_zeros(coarse.grid.shape), data))
     return parts
+
+
+def on_grid(problem: Poisson, boundary: Any, axes: Sequence[Axis]) -> tuple[Poisson, list[tuple[Any, ...]]]:
+    """The problem and the data on a coarser grid."""
+    assert problem.constant is not None
+    (a, c), grid = problem.constant, Grid.of(tuple(axes))
+    pairs = boundary_pairs(boundary, grid.ndim)
+    data = [tuple(_on(g, problem.grid, grid, d) for g in pair) for d, pair in enumerate(pairs)]
+    return Poisson(grid, a, c, like=problem.kind), data
 
 
 def _on(g: Any, fine: Grid, coarse: Grid, d: int) -> Any:

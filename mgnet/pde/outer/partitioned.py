@@ -1,19 +1,25 @@
 """One problem on several processes: what ``Multigrid`` does, of local blocks, with sums over all processes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
+from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.pde.distributed.data import right_hand_side, weigh
 from mgnet.pde.distributed.levels import REACH, EveryonesLevels, SharedLevels, parts
 from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.levels.nested import boundary_parts, on_grid
+from mgnet.pde.levels.smoothers import steps
 from mgnet.pde.outer.backends import Constant, serve
 from mgnet.pde.outer.iterate import Outcome, iterate, relative
 from mgnet.pde.outer.multigrid import Multigrid, Stop
-from mgnet.pde.problem.conductances import along
 from mgnet.pde.problem.nullspace import largest_mean
+from mgnet.pde.problem.poisson import Poisson
 
 
 class Partitioned:
@@ -22,28 +28,32 @@ class Partitioned:
     Parameters
     ----------
     multigrid : of the whole problem, which is asked how to solve it, and solves nothing
+    singular : whether A maps constants to zero
     """
 
-    def __init__(self, multigrid: Multigrid, partition: Partition):
-        self.multigrid, self.partition = multigrid, partition
+    def __init__(self, multigrid: Multigrid, partition: Partition, singular: bool):
+        self.multigrid, self.partition, self.singular = multigrid, partition, singular
         self._ndim = multigrid.base.ndim
         self._levels: dict[tuple[int, torch.dtype], SharedLevels | EveryonesLevels] = {}
 
-    def run(self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False) -> Outcome:
-        """Solve A u = b, of this process's block: (batch, *block)."""
-        if self.multigrid.null is not None:
+    def run(
+        self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False, parts: Sequence[Tensor] = ()
+    ) -> Outcome:
+        """Solve A u = b, of this process's block: (batch, *block); parts as ``boundary_parts`` makes them."""
+        if self.singular:
             b = self._compatible(b, check=not project)
         levels = self._of(b)
         f = levels.data(b)
         if stop.tol is None:
-            u = levels.cycle(levels.data(guess), f, False) if guess is not None else levels.full_multigrid(f, False)
+            begin = None if guess is None else levels.data(guess)
+            u = levels.full_multigrid(f, False, parts) if begin is None else levels.cycle(begin, f, False)
             for _ in range(0 if guess is not None else self.multigrid.finishing):
                 u = levels.cycle(u, f, measure=False)
             outcome = Outcome(levels.release(u), [], "full multigrid", guess is not None)
         else:
             outcome = self._iterate(levels, f, b, guess, stop)
         self._finite(outcome.u)
-        return outcome if self.multigrid.null is None else replace(outcome, u=self._centred(outcome.u))
+        return replace(outcome, u=self._centred(outcome.u)) if self.singular else outcome
 
     def _iterate(
         self, levels: SharedLevels | EveryonesLevels, f: np.ndarray, b: Tensor, guess: Tensor | None, stop: Stop
@@ -51,8 +61,11 @@ class Partitioned:
         if levels.richardson.rho is None:
             levels.richardson.rho = self.multigrid.levels.contraction(b)
         roundoff = partial(self._rounding, b=b)
-        how = stop.tol, stop.max_cycles, roundoff, stop.callback
-        return iterate(levels, f, guess, *how, of_guess=stop.of_guess, changed=self._change)
+        assert stop.tol is not None
+        return iterate(
+            levels, f, guess, stop.tol, stop.max_cycles, roundoff, stop.callback, of_guess=stop.of_guess,
+            changed=self._change,
+        )  # fmt: skip
 
     def _of(self, b: Tensor) -> SharedLevels | EveryonesLevels:
         """The levels for b's batch and dtype; the last ones stay."""
@@ -65,31 +78,34 @@ class Partitioned:
         levels, scheme = self.multigrid.levels, self.multigrid.levels.scheme
         assert levels.constant is not None
         (a, c), chain = levels.constant, levels.chain()
-        shared = parts(chain, self.partition, sum(scheme.nu) + REACH)
+        levels.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
+        spoilt = sum(len(way) for way in steps(scheme.smoother, scheme.nu, self._ndim, False, 0.0))
+        shared = parts(chain, self.partition, spoilt + REACH)
         rest = chain[shared.shared :]
         whole = b.new_zeros((len(b), *(axis.n for axis in rest[0])))
-        gathered = serve(Constant(whole, scheme.smoother, scheme.nu, levels.gamma, rest, a, c, False))
+        gathered, once = (
+            serve(Constant(whole, scheme.smoother, scheme.nu, index, rest, a, c, False))
+            for index in (levels.gamma, 1 if levels.gamma == "F" else levels.gamma)
+        )
         if not shared.shared:
             return EveryonesLevels(self.partition, gathered)
         how = scheme.smoother, scheme.nu, levels.gamma
-        return SharedLevels(self.partition, chain, a, c, b.dtype, len(b), *how, gathered, shared)
+        return SharedLevels(self.partition, chain, a, c, b.dtype, len(b), *how, gathered, once, shared)
+
+    def boundary_parts(self, problem: Poisson, boundary: Any, like: Tensor) -> list[Tensor]:
+        """The boundary data's part of b: blocks of grids that are shared and of the one gathered, then whole grids."""
+        made = self._of(like)
+        ends = made.parts.ends if isinstance(made, SharedLevels) else []
+        whole = boundary_parts(problem, boundary, like, self.multigrid.levels.scheme.smoother, max(len(ends) - 1, 0))
+        blocks = []
+        for l, each in enumerate(ends):
+            coarse, data = on_grid(problem, boundary, self.multigrid.levels.chain()[l])
+            partition = self.partition.on(coarse.grid, each)
+            zero = like.new_zeros((1, *partition.shape))
+            blocks.append(right_hand_side(coarse, partition, zero, data))
+        return blocks + [part.reshape(-1, *part.shape[-self._ndim :]) for part in whole]
 
     # Sums over all processes -----------------------------------------------------------------------------------------
-
-    @cached_property
-    def _shares(self) -> list[Tensor]:
-        """Per axis the shares of a cell of this block's unknowns."""
-        axes = self.multigrid.base.axes
-        return [
-            along(torch.from_numpy(np.ascontiguousarray(axis.share[there])), d, len(axes))
-            for d, (axis, there) in enumerate(zip(axes, self.partition.slices, strict=True))
-        ]
-
-    def weigh(self, v: Tensor, but: int | None = None) -> Tensor:
-        """v times the shares along every axis (but one)."""
-        for d, share in enumerate(self._shares):
-            v = v if d == but else v * share.to(v)
-        return v
 
     def _totals(self, *each: Tensor) -> np.ndarray:
         """(numbers, batch) the sums of each over the grid."""
@@ -98,21 +114,19 @@ class Partitioned:
 
     def _compatible(self, b: Tensor, check: bool) -> Tensor:
         one = torch.ones((len(b), *self.partition.shape), dtype=torch.float64)
-        total, size, squares, cells = self._totals(b, b.abs(), b.double().square(), self.weigh(one))
-        null = self.multigrid.null
-        assert null is not None
-        mean = total / cells
-        if check and not (np.abs(mean) <= largest_mean(size, squares, cells, null.slope, b.dtype)).all():
+        total, size, squares, cells = self._totals(b, b.abs(), b.double().square(), weigh(self.partition, one))
+        mean, slope = total / cells, sum(1 / axis.h for axis in self.multigrid.base.axes)
+        if check and not (np.abs(mean) <= largest_mean(size, squares, cells, slope, b.dtype)).all():
             raise ValueError(
-                f"`f` must have mean zero (with the boundary data, weighted by each unknown's share of a cell): nothing "
-                f"fixes u but up to a constant. The mean is {mean[np.abs(mean).argmax()]:.3g}. Subtract the mean of the "
-                f"whole f, or pass project=True to have it taken out."
+                f"`f` must have mean zero (with the boundary data, weighted by each unknown's share of a cell): the "
+                f"problem fixes u up to a constant. The mean is {mean[np.abs(mean).argmax()]:.3g}. Subtract the mean "
+                f"of the whole f, or pass project=True to have it taken out."
             )
-        return b - self.weigh(torch.from_numpy(mean).to(b).reshape(-1, *[1] * self._ndim).expand_as(b))
+        return b - weigh(self.partition, torch.from_numpy(mean).to(b).reshape(-1, *[1] * self._ndim).expand_as(b))
 
     def _centred(self, u: Tensor) -> Tensor:
-        weighed = self.weigh(u.double())
-        total, cells = self._totals(weighed, self.weigh(torch.ones_like(weighed)))
+        weighed = weigh(self.partition, u.double())
+        total, cells = self._totals(weighed, weigh(self.partition, torch.ones_like(weighed)))
         return u - torch.from_numpy(total / cells).to(u).reshape(-1, *[1] * self._ndim)
 
     def _change(self, u: Tensor, before: Tensor | None) -> np.ndarray:
@@ -124,7 +138,7 @@ class Partitioned:
     def _rounding(self, u: Tensor, b: Tensor) -> np.ndarray:
         """2 eps || |A||u| + |b| ||, the neighbours' planes taken for this block's own next to them."""
         A, size = self.multigrid.base, u.abs()
-        total = b.abs() if A.c is None else b.abs() + self.weigh(A.c.to(u).abs() * size)
+        total = b.abs() if A.c is None else b.abs() + weigh(self.partition, A.c.to(u).abs() * size)
         for d, k in enumerate(A.k):
             dim, there = d - self._ndim, self.partition.slices[d]
             k = k.to(u)
@@ -133,7 +147,7 @@ class Partitioned:
             low, high = k.narrow(dim, 0, n), k.narrow(dim, 1, n)
             below = torch.cat([size.narrow(dim, 0, 1), size.narrow(dim, 0, n - 1)], dim)
             above = torch.cat([size.narrow(dim, 1, n - 1), size.narrow(dim, n - 1, 1)], dim)
-            total = total + self.weigh(low * (size + below) + high * (size + above), but=d)
+            total = total + weigh(self.partition, low * (size + below) + high * (size + above), but=d)
         (squares,) = self._totals(total.double().square())
         return 2 * torch.finfo(b.dtype).eps * np.sqrt(squares)
 

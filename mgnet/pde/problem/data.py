@@ -31,12 +31,10 @@ def of_ends(problem: "Poisson", boundary: Any) -> Iterator[Tensor]:
 def of_end(problem: "Poisson", g: Any, d: int, side: int) -> Tensor:
     """The same of the data g on one end: zero but next to it."""
     n, dim, A = problem.grid.axes[d].n, d - problem.grid.ndim, problem.A
-    g = on_end(g, problem.grid, d, side, problem.kind, problem.mask)
     if isinstance(A, FourthOrder):
-        return A.datum(g, d, side)
-    flux = _weight(problem, d, side) * g
-    shape = np.broadcast_shapes(flux.shape, tuple(1 if e == d else m for e, m in enumerate(problem.grid.shape)))
-    flux = flux.expand(shape)
+        return A.datum(on_end(g, problem.grid, d, side, problem.kind, problem.mask), d, side)
+    flux = flux_through(problem, g, d, side)
+    shape = flux.shape
     zeros = flux.new_zeros((*shape[:dim], n - 1, *shape[len(shape) + dim + 1 :]))
     return A.base.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
 
@@ -89,6 +87,13 @@ def _areas(grid: Grid, d: int, like: Tensor) -> Tensor:
     areas = torch.from_numpy(np.ones(axis.n + 1) if axis.areas is None else axis.areas) / axis.h
     out = areas.to(like).reshape([-1 if e == d else 1 for e in range(grid.ndim)])
     return out if around is None else out * around.weight * around.length
+
+
+def flux_through(problem: "Poisson", g: Any, d: int, side: int) -> Tensor:
+    """What the data g on an end add to the equations next to it, (*batch, *grid with 1 along d), of a whole cell."""
+    flux = _weight(problem, d, side) * on_end(g, problem.grid, d, side, problem.kind, problem.mask)
+    shape = np.broadcast_shapes(flux.shape, tuple(1 if e == d else m for e, m in enumerate(problem.grid.shape)))
+    return flux.expand(shape)
 
 
 def _weight(problem: "Poisson", d: int, side: int) -> Tensor:

@@ -1,0 +1,113 @@
+"""Blocks on several processes against one process that has everything."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mgnet
+from mgnet.pde import Grid, Partition, Solver, solve
+from mgnet.pde.distributed.testing import alone
+from mgnet.pde.distributed.window import Window, cut
+from mgnet.pde.problem.axis import Table
+from tests.pde.on_blocks import CASES, problem_of
+
+SCRIPT = Path(__file__).with_name("on_blocks.py")
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where so many processes have left what came out."""
+    into, count = tmp_path_factory.mktemp("blocks"), request.param
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(mgnet.__file__).parents[1])}
+    each = [
+        subprocess.Popen([sys.executable, SCRIPT, str(rank), str(count), into], env=environment, stderr=subprocess.PIPE)
+        for rank in range(count)
+    ]
+    for process in each:
+        _, error = process.communicate(timeout=300)
+        assert process.returncode == 0, error.decode()[-2000:]
+    return into
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_as_one_process(name: str, folder: Path) -> None:
+    problem, f, scheme, how = problem_of(CASES[name])
+    one = Solver(problem, **scheme).solve(f, **how)
+    found = np.load(folder / f"{list(CASES).index(name)}.npz")
+    eps = np.finfo(f.dtype).eps
+    np.testing.assert_allclose(found["u"], one.u, rtol=0, atol=100 * eps * np.abs(one.u).max())
+    assert found["status"] == one.status
+    assert len(found["residuals"]) == len(one.residuals)
+    singular = how["project"]  # there the constants of u differ, and with them what rounding leaves of a residual
+    np.testing.assert_allclose(
+        found["residuals"], one.residuals, rtol=1e-12 if f.dtype == "f8" else 1e-3, atol=20 * eps if singular else eps
+    )
+
+
+def test_gradients(folder: Path) -> None:
+    f = torch.from_numpy(np.random.default_rng(1).normal(size=(120, 140))).requires_grad_()
+    solve(f, tol=1e-11).u.square().sum().backward()
+    for rank in (0, 1):
+        found = np.load(folder / f"others{rank}.npz")["grad"]
+        np.testing.assert_allclose(found, f.grad, atol=1e-12 * float(f.grad.abs().max()), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        (
+            "other c",
+            "ValueError: `the coefficients` must be the same",
+            "ValueError: `the coefficients` must be the same",
+        ),
+        ("an array", "takes coefficients that are numbers", "takes coefficients that are numbers"),
+        ("red-black", "takes multigrid, smoothed by", "takes multigrid, smoothed by"),
+        ("another grid", "of the problem's grid", "of the problem's grid"),
+        ("shape on one", "process 1 was given what it refuses", "must be this process's block"),
+        ("tol", "`tol` must be the same on every process", "`tol` must be the same on every process"),
+        ("NaN on one", "FloatingPointError", "FloatingPointError"),
+        ("mean", "must have mean zero", "must have mean zero"),
+        ("sizes", "`sizes` must be", "`sizes` must be"),
+        ("too many", "has blocks for 1 processes at most", "has blocks for 1 processes at most"),
+        ("a word", "TypeError: `partition` must be", "TypeError: `partition` must be"),
+        ("not converged", "NotConverged", "NotConverged"),
+    ],
+)
+def test_every_process_hears_of_a_fault(name: str, first: str, second: str, folder: Path) -> None:
+    for rank, words in enumerate((first, second)):
+        said = dict(line.split("|", 1) for line in np.load(folder / f"others{rank}.npz")["faults"])
+        assert words in said[name]
+
+
+def test_without_a_group() -> None:
+    with pytest.raises(RuntimeError, match="init_process_group"):
+        Partition(Grid((8, 8)))
+
+
+def test_alone() -> None:
+    f = np.random.default_rng(0).normal(size=(200, 150))
+    with alone():
+        partition = Partition(Grid(f.shape))
+        np.testing.assert_array_equal(solve(f, partition=partition).u, solve(f).u)
+        np.testing.assert_array_equal(partition.gather(partition.scatter(f)), f)
+        with pytest.raises(ValueError, match="must be a whole array"):
+            partition.scatter(f[1:])
+
+
+def test_windows_cut_tables() -> None:
+    """A product with a window's table is the window of the product, where it needs no more than the window has."""
+    rng = np.random.default_rng(0)
+    for periodic in (False, True):
+        start = np.arange(20) // 2 - 1
+        start = start if periodic else np.clip(start, 0, 7)
+        table = Table(start, rng.normal(size=(20, 3)), 10)
+        v = rng.normal(size=10)
+        whole = (table.weights * v[table.index]).sum(1)
+        rows, columns = Window(20, periodic, 8, 12, 2), Window(10, periodic, 3, 7, 2)
+        part = cut(table, rows, columns)
+        np.testing.assert_allclose((part.weights * v[columns.planes][part.index]).sum(1), whole[rows.planes])
