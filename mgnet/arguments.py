@@ -5,9 +5,10 @@ from dataclasses import fields, replace
 from difflib import get_close_matches
 from math import prod, tau
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
+    import numpy
     import torch
 
     from mgnet.training.recipe import Steps
@@ -124,24 +125,30 @@ def wave(shape: tuple[int, ...], box: dict[str, Any]) -> "torch.Tensor":
 
 
 def load_datum(path: Path) -> "torch.Tensor":
-    """A right-hand side from a .npy file, in its own precision.
+    """A right-hand side from a .npy file, in its own precision; see ``open_datum``."""
+    import torch
+
+    return torch.from_numpy(open_datum(path))
+
+
+def open_datum(path: Path, mode: Literal["r"] | None = None) -> "numpy.ndarray":
+    """The same as an array; mode "r": of what is looked at alone the file is read.
 
     Raises
     ------
     FileNotFoundError, ValueError : no such file; not a .npy file of real numbers
     """
     import numpy as np
-    import torch
 
     try:
-        array = np.load(path, allow_pickle=False)
+        array = np.load(path, mode, allow_pickle=False)
     except FileNotFoundError:
         raise FileNotFoundError(f"`f` must be a number of unknowns or a .npy file; there is no file {path}.") from None
     except (ValueError, EOFError) as error:
         raise ValueError(f"`f` must be a number of unknowns or a .npy file; {path} is neither ({error}).") from None
     if array.dtype.kind not in "iuf":
         raise ValueError(f"`f` must hold real numbers; {path} holds {array.dtype}.")
-    return torch.from_numpy(array)
+    return array
 
 
 def cast(datum: "torch.Tensor", dtype: str | None, device: str) -> "torch.Tensor":

@@ -4,6 +4,7 @@ Nothing heavy is imported before a command runs, so that ``mgnet --help`` answer
 argument costs one line on stderr and exit status 2; a solver that did not converge, status 1. A warning is a line, too.
 """
 
+import os
 import subprocess
 import sys
 import warnings
@@ -93,13 +94,19 @@ def solve(
 ) -> int:
     """Solve -div(a grad u) + c u = f on a box.
 
-    N stands for f = cos(2 pi x) cos(2 pi y) ..., x and y from 0 to 1 across the box.
+    N stands for f = cos(2 pi x) cos(2 pi y) ..., x and y from 0 to 1 across the box. Under torchrun each process
+    has a block of rows, reads its part of FILE and writes its part of u.npy.
     """
     from mgnet import arguments, pde
     from mgnet.output import writable_directory
 
     box = arguments.box(bc, lower, upper, centering)
     tolerance = arguments.tolerance(tol)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from mgnet import cli_processes
+
+        how = {"a": a, "c": c, "boundary": boundary, "tol": tolerance, "max_cycles": max_cycles, "method": method}
+        return cli_processes.solve(f, box, ndim, dtype, writable_directory(out), how)
     datum = arguments.wave((int(f),) * (ndim or 2), box) if f.isdigit() else arguments.load_datum(Path(f))
     datum = arguments.cast(datum, dtype, device)
     folder = writable_directory(out)

@@ -123,7 +123,8 @@ class SharedLevels:
     def release(self, u: np.ndarray) -> Tensor:
         self.richardson.restart()
         self._last = None
-        return self.tensor(u).clone()
+        self._held = {key: held for key, held in self._held.items() if held is not u}
+        return self.tensor(u)
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
         if u is None:
@@ -149,8 +150,7 @@ class SharedLevels:
         rest = self._gathered(data[-1])
         u = self._of_whole(self.whole.full_multigrid(rest, False, parts=parts[shared + 1 :]))
         for l in range(self.parts.shared - 1, -1, -1):
-            guess = self._at("guess", l + 1)  # whose memory corrections take otherwise
-            guess[...] = u
+            guess = self._kept("guess", l + 1, u)  # whose memory corrections would take
             self._kernels.interpolant(l, restricted[l], guess, self._at("rest", l + 1))
             e = self._corrections(l, self.gamma)
             u = self._climb(l, None, guess, e, data[l], measure and l == 0, 1.0)
@@ -192,9 +192,7 @@ class SharedLevels:
             for index in _again(gamma):
                 e = (self.once if index == 1 else self.whole).cycle(e, f, measure=False)
             return self._of_whole(e)
-        f_c = self._at("f", l + 1)
-        f_c[...] = rest
-        f_c = self._exchanged(l + 1, f_c)
+        f_c = self._exchanged(l + 1, rest)
         e = self._visit(l + 1, None, f_c, gamma)
         for index in _again(gamma):
             e = self._visit(l + 1, e, f_c, index)
@@ -237,6 +235,12 @@ class SharedLevels:
         if (name, l) not in self._held:
             self._held[name, l] = np.zeros(self._shapes[l], self._dtype)
         return self._held[name, l]
+
+    def _kept(self, name: str, l: int, v: np.ndarray) -> np.ndarray:
+        """v under another name, whose memory takes v's place."""
+        (old,) = (key for key, held in self._held.items() if held is v)
+        self._held[old], self._held[name, l] = self._at(name, l), v
+        return v
 
     def _other(self, l: int, u: np.ndarray | None) -> np.ndarray:
         first = self._at("one", l)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,11 @@ from mgnet.pde.levels.smoothers import steps
 from mgnet.pde.outer.backends import Constant, serve
 from mgnet.pde.outer.iterate import Outcome, iterate, relative
 from mgnet.pde.outer.multigrid import Multigrid, Stop
+from mgnet.pde.problem.conductances import along
 from mgnet.pde.problem.nullspace import largest_mean
 from mgnet.pde.problem.poisson import Poisson
+
+SLAB = 64  # planes whose rounding is asked for at once
 
 
 class Partitioned:
@@ -132,26 +135,48 @@ class Partitioned:
     def _change(self, u: Tensor, before: Tensor | None) -> np.ndarray:
         if before is None:
             return np.full(len(u), np.inf)
-        moved, size = self._totals((u - before).double().square(), u.double().square())
-        return relative(np.sqrt(moved), np.sqrt(size))
+        squares = [torch.linalg.vector_norm(v.flatten(1), dim=1, dtype=torch.float64) ** 2 for v in (u - before, u)]
+        moved, size = np.sqrt(self.partition.total(torch.stack(squares)))
+        return relative(moved, size)
 
     def _rounding(self, u: Tensor, b: Tensor) -> np.ndarray:
-        """2 eps || |A||u| + |b| ||, the neighbours' planes taken for this block's own next to them."""
-        A, size = self.multigrid.base, u.abs()
-        total = b.abs() if A.c is None else b.abs() + weigh(self.partition, A.c.to(u).abs() * size)
+        """2 eps || |A||u| + |b| ||, the neighbours' planes taken for this block's own next to them; slab by slab."""
+        squares, n = np.zeros(len(u)), u.shape[1]
+        for begin in range(0, n, SLAB):
+            slab = self._magnitude(u, b, begin, min(begin + SLAB, n))
+            squares += torch.linalg.vector_norm(slab.flatten(1), dim=1, dtype=torch.float64).numpy() ** 2
+        return 2 * torch.finfo(b.dtype).eps * np.sqrt(self.partition.total(squares))
+
+    def _magnitude(self, u: Tensor, b: Tensor, begin: int, end: int) -> Tensor:
+        """|A||u| + |b| of planes [begin, end) of this block."""
+        A, first = self.multigrid.base, self.partition.slices[0].start
+        near = u[:, max(begin - 1, 0) : end + 1].abs()
+        size, above = near[:, begin - max(begin - 1, 0) :][:, : end - begin], end + 1 - u.shape[1]
+        total = b[:, begin:end].abs() if A.c is None else b[:, begin:end].abs() + self._weigh(A.c.to(u) * size, begin)
         for d, k in enumerate(A.k):
-            dim, there = d - self._ndim, self.partition.slices[d]
+            dim = d - self._ndim
             k = k.to(u)
-            k = k.narrow(dim, there.start, there.stop - there.start + 1) if d == 0 else k
+            k = k.narrow(dim, first + begin, end - begin + 1) if d == 0 else k
+            wide = size if d else near
+            low = torch.cat([wide.narrow(dim, 0, 1), wide], dim) if d or begin == 0 else wide
+            high = torch.cat([wide, wide.narrow(dim, wide.shape[dim] - 1, 1)], dim) if d or above > 0 else wide
             n = size.shape[dim]
-            low, high = k.narrow(dim, 0, n), k.narrow(dim, 1, n)
-            below = torch.cat([size.narrow(dim, 0, 1), size.narrow(dim, 0, n - 1)], dim)
-            above = torch.cat([size.narrow(dim, 1, n - 1), size.narrow(dim, n - 1, 1)], dim)
-            total = total + weigh(self.partition, low * (size + below) + high * (size + above), but=d)
-        (squares,) = self._totals(total.double().square())
-        return 2 * torch.finfo(b.dtype).eps * np.sqrt(squares)
+            below, beyond = low.narrow(dim, 0, n), high.narrow(dim, high.shape[dim] - n, n)
+            both = k.narrow(dim, 0, n) * (size + below) + k.narrow(dim, 1, n) * (size + beyond)
+            total = total + self._weigh(both, begin, but=d)
+        return total
+
+    def _weigh(self, v: Tensor, begin: int, but: int | None = None) -> Tensor:
+        """Planes of this block from ``begin`` on times the shares along every axis (but one)."""
+        axes, slices = self.multigrid.base.axes, self.partition.slices
+        first = slices[0].start + begin
+        for d, (axis, there) in enumerate(zip(axes, (slice(first, first + v.shape[1]), *slices[1:]), strict=True)):
+            if axis.weighs and d != but:
+                v = v * along(torch.from_numpy(axis.share[there].copy()).to(v), d, len(axes))
+        return v
 
     def _finite(self, u: Tensor) -> None:
-        bad = self.partition.total([float(not torch.isfinite(u).all())])
+        least, most = (float(v) for v in torch.aminmax(u))  # NaN if there is one
+        bad = self.partition.total([float(not (isfinite(least) and isfinite(most)))])
         if bad[0]:
             raise FloatingPointError("the solution is not finite: f or the guess has a NaN, or it overflows.")

@@ -1,0 +1,104 @@
+"""One problem on several processes of one thread each: weak and strong scaling, and memory.
+
+    python -m benchmarks.processes [--size 2047] [--processes 1 2] [--tol 1e-8]
+
+Weak: each process has --size rows of --size unknowns, so the grid is the longer the more there are. Strong: they share
+one of --size^2. Medians; efficiency is the work done a second and process beside that of one process alone. Memory is
+the peak of one process over what importing takes. Writes benchmarks/results/processes/results.json.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from benchmarks.report import environment
+from mgnet.pde import Grid, Partition, Poisson, Solver, solve
+
+RESULTS = Path(__file__).parent / "results" / "processes" / "results.json"
+REPEATS = 7
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("--size", type=int, default=2047)
+    asked.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    asked.add_argument("--tol", type=float, default=1e-8)
+    asked.add_argument("--out", type=Path, default=RESULTS)
+    given = asked.parse_args()
+    n, tols = given.size, (given.tol, None)
+    result: dict[str, Any] = {"environment": environment(), "rows": []}
+    for tol in tols:
+        for kind in ("weak", "strong"):
+            one = run(1, (n, n), tol)
+            for count in given.processes:
+                shape = (n * count, n) if kind == "weak" else (n, n)
+                row = run(count, shape, tol) if count > 1 else one
+                ideal = 1 if kind == "weak" else 1 / count
+                row |= {"kind": kind, "efficiency": ideal * one["seconds"] / row["seconds"]}
+                result["rows"].append(row)
+                print(
+                    f"{kind:6} {count} x 1 thread, {shape[0]} x {shape[1]}, tol {tol}: {1e3 * row['seconds']:.1f} ms, "
+                    f"{row['cycles']} cycles, {100 * row['efficiency']:.0f} %, {row['megabytes']:.0f} MB a process"
+                )
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def run(count: int, shape: tuple[int, int], tol: float | None) -> dict[str, Any]:
+    """The median second of so many processes, and what they said."""
+    with tempfile.TemporaryDirectory() as folder:
+        environ = os.environ | {"OMP_NUM_THREADS": "1"}
+        words = [sys.executable, "-m", "benchmarks.processes", "--work", folder, str(count), *map(str, shape), str(tol)]
+        each = [subprocess.Popen([*words, str(rank)], env=environ) for rank in range(count)]
+        if any(process.wait() for process in each):
+            raise SystemExit("a process failed; its message is above.")
+        return json.loads(Path(folder, "said.json").read_text())
+
+
+def work(folder: str, count: int, shape: tuple[int, int], tol: float | None, rank: int) -> None:
+    """One process; the first writes what it saw."""
+    torch.set_num_threads(1)
+    solve(np.ones((100, 100)))
+    before, grid = peak(), Grid(shape)
+    if count > 1:
+        dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=count)
+    partition = Partition(grid) if count > 1 else None
+    f = np.random.default_rng(rank).normal(size=shape if partition is None else partition.shape)
+    solver, seconds = Solver(Poisson(grid), partition=partition), []
+    for _ in range(REPEATS + 1):
+        if partition is not None:
+            dist.barrier()
+        begun = time.perf_counter()
+        cycles = solver.solve(f, tol=tol).cycles
+        seconds.append(time.perf_counter() - begun)
+    if rank == 0:
+        said = {"processes": count, "shape": shape, "tol": tol, "seconds": median(seconds[1:]), "cycles": cycles}
+        Path(folder, "said.json").write_text(json.dumps(said | {"megabytes": peak() - before}))
+    if count > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def peak() -> float:
+    """Of this process's memory, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--work"]:
+        folder, count, n, m, tol, rank = sys.argv[2:]
+        work(folder, int(count), (int(n), int(m)), None if tol == "None" else float(tol), int(rank))
+    else:
+        main()

@@ -1,0 +1,68 @@
+"""`torchrun -m mgnet solve`: one problem on the processes that torchrun started, and one file that all write."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod, tau
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from mgnet import arguments, pde
+from mgnet.output import complain
+
+
+def solve(f: str, box: dict[str, Any], ndim: int | None, dtype: str | None, folder: Path, how: dict[str, Any]) -> int:
+    """As the command ``solve``, of a number or a file that every process can read, into a folder that all can write."""
+    with _group():
+        whole = None if f.isdigit() else arguments.open_datum(Path(f), "r")
+        shape = (int(f),) * (ndim or 2) if whole is None else tuple(whole.shape)
+        partition = pde.Partition(pde.Grid(shape, **box))
+        block = _wave(partition) if whole is None else np.array(partition.scatter(whole))
+        datum = arguments.cast(torch.from_numpy(block), dtype, "cpu").numpy()
+        try:
+            solution = pde.solve(datum, partition=partition, **how)
+        except (pde.NotConverged, FloatingPointError) as error:
+            return complain(str(error), 1) if partition.rank == 0 else 1
+        _write(solution.u, partition, folder / "u.npy")
+        if partition.rank == 0:
+            print(f"{solution}")
+            print(f"wrote {folder / 'u.npy'}, rows {', '.join(_rows(partition))}")
+    return 0
+
+
+@contextmanager
+def _group() -> Iterator[None]:
+    dist.init_process_group("gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def _wave(partition: pde.Partition) -> np.ndarray:
+    """This process's block of ``arguments.wave``."""
+    axes = zip(partition.grid.axes, partition.slices, strict=True)
+    each = [np.cos(tau * (axis.x[there] - axis.lower) / (axis.upper - axis.lower)) for axis, there in axes]
+    return np.asarray(prod(np.ix_(*each)))
+
+
+def _write(u: np.ndarray, partition: pde.Partition, path: Path) -> None:
+    """Each process its rows of one file, which appears when it is whole."""
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    if partition.rank == 0:
+        np.lib.format.open_memmap(part, "w+", u.dtype, partition.grid.shape).flush()
+    dist.barrier()
+    rows = np.lib.format.open_memmap(part, "r+")
+    rows[partition.slices] = u
+    rows.flush()
+    dist.barrier()
+    if partition.rank == 0:
+        part.replace(path)
+    dist.barrier()
+
+
+def _rows(partition: pde.Partition) -> list[str]:
+    return [f"{begin}:{end}" for begin, end in zip(partition.ends[:-1], partition.ends[1:], strict=True)]
