@@ -18,6 +18,7 @@ from mgnet.pde.outer.gradients import Solve
 from mgnet.pde.outer.iterate import Outcome
 from mgnet.pde.outer.multigrid import CLEAN, RELATIVE_TO, SCRATCH, Callback, Multigrid, Stop
 from mgnet.pde.problem import checks
+from mgnet.pde.problem.data import check_cut
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import transformed
@@ -105,6 +106,8 @@ class Solver:
         """
         problem = self.problem.having(a, c)
         _check_scheme(self._scheme, problem)
+        blocks = self._on_blocks
+        self._on_blocks = None if blocks is None else OnBlocks(problem, self._scheme, blocks.partition)
         self.problem, self._multigrid = problem, None
         return self
 
@@ -141,6 +144,8 @@ class Solver:
         checks.word("relative_to", relative_to, RELATIVE_TO)
         if self.problem.order == 4 and tol is None:
             raise ValueError("`order` = 4 needs a tolerance; tol=None stops at second order. Pass a `tol`, 1e-10 say.")
+        g = self.problem.known(fixed, checks.as_tensor(f))
+        check_cut(mask_boundary, self.problem.mask)
         if self._on_blocks is not None:
             stop = Stop(tol, max_cycles, callback, relative_to)
             return self._on_blocks.solve(f, boundary, guess, stop, throw, bool(project))
@@ -151,7 +156,6 @@ class Solver:
         stop = Stop(tol, max_cycles, callback, relative_to)
         given = () if graph and transformed(f) else tuple(f.shape)
         call = _Call(self, guess, stop, throw, bool(project), unweighted, given)
-        g = self.problem.known(fixed, checks.as_tensor(f))
         if not graph:
             self.problem.check_no_graph()
         data = boundary, mask_boundary, g

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import mgnet
-from mgnet.pde import Grid, Partition, Solver, solve
+from mgnet.pde import Grid, Partition, Poisson, Solver, solve
 from mgnet.pde.distributed.testing import alone
 from mgnet.pde.distributed.window import Window, cut
 from mgnet.pde.problem.axis import Table
@@ -97,6 +97,12 @@ def test_alone() -> None:
         np.testing.assert_array_equal(partition.gather(partition.scatter(f)), f)
         with pytest.raises(ValueError, match="must be a whole array"):
             partition.scatter(f[1:])
+        solver = Solver(Poisson(partition.grid), partition=partition)
+        np.testing.assert_allclose(solver.update(a=2.0).solve(f).u, solve(f, a=2.0).u, rtol=0, atol=1e-12)
+        with pytest.raises(ValueError, match="`mask_boundary` gives data on the cut of a `mask`, but there is none"):
+            solver.solve(f, mask_boundary=1.0)
+        with pytest.raises(ValueError, match="`fixed` gives values, but the problem has no fixed unknowns"):
+            solver.solve(f, fixed=1.0)
 
 
 def test_windows_cut_tables() -> None:

@@ -39,16 +39,17 @@ def of_end(problem: "Poisson", g: Any, d: int, side: int) -> Tensor:
     return A.base.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
 
 
-def of_cut(problem: "Poisson", values: Any) -> Iterator[Tensor]:
-    """Per axis what the data on the mask's cut add to b: a value where it holds u, else the outward flux a du/dn.
-
-    Raises
-    ------
-    ValueError : where there is no mask
-    """
-    grid, mask, A = problem.grid, problem.mask, problem.whole
-    if mask is None:
+def check_cut(values: Any, mask: Tensor | None) -> None:
+    """Refuse data on a cut that is not there."""
+    if values is not None and mask is None:
         raise ValueError("`mask_boundary` gives data on the cut of a `mask`, but there is none. Pass `boundary`.")
+
+
+def of_cut(problem: "Poisson", values: Any) -> Iterator[Tensor]:
+    """Per axis what the data on the mask's cut add to b: a value where it holds u, else the outward flux a du/dn."""
+    grid, mask, A = problem.grid, problem.mask, problem.whole
+    check_cut(values, mask)
+    assert mask is not None
     for d, axis in enumerate(grid.axes):
         dim, (left, right) = d - grid.ndim, beside(mask, axis, d - grid.ndim)
         g = _on_cut(values, grid, d, problem.kind, left, right, problem.mask_bc == DIRICHLET)
