@@ -7,6 +7,10 @@ neural operator whose layers go down and up again. Subpackages load on first use
 
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what checkers and editors see at once
+    from mgnet import core, operators, pde, vision
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "core", "operators", "pde", "vision"]

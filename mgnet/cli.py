@@ -43,6 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return complain(str(error), 2)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"mgnet {mgnet.__version__}")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def _of_all(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     complain(str(message), 0)
 

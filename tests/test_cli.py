@@ -215,6 +215,11 @@ def test_every_option_is_documented(name):
     assert [p.name for p in command.params if not p.help] == []
 
 
+def test_the_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"mgnet {mgnet.__version__}\n"
+
+
 def test_no_arguments_print_the_help(capsys):
     assert main([]) == 2
     assert "solve" in capsys.readouterr().out

@@ -29,3 +29,7 @@ __all__ = [
     "solve",
     "solve_nonlinear",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

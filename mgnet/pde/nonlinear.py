@@ -109,7 +109,7 @@ def solve_nonlinear(
         if start is not None:
             checks.finite("guess", start.reshape(f.shape), SCRATCH)
         raise FloatingPointError(f"{error} {REMEDY}") from None
-    u = outcome.u.reshape(f.shape)
+    u: Any = outcome.u.reshape(f.shape)
     work = cycle_work(hierarchy.sizes, (2, 2), 1) * (len(outcome.residuals) - 1 + hierarchy.linear_cycles)
     if start is None and len(outcome.residuals) > 1:
         work += full_multigrid_work(hierarchy.sizes, (2, 2), 1) - cycle_work(hierarchy.sizes, (2, 2), 1)

@@ -5,16 +5,18 @@ import warnings
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from mgnet.pde.problem.grid import Grid
 
+Array = TypeVar("Array", np.ndarray, Tensor)
+
 
 @dataclass(frozen=True, repr=False)
-class Solution:
+class Solution(Generic[Array]):
     """The solution of A u = b and how it was reached.
 
     u : (*batch, *grid), of f's kind, dtype and device
@@ -35,7 +37,7 @@ class Solution:
     (True, 'tolerance', True, True)
     """
 
-    u: Any
+    u: Array
     residuals: list[float]
     converged: bool
     status: str

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -24,7 +24,7 @@ from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import transformed
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.shared import OnBlocks
-from mgnet.pde.solution import NotConverged, Solution, warn_of_round_off
+from mgnet.pde.solution import Array, NotConverged, Solution, warn_of_round_off
 
 if TYPE_CHECKING:
     import scipy.sparse.linalg as splinalg
@@ -83,6 +83,16 @@ class Solver:
         self._multigrid: Multigrid | None = None
         self._on_blocks = None if partition is None else OnBlocks(problem, self._scheme, partition)
 
+    def __repr__(self) -> str:
+        """With the levels, once there are some."""
+        multigrid = self._multigrid
+        if multigrid is None or not multigrid.levels.sizes:
+            return f"Solver({self._scheme}; {self.problem!r})"
+        sizes = multigrid.levels.sizes
+        rows = [f"{l:5}  {size:11,}  {100 * size / sum(sizes):5.1f} %" for l, size in enumerate(sizes)]
+        head = f"Solver({multigrid.method(self.problem.A.detached())}; {self.problem!r})"
+        return "\n".join([head, "level     unknowns   of all", *rows])
+
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: all but the levels, which they make anew."""
         return self.__dict__ | {"_multigrid": None}
@@ -114,7 +124,7 @@ class Solver:
     @eager
     def solve(
         self,
-        f: Any,
+        f: Array,
         *,
         boundary: Any = None,
         mask_boundary: Any = None,
@@ -126,7 +136,7 @@ class Solver:
         callback: Callback | None = None,
         relative_to: str = "data",
         project: bool = False,
-    ) -> Solution:
+    ) -> Solution[Array]:
         """Solve for one or a batch of right-hand sides; arguments and errors as ``mgnet.pde.solve``.
 
         mask_boundary : data on the mask's cut;   fixed : values in place of the problem's at its fixed unknowns: see
@@ -154,7 +164,7 @@ class Solver:
         plain = all(v is None for v in (tol, guess, boundary, mask_boundary))
         unweighted = not graph and plain and self._takes_unweighted
         stop = Stop(tol, max_cycles, callback, relative_to)
-        given = () if graph and transformed(f) else tuple(f.shape)
+        given = () if isinstance(f, Tensor) and transformed(f) else tuple(f.shape)
         call = _Call(self, guess, stop, throw, bool(project), unweighted, given)
         if not graph:
             self.problem.check_no_graph()
@@ -377,17 +387,17 @@ def _check_grid(grid: Any, ndim: int | None, *words: Any) -> None:
 
 @eager
 def solve(
-    f: Any,
+    f: Array,
     *,
     bc: Any = "dirichlet",
     lower: float | Sequence[float] = 0.0,
     upper: float | Sequence[float] = 1.0,
-    centering: str = "node",
+    centering: Literal["node", "cell"] = "node",
     grid: Grid | None = None,
     a: Any = None,
     c: Any = None,
     mask: Any = None,
-    mask_bc: str = "dirichlet",
+    mask_bc: Literal["dirichlet", "neumann"] = "dirichlet",
     mask_boundary: Any = None,
     fixed: Any = None,
     boundary: Any = None,
@@ -397,12 +407,12 @@ def solve(
     max_cycles: int = 100,
     throw: bool = True,
     callback: Callback | None = None,
-    order: int = 2,
-    relative_to: str = "data",
+    order: Literal[2, 4] = 2,
+    relative_to: Literal["data", "guess"] = "data",
     project: bool = False,
-    method: str = "multigrid",
+    method: Literal["multigrid", "transform"] = "multigrid",
     partition: Partition | None = None,
-) -> Solution:
+) -> Solution[Array]:
     """Solve -div(a grad u) + c u = f on a box, or any structured grid, by multigrid.
 
     Parameters

@@ -1,11 +1,13 @@
 """What a solve tells of itself: cycles, factor and work units, by hand; and what the error advises."""
 
+import runpy
 from math import isnan
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mgnet.pde import Grid
+from mgnet.pde import Grid, Poisson, Solver
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.solution import NotConverged, Solution
 
@@ -64,3 +66,19 @@ def test_work_of_a_full_pass():
     """A cycle from each grid up; the coarsest is solved once more."""
     cycles = (4 * 64 + 4 * 16 + 4 * 4 + 1) + (4 * 16 + 4 * 4 + 1) + (4 * 4 + 1) + 1
     assert full_multigrid_work(SIZES, (2, 1), 1) == pytest.approx(cycles / 64)
+
+
+def test_types_are_those_that_checkers_are_told():
+    runpy.run_path(str(Path(__file__).with_name("typed.py")))
+
+
+def test_reprs():
+    """Of what people print: the problem, and the levels once there are some."""
+    x = Grid((40, 30), centering="cell").coordinates()[0]
+    problem = Poisson(Grid((40, 30), centering="cell"), (1.0, x + 1), lambda x, y: x, mask=x > 0.5)
+    assert repr(problem).endswith("a=(1, array (40, 30)), c=<lambda>, mask of 600 unknowns)")
+    assert repr(Poisson(Grid((9, 9)), 2.0, 3.0, order=4)).endswith("a=2, c=3, order=4)")
+    solver = Solver(Poisson(Grid((63, 63))))
+    assert repr(solver).startswith("Solver(V(2,2)-cycles, chebyshev smoother; Poisson(")
+    solver.solve(np.ones((63, 63)))
+    assert [row.split()[1] for row in repr(solver).splitlines()[2:]] == ["3,969", "961"]

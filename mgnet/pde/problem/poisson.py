@@ -125,6 +125,13 @@ class Poisson:
         self.order = order
         self.A: Operator = base if order == 2 else FourthOrder(base, self.constant_a or ())
 
+    def __repr__(self) -> str:
+        a = self._a[0] if len(set(map(str, self._a))) == 1 else self._a
+        said = [f"{self.grid!r}", f"a={_in_words(a)}", f"c={_in_words(self._c)}"]
+        said += [f"mask of {int(self.mask.sum()):,} unknowns"] if self.mask is not None else []
+        said += [f"{int(self.fixed.where.sum()):,} fixed"] if self.fixed is not None else []
+        return f"Poisson({', '.join(said)}{', order=4' * (self.order == 4)})"
+
     def _conductance(self, a: Any, d: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """k on the faces of axis d, and the weights of the data on its ends, unless k tells them."""
         axis, dim, alphas = self.grid.axes[d], d - self.grid.ndim, self._alphas[d]
@@ -361,3 +368,14 @@ class Poisson:
             )
         batches(self.grid.ndim, name, tensor, "the coefficients", self.A.base.tensors)
         return tensor if tensor.dtype in REAL else tensor.to(self.kind.dtype)
+
+
+def _in_words(v: Any) -> str:
+    """A coefficient, for a repr."""
+    if isinstance(v, tuple):
+        return f"({', '.join(map(_in_words, v))})"
+    if is_number(v):
+        return f"{float(v):g}"
+    if isinstance(v, (np.ndarray, Tensor)):
+        return f"array {tuple(v.shape)}"
+    return getattr(v, "__name__", type(v).__name__)
