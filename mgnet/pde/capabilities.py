@@ -28,6 +28,7 @@ COEFFICIENTS = (
     "numbers", "one per axis", "array", "callable", "faces", "array per member", "jumps of 1e6",
     "jumps of 1e6 in one axis",
 )  # fmt: skip
+TENSOR = "full tensor"
 SHAPES = {1: (600,), 2: (65, 70), 3: (18, 20, 19)}
 STRETCHED = ("stretched node", "stretched cell")  # with ELSEWHERE's coefficients
 COORDINATES = {1: ("spherical",), 2: ("polar", "axisymmetric", "spherical", "sphere"), 3: ("cylindrical", "spherical")}
@@ -102,6 +103,9 @@ class Row:
             return 2.0
         if self.coefficients == "one per axis":
             return (1.0, 0.1, 3.0)[: self.ndim]
+        if self.coefficients == TENSOR:
+            whole = (1.0, 0.4, 0.2), (0.4, 2.0, -0.3), (0.2, -0.3, 3.0)
+            return tuple(row[: self.ndim] for row in whole[: self.ndim])
         if self.coefficients == "faces":
             points = [[axis.faces if e == d else axis.x for e, axis in enumerate(grid.axes)] for d in range(self.ndim)]
             return Faces(*(np.exp(np.sin(3 * sum(np.meshgrid(*p, indexing="ij")))) for p in points))
@@ -124,6 +128,9 @@ def rows() -> Iterator[Row]:
             for geometry in COORDINATES[ndim] if coefficients in ELSEWHERE else ():
                 for boundary in OUTER:
                     yield Row(boundary, geometry, coefficients, ndim)
+    for ndim, boundary, centering in product((2, 3), (*BOUNDARIES, VARYING), ("node", "cell", *STRETCHED)):
+        if "robin" not in boundary or "node" in centering:
+            yield Row(boundary, centering, TENSOR, ndim)
     for domain, ndim, coefficients, boundary in product(DOMAINS[1:], SMALL, WITHIN, BOUNDARIES):
         for centering in ("node", "cell"):
             yield Row(boundary, centering, coefficients, ndim, domain)

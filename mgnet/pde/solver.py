@@ -77,6 +77,8 @@ class Solver:
             raise TypeError(f"`problem` must be a mgnet.pde.Poisson; it is {type(problem).__name__}.")
         checks.word("cycle", cycle, tuple(CYCLES))
         checks.word("method", method, METHODS)
+        if method == "transform" and partition is not None:
+            raise ValueError('`method` "transform" runs on one process; there is a `partition`. Leave one of them out.')
         self._scheme = Scheme(cycle, smoother, checks.sweeps(nu), method == "transform")
         _check_scheme(self._scheme, problem)
         self.problem = problem

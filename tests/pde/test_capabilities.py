@@ -6,7 +6,7 @@
    gradients.
 """
 
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -57,6 +57,8 @@ def test_the_table_is_whole(table):
     whole |= {Row(end, kind, a, ndim) for (kind, ndim), a, end in product(AROUND, ELSEWHERE, outer)}
     small = product(BOUNDARIES, ["node", "cell"], ["array", "jumps of 1e6"], [1, 2, 3], DOMAINS)
     whole |= {Row(*row) for row in small}
+    tensors = product([*BOUNDARIES, "varying robin"], places, ["full tensor"], [2, 3])
+    whole |= {Row(*row) for row in tensors if "robin" not in row[0] or "node" in row[1]}
     assert set(table) == whole
     assert set(table) == set(rows())
 
@@ -111,6 +113,14 @@ def test_the_words_describe_the_coefficients(row):
     if row.coefficients in ("numbers", "one per axis"):
         a = (2.0,) * row.ndim if row.coefficients == "numbers" else (1.0, 0.1, 3.0)
         assert all(np.allclose(mean, one) for mean, one in zip(means, a, strict=False))
+    elif row.coefficients == "full tensor":
+        assert all(np.allclose(mean, one) for mean, one in zip(means, (1.0, 2.0, 3.0), strict=False))
+        one, here = np.zeros(problem.grid.shape), tuple(n // 2 for n in problem.grid.shape)
+        one[here] = 1
+        for d, e in combinations(range(row.ndim), 2):
+            there = tuple(i + (f in (d, e)) for f, i in enumerate(here))
+            h, a = problem.grid.spacing, {(0, 1): 0.4, (0, 2): 0.2, (1, 2): -0.3}[d, e]
+            assert np.allclose(stiffness(problem, one)[(0, *there)] * h[d] * h[e], -a / 2)
     elif row.coefficients == "array per member":
         assert all(np.allclose(mean[0] * mean[1], 1, rtol=0.1) and not np.allclose(*mean) for mean in means)
     elif "jumps" in row.coefficients:

@@ -211,6 +211,9 @@ def test_words():
     for name, value in (("smoother", "jacobi"), ("cycle", "W"), ("nu", (1, 1))):
         with pytest.raises(ValueError, match=f"`{name}` is of multigrid"):
             Solver(Poisson(Grid((9, 9))), method="transform", **{name: value})
+    grid = Grid((9, 9))
+    with pytest.raises(ValueError, match="runs on one process; there is a `partition`"):
+        Solver(Poisson(grid), method="transform", partition=object())
     with pytest.raises(ValueError, match=r"`f` must be finite; .* first at"):
         solve(np.full((4, 4), np.nan), method="transform")
 

@@ -21,7 +21,7 @@ from mgnet.pde.blackbox.galerkin import galerkin, regular
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
 from mgnet.pde.blackbox.lines import line_steps, line_sweeps
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
-from mgnet.pde.blackbox.traits import COARSEST, strengths
+from mgnet.pde.blackbox.traits import COARSEST, NEGATIVE, smallest, strengths
 from mgnet.pde.levels.smoothers import Smoother, omegas
 from mgnet.pde.levels.system import State, advance, one
 from mgnet.pde.problem.axis import DIRICHLET, Axis
@@ -29,7 +29,7 @@ from mgnet.pde.problem.operators import Diffusion
 
 SHORTEST = 5  # unknowns of the shortest periodic axis that is coarsened; others are down to one unknown
 COARSE_BOUND = 1.7  # of the spectrum of coarse operators in unit form (measured 1.3 to 1.7; steps are stable up to 2.1)
-NEGATIVE, VERY_NEGATIVE = 0.05, 0.5  # couplings below minus these make the spectrum larger (up to 3 for white noise)
+VERY_NEGATIVE = 0.5  # couplings below minus this make the spectrum larger than 2 (up to 3 for white noise)
 POWER_STEPS = 12
 STRONG = 0.3  # an axis with at least this share of the strongest coupling is coarsened
 
@@ -90,6 +90,7 @@ def readable_levels(
 ) -> list[Level]:
     """The levels in plain torch: equations (1)-(3) word for word."""
     levels: list[Level] = []
+    signed = smallest(grids[0].A) < 0
     for l, grid in enumerate(grids[:-1]):
         assert grid.P is not None
         A, P = grid.A.to(like), grid.P.to(like)
@@ -98,19 +99,20 @@ def readable_levels(
             down, up = (steps * line_sweeps(n, len(solved)) for n in nu)
             up = up[::-1]
         else:
-            down, up = ([_step(omega) for omega in way] for way in step_lengths(grid.A, l, nu, smoother))
+            down, up = ([_step(omega) for omega in way] for way in step_lengths(grid.A, l, nu, smoother, signed))
         if grid.clusters is not None:
             B = grid.clusters.to(like)
             down, up = [*down, B], [B, *up]
         levels.append(ConvLevel(A, down, P.R, None, P.P, up))
-    levels.append(CoarsestLevel(inverse(grids[-1].A).to(like)))  # type: ignore[arg-type]
+    levels.append(CoarsestLevel(inverse(grids[-1].A, signed).to(like)))  # type: ignore[arg-type]
     return levels
 
 
-def step_lengths(A: Stencil, l: int, nu: tuple[int, int], smoother: Smoother) -> tuple[list[float], list[float]]:
-    """The damping of each step down and up, on grid l whose unit form is A."""
-    smallest = float(torch.stack([s.min() for s in A.couplings.values()]).min())
-    spectrum = bound(smallest, partial(_same, A)) if l else 2.0
+def step_lengths(
+    A: Stencil, l: int, nu: tuple[int, int], smoother: Smoother, signed: bool = False
+) -> tuple[list[float], list[float]]:
+    """The damping of each step down and up, on grid l whose unit form is A; see ``bound``."""
+    spectrum = bound(smallest(A), partial(_same, A), signed) if l or signed else 2.0
     down, up = (damping(smoother, n, A.ndim, spectrum) for n in nu)
     return down, up[::-1]
 
@@ -162,8 +164,8 @@ def coarse_operators(
     return [*grids, Grid(unit, None)], finest
 
 
-def bound(smallest: float, unit: Callable[[], Stencil]) -> float:
-    """An upper end of the spectrum of a coarse operator in unit form.
+def bound(smallest: float, unit: Callable[[], Stencil], signed: bool = False) -> float:
+    """An upper end of the spectrum of an operator in unit form.
 
     Nine points that all couple positively have one below COARSE_BOUND. Rough coefficients make some
     couplings negative; 2 then serves until they are large, and the power method finds it.
@@ -172,10 +174,11 @@ def bound(smallest: float, unit: Callable[[], Stencil]) -> float:
     ----------
     smallest : the smallest coupling
     unit : makes the operator
+    signed : whether the finest grid's has negative couplings, a full tensor's: coarse ones then go up to 2.5
     """
-    if smallest >= -NEGATIVE:
+    if smallest >= -NEGATIVE and not signed:
         return COARSE_BOUND
-    if smallest >= -VERY_NEGATIVE:
+    if smallest >= -VERY_NEGATIVE and not signed:
         return 2.0
     A = unit()
     v = scattered(A.diagonal[0].numel()).reshape(1, *A.shape).to(A.diagonal).expand(A.diagonal.shape)

@@ -123,4 +123,6 @@ def from_diffusion(A: Diffusion) -> Stencil:
         if not axis.periodic:
             s.narrow(d - A.ndim, axis.n - 1, 1).zero_()
         couplings[tuple(int(e == d) for e in range(A.ndim))] = s
+    for o, s in A.diagonal_couplings.items():
+        couplings[o] = _members(A, s)
     return Stencil(_members(A, A.diagonal), couplings)

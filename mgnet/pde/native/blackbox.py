@@ -1,6 +1,7 @@
 """Black-box levels in compiled kernels, for the outer loops: set-up, cycles, steps of conjugate gradients as calls."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from mgnet.pde.blackbox.coarsest import dense_inverse
 from mgnet.pde.blackbox.hierarchy import damping, first_coarse
 from mgnet.pde.blackbox.lines import VARIES, line_sweeps
+from mgnet.pde.blackbox.stencil import excess, from_diffusion
 from mgnet.pde.blackbox.traits import Survey
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.levels.system import HALVED, State
@@ -39,9 +41,14 @@ class NativeBlackBox:
         faces: kernels.Conductances | None = None,
         masked: bool | None = None,
     ):
-        faces = faces or A.faces
-        masked = surveyed(faces).lone if masked is None else masked
-        self._levels = set_up(faces, A.axes, nu, smoother, precision, solved, jumps, masked)
+        signed = bool(A.diagonal_couplings)
+        operator: tuple[Any, ...]
+        if signed:
+            operator, masked = of_stencil(A), False
+        else:
+            faces = faces or A.faces
+            operator, masked = (faces, firsts(A.axes)), surveyed(faces).lone if masked is None else masked
+        self._levels = set_up(operator, A.axes, nu, smoother, precision, solved, jumps, masked, signed)
         self.sizes = tuple(self._levels.sizes())
         shape = tuple(axis.n for axis in A.axes)
         self._shape, self._four = (batch, *shape), (batch, *four(shape))
@@ -121,8 +128,25 @@ def surveyed(faces: kernels.Conductances) -> Survey:
     return Survey(contrast, variation, constant, wave, lone)
 
 
+def firsts(axes: Sequence[Axis]) -> list[int]:
+    """The first coarse unknown of each axis."""
+    return [first_coarse(axis) for axis in axes]
+
+
+def of_stencil(A: Diffusion) -> tuple[Any, ...]:
+    """What the kernels take of an operator that couples along diagonals, in place of conductances."""
+    stencil = from_diffusion(A)
+
+    def array(v: Tensor) -> np.ndarray:
+        return v.expand(len(stencil.diagonal), *stencil.shape).contiguous().numpy()
+
+    couplings = [(o, array(s)) for o, s in stencil.couplings.items()]
+    wraps = [axis.periodic for axis in A.axes]
+    return stencil.shape, wraps, firsts(A.axes), array(stencil.diagonal), couplings, array(excess(A))
+
+
 def set_up(
-    faces: kernels.Conductances,
+    operator: tuple[Any, ...],
     axes: Sequence[Axis],
     nu: tuple[int, int],
     smoother: Smoother,
@@ -130,19 +154,21 @@ def set_up(
     solved: Sequence[int],
     jumps: bool,
     masked: bool,
+    signed: bool = False,
 ) -> kernels.StencilHierarchy:
     """All levels of an operator; on a singular coarsest grid with the pseudo-inverse.
 
+    operator : its conductances and ``firsts``, or ``of_stencil``
     masked : whether an unknown is coupled to no other
+    signed : whether some unknowns are coupled negatively
     """
     if solved:
         down, up = ([1.0] * line_sweeps(n, len(solved)) for n in nu)
     else:
         down, up = (damping(smoother, n, len(axes), 2.0) for n in nu)
-    first = [first_coarse(axis) for axis in axes]
-    levels = kernels.StencilHierarchy(
-        machine(), precision == torch.float32, faces, first, masked, jumps, down, up[::-1], list(solved), threads()
-    )
+    how = masked, jumps, down, up[::-1], list(solved), threads()
+    make: Any = kernels.StencilHierarchy  # of either kind of operator
+    levels: kernels.StencilHierarchy = make(machine(), precision == torch.float32, *operator, *how)
     if (dense := levels.coarsest()["dense"]) is not None:
-        levels.set_inverse(dense_inverse(torch.tensor(dense)).numpy())
+        levels.set_inverse(dense_inverse(torch.tensor(dense), signed).numpy())
     return levels

@@ -166,8 +166,9 @@ class Coarsening {
 
     StencilLevel<T> level(const Operator& fine, Operator& coarse, const Halving& halving, const T* S) {
         StencilLevel<T> to{fine.mesh, coarse.mesh, halving, S, nullptr, {}, {}, problem_.lines, {}};
-        const bool plain = to_->levels.empty() || !problem_.lines.empty();
-        const double spectrum = plain ? 2.0 : Units<X>::bound(fine, told_.smallest, problem_.threads);
+        if (to_->levels.empty()) tensor_ = told_.smallest < 0;
+        const bool plain = (to_->levels.empty() && !tensor_) || !problem_.lines.empty();
+        const double spectrum = plain ? 2.0 : Units<X>::bound(fine, told_.smallest, tensor_, problem_.threads);
         for (double omega : problem_.down) to.down.push_back(static_cast<T>(omega * 2 / spectrum));
         for (double omega : problem_.up) to.up.push_back(static_cast<T>(omega * 2 / spectrum));
         Pair pair{&fine, &coarse, halving, {}};
@@ -248,6 +249,7 @@ class Coarsening {
     std::unique_ptr<StencilHierarchy<T>> to_;
     long first_[3];
     Told told_;
+    bool tensor_ = false;  // whether the finest grid's operator has negative couplings
 };
 
 }  // namespace mgnet

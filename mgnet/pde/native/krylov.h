@@ -183,8 +183,8 @@ struct KrylovPasses {
     // r = scale s (b + sum_o s_o (x_{i+o} - x) - (A 1) x); what lies beyond an end differs by nothing
     void use_x(StencilRow<double> q, const double* nothing, long number) const {
         for (Opposite<double>& o : q.opposite) {
-            if (o.ahead == nothing) o.ahead = q.v;
-            if (o.behind == nothing) o.behind = q.v;
+            if (o.ahead == nothing) o.ahead = DIAGONALS[P] ? nullptr : q.v;
+            if (o.behind == nothing) o.behind = DIAGONALS[P] ? nullptr : q.v;
         }
         using W = typename D::V;
         const Data *b = plain<Data>(pass.b, number), *limit = plain<Data>(pass.b, all);
@@ -199,7 +199,10 @@ struct KrylovPasses {
 #pragma GCC unroll 2
             for (int m = 0; m < OPPOSITES[P]; m++) {
                 const Opposite<double>& o = q.opposite[m];
-                flux += difference(o.s_ahead + i, o.ahead + i, x) + difference(o.s_behind + i, o.behind + i, x);
+                if constexpr (DIAGONALS[P])
+                    flux += beside(o, q.between, i, x);
+                else
+                    flux += difference(o.s_ahead + i, o.ahead + i, x) + difference(o.s_behind + i, o.behind + i, x);
             }
             W left = D::load(b + i, n2 - i, limit) + flux - XD::load(excess + i) * x;
             if (n2 - i < D::W) left = XD::first(left, n2 - i);
@@ -213,6 +216,15 @@ struct KrylovPasses {
         pass.sums[number] = XD::sum(squares), pass.sums[all + number] = XD::sum(along);
     }
 
+    // of the three unknowns of each of two opposite rows, which are 0 beyond an end
+    static typename D::V beside(const Opposite<double>& o, long h, long i, typename D::V x) {
+        typename D::V flux = {};
+        if (const double *s = o.s_ahead + i, *v = o.ahead; v)
+            flux += difference(s, v + i - 1, x) + difference(s + h, v + i, x) + difference(s + 2 * h, v + i + 1, x);
+        if (const double *s = o.s_behind + i, *v = o.behind; v)
+            flux += difference(s + 1, v + i + 1, x) + difference(s + h, v + i, x) + difference(s + 2 * h - 1, v + i - 1, x);
+        return flux;
+    }
     static typename D::V masked(typename D::V v, long left) { return left < D::W ? XD::first(v, left) : v; }
     static typename D::V difference(const double* s, const double* v, typename D::V x) {
         return XD::load(s) * (XD::load(v) - x);

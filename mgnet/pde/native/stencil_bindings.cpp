@@ -9,6 +9,7 @@
 
 #include "conductances.h"
 #include "machines.h"
+#include "operators.h"
 #include "pool.h"
 #include "python_arrays.h"
 
@@ -130,10 +131,11 @@ class Hierarchy {
         problem.members = diagonal.ndim() > 0 ? static_cast<long>(diagonal.shape(0)) : 0;
         problem.masked = masked, problem.jumps = jumps, problem.threads = std::min(threads, MOST_WORKERS);
         problem.down = std::move(down), problem.up = std::move(up);
+        problem.mesh.points = points_of(couplings, static_cast<int>(shape.size()));
         problem.validate();
         problem.diagonal = field(diagonal, problem.members, shape, "diagonal");
         if (excess) problem.excess = field(*excess, problem.members, shape, "excess");
-        one_an_axis(couplings, shape, problem);
+        take(couplings, shape, problem);
         make(machine, single, problem);
     }
 
@@ -251,20 +253,33 @@ class Hierarchy {
         return v.data();
     }
 
-    static void one_an_axis(const Couplings& couplings, const std::vector<long>& shape, StencilProblem& problem) {
+    // A grid couples to nearest neighbours, or some along diagonals.
+    static Points points_of(const Couplings& couplings, int dims) {
+        const bool near = std::all_of(couplings.begin(), couplings.end(), [](const auto& each) {
+            return std::count(std::get<0>(each).begin(), std::get<0>(each).end(), 0) + 1 ==
+                   static_cast<long>(std::get<0>(each).size());
+        });
+        return dims == 3 ? (near ? SEVEN : TWENTY_SEVEN) : near ? FIVE : NINE;
+    }
+
+    static void take(const Couplings& couplings, const std::vector<long>& shape, StencilProblem& problem) {
         const std::size_t dims = shape.size();
         for (const auto& [offset, array] : couplings) {
-            std::size_t axis = dims, ones = 0;
-            for (std::size_t k = 0; k < offset.size(); k++)
-                if (offset[k] == 1) axis = k, ones++;
-            const bool unit = offset.size() == dims && ones == 1 &&
-                              std::count(offset.begin(), offset.end(), 0) == static_cast<long>(dims) - 1;
-            if (!unit) throw std::invalid_argument("the offset of each of `couplings` must be one step along an axis");
-            const double*& to = problem.couplings[dims - 1 - axis];
-            if (to) throw std::invalid_argument("`couplings` must have one array an axis");
-            to = field(array, problem.members, shape, "couplings");
+            int o[3] = {}, found = -1;
+            for (std::size_t k = 0; k < dims && offset.size() == dims; k++) o[place(k, dims)] = offset[k];
+            for (int h = 0; h < problem.mesh.couplings(); h++)
+                if (std::equal(o, o + 3, OFFSETS[problem.mesh.points][h])) found = h;
+            if (found < 0) throw std::invalid_argument("the offset of each of `couplings` must be a positive one of 3^d");
+            if (problem.couplings[found]) throw std::invalid_argument("`couplings` must have one array an offset");
+            problem.couplings[found] = field(array, problem.members, shape, "couplings");
         }
-        if (couplings.size() != dims) throw std::invalid_argument("`couplings` must have one array an axis");
+        for (std::size_t k = 0; k < dims; k++) {
+            int o[3] = {};
+            o[place(k, dims)] = 1;
+            for (int h = 0; h < problem.mesh.couplings(); h++)
+                if (std::equal(o, o + 3, OFFSETS[problem.mesh.points][h]) && !problem.couplings[h])
+                    throw std::invalid_argument("`couplings` must have one array an axis");
+        }
     }
 
     template <class H>

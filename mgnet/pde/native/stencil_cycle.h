@@ -210,7 +210,7 @@ class StencilEngine final : public StencilCycles {
             numbers = most(numbers, lines_[l].workspace());
         }
         const long rows = blocks_of_rows(mesh_.n[1], mesh_.n[1]);
-        return most(numbers, flat(mesh_) ? KrylovPasses<X, T, FIVE>::workspace(mesh_, rows)
+        return most(numbers, flat(mesh_) ? KrylovPasses<X, T, FIVE>::workspace(mesh_, rows)  // as of NINE
                                              : KrylovPasses<X, T, SEVEN>::workspace(mesh_, rows));
     }
 
@@ -393,9 +393,20 @@ class StencilEngine final : public StencilCycles {
     using Block = void (*)(const KrylovPass<T>&, long, double*);
     // the pass `what` (0: direct, 1: step, 2: size of b) for this precision of data and these points
     Block krylov(int what) const {
-        const bool planar = flat(mesh_);
-        if (run_.single) return planar ? choice<float, FIVE>(what) : choice<float, SEVEN>(what);
-        return planar ? choice<double, FIVE>(what) : choice<double, SEVEN>(what);
+        return run_.single ? of_data<float>(what) : of_data<double>(what);
+    }
+    template <class Data>
+    Block of_data(int what) const {
+        switch (mesh_.points) {
+            case FIVE:
+                return choice<Data, FIVE>(what);
+            case NINE:
+                return choice<Data, NINE>(what);
+            case SEVEN:
+                return choice<Data, SEVEN>(what);
+            default:
+                return choice<Data, TWENTY_SEVEN>(what);
+        }
     }
     template <class Data, Points P>
     static Block choice(int what) {

@@ -16,7 +16,7 @@ struct StencilProblem {
     long first[3] = {};  // coarse unknown of each axis
     long members = 1;
     const double* diagonal = nullptr;
-    const double* couplings[3] = {};   // one an axis, in the order of `OFFSETS`: the last axis first
+    const double* couplings[13] = {};  // in the order of `OFFSETS`; none: 0
     const double* excess = nullptr;    // A 1; none: 0
     const Conductances* faces = nullptr;  // what all three are made of, in place of them
     bool masked = false;               // whether some unknown is coupled to nothing

@@ -84,11 +84,12 @@ struct Units {
         F::fill(out, n, mesh.wraps[2]);
     }
 
-    // An upper end of the spectrum of a coarse operator in unit form. Nine points that all couple positively have one
-    // below COARSE_BOUND; with some negative couplings 2 serves until they are large, and the power method finds it.
-    static double bound(const Operator& A, double smallest, int threads) {
-        if (smallest >= -NEGATIVE) return COARSE_BOUND;
-        if (smallest >= -VERY_NEGATIVE) return 2;
+    // An upper end of the spectrum of an operator in unit form. Nine points that all couple positively have one below
+    // COARSE_BOUND; with some negative couplings 2 serves until they are large, and the power method finds it.
+    // `tensor`: the finest grid's has negative couplings; coarse ones then go up to 2.5.
+    static double bound(const Operator& A, double smallest, bool tensor, int threads) {
+        if (smallest >= -NEGATIVE && !tensor) return COARSE_BOUND;
+        if (smallest >= -VERY_NEGATIVE && !tensor) return 2;
         std::vector<double> norms(A.members);
         F::each_member(A.members, A.crew(threads), [&](long member) { norms[member] = power(A, member); });
         double largest = 2;

@@ -105,7 +105,7 @@ def compiles(smoother: Smoother, chain: Sequence[tuple[Axis, ...]], device: torc
 def triton(r: Constant | PerAxis | Varying) -> Any:
     """Kernels in Triton, on CUDA devices; they smooth points."""
     if isinstance(r, Varying):
-        if r.lines or not cuda.fusible(r.A.axes, r.b.device):
+        if r.lines or r.A.diagonal_couplings or not cuda.fusible(r.A.axes, r.b.device):
             return None
         from mgnet.pde.cuda.blackbox import CudaBlackBox
 

@@ -81,7 +81,8 @@ class Levels:
     def gamma(self) -> int | str:
         """The cycle index."""
         gamma = CYCLES[self.scheme.cycle]
-        return index(gamma, self.device) if self.constant is None and self.jumps else gamma
+        varies = self.constant is None and (self.jumps or bool(self.base.diagonal_couplings))
+        return index(gamma, self.device) if varies else gamma
 
     @cached_property
     def gradual(self) -> bool:

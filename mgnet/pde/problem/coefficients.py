@@ -117,7 +117,7 @@ def at_points(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
     """The same of any values, unchecked."""
     if callable(value):
         return kind.evaluate(name, value, [axis.x for axis in grid.axes])
-    return _array(name, value, grid, kind)
+    return array(name, value, grid, kind)
 
 
 def on_faces(
@@ -141,12 +141,12 @@ def on_faces(
             below, above = beside(_inside(kind.evaluate(name, value, [e.x for e in grid.axes]), mask, 1.0), axis, dim)
             a = torch.where((left ^ right) & ~_usable(a, axis), torch.where(left, below, above), a)
         return check(name, _filled(a, axis, _used(grid, d, kind, mask, held)), positive=True, points=points)
-    a = _beside_mask(name, _array(name, value, grid, kind), grid, mask)
+    a = _beside_mask(name, array(name, value, grid, kind), grid, mask)
     a = check(name, _inside(a, mask, 1.0), positive=True)
     if a.ndim == 0:
         ones = [grid.axes[e].n + 1 if e == d else 1 for e in range(grid.ndim)]
         return a.expand(ones)
-    a = _harmonic(a, axis, dim, mask)
+    a = harmonic(a, axis, dim, mask)
     return a if mask is None else _filled(a, axis, _used(grid, d, kind, mask, held))
 
 
@@ -213,7 +213,7 @@ def _filled(a: Tensor, axis: Axis, used: Tensor) -> Tensor:
     return torch.where(used, a, torch.where(count > 0, total / count, axis.h**2))
 
 
-def _harmonic(a: Tensor, axis: Axis, dim: int, mask: Tensor | None) -> Tensor:
+def harmonic(a: Tensor, axis: Axis, dim: int, mask: Tensor | None = None) -> Tensor:
     """Of the values on both sides of each face; one outside of the mask is as the other."""
     left, right = beside(a, axis, dim)
     if mask is not None:
@@ -251,7 +251,8 @@ class _HarmonicMean(torch.autograd.Function):
         return _HarmonicMean.apply(*(v.movedim(dim, 0) for v, dim in zip(sides, in_dims, strict=True))), 0
 
 
-def _array(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
+def array(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
+    """A number, or an array at the unknowns, as a tensor."""
     if not (is_number(value) or isinstance(value, (Tensor, np.ndarray))):
         raise TypeError(f"`{name}` must be a number, an array or a callable; it is {type(value).__name__}.")
     if is_number(value):

@@ -36,7 +36,11 @@ def of_end(problem: "Poisson", g: Any, d: int, side: int) -> Tensor:
     flux = flux_through(problem, g, d, side)
     shape = flux.shape
     zeros = flux.new_zeros((*shape[:dim], n - 1, *shape[len(shape) + dim + 1 :]))
-    return A.base.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
+    along = A.base.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
+    if problem.tensor is None:
+        return along
+    end = on_end(g, problem.grid, d, side, problem.kind, problem.mask)
+    return along + problem.tensor.datum(A, g, end, d, side)
 
 
 def check_cut(values: Any, mask: Tensor | None) -> None:

@@ -96,6 +96,11 @@ class Diffusion:
     def ndim(self) -> int:
         return len(self.axes)
 
+    @property
+    def diagonal_couplings(self) -> dict[tuple[int, ...], Tensor]:
+        """None but along the axes."""
+        return {}
+
     @cached_property
     def shares(self) -> list[Tensor | None]:
         """Per axis each unknown's share of a cell, None where all are 1."""
@@ -132,17 +137,19 @@ class Diffusion:
 
     def face_differences(self, u: Tensor, d: int) -> Tensor:
         """The differences of u across the n_d + 1 faces of axis d, beside zero ghost values."""
-        return torch.diff(self._with_ghosts(u, d), dim=d - self.ndim)
+        return torch.diff(self.with_ghosts(u, d), dim=d - self.ndim)
 
     def transposed_face_differences(self, v: Tensor, d: int) -> Tensor:
         """What a flux on a face of axis d contributes to v^T A u."""
-        dim = d - self.ndim
-        zero = torch.zeros_like(v.narrow(dim, 0, 1))
-        return torch.diff(self.weigh(torch.cat([zero, v, zero], dim=dim), but=d), dim=dim)
+        return torch.diff(self.weigh(self.with_zeros(v, d), but=d), dim=d - self.ndim)
 
     def having(self, k: Sequence[Tensor], c: Tensor | None) -> "Diffusion":
         """The operator on the same grid with other conductances and reaction."""
         return replace(self, k=tuple(k), c=c)
+
+    def with_c(self, c: Tensor | None) -> "Diffusion":
+        """The operator with another reaction."""
+        return self.having(self.k, c)
 
     @property
     def base(self) -> "Diffusion":
@@ -288,12 +295,16 @@ class Diffusion:
             waves.append((pi / axis.n) ** 2 * self.weigh(ones * k.narrow(d - self.ndim, 0, axis.n), but=d).sum(dims))
         return held / D, torch.stack(torch.broadcast_tensors(*waves)).amin(0) / D
 
-    def _with_ghosts(self, u: Tensor, d: int) -> Tensor:
+    def with_ghosts(self, u: Tensor, d: int) -> Tensor:
+        """u with one value more on either side of axis d: wrapped, or 0."""
         n, dim = self.axes[d].n, d - self.ndim
         first, last = u.narrow(dim, 0, 1), u.narrow(dim, n - 1, 1)
-        if self.axes[d].periodic:
-            return torch.cat([last, u, first], dim=dim)
-        return torch.cat([torch.zeros_like(first), u, torch.zeros_like(last)], dim=dim)
+        return torch.cat([last, u, first], dim=dim) if self.axes[d].periodic else self.with_zeros(u, d)
+
+    def with_zeros(self, u: Tensor, d: int) -> Tensor:
+        """u with a 0 on either side of axis d."""
+        zero = torch.zeros_like(u.narrow(d - self.ndim, 0, 1))
+        return torch.cat([zero, u, zero], dim=d - self.ndim)
 
     def to_scipy(self) -> "sparse.csr_array":
         """The same matrix, rows and columns numbered in C order."""

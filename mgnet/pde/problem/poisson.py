@@ -30,6 +30,7 @@ from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.nullspace import NullSpace, floating
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import values
+from mgnet.pde.problem.tensor import full_tensor
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
     import scipy.sparse as sparse
@@ -48,7 +49,8 @@ class Poisson:
     grid : Grid
     a : None (1), a positive number, an array at the unknowns (a face gets the harmonic mean of its
         neighbours), a callable a(x, y, ...) evaluated on the faces, or a tuple with one of those
-        per axis; or ``Faces``. Arrays may have batch axes in front.
+        per axis; or ``Faces``; or a full symmetric tensor, rows of entries: ((a11, a12), (a12, a22)). Arrays may have
+        batch axes in front.
     c : None (0), or >= 0: a number, an array or a callable at the unknowns
     mask : None, or a boolean array of the grid's shape, True inside: u is 0 outside, and what else lies
         there is ignored. Batch axes in front give each member its own
@@ -90,6 +92,7 @@ class Poisson:
             raise TypeError(f"`grid` must be a mgnet.pde.Grid; it is {type(grid).__name__}.")
         self.grid, self.kind = grid, kind_of(like)
         walls = isinstance(a, Faces)
+        a, self.tensor = full_tensor(a, grid, self.kind, mask, fixed)
         a = a.per_axis(grid) if isinstance(a, Faces) else a
         a = tuple(a) if isinstance(a, (tuple, list)) else (a,) * grid.ndim
         if len(a) != grid.ndim:
@@ -99,8 +102,8 @@ class Poisson:
         self.mask: Tensor | None = None if mask is None else values(masks.inside(mask, grid).to(self.kind.device))
         self.mask_bc = mask_bc
         self._alphas = [alphas_of(grid, d, self.kind, self.mask) for d in range(grid.ndim)]
-        each = [self._conductance(a_d, d) for d, a_d in enumerate(self._a)]
-        k, self.betas = tuple(k_d for k_d, _ in each), [betas for _, betas in each]
+        base = self._without_c()
+        k = base.tensors
         no_c = is_number(self._c) and self._c == 0
         self.c = None if no_c else at_unknowns("c", self._c, grid, self.kind, self.mask)
         for k_d in k:
@@ -108,11 +111,11 @@ class Poisson:
         if self.c is not None:
             batches(grid.ndim, "c", self.c, "`a`", k)
         self.fixed = None if fixed is None else Fixed.of(fixed, grid, self.kind, self.mask)
-        self.whole = base = Diffusion(grid.axes, k, self.c)  # with all equations
+        self.whole = base = base.with_c(self.c)  # with all equations
         self.domain: masks.Domain | None = None
         self.parts: masks.Parts | None = None
         with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
-            opens = open_faces(k, grid) if walls or not grid.has_numbers else None
+            opens = open_faces(base.k, grid) if walls or not grid.has_numbers else None
         if self.mask is not None or self.fixed is not None or opens is not None:
             fixed = None if self.fixed is None else self.fixed.where
             self.domain = masks.Domain.of(grid, self.kind.device, self.mask, mask_bc, fixed)
@@ -127,10 +130,20 @@ class Poisson:
 
     def __repr__(self) -> str:
         a = self._a[0] if len(set(map(str, self._a))) == 1 else self._a
-        said = [f"{self.grid!r}", f"a={_in_words(a)}", f"c={_in_words(self._c)}"]
+        a_said = "a full tensor" if self.tensor is not None else _in_words(a)
+        said = [f"{self.grid!r}", f"a={a_said}", f"c={_in_words(self._c)}"]
         said += [f"mask of {int(self.mask.sum()):,} unknowns"] if self.mask is not None else []
         said += [f"{int(self.fixed.where.sum()):,} fixed"] if self.fixed is not None else []
         return f"Poisson({', '.join(said)}{', order=4' * (self.order == 4)})"
+
+    def _without_c(self) -> Any:
+        """-div(a grad u), a Diffusion or what has all of it; and the weights of the data on each axis' ends."""
+        if self.tensor is not None:
+            self.betas: list[tuple[Tensor, Tensor] | None] = [None] * self.grid.ndim
+            return self.tensor.operator(self._alphas)
+        each = [self._conductance(a_d, d) for d, a_d in enumerate(self._a)]
+        self.betas = [betas for _, betas in each]
+        return Diffusion(self.grid.axes, tuple(k for k, _ in each), None)
 
     def _conductance(self, a: Any, d: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """k on the faces of axis d, and the weights of the data on its ends, unless k tells them."""
@@ -154,21 +167,21 @@ class Poisson:
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) if all coefficients are numbers, else None."""
-        uniform = self._whole_box and self.grid.uniform and self.grid.has_numbers
-        if uniform and all(is_number(v) for v in (*self._a, self._c)):
+        uniform = self.grid.uniform and self.grid.has_numbers
+        if uniform and is_number(self._c) and self.constant_a is not None:
             return tuple(float(v) for v in self._a), float(self._c)
         return None
 
     @property
     def constant_a(self) -> tuple[float, ...] | None:
         """a per axis if it is made of numbers."""
-        numbers = self._whole_box and all(is_number(v) for v in self._a)
+        numbers = self._whole_box and self.tensor is None and all(is_number(v) for v in self._a)
         return tuple(float(v) for v in self._a) if numbers else None
 
     @property
     def has_numbers(self) -> bool:
-        """Whether all coefficients are numbers, or tensors of no axes."""
-        return all(is_scalar(v) for v in (*self._a, self._c))
+        """Whether all coefficients are numbers, or tensors of no axes, and `a` has none beside its diagonal."""
+        return self.tensor is None and all(is_scalar(v) for v in (*self._a, self._c))
 
     @property
     def _whole_box(self) -> bool:
@@ -306,6 +319,18 @@ class Poisson:
             yield from (("mask_boundary", datum) for datum in of_cut(self, cut))
         if g is not None:
             yield "fixed", -self.whole.having(self.whole.k, None).like(g)(g)
+
+    def m_matrix(self) -> np.ndarray:
+        """(*grid) where no other unknown has a positive entry in an equation; if everywhere, f >= 0 makes u >= 0.
+
+        Example
+        -------
+        >>> bool(Poisson(Grid((4, 4)), ((2.0, 0.5), (0.5, 1.0))).m_matrix().all())
+        False
+        """
+        A = self.to_scipy().tocoo()
+        against = (A.row != A.col) & (A.data > 0)
+        return (np.bincount(A.row[against], minlength=self.grid.size) == 0).reshape(self.grid.shape)
 
     def to_scipy(self) -> "sparse.csr_array":
         """A as a sparse matrix, unknowns numbered in C order.

@@ -1,0 +1,278 @@
+"""Full symmetric tensors: from what a user may give to conductances on faces and corners; see ``cross``.
+
+With rho = a_de / sqrt(a_dd a_ee), and H the harmonic mean of a on the two faces of an axis that meet at a corner,
+
+    s = rho sqrt(H(a_dd) H(a_ee)) / (2 h_d h_e):
+
+where |rho| < 1 the energy around a corner is positive, whatever a does from face to face. Beside a cell-centred
+Neumann end of axis e it is the flux n . a grad u that is given, not the difference across the half cell; what that
+leaves of the other fluxes, in half of a cell, is a_cd - a_ce a_de / a_ee, and a_de / a_ee of the datum:
+
+    a_dd <- a_dd (1 - rho_de^2 / 2),      rho_cd <- rho_cd - rho_ce rho_de / 2.
+
+Beside a cell-centred Dirichlet end the half cell's difference along the end is that of its unknowns, u alone and not
+the mean of u and the datum: s is twice as large. Node-centred ends need nothing: n . a grad u is what is natural there.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgnet.pde.problem.axis import Axis
+from mgnet.pde.problem.checks import finite, looked_at
+from mgnet.pde.problem.coefficients import Kind, array, check, harmonic, is_number, on_faces
+from mgnet.pde.problem.conductances import conductance
+from mgnet.pde.problem.cross import CrossDiffusion, pairs
+from mgnet.pde.problem.ends import DIRICHLET, Robin
+from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.mask import beside
+from mgnet.pde.problem.operators import Diffusion
+from mgnet.pde.problem.plain import transformed, values
+
+
+def full_tensor(a: Any, grid: Grid, kind: Kind, mask: Any, fixed: Any) -> tuple[Any, "FullTensor | None"]:
+    """(the diagonal, the whole) of rows of entries; of all else (a, None), and (the diagonal, None) of a diagonal."""
+    if not (isinstance(a, (tuple, list)) and len(a) > 0 and all(isinstance(row, (tuple, list)) for row in a)):
+        return a, None
+    tensor = FullTensor(a, grid, kind)
+    diagonal = tuple(tensor.entries[d, d] for d in range(grid.ndim))
+    if all(is_number(v) and v == 0 for (d, e), v in tensor.entries.items() if d != e):
+        return diagonal, None
+    for name, given in (("mask", mask), ("fixed", fixed)):
+        if given is not None:
+            raise ValueError(f"`a` as a full tensor needs the whole box; there is a `{name}`. Pass one entry per axis.")
+    return diagonal, tensor
+
+
+class FullTensor:
+    """An ``a`` of entries a[d][e] = a[e][d], each a number, an array at the unknowns or a callable.
+
+    Attributes
+    ----------
+    entries : {(d, e): a[d][e]} for d <= e
+    """
+
+    def __init__(self, a: Sequence[Sequence[Any]], grid: Grid, kind: Kind):
+        n = grid.ndim
+        if len(a) != n or any(len(row) != n for row in a):
+            raise ValueError(f"`a` as a full tensor must have {n} rows of {n} entries on this grid; it is {a!r:.80}.")
+        self.grid, self.kind = grid, kind
+        self.entries = {(d, e): _symmetric(a[d][e], a[e][d], d, e) for d in range(n) for e in range(d, n)}
+
+    def operator(self, alphas: Sequence[Sequence[Tensor | None]]) -> CrossDiffusion:
+        """-div(a grad u); alphas : per axis those of its Robin ends that are no numbers.
+
+        Raises
+        ------
+        ValueError : where the tensor is not positive definite, and where there is none: ends and coordinates
+        """
+        self._check_grid()
+        axes, n = self.grid.axes, self.grid.ndim
+        a = [self._on_faces(d) for d in range(n)]
+        self._check_definite()
+        k = [conductance(axes, a[d], d, alphas[d])[0] * (1 - self._given(d, d)) for d in range(n)]
+        return CrossDiffusion(Diffusion(axes, tuple(k), None), tuple(self._corners(a, *pair) for pair in pairs(n)))
+
+    def datum(self, A: Any, value: Any, g: Tensor, d: int, side: int) -> Tensor | float:
+        """What the data g on an end, (*batch, *grid with 1 along d), add to b beside what goes along axis d."""
+        end = (self.grid.axes[d].low, self.grid.axes[d].high)[side]
+        g = g.expand(np.broadcast_shapes(g.shape, [1 if e == d else m for e, m in enumerate(self.grid.shape)]))
+        others = [e for e in range(self.grid.ndim) if e != d]
+        if end == DIRICHLET:
+            rows = [self._through_corners(A, value, g, d, side, e) for e in others]
+        elif self.grid.centering == "cell":
+            rows = [self._along_end(A, g, d, side, e) for e in others]
+        else:
+            return 0.0
+        return sum(_at_end(row, self.grid, d, side) for row in rows)
+
+    def _through_corners(self, A: CrossDiffusion, value: Any, g: Tensor, d: int, side: int, e: int) -> Tensor:
+        """What ghost values g give to the unknowns beside, by the corners of axes d and e."""
+        dims, n = (d - self.grid.ndim, e - self.grid.ndim), self.grid.axes[e].n
+        pair = (min(d, e), max(d, e))
+        s = A.s[pairs(self.grid.ndim).index(pair)].narrow(dims[0], (0, self.grid.axes[d].n)[side], 1).to(g)
+        around = self._beyond(value, g, d, side, e)
+        below, above = around.narrow(dims[1], 0, n), around.narrow(dims[1], 2, n)
+        if self.grid.centering == "cell":
+            below, above = (below + g) / 2, (above + g) / 2
+        rows = s.narrow(dims[1], 0, n) * below - s.narrow(dims[1], 1, n) * above
+        for f, share in enumerate(A.like(g).shares):
+            rows = rows if share is None or f in pair else rows * share
+        return rows if side == 0 else -rows
+
+    def _beyond(self, value: Any, g: Tensor, d: int, side: int, e: int) -> Tensor:
+        """g with one value more at either end of axis e; of that at a node on a Dirichlet end half is e's."""
+        axis, dim = self.grid.axes[e], e - self.grid.ndim
+        first, last = g.narrow(dim, 0, 1), g.narrow(dim, axis.n - 1, 1)
+        if axis.periodic:
+            return torch.cat([last, g, first], dim)
+        low, high = torch.zeros_like(first), torch.zeros_like(last)
+        nodes = self.grid.centering == "node"
+        if axis.low == DIRICHLET and nodes:
+            low = self._corner(value, g, d, side, e, 0) / 2
+        if axis.high == DIRICHLET and nodes:
+            high = self._corner(value, g, d, side, e, 1) / 2
+        return torch.cat([low, g, high], dim)
+
+    def _corner(self, value: Any, g: Tensor, d: int, side: int, e: int, other: int) -> Tensor:
+        """The datum where two ends meet: a callable's own, else on the line through the two next to it."""
+        axis, dim = self.grid.axes[e], e - self.grid.ndim
+        if callable(value):
+            ends = {d: (self.grid.axes[d].lower, self.grid.axes[d].upper)[side], e: (axis.lower, axis.upper)[other]}
+            points = [np.array([ends[f]]) if f in ends else a.x for f, a in enumerate(self.grid.axes)]
+            return self.kind.evaluate("boundary", value, points).to(g)
+        at = (0, min(1, axis.n - 1)) if other == 0 else (axis.n - 1, max(axis.n - 2, 0))
+        near, far = (g.narrow(dim, i, 1) for i in at)
+        if axis.n == 1:
+            return near
+        x = axis.x
+        t = ((axis.lower, axis.upper)[other] - x[at[0]]) / (x[at[0]] - x[at[1]])
+        return near + float(t) * (near - far)
+
+    def _along_end(self, A: CrossDiffusion, g: Tensor, e: int, side: int, d: int) -> Tensor:
+        """What the flux g through a cell-centred end of axis e adds to fluxes along axis d beside it."""
+        axis, dim = self.grid.axes[d], d - self.grid.ndim
+        ratio = (self._at(min(d, e), max(d, e), (d, e)) / self._at(e, e, (d, e))).to(g)
+        left, right = beside(g, axis, dim)
+        flux = self._end(ratio, e, side) * (left + right) / 2
+        if not axis.periodic:  # a Neumann end's flux is given
+            flux = flux * _vector([int(end == DIRICHLET) for end in (axis.low, axis.high)], axis, dim).to(g)
+        rows = torch.diff(flux, dim=dim) / (2 * axis.h) * (-1 if side == 0 else 1)
+        for f, share in enumerate(A.like(g).shares):
+            at = None if share is None else share.narrow(f, (0, share.shape[f] - 1)[side], 1) if f == e else share
+            rows = rows if at is None or f == d else rows * at
+        return rows
+
+    def _check_grid(self) -> None:
+        if not self.grid.cartesian:
+            raise ValueError(f"`a` as a full tensor needs Cartesian coordinates; `grid` is {self.grid.geometry}.")
+        for d, pair in enumerate(self.grid.bc):
+            for end in pair:
+                if self.grid.centering == "cell" and isinstance(end, Robin) and end.holds:
+                    raise ValueError(
+                        f"`a` as a full tensor needs nodes at Robin ends; axis {d} of this cell-centred grid has "
+                        f'{end}. Pass centering="node".'
+                    )
+
+    def _check_definite(self) -> None:
+        """Refuse a tensor that is not positive definite at an unknown, or at a corner where callables have values."""
+        n, x = self.grid.ndim, [axis.x for axis in self.grid.axes]
+        rho = {pair: self._rho(*pair, ()) for pair in pairs(n)}
+        minor = 1 - torch.stack(torch.broadcast_tensors(*(v**2 for v in rho.values()))).amax(0)
+        if n == 3:
+            det = 1 + 2 * rho[0, 1] * rho[0, 2] * rho[1, 2] - sum(v**2 for v in rho.values())
+            minor = torch.minimum(minor, det)
+        _look_definite(minor, x)
+        for pair in pairs(n) if any(callable(v) for v in self.entries.values()) else ():
+            faces = [axis.faces if d in pair else axis.x for d, axis in enumerate(self.grid.axes)]
+            _look_definite(1 - self._rho(*pair, pair) ** 2, faces)
+
+    def _on_faces(self, d: int) -> Tensor:
+        """a[d][d] on the faces of axis d, in full along every axis."""
+        axis = self.grid.axes[d]
+        a = on_faces("a", self.entries[d, d], self.grid, d, self.kind)
+        a = check("a", a, positive=True, h=axis.h)
+        return a.expand(np.broadcast_shapes(a.shape, [m + (e == d) for e, m in enumerate(self.grid.shape)]))
+
+    def _at(self, d: int, e: int, on: Sequence[int]) -> Tensor:
+        """a[d][e] at the unknowns, or on the faces of the axes ``on``; an array is averaged."""
+        value = self.entries[d, e]
+        if callable(value):
+            points = [axis.faces if f in on else axis.x for f, axis in enumerate(self.grid.axes)]
+            return self.kind.evaluate("a", value, points)
+        v = array("a", value, self.grid, self.kind)
+        if v.ndim == 0:
+            return v.reshape((1,) * self.grid.ndim)
+        for f in on:
+            left, right = beside(v, self.grid.axes[f], f - self.grid.ndim)
+            v = (left + right) / 2
+        return v
+
+    def _rho(self, d: int, e: int, on: Sequence[int]) -> Tensor:
+        """a[d][e] / sqrt(a[d][d] a[e][e])."""
+        return self._at(d, e, on) / (self._at(d, d, on).sqrt() * self._at(e, e, on).sqrt())
+
+    def _end(self, v: Tensor, e: int, side: int) -> Tensor:
+        """v, on the faces of axis e, at an end; what does not vary along it is as it is."""
+        dim = e - self.grid.ndim
+        return v if v.shape[dim] == 1 else v.narrow(dim, (0, v.shape[dim] - 1)[side], 1)
+
+    def _given(self, c: int, d: int) -> Tensor | float:
+        """sum_e rho_ce rho_de / 2 beside the cell-centred Neumann ends of other axes e, on the faces of c and d."""
+        total: Tensor | float = 0.0
+        for e, axis in enumerate(self.grid.axes):
+            if e in (c, d) or self.grid.centering != "cell" or axis.periodic:
+                continue
+            on = (c, e) if c == d else (c, d, e)
+            both = [self._rho(min(f, e), max(f, e), on) for f in (c, d)]
+            for side, end in enumerate((axis.low, axis.high)):
+                if end != DIRICHLET:
+                    half = self._end(both[0] * both[1] / 2, e, side)
+                    total = total + _at_end(half, self.grid, e, side)
+        return total
+
+    def _corners(self, a: Sequence[Tensor], d: int, e: int) -> Tensor:
+        """s of a pair of axes."""
+        axes, n = self.grid.axes, self.grid.ndim
+        means = [harmonic(a[f], axes[other], other - n) for f, other in ((d, e), (e, d))]
+        rho = self._rho(d, e, (d, e)) - self._given(d, e)
+        s = rho * means[0].sqrt() * means[1].sqrt() / (2 * axes[d].h * axes[e].h)
+        for f in (d, e):
+            if not axes[f].periodic:  # no corner lies beyond other ends
+                through = 2 if self.grid.centering == "cell" else 1
+                held = [through * (end == DIRICHLET) for end in (axes[f].low, axes[f].high)]
+                s = s * _vector(held, axes[f], f - n).to(s)
+        return s
+
+
+def _symmetric(v: Any, w: Any, d: int, e: int) -> Any:
+    """The entry that both are; of tensors the mean, so that each has its gradient."""
+    v, w = (0.0 if entry is None and d != e else 1.0 if entry is None else entry for entry in (v, w))
+    same = v is w
+    if not same and is_number(v) and is_number(w):
+        same = v == w
+    elif not same and all(isinstance(entry, (np.ndarray, Tensor)) for entry in (v, w)) and v.shape == w.shape:
+        one, other = (entry if isinstance(entry, Tensor) else torch.as_tensor(entry) for entry in (v, w))
+        same = transformed(one) or transformed(other) or torch.equal(values(one), values(other))
+        v = (v + w) / 2 if same and isinstance(v, Tensor) and isinstance(w, Tensor) else v
+    if not same:
+        raise ValueError(
+            f"`a` as a full tensor must be symmetric; a[{d}][{e}] is not a[{e}][{d}]. Pass the same number, array or "
+            f"callable for both."
+        )
+    return v
+
+
+def _look_definite(minor: Tensor, points: Sequence[np.ndarray]) -> None:
+    """Say where a leading minor, over the product of its diagonal, is not positive."""
+
+    def look(data: Tensor) -> None:
+        if (data > 0).all():
+            return
+        finite("a", data, "Clean the coefficient.", points)
+        at = tuple(int(i) for i in (data <= 0).nonzero()[0])
+        inner = at[len(at) - len(points) :]
+        where = ", ".join(f"{float(p[i]):.6g}" for p, i in zip(points, inner, strict=True))
+        raise ValueError(
+            f"`a` must be positive definite; it is not at {at}, the point ({where}): its determinant, or one of two "
+            f"rows and columns, is {float(data[at]):.3g} times the product of the diagonal."
+        )
+
+    looked_at(minor, look)
+
+
+def _vector(ends: Sequence[int], axis: Axis, dim: int) -> Tensor:
+    """(n + 1) ones along an axis, but at its ends."""
+    v = torch.ones(axis.n + 1, dtype=torch.float64, device="cpu")
+    v[0], v[-1] = float(ends[0]), float(ends[1])
+    return v.reshape([-1] + [1] * (-1 - dim))
+
+
+def _at_end(v: Tensor, grid: Grid, d: int, side: int) -> Tensor:
+    """v, 1 along axis d, in the row of unknowns at an end, and 0 elsewhere."""
+    dim, n = d - grid.ndim, grid.axes[d].n
+    zeros = v.new_zeros((*v.shape[: v.ndim + dim], n - 1, *v.shape[v.ndim + dim + 1 :]))
+    return torch.cat([v, zeros] if side == 0 else [zeros, v], dim)
