@@ -107,6 +107,33 @@ def test_members_have_bodies_of_their_own() -> None:
         np.testing.assert_allclose(u, exact, atol=1e-7 * np.abs(exact).max())
 
 
+SIDES = (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1])
+
+
+@pytest.mark.parametrize("number", [*range(30), *(pytest.param(n, marks=pytest.mark.slow) for n in range(30, 400))])
+def test_random_materials(number: int) -> None:
+    """Two or three materials, down to 1e-20, in blobs, layers or at random; what is converged is right."""
+    rng = np.random.default_rng([7, number])
+    x, y = Grid((N, N), centering="cell").coordinates()
+    count, words = rng.integers(2, 4), ("dirichlet", "neumann")
+    kinds = (
+        lambda: rng.integers(0, count, (N, N)),
+        lambda: sum(np.hypot(x - rng.random(), y - rng.random()) < rng.uniform(0.1, 0.4) for _ in range(3)) % count,
+        lambda: np.floor(x * rng.integers(2, 6)).astype(int) % count,
+    )
+    a = (10.0 ** -rng.uniform(0, 20, count))[kinds[rng.integers(3)]()]
+    a = a * np.exp(0.5 * rng.normal(size=(N, N))) if rng.random() < 0.5 else a
+    ends, f = rng.integers(0, 2, 4), data(N, N) * rng.choice([1.0, 30.0])
+    c = np.full((N, N), 10.0 ** -rng.uniform(0, 20)) if ends.all() or rng.random() < 0.3 else np.zeros((N, N))
+    held = c.copy()
+    for end, there in zip(ends, SIDES, strict=True):
+        held[there] += 2 * N**2 * a[there] * (end == 0)
+    u, bc = elimination(a, f, held), [(words[ends[0]], words[ends[1]]), (words[ends[2]], words[ends[3]])]
+    solution = solve(f, a=a, c=c, bc=bc, centering="cell", throw=False)
+    assert solution.converged
+    np.testing.assert_allclose(solution.u, u, atol=1e-6 * np.abs(u).max())
+
+
 def test_lines_without_ends() -> None:
     """Each line along x is a body: u is nearly a function of y."""
     f, t = data(N, N), 1e-16
