@@ -54,10 +54,14 @@ def of_cut(problem: "Poisson", values: Any) -> Iterator[Tensor]:
     grid, mask, A = problem.grid, problem.mask, problem.whole
     check_cut(values, mask)
     assert mask is not None
+    held = problem.mask_bc == DIRICHLET
+    if callable(values) and held:
+        values = at_points("mask_boundary", values, grid, problem.kind)
     for d, axis in enumerate(grid.axes):
         dim, (left, right) = d - grid.ndim, beside(mask, axis, d - grid.ndim)
-        g = _on_cut(values, grid, d, problem.kind, left, right, problem.mask_bc == DIRICHLET)
-        flux = (A.k[d] if problem.mask_bc == DIRICHLET else _areas(grid, d, g)) * g
+        g = _on_cut(values, grid, d, problem.kind, left, right, held)
+        batches(grid.ndim, "mask_boundary", g, "the coefficients", A.k)
+        flux = (A.k[d] if held else _areas(grid, d, g)) * g
         below, above = (torch.where(side, flux, 0.0) for side in (left, right))
         yield A.weigh(below.narrow(dim, 1, axis.n) + above.narrow(dim, 0, axis.n), but=d)
 
@@ -71,7 +75,7 @@ def _on_cut(values: Any, grid: Grid, d: int, kind: Kind, left: Tensor, right: Te
     if isinstance(values, Faces):
         g = values.per_axis(grid, "mask_boundary")[d].values("mask_boundary", grid, d, kind)
         batches(grid.ndim, "mask_boundary", g, "the `mask`", [cut])
-    elif callable(values) and not held:
+    elif callable(values):
         points[d] = grid.axes[d].faces
         g = kind.evaluate("mask_boundary", values, points)
     else:
@@ -96,7 +100,9 @@ def _areas(grid: Grid, d: int, like: Tensor) -> Tensor:
 
 def flux_through(problem: "Poisson", g: Any, d: int, side: int) -> Tensor:
     """What the data g on an end add to the equations next to it, (*batch, *grid with 1 along d), of a whole cell."""
-    flux = _weight(problem, d, side) * on_end(g, problem.grid, d, side, problem.kind, problem.mask)
+    weight, datum = _weight(problem, d, side), on_end(g, problem.grid, d, side, problem.kind, problem.mask)
+    batches(problem.grid.ndim, "boundary", datum, "the coefficients", [weight])
+    flux = weight * datum
     shape = np.broadcast_shapes(flux.shape, tuple(1 if e == d else m for e, m in enumerate(problem.grid.shape)))
     return flux.expand(shape)
 

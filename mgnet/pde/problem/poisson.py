@@ -255,6 +255,8 @@ class Poisson:
     def apply(self, u: Any) -> Any:
         """A u for u of shape (*batch, *grid); numpy in, numpy out, u's dtype kept.
 
+        Its rows outside of a mask, and of what is fixed, are d u; no other one reads what is there.
+
         Example
         -------
         >>> Poisson(Grid((2,), bc="periodic", upper=2.0)).apply(np.array([1.0, 0.0])).tolist()
@@ -283,6 +285,8 @@ class Poisson:
             the cut faces. A number, a callable g(x, y, ...) evaluated there, or an array (*batch, *grid): values at the
             unknowns outside, fluxes of those inside through each of their cut faces; or ``Faces`` of either
         fixed : None, or values in place of the problem's at its fixed unknowns, one per pair
+
+        Rows outside of a mask are 0, those of what is fixed d value: ``to_scipy`` and b give all of u.
 
         Example
         -------
