@@ -91,7 +91,6 @@ class OnBlocks:
             fault = f"`f` must be this process's block, of shape (..., {block}); it has {tuple(f.shape)}."
         elif isinstance(f, Tensor) and f.device.type != "cpu":
             fault = f"`partition` takes tensors on the CPU; f is on {f.device}."
-        self.partition.refuse(fault)
         self.partition.agree(
             {
                 "f": f"{str(f.dtype).removeprefix('torch.')}, a batch of {tuple(f.shape[: f.ndim - len(block)])}",
@@ -102,7 +101,8 @@ class OnBlocks:
                 "relative_to": stop.relative_to,
                 "project": str(project),
                 "throw": str(throw),
-            }
+            },
+            fault,
         )
 
 
@@ -149,5 +149,4 @@ def _check(problem: Poisson, scheme: Scheme, partition: Partition) -> None:
         )
     elif scheme.transform or scheme.smoother in COLOURED:
         fault = '`partition` takes multigrid, smoothed by "chebyshev", "jacobi" or steps of your own.'
-    partition.refuse(fault)
-    partition.agree(said)
+    partition.agree(said, fault)

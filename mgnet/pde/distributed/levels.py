@@ -24,11 +24,13 @@ from mgnet.pde.levels.smoothers import Smoother, steps
 from mgnet.pde.levels.transfers import Transfer, identity
 from mgnet.pde.native import four, kernels, machine, padded, threads
 from mgnet.pde.native.describe import NO_END, axis_of, end_of, kernel_table, of_interpolants
+from mgnet.pde.native.memory import Pool
 from mgnet.pde.problem.axis import Axis, Robin, Table
 
 GATHERED = 2**14  # unknowns of a grid that every process solves by itself
 REACH = 4  # planes that a residual, its restriction and an interpolation add to what steps spoil
 NONE, DOWN, UP, BOTH = range(4)  # ways of a pass
+ITERATES = "one", "other"
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class SharedLevels:
             machine(), single, grids, unused, c, 1, batch, threads(), False, None
         )  # of which single passes are run
         self._held: dict[tuple[str, int], np.ndarray] = {}
+        self._data, self._iterates = (Pool(self._shapes[0], self._dtype) for _ in range(2))
         self._squares = np.zeros(batch)
         self._last: np.ndarray | None = None  # the measured iterate whose restricted residual is known
         self.richardson = Richardson()
@@ -114,7 +117,7 @@ class SharedLevels:
     # What the outer loop asks ----------------------------------------------------------------------------------------
 
     def data(self, b: Tensor) -> np.ndarray:
-        return self._window(0, b)
+        return self._window(0, b, self._data.empty())
 
     def tensor(self, u: np.ndarray) -> Tensor:
         owned = u[:, self.parts.windows[0].owned]
@@ -139,7 +142,7 @@ class SharedLevels:
         self, b: np.ndarray, measure: bool = True, parts: Sequence[Tensor] = (), unweighted: bool = False
     ) -> np.ndarray:
         data, restricted, shared = [b], [], self.parts.shared
-        known = [self._window(l, part) for l, part in enumerate(parts[: shared + 1])]
+        known = [self._window(l, part, self._at("part", l)) for l, part in enumerate(parts[: shared + 1])]
         for l in range(shared):
             restricted.append(self._restricted("restricted", l, data[l]))
             f_c = restricted[-1]
@@ -233,7 +236,8 @@ class SharedLevels:
     def _at(self, name: str, l: int) -> np.ndarray:
         """A workspace."""
         if (name, l) not in self._held:
-            self._held[name, l] = np.zeros(self._shapes[l], self._dtype)
+            handed_out = l == 0 and name in ITERATES
+            self._held[name, l] = self._iterates.empty() if handed_out else np.zeros(self._shapes[l], self._dtype)
         return self._held[name, l]
 
     def _kept(self, name: str, l: int, v: np.ndarray) -> np.ndarray:
@@ -243,8 +247,8 @@ class SharedLevels:
         return v
 
     def _other(self, l: int, u: np.ndarray | None) -> np.ndarray:
-        first = self._at("one", l)
-        return self._at("other", l) if u is first else first
+        first, second = ITERATES
+        return self._at(second if u is self._at(first, l) else first, l)
 
     def _exchanged(self, l: int, v: np.ndarray) -> np.ndarray:
         """v, its halo filled by the neighbours."""
@@ -270,9 +274,9 @@ class SharedLevels:
             send[:, there] = into
         return v
 
-    def _window(self, l: int, block: Tensor) -> np.ndarray:
-        """A block (batch or 1, *block) of grid l in a window of it."""
-        v, shape = np.zeros(self._shapes[l], self._dtype), self._shapes[l]
+    def _window(self, l: int, block: Tensor, v: np.ndarray) -> np.ndarray:
+        """A block (batch or 1, *block) of grid l in a window v of it."""
+        shape = self._shapes[l]
         v[:, self.parts.windows[l].owned] = block.contiguous().numpy().reshape(len(block), -1, *shape[2:])
         return self._exchanged(l, v) if l < self.parts.shared else v
 

@@ -106,26 +106,21 @@ class Partition:
         rank = (self.rank + step) % self.count
         return rank if self.group is None else dist.get_global_rank(self.group, rank)
 
-    def refuse(self, fault: str) -> None:
-        """Raise on every process what is wrong on this one, or another."""
+    def agree(self, said: dict[str, str], fault: str = "") -> None:
+        """Raise on every process where one found a fault, or where they were told differently."""
         each: list[Any] = [None] * self.count
-        dist.all_gather_object(each, fault, group=self.group)
+        dist.all_gather_object(each, (said, fault), group=self.group)
         if fault:
             raise ValueError(fault)
-        for rank, other in enumerate(each):
+        for rank, (_, other) in enumerate(each):
             if other:
                 raise ValueError(f"process {rank} was given what it refuses: {other}")
-
-    def agree(self, said: dict[str, str]) -> None:
-        """Refuse what processes were told differently."""
-        each: list[Any] = [None] * self.count
-        dist.all_gather_object(each, said, group=self.group)
-        for name, mine in said.items():
-            for rank, other in enumerate(each):
-                if other.get(name) != mine:
+        for rank, (theirs, _) in enumerate(each):
+            for name, mine in said.items():
+                if theirs[name] != mine:
                     raise ValueError(
                         f"`{name}` must be the same on every process: process {self.rank} has {mine}, process {rank} "
-                        f"has {other.get(name)}."
+                        f"has {theirs[name]}."
                     )
 
 
