@@ -69,6 +69,8 @@ def end_coupling(
     given = end.alpha if isinstance(end, Robin) else 0.0
     if alpha is None and cell and given == 0:
         return sized(torch.zeros_like(a)), sized(torch.full_like(a, 1 / h))
+    if alpha is None and not cell:
+        return sized(torch.full_like(a, given / h)), sized(torch.full_like(a, 1 / h))
     alpha = torch.full_like(a, given) if alpha is None else alpha * torch.ones_like(a)
     if cell:
         half = a / through if around is None else a / (through * around.length)  # conductance from centre to face
