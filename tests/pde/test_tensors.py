@@ -5,7 +5,7 @@
 3  Compiled levels are the readable ones. Axes of a ratio of 100, turned by any angle, take 20 cycles at most, with
    Dirichlet ends 13.
 4  The tensor, grid and solution of MUDPACK's example of a cross derivative (tmud2cr), whose error is 6.3e-4.
-5  Batches, singular problems, boundary data, gradients both ways.
+5  Batches, few unknowns, nonlinear problems, singular problems, boundary data, gradients both ways.
 6  What is no symmetric positive definite tensor, or has no operator here, is refused; M-matrix or not is told.
 """
 
@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from mgnet.pde import Faces, Grid, Poisson, Robin, Solver, solve
+from mgnet.pde import Faces, Grid, Poisson, Robin, Solver, solve, solve_nonlinear
 from mgnet.pde.blackbox import ReadableBlackBox
 from mgnet.pde.native.blackbox import NativeBlackBox
 from tests.pde.grids_and_data import CENTERINGS, ENDS, order, random
@@ -474,6 +474,31 @@ MASK[0, 0] = False
 def test_refused(a, more, message):
     with pytest.raises(ValueError, match=message):
         solve(np.ones((9, 8)), a=a, **more)
+
+
+@pytest.mark.parametrize("off", [0.7, 0.9, lambda x, y: 0.7 + 0.2 * x])
+@pytest.mark.parametrize("centering", CENTERINGS)
+def test_nonlinear(centering, off):
+    a, bc = ((1.0, off), (off, 1.0)), [("neumann", "dirichlet"), "dirichlet"]
+    f = 100 * random((31, 32))
+    s = solve_nonlinear(f, lambda u: u**3, lambda u: 3 * u**2, a=a, bc=bc, centering=centering, boundary=0.3, tol=1e-9)
+    problem = Poisson(Grid(f.shape, bc=bc, centering=centering), a)
+    r = problem.apply(s.u) + problem.rhs(s.u**3) - problem.rhs(f, 0.3)
+    assert np.linalg.norm(r) < 1e-7 * np.linalg.norm(f)
+    with pytest.raises(TypeError, match="`a` must be a number or a callable"):
+        solve_nonlinear(f, lambda u: u, lambda u: 1, a=((1.0, 0 * f), (0 * f, 1.0)))
+
+
+@pytest.mark.parametrize("centering", CENTERINGS)
+@pytest.mark.parametrize("bc", ["dirichlet", "neumann", ["periodic", ("dirichlet", "neumann")]], ids=str)
+@pytest.mark.parametrize("shape", [(1, 6), (6, 1), (2, 2), (3, 2)], ids=str)
+def test_few_unknowns(shape, bc, centering):
+    if centering == "node" and bc == "neumann" and 1 in shape:
+        pytest.skip("both ends are unknowns")
+    problem, f = Poisson(Grid(shape, bc=bc, centering=centering), ((2.0, 0.7), (0.7, 1.0)), 0.5), random(shape)
+    expected = np.linalg.solve(problem.to_scipy().toarray(), problem.rhs(f).ravel()).reshape(shape)
+    u = Solver(problem).solve(f, tol=1e-12).u
+    np.testing.assert_allclose(u, expected, rtol=0, atol=1e-9 * abs(expected).max())
 
 
 def test_entries_of_another_kind_are_refused():
