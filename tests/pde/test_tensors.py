@@ -501,6 +501,21 @@ def test_few_unknowns(shape, bc, centering):
     np.testing.assert_allclose(u, expected, rtol=0, atol=1e-9 * abs(expected).max())
 
 
+@pytest.mark.parametrize("held", ["c", "robin"])
+@pytest.mark.parametrize("amount", [1e-9, 1e-13])
+def test_what_hardly_holds_u(held, amount):
+    """All equations summed: what c, or the two Robin ends, hold is what f and the boundary data give."""
+    bc = ["neumann", (Robin(amount), Robin(2 * amount)) if held == "robin" else "neumann"]
+    problem = Poisson(Grid((40, 37), bc=bc), ((2.0, 0.7), (0.7, 1.0)), amount if held == "c" else None)
+    f = 1 + random((40, 37))
+    u = Solver(problem).solve(f).u
+    w, h = problem.rhs(np.ones(f.shape)), problem.grid.spacing
+    given = (w * f).sum() * h[0] * h[1]
+    ends = amount * (w[:, 0] * u[:, 0] + 2 * w[:, -1] * u[:, -1]).sum() * 2 * h[0]
+    taken = amount * (w * u).sum() * h[0] * h[1] if held == "c" else ends
+    assert taken == pytest.approx(given, rel=1e-9)
+
+
 def test_entries_of_another_kind_are_refused():
     with pytest.raises(TypeError, match="`a` must be a number, an array or a callable"):
         solve(np.ones((9, 8)), a=((Faces(1.0), 0.1), (0.1, 1.0)))

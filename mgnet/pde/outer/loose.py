@@ -50,11 +50,11 @@ class Loose:
     """
 
     def __init__(self, A: Diffusion, body: Tensor, null: NullSpace | None, inside: Tensor | None, levels: Make):
-        A = A.having([k.double() for k in A.k], None if A.c is None else A.c.double())
+        A = A.like(A.k[0].new_zeros((), dtype=torch.float64))
         grid, self._dims = body.shape[-A.ndim :], tuple(range(-A.ndim, 0))
         held = [_within(body, d, A) for d in range(A.ndim)]
         self.within, self.bodies = body >= 0, constants(A, body, _numbers(body))
-        self.E = A.having([torch.where(h, 0.0, k) for h, k in zip(held, A.k, strict=True)], A.c)
+        self.E = A.diffusion.having([torch.where(h, 0.0, k) for h, k in zip(held, A.k, strict=True)], A.c)
         bonds = [torch.where(h, k, 0.0) for h, k in zip(held, A.k, strict=True)]
         self.A_0 = A.having(bonds, None)
         alone = torch.where(self.within, 0.0, A.diagonal.max())  # elsewhere an equation of its own, with data 0
@@ -146,10 +146,13 @@ class Held:
 
 def hardly_held(A: Diffusion, null: NullSpace | None, part: Tensor | None, limit: float, levels: Make) -> Held:
     """Of A by less than ``limit`` of the diagonal; the rest as ``Loose`` and ``may_be_loose`` take it."""
-    found = bodies(A, limit)
+    found = bodies(A.diffusion, limit)
     if found.number is None:
         return Held(lost=found.lost)
-    return Held(Loose(A, found.number, null, None if part is None else part >= 0, levels), found.lost)
+    loose = Loose(A, found.number, null, None if part is None else part >= 0, levels)
+    if A.diagonal_couplings and loose.stiff is not None:  # what leaves a body along diagonals is not known
+        return Held(lost=found.lost)
+    return Held(loose, found.lost)
 
 
 def may_be_loose(A: Diffusion, part: Tensor | None, seen: Survey, limit: float) -> bool:

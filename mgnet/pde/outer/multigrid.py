@@ -158,7 +158,6 @@ class Multigrid:
         limit = LOOSE if A.base is A else LOOSE_OF_ORDER_4
         if limit not in self._held:
             varies, scheme = self.levels.constant is None and not self.levels.is_direct, self.levels.scheme
-            varies = varies and not self.base.diagonal_couplings  # bodies are known by faces
             asked = varies and may_be_loose(self.base, self.part, self.levels.survey, limit)
             levels = partial(_varying, scheme=scheme)
             self._held[limit] = hardly_held(self.base, self.null, self.part, limit, levels) if asked else Held()

@@ -97,6 +97,11 @@ class Diffusion:
         return len(self.axes)
 
     @property
+    def diffusion(self) -> "Diffusion":
+        """The part along the axes: all."""
+        return self
+
+    @property
     def diagonal_couplings(self) -> dict[tuple[int, ...], Tensor]:
         """None but along the axes."""
         return {}
