@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve
-from mgnet.pde.blackbox import from_diffusion
+from mgnet.pde.blackbox import coarse_operators, from_diffusion
+from mgnet.pde.blackbox.hierarchy import step_lengths
 from mgnet.pde.blackbox.lines import dominant_axes
 from mgnet.pde.blackbox.traits import may_dominate
 from mgnet.pde.native.blackbox import NativeBlackBox
@@ -409,3 +410,27 @@ def test_where_an_axis_dominates_it_is_looked_for(n):
         assert may_dominate(A) or not dominant
         found, spared = found + dominant, spared + (not may_dominate(A))
     assert found > 5 < spared
+
+
+def inclusion(shape: tuple[int, ...]) -> np.ndarray:
+    x = np.meshgrid(*(np.linspace(0, 1, n) for n in shape), indexing="ij")
+    return np.where(sum((t - 0.4) ** 2 for t in x) < 0.06, 1e6, 1.0)
+
+
+@pytest.mark.parametrize("shape", [(41, 41, 20), (21, 21, 21), (41, 43)], ids=str)
+def test_no_step_makes_anything_larger(shape):
+    """Where an odd ring closes, two coarse unknowns are next to each other, and coarse spectra reach 3."""
+    grid = Grid(shape, bc="periodic")
+    grids, _ = coarse_operators(from_diffusion(Poisson(grid, inclusion(shape), 1.0).A), grid.axes)
+    for l, level in enumerate(grids[:-1]):
+        A, v = level.A, torch.from_numpy(np.random.default_rng(0).standard_normal((1, *level.A.shape)))
+        for _ in range(40):
+            v = A(v / v.norm())
+        largest = float(A(v / v.norm()).norm())
+        for way in step_lengths(A, l, (2, 2), "chebyshev"):
+            assert abs(np.prod([1 - omega * largest for omega in way])) < 1
+
+
+def test_odd_rings_in_three_dimensions():
+    s = solve(np.random.default_rng(0).normal(size=(41, 41, 20)), a=inclusion((41, 41, 20)), c=1.0, bc="periodic")
+    assert s.cycles <= 12

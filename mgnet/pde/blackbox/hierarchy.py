@@ -29,7 +29,7 @@ from mgnet.pde.problem.operators import Diffusion
 
 SHORTEST = 5  # unknowns of the shortest periodic axis that is coarsened; others are down to one unknown
 COARSE_BOUND = 1.7  # of the spectrum of coarse operators in unit form (measured 1.3 to 1.7; steps are stable up to 2.1)
-VERY_NEGATIVE = 0.5  # couplings below minus this make the spectrum larger than 2 (up to 3 for white noise)
+VERY_NEGATIVE = 0.1  # couplings below minus this make the spectrum larger than 2 (4; at an odd ring's seam 3)
 POWER_STEPS = 12
 STRONG = 0.3  # an axis with at least this share of the strongest coupling is coarsened
 

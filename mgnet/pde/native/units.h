@@ -9,7 +9,7 @@
 namespace mgnet {
 
 constexpr double COARSE_BOUND = 1.7;  // of the spectrum of coarse operators in unit form; steps are stable up to 2.1
-constexpr double NEGATIVE = 0.05, VERY_NEGATIVE = 0.5;  // couplings below minus these make the spectrum larger
+constexpr double NEGATIVE = 0.05, VERY_NEGATIVE = 0.1;  // couplings below minus these make the spectrum larger
 constexpr int POWER_STEPS = 12;
 
 // What the rows of a block told of the couplings in unit form.
