@@ -131,8 +131,8 @@ class SharedLevels:
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
         if u is None:
-            owned = b[:, self.parts.windows[0].owned].reshape(self._batch, -1).astype(np.float64)
-            return self._root((owned**2).sum(1))
+            owned = torch.from_numpy(b[:, self.parts.windows[0].owned]).flatten(1)
+            return self._root(torch.linalg.vector_norm(owned, dim=1, dtype=torch.float64) ** 2)
         return self._root(self._pass(0, self._exchanged(0, u), None, None, b, None, "rest", NONE, norm=True))
 
     def measured(self) -> Tensor:
