@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from torch import Tensor
 
+from mgnet.pde.call import Call
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.levels.nested import boundary_parts
 from mgnet.pde.levels.smoothers import SMOOTHERS, Polynomial, Smoother
@@ -15,7 +15,6 @@ from mgnet.pde.levels.transform import check_transform
 from mgnet.pde.outer.choice import CYCLES, Scheme
 from mgnet.pde.outer.eager import eager
 from mgnet.pde.outer.gradients import Solve
-from mgnet.pde.outer.iterate import Outcome
 from mgnet.pde.outer.multigrid import CLEAN, RELATIVE_TO, SCRATCH, Callback, Multigrid, Stop
 from mgnet.pde.problem import checks
 from mgnet.pde.problem.data import check_cut
@@ -24,7 +23,7 @@ from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import transformed
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.shared import OnBlocks
-from mgnet.pde.solution import Array, NotConverged, Solution, warn_of_round_off
+from mgnet.pde.solution import Array, Solution, warn_of_round_off
 
 if TYPE_CHECKING:
     import scipy.sparse.linalg as splinalg
@@ -167,7 +166,7 @@ class Solver:
         unweighted = not graph and plain and self._takes_unweighted
         stop = Stop(tol, max_cycles, callback, relative_to)
         given = () if isinstance(f, Tensor) and transformed(f) else tuple(f.shape)
-        call = _Call(self, guess, stop, throw, bool(project), unweighted, given)
+        call = Call(self, guess, stop, throw, bool(project), unweighted, given)
         if not graph:
             self.problem.check_no_graph()
         data = boundary, mask_boundary, g
@@ -179,7 +178,7 @@ class Solver:
                 parts = boundary_parts(self.problem, boundary, b, levels.scheme.smoother)
         A = self.problem.A
         if graph:
-            adjoint = _Call(self, None, Stop(tol, max_cycles), throw, project=True)
+            adjoint = Call(self, None, Stop(tol, max_cycles), throw, project=True)
             u: Any = self.problem.completed(Solve.apply(call, adjoint, A, b, *A.tensors, *parts), g)
         else:
             u = self.problem.completed(call(A, b.detach(), *parts), g).numpy()
@@ -276,68 +275,6 @@ class Solver:
         from mgnet.pde import interop
 
         return interop.preconditioner(self.multigrid(self.problem.single("aspreconditioner")), self.problem)
-
-
-class _Call:
-    """One solve on plain tensors: (A, b) -> u, and what happened."""
-
-    def __init__(
-        self,
-        solver: Solver,
-        guess: Any,
-        stop: Stop,
-        throw: bool,
-        project: bool = False,
-        unweighted: bool = False,
-        shape: Sequence[int] = (),
-    ):
-        self.solver, self.problem = solver, solver.problem  # which an `update` may replace before the end
-        self.guess, self.stop = guess, stop
-        self.throw, self.project, self.unweighted = throw, project, unweighted
-        self.shape = shape  # of f as it was given
-        self.outcome: Outcome
-        self.work, self.method = 0.0, ""
-
-    def __call__(self, A: Operator, b: Tensor, *parts: Tensor) -> Tensor:
-        A, b = A.detached(), b.detach()
-        ndim = len(A.axes)
-        grid = b.shape[b.ndim - ndim :]
-        batched = [v.shape[: v.ndim - ndim] for v in A.tensors if v.ndim > ndim]
-        batch: tuple[int, ...] = b.shape[: b.ndim - ndim]
-        batch = np.broadcast_shapes(batch, *batched) if batched else batch
-        A = A.flattened(batch)
-        multigrid = self.solver.multigrid(A, self.problem, batch)
-        begin = None
-        if self.guess is not None:
-            begin = self.problem.inside(checks.guess_like(self.guess, (*batch, *grid), b)).reshape(-1, *grid)
-        flat = [v if v.ndim == ndim else v.expand(*batch, *v.shape[v.ndim - ndim :]) for v in parts]
-        flat = [v.reshape(-1, *v.shape[v.ndim - ndim :]) for v in flat]
-        own, b = b, b.expand(*batch, *grid).reshape(-1, *grid)
-        with self._located(own, None if begin is None else begin.reshape(*batch, *grid)):
-            outcome = multigrid.run(A, b, begin, self.stop, self.project, flat, self.unweighted)
-        self.outcome, self.work, self.method = outcome, multigrid.work(A, outcome), multigrid.method(A)
-        u = self.problem.inside(outcome.u.reshape(*batch, *grid))
-        if self.throw and outcome.status == "not converged":
-            assert self.stop.tol is not None
-            raise NotConverged(self.solution(u, 0.0), self.stop.tol, outcome.remedy)
-        return u
-
-    def _located(self, b: Tensor, guess: Tensor | None) -> AbstractContextManager[None]:
-        """Errors about f and the guess name the place in the arrays that came (under vmap, in the whole batch)."""
-        given = checks.as_given(b, self.shape) if self.shape and self.shape != b.shape else b
-        return checks.located(("f", given, CLEAN), ("guess", guess, SCRATCH))
-
-    def solution(self, u: Any, seconds: float) -> Solution:
-        return Solution(
-            u=u,
-            residuals=self.outcome.residuals,
-            converged=self.outcome.status != "not converged",
-            status=self.outcome.status,
-            grid=self.problem.grid,
-            method=self.method,
-            work=self.work,
-            seconds=seconds,
-        )
 
 
 def _same(A: Diffusion, B: Diffusion) -> bool:

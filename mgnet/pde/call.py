@@ -1,0 +1,79 @@
+"""One solve behind the doors: batches made one axis, the outcome, and what there is to say of it."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from mgnet.pde.outer.iterate import Outcome
+from mgnet.pde.outer.multigrid import CLEAN, SCRATCH, Stop
+from mgnet.pde.problem import checks
+from mgnet.pde.problem.operators import Operator
+from mgnet.pde.solution import NotConverged, Solution
+
+if TYPE_CHECKING:
+    from mgnet.pde.solver import Solver
+
+
+class Call:
+    """One solve on plain tensors: (A, b) -> u, and what happened."""
+
+    def __init__(
+        self,
+        solver: "Solver",
+        guess: Any,
+        stop: Stop,
+        throw: bool,
+        project: bool = False,
+        unweighted: bool = False,
+        shape: Sequence[int] = (),
+    ):
+        self.solver, self.problem = solver, solver.problem  # which an `update` may replace before the end
+        self.guess, self.stop = guess, stop
+        self.throw, self.project, self.unweighted = throw, project, unweighted
+        self.shape = shape  # of f as it was given
+        self.outcome: Outcome
+        self.work, self.method = 0.0, ""
+
+    def __call__(self, A: Operator, b: Tensor, *parts: Tensor) -> Tensor:
+        A, b = A.detached(), b.detach()
+        ndim = len(A.axes)
+        grid = b.shape[b.ndim - ndim :]
+        batched = [v.shape[: v.ndim - ndim] for v in A.tensors if v.ndim > ndim]
+        batch: tuple[int, ...] = b.shape[: b.ndim - ndim]
+        batch = np.broadcast_shapes(batch, *batched) if batched else batch
+        A = A.flattened(batch)
+        multigrid = self.solver.multigrid(A, self.problem, batch)
+        begin = None
+        if self.guess is not None:
+            begin = self.problem.inside(checks.guess_like(self.guess, (*batch, *grid), b)).reshape(-1, *grid)
+        flat = [v if v.ndim == ndim else v.expand(*batch, *v.shape[v.ndim - ndim :]) for v in parts]
+        flat = [v.reshape(-1, *v.shape[v.ndim - ndim :]) for v in flat]
+        own, b = b, b.expand(*batch, *grid).reshape(-1, *grid)
+        with self._located(own, None if begin is None else begin.reshape(*batch, *grid)):
+            outcome = multigrid.run(A, b, begin, self.stop, self.project, flat, self.unweighted)
+        self.outcome, self.work, self.method = outcome, multigrid.work(A, outcome), multigrid.method(A)
+        u = self.problem.inside(outcome.u.reshape(*batch, *grid))
+        if self.throw and outcome.status == "not converged":
+            assert self.stop.tol is not None
+            raise NotConverged(self.solution(u, 0.0), self.stop.tol, outcome.remedy)
+        return u
+
+    def _located(self, b: Tensor, guess: Tensor | None) -> AbstractContextManager[None]:
+        """Errors about f and the guess name the place in the arrays that came (under vmap, in the whole batch)."""
+        given = checks.as_given(b, self.shape) if self.shape and self.shape != b.shape else b
+        return checks.located(("f", given, CLEAN), ("guess", guess, SCRATCH))
+
+    def solution(self, u: Any, seconds: float) -> Solution:
+        return Solution(
+            u=u,
+            residuals=self.outcome.residuals,
+            converged=self.outcome.status != "not converged",
+            status=self.outcome.status,
+            grid=self.problem.grid,
+            method=self.method,
+            work=self.work,
+            seconds=seconds,
+        )
