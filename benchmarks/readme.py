@@ -34,12 +34,14 @@ def main() -> None:
 
 def pages() -> dict[Path, str]:
     """The pages as they must be: their own words, the results between the marks."""
-    readme, site, trusted = ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "trust.md"
+    readme, docs = ROOT / "README.md", ROOT / "docs"
+    site, trusted, learnt = docs / "benchmarks.md", docs / "trust.md", docs / "operators.md"
     both = [trained(), rates(), published()]
     return {
         readme: _between(readme, [poisson(fastest, "", "docs/benchmarks.md"), poisson_gpu(), *both]),
         site: _between(site, [poisson(list, "../"), poisson_gpu(), smoothers(), training(), *measured(), *both]),
         trusted: _between(trusted, [trust()]),
+        learnt: _between(learnt, [operators()]),
     }
 
 
@@ -82,6 +84,13 @@ def trust() -> str:
         for name, g in results["groups"].items()
     ]
     return "\n".join([head, *rows])
+
+
+def operators() -> str:
+    """Neural operators beside each other, and beside the solver at equal error."""
+    picture = "![Error against time a sample: the solver's grids, and each network](../{})"
+    path = RESULTS / "operators"
+    return f"{(path / 'table.md').read_text()}\n{picture.format((path / 'equal_error.png').relative_to(ROOT))}"
 
 
 def fastest(rows: list[dict]) -> list[dict]:
