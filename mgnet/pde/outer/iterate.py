@@ -94,7 +94,9 @@ class RoundOff:
     size : (batch,) what residuals are relative to
     """
 
-    def __init__(self, bound: Callable[[Tensor], Tensor | np.ndarray], size: np.ndarray, eps: float, changed: Changed = change):
+    def __init__(
+        self, bound: Callable[[Tensor], Tensor | np.ndarray], size: np.ndarray, eps: float, changed: Changed = change
+    ):
         self._changed = changed
         self._bound, self._size, self._eps, self._settled = bound, size, eps, SETTLED * sqrt(eps)
         self._near = np.zeros(len(size), bool)
