@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 from mgnet.pde import Grid, Partition, Poisson, Polynomial, Robin, Solver, solve
+from mgnet.pde.distributed import levels
 
 CASES: dict[str, dict[str, Any]] = {
     "dirichlet nodes": {"shape": (255, 200)},
@@ -112,6 +113,7 @@ def faults() -> dict[str, str]:
 
 def main(rank: int, count: int, folder: Path) -> None:
     torch.set_num_threads(1)
+    levels.GATHERED = 2**14  # so that small grids are shared, too
     dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=count)
     for index, case in enumerate(CASES.values()):
         u, residuals, status = on_blocks(case)
