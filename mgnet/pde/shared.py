@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -89,6 +90,8 @@ class OnBlocks:
         block, fault = self.partition.shape, ""
         if tuple(f.shape[-len(block) :]) != block:
             fault = f"`f` must be this process's block, of shape (..., {block}); it has {tuple(f.shape)}."
+        elif guess is not None and tuple(np.shape(guess)[-len(block) :]) != block:
+            fault = f"`guess` must be this process's block, of shape (..., {block}); it has {tuple(np.shape(guess))}."
         elif isinstance(f, Tensor) and f.device.type != "cpu":
             fault = f"`partition` takes tensors on the CPU; f is on {f.device}."
         self.partition.agree(

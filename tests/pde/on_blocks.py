@@ -93,6 +93,7 @@ def faults() -> dict[str, str]:
         "red-black": lambda: Solver(Poisson(grid), smoother="red-black", partition=partition),
         "another grid": lambda: Solver(Poisson(Grid((120, 141))), partition=partition),
         "shape on one": lambda: solve(f[1:] if rank else f, partition=partition),
+        "guess on one": lambda: solve(f, partition=partition, guess=f[1:] if rank else f),
         "tol": lambda: solve(f, partition=partition, tol=1e-8 * (1 + rank)),
         "NaN on one": lambda: solve(np.full_like(f, np.nan) if rank else f, partition=partition),
         "mean": lambda: solve(f, partition=Partition(Grid((120, 140), bc="neumann"))),

@@ -69,6 +69,7 @@ def test_gradients(folder: Path) -> None:
         ("red-black", "takes multigrid, smoothed by", "takes multigrid, smoothed by"),
         ("another grid", "of the problem's grid", "of the problem's grid"),
         ("shape on one", "process 1 was given what it refuses", "must be this process's block"),
+        ("guess on one", "process 1 was given what it refuses", "`guess` must be this process's block"),
         ("tol", "`tol` must be the same on every process", "`tol` must be the same on every process"),
         ("NaN on one", "FloatingPointError", "FloatingPointError"),
         ("mean", "must have mean zero", "must have mean zero"),

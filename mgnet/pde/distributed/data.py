@@ -12,10 +12,12 @@ from mgnet.pde.problem.data import boundary_pairs, flux_through
 from mgnet.pde.problem.poisson import Poisson
 
 
-def weigh(partition: Partition, v: Tensor, but: int | None = None) -> Tensor:
-    """v of a block times the shares along every axis (but one)."""
-    axes = partition.grid.axes
-    for d, (axis, there) in enumerate(zip(axes, partition.slices, strict=True)):
+def weigh(partition: Partition, v: Tensor, but: int | None = None, begin: int = 0) -> Tensor:
+    """v of a block, or of its planes from ``begin`` on, times the shares along every axis (but one)."""
+    axes, (rows, *others) = partition.grid.axes, partition.slices
+    first = rows.start + begin
+    planes = slice(first, first + v.shape[-len(axes)])
+    for d, (axis, there) in enumerate(zip(axes, (planes, *others), strict=True)):
         if axis.weighs and d != but:
             v = v * along(torch.from_numpy(axis.share[there].copy()).to(v), d, len(axes))
     return v

@@ -18,7 +18,6 @@ from mgnet.pde.levels.smoothers import steps
 from mgnet.pde.outer.backends import Constant, serve
 from mgnet.pde.outer.iterate import Outcome, iterate, relative
 from mgnet.pde.outer.multigrid import Multigrid, Stop
-from mgnet.pde.problem.conductances import along
 from mgnet.pde.problem.nullspace import largest_mean
 from mgnet.pde.problem.poisson import Poisson
 
@@ -152,7 +151,8 @@ class Partitioned:
         A, first = self.multigrid.base, self.partition.slices[0].start
         near = u[:, max(begin - 1, 0) : end + 1].abs()
         size, above = near[:, begin - max(begin - 1, 0) :][:, : end - begin], end + 1 - u.shape[1]
-        total = b[:, begin:end].abs() if A.c is None else b[:, begin:end].abs() + self._weigh(A.c.to(u) * size, begin)
+        total = b[:, begin:end].abs()
+        total = total if A.c is None else total + weigh(self.partition, A.c.to(u) * size, begin=begin)
         for d, k in enumerate(A.k):
             dim = d - self._ndim
             k = k.to(u)
@@ -163,17 +163,8 @@ class Partitioned:
             n = size.shape[dim]
             below, beyond = low.narrow(dim, 0, n), high.narrow(dim, high.shape[dim] - n, n)
             both = k.narrow(dim, 0, n) * (size + below) + k.narrow(dim, 1, n) * (size + beyond)
-            total = total + self._weigh(both, begin, but=d)
+            total = total + weigh(self.partition, both, but=d, begin=begin)
         return total
-
-    def _weigh(self, v: Tensor, begin: int, but: int | None = None) -> Tensor:
-        """Planes of this block from ``begin`` on times the shares along every axis (but one)."""
-        axes, slices = self.multigrid.base.axes, self.partition.slices
-        first = slices[0].start + begin
-        for d, (axis, there) in enumerate(zip(axes, (slice(first, first + v.shape[1]), *slices[1:]), strict=True)):
-            if axis.weighs and d != but:
-                v = v * along(torch.from_numpy(axis.share[there].copy()).to(v), d, len(axes))
-        return v
 
     def _finite(self, u: Tensor) -> None:
         least, most = (float(v) for v in torch.aminmax(u))  # NaN if there is one
