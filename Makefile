@@ -25,7 +25,7 @@ $(KERNELS): $(READY) hatch_build.py $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h) $(
 $(READY): pyproject.toml
 	@echo "Setting up $(VENV): one to two minutes, about 5 GB"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet "hatchling>=1.26" editables "cmake>=3.26" "ninja>=1.11" "nanobind>=3.0"
+	$(BIN)/python -m pip install --quiet "hatchling>=1.26" "hatch-fancy-pypi-readme>=24.1" editables "cmake>=3.26" "ninja>=1.11" "nanobind>=3.0"
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[dev]" # compiles in build/native, once
 	touch $@
 

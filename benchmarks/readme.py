@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import first_steps, report_gpu, small
+from benchmarks import first_steps, front, report_gpu, small
 from benchmarks.report import table
 from mgnet.training.runs import read_history
 from mgnet.vision import build
@@ -38,33 +38,34 @@ def pages() -> dict[Path, str]:
     site, trusted, learnt = docs / "benchmarks.md", docs / "trust.md", docs / "operators.md"
     both = [trained(), rates(), published()]
     return {
-        readme: _between(readme, [poisson(fastest, "", "docs/benchmarks.md"), poisson_gpu(), *both]),
-        site: _between(site, [poisson(list, "../"), poisson_gpu(), smoothers(), training(), *measured(), *both]),
+        readme: _between(readme, [front.headlines()], [in_short()]),
+        site: _between(site, [poisson(), poisson_gpu(), smoothers(), training(), *measured(), *both]),
         trusted: _between(trusted, [trust()]),
         learnt: _between(learnt, [operators()]),
     }
 
 
-def _between(page: Path, parts: list[str]) -> str:
-    head, rest = page.read_text().split(BEGIN)
-    _, tail = rest.split(END)
-    text = "\n\n".join(part.strip() for part in parts if part)
-    return f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}"
+def _between(page: Path, *results: list[str]) -> str:
+    """A page with what stands between its pairs of marks written anew."""
+    text, *rest = page.read_text().split(BEGIN)
+    for parts, old in zip(results, rest, strict=True):
+        written = "\n\n".join(part.strip() for part in parts if part)
+        text += f"{BEGIN}\n\n{written}\n\n{END}{old.split(END)[1]}"
+    return text
 
 
-def poisson(choose, root: str, more: str = "") -> str:  # type: ignore[no-untyped-def]
-    """The Poisson benchmark, if it was run: the chosen rows, and the picture as seen from a page."""
-    results = RESULTS / "poisson" / "results.json"
-    if not results.exists():
-        return ""
-    result = json.loads(results.read_text())
-    rows = table(result | {"rows": choose(result["rows"])}).strip()
-    every = (
-        f"Each problem beside the fastest transform and the fastest other rival; [all rivals]({more}).\n\n"
-        if more
-        else ""
-    )
-    return f"### Poisson solver\n\n{every}{rows}\n\n{PICTURE.format(root)}"
+def in_short() -> str:
+    """For the README: a few problems, each beside the fastest transform and the fastest other rival."""
+    result = json.loads((RESULTS / "poisson" / "results.json").read_text())
+    machine, days = result["environment"], " and ".join(sorted({row["date"] for row in result["rows"]}))
+    told = f"float64, {machine['cores']} cores of {machine['processor']}, {days}; `python -m benchmarks.poisson`."
+    return f"{told}\n\n{front.in_short(fastest(result['rows']))}\n\n{PICTURE.format('')}"
+
+
+def poisson() -> str:
+    """The Poisson benchmark: every row, and the picture."""
+    result = json.loads((RESULTS / "poisson" / "results.json").read_text())
+    return f"### Poisson solver\n\n{table(result).strip()}\n\n{PICTURE.format('../')}"
 
 
 def poisson_gpu() -> str:
@@ -90,7 +91,15 @@ def operators() -> str:
     """Neural operators beside each other, and beside the solver at equal error."""
     picture = "![Error against time a sample: the solver's grids, and each network](../{})"
     path = RESULTS / "operators"
-    return f"{(path / 'table.md').read_text()}\n{picture.format((path / 'equal_error.png').relative_to(ROOT))}"
+    made, samples = json.loads((path / "data.json").read_text()), (path / "table.md").read_text()
+    told = (
+        f"{made['samples']:,} samples at {made['size']}^2 take {made['seconds, solved']:.0f} s to make, "
+        f"{made['seconds, with measured errors']:.0f} s with their errors measured "
+        f"({made['mean discretisation error']:.2%} on average); the solver's own is below "
+        f"{made['largest algebraic error']:.0e}. `python -m benchmarks.operators data`, "
+        f"{made['environment']['threads']} threads of {made['environment']['processor']}."
+    )
+    return f"{told}\n\n{samples}\n{picture.format((path / 'equal_error.png').relative_to(ROOT))}"
 
 
 def fastest(rows: list[dict]) -> list[dict]:

@@ -116,15 +116,18 @@ def table(result: dict) -> str:
 
 def _beside(ours: dict, its: dict) -> list[str]:
     """One rival's cells."""
-    size = f"{its['batch']} x " * (its["batch"] > 1) + " x ".join([str(its["n"])] * its["ndim"])
     asked = "discretisation accuracy" if its["tol"] is None else f"residual {its['tol']:g}"
     rival = f"{its['solver']}{missed(its)}"
-    cells = [its["name"], size + missed(ours), asked, rival, f"{ours['threads']} / {its['threads']}"]
+    cells = [its["name"], unknowns(its) + missed(ours), asked, rival, f"{ours['threads']} / {its['threads']}"]
     for kind in ("first", "repeat"):
         cells += [f"{milliseconds(ours, kind)} / {milliseconds(its, kind)}", ratio(ours, its, kind)]
     cells.append(f"{whole(ours['bytes per unknown'])} / {whole(its['bytes per unknown'])}")
     error, reference = ours["error"], ours["discretisation error"]
     return [*cells, "" if error is None or not reference else f"{error:.2e} / {reference:.2e}"]
+
+
+def unknowns(row: dict) -> str:
+    return f"{row['batch']} x " * (row["batch"] > 1) + " x ".join([str(row["n"])] * row["ndim"])
 
 
 def milliseconds(row: dict, kind: str) -> str:
@@ -150,31 +153,30 @@ def whole(number: float | None) -> str:
 
 
 def draw(rows: list[dict], folder: Path) -> None:
-    """Time against n, unknowns a second at n, n/8 and n/64 (by unknowns) as HPGMG reports, and work units."""
+    """Repeated solves against n, where multigrid wins and where it loses; unknowns a second; work units."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
-    every, rows = rows, [row for row in rows if row["name"] == "accuracy"]
-    if not rows:
+    wins, loses = ([row for row in rows if row["name"] == name] for name in ("accuracy", "residual 1e-10"))
+    if not wins or not loses:
         return
+    lines = (
+        (wins, "mgnet", "o-", "mgnet, discretisation accuracy"),
+        (loses, "mgnet", "^-", "mgnet, residual 1e-10"),
+        (wins, "fft", "ks--", "scipy.fft, sine transforms: round-off"),
+    )
     figure = Figure(figsize=(14, 4.2), layout="constrained")
     left, right, works = figure.subplots(1, 3)
-    for solver, marker in (("mgnet", "o-"), ("fft", "s--")):
-        mine = [row for row in rows if row["solver"] == solver]
-        n = np.array([row["n"] for row in mine], dtype=float)
-        seconds = np.array([row["repeat"] for row in mine])
-        label = "mgnet, full multigrid" if solver == "mgnet" else "scipy.fft, sine transforms"
+    for chosen, solver, marker, label in lines:
+        mine = [row for row in chosen if row["solver"] == solver]
+        n, seconds = (np.array([row[key] for row in mine], dtype=float) for key in ("n", "repeat"))
         left.loglog(n, 1e3 * seconds, marker, label=label)
-        right.semilogx(n**2, n**2 / seconds / 1e6, marker, label=label)
-    left.set_xlabel("n (unknowns n x n)")
-    left.set_ylabel("ms to discretisation accuracy, set-up kept by both")
-    right.set_xlabel("unknowns")
-    right.set_ylabel("million unknowns a second, set-up kept by both")
-    for name, label in (("accuracy", "discretisation accuracy"), ("residual 1e-10", "residual 1e-10")):
-        mine = [row for row in every if row["name"] == name and row["work units"]]
-        works.semilogx([row["n"] for row in mine], [row["work units"] for row in mine], "o-", label=f"mgnet, {label}")
-    works.set_xlabel("n (unknowns n x n)")
-    works.set_ylabel("work units (one is a sweep on the finest grid)")
+        right.loglog(n**2, n**2 / seconds / 1e6, marker, label=label)
+        if solver == "mgnet":
+            works.semilogx(n, [row["work units"] for row in mine], marker, label=label)
+    left.set(xlabel="n (unknowns n x n)", ylabel="ms, set-up kept by both")
+    right.set(xlabel="unknowns", ylabel="million unknowns a second, set-up kept by both")
+    works.set(xlabel="n (unknowns n x n)", ylabel="work units (one is a sweep on the finest grid)")
     works.set_ylim(bottom=0)
     for ax in (left, right, works):
         ax.xaxis.set_minor_formatter(NullFormatter())

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,7 +27,6 @@ app = typer.Typer(
     name="mgnet",
     help="Solve Poisson problems, train MgNet classifiers and neural operators with one multigrid core.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -90,7 +90,9 @@ def solve(
         typer.Option(help="Precision of the computation.", show_default="float64 for N, FILE's own"),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
-    out: Annotated[Path, typer.Option(help="Folder for u.npy and solution.png.")] = Path("runs/solve"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for u.npy and solution.png.", show_default="runs/solve, numbered")
+    ] = None,
 ) -> int:
     """Solve -div(a grad u) + c u = f on a box.
 
@@ -98,7 +100,7 @@ def solve(
     has a block of rows, reads its part of FILE and writes its part of u.npy.
     """
     from mgnet import arguments, pde
-    from mgnet.output import writable_directory
+    from mgnet.output import new_folder
 
     box = arguments.box(bc, lower, upper, centering)
     tolerance = arguments.tolerance(tol)
@@ -106,10 +108,10 @@ def solve(
         from mgnet import cli_processes
 
         how = {"a": a, "c": c, "boundary": boundary, "tol": tolerance, "max_cycles": max_cycles, "method": method}
-        return cli_processes.solve(f, box, ndim, dtype, writable_directory(out), how)
+        return cli_processes.solve(f, box, ndim, dtype, out, how)
     datum = arguments.wave((int(f),) * (ndim or 2), box) if f.isdigit() else arguments.load_datum(Path(f))
     datum = arguments.cast(datum, dtype, device)
-    folder = writable_directory(out)
+    folder = new_folder(out)
     try:
         solution = pde.solve(
             datum, a=a, c=c, boundary=boundary, ndim=ndim, tol=tolerance, max_cycles=max_cycles, method=method, **box
@@ -175,5 +177,6 @@ def bench(
     Further options are the benchmark's own: mgnet bench poisson -- --help lists them.
     """
     if not (Path(mgnet.__file__).parent.parent / "benchmarks" / f"{name}.py").exists():
-        raise ValueError(f"`mgnet bench {name}` needs the source tree: clone it and run `make setup`.")
+        home = metadata("mgnet-toolkit").get_all("Project-URL", [" nowhere"])[0].split()[-1]
+        raise ValueError(f"`mgnet bench {name}` needs the source tree: `git clone {home}`, then `make setup` there.")
     return subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *context.args]).returncode

@@ -24,6 +24,9 @@ app = typer.Typer(
 )
 
 Given = Annotated[Path, typer.Argument(help="A file of samples, .npz or .mat.")]
+WorksOn = Annotated[
+    Literal["trained", "data"], typer.Option(help="The grid the network works on: its own, or that of the data.")
+]
 PROBLEMS = ("darcy", "poisson", "heat")
 
 
@@ -132,16 +135,17 @@ def train(
 def evaluate(
     model: TrainedModel,
     data: Given,
+    grid: WorksOn = "trained",
     device: Device = None,
     out: MeasuredOut = None,
 ) -> None:
-    """Measure a trained operator, on the grid it was trained on or on another."""
+    """Measure a trained operator, on samples of any grid."""
     from mgnet import operators
     from mgnet.output import writable_directory
 
     if out is not None:
         writable_directory(out.parent)
-    metrics = operators.evaluate(model, data, device=device)
+    metrics = operators.evaluate(model, data, grid=grid, device=device)
     for name in ("samples", "grid", "error", "h1_error", "median", "worst", "data_error"):
         value = getattr(metrics, name)
         shown = " x ".join(map(str, value)) if name == "grid" else f"{value:g}"
@@ -155,6 +159,7 @@ def predict(
     model: TrainedModel,
     inputs: Annotated[Path, typer.Argument(help="A .npy file of inputs, or a file of samples.")],
     out: Annotated[Path, typer.Option(help="The .npy file to write.")] = Path("outputs.npy"),
+    grid: WorksOn = "trained",
     device: Device = None,
 ) -> None:
     """Write a trained operator's outputs for new inputs."""
@@ -167,7 +172,7 @@ def predict(
     if out.suffix != ".npy":
         raise ValueError(f"`out` must end in .npy; it is {str(out)!r}.")
     given = arguments.load_datum(inputs).numpy() if inputs.suffix == ".npy" else operators.load(inputs).inputs
-    u = operators.predict(model, given, device=device)
+    u = operators.predict(model, given, grid=grid, device=device)
     with replacing(out) as part:
         np.save(part, u)
     print(f"wrote {out}: {' x '.join(map(str, u.shape))}")

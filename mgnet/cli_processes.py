@@ -1,6 +1,6 @@
 """`torchrun -m mgnet solve`: one problem on the processes that torchrun started, and one file that all write."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod, tau
 from pathlib import Path
@@ -11,12 +11,15 @@ import torch
 import torch.distributed as dist
 
 from mgnet import arguments, pde
-from mgnet.output import complain
+from mgnet.output import complain, new_folder
 
 
-def solve(f: str, box: dict[str, Any], ndim: int | None, dtype: str | None, folder: Path, how: dict[str, Any]) -> int:
+def solve(
+    f: str, box: dict[str, Any], ndim: int | None, dtype: str | None, out: Path | None, how: dict[str, Any]
+) -> int:
     """As the command ``solve``, of a number or a file that every process can read, into a folder that all can write."""
     with _group():
+        folder = _first(lambda: new_folder(out))
         whole = None if f.isdigit() else arguments.open_datum(Path(f), "r")
         shape = (int(f),) * (ndim or 2) if whole is None else tuple(whole.shape)
         partition = pde.Partition(pde.Grid(shape, **box))
@@ -40,6 +43,20 @@ def _group() -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _first(choose: Callable[[], Path]) -> Path:
+    """What the first process chooses, before any has written; its error on all."""
+    chosen: list[Any] = [None]
+    if dist.get_rank() == 0:
+        try:
+            chosen[0] = choose()
+        except OSError as error:
+            chosen[0] = error
+    dist.broadcast_object_list(chosen)
+    if isinstance(chosen[0], OSError):
+        raise chosen[0]
+    return chosen[0]
 
 
 def _wave(partition: pde.Partition) -> np.ndarray:

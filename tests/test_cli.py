@@ -79,9 +79,18 @@ def test_solve_n_knows_each_boundary_condition_and_dimension(ndim, bc, inside):
 
 def test_solve_keeps_the_precision_of_a_file_and_takes_another(inside):
     np.save("f.npy", np.ones((15, 15), np.float32))
-    for option, dtype in (([], np.float32), (["--dtype", "float64"], np.float64)):
+    for option, dtype, folder in (([], np.float32, "solve"), (["--dtype", "float64"], np.float64, "solve-2")):
         assert main(["solve", "f.npy", "--tol", "1e-4", *option]) == 0
-        assert np.load("runs/solve/u.npy").dtype == dtype
+        assert np.load(f"runs/{folder}/u.npy").dtype == dtype
+
+
+def test_solve_overwrites_nothing(inside, capsys):
+    for folder in ("solve", "solve-2"):
+        assert main(["solve", "9"]) == 0
+        assert f"wrote runs/{folder}/u.npy" in capsys.readouterr().out
+    assert main(["solve", "15", "--out", "runs/solve"]) == 2
+    assert "`out` must be a folder without u.npy" in capsys.readouterr().err
+    assert np.load("runs/solve/u.npy").shape == (9, 9)
 
 
 def test_tol_none_is_one_full_multigrid_pass(inside, capsys):

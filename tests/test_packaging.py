@@ -37,3 +37,25 @@ def test_every_imported_package_is_a_dependency():
     imported = {m for text in sources for m in re.findall(r"^\s*(?:import|from) (\w+)", text, re.MULTILINE)}
     third_party = imported - sys.stdlib_module_names - {"mgnet", "__future__"}
     assert {distributions.get(name, name) for name in third_party} <= names
+
+
+def test_there_is_one_address():
+    """Wherever it stands, the repository's address is that of pyproject.toml."""
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    home = urls["Homepage"]
+    assert all(url.startswith(home) for url in urls.values())
+    files = ["pyproject.toml", "README.md", "CITATION.cff", "notebooks/README.md", *ROOT.glob("docs/*.md")]
+    address = re.compile(r"https://github\.com/\w+/mgnet\b")
+    assert {found for name in files for found in address.findall((ROOT / name).read_text())} == {home}
+
+
+def test_links_of_the_description_hold_elsewhere():
+    """What README.md links to within the repository gets the repository's address in the package's description."""
+    hooks = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["metadata"]["hooks"]
+    text = (ROOT / "README.md").read_text()
+    for change in hooks["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(change["pattern"], change["replacement"], text)
+    targets = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(targets) > 10
+    assert all(target.startswith("https://") for target in targets)
+    assert "https://github.com/OWNER/mgnet/raw/main/docs/pictures/idea.png" in targets

@@ -262,7 +262,7 @@ def _samples(
     shape = (count, *(size,) * ndim)
     inputs, outputs, error = np.empty(shape), np.empty(shape), np.full(count, np.nan)
     factor = cells // size
-    with tqdm(total=count, unit="sample", disable=not progress) as bar:
+    with tqdm(total=count, unit="sample", disable=None if progress else True) as bar:
         for part in _batches(count, (cells * max(reference, 1)) ** ndim):
             indices = range(settings["first"] + part.start, settings["first"] + part.stop)
             x = at(indices, cells)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mgnet.operators.batches import tensors_of
 from mgnet.operators.files import checked, load
 from mgnet.operators.metrics import Metrics
-from mgnet.operators.models import Source, trained
+from mgnet.operators.models import Source, asked_on
 from mgnet.operators.norms import relative_h1, relative_l2
 from mgnet.operators.samples import Samples
 from mgnet.operators.weights import Card
@@ -23,14 +23,21 @@ _POINTS = 2**18  # of a batch
 
 @placed
 def evaluate(
-    model: Source, data: Samples | str | Path, *, start: str | Path | None = None, device: str | None = None
+    model: Source,
+    data: Samples | str | Path,
+    *,
+    grid: str = "trained",
+    start: str | Path | None = None,
+    device: str | None = None,
 ) -> Metrics:
-    """Measure a trained operator, on the grid it was trained on or on another.
+    """Measure a trained operator, on samples of any grid.
 
     Parameters
     ----------
     model : a Run, a run's folder or a .safetensors file; or what makes a network of one's own
     data : samples, or a file of them
+    grid : where the network works. "trained": on the grid it was trained on, to which inputs are brought by means over
+        its cells, and from which outputs come back by splines that keep means. "data": on the samples' own grid.
     start : the checkpoint, where `model` makes one's own
 
     Raises
@@ -45,7 +52,7 @@ def evaluate(
     >>> evaluate(run.directory, poisson(10, 32, ndim=1, seed=1)).grid
     (32,)
     """
-    network, card = trained(model, start)
+    network, card = asked_on(grid, model, start)
     samples, place = samples_of("data", data), choose_device(device)
     check_fit(card, samples)
     return measure(network.to(place), samples, Process(0, 1, place))

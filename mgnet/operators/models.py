@@ -3,12 +3,29 @@
 import copy
 from pathlib import Path
 
+from torch import nn
+
+from mgnet.operators.checks import word
 from mgnet.operators.normalise import Normalised
 from mgnet.operators.runs import Run
+from mgnet.operators.transfers import OnGrid
 from mgnet.operators.weights import Card, Make, load_weights, read_card
 from mgnet.training.checkpoints import newest_weights
 
 Source = str | Path | Run | Make
+GRIDS = ("trained", "data")
+
+
+def asked_on(grid: str, model: Source, start: str | Path | None = None) -> tuple[nn.Module, Card]:
+    """A trained operator that works on the grid it was trained on, or on that of the data; and its card.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, TypeError : another word for `grid`; as `trained`
+    """
+    word("grid", grid, GRIDS)
+    network, card = trained(model, start)
+    return (OnGrid(network, card.grid).eval() if grid == "trained" else network), card
 
 
 def trained(model: Source, start: str | Path | None = None) -> tuple[Normalised, Card]:

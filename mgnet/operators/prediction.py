@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mgnet.operators.models import Source, trained
+from mgnet.operators.models import Source, asked_on
 from mgnet.training.placement import placed
 from mgnet.training.process import choose_device
 
@@ -14,13 +14,20 @@ _POINTS = 2**18  # of a batch
 
 
 @placed
-def predict(model: Source, inputs: Any, *, start: str | Path | None = None, device: str | None = None) -> Any:
+def predict(
+    model: Source,
+    inputs: Any,
+    *,
+    grid: str = "trained",
+    start: str | Path | None = None,
+    device: str | None = None,
+) -> Any:
     """The operator's outputs.
 
     Parameters
     ----------
-    model, start : as for `evaluate`
-    inputs : (N, *grid) or (N, channels, *grid), numpy or torch, on any grid that the network takes
+    model, grid, start : as for `evaluate`
+    inputs : (N, *grid) or (N, channels, *grid), numpy or torch, on any grid; on "data" one that the network takes
 
     Returns
     -------
@@ -39,7 +46,7 @@ def predict(model: Source, inputs: Any, *, start: str | Path | None = None, devi
     >>> predict(run.directory, np.ones((3, 20))).shape
     (3, 20)
     """
-    network, card = trained(model, start)
+    network, card = asked_on(grid, model, start)
     if not isinstance(inputs, (np.ndarray, torch.Tensor)):
         raise TypeError(f"`inputs` must be a numpy array or a tensor; it is {type(inputs).__name__}.")
     x, ndim, place = torch.as_tensor(inputs).float(), len(card.grid), choose_device(device)

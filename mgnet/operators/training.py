@@ -26,7 +26,7 @@ from mgnet.training.placement import placed
 from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
 from mgnet.training.randomness import seed_of
-from mgnet.training.runs import Row
+from mgnet.training.runs import Row, folder_of
 from mgnet.training.threads import at_most, worth
 
 PADDING = {"dirichlet": "zero", "neumann": "reflecting"}
@@ -61,7 +61,8 @@ def train(
     data : samples, or a file of them
     test : other samples, or a file; default: the last tenth of data, which is then not trained on
     epochs : default: the recipe's
-    out : the run's folder; default: runs/PROBLEM-NETWORK-seedN
+    out : the run's folder; default: runs/PROBLEM-NETWORK-seedN, numbered from the second on;
+        to resume, the last of these
     model : makes the network, as ``lambda: MgNO(width=32)``; default: an MgNO for these samples, with as many grids as
         they allow, six at most, and the padding of their boundary condition
     recipe : FAST, PAPER, or your own
@@ -97,7 +98,8 @@ def train(
         normalised = Normalised(network, moments(x, recipe.inputs, sides), moments(u, recipe.outputs, sides))
         card = _card(network, kept, samples, recipe)
         task = Regression(kept, validation, tested, sides, card, recipe, seed, process)
-        folder = Path(out) if out else Path("runs") / f"{kept.settings.get('problem', 'other')}-{card.name}-seed{seed}"
+        name = f"{kept.settings.get('problem', 'other')}-{card.name}-seed{seed}"
+        folder = folder_of(out, name, resume, process)
         with _threads(network, kept, recipe, process):
             trained = fit(
                 normalised, task, recipe, seed, process, folder, resume=resume,

@@ -193,7 +193,7 @@ class Training:
     def run(self, checkpoint_every: int | None, tensorboard: bool, progress: bool) -> None:
         """The steps that are left."""
         last = self.recipe.epochs * self.per_epoch
-        bar = tqdm(total=last, initial=self.step, unit="step", disable=not progress)
+        bar = tqdm(total=last, initial=self.step, unit="step", disable=None if progress else True)
         watch, clock = Watch(self.step), Clock()
         with bar, deterministic(self.recipe.deterministic), interruptible() as stop:
             for parts in self.batches.stream(self.step, last):

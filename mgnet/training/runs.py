@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 
+from mgnet.output import numbered
 from mgnet.training.files import unwritable, write
+from mgnet.training.process import Process
 
 try:
     import fcntl
@@ -24,6 +26,25 @@ except ModuleNotFoundError:  # Windows: no lock
     fcntl = None  # type: ignore[assignment]
 
 Row = dict[str, float]
+
+
+def folder_of(out: str | Path | None, name: str, resume: bool, process: Process) -> Path:
+    """Where a run lies, on every process: `out`, or a folder of that name under runs, numbered from the second on.
+
+    To resume without `out` is to continue the last of them.
+
+    Example
+    -------
+    >>> folder_of("here", "digits-seed0", False, Process(0, 1, torch.device("cpu"))).name
+    'here'
+    """
+    if out is not None:
+        return Path(out)
+    text = str(numbered(Path("runs") / name, "config.json", resume)).encode()
+    letters = torch.zeros(4096, dtype=torch.uint8, device=process.device)
+    letters[: len(text)] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+    process.share([letters])  # before the first one makes it
+    return Path(bytes(letters.tolist()).rstrip(b"\0").decode())
 
 
 def open_folder(out: Path, config: dict[str, Any], resume: bool) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mgnet.training.runs import read_history
     from mgnet.training.watch import Diverged
-    from mgnet.vision.baselines import BASELINES, build
+    from mgnet.vision.baselines import BASELINES, build, list_models
     from mgnet.vision.costs import summary
-    from mgnet.vision.datasets import READERS, load
+    from mgnet.vision.datasets import READERS, list_datasets, load
     from mgnet.vision.evaluation import Metrics, evaluate
     from mgnet.vision.exporting import classifier, export
     from mgnet.vision.network import MgNet
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "mgnet.training.runs": ("read_history",),
     "mgnet.training.watch": ("Diverged",),
-    "mgnet.vision.baselines": ("BASELINES", "build"),
-    "mgnet.vision.datasets": ("READERS", "load"),
+    "mgnet.vision.baselines": ("BASELINES", "build", "list_models"),
+    "mgnet.vision.datasets": ("READERS", "list_datasets", "load"),
     "mgnet.vision.evaluation": ("Metrics", "evaluate"),
     "mgnet.vision.exporting": ("classifier", "export"),
     "mgnet.vision.network": ("MgNet",),
@@ -68,6 +68,8 @@ __all__ = [
     "classifier",
     "evaluate",
     "export",
+    "list_datasets",
+    "list_models",
     "load",
     "load_published_checkpoint",
     "parse",

@@ -221,3 +221,14 @@ _LARGE_FORMS: dict[str, Callable[[int, int], nn.Module]] = {
     "wide_resnet50_2": _torchvision("wide_resnet50_2"),
 }
 BASELINES = tuple(_SMALL_FORMS) + tuple(name for name in _LARGE_FORMS if name not in _SMALL_FORMS)
+
+
+def list_models() -> list[str]:
+    """Names that `build` and `train` take, beside every MgNet notation.
+
+    Example
+    -------
+    >>> list_models()[:4]
+    ['alexnet', 'vgg19', 'resnet18', 'resnet20']
+    """
+    return list(BASELINES)

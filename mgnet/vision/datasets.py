@@ -54,6 +54,17 @@ READERS: dict[str, Callable[[Path], Dataset]] = {
 }
 
 
+def list_datasets() -> list[str]:
+    """Names that `load` and `train` take, beside folders and pairs.
+
+    Example
+    -------
+    >>> list_datasets()[:2]
+    ['digits', 'cifar10']
+    """
+    return list(READERS)
+
+
 @placed
 def load(
     dataset: Any,

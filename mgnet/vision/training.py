@@ -15,7 +15,7 @@ from mgnet.training.placement import placed
 from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
 from mgnet.training.randomness import seed_of
-from mgnet.training.runs import Row
+from mgnet.training.runs import Row, folder_of
 from mgnet.training.threads import at_most, worth
 from mgnet.vision import plots
 from mgnet.vision.augment import smaller
@@ -70,7 +70,7 @@ def train(
     dataset, data : a name and where it lies, a folder of class folders, or (train, test), each (images, labels) as
         arrays or tensors, or a torch Dataset
     epochs : default: the recipe's
-    out : the run's folder; default: runs/DATASET-MODEL-seedN
+    out : the run's folder; default: runs/DATASET-MODEL-seedN, numbered from the second on; to resume, the last of these
     recipe : FAST, PAPER, or your own
     image_size, fit : for folders: stream the pictures from disk, made of this size, n or (H, W), by "crop",
         "resize" or "letterbox"
@@ -110,7 +110,7 @@ def train(
         new = list(begin_from(network, start)) if start is not None else None
         fixed = freeze_parts(network, freeze)
         card = _card(network, model, dataset, loaded, recipe)
-        folder = Path(out) if out else Path("runs") / f"{loaded.name}-{_slug(card.model)}-seed{seed}"
+        folder = folder_of(out, f"{loaded.name}-{_slug(card.model)}-seed{seed}", resume, process)
         task = Classification(loaded, card, recipe, seed, process, _idle(network), workers)
         task.config |= {"start": None if start is None else origin(start), "new": new, "frozen": fixed or None}
         with _threads(network, card, loaded, recipe, process):

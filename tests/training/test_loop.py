@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from mgnet.training.checkpoints import all_checkpoints
 from mgnet.training.learner import Learner
 from mgnet.training.precision import resolve_precision
 from mgnet.training.recipe import Steps
-from mgnet.training.runs import read_history, write_json
+from mgnet.training.runs import folder_of, read_history, write_json
 from mgnet.training.watch import Diverged
 from mgnet.training.weights import read_tensors
 from tests.training.conftest import ALONE, Antiderivative, network
@@ -170,6 +171,18 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path: Path) -> 
     assert not (tmp_path / "run" / "metrics.json").exists()
 
 
+def test_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An example runs twice; what is resumed is the last run, and `out` is taken as it is."""
+    monkeypatch.chdir(tmp_path)
+    assert folder_of(None, "run", True, ALONE) == Path("runs/run")
+    for expected in ("run", "run-2", "run-3"):
+        folder = folder_of(None, "run", False, ALONE)
+        assert folder == Path("runs") / expected
+        fit(folder, dataclasses.replace(STEPS, epochs=1))
+        assert folder_of(None, "run", True, ALONE) == folder
+    assert folder_of("runs/run", "run", False, ALONE) == Path("runs/run")
+
+
 def test_bad_intervals_leave_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`checkpoint_every` must be at least 1 step; it is 0"):
         loop.fit(network(), Antiderivative(STEPS), STEPS, 0, ALONE, tmp_path / "run", checkpoint_every=0)
@@ -181,8 +194,15 @@ def test_checkpoints_within_an_epoch(tmp_path: Path) -> None:
     assert [path.name for path in all_checkpoints(tmp_path / "run")] == ["step-00000045", "step-00000048"]
 
 
-def test_the_bar_says_each_loss_in_its_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_bar_says_each_loss_in_its_way_and_in_a_pipe_there_is_none(
+    terminal: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     loop.fit(network(), Antiderivative(STEPS), STEPS, 0, ALONE, tmp_path / "run")
+    if not terminal:
+        assert capsys.readouterr().err == ""
+        return
     last = capsys.readouterr().err.split("\r")[-1]
     for said in (r"epoch 6/6", r"loss 0\.\d", r"error \d+\.\d\d%", r"validation error \d+\.\d\d%", r"functions/s"):
         assert re.search(said, last), (said, last)
