@@ -14,7 +14,7 @@ KERNELS := $(VENV)/.kernels
 
 KERNEL_TESTS := tests/pde/test_native*.py tests/pde/test_arrays.py tests/pde/test_twins.py tests/pde/test_interpolant.py
 
-.PHONY: setup demo test tests sanitize instruction-sets lint types docs format notebooks bench clean
+.PHONY: setup demo test tests sanitize instruction-sets lint types docs serve format notebooks bench clean
 
 setup: $(KERNELS)
 
@@ -59,7 +59,10 @@ types: setup
 # Five seconds: cheap enough to be part of every check. Warnings are errors.
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	@echo "site/index.html is ready"
+	@echo "site/index.html is ready; its search works under make serve"
+
+serve: docs
+	$(BIN)/python -m http.server --directory site --bind 127.0.0.1 8000
 
 format: setup
 	$(BIN)/ruff check --fix .

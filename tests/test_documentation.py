@@ -131,6 +131,12 @@ def test_every_block_is_of_a_kind_that_is_run():
     assert {kind for page in PAGES for kind, *_ in blocks(page)} == {"python", "bash"}
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_code_fits_the_page(page):
+    code = [line for kind, text, _, _ in blocks(page) if kind != "text" for line in text.splitlines()]
+    assert [line for line in code if len(line) > 84] == []
+
+
 @pytest.mark.parametrize("line", arguments_of("mgnet"))
 def test_command_parses(line):
     name, *arguments = shlex.split(line) or ["--help"]

@@ -1,10 +1,12 @@
-"""Draw idea.png: a V-cycle and MgNet, the same left leg. Both parts show what was computed.
+"""Draw idea.png: a V-cycle, MgNet and MgNO, one cycle. All parts show what was computed.
 
 python docs/pictures/idea.py
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -12,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
-from mgnet.core import descend
+from mgnet import operators
+from mgnet.core import ConvLevel, descend
 from mgnet.pde import Grid, Poisson, conv_levels
 from mgnet.vision import load, train
 
@@ -24,16 +27,18 @@ STEP = "$u \\leftarrow u + B(f - A(u))$"
 
 
 def main() -> None:
-    figure = Figure(figsize=(11, 5.6))
+    figure = Figure(figsize=(16.6, 5.6))
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, 11), ylim=(0, 5.6))
+    axes.set(xlim=(0, 16.6), ylim=(0, 5.6))
     axes.axis("off")
-    card = FancyBboxPatch((0.1, 0.1), 10.8, 5.4, boxstyle="round,pad=0,rounding_size=0.15", fc="white", ec="#d0d7de")
+    card = FancyBboxPatch((0.1, 0.1), 16.4, 5.4, boxstyle="round,pad=0,rounding_size=0.15", fc="white", ec="#d0d7de")
     axes.add_patch(card)
-    axes.plot([5.5, 5.5], [0.4, 5.2], color="#d0d7de", lw=1)
+    for x in (5.5, 10.9):
+        axes.plot([x, x], [0.4, 5.2], color="#d0d7de", lw=1)
     solver(axes)
     classifier(axes)
-    figure.savefig(Path(__file__).with_suffix(".png"), dpi=160, transparent=True)
+    operator(axes)
+    figure.savefig(Path(__file__).with_suffix(".png"), dpi=110, transparent=True)
 
 
 def solver(axes: Axes) -> None:
@@ -43,11 +48,10 @@ def solver(axes: Axes) -> None:
     f = torch.exp(-80 * ((x - 0.3) ** 2 + (y - 0.3) ** 2)) - torch.exp(-80 * ((x - 0.7) ** 2 + (y - 0.6) ** 2))
     with torch.no_grad():
         legs = descend(levels, None, f[None, None])
-        after = [legs[-1].u]
+        bottom = legs[-1].u
         for _ in range(60):  # the coarsest grid is solved
-            after[0] = levels[-1].smooth(after[0], legs[-1].f)
-        for level, leg in zip(levels[-2::-1], legs[-2::-1], strict=True):
-            after.insert(0, level.up(leg.u, leg.f, leg.u_c, after[0]))
+            bottom = levels[-1].smooth(bottom, legs[-1].f)
+    after = climbed(levels, legs, [bottom])
     centres, mirrored = (1.35, 2.05, 2.75), (4.15, 3.45, 2.75)
     title(axes, 2.75, "Solve  $-\\Delta u = f$", "A, B, R, P: stencils")
     for l, leg in enumerate(legs[:-1]):
@@ -85,6 +89,47 @@ def classifier(axes: Axes) -> None:
     bars(axes, probabilities, int(digits.test.labels[4]))
 
 
+def operator(axes: Axes) -> None:
+    """A network that has learned Darcy's a -> u, on an a that it has not seen: channels of its first layer's cycle."""
+    with TemporaryDirectory() as folder:
+        run = operators.train(
+            operators.darcy(600, 32, cells=64, reference=0), epochs=20, out=Path(folder) / "run", progress=False,
+            model=lambda: operators.MgNO(width=12, layers=3, grids=3, form="multigrid"),
+        )  # fmt: skip
+    a, model = torch.as_tensor(operators.darcy(1, 32, cells=64, reference=0, first=600).a[:, None]).float(), run.model
+    levels = list(model.network.layers[1].W.levels)
+    seen: list[Tensor] = []
+    model.network.layers[1].register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        u = model(a)
+        legs = descend(levels, None, seen[0])
+        after = climbed(levels, legs, [legs[-1].u])
+    centres, mirrored = (12.95, 13.3, 13.9), (14.85, 14.5, 13.9)
+    title(axes, 13.9, "Learn  $a \\mapsto u$", "A, B, R, P: learned; one cycle a layer")
+    tile(axes, 11.6, 0, a[0, 0], "gray", side=0.8)
+    tile(axes, 16.0, 0, u[0, 0], "RdBu_r", side=0.8)
+    for l in range(3):
+        for places, values in ((centres, legs[l].u), (mirrored, after[l]))[: 2 - (l == 2)]:
+            strongest = values[0].abs().amax((1, 2)).topk(3).indices
+            for k, channel in enumerate(strongest.tolist()):
+                tile(axes, places[l] + STACK * (k - 1), l, values[0, channel], "RdBu_r", rise=STACK * (1 - k))
+    left_leg(axes, centres, STACK, "$R$")
+    for l in (1, 0):
+        sides = (SIDES[l + 1] + 2 * STACK, SIDES[l] + 2 * STACK)
+        arrow(axes, (mirrored[l + 1], l + 1), (mirrored[l], l), UP, "$P$", 0.25, sides)
+    arrow(axes, (11.6, 0), (centres[0], 0), LEG, "", 0.0, (0.8, SIDES[0] + 2 * STACK))
+    arrow(axes, (mirrored[0], 0), (16.0, 0), UP, "", 0.0, (SIDES[0] + 2 * STACK, 0.8))
+    axes.text(13.9, 0.32, STEP + ", down and up; then GELU", ha="center", color=INK, size=10.5)
+
+
+def climbed(levels: Sequence[ConvLevel], legs: Sequence[Any], after: list[Tensor]) -> list[Tensor]:
+    """The iterates of all grids after the way up, finest first, from the coarsest's."""
+    with torch.no_grad():
+        for level, leg in zip(levels[-2::-1], legs[-2::-1], strict=True):
+            after.insert(0, level.up(leg.u, leg.f, leg.u_c, after[0]))
+    return after
+
+
 def title(axes: Axes, x: float, first: str, second: str) -> None:
     axes.text(x, 5.2, first, ha="center", va="center", color=INK, size=15)
     axes.text(x, 4.9, second, ha="center", va="center", color=INK, size=10.5)
@@ -100,11 +145,11 @@ def tile(axes: Axes, x: float, l: int, values: Tensor, colours: str, rise: float
         spine.set(color="white", linewidth=1.2)
 
 
-def left_leg(axes: Axes, centres: tuple[float, ...], stack: float = 0.0) -> None:
-    """The arrows that both jobs share."""
+def left_leg(axes: Axes, centres: tuple[float, ...], stack: float = 0.0, word: str = "$R,\\ \\Pi$") -> None:
+    """The arrows that all jobs share."""
     for l in (0, 1):
         sides = (SIDES[l] + 2 * stack, SIDES[l + 1] + 2 * stack)
-        arrow(axes, (centres[l], l), (centres[l + 1], l + 1), LEG, "$R,\\ \\Pi$", -0.42, sides)
+        arrow(axes, (centres[l], l), (centres[l + 1], l + 1), LEG, word, -0.42, sides)
 
 
 def arrow(
