@@ -8,8 +8,8 @@ from benchmarks.report import milliseconds, missed, ratio, unknowns
 
 RESULTS = Path(__file__).parent / "results"
 SHOWN = (
-    ("accuracy", 1023), ("accuracy", 4095), ("accuracy 3-D", 255), ("batch", 127), ("residual 1e-10", 1023),
-    ("residual 1e-8 3-D", 127), ("smooth a", 1023), ("jumping a", 1023), ("two materials", 1023),
+    ("accuracy", 1023), ("accuracy 3-D", 255), ("batch", 127), ("residual 1e-10", 1023), ("smooth a", 1023),
+    ("jumping a", 1023), ("two materials", 1023),
 )  # fmt: skip
 Rows = list[dict]
 
@@ -25,14 +25,17 @@ def headlines() -> str:
 
 def solves() -> str:
     rows = read("poisson", "results.json")["rows"]
-    varying, constant = (of(rows, name, 1023) for name in ("smooth a", "accuracy"))
-    first = {row["solver"]: varying[0]["first"] and row["first"] / varying[0]["first"] for row in varying}
-    sine = constant[1]["repeat"] / constant[0]["repeat"]
+    (ours, *others), constant = (of(rows, name, 1023) for name in ("smooth a", "accuracy"))
+    faster = {row["solver"]: row["first"] / ours["first"] for row in others}
+    against = [
+        f"{faster[name]:.0f} times as fast as {said}"
+        for name, said in (("pyamg RS+CG", "PyAMG"), ("petsc hypre+CG", "hypre on one core"))
+        if name in faster
+    ]
     return (
-        f"**Fast.** A million unknowns with a coefficient that varies, set-up and all, in {ms(varying[0]['first'])}: "
-        f"{first['pyamg RS+CG']:.0f} times as fast as PyAMG, {first['petsc hypre+CG']:.0f} times as hypre on one core. "
-        f"A constant coefficient, to discretisation accuracy, in {ms(constant[0]['repeat'])}: {sine:.1f} times as fast "
-        "as a sine transform."
+        f"**Fast.** A million unknowns with a coefficient that varies, set-up and all, in {ms(ours['first'])}: "
+        f"{' and '.join(against)}. A constant coefficient, to discretisation accuracy, in {ms(constant[0]['repeat'])}: "
+        f"{constant[1]['repeat'] / constant[0]['repeat']:.1f} times as fast as a sine transform."
     )
 
 
@@ -59,9 +62,9 @@ def classifies() -> str:
     with (RESULTS / "cifar10" / "seeds.csv").open(newline="") as file:
         accuracy = next(float(row["test_accuracy"]) for row in csv.DictReader(file) if row["seed"] == "mean")
     with (RESULTS / "cifar10" / "seed0" / "history.csv").open(newline="") as file:
-        seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
+        seconds = sum(float(row["cpu_seconds"]) for row in csv.DictReader(file))
     return (
-        f"**MgNet without a GPU.** {accuracy:.1%} on CIFAR-10 after {seconds / 60:.0f} minutes on two cores, "
+        f"**MgNet without a GPU.** {accuracy:.1%} on CIFAR-10 after {seconds / 60:.0f} minutes of processor time, "
         "with every baseline of the published table beside it."
     )
 
@@ -71,7 +74,8 @@ def learns() -> str:
     error = {row["model"]: row["error"] for row in result["rows"]}
     return (
         f"**MgNO.** {error['MgNO']:.2%} error on Darcy flow after {result['asked']['minutes']:g} minutes on two cores, "
-        f"where an FNO of as many parameters has {error['FNO']:.2%}; and the solver at equal error beside both."
+        f"where an FNO of as many parameters has {error['FNO']:.2%} and a U-Net {error['U-Net']:.2%}; the solver at "
+        "equal error stands beside them."
     )
 
 
@@ -90,7 +94,7 @@ def in_short(rows: Rows) -> str:
     lines = [f"| {' | '.join(head)} |", "|---|---|---|--:|--:|--:|--:|--:|--:|"]
     for name, n in SHOWN:
         ours, *others = of(rows, name, n)
-        for row in others:
+        for row in (row for row in others if "loop" not in row["solver"]):
             cells = [name, unknowns(row), row["solver"] + missed(row)]
             for kind in ("first", "repeat"):
                 cells += [milliseconds(ours, kind), milliseconds(row, kind), ratio(ours, row, kind)]

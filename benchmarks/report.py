@@ -174,6 +174,7 @@ def draw(rows: list[dict], folder: Path) -> None:
         right.loglog(n**2, n**2 / seconds / 1e6, marker, label=label)
         if solver == "mgnet":
             works.semilogx(n, [row["work units"] for row in mine], marker, label=label)
+    left.legend()
     left.set(xlabel="n (unknowns n x n)", ylabel="ms, set-up kept by both")
     right.set(xlabel="unknowns", ylabel="million unknowns a second, set-up kept by both")
     works.set(xlabel="n (unknowns n x n)", ylabel="work units (one is a sweep on the finest grid)")
@@ -181,5 +182,4 @@ def draw(rows: list[dict], folder: Path) -> None:
     for ax in (left, right, works):
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.grid(True, alpha=0.3)
-        ax.legend(loc="center right" if ax is works else "best")
     figure.savefig(folder / "time.png", dpi=130)

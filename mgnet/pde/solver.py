@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mgnet.pde.call import Call
 from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.labelled import labelled
 from mgnet.pde.levels.nested import boundary_parts
 from mgnet.pde.levels.smoothers import SMOOTHERS, Polynomial, Smoother
 from mgnet.pde.levels.transform import check_transform
@@ -325,6 +326,7 @@ def _check_grid(grid: Any, ndim: int | None, *words: Any) -> None:
 
 
 @eager
+@labelled
 def solve(
     f: Array,
     *,
@@ -357,7 +359,8 @@ def solve(
     Parameters
     ----------
     f : (*batch, *grid) torch tensor or numpy array; kind, device and dtype are kept (integers
-        count as float64)
+        count as float64). Or an xarray.DataArray, whose evenly spaced coordinates then stand for lower and upper: the
+        unknowns lie at them; u has the same.
     bc, lower, upper, centering : the grid, see ``Grid``
     grid : a Grid in place of these
     a, c : the coefficients, see ``Poisson``
