@@ -49,9 +49,14 @@ instruction-sets: setup
 	    MGNET_MACHINE=$$name $(TEST_ENV) $(BIN)/python -m pytest -q -n $(JOBS) $(KERNEL_TESTS) tests/pde/test_oracles.py tests/pde/test_clusters.py || exit 1; \
 	done
 
+# Code in the guides is as wide as their readers' screens
+GUIDES := README.md CONTRIBUTING.md $(wildcard docs/*.md)
+NARROW := --line-length 84
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check $(NARROW) $(GUIDES)
 
 types: setup
 	$(BIN)/mypy
@@ -67,6 +72,7 @@ serve: docs
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/ruff format $(NARROW) $(GUIDES)
 
 # Execute the notebooks and keep their outputs
 notebooks: setup
