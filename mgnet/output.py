@@ -31,24 +31,6 @@ def writable_directory(path: str | Path) -> Path:
         ) from error
 
 
-def numbered(folder: Path, holds: str, again: bool = False) -> Path:
-    """The folder, or the first of folder-2, folder-3, ... without such a file in it; `again`: the last with one.
-
-    Example
-    -------
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for run in ("run", "run-2"):
-    ...         Path(folder, run).mkdir()
-    ...         _ = Path(folder, run, "u.npy").write_text("")
-    ...     [numbered(Path(folder, "run"), "u.npy", again).name for again in (False, True)]
-    ['run-3', 'run-2']
-    """
-    last, count = folder, 1
-    while ((new := folder if count == 1 else Path(f"{folder}-{count}")) / holds).exists():
-        last, count = new, count + 1
-    return last if again else new
-
-
 def new_folder(out: Path | None) -> Path:
     """Where a solution goes: `out`, if it has none yet; else runs/solve, numbered from the second on.
 
@@ -60,6 +42,8 @@ def new_folder(out: Path | None) -> Path:
         raise FileExistsError(
             f"`out` must be a folder without u.npy, which would be lost; {out} has one. Pass another."
         )
+    from mgnet.training.files import numbered
+
     return writable_directory(numbered(Path("runs/solve"), "u.npy") if out is None else out)
 
 

@@ -48,3 +48,22 @@ def _flush(path: Path) -> None:
     """Wait until the bytes are on the disk, so that no rename overtakes them."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def numbered(folder: Path, holds: str, again: bool = False) -> Path:
+    """The folder, or the first of folder-2, folder-3, ... without such a file in it; `again`: the last with one.
+
+    Example
+    -------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for run in ("run", "run-2"):
+    ...         Path(folder, run).mkdir()
+    ...         _ = Path(folder, run, "u.npy").write_text("")
+    ...     [numbered(Path(folder, "run"), "u.npy", again).name for again in (False, True)]
+    ['run-3', 'run-2']
+    """
+    last, count = folder, 1
+    while ((new := folder if count == 1 else Path(f"{folder}-{count}")) / holds).exists():
+        last, count = new, count + 1
+    return last if again else new

@@ -16,8 +16,7 @@ from typing import Any
 
 import torch
 
-from mgnet.output import numbered
-from mgnet.training.files import unwritable, write
+from mgnet.training.files import numbered, unwritable, write
 from mgnet.training.process import Process
 
 try:
