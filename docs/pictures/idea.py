@@ -27,11 +27,11 @@ STEP = "$u \\leftarrow u + B(f - A(u))$"
 
 
 def main() -> None:
-    figure = Figure(figsize=(16.6, 5.6))
+    figure = Figure(figsize=(17.2, 5.6))
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, 16.6), ylim=(0, 5.6))
+    axes.set(xlim=(0, 17.2), ylim=(0, 5.6))
     axes.axis("off")
-    card = FancyBboxPatch((0.1, 0.1), 16.4, 5.4, boxstyle="round,pad=0,rounding_size=0.15", fc="white", ec="#d0d7de")
+    card = FancyBboxPatch((0.1, 0.1), 17.0, 5.4, boxstyle="round,pad=0,rounding_size=0.15", fc="white", ec="#d0d7de")
     axes.add_patch(card)
     for x in (5.5, 10.9):
         axes.plot([x, x], [0.4, 5.2], color="#d0d7de", lw=1)
@@ -104,10 +104,10 @@ def operator(axes: Axes) -> None:
         u = model(a)
         legs = descend(levels, None, seen[0])
         after = climbed(levels, legs, [legs[-1].u])
-    centres, mirrored = (12.95, 13.3, 13.9), (14.85, 14.5, 13.9)
-    title(axes, 13.9, "Learn  $a \\mapsto u$", "A, B, R, P: learned; one cycle a layer")
-    tile(axes, 11.6, 0, a[0, 0], "gray", side=0.8)
-    tile(axes, 16.0, 0, u[0, 0], "RdBu_r", side=0.8)
+    centres, mirrored = (13.0, 13.35, 14.0), (15.0, 14.65, 14.0)
+    title(axes, 14.0, "Learn  $a \\mapsto u$", "A, B, R, P: learned; one cycle a layer")
+    tile(axes, 11.45, 0, a[0, 0], "gray", side=0.7)
+    tile(axes, 16.55, 0, u[0, 0], "RdBu_r", side=0.7)
     for l in range(3):
         for places, values in ((centres, legs[l].u), (mirrored, after[l]))[: 2 - (l == 2)]:
             strongest = values[0].abs().amax((1, 2)).topk(3).indices
@@ -117,9 +117,9 @@ def operator(axes: Axes) -> None:
     for l in (1, 0):
         sides = (SIDES[l + 1] + 2 * STACK, SIDES[l] + 2 * STACK)
         arrow(axes, (mirrored[l + 1], l + 1), (mirrored[l], l), UP, "$P$", 0.25, sides)
-    arrow(axes, (11.6, 0), (centres[0], 0), LEG, "", 0.0, (0.8, SIDES[0] + 2 * STACK))
-    arrow(axes, (mirrored[0], 0), (16.0, 0), UP, "", 0.0, (SIDES[0] + 2 * STACK, 0.8))
-    axes.text(13.9, 0.32, STEP + ", down and up; then GELU", ha="center", color=INK, size=10.5)
+    arrow(axes, (11.45, 0), (centres[0], 0), LEG, "", 0.0, (0.7, SIDES[0] + 2 * STACK))
+    arrow(axes, (mirrored[0], 0), (16.55, 0), UP, "", 0.0, (SIDES[0] + 2 * STACK, 0.5))
+    axes.text(14.0, 0.32, STEP + ", down and up; then GELU", ha="center", color=INK, size=10.5)
 
 
 def climbed(levels: Sequence[ConvLevel], legs: Sequence[Any], after: list[Tensor]) -> list[Tensor]:
