@@ -56,7 +56,7 @@ def interferogram(n: int, looks: int = 4) -> tuple[np.ndarray, np.ndarray, np.nd
     height = zoom(elevation[:340, :340].astype(float), n / 340, order=1)
     rng = np.random.default_rng(0)
     land = gaussian_filter(rng.normal(size=(n, n)), n / 20)
-    coherence, truth = np.where(land < np.quantile(land, 0.15), 0.1, 0.9), (height - height.mean()) * n / 5000
+    coherence, truth = np.where(land < np.quantile(land, 0.15), 0.1, 0.9), (height - height.mean()) * n / 6500
     first, second = rng.normal(size=(2, looks, n, n)) + 1j * rng.normal(size=(2, looks, n, n))
     second = coherence * first * np.exp(1j * truth) + np.sqrt(1 - coherence**2) * second
     return truth, np.angle((second * first.conj()).sum(0)), coherence

@@ -12,8 +12,8 @@ from matplotlib.transforms import Affine2D
 from PIL import Image
 
 PICTURES = Path(__file__).parent / "pictures"
-WIDTH, DPI, BAR, HEAD = 8.0, 110, 0.16, 0.3  # inches, but for dots an inch
-LARGE = 100_000  # bytes
+WIDTH, BAR, HEAD = 8.0, 0.16, 0.3  # inches
+DPI, LARGE = (110, 95, 80, 65, 50), 110_000  # dots an inch, the first with fewer bytes is taken
 
 
 @dataclass
@@ -71,14 +71,17 @@ def cube(u: np.ndarray, title: str, bar: str, **how: Any) -> Figure:
     return drawn
 
 
-def save(drawn: Figure, script: str) -> None:
-    """Keep a script's picture, named as the script is; in 256 colours where it would be large."""
+def save(drawn: Figure, script: str, photograph: bool = False) -> None:
+    """Keep a script's picture, named as the script is; where it would be large, in 256 colours and fewer dots."""
     PICTURES.mkdir(exist_ok=True)
     path = PICTURES / f"{Path(script).stem}.png"
-    buffer = BytesIO()
-    drawn.savefig(buffer, dpi=DPI, facecolor="white")
-    picture = Image.open(buffer).convert("RGB")
-    picture.save(path, optimize=True)
-    if path.stat().st_size > LARGE:
-        picture.quantize(palette=picture.quantize(256), dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
-    print(f"{path.parent.name}/{path.name}")
+    dither = Image.Dither.FLOYDSTEINBERG if photograph else Image.Dither.NONE
+    for dpi in DPI:
+        drawn.savefig(buffer := BytesIO(), dpi=dpi, facecolor="white")
+        picture = Image.open(buffer).convert("RGB")
+        few = picture.quantize(palette=picture.quantize(256), dither=dither)
+        for kept in (picture, few):
+            kept.save(path, optimize=True)
+            if path.stat().st_size < LARGE:
+                print(f"{path.parent.name}/{path.name}")
+                return

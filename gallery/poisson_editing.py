@@ -42,7 +42,7 @@ def main(scale=3):
         facts = [f"Grey levels apart: {inside:.1f} inside, {around:.2f} around the piece, where mgnet changes nothing."]
         assert inside < 8
     pasted = np.where(mask[..., None], source, target)
-    save(figure(Panel(pasted, "Pasted"), Panel(ours.clip(0, 1), "Blended"))[0], __file__)
+    save(figure(Panel(pasted, "Pasted"), Panel(ours.clip(0, 1), "Blended"))[0], __file__, photograph=True)
     few = (slice(None, None, max(1, len(mask) // 80)),) * 2  # fewer pixels, beside a direct solver
     A = network(*(np.ones(np.subtract(mask[few].shape, step)) for step in ((1, 0), (0, 1))))
     direct = source[few] + held(A, ~mask[few], (target - source)[few][..., 0])[..., None]

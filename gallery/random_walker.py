@@ -22,7 +22,7 @@ def weights(picture):
     return [np.exp(-BETA / (10 * picture.std() * np.sqrt(3)) * step) + 1e-10 for step in steps]
 
 
-def walk(picture, marks, tol=1e-4):
+def walk(picture, marks, tol=1e-3):
     """The probability to arrive at the flower first."""
     a = Faces(*map(closed, weights(picture), (0, 1)))
     return solve(np.zeros(marks.shape), grid=pixels(marks.shape), a=a, fixed=(marks > 0, marks % 2.0), tol=tol).u
@@ -37,7 +37,7 @@ def random_walker(mode):
     return Tool(f"random_walker {mode}", "scikit-image", walked, "skimage")
 
 
-def main(scale=1.5):
+def main(scale=1):
     picture, marks = marked_flower(scale)
     race = Race((picture, marks), walk, [random_walker("cg_mg"), random_walker("cg_j")])
     ours = race.answers[0]
@@ -49,7 +49,7 @@ def main(scale=1.5):
     tint = np.where(marks[..., None] == 1, 1.0, 0.0)  # white on the flower, black around it
     shown = np.where(marks[..., None] > 0, 0.3 * picture + 0.7 * tint, picture)
     cut = np.where(ours[..., None] > 0.5, picture, 1)
-    save(figure(Panel(shown, "Marks"), Panel(cut, "The flower"))[0], __file__)
+    save(figure(Panel(shown, "Marks"), Panel(cut, "The flower"))[0], __file__, photograph=True)
     told = race.values("Pixels decided as mgnet does", "{:.2%}", [None, *same[1:]])
     return race.tell(f"{marks.shape[1]} x {marks.shape[0]} pixels", told)
 
