@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import first_steps, front, report_gpu, small
+from benchmarks import first_steps, front, gallery, report_gpu, small
 from benchmarks.report import table
 from mgnet.training.runs import read_history
 from mgnet.vision import build
@@ -35,13 +35,14 @@ def main() -> None:
 def pages() -> dict[Path, str]:
     """The pages as they must be: their own words, the results between the marks."""
     readme, docs = ROOT / "README.md", ROOT / "docs"
-    site, trusted, learnt = docs / "benchmarks.md", docs / "trust.md", docs / "operators.md"
+    site, trusted, learnt, shown = (docs / f"{name}.md" for name in ("benchmarks", "trust", "operators", "gallery"))
     both = [trained(), rates(), published()]
     return {
         readme: _between(readme, [front.headlines()], [in_short()]),
         site: _between(site, [poisson(), poisson_gpu(), smoothers(), training(), *measured(), *both]),
         trusted: _between(trusted, [trust()]),
         learnt: _between(learnt, [operators()]),
+        shown: _between(shown, [gallery.page()]),
     }
 
 

@@ -2,8 +2,8 @@
 
 1  Equations become MathML, which browsers draw by themselves, with the font in docs/fonts: no page needs a script
    or another host for them.
-2  Pages may link to ../notebooks and ../benchmarks, as on a code host: these are added to the site,
-   the notebooks with the outputs that they keep. Nothing is executed.
+2  Pages may link to ../notebooks, ../benchmarks and ../gallery, as on a code host: these are added to the site,
+   the notebooks with the outputs that they keep, the gallery's scripts below their pictures. Nothing is executed.
 3  The command line's page is written from the commands.
 """
 
@@ -18,6 +18,7 @@ from nbconvert import MarkdownExporter
 from typer.cli import get_docs_for_click
 from typer.main import get_command
 
+from benchmarks.gallery import described
 from mgnet.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +54,8 @@ def _spaced(equation: str) -> str:
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Links that hold in the repository, in the site's terms."""
     markdown = re.sub(r"(\]\([\w./-]+)\.ipynb", r"\1.md", markdown)
-    markdown = re.sub(r"\]\(\.\./(notebooks|benchmarks)/", r"](\1/", markdown)
+    markdown = re.sub(r"(\]\(\.\./gallery/\w+)\.py", r"\1.md", markdown)
+    markdown = re.sub(r"\]\(\.\./(notebooks|benchmarks|gallery)/", r"](\1/", markdown)
     return markdown.replace("](../docs/", "](../")
 
 
@@ -65,6 +67,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         _add_notebook(path, files, config)
+    for picture in sorted((ROOT / "gallery/pictures").glob("*.png")):
+        _add_script(picture, files, config)
     return files
 
 
@@ -73,3 +77,12 @@ def _add_notebook(path: Path, files: Files, config: MkDocsConfig) -> None:
     files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
     for name, picture in resources["outputs"].items():
         files.append(File.generated(config, f"notebooks/{name}", content=picture))
+
+
+def _add_script(picture: Path, files: Files, config: MkDocsConfig) -> None:
+    """A page with a script's picture, what it says of itself, and all of it."""
+    title, text = described(picture.stem)
+    script = (ROOT / "gallery" / f"{picture.stem}.py").read_text()
+    parts = [f"# {title}", f"![{title}](pictures/{picture.name})", text, f"```python\n{script}```"]
+    files.append(File.generated(config, f"gallery/{picture.stem}.md", content="\n\n".join(parts)))
+    files.append(File.generated(config, f"gallery/pictures/{picture.name}", abs_src_path=str(picture)))

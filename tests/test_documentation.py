@@ -59,6 +59,7 @@ SET_UP = {
     r"python -m venv \.venv|\. \.venv/bin/activate|python -m pip install [\w\".,\[\]]+": "tests/test_packaging.py",
     r"\.venv/bin/python -m pytest [-\w/ \"]+": "the run that this test is part of",
     r"python -m benchmarks\.readme": "test_the_results_are_those_of_the_files",
+    r"python gallery/\w+\.py": "tests/test_gallery.py",
     r"python -m benchmarks\.release RUN": "tests/vision/test_benchmarks.py",
     r"python -m benchmarks\.operators [-\w ]+": "tests/operators/test_benchmarks.py",
     r"export( OMP_NUM_THREADS=\d+)+": "tests/pde/test_threads.py",

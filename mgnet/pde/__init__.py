@@ -1,4 +1,4 @@
-"""Poisson-type systems -div(a grad u) + c u = f on structured grids, by multigrid."""
+"""Poisson-type systems -div(a grad u) + v . grad u + c u = f on structured grids, by multigrid."""
 
 from mgnet.pde.capabilities import capabilities
 from mgnet.pde.distributed.partition import Partition

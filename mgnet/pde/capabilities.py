@@ -29,6 +29,7 @@ COEFFICIENTS = (
     "jumps of 1e6 in one axis",
 )  # fmt: skip
 TENSOR = "full tensor"
+VELOCITIES = {"velocity, upwind": "upwind", "velocity, central": "central"}
 SHAPES = {1: (600,), 2: (65, 70), 3: (18, 20, 19)}
 STRETCHED = ("stretched node", "stretched cell")  # with ELSEWHERE's coefficients
 COORDINATES = {1: ("spherical",), 2: ("polar", "axisymmetric", "spherical", "sphere"), 3: ("cylindrical", "spherical")}
@@ -51,10 +52,10 @@ class Row:
     domain: str = "box"
 
     def problem(self, order: int = 2) -> Poisson:
-        """-div(a grad u) + u = f of the row's kind."""
+        """-div(a grad u) + v . grad u + u = f of the row's kind."""
         ends = (Robin(lambda *x: 1 + x[-1]), Robin(0.0)) if self.boundary == VARYING else BOUNDARIES[self.boundary]
         bc = [ends, *["dirichlet"] * (self.ndim - 1)]
-        shapes = SHAPES if self.domain == "box" else SMALL
+        shapes = SHAPES if self.domain == "box" and self.coefficients not in VELOCITIES else SMALL
         shape, place = shapes[self.ndim], self.centering.removeprefix("stretched ")
         if place not in ("node", "cell"):
             grid = self._around(shape)
@@ -64,7 +65,14 @@ class Row:
             points = [_graded(axis.intervals) for axis in Grid(shape, bc=bc, centering=place).axes]
             grid = (Grid.from_faces if place == "cell" else Grid.from_nodes)(points, bc)
         like = torch.empty(0, dtype=torch.float64)
-        return Poisson(grid, self._a(grid), 1.0, order=order, like=like, **self._within(grid))
+        return Poisson(grid, self._a(grid), 1.0, order=order, like=like, **self._within(grid), **self._carried())
+
+    def _carried(self) -> dict[str, Any]:
+        """The arguments of convection: to and fro along the first axis, down the others."""
+        if self.coefficients not in VELOCITIES:
+            return {}
+        velocity = (lambda *x: 40 * (x[0] * FULL).sin(), *(-20.0,) * (self.ndim - 1))
+        return {"velocity": velocity, "scheme": VELOCITIES[self.coefficients]}
 
     def _within(self, grid: Grid) -> dict[str, Any]:
         """The arguments that make the domain: a ball cut out, and single unknowns fixed."""
@@ -101,6 +109,8 @@ class Row:
         )
         if self.coefficients == "numbers":
             return 2.0
+        if self.coefficients in VELOCITIES:
+            return None
         if self.coefficients == "one per axis":
             return (1.0, 0.1, 3.0)[: self.ndim]
         if self.coefficients == TENSOR:
@@ -131,6 +141,9 @@ def rows() -> Iterator[Row]:
     for ndim, boundary, centering in product((2, 3), (*BOUNDARIES, VARYING), ("node", "cell", *STRETCHED)):
         if "robin" not in boundary or "node" in centering:
             yield Row(boundary, centering, TENSOR, ndim)
+    for coefficients, ndim, boundary in product(VELOCITIES, SMALL, (*BOUNDARIES, VARYING)):
+        for centering in ("node", "cell", *STRETCHED):
+            yield Row(boundary, centering, coefficients, ndim)
     for domain, ndim, coefficients, boundary in product(DOMAINS[1:], SMALL, WITHIN, BOUNDARIES):
         for centering in ("node", "cell"):
             yield Row(boundary, centering, coefficients, ndim, domain)

@@ -24,14 +24,15 @@ def linear_operator(problem: Poisson) -> splinalg.LinearOperator:
 
 
 def preconditioner(multigrid: Multigrid, problem: Poisson) -> splinalg.LinearOperator:
-    """v -> one symmetric cycle for A u = v from zero."""
+    """v -> one cycle for A u = v from zero, symmetric where A is."""
     problem.single("aspreconditioner")
     shape = problem.grid.shape
 
     def matvec(v: np.ndarray) -> np.ndarray:
         return _flat(multigrid.precondition(_grid(v, shape)))
 
-    return splinalg.LinearOperator(problem.shape, matvec=matvec, rmatvec=matvec, dtype=np.dtype(np.float64))
+    rmatvec = matvec if multigrid.base.symmetric else None
+    return splinalg.LinearOperator(problem.shape, matvec=matvec, rmatvec=rmatvec, dtype=np.dtype(np.float64))
 
 
 def _grid(v: np.ndarray, shape: tuple[int, ...]) -> Tensor:

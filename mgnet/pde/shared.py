@@ -147,8 +147,8 @@ def _check(problem: Poisson, scheme: Scheme, partition: Partition) -> None:
         fault = "`partition` must be of the problem's grid; it is of another one."
     elif problem.constant is None or problem.order != 2:
         fault = (
-            "`partition` takes coefficients that are numbers, on uniform grids, without mask or fixed values, of order "
-            "2; this problem has others. Solve it on one process."
+            "`partition` takes coefficients that are numbers, on uniform grids, without mask, fixed values or "
+            "velocity, of order 2; this problem has others. Solve it on one process."
         )
     elif scheme.transform or scheme.smoother in COLOURED:
         fault = '`partition` takes multigrid, smoothed by "chebyshev", "jacobi" or steps of your own.'

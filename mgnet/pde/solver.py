@@ -83,6 +83,7 @@ class Solver:
         _check_scheme(self._scheme, problem)
         self.problem = problem
         self._multigrid: Multigrid | None = None
+        self._adjoint: Multigrid | None = None  # of A^T, where that is another operator
         self._on_blocks = None if partition is None else OnBlocks(problem, self._scheme, partition)
 
     def __repr__(self) -> str:
@@ -97,14 +98,14 @@ class Solver:
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: all but the levels, which they make anew."""
-        return self.__dict__ | {"_multigrid": None}
+        return self.__dict__ | {"_multigrid": None, "_adjoint": None}
 
-    def update(self, a: Any = None, c: Any = None) -> "Solver":
+    def update(self, a: Any = None, c: Any = None, velocity: Any = None) -> "Solver":
         """Replace the coefficients; the grids, and the tables between them, stay.
 
         Parameters
         ----------
-        a, c : as for ``Poisson``; None: 1 and 0
+        a, c, velocity : as for ``Poisson``; None: 1, 0 and none
 
         Returns
         -------
@@ -116,11 +117,11 @@ class Solver:
         >>> solver.update(a=2.0).solve(np.ones(3)).u.round(6).tolist()
         [0.75, 1.0, 0.75]
         """
-        problem = self.problem.having(a, c)
+        problem = self.problem.having(a, c, velocity)
         _check_scheme(self._scheme, problem)
         blocks = self._on_blocks
         self._on_blocks = None if blocks is None else OnBlocks(problem, self._scheme, blocks.partition)
-        self.problem, self._multigrid = problem, None
+        self.problem, self._multigrid, self._adjoint = problem, None, None
         return self
 
     @eager
@@ -202,12 +203,13 @@ class Solver:
         problem : whose coefficients A has; this one, or the one before an ``update``
         batch : the axes that the batch axis of A's tensors was made of
         """
-        kept, problem = self._multigrid, problem or self.problem
+        name = "_adjoint" if A.base.transposed else "_multigrid"
+        kept, problem = getattr(self, name), problem or self.problem
         if kept is None or kept.turn.lost or not _same(kept.base, A.base):
             null, part = problem.null_space(A, batch), problem.part(batch)
             kept = Multigrid(A.base, problem.constants_of(A), null, self._scheme, part)
             if problem is self.problem:
-                self._multigrid = kept
+                setattr(self, name, kept)
         return kept
 
     def cycle(self, u: Any, f: Any) -> Any:
@@ -253,7 +255,7 @@ class Solver:
         """One symmetric cycle from zero, an approximate inverse of A for scipy's ``M=``.
 
         On a singular problem the result is projected to mean zero. It is the second-order operator's; a
-        fourth-order A is not symmetric, so take gmres or bicgstab there.
+        fourth-order A is not symmetric, nor is one with a velocity, whose cycle is not either: gmres or bicgstab there.
 
         Raises
         ------
@@ -337,6 +339,8 @@ def solve(
     grid: Grid | None = None,
     a: Any = None,
     c: Any = None,
+    velocity: Any = None,
+    scheme: Literal["upwind", "central"] = "upwind",
     mask: Any = None,
     mask_bc: Literal["dirichlet", "neumann"] = "dirichlet",
     mask_boundary: Any = None,
@@ -354,7 +358,7 @@ def solve(
     method: Literal["multigrid", "transform"] = "multigrid",
     partition: Partition | None = None,
 ) -> Solution[Array]:
-    """Solve -div(a grad u) + c u = f on a box, or any structured grid, by multigrid.
+    """Solve -div(a grad u) + v . grad u + c u = f on a box, or any structured grid, by multigrid.
 
     Parameters
     ----------
@@ -363,7 +367,7 @@ def solve(
         unknowns lie at them; u has the same.
     bc, lower, upper, centering : the grid, see ``Grid``
     grid : a Grid in place of these
-    a, c : the coefficients, see ``Poisson``
+    a, c, velocity, scheme : the coefficients, and how v . grad u is discretised, see ``Poisson``
     mask, mask_bc : an irregular domain, see ``Poisson``
     mask_boundary : value or flux on its cut, see ``Poisson.rhs``
     fixed : (where, value), u = value at the unknowns where ``where``, see ``Poisson``
@@ -385,7 +389,8 @@ def solve(
 
     Returns
     -------
-    Solution : of tensors, u is differentiable with respect to f, a, c, Robin's alpha, fixed, mask_boundary and boundary
+    Solution : of tensors, u is differentiable with respect to f, a, c, velocity, Robin's alpha, fixed, mask_boundary
+        and boundary
 
     Raises
     ------
@@ -411,7 +416,8 @@ def solve(
         grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
     else:
         _check_grid(grid, ndim, bc, lower, upper, centering)
-    problem = Poisson(grid, a, c, mask=mask, mask_bc=mask_bc, fixed=fixed, order=order, like=f)
+    coefficients = {"velocity": velocity, "scheme": scheme, "mask": mask, "mask_bc": mask_bc, "fixed": fixed}
+    problem = Poisson(grid, a, c, order=order, like=f, **coefficients)
     solver = Solver(problem, method=method, partition=partition)
     return solver.solve(
         f,

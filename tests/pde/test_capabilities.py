@@ -11,6 +11,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 import torch
+from scipy.sparse.linalg import spsolve
 
 from mgnet.pde import Robin, Solver, capabilities
 from mgnet.pde.capabilities import Row, rows
@@ -27,6 +28,7 @@ COEFFICIENTS = [
     "jumps of 1e6 in one axis",
 ]
 ELSEWHERE = ["numbers", "array", "jumps of 1e6"]
+VELOCITIES = ["velocity, upwind", "velocity, central"]
 AROUND = [("spherical", 1), ("polar", 2), ("axisymmetric", 2), ("spherical", 2), ("sphere", 2), ("cylindrical", 3),
           ("spherical", 3)]  # fmt: skip
 DOMAINS = ["mask", "mask without flux", "mask per member", "fixed unknowns", "mask with fixed unknowns"]
@@ -59,6 +61,7 @@ def test_the_table_is_whole(table):
     whole |= {Row(*row) for row in small}
     tensors = product([*BOUNDARIES, "varying robin"], places, ["full tensor"], [2, 3])
     whole |= {Row(*row) for row in tensors if "robin" not in row[0] or "node" in row[1]}
+    whole |= {Row(*row) for row in product([*BOUNDARIES, "varying robin"], places, VELOCITIES, [1, 2, 3])}
     assert set(table) == whole
     assert set(table) == set(rows())
 
@@ -121,6 +124,15 @@ def test_the_words_describe_the_coefficients(row):
             there = tuple(i + (f in (d, e)) for f, i in enumerate(here))
             h, a = problem.grid.spacing, {(0, 1): 0.4, (0, 2): 0.2, (1, 2): -0.3}[d, e]
             assert np.allclose(stiffness(problem, one)[(0, *there)] * h[d] * h[e], -a / 2)
+    elif row.coefficients in VELOCITIES:
+        for d, (mean, x, h) in enumerate(zip(means, problem.grid.coordinates(), problem.grid.spacing, strict=True)):
+            v = 40 * np.sin(2 * np.pi * x) if d == 0 else np.full(problem.grid.shape, -20.0)
+            inner, steep = (slice(None), *(slice(2, -2) for _ in problem.grid.shape)), 40 * (2 * np.pi * h) ** 2
+            assert np.allclose(stiffness(problem, x)[inner], v[inner[1:]], atol=steep + 20 * h * 2 * np.pi)
+            if "upwind" in row.coefficients:
+                assert mean.max() == pytest.approx(1 + abs(v).max() * h / 2, rel=0.1)
+            else:
+                assert abs(mean - 1).max() <= 20 * np.pi * h**2 + 1e-9  # what v changes in a cell
     elif row.coefficients == "array per member":
         assert all(np.allclose(mean[0] * mean[1], 1, rtol=0.1) and not np.allclose(*mean) for mean in means)
     elif "jumps" in row.coefficients:
@@ -201,5 +213,9 @@ def test_row(row, table):
     g, w = torch.as_tensor(f).requires_grad_(), torch.as_tensor(problem.rhs(np.ones(f.shape), **zero))
     s = solver.solve(f, tol=1e-8, **zero) if row.domain != "box" else s
     u = solver.solve(g, tol=1e-8).u
-    (gradient,) = torch.autograd.grad((w * u * g.detach()).sum(), g)  # w A^-1 w f
-    np.testing.assert_allclose(gradient.numpy(), w.numpy() * s.u, rtol=0, atol=1e-5 * abs(s.u).max())
+    (gradient,) = torch.autograd.grad((w * u * g.detach()).sum(), g)  # w A^-T w f
+    expected = s.u
+    if row.coefficients in VELOCITIES:
+        b = (w.numpy() * f).reshape(2, -1).T
+        expected = spsolve(problem.to_scipy().T.tocsc(), b).T.reshape(f.shape)
+    np.testing.assert_allclose(gradient.numpy(), w.numpy() * expected, rtol=0, atol=1e-5 * abs(expected).max())

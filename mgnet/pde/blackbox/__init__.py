@@ -19,10 +19,12 @@ from mgnet.pde.blackbox.traits import (
     survey,
     variation,
 )
+from mgnet.pde.blackbox.unsymmetric import ReadableStreams
 
 __all__ = [
     "JUMP",
     "ReadableBlackBox",
+    "ReadableStreams",
     "Stencil",
     "Survey",
     "coarse_operators",

@@ -33,7 +33,7 @@ def dense_inverse(M: Tensor, signed: bool = False) -> Tensor:
 
 
 class CoarsestLevel:
-    """u = A^-1 f for the (batch or 1, N, N) inverse of a stencil, which is symmetric."""
+    """u = A^-1 f for the (batch or 1, N, N) inverse of a stencil."""
 
     def __init__(self, A_inverse: Tensor):
         self.A_inverse = A_inverse.to(wide_enough(A_inverse))
@@ -41,5 +41,5 @@ class CoarsestLevel:
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
         v = f.flatten(1).to(self.A_inverse)
         one = len(self.A_inverse) == 1
-        u = v @ self.A_inverse[0] if one else (self.A_inverse @ v[..., None])[..., 0]
+        u = v @ self.A_inverse[0].T if one else (self.A_inverse @ v[..., None])[..., 0]
         return u.reshape(f.shape).to(f)

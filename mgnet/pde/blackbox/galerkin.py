@@ -1,4 +1,4 @@
-"""The Galerkin product A_c = P^T A P, stencil by stencil."""
+"""The Galerkin products A_c = P^T A P and Q^T A P, stencil by stencil."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, on_coarse
-from mgnet.pde.blackbox.stencil import Stencil, positive_offsets, shift
+from mgnet.pde.blackbox.stencil import Stencil, Unsymmetric, offsets, positive_offsets, shift
 
 NOTHING = 1e-8  # of a fine diagonal: a coarse one below is round-off of zero
 
@@ -18,17 +18,24 @@ def galerkin(A: Stencil, P: Interpolation) -> Stencil:
     P reaches one unknown around a coarse one and A one more, so A_c is a 3^d-point stencil again.
     """
     entries = {o: -s for o, s in A.both.items()} | {(0,) * A.ndim: A.diagonal}
-    diagonal = _entry(entries, P, (0,) * A.ndim)
-    couplings = {O: -_entry(entries, P, O) for O in positive_offsets(A.ndim)}
+    diagonal = _entry(entries, P, P, (0,) * A.ndim)
+    couplings = {O: -_entry(entries, P, P, O) for O in positive_offsets(A.ndim)}
     return Stencil(diagonal, couplings)
 
 
-def _entry(entries: dict[tuple[int, ...], Tensor], P: Interpolation, O: tuple[int, ...]) -> Tensor:
+def petrov_galerkin(A: Unsymmetric, Q: Interpolation, P: Interpolation) -> Unsymmetric:
+    """The same of A_c = Q^T A P, with W of Q."""
+    entries = {o: -s for o, s in A.couplings.items()} | {(0,) * A.ndim: A.diagonal}
+    each = {O: _entry(entries, Q, P, O) for O in offsets(A.ndim)}
+    return Unsymmetric(each.pop((0,) * A.ndim), {O: -entry for O, entry in each.items()})
+
+
+def _entry(entries: dict[tuple[int, ...], Tensor], Q: Interpolation, P: Interpolation, O: tuple[int, ...]) -> Tensor:
     """A_c(I, I + O) for all I."""
     total = torch.zeros_like(next(iter(P.weights.values())))
     for where in product(*(axis.steps(step) for axis, step in zip(P.axes, O, strict=True))):
         part = torch.zeros_like(total)
-        for delta, W in P.weights.items():
+        for delta, W in Q.weights.items():
             for epsilon, V in P.weights.items():
                 o = tuple(w[0] + e - d for w, e, d in zip(where, epsilon, delta, strict=True))
                 if o in entries:

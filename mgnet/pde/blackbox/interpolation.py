@@ -29,7 +29,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from mgnet.pde.blackbox.stencil import Offset, Stencil, shift
+from mgnet.pde.blackbox.stencil import Offset, Stencil, Unsymmetric, shift
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Interpolation:
         return Interpolation(self.axes, {delta: W.to(like) for delta, W in self.weights.items()})
 
 
-def induced(A: Stencil, axes: Sequence[Coarsening], masked: bool = False) -> Interpolation:
+def induced(A: Stencil | Unsymmetric, axes: Sequence[Coarsening], masked: bool = False) -> Interpolation:
     """The interpolation that A induces; masked: some unknowns are coupled to nothing."""
     towards = _towards(A, axes, masked)
     weights = {}
@@ -131,17 +131,18 @@ def induced(A: Stencil, axes: Sequence[Coarsening], masked: bool = False) -> Int
             W = W * reaches.reshape([-1 if e == k else 1 for e in range(len(axes))])
         weights[delta] = W
     if masked:
+        assert isinstance(A, Stencil)
         here, around = (0,) * A.ndim, sum(W for delta, W in weights.items() if any(delta))
         outside = on_coarse(~A.coupled, axes, here)
         weights[here] = torch.where(outside & (around > 0), 0.0, weights[here])
     return Interpolation(tuple(axes), weights)
 
 
-def _towards(A: Stencil, axes: Sequence[Coarsening], masked: bool) -> dict[Offset, Tensor]:
+def _towards(A: Stencil | Unsymmetric, axes: Sequence[Coarsening], masked: bool) -> dict[Offset, Tensor]:
     """w_sigma at every unknown, as if it lay between coarse ones along the axes where sigma is not 0."""
     positive = {o: s.clamp(min=0) for o, s in A.both.items()}
     row_sum = (A.diagonal - sum(A.both.values(), torch.zeros_like(A.diagonal))).clamp(min=0)
-    inside = A.coupled.to(row_sum) if masked else None
+    inside = A.coupled.to(row_sum) if masked and isinstance(A, Stencil) else None
     towards = {(0,) * A.ndim: torch.ones_like(row_sum)}
     sigmas = product(*((-1, 0, 1) if axis.halved else (0,) for axis in axes))
     for sigma in sorted(sigmas, key=lambda s: sum(map(abs, s))):

@@ -13,8 +13,9 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from mgnet.pde.blackbox.stencil import Stencil, offsets, shift
+from mgnet.pde.blackbox.stencil import Stencil, Unsymmetric, offsets, shift
 from mgnet.pde.levels.lines import along_lines
+from mgnet.pde.levels.streams import along_streams
 
 DOMINANT = 30.0  # ratio of couplings at an unknown above which one axis dominates another
 ALIKE = 4.0  # and below which it does not
@@ -54,27 +55,35 @@ def line_sweeps(nu: int, axes: int) -> int:
     return -(-nu // axes) * (2 if axes == 3 else 1)
 
 
-def line_steps(A: Stencil, d: int) -> list[Callable[[Tensor], Tensor]]:
+def line_steps(A: Stencil | Unsymmetric, d: int) -> list[Callable[[Tensor], Tensor]]:
     """The Bs of one sweep: r -> the solution along the lines of one colour, for each colour in turn.
 
     Lines of a colour are two apart along every other axis, so a 3^d-point stencil does not couple them; where an
     axis of odd length closes, its last line, beside the first, is of a third colour.
     """
-    s = A.couplings[tuple(int(e == d) for e in range(A.ndim))]
-    solve = along_lines(A.diagonal - s - shift(s, [-int(e == d) for e in range(A.ndim)]), s, d - A.ndim)
     others = [e for e in range(A.ndim) if e != d]
     colours = product(*(range(3 if _odd_ring(A, e) else 2) for e in others))
+    solve = _solve(A, d)
     return [_line_step(_colour(A, others, colour), solve) for colour in colours]
 
 
-def _odd_ring(A: Stencil, e: int) -> bool:
+def _solve(A: Stencil | Unsymmetric, d: int) -> Callable[[Tensor], Tensor]:
+    """r -> the solution along all lines of axis d."""
+    forth, back = (tuple(step * (e == d) for e in range(A.ndim)) for step in (1, -1))
+    s = A.couplings[forth]
+    if isinstance(A, Unsymmetric):
+        return along_streams(A.diagonal - s - A.couplings[back], A.couplings[back], s, d - A.ndim)
+    return along_lines(A.diagonal - s - shift(s, back), s, d - A.ndim)
+
+
+def _odd_ring(A: Stencil | Unsymmetric, e: int) -> bool:
     """Whether axis e is of odd length and its ends are coupled."""
     n = A.shape[e]
     last = [s.select(e - A.ndim, n - 1 if o[e] > 0 else 0) for o, s in A.couplings.items() if o[e]]
     return n > 1 and n % 2 == 1 and any(bool((s != 0).any()) for s in last)
 
 
-def _colour(A: Stencil, axes: list[int], colour: tuple[int, ...]) -> Tensor:
+def _colour(A: Stencil | Unsymmetric, axes: list[int], colour: tuple[int, ...]) -> Tensor:
     """1 on the lines of a colour: along each of ``axes`` the index's parity, or 2 for the last one of an odd ring."""
     mask = torch.ones(A.shape, dtype=A.diagonal.dtype, device=A.diagonal.device)
     for e, p in zip(axes, colour, strict=True):

@@ -1,4 +1,4 @@
-"""Symmetric 3^d-point stencils, one per unknown: the operators of every grid of the hierarchy."""
+"""3^d-point stencils, one per unknown, symmetric and not: the operators of every grid of the hierarchy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.operators import Diffusion
 
 Offset = tuple[int, ...]
@@ -97,6 +98,75 @@ class Stencil:
         scale = self.diagonal.rsqrt()
         couplings = {o: scale * s * shift(scale, o) for o, s in self.couplings.items()}
         return Stencil(torch.ones_like(self.diagonal), couplings), scale
+
+
+@dataclass(frozen=True)
+class Unsymmetric:
+    """A: (batch, *grid) -> (batch, *grid), (A u)_i = d_i u_i - sum_o s_o(i) u_{i+o}.
+
+    Parameters
+    ----------
+    diagonal : (batch or 1, *grid) d
+    couplings : s_o for all offsets but 0 (missing ones have none), of the equation of i; 0 where i + o lies outside
+    """
+
+    diagonal: Tensor
+    couplings: dict[Offset, Tensor]
+
+    @property
+    def ndim(self) -> int:
+        return self.diagonal.ndim - 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.diagonal.shape[1:])
+
+    @property
+    def both(self) -> dict[Offset, Tensor]:
+        """All of them."""
+        return self.couplings
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """A u."""
+        out = self.diagonal * u
+        for o, s in self.couplings.items():
+            out = out - s * shift(u, o)
+        return out
+
+    @cached_property
+    def T(self) -> "Unsymmetric":
+        """A^T: s_o(i) = s_{-o}(i + o)."""
+        mirrored = {tuple(-step for step in o): shift(s, [-step for step in o]) for o, s in self.couplings.items()}
+        return Unsymmetric(self.diagonal, {o: mirrored[o] for o in self.couplings})
+
+    @property
+    def symmetric_part(self) -> "Unsymmetric":
+        """(A + A^T) / 2."""
+        return Unsymmetric(self.diagonal, {o: (s + self.T.couplings[o]) / 2 for o, s in self.couplings.items()})
+
+    def to(self, like: Tensor) -> "Unsymmetric":
+        return Unsymmetric(self.diagonal.to(like), {o: s.to(like) for o, s in self.couplings.items()})
+
+    def dense(self) -> Tensor:
+        """(batch, N, N)."""
+        N = self.diagonal[0].numel()
+        index = torch.arange(N, device=self.diagonal.device).reshape(self.shape)
+        M = torch.diag_embed(self.diagonal.flatten(1)).flatten(1)
+        for o, s in self.couplings.items():
+            M.index_add_(1, (index * N + shift(index, o)).flatten(), -s.flatten(1).expand(len(M), -1))
+        return M.reshape(-1, N, N)
+
+
+def from_convection(A: Convection) -> Unsymmetric:
+    """The stencil of an operator with convection, batch axes of its coefficients flattened, in float64."""
+    A = A.like(A.back[0].new_zeros((), dtype=torch.float64))
+    batch = np.broadcast_shapes(*(v.shape[: max(v.ndim - A.ndim, 0)] for v in A.tensors))
+    shape = tuple(axis.n for axis in A.axes)
+
+    def members(v: Tensor) -> Tensor:
+        return v.detach().expand(*batch, *shape).reshape(-1, *shape)
+
+    return Unsymmetric(members(A.diagonal), {o: members(s) for o, s in A.couplings.items()})
 
 
 def excess(A: Diffusion) -> Tensor:

@@ -194,6 +194,8 @@ def check_transform(problem: Poisson) -> None:
         refuse("the whole box; there is a `mask`")
     if problem.fixed is not None:
         refuse("the whole box; some unknowns are `fixed`")
+    if problem.velocity is not None:
+        refuse("a symmetric operator; there is a `velocity`")
     if not problem.grid.uniform:
         refuse("equal mesh widths and Cartesian coordinates; `grid` has others")
     if not problem.has_numbers:

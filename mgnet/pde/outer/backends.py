@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde import cuda
-from mgnet.pde.blackbox import ReadableBlackBox
+from mgnet.pde.blackbox import ReadableBlackBox, ReadableStreams
 from mgnet.pde.levels.constant import ReadableHierarchy, line_axis, operator, readable_levels
 from mgnet.pde.levels.separable_levels import Chain
 from mgnet.pde.levels.separable_levels import readable_levels as separable_levels
@@ -22,6 +22,7 @@ from mgnet.pde.native.blackbox import NativeBlackBox
 from mgnet.pde.native.hierarchy import constant_hierarchy, fusible
 from mgnet.pde.native.separable import fits, separable_hierarchy
 from mgnet.pde.problem.axis import Axis
+from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.operators import Diffusion
 
 
@@ -77,13 +78,20 @@ class Varying(Request):
     lone: bool
 
 
+@dataclass(frozen=True)
+class Streaming(Request):
+    """An operator with convection."""
+
+    A: Convection
+
+
 class Backend(Protocol):
-    def __call__(self, request: Constant | PerAxis | Varying, /) -> Any: ...
+    def __call__(self, request: Constant | PerAxis | Varying | Streaming, /) -> Any: ...
 
 
-def compiled(r: Constant | PerAxis | Varying) -> Any:
+def compiled(r: Constant | PerAxis | Varying | Streaming) -> Any:
     """Kernels in C++, on CPUs."""
-    if r.b.device.type != "cpu":
+    if r.b.device.type != "cpu" or isinstance(r, Streaming):
         return None
     if isinstance(r, Varying):
         more = r.precision, len(r.b), r.lines, r.jumps, r.faces, r.lone
@@ -102,8 +110,10 @@ def compiles(smoother: Smoother, chain: Sequence[tuple[Axis, ...]], device: torc
     return smoother != "zebra" and len(chain) > 1 and fusible(chain, device)
 
 
-def triton(r: Constant | PerAxis | Varying) -> Any:
+def triton(r: Constant | PerAxis | Varying | Streaming) -> Any:
     """Kernels in Triton, on CUDA devices; they smooth points."""
+    if isinstance(r, Streaming):
+        return None
     if isinstance(r, Varying):
         if r.lines or r.A.diagonal_couplings or not cuda.fusible(r.A.axes, r.b.device):
             return None
@@ -119,8 +129,10 @@ def triton(r: Constant | PerAxis | Varying) -> Any:
     )  # fmt: skip
 
 
-def plain_torch(r: Constant | PerAxis | Varying) -> Any:
+def plain_torch(r: Constant | PerAxis | Varying | Streaming) -> Any:
     """The readable levels: any device."""
+    if isinstance(r, Streaming):
+        return ReadableStreams(r.A, r.b, r.nu, r.gamma)
     if isinstance(r, Varying):
         return ReadableBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, r.precision, r.lines, r.jumps)
     if isinstance(r, PerAxis):
@@ -134,6 +146,6 @@ def plain_torch(r: Constant | PerAxis | Varying) -> Any:
 BACKENDS: tuple[Backend, ...] = (compiled, triton, plain_torch)
 
 
-def serve(request: Constant | PerAxis | Varying, backends: Sequence[Backend] = BACKENDS) -> Any:
+def serve(request: Constant | PerAxis | Varying | Streaming, backends: Sequence[Backend] = BACKENDS) -> Any:
     """The hierarchy of the first back end that has one."""
     return next(found for backend in backends if (found := backend(request)) is not None)

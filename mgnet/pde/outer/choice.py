@@ -22,15 +22,15 @@ from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.lines import LineLevel
 from mgnet.pde.levels.richardson import contraction
 from mgnet.pde.levels.smoothers import COLOURED, Smoother
+from mgnet.pde.levels.streams import StreamLevel
 from mgnet.pde.levels.system import Robust
 from mgnet.pde.levels.transform import TransformLevel
 from mgnet.pde.native import kernels, threads
 from mgnet.pde.native.blackbox import surveyed
-from mgnet.pde.outer.backends import Constant, Varying, compiled, compiles, plain_torch, serve
+from mgnet.pde.outer.backends import Constant, Streaming, Varying, compiled, compiles, plain_torch, serve
 from mgnet.pde.outer.cache import Lease, cache
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.grid import Grid
-from mgnet.pde.problem.operators import Diffusion
 from mgnet.pde.problem.precision import wide_enough
 
 CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
@@ -65,7 +65,7 @@ class Levels:
     in_float32 : whether those are in float32;   precise : whether the next may not be
     """
 
-    def __init__(self, base: Diffusion, constant: tuple[tuple[float, ...], float] | None, scheme: Scheme):
+    def __init__(self, base: Any, constant: tuple[tuple[float, ...], float] | None, scheme: Scheme):
         constant = None if scheme.transform else constant
         if constant is not None and thin_axis(base.axes, constant[0]) is not None:
             scheme = replace(scheme, smoother="zebra")
@@ -81,6 +81,8 @@ class Levels:
     def gamma(self) -> int | str:
         """The cycle index."""
         gamma = CYCLES[self.scheme.cycle]
+        if not self.base.symmetric:
+            return gamma
         varies = self.constant is None and (self.jumps or bool(self.base.diagonal_couplings))
         return index(gamma, self.device) if varies else gamma
 
@@ -133,6 +135,10 @@ class Levels:
         assert self.constant is None
         return self._of(b)
 
+    def streaming(self, b: Tensor) -> Any:
+        """The same with convection, which know A u."""
+        return self._of(b)
+
     def choose(self, precise: bool) -> None:
         """Levels in float64 from now on, or again in the precision that suits the operator."""
         self.precise, self._leases = precise, {}
@@ -140,17 +146,18 @@ class Levels:
     def compiled(self, device: torch.device) -> bool:
         """Whether fused kernels do the work on a device."""
         if self.constant is None:
-            return not self.is_direct and device.type == "cpu"
+            return not self.is_direct and device.type == "cpu" and self.base.symmetric
         return compiles(self.scheme.smoother, self.chain(), device)
 
     def _lease(self, b: Tensor, symmetric: bool, key: tuple) -> Lease:
         scheme, base = self.scheme, self.base
         if self.is_direct:
             self.sizes, A = (b[0].numel(),), base.like(b)
-            level = TransformLevel(A) if scheme.transform else LineLevel(A)
+            level = TransformLevel(A) if scheme.transform else LineLevel(A) if base.symmetric else StreamLevel(A)
             return Lease(ReadableHierarchy([cast(Level, level)], [], A, 1))
         if self.constant is None:
-            robust = self._robust(b)
+            how = b, scheme.smoother, scheme.nu, self.gamma
+            robust = self._robust(b) if base.symmetric else serve(Streaming(*how, base))
             self.sizes = robust.sizes
             return Lease(robust)
         chain = self.chain(b.device)
@@ -201,6 +208,8 @@ class Levels:
         """The axes along which variable coefficients make us smooth lines."""
         if self.constant is not None or self.is_direct:
             return ()
+        if not self.base.symmetric:
+            return tuple(d for d, axis in enumerate(self.base.axes) if axis.n > 1)
         return solved_axes(self.base, self.scheme.smoother, self.survey)
 
     @property

@@ -12,7 +12,8 @@ r is orthogonal to the p before, until rounding costs that; where (r, p) and (r,
 next p is z alone. As alpha minimises the energy (x, A x) / 2 - (b, x) along p all the same, x does not run away:
 without both, a residual of 1e-5 may grow to 1e3 where coefficients jump by 1e6.
 
-Minimal residuals, for a symmetric A and any M (conjugate residuals that remember KEPT directions):
+Minimal residuals, for any A and M (conjugate residuals that remember KEPT directions; MANY where A is unsymmetric,
+which are all: GMRES, but for rounding):
 
     p = M r,   p <- p - sum_i (A p, A p_i) p_i,   |A p| = 1,   x <- x + (r, A p) p,   r = b - A x
 
@@ -37,7 +38,7 @@ from mgnet.pde.levels.hierarchy import Hierarchy
 from mgnet.pde.levels.system import State, System
 
 FINISHING_STEPS = 2  # steps after a full multigrid pass that is to end at the discretisation error
-KEPT = 2  # directions that minimal residuals remember
+KEPT, MANY = 2, 30  # directions that minimal residuals remember
 
 
 class ConjugateGradients:
@@ -139,10 +140,11 @@ class Preconditioned:
     A : any operator on them
     levels : whose cycle is M
     step : MinimalResiduals or Chebyshev
+    from_zero : whether the first iterate is a step from zero; else a full multigrid pass
     """
 
-    def __init__(self, A: Callable[[Tensor], Tensor], levels: Hierarchy, step: Steps):
-        self.A, self.levels, self.step = A, levels, step
+    def __init__(self, A: Callable[[Tensor], Tensor], levels: Hierarchy, step: Steps, from_zero: bool = False):
+        self.A, self.levels, self.step, self._from_zero = A, levels, step, from_zero
         self._x: Tensor | None = None
         self._r = torch.zeros(0)
 
@@ -161,6 +163,8 @@ class Preconditioned:
         return _norm(self._r)
 
     def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
+        if self._from_zero:
+            return self.cycle(None, b, measure)
         return self._begin(self.levels.release(self.levels.full_multigrid(self.levels.data(b), measure=False)), b)
 
     def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
@@ -178,25 +182,30 @@ class Preconditioned:
 
 
 class MinimalResiduals:
-    """Steps along the preconditioned residual and the last KEPT directions, each as long as lowers ||r|| most."""
+    """Steps along the preconditioned residual and the last ``kept`` directions, each as long as lowers ||r|| most."""
 
     name = "minimal residuals"
 
-    def __init__(self, A: Callable[[Tensor], Tensor]):
-        self.A = A
+    def __init__(self, A: Callable[[Tensor], Tensor], kept: int = KEPT):
+        self.A, self._most = A, kept
 
     def restart(self) -> None:
         self._kept: list[tuple[Tensor, Tensor]] = []
 
     def __call__(self, z: Tensor, r: Tensor) -> Tensor:
         p, Ap = z, self.A(z)
+        whole = _dot(Ap, Ap)
         for q, Aq in self._kept:
             beta = _dot(Ap, Aq)
-            p, Ap = p - beta * q, Ap - beta * Aq
-        size = _dot(Ap, Ap).sqrt()
+            p, Ap = torch.addcmul(p, beta, q, value=-1), torch.addcmul(Ap, beta, Aq, value=-1)
+        size = _dot(Ap, Ap)
+        if self._kept and bool((size <= torch.finfo(z.dtype).eps * whole).any()):  # no more than rounding: begin anew
+            self.restart()
+            return self(z, r)
+        size = size.sqrt()
         size = torch.where(size > 0, size, 1.0)
         p, Ap = p / size, Ap / size
-        self._kept = [*self._kept, (p, Ap)][-KEPT:]
+        self._kept = [*self._kept, (p, Ap)][-self._most :]
         return _dot(r, Ap) * p
 
 
@@ -229,4 +238,4 @@ def _norm(v: Tensor) -> Tensor:
 
 def _dot(v: Tensor, w: Tensor) -> Tensor:
     """(batch, 1, ...) the inner product of each member."""
-    return (v * w).sum(tuple(range(1, v.ndim)), keepdim=True)
+    return torch.linalg.vecdot(v.flatten(1), w.flatten(1)).reshape(-1, *[1] * (v.ndim - 1))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import ceil, isfinite, log, pi
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +17,16 @@ from mgnet.pde.levels.smoothers import damped
 from mgnet.pde.levels.transform import words as transforms
 from mgnet.pde.outer.choice import CPU, CYCLES, Levels, Scheme
 from mgnet.pde.outer.iterate import Outcome, iterate
-from mgnet.pde.outer.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
+from mgnet.pde.outer.krylov import (
+    FINISHING_STEPS,
+    MANY,
+    Chebyshev,
+    ConjugateGradients,
+    MinimalResiduals,
+    Preconditioned,
+)
 from mgnet.pde.outer.loose import Held, hardly_held, may_be_loose
+from mgnet.pde.outer.stationary import Stationary, stationary
 from mgnet.pde.outer.turns import Turn, in_turn
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem.bodies import LOOSE, LOOSE_OF_ORDER_4
@@ -69,7 +78,7 @@ class Multigrid:
 
     def __init__(
         self,
-        base: Diffusion,
+        base: Any,
         constant: tuple[tuple[float, ...], float] | None,
         null: NullSpace | None,
         scheme: Scheme,
@@ -127,7 +136,7 @@ class Multigrid:
             outcome = hardly.loose.run(A, data, guess, stop)
             if outcome is not None:
                 return outcome
-        null = None if self.null is None else self.null.to(b)
+        null = None if self._kernel is None else self._kernel.to(b)
         with on_device(b, self.base.ndim, self.levels.constant is not None):
             nested = self.levels.nested(b)
             whole = stop.tol is None and guess is None and not parts and self.finishing == 0
@@ -144,7 +153,7 @@ class Multigrid:
                     outcome = self._again(A.like(b), b, guess, null, stop, outcome)
             else:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
-            if null is not None and counted is not None and not null.balanced(*counted.sums(), b.dtype):
+            if isinstance(null, NullSpace) and counted is not None and not null.balanced(*counted.sums(), b.dtype):
                 rest = null.compatible(b, check=True, exact=False, unweighted=unweighted)
                 outcome = outcome if rest is b else self._pass(hierarchy, nested, rest, guess, parts, unweighted)
         if null is not None and not centred:
@@ -153,11 +162,19 @@ class Multigrid:
             return replace(outcome, status="not converged", remedy=HARDLY_HELD)
         return outcome
 
+    @cached_property
+    def _kernel(self) -> NullSpace | Stationary | None:
+        """What A and its transpose map to zero."""
+        if self.null is None or self.base.symmetric:
+            return self.null
+        return stationary(self.base, self.null, self.levels.scheme)
+
     def _hardly(self, A: Operator) -> Held:
         """What varying coefficients hardly hold, and what solves for it."""
         limit = LOOSE if A.base is A else LOOSE_OF_ORDER_4
         if limit not in self._held:
             varies, scheme = self.levels.constant is None and not self.levels.is_direct, self.levels.scheme
+            varies = varies and self.base.symmetric
             asked = varies and may_be_loose(self.base, self.part, self.levels.survey, limit)
             levels = partial(_varying, scheme=scheme)
             self._held[limit] = hardly_held(self.base, self.null, self.part, limit, levels) if asked else Held()
@@ -179,10 +196,10 @@ class Multigrid:
         return self._finite(out, b, u, "u")
 
     def precondition(self, b: Tensor) -> Tensor:
-        """One symmetric cycle from zero; on a singular problem between the projections."""
-        if self.null is None:
+        """One cycle from zero, symmetric where A is; on a singular problem between the projections."""
+        if self._kernel is None:
             return self.cycle(self.base, None, b, symmetric=True)
-        null = self.null.to(b)
+        null = self._kernel.to(b)
         return null.centred(self.cycle(self.base, None, null.compatible(b), symmetric=True))
 
     def work(self, A: Operator, outcome: Outcome) -> float:
@@ -196,7 +213,7 @@ class Multigrid:
             steps = self.finishing + FINISHING_STEPS * (outer is ConjugateGradients)
             whole = full_multigrid_work(self.levels.sizes, nu, self.levels.gamma) + one * steps
             return one if outcome.guessed else whole
-        if cycles and not outcome.guessed and outer is not ConjugateGradients:
+        if cycles and not outcome.guessed and outer is not ConjugateGradients and self.base.symmetric:
             return full_multigrid_work(self.levels.sizes, nu, self.levels.gamma) + one * (cycles - 1)
         return one * cycles
 
@@ -250,7 +267,7 @@ class Multigrid:
             return 0
         if self.levels.constant is None:
             steps = self.base.ndim - 1 + ceil(0.75 * log(max(axis.n for axis in self.base.axes)))
-            return max(0, steps - FINISHING_STEPS)
+            return max(0, steps - FINISHING_STEPS) if self.base.symmetric else 2 * steps
         chain = self.levels.chain()[:2]
         pairs = [(f, c) for f, c in zip(chain[0], chain[-1], strict=True) if f != c]
         return int(any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs)) + self._for_reaction
@@ -291,9 +308,7 @@ class Multigrid:
             _finite_data(b, guess)
             raise
 
-    def _again(
-        self, A: Operator, b: Tensor, guess: Tensor | None, null: NullSpace | None, stop: Stop, first: Outcome
-    ) -> Outcome:
+    def _again(self, A: Operator, b: Tensor, guess: Tensor | None, null: Any, stop: Stop, first: Outcome) -> Outcome:
         """Go on with levels in float64, and from now on if they gain.
 
         What float32 rounds off the corrections matters where many of them are large beside their residual: where
@@ -332,9 +347,11 @@ class Multigrid:
             return Chebyshev
         if self.levels.constant is not None or self.levels.is_direct:
             return None
+        if not self.base.symmetric:
+            return MinimalResiduals
         return ConjugateGradients if self.levels.scheme.nu[0] == self.levels.scheme.nu[1] else MinimalResiduals
 
-    def _accelerated(self, A: Operator, b: Tensor, null: NullSpace | None, stop: Stop) -> Hierarchy:
+    def _accelerated(self, A: Operator, b: Tensor, null: NullSpace | Stationary | None, stop: Stop) -> Hierarchy:
         """The levels for b with the iteration around their cycles."""
         outer = self._outer(A)
         if outer is None:
@@ -344,7 +361,10 @@ class Multigrid:
             return self.levels.of(b)
         if outer is ConjugateGradients:
             return ConjugateGradients(self.levels.robust(b), None if stop.of_guess else stop.tol)
-        product = A if null is None else lambda u: null.compatible(A(u))
+        apply = A if self.base.symmetric else self.levels.streaming(b).apply
+        product = apply if null is None else lambda u: null.compatible(apply(u))
+        if not self.base.symmetric:
+            return Preconditioned(product, self.levels.of(b), MinimalResiduals(product, MANY), from_zero=True)
         step = MinimalResiduals(product) if outer is MinimalResiduals else Chebyshev(A.spectrum)
         return Preconditioned(product, self.levels.of(b), step)
 

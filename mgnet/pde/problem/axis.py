@@ -133,13 +133,13 @@ class Axis:
         half a mesh width from a Dirichlet value lie where the flux is taken. Periodic: the first
         and the last face are one, at upper - h/2 (node) or upper (cell).
         """
-        x = self._edges
+        x = self.edges
         if self.periodic:
             x[0] = x[-1]
         return np.clip(x, self.lower, self.upper)
 
     @property
-    def _edges(self) -> np.ndarray:
+    def edges(self) -> np.ndarray:
         """The ends of the cells; of half a cell where that is the end of the axis, too."""
         if self.points is None:
             return self.lower + (np.arange(self.n + 1) + self.offset - 0.5) * self.h
@@ -167,13 +167,13 @@ class Axis:
     @property
     def areas(self) -> np.ndarray | None:
         """(n + 1) of the faces; None where all are 1."""
-        return None if self.measure is None else self.measure.density(self._edges)
+        return None if self.measure is None else self.measure.density(self.edges)
 
     @property
     def turn_weight(self) -> np.ndarray:
         """(n) what conductances along an axis that this one lengthens are weighted by, over ``share``."""
         assert self.measure is not None
-        edges = self._edges
+        edges = self.edges
         along = np.diff(edges) * self.measure.density(self.x) / self.turn_length**2
         return along / self.measure.volume(edges[:-1], edges[1:])
 
@@ -211,7 +211,7 @@ class Axis:
         Where widths, or areas, differ: its volume over the mean width.
         """
         if not self.uniform:
-            edges = self._edges
+            edges = self.edges
             volumes = np.diff(edges) if self.measure is None else self.measure.volume(edges[:-1], edges[1:])
             return volumes / self.h
         w = np.ones(self.n)

@@ -121,7 +121,14 @@ def at_points(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
 
 
 def on_faces(
-    name: str, value: Any, grid: Grid, d: int, kind: Kind, mask: Tensor | None = None, held: bool = True
+    name: str,
+    value: Any,
+    grid: Grid,
+    d: int,
+    kind: Kind,
+    mask: Tensor | None = None,
+    held: bool = True,
+    all_ends: bool = False,
 ) -> Tensor:
     """A positive number, array or callable on the n_d + 1 faces of axis d.
 
@@ -130,7 +137,7 @@ def on_faces(
     face of the cut takes its inside neighbour's value, unless a callable has a usable one there.
     Faces that no equation uses get the mean of the others.
 
-    held : whether the cut fixes u, so that equations use its faces
+    held : whether the cut fixes u, so that equations use its faces;   all_ends : whether they use those of all ends
     """
     axis, dim = grid.axes[d], d - grid.ndim
     if callable(value):
@@ -140,7 +147,8 @@ def on_faces(
             left, right = beside(mask, axis, dim)
             below, above = beside(_inside(kind.evaluate(name, value, [e.x for e in grid.axes]), mask, 1.0), axis, dim)
             a = torch.where((left ^ right) & ~_usable(a, axis), torch.where(left, below, above), a)
-        return check(name, _filled(a, axis, _used(grid, d, kind, mask, held)), positive=True, points=points)
+        a = a if all_ends else _filled(a, axis, _used(grid, d, kind, mask, held))
+        return check(name, a, positive=True, points=points)
     a = _beside_mask(name, array(name, value, grid, kind), grid, mask)
     a = check(name, _inside(a, mask, 1.0), positive=True)
     if a.ndim == 0:

@@ -88,6 +88,14 @@ class CrossDiffusion:
         return self
 
     @property
+    def symmetric(self) -> bool:
+        return True
+
+    @property
+    def transposed(self) -> bool:
+        return False
+
+    @property
     def shares(self) -> list[Tensor | None]:
         return self.diffusion.shares
 

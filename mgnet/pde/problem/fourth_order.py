@@ -202,6 +202,10 @@ class FourthOrder:
         return replace(self, transposed=not self.transposed)
 
     @property
+    def symmetric(self) -> bool:
+        return False
+
+    @property
     def axes(self) -> tuple[Axis, ...]:
         return self.base.axes
 
@@ -289,6 +293,8 @@ def check_order(order: object, problem: "Poisson") -> None:
     if problem.mask is not None or problem.fixed is not None:
         what = "is a `mask`" if problem.fixed is None else "are `fixed` unknowns, where u has kinks"
         raise ValueError(f"`order` = 4 needs the whole box; there {what}. Pass order=2.")
+    if problem.velocity is not None:
+        raise ValueError("`order` = 4 has no convection; there is a `velocity`. Pass order=2.")
     if problem.constant_a is None:
         raise ValueError("`order` = 4 needs an `a` of numbers (one, or one per axis). Pass order=2 for this `a`.")
     if not problem.grid.uniform:

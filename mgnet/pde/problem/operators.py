@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import pi, prod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ class Operator(Protocol):
     def axes(self) -> tuple[Axis, ...]: ...
 
     @property
-    def base(self) -> "Diffusion": ...
+    def base(self) -> Any: ...
 
     @property
     def spectrum(self) -> tuple[float, float]:
@@ -48,6 +48,9 @@ class Operator(Protocol):
 
     @property
     def T(self) -> "Operator": ...
+
+    @property
+    def symmetric(self) -> bool: ...
 
     @property
     def tensors(self) -> tuple[Tensor, ...]: ...
@@ -170,6 +173,14 @@ class Diffusion:
     def T(self) -> "Diffusion":
         """A is symmetric."""
         return self
+
+    @property
+    def symmetric(self) -> bool:
+        return True
+
+    @property
+    def transposed(self) -> bool:
+        return False
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""The problem -div(a grad u) + c u = f on a grid, as the linear system A u = b."""
+"""The problem -div(a grad u) + v . grad u + c u = f on a grid, as the linear system A u = b."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -31,18 +31,19 @@ from mgnet.pde.problem.nullspace import NullSpace, floating
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import values
 from mgnet.pde.problem.tensor import full_tensor
+from mgnet.pde.problem.velocity import UPWIND, velocity_of
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
     import scipy.sparse as sparse
 
 
 class Poisson:
-    """-div(a grad u) + c u = f with boundary conditions, as the linear system A u = b.
+    """-div(a grad u) + v . grad u + c u = f with boundary conditions, as the linear system A u = b.
 
     Fluxes a du/dn live on the faces halfway between unknowns. The linear system is the
     symmetric finite-volume one: each equation is weighted by its unknown's share of a cell (1, or
     1/2 per node-centred Neumann or Robin end). The fourth-order A has wide differences instead,
-    and is not symmetric.
+    and is not symmetric; nor is A with a velocity.
 
     Parameters
     ----------
@@ -56,6 +57,11 @@ class Poisson:
         there is ignored. Batch axes in front give each member its own
     mask_bc : on the mask's edge, halfway between unknowns: "dirichlet" (u = 0 one mesh width on) or
         "neumann" (no flux); other data come by ``rhs``
+    velocity : None (0), or v, one entry per axis: a number, an array at the unknowns (faces get the mean of their
+        neighbours) or a callable v_d(x, y, ...) evaluated on the faces; or ``Faces``. With ``div v``, if it has one:
+        v . grad u, not div(v u), for which c = div v is to be added. Needs Cartesian coordinates and the whole box
+    scheme : what v transports through a face: "upwind", the u that it comes from (of first order; f >= 0 makes u >= 0),
+        or "central", the mean (of second order; where |v| h / a > 2 it may oscillate)
     fixed : None, (where, value), or a sequence of such pairs: u = value at the unknowns where ``where``, a boolean
         array of the grid's shape or a callable that makes one; value a number, an array (*batch, *grid) or a callable.
         Their equations are replaced, the couplings of the others to them move to the right-hand side, and A stays
@@ -82,6 +88,8 @@ class Poisson:
         a: Any = None,
         c: Any = None,
         *,
+        velocity: Any = None,
+        scheme: str = UPWIND,
         mask: Any = None,
         mask_bc: str = "dirichlet",
         fixed: Any = None,
@@ -98,9 +106,13 @@ class Poisson:
         if len(a) != grid.ndim:
             raise ValueError(f"`a` as a tuple must have one entry per axis ({grid.ndim}); it has {len(a)}.")
         self._a, self._c = tuple(1.0 if a_d is None else a_d for a_d in a), 0.0 if c is None else c
+        beside = {"a full tensor `a`": self.tensor, "`a` = Faces": walls, "a `mask`": mask, "`fixed` unknowns": fixed}
+        self.velocity = velocity_of(velocity, scheme, grid, self.kind, beside)
+        self._velocity, self.scheme = velocity, scheme
         word("mask_bc", mask_bc, (DIRICHLET, NEUMANN))
         self.mask: Tensor | None = None if mask is None else values(masks.inside(mask, grid).to(self.kind.device))
         self.mask_bc = mask_bc
+        self.betas: list[tuple[Tensor, Tensor] | None] = []
         self._alphas = [alphas_of(grid, d, self.kind, self.mask) for d in range(grid.ndim)]
         base = self._without_c()
         k = base.tensors
@@ -132,14 +144,19 @@ class Poisson:
         a = self._a[0] if len(set(map(str, self._a))) == 1 else self._a
         a_said = "a full tensor" if self.tensor is not None else _in_words(a)
         said = [f"{self.grid!r}", f"a={a_said}", f"c={_in_words(self._c)}"]
+        said += [] if self.velocity is None else [f"velocity={_in_words(self._velocity)}, scheme={self.scheme!r}"]
         said += [f"mask of {int(self.mask.sum()):,} unknowns"] if self.mask is not None else []
         said += [f"{int(self.fixed.where.sum()):,} fixed"] if self.fixed is not None else []
         return f"Poisson({', '.join(said)}{', order=4' * (self.order == 4)})"
 
     def _without_c(self) -> Any:
-        """-div(a grad u), a Diffusion or what has all of it; and the weights of the data on each axis' ends."""
+        """All but c, a Diffusion or what has all of it; and the weights of the data on each axis' ends."""
+        if self.velocity is not None:
+            a = [self._on_faces(a_d, d) for d, a_d in enumerate(self._a)]
+            A, self.betas = self.velocity.operator(a, self._alphas)
+            return A
         if self.tensor is not None:
-            self.betas: list[tuple[Tensor, Tensor] | None] = [None] * self.grid.ndim
+            self.betas = [None] * self.grid.ndim
             return self.tensor.operator(self._alphas)
         each = [self._conductance(a_d, d) for d, a_d in enumerate(self._a)]
         self.betas = [betas for _, betas in each]
@@ -153,9 +170,15 @@ class Poisson:
         k = array_conductance(a, self.grid, d, self.kind) if self.mask is None else None
         if k is not None:
             return k, array_betas(a, axis, dim) if axis.has_through_ends else None
-        faces = on_faces("a", a, self.grid, d, self.kind, self.mask, held=self.mask_bc == DIRICHLET)
-        faces = self._beside(check("a", faces, positive=True, h=axis.h), alphas)
-        return conductance(self.grid.axes, faces, d, alphas)
+        return conductance(self.grid.axes, self._on_faces(a, d), d, alphas)
+
+    def _on_faces(self, a: Any, d: int) -> Tensor:
+        """a on the faces of axis d, positive."""
+        given = (
+            self.velocity is not None and self.grid.centering == "cell"
+        )  # data at Neumann ends tell what flows there
+        faces = on_faces("a", a, self.grid, d, self.kind, self.mask, self.mask_bc == DIRICHLET, all_ends=given)
+        return self._beside(check("a", faces, positive=True, h=self.grid.axes[d].h), self._alphas[d])
 
     def _beside(self, a: Tensor, alphas: Sequence[Tensor | None]) -> Tensor:
         """a, whose batch axes go with those of what Robin ends couple to."""
@@ -175,13 +198,18 @@ class Poisson:
     @property
     def constant_a(self) -> tuple[float, ...] | None:
         """a per axis if it is made of numbers."""
-        numbers = self._whole_box and self.tensor is None and all(is_number(v) for v in self._a)
+        numbers = self._whole_box and self._along_axes and all(is_number(v) for v in self._a)
         return tuple(float(v) for v in self._a) if numbers else None
 
     @property
     def has_numbers(self) -> bool:
-        """Whether all coefficients are numbers, or tensors of no axes, and `a` has none beside its diagonal."""
-        return self.tensor is None and all(is_scalar(v) for v in (*self._a, self._c))
+        """Whether all coefficients are numbers, or tensors of no axes, and there is nothing but ``_along_axes``."""
+        return self._along_axes and all(is_scalar(v) for v in (*self._a, self._c))
+
+    @property
+    def _along_axes(self) -> bool:
+        """Whether there is nothing but diffusion along the axes, and reaction."""
+        return self.tensor is None and self.velocity is None
 
     @property
     def _whole_box(self) -> bool:
@@ -235,11 +263,12 @@ class Poisson:
         batch = np.broadcast_shapes(*(v.shape[: max(v.ndim - self.grid.ndim, 0)] for v in A.tensors))
         return self.null_space(A.flattened(batch), batch) is not None
 
-    def having(self, a: Any = None, c: Any = None) -> "Poisson":
+    def having(self, a: Any = None, c: Any = None, velocity: Any = None) -> "Poisson":
         """The problem on the same grid with other coefficients."""
         return Poisson(
-            self.grid, a, c, mask=self.mask, mask_bc=self.mask_bc, fixed=self.fixed, order=self.order, like=self.kind
-        )
+            self.grid, a, c, velocity=velocity, scheme=self.scheme, mask=self.mask, mask_bc=self.mask_bc,
+            fixed=self.fixed, order=self.order, like=self.kind,
+        )  # fmt: skip
 
     def single(self, asks: str) -> Operator:
         """A without a graph, if it is one operator and not a batch of them."""
@@ -384,6 +413,8 @@ class Poisson:
     def check_no_graph(self) -> None:
         """Refuse coefficients that ask for a gradient where arrays are to come out."""
         no_graph("alpha", *(alpha for pair in self._alphas for alpha in pair if alpha is not None))
+        if self.velocity is not None:
+            no_graph("velocity", *self.velocity.faces)
         no_graph("a", *self.A.base.k)
         if self.c is not None:
             no_graph("c", self.c)

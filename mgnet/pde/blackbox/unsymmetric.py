@@ -1,0 +1,110 @@
+"""Levels of an operator with convection, readable: plain torch, any device and dtype.
+
+P is induced by A's symmetric part, R^T by A^T, coarse operators are R A P, and lines along all axes are smoothed, of
+one colour and then of the other: what flows far goes along lines, whatever its direction, and what it leaves are
+errors that coarse grids know. Where central differences meet cell Peclet numbers beyond 6, the levels have more
+diffusion, see ``Convection.tame``. The cycle is a preconditioner, for minimal residuals.
+
+Source: Dendy 1983, Appl. Math. Comput. 13, 261 (P of the symmetric part); de Zeeuw 1990, J. Comput. Appl. Math. 33, 1.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgnet.core import ConvLevel, Level, cycle
+from mgnet.pde.blackbox.coarsest import CoarsestLevel
+from mgnet.pde.blackbox.galerkin import petrov_galerkin
+from mgnet.pde.blackbox.hierarchy import choose_axes, first_coarse
+from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
+from mgnet.pde.blackbox.lines import line_steps
+from mgnet.pde.blackbox.stencil import Unsymmetric, from_convection
+from mgnet.pde.blackbox.traits import COARSEST
+from mgnet.pde.problem.axis import Axis
+from mgnet.pde.problem.convection import Convection
+
+NULL = 1e-13  # of the largest singular value: one below is round-off of zero
+FIRM = 1e9  # a condition number below which there is none
+
+
+def coarse_streams(
+    A: Unsymmetric, axes: Sequence[Axis]
+) -> list[tuple[Unsymmetric, Interpolation | None, Interpolation | None]]:
+    """(A, Q, P) of each grid, finest first: Q^T takes residuals to the next coarser one, P corrections back from it."""
+    lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
+    every, grids = range(len(axes)), []
+    while A.diagonal[0].numel() > COARSEST and (chosen := choose_axes([0.0] * len(axes), lines, every)) is not None:
+        Q, P = induced(A.T, chosen), induced(A.symmetric_part, chosen)
+        grids.append((A, Q, P))
+        A = petrov_galerkin(A, Q, P)
+        lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
+    return [*grids, (A, None, None)]
+
+
+def dense_inverse(M: np.ndarray) -> np.ndarray:
+    """(batch, N, N) M^-1, or the pseudo-inverse where M is singular."""
+    with suppress(np.linalg.LinAlgError):  # a tenth of the singular values' time
+        inverse = np.linalg.inv(M)
+        if (abs(M).sum(2).max(1) * abs(inverse).sum(2).max(1) < FIRM).all():
+            return inverse
+    U, s, V = np.linalg.svd(M)
+    kept = s > NULL * s[:, :1]
+    return V.swapaxes(1, 2) @ (np.where(kept, 1 / np.where(kept, s, 1.0), 0.0)[..., None] * U.swapaxes(1, 2))
+
+
+class ReadableStreams:
+    """The hierarchy of an operator with convection, whose cycles from zero are preconditioners.
+
+    Parameters
+    ----------
+    A : the operator; batch axes of its coefficients are flattened
+    like : a tensor of the data's dtype and device
+    nu, gamma : smoothing sweeps along all axes, down and up, and the cycle index
+
+    Attributes
+    ----------
+    apply : u -> A u
+    """
+
+    def __init__(self, A: Convection, like: Tensor, nu: tuple[int, int] = (2, 2), gamma: int | str = 1):
+        self._gamma, self.apply = gamma, A.like(like)
+        grids = coarse_streams(from_convection(A.tame), A.axes)
+        self.sizes = tuple(A_l.diagonal[0].numel() for A_l, _, _ in grids)
+        solved = [d for d, axis in enumerate(A.axes) if axis.n > 1]
+        self.levels: list[Level] = []
+        for A_l, Q, P in grids[:-1]:
+            assert Q is not None
+            assert P is not None
+            A_l, Q, P = A_l.to(like), Q.to(like), P.to(like)
+            steps = [B for d in solved for B in line_steps(A_l, d)]
+            down, up = (steps * n for n in nu)
+            self.levels.append(ConvLevel(A_l, down, Q.R, None, P.P, up[::-1]))
+        M = dense_inverse(grids[-1][0].dense().cpu().numpy())  # small: torch's threads would cost more than they bring
+        self.levels.append(CoarsestLevel(torch.from_numpy(M).to(like)))  # type: ignore[arg-type]
+
+    def data(self, b: Tensor) -> Tensor:
+        return b
+
+    def tensor(self, u: Tensor) -> Tensor:
+        return u
+
+    release = tensor
+
+    def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
+        """A cycle: cycles from zero are all that is asked for."""
+        return self.cycle(None, b, measure)
+
+    def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
+        r = b if u is None else b - self.apply(u)
+        e: Any = cycle(self.levels, None, r, self._gamma)
+        return e if u is None else u + e
+
+    def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
+        return torch.linalg.vector_norm((b if u is None else b - self.apply(u)).flatten(1), dim=1)
+
+    def measured(self) -> Tensor:
+        raise AssertionError("minimal residuals measure themselves")

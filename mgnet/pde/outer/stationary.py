@@ -1,0 +1,101 @@
+"""Singular problems with convection: A 1 = 0, and pi^T A = 0 for a pi that is 1 only where v has no divergence.
+
+pi, A^T pi = 0, is the stationary density that v carries and a spreads. With w the unknowns' shares of a cell
+
+    u = E^T A^+ F b,    E = I - w 1^T / (1^T w),    F = I - w pi^T / (pi^T w):
+
+F removes from b what no u can produce. For A^T, whose solutions gradients are, pi and 1 change places. pi = 1 + y,
+A^T y = -A^T 1, is found by the solver itself: the right-hand side is orthogonal to 1, all that A^T asks of it.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from mgnet.pde.problem.checks import finite
+from mgnet.pde.problem.convection import Convection
+from mgnet.pde.problem.nullspace import ROUNDOFF, NullSpace
+from mgnet.pde.problem.operators import norms
+
+if TYPE_CHECKING:
+    from mgnet.pde.outer.choice import Scheme
+
+EXACT, FOUND = 1e-13, 1e-10  # relative residual of y that is aimed at, and of pi that will do
+FREE = 1e-14  # of the diagonal: no more flows together, and pi is 1
+
+
+@dataclass(frozen=True)
+class Stationary:
+    """What ``NullSpace`` is to a symmetric operator.
+
+    Parameters
+    ----------
+    null : the constants;   pi : (batch or 1, *grid), of the mean of 1; None: 1, or not known yet
+    transposed : whether the operator is A^T
+    """
+
+    null: NullSpace
+    pi: Tensor | None
+    transposed: bool
+
+    def to(self, like: Tensor) -> "Stationary":
+        return replace(self, null=self.null.to(like), pi=None if self.pi is None else self.pi.to(like))
+
+    def compatible(self, b: Tensor, check: bool = False, exact: bool = True, unweighted: bool = False) -> Tensor:
+        """b of shape (batch, *grid) without what no u can produce.
+
+        check : refuse a b that has more of that than round-off
+        """
+        if self.pi is None or self.transposed:
+            return self.null.compatible(b, check and self.pi is None, exact)
+        total, size, cells = (self._sum(self.pi * v) for v in (b, b.abs(), self.null.w))
+        mean, eps = total / cells, torch.finfo(b.dtype).eps
+        limit = torch.maximum(eps**0.5 * size / cells, torch.full_like(mean, ROUNDOFF * eps * self.null.slope))
+        if check and not bool((mean.abs() <= limit).all()):  # as where there are NaN
+            finite("f", b, "Clean the right-hand side.")
+            raise ValueError(
+                f"`f` must be orthogonal to the density that `velocity` carries together (with the boundary data; of "
+                f"mean zero where that has no divergence on the grid): the problem has only Neumann or periodic ends "
+                f"and c = 0, so it fixes u up to a constant. The mean is {float(mean.abs().max()):.3g}, the mean size "
+                f"{float((size / cells).max()):.3g}. Give a Dirichlet end or c > 0, or pass project=True to have it "
+                f"taken out."
+            )
+        return b - self.null.w * mean
+
+    def centred(self, u: Tensor) -> Tensor:
+        """The solution of mean zero."""
+        if self.pi is None or not self.transposed:
+            return self.null.centred(u)
+        return u - self.pi * (self._sum(self.null.w * u) / self._sum(self.null.w * self.pi))
+
+    def _sum(self, v: Tensor) -> Tensor:
+        return v.sum(tuple(range(-self.null.w.ndim, 0)), keepdim=True)
+
+
+def stationary(A: Convection, null: NullSpace, scheme: "Scheme") -> Stationary:
+    """Of a singular A or A^T.
+
+    Raises
+    ------
+    ValueError : where rounding decides what pi is
+    """
+    from mgnet.pde.outer.multigrid import Multigrid, Stop
+
+    transposed = A.transposed
+    A = A if transposed else A.T
+    A = A.like(A.back[0].new_zeros((), dtype=torch.float64))
+    together = A.excess.reshape(-1, *null.w.shape)
+    if bool((together.abs() <= FREE * A.diagonal).all()):
+        return Stationary(null, None, transposed)
+    levels = Multigrid(A, None, None, scheme)
+    b = -together
+    y = levels.run(A, b - b.mean(tuple(range(1, b.ndim)), keepdim=True), None, Stop(EXACT)).u
+    pi = (1 + y) / (1 + y).mean(tuple(range(1, y.ndim)), keepdim=True)
+    if not (norms(A(pi)) <= FOUND * norms(A.magnitude(pi))).all():  # as where it is not finite
+        raise ValueError(
+            "`velocity` carries all to places between which little is exchanged, and the problem has only Neumann or "
+            "periodic ends and c = 0: what it asks of f, rounding decides. Give a Dirichlet end or c > 0."
+        )
+    return Stationary(null, pi, transposed)

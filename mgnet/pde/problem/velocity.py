@@ -1,0 +1,162 @@
+"""Velocities, from what a user may give to what flows through faces; see ``convection``."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgnet.pde.problem.axis import DIRICHLET, Axis
+from mgnet.pde.problem.checks import batches, finite, looked_at, word
+from mgnet.pde.problem.coefficients import Kind, array
+from mgnet.pde.problem.conductances import conductance
+from mgnet.pde.problem.convection import Convection
+from mgnet.pde.problem.faces import Faces, OnFaces
+from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.mask import beside
+
+UPWIND, CENTRAL = SCHEMES = ("upwind", "central")
+
+
+def velocity_of(velocity: Any, scheme: str, grid: Grid, kind: Kind, others: Mapping[str, Any]) -> "Velocity | None":
+    """What a user gives, if anything; ``others`` by name: what it does not go with, if there is any.
+
+    Raises
+    ------
+    ValueError, TypeError : naming what it must be and what came, and what stands beside it
+    """
+    word("scheme", scheme, SCHEMES)
+    if velocity is None:
+        return None
+    for name, given in others.items():
+        if given is not None and given is not False:
+            raise ValueError(f"`velocity` does not go with {name}. Leave one of them out.")
+    return Velocity(velocity, scheme, grid, kind)
+
+
+class Velocity:
+    """v on the faces of each axis.
+
+    Parameters
+    ----------
+    velocity : one entry per axis, each a number, an array at the unknowns (a face gets the mean of its neighbours, an
+        end the nearest), or a callable v(x, y, ...) evaluated on the faces; or ``Faces`` of them
+    scheme : what flows through a face: "upwind" or "central"
+
+    Attributes
+    ----------
+    faces : per axis v on its faces, (*batch, *grid with n_d + 1) or broadcastable to it
+    """
+
+    def __init__(self, velocity: Any, scheme: str, grid: Grid, kind: Kind):
+        if isinstance(velocity, Faces):
+            velocity = velocity.per_axis(grid, "velocity")
+        elif not isinstance(velocity, (tuple, list)):
+            raise TypeError(
+                f"`velocity` must be a tuple with one entry per axis ({grid.ndim}); it is a {type(velocity).__name__}. "
+                f"An array of components is tuple(velocity)."
+            )
+        if len(velocity) != grid.ndim:
+            raise ValueError(f"`velocity` must have one entry per axis ({grid.ndim}); it has {len(velocity)}.")
+        if not grid.cartesian:
+            raise ValueError(f"`velocity` needs Cartesian coordinates; `grid` is {grid.geometry}.")
+        self.grid, self.scheme = grid, scheme
+        self.faces = tuple(_on_faces(v, grid, d, kind) for d, v in enumerate(velocity))
+        for v in self.faces:
+            batches(grid.ndim, "velocity", v, "its other entries", self.faces)
+
+    def operator(
+        self, a: Sequence[Tensor], alphas: Sequence[Sequence[Tensor | None]]
+    ) -> tuple[Convection, list[tuple[Tensor, Tensor] | None]]:
+        """-div(a grad u) + v . grad u, and the weights of the data on each axis' ends.
+
+        Parameters
+        ----------
+        a : per axis on its faces;   alphas : per axis those of its Robin ends that are no numbers
+        """
+        for v in self.faces:
+            batches(self.grid.ndim, "velocity", v, "`a`", a)
+        back, forth, betas = zip(*(self._along(d, a[d], alphas[d]) for d in range(self.grid.ndim)), strict=True)
+        return Convection(self.grid.axes, back, forth, None), list(betas)
+
+    def _along(
+        self, d: int, a: Tensor, alphas: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """back, forth and the weights of the data of axis d."""
+        axis, dim = self.grid.axes[d], d - self.grid.ndim
+        k, betas = conductance(self.grid.axes, a, d, alphas)
+        q = self.faces[d].to(k) / axis.h
+        if self.scheme == UPWIND:
+            below, above = q.clamp(min=0), (-q).clamp(min=0)
+        else:
+            theta = torch.from_numpy(_nearness(axis)).to(q).reshape([-1] + [1] * (-1 - dim))
+            below, above = (1 - theta) * q, -theta * q
+        if axis.periodic:
+            flows = torch.zeros_like(q) if axis.n == 1 else 1.0
+            return k + below * flows, k + above * flows, betas
+        ends = [self._end(axis, side, dim, k, betas[side], a) for side in (0, 1)]
+        flow = [part.narrow(dim, side * axis.n, 1) for side, part in ((0, below), (1, above))]
+        seen = [_between(axis, dim, like, [u for u, _ in ends]) for like in (below, above)]
+        data = [beta + v * g for beta, v, (_, g) in zip(betas, flow, ends, strict=True)]
+        return k + below * seen[0], k + above * seen[1], (data[0], data[1])
+
+    def _end(self, axis: Axis, side: int, dim: int, k: Tensor, beta: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+        """(r, t): u on the end differs by r u - t g from that of the unknown beside it, g the datum.
+
+        At a node's own end it is that of the unknown. A cell's is eliminated from alpha u + a du/dn = g.
+        """
+        k, a = (v.narrow(dim, side * axis.n, 1) for v in (k, a))
+        if (axis.low, axis.high)[side] == DIRICHLET:
+            return torch.ones_like(k), torch.ones_like(k)
+        if axis.centering == "node":
+            return torch.zeros_like(k), torch.zeros_like(k)
+        half = a / (axis.h * float(axis.distances[-side]))
+        return k / half, beta / half
+
+
+def _on_faces(value: Any, grid: Grid, d: int, kind: Kind) -> Tensor:
+    """One component of the velocity on the n_d + 1 faces of axis d."""
+    axis, dim, points = grid.axes[d], d - grid.ndim, None
+    name = f"velocity[{d}]"
+    if callable(value):
+        points = [e.faces if f == d else e.x for f, e in enumerate(grid.axes)]
+        v = kind.evaluate(name, value, points)
+    elif isinstance(value, OnFaces):
+        v = looked_at(value.values("velocity", grid, d, kind), partial(_closed, axis=axis, d=d, dim=dim))
+    else:
+        v = array(name, value, grid, kind)
+        if v.ndim == 0:
+            v = v.expand([axis.n + 1 if e == d else 1 for e in range(grid.ndim)])
+        else:
+            left, right = beside(v, axis, dim)
+            v = (left + right) / 2
+    return looked_at(v, lambda data: finite(name, data, "Clean the velocity.", points))
+
+
+def _closed(v: Tensor, axis: Axis, d: int, dim: int) -> None:
+    """Refuse two values of the one face where a periodic axis closes."""
+    if axis.periodic and not torch.equal(v.narrow(dim, 0, 1), v.narrow(dim, axis.n, 1)):
+        raise ValueError(
+            f"`velocity` = Faces must be the same on the first and the last face of axis {d}: they are one."
+        )
+
+
+def _nearness(axis: Axis) -> np.ndarray:
+    """(n + 1) where between the two points beside it a face lies: 0 at the lower, 1 at the upper one, 0 of none."""
+    edges, x = axis.edges, axis.x
+    lower, upper = np.empty(axis.n + 1), np.empty(axis.n + 1)
+    lower[1:], upper[:-1] = edges[1:] - x, x - edges[:-1]
+    lower[0], upper[-1] = (lower[-1], upper[0]) if axis.periodic else (edges[0] - axis.lower, axis.upper - edges[-1])
+    both = lower + upper
+    return np.divide(lower, both, out=np.zeros_like(both), where=both > 1e-12 * axis.h)
+
+
+def _between(axis: Axis, dim: int, like: Tensor, ends: Sequence[Tensor]) -> Tensor:
+    """1 on the faces between unknowns, and the ``ends``."""
+    shape = np.broadcast_shapes(*(v.shape for v in ends))
+    low, high = (v.expand(shape) for v in ends)
+    inner = list(shape)
+    inner[dim] = axis.n - 1
+    return torch.cat([low, like.new_ones(inner), high], dim=dim)
