@@ -17,7 +17,10 @@ def described(name: str) -> tuple[str, str]:
 def page() -> str:
     """One figure a script, in the order of the results."""
     rows = json.loads(RESULTS.read_text())
-    machines = {f"{row['threads']} threads of {row['processor']}, {row['date']}" for row in rows.values()}
+    machines = {
+        f"{row['threads']} thread{'s' * (row['threads'] > 1)} of {row['processor']}, {row['date']}"
+        for row in rows.values()
+    }
     return "\n\n".join(
         [
             "Medians of all that it takes from the data to the answer, set-up included, each in turn; "

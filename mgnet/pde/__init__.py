@@ -2,6 +2,7 @@
 
 from mgnet.pde.capabilities import capabilities
 from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.problem import SharedPoisson
 from mgnet.pde.levels.convolution import conv_levels
 from mgnet.pde.levels.smoothers import Polynomial
 from mgnet.pde.nonlinear import solve_nonlinear
@@ -22,6 +23,7 @@ __all__ = [
     "Polynomial",
     "Robin",
     "RoundOffWarning",
+    "SharedPoisson",
     "Solution",
     "Solver",
     "capabilities",

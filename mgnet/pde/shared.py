@@ -2,22 +2,68 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mgnet.pde.distributed.data import right_hand_side
+from mgnet.pde.distributed.halo import Widened
 from mgnet.pde.distributed.partition import Partition
-from mgnet.pde.levels.smoothers import COLOURED
+from mgnet.pde.distributed.problem import SharedPoisson
 from mgnet.pde.outer.choice import Scheme
 from mgnet.pde.outer.iterate import Outcome
 from mgnet.pde.outer.multigrid import Multigrid, Stop
 from mgnet.pde.outer.partitioned import Partitioned
+from mgnet.pde.outer.partitioned_varying import PartitionedVarying
 from mgnet.pde.problem.checks import as_tensor, guess_like, no_graph
+from mgnet.pde.problem.coefficients import is_number
+from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.operators import Diffusion
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import NotConverged, Solution, warn_of_round_off
+
+UNKNOWN = (
+    "`partition` knows no mask, no fixed values, no velocity, and order 2 alone. Solve this problem on one process."
+)
+
+
+def posed(
+    partition: Partition, grid: Grid, a: Any, c: Any, others: dict[str, Any], like: Any
+) -> Poisson | SharedPoisson:
+    """The problem of ``solve``'s arguments: whole, where coefficients are numbers; others : ``Poisson``'s."""
+    numbers = grid.uniform and grid.has_numbers and all(v is None or is_number(v) for v in (*_entries(a), c))
+    fault = ""
+    if partition.grid.axes != grid.axes:
+        fault = "`partition` must be of the problem's grid; it is of another one."
+    elif any(others[name] is not None for name in ("mask", "fixed", "velocity")) or others["order"] != 2:
+        fault = UNKNOWN
+    partition.agree({"the kind of coefficients": "numbers" if numbers else "not numbers alone"}, fault)
+    return Poisson(grid, a, c, like=like) if numbers else SharedPoisson(partition, a, c, like=like)
+
+
+class Blocks(Protocol):
+    """What solves with blocks (*batch, *block): for numbers, or for coefficients that vary."""
+
+    @property
+    def method(self) -> str: ...
+
+    def right_hand_side(self, f: Tensor, boundary: Any) -> Tensor: ...
+
+    def check_no_graph(self) -> None:
+        """Refuse coefficients that ask for a gradient where arrays are to come out."""
+        ...
+
+    def parts(self, b: Tensor, boundary: Any) -> list[Tensor]:
+        """The boundary's part of b on every grid, for one full pass."""
+        ...
+
+    def solved(self, call: "Call", b: Tensor) -> Tensor:
+        """``call`` on a graph."""
+        ...
+
+    def work(self, outcome: Outcome) -> float: ...
 
 
 class OnBlocks:
@@ -25,65 +71,49 @@ class OnBlocks:
 
     Parameters
     ----------
-    problem : the whole one, with numbers for coefficients
+    problem : the whole one, or one of blocks
     """
 
-    def __init__(self, problem: Poisson, scheme: Scheme, partition: Any):
+    def __init__(self, problem: Poisson | SharedPoisson, scheme: Scheme, partition: Any):
         if not isinstance(partition, Partition):
             raise TypeError(f"`partition` must be a mgnet.pde.Partition; it is {type(partition).__name__}.")
         _check(problem, scheme, partition)
         self.problem, self.partition = problem, partition
-        A = problem.A.detached()
-        multigrid = Multigrid(A.base, problem.constant, None, scheme)
-        if multigrid.levels.constant is None:
-            raise ValueError("`partition` smooths points; this anisotropy needs lines. Solve it on one process.")
-        assert problem.constant is not None
-        self._levels = Partitioned(multigrid, partition, problem.grid.closed and problem.constant[1] == 0)
-        self._method, self._work = multigrid.method(A), lambda outcome: multigrid.work(A, outcome)
+        self._blocks: Blocks = _blocks(problem, scheme, partition)
 
     def solve(self, f: Any, boundary: Any, guess: Any, stop: Stop, throw: bool, project: bool) -> Solution:
         """As ``Solver.solve``, of blocks."""
         begun = time.perf_counter()
         self._agree(f, boundary, guess, stop, throw, project)
-        tensor = isinstance(f, Tensor)
+        tensor, blocks = isinstance(f, Tensor), self._blocks
         v = as_tensor(f)
         v = v if v.is_floating_point() else v.double()
-        b = right_hand_side(self.problem, self.partition, v, boundary)
-        begin = None if guess is None else guess_like(guess, tuple(b.shape), b)
+        b = blocks.right_hand_side(v, boundary)
         if not tensor:
             no_graph("boundary", b)
-        parts: list[Tensor] = []
+            blocks.check_no_graph()
+        call = Call(stop, project, guess)
         if stop.tol is None and guess is None and boundary is not None:
-            like = b.detach().reshape(-1, *self.partition.shape)
-            parts = self._levels.boundary_parts(self.problem, boundary, like)
-        made = _Made(self, stop, project, begin, parts)
-        u = Shared.apply(made, b)
-        outcome = made.outcome
-        solution = Solution(
-            u=u if tensor else u.numpy(),
+            call.parts = blocks.parts(b.detach(), boundary)
+        u = blocks.solved(call, b)
+        outcome = call.outcome
+        out: Any = u if tensor else u.detach().numpy()
+        solution: Solution = Solution(
+            u=out,
             residuals=outcome.residuals,
             converged=outcome.status != "not converged",
             status=outcome.status,
             grid=self.problem.grid,
-            method=f"{self._method}, on {self.partition.count} processes",
-            work=self._work(outcome),
+            method=blocks.method,
+            work=blocks.work(outcome),
             seconds=time.perf_counter() - begun,
         )
         if throw and not solution.converged:
             assert stop.tol is not None
-            raise NotConverged(solution, stop.tol)
+            raise NotConverged(solution, stop.tol, outcome.remedy)
         if not stop.of_guess:
             warn_of_round_off(solution, stop.tol)
         return solution
-
-    def run(
-        self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool, parts: Sequence[Tensor]
-    ) -> tuple[Tensor, Outcome]:
-        """A^-1 b of (*batch, *block)."""
-        block = self.partition.shape
-        begin = None if guess is None else guess.detach().reshape(-1, *block)
-        outcome = self._levels.run(b.detach().reshape(-1, *block), begin, stop, project, parts)
-        return outcome.u.reshape(b.shape), outcome
 
     def _agree(self, f: Any, boundary: Any, guess: Any, stop: Stop, throw: bool, project: bool) -> None:
         """Refuse, on every process, what is wrong on one or differs."""
@@ -94,9 +124,11 @@ class OnBlocks:
             fault = f"`guess` must be this process's block, of shape (..., {block}); it has {tuple(np.shape(guess))}."
         elif isinstance(f, Tensor) and f.device.type != "cpu":
             fault = f"`partition` takes tensors on the CPU; f is on {f.device}."
+        graph = isinstance(f, Tensor) and f.requires_grad
         self.partition.agree(
             {
-                "f": f"{str(f.dtype).removeprefix('torch.')}, a batch of {tuple(f.shape[: f.ndim - len(block)])}",
+                "f": f"{str(f.dtype).removeprefix('torch.')}, a batch of {tuple(f.shape[: f.ndim - len(block)])}"
+                + ", with a gradient" * graph,
                 "boundary": "given" if boundary is not None else "None",
                 "guess": "given" if guess is not None else "None",
                 "tol": str(stop.tol),
@@ -109,47 +141,188 @@ class OnBlocks:
         )
 
 
-class _Made:
-    """One solve, and what became of it."""
+class Call:
+    """One solve, and what became of it.
 
-    def __init__(
-        self, on: OnBlocks, stop: Stop, project: bool, guess: Tensor | None = None, parts: Sequence[Tensor] = ()
-    ):
-        self.on, self.stop, self.project, self.guess, self.parts = on, stop, project, guess, parts
+    Parameters
+    ----------
+    guess, parts : of the first iterate
+    """
+
+    def __init__(self, stop: Stop, project: bool, guess: Any = None, parts: Sequence[Tensor] = ()):
+        self.stop, self.project, self.guess, self.parts = stop, project, guess, parts
         self.outcome: Outcome
 
-    def __call__(self, b: Tensor) -> Tensor:
-        u, self.outcome = self.on.run(b, self.guess, self.stop, self.project, self.parts)
-        return u
+    @property
+    def adjoint(self) -> "Call":
+        """The same solve of another right-hand side."""
+        return Call(Stop(self.stop.tol, self.stop.max_cycles), True)
+
+    def begin(self, shape: Sequence[int], like: Tensor) -> Tensor | None:
+        """The guess of that shape, flattened as data are."""
+        if self.guess is None:
+            return None
+        return guess_like(self.guess, shape, like).reshape(-1, *like.shape[1:])
+
+
+class OfNumbers:
+    """``Blocks`` of a problem whose coefficients are numbers."""
+
+    def __init__(self, problem: Poisson, multigrid: Multigrid, partition: Partition):
+        assert problem.constant is not None
+        self.problem, self.partition, self.multigrid = problem, partition, multigrid
+        self.levels = Partitioned(multigrid, partition, problem.grid.closed and problem.constant[1] == 0)
 
     @property
-    def adjoint(self) -> "_Made":
-        return _Made(self.on, Stop(self.stop.tol, self.stop.max_cycles), True)
+    def method(self) -> str:
+        return f"{self.multigrid.method(self.multigrid.base)}, on {self.partition.count} processes"
+
+    def work(self, outcome: Outcome) -> float:
+        return self.multigrid.work(self.multigrid.base, outcome)
+
+    def right_hand_side(self, f: Tensor, boundary: Any) -> Tensor:
+        return right_hand_side(self.problem, self.partition, f, boundary)
+
+    def check_no_graph(self) -> None:
+        self.problem.check_no_graph()
+
+    def parts(self, b: Tensor, boundary: Any) -> list[Tensor]:
+        return self.levels.boundary_parts(self.problem, boundary, b.reshape(-1, *self.partition.shape))
+
+    def solved(self, call: Call, b: Tensor) -> Tensor:
+        return Shared.apply(self, call, b)
+
+    def run(self, call: Call, b: Tensor) -> Tensor:
+        """A^-1 b, without a graph."""
+        flat = b.detach().reshape(-1, *self.partition.shape)
+        call.outcome = self.levels.run(flat, call.begin(b.shape, flat), call.stop, call.project, call.parts)
+        return call.outcome.u.reshape(b.shape)
 
 
 class Shared(torch.autograd.Function):
     """u = A^-1 b and, A being symmetric, db = A^-1 du; each process gives and gets its part."""
 
     @staticmethod
-    def forward(ctx: Any, made: _Made, b: Tensor) -> Tensor:
-        ctx.made = made
-        return made(b)
+    def forward(ctx: Any, blocks: OfNumbers, call: Call, b: Tensor) -> Tensor:
+        ctx.blocks, ctx.call = blocks, call
+        return blocks.run(call, b)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
-        return None, Shared.apply(ctx.made.adjoint, grads[0].contiguous())
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
+        return None, None, Shared.apply(ctx.blocks, ctx.call.adjoint, grads[0].contiguous())
 
 
-def _check(problem: Poisson, scheme: Scheme, partition: Partition) -> None:
+class Varying:
+    """``Blocks`` of a problem whose coefficients vary."""
+
+    def __init__(self, problem: SharedPoisson, scheme: Scheme, precise: bool = False):
+        self.problem, self.partition, self._scheme, self._precise = problem, problem.partition, scheme, precise
+        self._levels: dict[tuple[int, ...], PartitionedVarying] = {}
+        self._last: PartitionedVarying | None = None
+
+    @property
+    def method(self) -> str:
+        assert self._last is not None
+        return self._last.method
+
+    def work(self, outcome: Outcome) -> float:
+        assert self._last is not None
+        return self._last.work(outcome)
+
+    def right_hand_side(self, f: Tensor, boundary: Any) -> Tensor:
+        return self.problem.right_hand_side(f, boundary)
+
+    def check_no_graph(self) -> None:
+        no_graph("a", *self.problem.A.tensors)
+
+    def parts(self, b: Tensor, boundary: Any) -> list[Tensor]:
+        return []
+
+    def solved(self, call: Call, b: Tensor) -> Tensor:
+        A = self.problem.A
+        return SharedVarying.apply(self, call, A, b, *A.tensors)
+
+    def run(self, call: Call, A: Diffusion, b: Tensor) -> Tensor:
+        """A^-1 b, without a graph; batch axes of A and b are broadcast."""
+        A, b, ndim, block = A.detached(), b.detach(), len(A.axes), self.partition.shape
+        batch = np.broadcast_shapes(b.shape[:-ndim], *(v.shape[: max(v.ndim - ndim, 0)] for v in A.tensors))
+        flat = b.expand(*batch, *block).reshape(-1, *block)
+        key = batch if any(v.ndim > ndim for v in A.tensors) else ()
+        if key not in self._levels:
+            self._levels = {key: PartitionedVarying(self.problem, A.flattened(batch), self._scheme, self._precise)}
+        self._last = self._levels[key]
+        call.outcome = self._last.run(flat, call.begin((*batch, *block), flat), call.stop, call.project)
+        return call.outcome.u.reshape(*batch, *block)
+
+    def near(self, v: Tensor) -> Tensor:
+        """v of the block, and of the planes beside it."""
+        return Widened.apply(self.partition, self.problem.near, -len(self.partition.shape), v.contiguous())
+
+
+class SharedVarying(torch.autograd.Function):
+    """u = A^-1 b; see ``outer.gradients``. Each process counts the faces and unknowns that are its own."""
+
+    @staticmethod
+    def forward(ctx: Any, blocks: Varying, call: Call, A: Diffusion, b: Tensor, *tensors: Tensor) -> Tensor:
+        ctx.of, ctx.b_shape = (blocks, call, A), b.shape
+        u = blocks.run(call, A.made_of(tensors), b)
+        ctx.save_for_backward(u, *tensors)
+        return u
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (blocks, call, A), (u, *tensors), needs = ctx.of, ctx.saved_tensors, ctx.needs_input_grad
+        adjoint = SharedVarying.apply(blocks, call.adjoint, A, gradients[0].contiguous(), *tensors)
+        grads: list[Tensor | None] = [None] * len(tensors)
+        if any(needs[4:]):
+            v, w, A = blocks.near(adjoint), blocks.near(u), A.made_of(tensors)
+            for k, (tensor, own) in enumerate(zip(tensors, blocks.problem.counted, strict=True)):
+                if needs[4 + k]:
+                    grads[k] = (A.derivative(k, v, w) * own.to(w)).sum_to_size(tensor.shape)
+        return None, None, None, adjoint.sum_to_size(ctx.b_shape) if needs[3] else None, *grads
+
+
+def _blocks(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partition) -> Blocks:
+    if isinstance(problem, SharedPoisson):
+        return Varying(problem, scheme)
+    lines = False
+    if problem.constant is not None:
+        multigrid = Multigrid(problem.A.detached().base, problem.constant, None, scheme)
+        if multigrid.levels.constant is not None:
+            return OfNumbers(problem, multigrid, partition)
+        lines, scheme = True, multigrid.levels.scheme
+    a, c = problem.coefficients
+    a, c = tuple(_cut(partition, v) for v in a), _cut(partition, c)
+    return Varying(SharedPoisson(partition, a, c, like=problem.kind), scheme, precise=lines)
+
+
+def _cut(partition: Partition, v: Any) -> Any:
+    """A whole coefficient's block."""
+    return partition.scatter(v) if isinstance(v, (np.ndarray, Tensor)) and v.ndim else v
+
+
+def _entries(a: Any) -> Sequence[Any]:
+    return a if isinstance(a, (tuple, list)) else (a,)
+
+
+def _check(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partition) -> None:
     said = {"grid": repr(problem.grid), "the coefficients": str(problem.constant), "the scheme": str(scheme)}
     fault = ""
     if partition.grid.axes != problem.grid.axes:
         fault = "`partition` must be of the problem's grid; it is of another one."
-    elif problem.constant is None or problem.order != 2:
-        fault = (
-            "`partition` takes coefficients that are numbers, on uniform grids, without mask, fixed values or "
-            "velocity, of order 2; this problem has others. Solve it on one process."
-        )
-    elif scheme.transform or scheme.smoother in COLOURED:
-        fault = '`partition` takes multigrid, smoothed by "chebyshev", "jacobi" or steps of your own.'
+    elif problem.mask is not None or problem.fixed is not None or problem.order != 2 or _streams(problem):
+        fault = UNKNOWN
+    elif isinstance(problem, Poisson) and _unshared(problem):
+        fault = "`partition` takes no full tensors, no `Faces`, and Robin ends whose alpha is a number."
+    elif scheme.transform or scheme.smoother == "red-black":
+        fault = '`partition` takes multigrid, smoothed by "chebyshev", "jacobi", "zebra" or steps of your own.'
     partition.agree(said, fault)
+
+
+def _streams(problem: Poisson | SharedPoisson) -> bool:
+    return isinstance(problem, Poisson) and not problem.A.base.symmetric
+
+
+def _unshared(problem: Poisson) -> bool:
+    on_faces = any(not (callable(v) or is_number(v) or hasattr(v, "ndim")) for v in problem.coefficients[0])
+    return problem.tensor is not None or on_faces or not problem.grid.has_numbers

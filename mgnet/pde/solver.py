@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mgnet.pde.call import Call
 from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.problem import SharedPoisson
 from mgnet.pde.labelled import labelled
 from mgnet.pde.levels.nested import boundary_parts
 from mgnet.pde.levels.smoothers import SMOOTHERS, Polynomial, Smoother
@@ -23,7 +24,7 @@ from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import transformed
 from mgnet.pde.problem.poisson import Poisson
-from mgnet.pde.shared import OnBlocks
+from mgnet.pde.shared import OnBlocks, posed
 from mgnet.pde.solution import Array, Solution, warn_of_round_off
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Solver:
 
     Parameters
     ----------
-    problem : Poisson
+    problem : Poisson, or SharedPoisson
     cycle : "V", "W" or "F"
     smoother : "chebyshev" (fourth kind), "jacobi" (damped), "red-black" (Gauss-Seidel) or "zebra" (lines
         along the axis of the strongest coupling, solved exactly, of one colour and then of the other); or steps of
@@ -66,14 +67,16 @@ class Solver:
 
     def __init__(
         self,
-        problem: Poisson,
+        problem: Poisson | SharedPoisson,
         cycle: str = "V",
         smoother: Smoother = "chebyshev",
         nu: tuple[int, int] = (2, 2),
         method: str = "multigrid",
         partition: Partition | None = None,
     ):
-        if not isinstance(problem, Poisson):
+        if isinstance(problem, SharedPoisson):
+            partition = problem.partition if partition is None else partition
+        elif not isinstance(problem, Poisson):
             raise TypeError(f"`problem` must be a mgnet.pde.Poisson; it is {type(problem).__name__}.")
         checks.word("cycle", cycle, tuple(CYCLES))
         checks.word("method", method, METHODS)
@@ -81,7 +84,7 @@ class Solver:
             raise ValueError('`method` "transform" runs on one process; there is a `partition`. Leave one of them out.')
         self._scheme = Scheme(cycle, smoother, checks.sweeps(nu), method == "transform")
         _check_scheme(self._scheme, problem)
-        self.problem = problem
+        self.problem: Any = problem  # a SharedPoisson only where there is ``_on_blocks``
         self._multigrid: Multigrid | None = None
         self._adjoint: Multigrid | None = None  # of A^T, where that is another operator
         self._on_blocks = None if partition is None else OnBlocks(problem, self._scheme, partition)
@@ -117,9 +120,13 @@ class Solver:
         >>> solver.update(a=2.0).solve(np.ones(3)).u.round(6).tolist()
         [0.75, 1.0, 0.75]
         """
-        problem = self.problem.having(a, c, velocity)
+        blocks, kind = self._on_blocks, self.problem.kind
+        whole = {"velocity": velocity, "mask": None, "fixed": None, "order": 2}
+        if blocks is None:
+            problem: Any = self.problem.having(a, c, velocity)
+        else:
+            problem = posed(blocks.partition, self.problem.grid, a, c, whole, like=kind)
         _check_scheme(self._scheme, problem)
-        blocks = self._on_blocks
         self._on_blocks = None if blocks is None else OnBlocks(problem, self._scheme, blocks.partition)
         self.problem, self._multigrid, self._adjoint = problem, None, None
         return self
@@ -226,6 +233,7 @@ class Solver:
         >>> float(np.abs(1 - solver.problem.apply(u)).max()) < 1
         True
         """
+        self._on_one_process("cycle")
         f = checks.right_hand_side(f)
         checks.not_empty(f)
         given = self.problem.on_grid("f", f).detach()
@@ -247,6 +255,7 @@ class Solver:
         >>> (A @ np.array([1.0, 2.0, 3.0])).tolist()
         [0.0, 0.0, 4.0]
         """
+        self._on_one_process("aslinearoperator")
         from mgnet.pde import interop
 
         return interop.linear_operator(self.problem)
@@ -269,6 +278,7 @@ class Solver:
         >>> info, round(float(u.max()), 3)
         (0, 0.074)
         """
+        self._on_one_process("aspreconditioner")
         nu = self._scheme.nu
         if nu[0] != nu[1]:
             raise ValueError(
@@ -278,6 +288,10 @@ class Solver:
         from mgnet.pde import interop
 
         return interop.preconditioner(self.multigrid(self.problem.single("aspreconditioner")), self.problem)
+
+    def _on_one_process(self, asks: str) -> None:
+        if self._on_blocks is not None:
+            raise ValueError(f"`{asks}` runs on one process; there is a `partition`. Make a Solver without.")
 
 
 def _same(A: Diffusion, B: Diffusion) -> bool:
@@ -290,7 +304,7 @@ def _same(A: Diffusion, B: Diffusion) -> bool:
                           and v.dtype == w.dtype) for v, w in zip(A.tensors, B.tensors, strict=True))  # fmt: skip
 
 
-def _check_scheme(scheme: Scheme, problem: Poisson) -> None:
+def _check_scheme(scheme: Scheme, problem: Any) -> None:
     """Refuse what does not suit the problem; a transform has no cycles."""
     if not scheme.transform:
         return _check_smoother(scheme.smoother, problem, scheme.nu)
@@ -416,8 +430,11 @@ def solve(
         grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
     else:
         _check_grid(grid, ndim, bc, lower, upper, centering)
-    coefficients = {"velocity": velocity, "scheme": scheme, "mask": mask, "mask_bc": mask_bc, "fixed": fixed}
-    problem = Poisson(grid, a, c, order=order, like=f, **coefficients)
+    others = {"velocity": velocity, "scheme": scheme, "mask": mask, "mask_bc": mask_bc, "fixed": fixed, "order": order}
+    if isinstance(partition, Partition):
+        problem: Any = posed(partition, grid, a, c, others, like=f)
+    else:
+        problem = Poisson(grid, a, c, like=f, **others)
     solver = Solver(problem, method=method, partition=partition)
     return solver.solve(
         f,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from mgnet.pde import Grid, Partition, Poisson, Polynomial, Robin, Solver, solve
+from mgnet.pde import Faces, Grid, Partition, Poisson, Polynomial, Robin, SharedPoisson, Solver, solve
 from mgnet.pde.distributed import levels
 
 CASES: dict[str, dict[str, Any]] = {
@@ -40,11 +40,98 @@ CASES: dict[str, dict[str, Any]] = {
 METHOD = ("cycle", "smoother", "nu")
 
 
+def smooth(shape: tuple[int, ...]) -> np.ndarray:
+    return np.exp(np.sin(3 * sum(np.ix_(*(np.arange(n) / n for n in shape)))))
+
+
+def checkerboard(shape: tuple[int, ...]) -> np.ndarray:
+    """8 x 8 squares of 1 and 1e6."""
+    return np.where(sum(np.ix_(*(np.arange(n) * 8 // n for n in shape))) % 2, 1e6, 1.0)
+
+
+def materials(shape: tuple[int, ...]) -> np.ndarray:
+    """1 or 1e4, at random from unknown to unknown."""
+    return np.where(np.random.default_rng(2).random(shape) < 0.5, 1.0, 1e4)
+
+
+def noise(shape: tuple[int, ...]) -> np.ndarray:
+    return np.exp(2 * np.random.default_rng(3).normal(size=shape))
+
+
+def layers(axis: int) -> Any:
+    """Isotropic in one half, dominant along an axis in the other: lines are smoothed along this one."""
+
+    def a(shape: tuple[int, ...]) -> tuple[Any, ...]:
+        ratio = np.where(np.indices(shape)[0] < shape[0] // 2, 1.0, 1e2)
+        return (ratio, 1.0) if axis == 0 else (1.0, ratio)
+
+    return a
+
+
+def for_each(shape: tuple[int, ...]) -> np.ndarray:
+    return np.stack([smooth(shape), 1 / smooth(shape)])
+
+
+def graded(n: int) -> np.ndarray:
+    return np.linspace(0, 1, n + 2) ** 1.3
+
+
+VARYING: dict[str, dict[str, Any]] = {
+    "smooth a": {"shape": (255, 120), "array": smooth, "local": True, "tol": 1e-11},
+    "callables, cells": {
+        "shape": (200, 110), "centering": "cell", "a": lambda x, y: 1 + x * x + y, "c": lambda x, y: 9 * x
+    },
+    "a callable, periodic": {"shape": (200, 110), "bc": "periodic", "a": lambda x, y: 2 + np.sin(2 * np.pi * x) + y},
+    "a callable, periodic cells": {
+        "shape": (200, 90), "bc": "periodic", "centering": "cell", "a": lambda x, y: 2 + np.sin(2 * np.pi * x) + x
+    },
+    "a checkerboard": {"shape": (190, 160), "array": checkerboard, "local": True, "near": 1e-6},
+    "a checkerboard of cells, free": {
+        "shape": (160, 120), "bc": "neumann", "centering": "cell", "array": checkerboard, "near": 1e-6
+    },
+    "two materials": {"shape": (150, 150), "array": materials, "tol": 1e-7, "near": 1e-4},
+    "two materials, periodic": {
+        "shape": (152, 120), "bc": "periodic", "c": 1.0, "array": materials, "tol": 1e-7, "near": 1e-4
+    },
+    "noise, Robin": {"shape": (181, 140), "bc": (Robin(2.0), "neumann"), "array": noise, "tol": 1e-11},
+    "neumann nodes, varying": {"shape": (193, 110), "bc": "neumann", "array": smooth, "tol": 1e-11},
+    "a in three dimensions": {
+        "shape": (64, 30, 28), "bc": ("dirichlet", "periodic", "neumann"), "array": smooth, "tol": 1e-11
+    },
+    "a checkerboard in three dimensions": {
+        "shape": (60, 28, 30), "centering": "cell", "array": checkerboard, "near": 1e-6
+    },
+    "an a for each member": {"shape": (180, 100), "batch": (2,), "array": for_each, "local": True, "tol": 1e-11},
+    "one f for all members": {"shape": (180, 100), "array": for_each, "c": "smooth", "tol": 1e-11},
+    "float32, varying": {"shape": (200, 100), "array": smooth, "dtype": "f4", "tol": 1e-5, "near": 1e-4},
+    "semicoarsened along the cut": {"shape": (256, 80), "array": lambda shape: (smooth(shape), 0.01), "tol": 1e-11},
+    "semicoarsened beside it": {"shape": (200, 110), "array": lambda shape: (0.01, smooth(shape)), "tol": 1e-11},
+    "lines inside of blocks": {"shape": (200, 110), "array": layers(1), "tol": 1e-11, "near": 1e-8},
+    "lines that are cut": {"shape": (200, 110), "array": layers(0), "tol": 1e-11, "near": 1e-8},
+    "zebra": {"shape": (190, 120), "a": (1.0, 5.0), "smoother": "zebra", "tol": 1e-11},
+    "stretched": {"shape": (200, 100), "nodes": True, "array": smooth, "tol": 1e-11},
+    "F-cycles at jumps": {"shape": (190, 120), "array": checkerboard, "cycle": "F", "near": 1e-6},
+    "an odd period": {"shape": (151, 110), "bc": "periodic", "c": 1.0, "array": smooth, "tol": 1e-11},
+    "uneven, varying": {"shape": (255, 80), "uneven": True, "array": smooth, "tol": 1e-11},
+    "boundary data, varying": {
+        "shape": (150, 100), "bc": ("dirichlet", ("neumann", "dirichlet")), "boundary": True,
+        "array": smooth, "tol": 1e-11,
+    },
+    "a guess, varying": {"shape": (200, 90), "guess": True, "array": smooth, "tol": 1e-11},
+    "one full pass, varying": {"shape": (200, 100), "array": smooth, "tol": None},
+    "one dimension, varying": {"shape": (300,), "array": smooth, "tol": 1e-11},
+    "unequal sweeps": {"shape": (120, 90), "array": smooth, "nu": (2, 1), "tol": 1e-11},
+}  # fmt: skip
+
+
 def problem_of(case: dict[str, Any]) -> tuple[Poisson, np.ndarray, dict[str, Any], dict[str, Any]]:
     """The problem, whole data, and what Solver and its solve are told; the same on every process."""
     shape = case["shape"]
     grid = Grid(shape, bc=case.get("bc", "dirichlet"), centering=case.get("centering", "node"))
-    problem = Poisson(grid, case.get("a"), case.get("c"))
+    if case.get("nodes"):
+        grid = Grid.from_nodes([graded(n) for n in shape])
+    a = case["array"](shape) if "array" in case else case.get("a")
+    problem = Poisson(grid, a, smooth(shape) if case.get("c") == "smooth" else case.get("c"))
     f = np.random.default_rng(0).normal(size=(*case.get("batch", ()), *shape)).astype(case.get("dtype", "f8"))
     how = {"tol": case.get("tol", 1e-9), "project": grid.closed and "c" not in case}
     if case.get("boundary"):
@@ -67,18 +154,27 @@ def on_blocks(case: dict[str, Any]) -> tuple[np.ndarray, list[float], str]:
     partition = Partition(problem.grid, sizes=uneven)
     if "guess" in how:
         how["guess"] = partition.scatter(how["guess"])
+    if case.get("local"):
+        problem = SharedPoisson(partition, partition.scatter(case["array"](case["shape"])), like=f)
     solution = Solver(problem, partition=partition, **scheme).solve(partition.scatter(f), **how)
     assert solution.u.shape[-len(case["shape"]) :] == partition.shape
     return partition.gather(solution.u), solution.residuals, solution.status
 
 
-def gradients() -> np.ndarray:
-    """Of the sum of all processes' u^2 by f."""
-    partition = Partition(Grid((120, 140)))
-    f = torch.from_numpy(np.random.default_rng(1).normal(size=(120, 140)))
-    block = partition.scatter(f).clone().requires_grad_()
-    solve(block, partition=partition, tol=1e-11).u.square().sum().backward()
-    return partition.gather(block.grad).numpy()
+def gradients() -> dict[str, np.ndarray]:
+    """Of the sum of all processes' u^2 by f, constant coefficients; and by f, a, c and a number that a has in it."""
+    shape = (120, 80)
+    partition = Partition(Grid(shape, bc=("neumann", "dirichlet")))
+    rng = np.random.default_rng(1)
+    whole = {"f": rng.normal(size=shape), "a": smooth(shape), "c": 10 * rng.random(shape)}
+    block = {name: torch.from_numpy(partition.scatter(v).copy()).requires_grad_() for name, v in whole.items()}
+    solve(block["f"], partition=partition, tol=1e-11).u.square().sum().backward()
+    found = {"f": partition.gather(block["f"].grad).numpy()}
+    block["f"].grad = None
+    factor = torch.ones((), dtype=torch.float64, requires_grad=True)
+    solve(block["f"], partition=partition, a=factor * block["a"], c=block["c"], tol=1e-12).u.square().sum().backward()
+    found |= {f"{name}, varying": partition.gather(v.grad).numpy() for name, v in block.items()}
+    return found | {"factor": partition.total(factor.grad.item())}
 
 
 def faults() -> dict[str, str]:
@@ -89,7 +185,13 @@ def faults() -> dict[str, str]:
     f = np.ones(partition.shape)
     wrong = {
         "other c": lambda: Solver(Poisson(grid, c=float(rank)), partition=partition),
-        "an array": lambda: Solver(Poisson(grid, np.ones(grid.shape)), partition=partition),
+        "a mask": lambda: solve(f, partition=partition, mask=np.ones(grid.shape, bool)),
+        "walls": lambda: Solver(Poisson(grid, Faces(1.0, 1.0)), partition=partition),
+        "a full tensor": lambda: solve(f, partition=partition, a=((1.0, 0.1), (0.1, 2.0))),
+        "a of another shape": lambda: solve(f, partition=partition, a=f[1:] if rank else f),
+        "a negative": lambda: solve(f, partition=partition, a=-f if rank else f),
+        "a of another kind": lambda: solve(f, partition=partition, a=f if rank else 2.0, c=f),
+        "one cycle": lambda: Solver(SharedPoisson(partition, f)).cycle(None, f),
         "red-black": lambda: Solver(Poisson(grid), smoother="red-black", partition=partition),
         "another grid": lambda: Solver(Poisson(Grid((120, 141))), partition=partition),
         "shape on one": lambda: solve(f[1:] if rank else f, partition=partition),
@@ -114,14 +216,14 @@ def faults() -> dict[str, str]:
 
 def main(rank: int, count: int, folder: Path) -> None:
     torch.set_num_threads(1)
-    levels.GATHERED = 2**14  # so that small grids are shared, too
     dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=count)
-    for index, case in enumerate(CASES.values()):
+    for name, case in (CASES | VARYING).items():
+        levels.GATHERED = 2**14 if name in CASES else 2**11  # so that small grids are shared, too
         u, residuals, status = on_blocks(case)
         if rank == 0:
-            np.savez(folder / f"{index}.npz", u=u, residuals=residuals, status=status)
-    grad = gradients()
-    np.savez(folder / f"others{rank}.npz", grad=grad, faults=[f"{k}|{v}" for k, v in faults().items()])
+            np.savez(folder / f"{name}.npz", u=u, residuals=residuals, status=status)
+    np.savez(folder / f"gradients{rank}.npz", **gradients())
+    np.savez(folder / f"faults{rank}.npz", said=[f"{k}|{v}" for k, v in faults().items()])
     dist.destroy_process_group()
 
 

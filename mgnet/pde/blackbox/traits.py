@@ -1,8 +1,10 @@
 """What a variable operator is like, and how it is solved therefore: lines or points, V or W, float32 or float64."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from mgnet.pde.blackbox.lines import ALIKE, DOMINANT, VARIES, dominant_axes
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 from mgnet.pde.levels.constant import thin_axis
 from mgnet.pde.levels.smoothers import Smoother
+from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.ends import DIRICHLET, PERIODIC
 from mgnet.pde.problem.operators import Diffusion
 
@@ -133,28 +136,108 @@ def index(gamma: int | str, device: torch.device) -> int | str:
     return 2 if device.type == "cpu" else "F"
 
 
+class Look(Protocol):
+    """What an operator is asked before its levels are made; ``Whole`` answers for one that is in one place.
+
+    Attributes
+    ----------
+    variation : as in ``Survey``;   steepness, skewed, thin : see the functions of about these names
+    dominant : the axes that ``dominant_axes`` finds;   strongest : the one coupled most strongly
+    """
+
+    @property
+    def axes(self) -> tuple[Axis, ...]: ...
+
+    @property
+    def variation(self) -> float: ...
+
+    @property
+    def steepness(self) -> float: ...
+
+    @property
+    def skewed(self) -> bool: ...
+
+    @property
+    def thin(self) -> tuple[int, ...]: ...
+
+    @property
+    def dominant(self) -> tuple[int, ...]: ...
+
+    @property
+    def strongest(self) -> int: ...
+
+    def may_dominate(self, ratio: float) -> bool: ...
+
+
+class Whole:
+    """A look at an operator; ``seen`` : what is known already."""
+
+    def __init__(self, A: Diffusion, seen: Survey | None = None):
+        self.A, self._seen, self.axes = A, seen, A.axes
+
+    @property
+    def variation(self) -> float:
+        return variation(self.A) if self._seen is None else self._seen.variation
+
+    @property
+    def steepness(self) -> float:
+        return steepness(self.A)
+
+    @property
+    def skewed(self) -> bool:
+        return skewed(self.A)
+
+    @property
+    def thin(self) -> tuple[int, ...]:
+        return thin_lines(self.A)
+
+    @property
+    def dominant(self) -> tuple[int, ...]:
+        return dominant_axes(self._unit)
+
+    @property
+    def strongest(self) -> int:
+        strength = strengths(self._unit)
+        return strength.index(max(strength))
+
+    @cached_property
+    def _unit(self) -> Stencil:
+        return from_diffusion(self.A).unit()[0]
+
+    def may_dominate(self, ratio: float) -> bool:
+        return may_dominate(self.A, ratio)
+
+
 def gradual(A: Diffusion, solved: Sequence[int]) -> bool:
+    """``changes_gradually``, of an operator in one place."""
+    return changes_gradually(Whole(A), solved)
+
+
+def changes_gradually(look: Look, solved: Sequence[int]) -> bool:
     """Whether lines are smoothed where an anisotropy changes bit by bit, as on stretched grids, or cells do.
 
     V-cycles take as many iterations as W-cycles there: 7 with ratios of 14 and of 100, both axes, 128^2.
     """
-    lines = bool(solved) and tuple(solved) != thin_lines(A)
-    return (lines or not all(axis.uniform for axis in A.axes)) and steepness(A) <= STEEP
+    lines = bool(solved) and tuple(solved) != look.thin
+    return (lines or not all(axis.uniform for axis in look.axes)) and look.steepness <= STEEP
 
 
 def solved_axes(A: Diffusion, smoother: Smoother, seen: Survey | None = None) -> tuple[int, ...]:
+    """``line_axes``, of an operator in one place."""
+    return line_axes(Whole(A, seen), smoother)
+
+
+def line_axes(look: Look, smoother: Smoother) -> tuple[int, ...]:
     """The axes along which lines have to be smoothed, or are to be ("zebra")."""
-    if skewed(A):
-        return tuple(d for d, axis in enumerate(A.axes) if axis.n > 1)
-    varies = (variation(A) if seen is None else seen.variation) > VARIES
-    if varies and smoother != "zebra" and may_dominate(A, ALIKE) and steepness(A) <= STEEP:
-        return tuple(d for d, axis in enumerate(A.axes) if axis.n > 1)
-    if smoother != "zebra" and not (varies and may_dominate(A)):
-        return thin_lines(A)
-    unit, _ = from_diffusion(A).unit()
-    strength = strengths(unit)
-    strongest = (strength.index(max(strength)),) if smoother == "zebra" else ()
-    return dominant_axes(unit) or thin_lines(A) or strongest
+    every = tuple(d for d, axis in enumerate(look.axes) if axis.n > 1)
+    if look.skewed:
+        return every
+    varies = look.variation > VARIES
+    if varies and smoother != "zebra" and look.may_dominate(ALIKE) and look.steepness <= STEEP:
+        return every
+    if smoother != "zebra" and not (varies and look.may_dominate(DOMINANT / 2)):
+        return look.thin
+    return look.dominant or look.thin or ((look.strongest,) if smoother == "zebra" else ())
 
 
 def skewed(A: Diffusion) -> bool:
@@ -190,12 +273,17 @@ def may_dominate(A: Diffusion, ratio: float = DOMINANT / 2) -> bool:
 
 def thin_lines(A: Diffusion) -> tuple[int, ...]:
     """The axis of strong coupling that is too short to be coarsened, if there is one."""
-    periodic = any(axis.periodic for axis in A.axes)  # others are coarsened to the last unknown
-    if not periodic or not all(axis.uniform for axis in A.axes):
+    return thin_of_means(A.axes, lambda: [float(k.mean()) for k in A.k])
+
+
+def thin_of_means(axes: Sequence[Axis], means: Callable[[], Sequence[float]]) -> tuple[int, ...]:
+    """The same, by the mean conductance of each axis."""
+    periodic = any(axis.periodic for axis in axes)  # others are coarsened to the last unknown
+    if not periodic or not all(axis.uniform for axis in axes):
         return ()
-    means = tuple(float(k.mean()) * axis.h**2 for k, axis in zip(A.k, A.axes, strict=True))
-    thin = thin_axis(A.axes, means, 20 * COARSEST)  # N (n_0 + n_1 + ...), of about the same grid
-    return (thin,) if thin is not None and A.axes[thin].periodic else ()
+    a = tuple(mean * axis.h**2 for mean, axis in zip(means(), axes, strict=True))
+    thin = thin_axis(axes, a, 20 * COARSEST)  # N (n_0 + n_1 + ...), of about the same grid
+    return (thin,) if thin is not None and axes[thin].periodic else ()
 
 
 def strengths(unit: Stencil) -> list[float]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
+from mgnet.pde.distributed.halo import exchange
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.window import Window, coarse_ends, cut, window
 from mgnet.pde.levels.constant import lowest
@@ -192,12 +192,12 @@ class SharedLevels:
         if l + 1 == self.parts.shared:
             f, first = self._gathered(rest), self.once if gamma == 1 else self.whole
             e = first.cycle(None, f, measure=False)
-            for index in _again(gamma):
+            for index in again(gamma):
                 e = (self.once if index == 1 else self.whole).cycle(e, f, measure=False)
             return self._of_whole(e)
         f_c = self._exchanged(l + 1, rest)
         e = self._visit(l + 1, None, f_c, gamma)
-        for index in _again(gamma):
+        for index in again(gamma):
             e = self._visit(l + 1, e, f_c, index)
         return e
 
@@ -252,26 +252,7 @@ class SharedLevels:
 
     def _exchanged(self, l: int, v: np.ndarray) -> np.ndarray:
         """v, its halo filled by the neighbours."""
-        w, send, rank = self.parts.windows[l], torch.from_numpy(v), self.partition.peer
-        first, last = w.before, w.before + w.high - w.low
-        work, arrived = [], []
-        for here, there, side, planes in (
-            (slice(first, first + w.halo), slice(0, first), -1, w.before),
-            (slice(last - w.halo, last), slice(last, None), 1, w.after),
-        ):
-            if planes:
-                into = torch.empty_like(send[:, there]).contiguous()
-                block, group = send[:, here].contiguous(), self.partition.group
-                work += [
-                    dist.isend(block, rank(side), group, tag=(side + 1) // 2),
-                    dist.irecv(into, rank(side), group, tag=(1 - side) // 2),
-                ]
-                arrived.append((there, into))
-        for each in work:
-            assert each is not None
-            each.wait()
-        for there, into in arrived:
-            send[:, there] = into
+        exchange(self.partition, self.parts.windows[l], torch.from_numpy(v))
         return v
 
     def _window(self, l: int, block: Tensor, v: np.ndarray) -> np.ndarray:
@@ -320,7 +301,7 @@ class EveryonesLevels:
         return u[(slice(None), *self.partition.slices)]
 
 
-def _again(gamma: int | str) -> list[int | str]:
+def again(gamma: int | str) -> list[int | str]:
     """The cycles after the first one, by their own index."""
     return [1] if gamma == "F" else [gamma] * (int(gamma) - 1)
 

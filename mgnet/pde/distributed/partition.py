@@ -101,6 +101,12 @@ class Partition:
         dist.all_reduce(sums, group=self.group)
         return sums.numpy()
 
+    def most(self, v: Any) -> np.ndarray:
+        """The largest of all processes' numbers."""
+        largest = torch.tensor(np.asarray(v, float), device="cpu")
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=self.group)
+        return largest.numpy()
+
     def peer(self, step: int) -> int:
         """The process so many blocks further, as torch.distributed numbers it."""
         rank = (self.rank + step) % self.count
@@ -117,10 +123,10 @@ class Partition:
                 raise ValueError(f"process {rank} was given what it refuses: {other}")
         for rank, (theirs, _) in enumerate(each):
             for name, mine in said.items():
-                if theirs[name] != mine:
+                if (other := theirs.get(name, "none")) != mine:
                     raise ValueError(
                         f"`{name}` must be the same on every process: process {self.rank} has {mine}, process {rank} "
-                        f"has {theirs[name]}."
+                        f"has {other}."
                     )
 
 

@@ -10,17 +10,26 @@ from mgnet.pde.problem.axis import Axis, Table
 
 @dataclass(frozen=True)
 class Window:
-    """Planes [begin, end) of n, of which [low, high) are owned; beyond a periodic axis' ends they are numbered on."""
+    """Planes [begin, end) of n, of which [low, high) are owned; beyond a periodic axis' ends they are numbered on.
+
+    even : whether it begins with an even plane, one more of the neighbour's if need be; the axis is even if periodic
+    """
 
     n: int
     periodic: bool
     low: int
     high: int
     halo: int
+    even: bool = False
 
     @property
     def begin(self) -> int:
-        return self.low - self.halo if self.periodic else max(self.low - self.halo, 0)
+        begin = self.low - self._before(self.low)
+        return begin if self.periodic else max(begin, 0)
+
+    def _before(self, low: int) -> int:
+        """Planes that a block from ``low`` on wants of the one before."""
+        return self.halo + (self.even and (low - self.halo) % 2)
 
     @property
     def end(self) -> int:
@@ -40,6 +49,11 @@ class Window:
         return self.end - self.high
 
     @property
+    def given(self) -> tuple[int, int]:
+        """Planes of the block that the process before wants, and the one after."""
+        return self.halo, self._before(self.high)
+
+    @property
     def owned(self) -> slice:
         """Of the window."""
         return slice(self.before, self.before + self.high - self.low)
@@ -50,9 +64,9 @@ class Window:
         return np.arange(self.begin, self.end) % self.n
 
 
-def window(axis: Axis, ends: Sequence[int], rank: int, halo: int) -> Window:
+def window(axis: Axis, ends: Sequence[int], rank: int, halo: int, even: bool = False) -> Window:
     """Of the block of a process."""
-    return Window(axis.n, axis.periodic, ends[rank], ends[rank + 1], halo)
+    return Window(axis.n, axis.periodic, ends[rank], ends[rank + 1], halo, even)
 
 
 def coarse_ends(R: Table, ends: Sequence[int]) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ class Coarsening {
   public:
     static std::unique_ptr<StencilHierarchy<T>> make(const StencilProblem& problem) {
         Coarsening coarsening(problem);
-        coarsening.all();
+        problem.halved ? coarsening.one() : coarsening.all();
         return std::move(coarsening.to_);
     }
 
@@ -62,6 +62,19 @@ class Coarsening {
         }
         to_->coarsest = A->mesh;
         solve(*A);
+    }
+
+    // A level alone, and the operator of its coarse grid.
+    void one() {
+        const auto A = finest();
+        T* S = unit(*A);
+        to_->S = S;
+        Halving halving;
+        for (int d = 0; d < 3; d++)
+            halving.halved[d] = (*problem_.halved)[d], halving.first[d] = halving.halved[d] ? first_[d] : 0;
+        const auto coarse = std::make_shared<Operator>(coarser(A->mesh, halving), A->members, problem_.masked);
+        to_->levels.push_back(level(*A, *coarse, halving, S));
+        to_->coarsest = coarse->mesh, to_->last = coarse, to_->alone = true;
     }
 
     // The finest grid's operator in padded fields, and what the residual needs of it.
@@ -166,8 +179,9 @@ class Coarsening {
 
     StencilLevel<T> level(const Operator& fine, Operator& coarse, const Halving& halving, const T* S) {
         StencilLevel<T> to{fine.mesh, coarse.mesh, halving, S, nullptr, {}, {}, problem_.lines, {}};
-        if (to_->levels.empty()) tensor_ = told_.smallest < 0;
-        const bool plain = (to_->levels.empty() && !tensor_) || !problem_.lines.empty();
+        const bool finest = to_->levels.empty() && !problem_.coarse;
+        if (finest) tensor_ = told_.smallest < 0;
+        const bool plain = (finest && !tensor_) || !problem_.lines.empty() || problem_.halved;
         const double spectrum = plain ? 2.0 : Units<X>::bound(fine, told_.smallest, tensor_, problem_.threads);
         for (double omega : problem_.down) to.down.push_back(static_cast<T>(omega * 2 / spectrum));
         for (double omega : problem_.up) to.up.push_back(static_cast<T>(omega * 2 / spectrum));

@@ -126,12 +126,19 @@ class Hierarchy {
     Hierarchy(const std::string& machine, bool single, const std::vector<long>& shape, const std::vector<bool>& wraps,
               const std::vector<long>& first, const Doubles& diagonal, const Couplings& couplings,
               const std::optional<Doubles>& excess, bool masked, bool jumps, std::vector<double> down,
-              std::vector<double> up, const std::vector<int>& lines, int threads) {
+              std::vector<double> up, const std::vector<int>& lines, int threads, bool coarse,
+              const std::optional<std::vector<bool>>& halved) {
         StencilProblem problem = described(mesh_of(shape, wraps), shape.size(), first, lines);
         problem.members = diagonal.ndim() > 0 ? static_cast<long>(diagonal.shape(0)) : 0;
         problem.masked = masked, problem.jumps = jumps, problem.threads = std::min(threads, MOST_WORKERS);
         problem.down = std::move(down), problem.up = std::move(up);
         problem.mesh.points = points_of(couplings, static_cast<int>(shape.size()));
+        problem.coarse = coarse;
+        if (halved) {
+            require(halved->size() == shape.size(), "`halved` must have one entry an axis of `shape`");
+            problem.halved.emplace();
+            for (std::size_t k = 0; k < shape.size(); k++) (*problem.halved)[place(k, shape.size())] = (*halved)[k];
+        }
         problem.validate();
         problem.diagonal = field(diagonal, problem.members, shape, "diagonal");
         if (excess) problem.excess = field(*excess, problem.members, shape, "excess");
@@ -203,6 +210,23 @@ class Hierarchy {
             to["inverse"] = h.solved ? shown(h.inverse, shape) : nb::none();
             to["dense"] = h.solved ? nb::none() : shown(h.dense.data(), shape);
             return to;
+        });
+    }
+
+    // The operator of the coarse grid of a level alone: its diagonal and couplings by offset, once.
+    nb::tuple coarse() {
+        return visit([&](auto& h) {
+            require(h.last != nullptr, "there is no coarse operator, or it has been taken");
+            const std::shared_ptr<Operator> A = std::move(h.last);
+            nb::list couplings;
+            for (int k = 0; k < A->mesh.couplings(); k++) {
+                nb::list offset;
+                for (int d = 0; d < 3; d++)
+                    if (grid_axis(d, h.dims)) offset.append(OFFSETS[A->mesh.points][k][d]);
+                const double* s = A->S + k * A->members * A->mesh.size();
+                couplings.append(nb::make_tuple(nb::tuple(offset), unpadded(*A, s, h.dims)));
+            }
+            return nb::make_tuple(unpadded(*A, A->D, h.dims), couplings);
         });
     }
 
@@ -288,6 +312,23 @@ class Hierarchy {
         return {static_cast<std::size_t>(h.members), N, N};
     }
 
+    // whether (planes, rows, columns)[d] is an axis of a grid of so many
+    static bool grid_axis(int d, int dims) { return dims == 3 || d == 2 || (dims == 2 && d == 0); }
+
+    // (members, *grid) of a padded field
+    static nb::object unpadded(const Operator& A, const double* v, int dims) {
+        const Mesh& mesh = A.mesh;
+        std::vector<std::size_t> shape{static_cast<std::size_t>(A.members)};
+        for (int d = 0; d < 3; d++)
+            if (grid_axis(d, dims)) shape.push_back(static_cast<std::size_t>(mesh.n[d]));
+        auto rows = std::make_unique<double[]>(A.members * mesh.unknowns());
+        for (long r = 0; r < A.members * mesh.rows(); r++)
+            std::copy_n(v + r * mesh.stride() + LEFT, mesh.n[2], rows.get() + r * mesh.n[2]);
+        double* data = rows.release();
+        nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<double*>(p); });
+        return nb::cast(nb::ndarray<nb::numpy, double>(data, shape.size(), shape.data(), owner));
+    }
+
     static nb::tuple unknowns(const Mesh& mesh) { return nb::make_tuple(mesh.n[0], mesh.n[1], mesh.n[2]); }
     static void describe(nb::dict& to, const Mesh& mesh) {
         to["n"] = unknowns(mesh), to["wraps"] = nb::make_tuple(mesh.wraps[0], mesh.wraps[1], mesh.wraps[2]);
@@ -322,13 +363,17 @@ class Hierarchy {
 // The cycles of one hierarchy: checks every array that it is given, and lets one caller in at a time.
 class BlackBox {
   public:
-    BlackBox(const std::string& machine, const Hierarchy& hierarchy, bool single_data, int gamma, long batch, int threads)
+    BlackBox(const std::string& machine, const Hierarchy& hierarchy, bool single_data, int gamma, long batch, int threads,
+             const std::optional<std::tuple<long, long>>& counted)
         : of_singles_(hierarchy.singles()), of_doubles_(hierarchy.doubles()), run_{gamma, batch, threads, single_data} {
+        if (counted) run_.counted[0] = std::get<0>(*counted), run_.counted[1] = std::get<1>(*counted);
+        require(0 <= run_.counted[0] && run_.counted[0] < run_.counted[1], "`counted` must be planes of the finest grid");
         require(gamma >= 0, "`gamma` must be 0 (the F-cycle) or positive");
         require(batch >= 1 && threads >= 1, "`batch` and `threads` must be positive");
         const StencilKernels& kernels = *machine_called(machine).stencil;
         visit([&](const auto& h) {
-            require(h.solved, "the coarsest grid has no inverse yet: `set_inverse`");
+            require(h.solved || h.alone, "the coarsest grid has no inverse yet: `set_inverse`");
+            one_ = h.alone;
             require(h.members == 1 || h.members == batch, "the hierarchy must have one member, or as many as the batch");
             for (const auto& level : h.levels) meshes_.push_back(level.fine);
             meshes_.push_back(h.coarsest);
@@ -337,17 +382,21 @@ class BlackBox {
     }
 
     nb::object begin(std::optional<Input> x, Input b) {
+        whole();
         const void *from = data(x, "x"), *datum = data(b, "b");
         return numbers([&](double* norms) { cycles_->begin(from, datum, norms); });
     }
     nb::object precondition() {
+        whole();
         return numbers([&](double* rz) { cycles_->precondition(rz); });
     }
     nb::object direct(Numbers beta) {
+        whole();
         const double* each = members(beta, "beta");
         return numbers([&](double* energy) { cycles_->direct(each, energy); });
     }
     nb::object step(Numbers alpha, std::optional<Input> x, Output x_out, Input b) {
+        whole();
         const double* each = members(alpha, "alpha");
         const void *from = data(x, "x"), *datum = data(b, "b");
         void* to = other(x_out, from);
@@ -361,6 +410,7 @@ class BlackBox {
     // before. Returns the norms after each step (steps, batch), and rz, rp.
     nb::object advance(Output x, Output x_out, bool zero, Input b, Numbers floor, Numbers norms, Numbers rz, Numbers rp,
                        Numbers size, double tol, double enough, long most) {
+        whole();
         const double *least = members(floor, "floor"), *scale = members(size, "size");
         const void* datum = data(b, "b");
         void *from = data(x, "x"), *to = other(x_out, from);
@@ -386,11 +436,13 @@ class BlackBox {
                               numpy_of(state[1]), numpy_of(state[2]));
     }
     nb::object full_multigrid(Output x_out, Input b) {
+        whole();
         const void* datum = data(b, "b");
         void* to = other(x_out, nullptr);
         return numbers([&](double* norms) { cycles_->full_multigrid(to, datum, norms); });
     }
     nb::object cycle(std::optional<Input> x, Output x_out, Input b) {
+        whole();
         const void *from = data(x, "x"), *datum = data(b, "b");
         void* to = other(x_out, from);
         return numbers([&](double* norms) { cycles_->cycle(from, to, datum, norms); });
@@ -400,10 +452,33 @@ class BlackBox {
         return numbers([&](double* norms) { cycles_->norms(from, datum, norms); });
     }
 
-    void smooth(int l, std::optional<Input> u, Input f, Output out) {
+    nb::object dot(Input v, Input w) {
+        const void *a = field(v, 0, "v"), *d = field(w, 0, "w");
+        return numbers([&](double* sums) { cycles_->dot(a, d, sums); });
+    }
+    nb::object turn(Input z, Input p, Numbers beta, Output p_out) {
+        const void *a = field(z, 0, "z"), *d = field(p, 0, "p");
+        const double* each = members(beta, "beta");
+        void* to = field(p_out, 0, "p_out");
+        require(to != d, "`p_out` must be other memory than `p`");
+        return numbers([&](double* energy) { cycles_->turn(a, d, each, to, energy); });
+    }
+    nb::object move(std::optional<Input> x, std::optional<Input> p, Numbers alpha, std::optional<Output> x_out, Input b,
+                    Numbers scale, std::optional<Output> r) {
+        const double *each = members(alpha, "alpha"), *factors = members(scale, "scale");
+        const void *from = data(x, "x"), *along = field(p, 0, "p"), *datum = data(b, "b");
+        void *to = x_out ? other(*x_out, from) : nullptr, *rest = r ? field(*r, 0, "r") : nullptr;
+        std::vector<double> rp(run_.batch);
+        nb::object squares = numbers([&](double* squares) {
+            cycles_->move(from, along, each, to, datum, factors, rest, squares, rp.data());
+        });
+        return nb::make_tuple(squares, numpy_of(rp));
+    }
+
+    void smooth(int l, std::optional<Input> u, Input f, Output out, bool up) {
         const void *a = field(u, l, "u"), *d = field(f, l, "f");
         void* to = field(out, l, "out");
-        alone_([&] { cycles_->smooth(known(l), a, d, to); });
+        alone_([&] { cycles_->smooth(known(l), a, d, to, up); });
     }
     void down(int l, std::optional<Input> u, Input f, Output out, Output f_c) {
         const void *a = field(u, l, "u"), *d = field(f, l, "f");
@@ -415,17 +490,18 @@ class BlackBox {
         void* to = field(out, l, "out");
         alone_([&] { cycles_->up(known(l), a, d, c, to); });
     }
-    void restrict_(int l, Input f, Output f_c) {
-        const void* d = field(f, l, "f");
+    void restrict_(int l, Input f, Output f_c, std::optional<Input> u) {
+        const void *d = field(f, l, "f"), *a = field(u, l, "u");
         void* to = field(f_c, l + 1, "f_c");
-        alone_([&] { cycles_->restrict_(known(l), d, to); });
+        alone_([&] { cycles_->restrict_(known(l), a, d, to); });
     }
-    void interpolate(int l, Input u_c, Output out) {
-        const void* c = field(u_c, l + 1, "u_c");
+    void interpolate(int l, Input e, Output out, std::optional<Input> u) {
+        const void *c = field(e, l + 1, "e"), *a = field(u, l, "u");
         void* to = field(out, l, "out");
-        alone_([&] { cycles_->interpolate(known(l), c, to); });
+        alone_([&] { cycles_->interpolate(known(l), a, c, to); });
     }
     void solve(Input f, Output u) {
+        whole();
         const int l = static_cast<int>(meshes_.size()) - 1;
         const void* d = field(f, l, "f");
         void* to = field(u, l, "u");
@@ -437,6 +513,8 @@ class BlackBox {
     void visit(const Do& what) const {
         of_singles_ ? what(*of_singles_) : what(*of_doubles_);
     }
+
+    void whole() const { require(!one_, "a level alone has no cycles"); }
 
     int known(int l) const {
         if (l < 0 || l >= static_cast<int>(meshes_.size()) - 1) throw std::invalid_argument("there is no such level");
@@ -485,7 +563,8 @@ class BlackBox {
     std::shared_ptr<const StencilHierarchy<float>> of_singles_;
     std::shared_ptr<const StencilHierarchy<double>> of_doubles_;
     std::vector<Mesh> meshes_;
-    const StencilRun run_;
+    StencilRun run_;
+    bool one_ = false;  // whether the hierarchy is a level alone
     std::unique_ptr<StencilCycles> cycles_;
     Turns alone_;
 };
@@ -507,18 +586,21 @@ void bind_stencils(nb::module_& m) {
         .def(nb::init<const std::string&, bool, const std::vector<long>&, const std::vector<bool>&,
                       const std::vector<long>&, const Doubles&, const Hierarchy::Couplings&,
                       const std::optional<Doubles>&, bool, bool, std::vector<double>, std::vector<double>,
-                      const std::vector<int>&, int>(),
+                      const std::vector<int>&, int, bool, const std::optional<std::vector<bool>>&>(),
              "machine"_a, "single"_a, "shape"_a, "wraps"_a, "first"_a, "diagonal"_a, "couplings"_a, "excess"_a.none(),
-             "masked"_a, "jumps"_a, "down"_a, "up"_a, "lines"_a, "threads"_a)
+             "masked"_a, "jumps"_a, "down"_a, "up"_a, "lines"_a, "threads"_a, "coarse"_a = false,
+             "halved"_a = nb::none())
         .def("__len__", &Hierarchy::size)
         .def("sizes", &Hierarchy::sizes, "unknowns of each grid, the finest first")
         .def("level", &Hierarchy::level, "l"_a)
         .def("finest", &Hierarchy::finest)
         .def("coarsest", &Hierarchy::coarsest)
+        .def("coarse", &Hierarchy::coarse)
         .def("set_inverse", &Hierarchy::set_inverse, "inverse"_a);
     nb::class_<BlackBox>(m, "BlackBox")
-        .def(nb::init<const std::string&, const Hierarchy&, bool, int, long, int>(), "machine"_a, "hierarchy"_a,
-             "single_data"_a, "gamma"_a, "batch"_a, "threads"_a)
+        .def(nb::init<const std::string&, const Hierarchy&, bool, int, long, int,
+                      const std::optional<std::tuple<long, long>>&>(),
+             "machine"_a, "hierarchy"_a, "single_data"_a, "gamma"_a, "batch"_a, "threads"_a, "counted"_a = nb::none())
         .def("begin", &BlackBox::begin, "x"_a.none(), "b"_a)
         .def("precondition", &BlackBox::precondition)
         .def("direct", &BlackBox::direct, "beta"_a)
@@ -528,11 +610,15 @@ void bind_stencils(nb::module_& m) {
         .def("full_multigrid", &BlackBox::full_multigrid, "x_out"_a, "b"_a)
         .def("cycle", &BlackBox::cycle, "x"_a.none(), "x_out"_a, "b"_a)
         .def("norms", &BlackBox::norms, "x"_a.none(), "b"_a)
-        .def("smooth", &BlackBox::smooth, "l"_a, "u"_a.none(), "f"_a, "out"_a)
+        .def("dot", &BlackBox::dot, "v"_a, "w"_a)
+        .def("turn", &BlackBox::turn, "z"_a, "p"_a, "beta"_a, "p_out"_a)
+        .def("move", &BlackBox::move, "x"_a.none(), "p"_a.none(), "alpha"_a, "x_out"_a.none(), "b"_a, "scale"_a,
+             "r"_a.none())
+        .def("smooth", &BlackBox::smooth, "l"_a, "u"_a.none(), "f"_a, "out"_a, "up"_a = false)
         .def("down", &BlackBox::down, "l"_a, "u"_a.none(), "f"_a, "out"_a, "f_c"_a)
         .def("up", &BlackBox::up, "l"_a, "u"_a, "f"_a, "e"_a, "out"_a)
-        .def("restrict", &BlackBox::restrict_, "l"_a, "f"_a, "f_c"_a)
-        .def("interpolate", &BlackBox::interpolate, "l"_a, "u_c"_a, "out"_a)
+        .def("restrict", &BlackBox::restrict_, "l"_a, "f"_a, "f_c"_a, "u"_a = nb::none())
+        .def("interpolate", &BlackBox::interpolate, "l"_a, "e"_a, "out"_a, "u"_a = nb::none())
         .def("solve", &BlackBox::solve, "f"_a, "u"_a);
 }
 

@@ -62,11 +62,11 @@ class StencilEngine final : public StencilCycles {
         const long batch = run.batch, unknowns = mesh_.unknowns();
         small_ = unknowns <= FEW || crew_ == 1;
         apart_ = batch > 1 && (unknowns <= FEW || batch % crew_ == 0 || batch >= 4 * crew_);
-        inverse_ = DenseProduct<X>::make(h_.coarsest, h_.members, h_.inverse, arena_);
+        if (!h_.alone) inverse_ = DenseProduct<X>::make(h_.coarsest, h_.members, h_.inverse, arena_);
         for (T** field : {&r_, &p_, &q_, &finest_[0], &finest_[1]})
-            *field = arena_.take<T>(batch * size_ + APART / sizeof(T));
+            *field = h_.alone ? nullptr : arena_.take<T>(batch * size_ + APART / sizeof(T));
         z_ = arena_.take<T*>(batch), sizes_ = arena_.take<double>(batch);
-        for (long b = 0; b < batch; b++) sizes_[b] = 1, z_[b] = finest_[0] + b * size_;
+        for (long b = 0; b < batch; b++) sizes_[b] = 1, z_[b] = h_.alone ? nullptr : finest_[0] + b * size_;
         spaces_ = arena_.take<T*>(crew_), lanes_ = arena_.take<Lane>(crew_);
         for (int who = 0; who < crew_; who++)
             spaces_[who] = reinterpret_cast<T*>(arena_.take<double>(workspace()));
@@ -86,6 +86,18 @@ class StencilEngine final : public StencilCycles {
     void step(const double* alpha, const void* x, void* x_out, const void* b, double* norms, double* rp) override {
         each_member([&](Member m) {
             norms[m.b] = moved(m, x, at(p_, m), alpha[m.b] * sizes_[m.b], x_out, b, at(r_, m), &rp[m.b]);
+        });
+    }
+    void dot(const void* v, const void* w, double* sums) override {
+        each_member([&](Member m) { sums[m.b] = dotted(m, of(v, 0, m), of(w, 0, m)); });
+    }
+    void turn(const void* z, const void* p, const double* beta, void* p_out, double* energy) override {
+        each_member([&](Member m) { energy[m.b] = turned(m, of(z, 0, m), of(p, 0, m), beta[m.b], of(p_out, 0, m)); });
+    }
+    void move(const void* x, const void* p, const double* alpha, void* x_out, const void* b, const double* scale, void* r,
+              double* squares, double* rp) override {
+        each_member([&](Member m) {
+            squares[m.b] = moved(m, x, of(p, 0, m), alpha[m.b], x_out, b, scale[m.b], of(r, 0, m), &rp[m.b]);
         });
     }
     void advance(const void* x, void* x_out, const void* b, const double* floor, double* norms, double* rz,
@@ -119,31 +131,36 @@ class StencilEngine final : public StencilCycles {
         });
     }
 
-    void smooth(int l, const void* u, const void* f, void* out) override {
+    void smooth(int l, const void* u, const void* f, void* out, bool up) override {
         each_member([&](Member m) {
-            const T* v = smoothed(m, l, of(u, l, m), nullptr, of(f, l, m));
+            const T *from = of(u, l, m), *data = of(f, l, m);
+            T* to = room(m, l, from, out);
+            const T* v = up ? stepped(m, l, from, nullptr, data, to, true, nullptr)
+                            : smoothed(m, l, from, nullptr, data, to);
             copy(of(out, l, m), v, grids_[l].size);
         });
     }
     void down(int l, const void* u, const void* f, void* out, void* f_c) override {
         each_member([&](Member m) {
-            const T* v = down(m, l, of(u, l, m), nullptr, of(f, l, m), of(f_c, l + 1, m));
+            const T *from = of(u, l, m), *data = of(f, l, m);
+            const T* v = down(m, l, from, nullptr, data, room(m, l, from, out), of(f_c, l + 1, m));
             copy(of(out, l, m), v, grids_[l].size);
         });
     }
     void up(int l, const void* u, const void* f, const void* e, void* out) override {
         each_member([&](Member m) {
-            const T* v = up(m, l, of(u, l, m), of(e, l + 1, m), of(f, l, m), nullptr);
+            const T* from = of(u, l, m);
+            const T* v = up(m, l, from, of(e, l + 1, m), of(f, l, m), room(m, l, from, out), nullptr);
             copy(of(out, l, m), v, grids_[l].size);
         });
     }
-    void restrict_(int l, const void* f, void* f_c) override {
-        each_member([&](Member m) { restrict_(m, l, of(f, l, m), of(f_c, l + 1, m)); });
+    void restrict_(int l, const void* u, const void* f, void* f_c) override {
+        each_member([&](Member m) { restrict_(m, l, of(u, l, m), of(f, l, m), of(f_c, l + 1, m)); });
     }
-    void interpolate(int l, const void* u_c, void* out) override {
+    void interpolate(int l, const void* u, const void* e, void* out) override {
         each_member([&](Member m) {
-            const T* e = of(u_c, l + 1, m);
-            pass(m, l, nullptr, e, e, nullptr, 0, of(out, l, m), nullptr, nullptr);
+            const T* from = of(e, l + 1, m);
+            pass(m, l, of(u, l, m), from, from, nullptr, 0, of(out, l, m), nullptr, nullptr);
         });
     }
     void solve(const void* f, void* u) override {
@@ -193,6 +210,7 @@ class StencilEngine final : public StencilCycles {
 
     // of most arrays, which come in one block
     std::size_t bytes() const {
+        if (h_.alone) return 0;
         long numbers = 5 * (run_.batch * size_ + 512);
         for (const StencilLevel<T>& level : h_.levels) numbers += 4 * (level.coarse.size() + 64);
         return numbers * sizeof(T);
@@ -200,7 +218,7 @@ class StencilEngine final : public StencilCycles {
 
     // doubles
     long workspace() const {
-        long numbers = DenseProduct<X>::workspace(h_.coarsest);
+        long numbers = h_.alone ? 0 : DenseProduct<X>::workspace(h_.coarsest);
         for (int l = 0; l < L_; l++) {
             const StencilGrid<T>& g = grids_[l];
             const int nu = g.nu_down > g.nu_up ? g.nu_down : g.nu_up;
@@ -220,7 +238,8 @@ class StencilEngine final : public StencilCycles {
         long clusters = 0;
         for (int l = 0; l < L_; l++) {
             const long n = grids_[l].size_c;
-            for (T** of : {to.iterates[0], to.iterates[1], to.f_c, to.data}) of[l + 1] = arena_.take<T>(n);
+            for (T** of : {to.iterates[0], to.iterates[1], to.f_c, to.data})
+                of[l + 1] = h_.alone ? nullptr : arena_.take<T>(n);
             clusters = most(clusters, static_cast<long>(grids_[l].level->clusters.inverse.size()));
         }
         to.values = arena_.take<double>(clusters), to.sums = arena_.take<double>(2 * mesh_.rows());
@@ -249,10 +268,11 @@ class StencilEngine final : public StencilCycles {
             &job);
     }
 
-    // a sum of sums in an order of its own
-    static double total(const double* v, long n) {
+    // a sum of the sums of rows that count, in an order of its own
+    double total(const double* v) const {
         double part[8] = {};
-        for (long i = 0; i < n; i++) part[i % 8] += v[i];
+        const long n = least(run_.counted[1], mesh_.n[0]) * mesh_.n[1];
+        for (long i = run_.counted[0] * mesh_.n[1]; i < n; i++) part[i % 8] += v[i];
         return ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
     }
 
@@ -282,17 +302,19 @@ class StencilEngine final : public StencilCycles {
         return u == pair[0] ? pair[1] : pair[0];
     }
 
-    void restrict_(Member m, int l, const T* f, T* f_c) {
-        pass(m, l, nullptr, nullptr, f, nullptr, 0, nullptr, f_c, nullptr);
+    // where a verb works: of a level alone in the caller's field, which then has room behind it
+    T* room(Member m, int l, const T* u, void* out) { return h_.alone ? of(out, l, m) : other(m, l, u); }
+
+    void restrict_(Member m, int l, const T* u, const T* f, T* f_c) {
+        pass(m, l, u, nullptr, f, nullptr, 0, nullptr, f_c, nullptr);
     }
 
-    // u, or P guess, or zero, after the steps of a way, by points or lines
-    const T* stepped(Member m, int l, const T* u, const T* guess, const T* f, bool up, double* sums) {
+    // u, or P guess, or zero, after the steps of a way, by points or lines: in `out`, or u itself after none
+    const T* stepped(Member m, int l, const T* u, const T* guess, const T* f, T* out, bool up, double* sums) {
         const StencilGrid<T>& g = grids_[l];
         const bool lines = !g.level->lines.empty();
         const int nu = up ? g.nu_up : g.nu_down;
         if (u && !guess && nu == 0) return u;
-        T* out = other(m, l, u);
         if (!lines) {
             pass(m, l, u, guess, f, up ? g.up : g.down, nu, out, nullptr, sums);
             return out;
@@ -305,12 +327,12 @@ class StencilEngine final : public StencilCycles {
         return out;
     }
 
-    const T* smoothed(Member m, int l, const T* u, const T* guess, const T* f) {
-        const T* v = stepped(m, l, u, guess, f, false, nullptr);
+    const T* smoothed(Member m, int l, const T* u, const T* guess, const T* f, T* out) {
+        const T* v = stepped(m, l, u, guess, f, out, false, nullptr);
         if (grids_[l].level->clusters.inverse.empty()) return v;
-        if (v == u) copy(other(m, l, u), u, grids_[l].size), v = other(m, l, u);
-        correct(m, l, const_cast<T*>(v), f);
-        return v;
+        copy(out, v, grids_[l].size);
+        correct(m, l, out, f);
+        return out;
     }
 
     // u += B (f - A u)
@@ -332,29 +354,28 @@ class StencilEngine final : public StencilCycles {
     }
 
     // Smooth, then f_c = P^T (f - A u): one pass but where lines or clusters come between.
-    const T* down(Member m, int l, const T* u, const T* guess, const T* f, T* f_c) {
+    const T* down(Member m, int l, const T* u, const T* guess, const T* f, T* out, T* f_c) {
         const StencilGrid<T>& g = grids_[l];
         if (g.plain() && (guess || !u || g.nu_down > 0)) {
-            T* out = other(m, l, u);
             pass(m, l, u, guess, f, g.down, g.nu_down, out, f_c, nullptr);
             return out;
         }
-        if (!g.plain()) u = smoothed(m, l, u, guess, f);
+        if (!g.plain()) u = smoothed(m, l, u, guess, f, out);
         pass(m, l, u, nullptr, f, nullptr, 0, nullptr, f_c, nullptr);
         return u;
     }
 
     // u + P e, then smooth; sums: of (f, u), where steps of points come last
-    const T* up(Member m, int l, const T* u, const T* e, const T* f, double* sums) {
+    const T* up(Member m, int l, const T* u, const T* e, const T* f, T* out, double* sums) {
         const StencilGrid<T>& g = grids_[l];
-        T* out = other(m, l, u);
         if (g.plain()) {
             pass(m, l, u, e, f, g.up, g.nu_up, out, nullptr, sums);
             return out;
         }
-        pass(m, l, u, e, f, nullptr, 0, out, nullptr, nullptr);
-        if (!g.level->clusters.inverse.empty()) correct(m, l, out, f);
-        return stepped(m, l, out, nullptr, f, true, sums);
+        T* sum = g.level->lines.empty() && g.nu_up > 0 ? other(m, l, out) : out;  // maybe u's memory
+        pass(m, l, u, e, f, nullptr, 0, sum, nullptr, nullptr);
+        if (!g.level->clusters.inverse.empty()) correct(m, l, sum, f);
+        return stepped(m, l, sum, nullptr, f, out, true, sums);
     }
 
     bool sums_come_along() const {
@@ -371,19 +392,19 @@ class StencilEngine final : public StencilCycles {
             return solution;
         }
         T* f_c = lane_of(m).f_c[l + 1];
-        u = down(m, l, u, guess, f, f_c);
+        u = down(m, l, u, guess, f, other(m, l, u), f_c);
         T* e = visit(m, l + 1, nullptr, nullptr, f_c, gamma, nullptr);
         if (l + 1 < L_)
             for (int again = gamma == 0 ? 1 : gamma - 1; again > 0; again--)
                 e = visit(m, l + 1, e, nullptr, f_c, gamma == 0 ? 1 : gamma, nullptr);
-        return const_cast<T*>(up(m, l, u, e, f, sums));
+        return const_cast<T*>(up(m, l, u, e, f, other(m, l, u), sums));
     }
 
     // from the residual in r_
     T* full_multigrid(Member m) {
         Lane& lane = lane_of(m);
         const T* f = at(r_, m);
-        for (int l = 0; l < L_; l++) restrict_(m, l, f, lane.data[l + 1]), f = lane.data[l + 1];
+        for (int l = 0; l < L_; l++) restrict_(m, l, nullptr, f, lane.data[l + 1]), f = lane.data[l + 1];
         T* u = visit(m, L_, nullptr, nullptr, f, run_.gamma, nullptr);
         for (int l = L_ - 1; l >= 0; l--)
             u = visit(m, l, nullptr, u, l == 0 ? at(r_, m) : lane.data[l], run_.gamma, nullptr);
@@ -439,17 +460,21 @@ class StencilEngine final : public StencilCycles {
         KrylovPass<T> p = krylov_pass(m);
         p.b = data(b, m);
         run_krylov(m, 2, p);
-        return std::sqrt(total(p.sums, mesh_.rows()));
+        return std::sqrt(total(p.sums));
     }
 
     // x_out = x + alpha s p, its residual to r if that is not 0; ||b - A x_out||, and (r, p)
     double moved(Member m, const void* x, const T* p, double alpha, void* x_out, const void* b, T* r, double* rp) {
+        return std::sqrt(moved(m, x, p, alpha, x_out, b, 1 / sizes_[m.b], r, rp));
+    }
+    double moved(Member m, const void* x, const T* p, double alpha, void* x_out, const void* b, double scale, T* r,
+                 double* rp) {
         KrylovPass<T> pass = krylov_pass(m);
         pass.x = data(x, m), pass.b = data(b, m), pass.x_out = const_cast<void*>(data(x_out, m));
-        pass.p = p, pass.r = r, pass.factor = alpha, pass.scale = 1 / sizes_[m.b];
+        pass.p = p, pass.r = r, pass.factor = alpha, pass.scale = scale;
         run_krylov(m, 1, pass);
-        if (rp) *rp = total(pass.sums + mesh_.rows(), mesh_.rows());
-        return std::sqrt(total(pass.sums, mesh_.rows()));
+        if (rp) *rp = total(pass.sums + mesh_.rows());
+        return total(pass.sums);
     }
 
     void begin(Member m, const void* x, const void* b, double* norms) {
@@ -464,18 +489,26 @@ class StencilEngine final : public StencilCycles {
         const bool along = sums_come_along();
         double* sums = lane_of(m).sums;
         z_[m.b] = visit(m, 0, nullptr, nullptr, at(r_, m), run_.gamma, along ? sums : nullptr);
-        for (long i = 0; i < mesh_.rows() && !along; i++) {
-            const long row = i * mesh_.stride() + LEFT;
-            sums[i] = StencilRows<X>::dot(at(r_, m) + row, z_[m.b] + row, mesh_.n[2]);
-        }
-        return total(sums, mesh_.rows());
+        return along ? total(sums) : dotted(m, at(r_, m), z_[m.b]);
     }
 
-    double direct(Member m, double beta) {
-        KrylovPass<T> p = krylov_pass(m);
-        p.z = z_[m.b], p.p = at(p_, m), p.p_out = at(q_, m), p.factor = beta;
-        run_krylov(m, 0, p);
-        return total(p.sums, mesh_.rows());
+    double dotted(Member m, const T* v, const T* w) {
+        double* sums = lane_of(m).sums;
+        for (long i = 0; i < mesh_.rows(); i++) {
+            const long row = i * mesh_.stride() + LEFT;
+            sums[i] = StencilRows<X>::dot(v + row, w + row, mesh_.n[2]);
+        }
+        return total(sums);
+    }
+
+    double direct(Member m, double beta) { return turned(m, z_[m.b], at(p_, m), beta, at(q_, m)); }
+
+    // p_out = z + beta p;  (p, A p)
+    double turned(Member m, const T* z, const T* p, double beta, T* p_out) {
+        KrylovPass<T> pass = krylov_pass(m);
+        pass.z = z, pass.p = p, pass.p_out = p_out, pass.factor = beta;
+        run_krylov(m, 0, pass);
+        return total(pass.sums);
     }
 
     // rz and rp: those of the step before

@@ -36,6 +36,10 @@ void StencilProblem::validate() const {
     require(size < MOST / mesh.stride(), "`shape` is too large");
     require(!jumps || mesh.size() < 1L << 31, "clusters are found on grids of up to 2^31 numbers only");
     require_omegas(down, "down"), require_omegas(up, "up");
+    require(!halved || (*halved)[0] || (*halved)[1] || (*halved)[2], "`halved` must have an axis");
+    for (int d = 0; d < 3 && halved; d++)
+        require(!(*halved)[d] || mesh.n[d] > first[d], "`halved` axes must be long enough");
+    require(!halved || !jumps, "`jumps` are of all grids, not of a single one");
     for (std::size_t k = 0; k < lines.size(); k++)
         for (std::size_t m = 0; m < k; m++) require(lines[k] != lines[m], "`lines` must name an axis once");
     require(threads >= 1 && threads <= MOST_THREADS, "`threads` must be at least 1");

@@ -1,6 +1,8 @@
 // What the set-up of a black-box hierarchy is given, and what it makes: all that cycles on it need.
 #pragma once
+#include <array>
 #include <memory>
+#include <optional>
 
 #include "arena.h"
 #include "stencil.h"
@@ -8,6 +10,7 @@
 namespace mgnet {
 
 struct Conductances;
+struct Operator;
 
 // The finest grid's operator, in arrays (members, n0, n1, n2), and how it is to be smoothed.
 struct StencilProblem {
@@ -21,6 +24,9 @@ struct StencilProblem {
     const Conductances* faces = nullptr;  // what all three are made of, in place of them
     bool masked = false;               // whether some unknown is coupled to nothing
     bool jumps = false;                // whether clusters are to be corrected
+    bool coarse = false;               // whether it is a Galerkin product, whose spectrum is not that of a finest grid
+    // Axes to halve, of a single level whose coarse grid is somebody else's; then `down` and `up` are as they are taken.
+    std::optional<std::array<bool, 3>> halved;
     std::vector<double> down, up;      // omegas for a spectrum [0, 2], in the order of the steps
     std::vector<int> lines;            // axes (0 planes, 1 rows, 2 columns) along which lines are smoothed
     int threads = 1;
@@ -48,6 +54,9 @@ struct StencilHierarchy {
     T* inverse = nullptr;
     bool solved = false;        // whether `inverse` is there
     std::vector<double> dense;  // (members, N, N) if not
+
+    bool alone = false;              // whether there is but one level, and the coarse grid is somebody else's,
+    std::shared_ptr<Operator> last;  // whose operator this is, until it is taken
 
     Arena memory;
 };

@@ -148,7 +148,7 @@ class Multigrid:
             if stop.tol is None:
                 outcome = self._pass(hierarchy, nested, b, guess, parts, unweighted)
             elif self.levels.in_float32 and not self._tried and A.base is A:
-                outcome = self._iterate(A.like(b), hierarchy, b, guess, stop, partial(_far, tol=stop.tol))
+                outcome = self._iterate(A.like(b), hierarchy, b, guess, stop, partial(far, tol=stop.tol))
                 if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
                     outcome = self._again(A.like(b), b, guess, null, stop, outcome)
             else:
@@ -321,7 +321,7 @@ class Multigrid:
         anew = first.residuals[-1] >= first.residuals[0] or (guess is not None and stop.of_guess)
         begin = guess if anew else first.u
         second = self._iterate(A, self._accelerated(A, b, null, stop), b, begin, rest)
-        if _rate(second.residuals) <= GAIN * _rate(first.residuals):
+        if rate(second.residuals) <= GAIN * rate(first.residuals):
             self.levels.choose(precise=False)
         return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
 
@@ -377,16 +377,16 @@ def _varying(A: Diffusion, null: NullSpace | None, scheme: Scheme) -> Multigrid:
     return Multigrid(A, None, null, scheme)
 
 
-def _rate(residuals: Sequence[float]) -> float:
+def rate(residuals: Sequence[float]) -> float:
     """-log of the mean factor per cycle."""
     return -log(max(residuals[-1], TINY) / max(residuals[0], TINY)) / max(len(residuals) - 1, 1)
 
 
-def _far(residuals: Sequence[float], tol: float) -> bool:
+def far(residuals: Sequence[float], tol: float) -> bool:
     """Whether PATIENCE cycles are done, and at the rate of the last of them more than FAR are to come."""
     if len(residuals) <= PATIENCE:
         return False
-    return _rate(residuals[-PATIENCE // 2 :]) * FAR < log(max(residuals[-1], TINY) / max(tol, TINY))
+    return rate(residuals[-PATIENCE // 2 :]) * FAR < log(max(residuals[-1], TINY) / max(tol, TINY))
 
 
 def _finite_data(b: Tensor, guess: Tensor | None, name: str = "guess") -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from math import isfinite, prod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,12 @@ from torch import Tensor
 from mgnet.pde.distributed.data import right_hand_side, weigh
 from mgnet.pde.distributed.levels import REACH, EveryonesLevels, SharedLevels, parts
 from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.sums import Sums
 from mgnet.pde.levels.nested import boundary_parts, on_grid
 from mgnet.pde.levels.smoothers import steps
 from mgnet.pde.outer.backends import Constant, serve
-from mgnet.pde.outer.iterate import Outcome, iterate, relative
+from mgnet.pde.outer.iterate import Outcome, iterate
 from mgnet.pde.outer.multigrid import Multigrid, Stop
-from mgnet.pde.problem.nullspace import largest_mean
 from mgnet.pde.problem.poisson import Poisson
 
 SLAB = 64  # planes whose rounding is asked for at once
@@ -34,7 +34,8 @@ class Partitioned:
     """
 
     def __init__(self, multigrid: Multigrid, partition: Partition, singular: bool):
-        self.multigrid, self.partition, self.singular = multigrid, partition, singular
+        self.multigrid, self.partition = multigrid, partition
+        self._sums = Sums(partition, np.array([singular]))
         self._ndim = multigrid.base.ndim
         self._levels: dict[tuple[int, torch.dtype], SharedLevels | EveryonesLevels] = {}
 
@@ -42,8 +43,7 @@ class Partitioned:
         self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False, parts: Sequence[Tensor] = ()
     ) -> Outcome:
         """Solve A u = b, of this process's block: (batch, *block); parts as ``boundary_parts`` makes them."""
-        if self.singular:
-            b = self._compatible(b, check=not project)
+        b = self._sums.compatible(b, check=not project)
         levels = self._of(b)
         f = levels.data(b)
         if stop.tol is None:
@@ -54,8 +54,8 @@ class Partitioned:
             outcome = Outcome(levels.release(u), [], "full multigrid", guess is not None)
         else:
             outcome = self._iterate(levels, f, b, guess, stop)
-        self._finite(outcome.u)
-        return replace(outcome, u=self._centred(outcome.u)) if self.singular else outcome
+        self._sums.finite(outcome.u)
+        return replace(outcome, u=self._sums.centred(outcome.u))
 
     def _iterate(
         self, levels: SharedLevels | EveryonesLevels, f: np.ndarray, b: Tensor, guess: Tensor | None, stop: Stop
@@ -66,7 +66,7 @@ class Partitioned:
         assert stop.tol is not None
         return iterate(
             levels, f, guess, stop.tol, stop.max_cycles, roundoff, stop.callback, of_guess=stop.of_guess,
-            changed=self._change,
+            changed=self._sums.change,
         )  # fmt: skip
 
     def _of(self, b: Tensor) -> SharedLevels | EveryonesLevels:
@@ -107,37 +107,6 @@ class Partitioned:
             blocks.append(right_hand_side(coarse, partition, zero, data))
         return blocks + [part.reshape(-1, *part.shape[-self._ndim :]) for part in whole]
 
-    # Sums over all processes -----------------------------------------------------------------------------------------
-
-    def _totals(self, *each: Tensor) -> np.ndarray:
-        """(numbers, batch) the sums of each over the grid."""
-        local = [v.double().flatten(1).sum(1).numpy() for v in each]
-        return self.partition.total(np.stack(local))
-
-    def _compatible(self, b: Tensor, check: bool) -> Tensor:
-        one = torch.ones((len(b), *self.partition.shape), dtype=torch.float64)
-        total, size, squares, cells = self._totals(b, b.abs(), b.double().square(), weigh(self.partition, one))
-        mean, slope = total / cells, sum(1 / axis.h for axis in self.multigrid.base.axes)
-        if check and not (np.abs(mean) <= largest_mean(size, squares, cells, slope, b.dtype)).all():
-            raise ValueError(
-                f"`f` must have mean zero (with the boundary data, weighted by each unknown's share of a cell): the "
-                f"problem fixes u up to a constant. The mean is {mean[np.abs(mean).argmax()]:.3g}. Subtract the mean "
-                f"of the whole f, or pass project=True to have it taken out."
-            )
-        return b - weigh(self.partition, torch.from_numpy(mean).to(b).reshape(-1, *[1] * self._ndim).expand_as(b))
-
-    def _centred(self, u: Tensor) -> Tensor:
-        weighed = weigh(self.partition, u.double())
-        total, cells = self._totals(weighed, weigh(self.partition, torch.ones_like(weighed)))
-        return u - torch.from_numpy(total / cells).to(u).reshape(-1, *[1] * self._ndim)
-
-    def _change(self, u: Tensor, before: Tensor | None) -> np.ndarray:
-        if before is None:
-            return np.full(len(u), np.inf)
-        squares = [torch.linalg.vector_norm(v.flatten(1), dim=1, dtype=torch.float64) ** 2 for v in (u - before, u)]
-        moved, size = np.sqrt(self.partition.total(torch.stack(squares)))
-        return relative(moved, size)
-
     def _rounding(self, u: Tensor, b: Tensor) -> np.ndarray:
         """2 eps || |A||u| + |b| ||, the neighbours' planes taken for this block's own next to them; slab by slab."""
         squares, n = np.zeros(len(u)), u.shape[1]
@@ -165,9 +134,3 @@ class Partitioned:
             both = k.narrow(dim, 0, n) * (size + below) + k.narrow(dim, 1, n) * (size + beyond)
             total = total + weigh(self.partition, both, but=d, begin=begin)
         return total
-
-    def _finite(self, u: Tensor) -> None:
-        least, most = (float(v) for v in torch.aminmax(u))  # NaN if there is one
-        bad = self.partition.total([float(not (isfinite(least) and isfinite(most)))])
-        if bad[0]:
-            raise FloatingPointError("the solution is not finite: f or the guess has a NaN, or it overflows.")

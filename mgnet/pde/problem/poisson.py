@@ -187,6 +187,11 @@ class Poisson:
                 batches(self.grid.ndim, "alpha", alpha, "`a`", [a])
         return a
 
+    @property
+    def coefficients(self) -> tuple[tuple[Any, ...], Any]:
+        """(a per axis, c) as they were given, 1 and 0 where they were not."""
+        return self._a, self._c
+
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) if all coefficients are numbers, else None."""

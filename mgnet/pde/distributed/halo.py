@@ -1,0 +1,92 @@
+"""What goes from process to process: the planes around a block, there and back."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.window import Window
+
+
+def exchange(partition: Partition, w: Window, v: Tensor, dim: int = 1) -> Tensor:
+    """v, on a window, its halo filled by the neighbours, in place."""
+    to_before, to_after = w.given
+    end = w.before + w.high - w.low
+    halo = ((0, w.before), (end, w.after))
+    out = [
+        v.narrow(dim, at, count).contiguous() if there else None
+        for (_, there), at, count in zip(halo, (w.before, end - to_after), (to_before, to_after), strict=True)
+    ]
+    into = [v.new_empty(v.narrow(dim, at, count).shape) if count else None for at, count in halo]
+    _swap(partition, out, into)
+    for (at, count), arrived in zip(halo, into, strict=True):
+        if arrived is not None:
+            v.narrow(dim, at, count).copy_(arrived)
+    return v
+
+
+def widened(partition: Partition, w: Window, block: Tensor, dim: int) -> Tensor:
+    """A block in its window, halo and all; ``dim`` counted from the last axis."""
+    v = block.new_zeros([w.size if d == block.ndim + dim else n for d, n in enumerate(block.shape)])
+    v.narrow(dim, w.before, w.high - w.low).copy_(block)
+    return exchange(partition, w, v, v.ndim + dim)
+
+
+def _swap(partition: Partition, out: list[Tensor | None], into: list[Tensor | None]) -> None:
+    """Send to the process before and to the one after, and receive from both; None: there is none."""
+    if partition.count == 1:  # a period closes on itself
+        for block, room in zip(out[::-1], into, strict=True):
+            if block is not None and room is not None:
+                room.copy_(block)
+        return
+    work = []
+    for side, (block, room) in enumerate(zip(out, into, strict=True)):
+        peer = partition.peer((-1, 1)[side])
+        if block is not None:
+            work.append(dist.isend(block, peer, partition.group, tag=side))
+        if room is not None:
+            work.append(dist.irecv(room, peer, partition.group, tag=1 - side))
+    for each in work:
+        assert each is not None
+        each.wait()
+
+
+class Widened(torch.autograd.Function):
+    """``widened`` on a graph: what depends on the neighbours' planes goes back to them.
+
+    Every process has the same nodes in its graph, and runs them in the same order.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, partition: Partition, w: Window, dim: int, block: Tensor) -> Tensor:
+        ctx.of = partition, w, dim
+        return widened(partition, w, block.detach(), dim)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return None, None, None, Folded.apply(*ctx.of, gradients[0])
+
+
+class Folded(torch.autograd.Function):
+    """The transpose: a block, and what the neighbours have in their halos of it."""
+
+    @staticmethod
+    def forward(ctx: Any, partition: Partition, w: Window, dim: int, v: Tensor) -> Tensor:
+        ctx.of = partition, w, dim
+        v = v.detach()
+        owned = v.narrow(dim, w.before, w.high - w.low).clone()
+        out = [v.narrow(dim, 0, w.before).contiguous() if w.before else None]
+        out.append(v.narrow(dim, v.shape[dim] - w.after, w.after).contiguous() if w.after else None)
+        counts = [count if there else 0 for count, there in zip(w.given, (w.before, w.after), strict=True)]
+        into = [v.new_empty(owned.narrow(dim, 0, count).shape) if count else None for count in counts]
+        _swap(partition, out, into)
+        for at, part in zip((0, owned.shape[dim] - counts[1]), into, strict=True):
+            if part is not None:
+                owned.narrow(dim, at, part.shape[dim]).add_(part)
+        return owned
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return None, None, None, Widened.apply(*ctx.of, gradients[0])

@@ -1,0 +1,237 @@
+"""The set-up of black-box levels whose blocks lie on several processes, level by level.
+
+A process has the stencils of a window: its block's planes, and so many of its neighbours' as the steps of a cycle
+spoil. The kernels of one process make P and the Galerkin product of it; what they make of the block's own planes is
+right, and the coarse block's neighbours are asked for theirs. What decides how, strengths and bounds of spectra, is
+summed up over all processes. The first grid that is small, or whose blocks would be thinner than that, is gathered,
+and all below it is the set-up of one process, on each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgnet.pde.blackbox.coarsest import dense_inverse
+from mgnet.pde.blackbox.hierarchy import bound, choose_axes, damping, first_coarse
+from mgnet.pde.blackbox.interpolation import Coarsening
+from mgnet.pde.blackbox.lines import line_sweeps
+from mgnet.pde.blackbox.stencil import Stencil
+from mgnet.pde.blackbox.traits import smallest
+from mgnet.pde.distributed import levels as constant
+from mgnet.pde.distributed.clusters import SharedClusters, slow_clusters
+from mgnet.pde.distributed.look import on_window, strengths
+from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.window import Window
+from mgnet.pde.levels.smoothers import Smoother
+from mgnet.pde.native import kernels, machine, threads
+from mgnet.pde.problem.axis import Axis
+
+REACH = 3  # planes that weights, a residual and its restriction add to what steps spoil
+SHEETS = 2  # planes that a sweep of lines spoils: those of one colour, then those of the other
+
+
+@dataclass(frozen=True)
+class How:
+    """How levels smooth, the same on every process.
+
+    Parameters
+    ----------
+    nu, lines : sweeps down and up, and the axes along which lines are smoothed; none: points are
+    precision : of the levels
+    masked, jumps : whether an unknown may be coupled to no other, and whether coefficients jump
+    """
+
+    smoother: Smoother
+    nu: tuple[int, int]
+    lines: tuple[int, ...]
+    precision: torch.dtype
+    masked: bool
+    jumps: bool
+
+    def steps(self, ndim: int, spectrum: float) -> tuple[list[float], list[float]]:
+        """The damping of each step down and up, or 1 for each sweep of lines."""
+        if self.lines:
+            down, up = ([1.0] * line_sweeps(n, len(self.lines)) for n in self.nu)
+            return down, up
+        down, up = (damping(self.smoother, n, ndim, spectrum) for n in self.nu)
+        return down, up[::-1]
+
+    def halo(self, ndim: int) -> int:
+        """The planes of a neighbour that a cycle spoils."""
+        down, up = self.steps(ndim, 2.0)
+        return (len(down) + len(up)) * (SHEETS * len(self.lines) if self.lines else 1) + REACH
+
+
+@dataclass(frozen=True)
+class SharedLevel:
+    """A grid that lies on all processes.
+
+    Parameters
+    ----------
+    window : of this process
+    hierarchy : the window's level, alone
+    axes : how the grid is coarsened
+    coarse : the planes of the coarse grid that lie in the window, from the first to behind the last
+    clusters : to correct, of each member; none: of no member
+    """
+
+    window: Window
+    hierarchy: kernels.StencilHierarchy
+    axes: tuple[Coarsening, ...]
+    coarse: tuple[int, int]
+    clusters: tuple[SharedClusters | None, ...] = ()
+
+    def cycles(self, single_data: bool, batch: int) -> kernels.BlackBox:
+        owned = self.window.owned
+        counted = owned.start, owned.stop
+        return kernels.BlackBox(machine(), self.hierarchy, single_data, 1, batch, threads(), counted)
+
+
+@dataclass(frozen=True)
+class SharedHierarchy:
+    """All levels.
+
+    Parameters
+    ----------
+    levels : those of grids on all processes
+    ends : where the blocks of each of these end, and those of the first one gathered
+    rest : of the grids from the gathered one on, and D^-1/2 of that one, (members, *grid)
+    sizes : unknowns of each grid
+    """
+
+    levels: list[SharedLevel]
+    ends: list[tuple[int, ...]]
+    rest: kernels.StencilHierarchy
+    root: Tensor
+    sizes: tuple[int, ...]
+
+
+def coarse_block_ends(axis: Coarsening, ends: Sequence[int]) -> tuple[int, ...]:
+    """Where the blocks end on the next coarser grid: coarse unknowns stay with the process that has them."""
+    return tuple(int(v) for v in np.searchsorted(axis.index, ends))
+
+
+def shareable(axes: Sequence[Coarsening], ends: Sequence[int], halo: int) -> bool:
+    """Whether a grid is worth to lie on all processes, and can."""
+    size = np.prod([axis.n for axis in axes])
+    seam = axes[0].periodic and axes[0].n % 2 == 1  # windows cannot be numbered on across it
+    return len(axes) > 1 and len(ends) > 2 and bool(min(np.diff(ends)) > halo and size > constant.GATHERED and not seam)
+
+
+def set_up(
+    partition: Partition, axes: Sequence[Axis], block: Stencil, excess: Tensor, how: How
+) -> SharedHierarchy | None:
+    """The levels of an operator whose block this is, and A 1 there; None where no grid is worth to be shared."""
+    halo, rank = how.halo(len(axes)), partition.rank
+    lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
+    ends, sizes = [partition.ends], [int(np.prod([axis.n for axis in axes]))]
+    levels: list[SharedLevel] = []
+    while shareable(lines, ends[-1], halo):
+        w = Window(lines[0].n, lines[0].periodic, ends[-1][rank], ends[-1][rank + 1], halo, True)
+        stencil = on_window(partition, w, block)
+        unit = stencil.unit()[0]
+        chosen = choose_axes(strengths(partition, unit, w).tolist(), lines, how.lines)
+        assert chosen is not None
+        spectrum = _bound(partition, unit) if levels and not how.lines else 2.0
+        rows = on_window(partition, w, Stencil(excess, {})).diagonal if not levels else None
+        level = _level(w, chosen, stencil, rows, how, spectrum)
+        ends.append(coarse_block_ends(chosen[0], ends[-1]) if chosen[0].halved else ends[-1])
+        begin = ends[-1][rank] - level.coarse[0]
+        here = slice(begin, begin + ends[-1][rank + 1] - ends[-1][rank])
+        block = _coarse_block(level, here)
+        found = _clusters(partition, level, stencil, block, here) if how.jumps else ()
+        levels.append(replace(level, clusters=found))
+        lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
+        sizes.append(int(np.prod([line.n for line in lines])))
+    if not levels:
+        return None
+    whole = Stencil(
+        partition.gathered(block.diagonal, 1, ends[-1]),
+        {o: partition.gathered(s, 1, ends[-1]) for o, s in block.couplings.items()},
+    )
+    rest = _rest(whole, lines, how)
+    return SharedHierarchy(levels, ends, rest, whole.diagonal.rsqrt(), (*sizes[:-1], *rest.sizes()))
+
+
+def _bound(partition: Partition, unit: Stencil) -> float:
+    """Of the spectrum of an operator: the largest one of its windows, whose eigenvalues are no larger than its own."""
+    return float(partition.most(bound(smallest(unit), lambda: unit)))
+
+
+def _level(
+    w: Window, chosen: Sequence[Coarsening], stencil: Stencil, excess: Tensor | None, how: How, spectrum: float
+) -> SharedLevel:
+    first = chosen[0].first if chosen[0].halved else 0
+    hierarchy: Any = kernels.StencilHierarchy(
+        machine(),
+        how.precision == torch.float32,
+        stencil.shape,
+        [False, *(axis.periodic for axis in chosen[1:])],
+        [axis.first for axis in chosen],
+        _array(stencil.diagonal),
+        [(o, _array(s)) for o, s in stencil.couplings.items()],
+        None if excess is None else _array(excess),
+        how.masked,
+        False,
+        *how.steps(stencil.ndim, spectrum),
+        list(how.lines),
+        threads(),
+        True,
+        [axis.halved for axis in chosen],
+    )
+    begin, end = (-(-(at - first) // 2) if chosen[0].halved else at for at in (w.begin, w.end))
+    return SharedLevel(w, hierarchy, tuple(chosen), (begin, end))
+
+
+def _coarse_block(level: SharedLevel, here: slice) -> Stencil:
+    """The block of the coarse operator: so many planes of the window's."""
+    diagonal, couplings = level.hierarchy.coarse()
+    block = {tuple(o): torch.from_numpy(s)[:, here].clone() for o, s in couplings}
+    return Stencil(torch.from_numpy(diagonal)[:, here].clone(), block)
+
+
+def _clusters(
+    partition: Partition, level: SharedLevel, A: Stencil, A_c: Stencil, here: slice
+) -> tuple[SharedClusters | None, ...]:
+    """Of each member; none if no member has any."""
+    found = [
+        slow_clusters(partition, level.window, _member(A, m), _member(A_c, m), here, level.axes)
+        for m in range(len(A.diagonal))
+    ]
+    return tuple(found) if any(B is not None for B in found) else ()
+
+
+def _member(A: Stencil, m: int) -> Stencil:
+    return Stencil(A.diagonal[m : m + 1], {o: s[m : m + 1] for o, s in A.couplings.items()})
+
+
+def _rest(whole: Stencil, lines: Sequence[Coarsening], how: How) -> kernels.StencilHierarchy:
+    """The levels of one process, from the gathered grid on."""
+    excess = whole.diagonal - sum(whole.both.values())
+    rest: Any = kernels.StencilHierarchy(
+        machine(),
+        how.precision == torch.float32,
+        whole.shape,
+        [line.periodic for line in lines],
+        [line.first for line in lines],
+        _array(whole.diagonal),
+        [(o, _array(s)) for o, s in whole.couplings.items()],
+        _array(excess),
+        how.masked,
+        how.jumps,
+        *how.steps(whole.ndim, 2.0),
+        list(how.lines),
+        threads(),
+        True,
+    )
+    if (dense := rest.coarsest()["dense"]) is not None:
+        rest.set_inverse(dense_inverse(torch.tensor(dense)).numpy())
+    return rest
+
+
+def _array(v: Tensor) -> np.ndarray:
+    return v.contiguous().numpy()

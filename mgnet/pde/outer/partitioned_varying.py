@@ -1,0 +1,216 @@
+"""Varying coefficients on several processes: what ``Multigrid`` does, of local blocks, with sums over all processes.
+
+Where blocks are of no use, the whole problem is solved on every process: lines that are smoothed run along the first
+axis and would be cut, or no grid is large enough, or the problem asks for more than conjugate gradients.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from math import ceil, log
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgnet.pde.blackbox.stencil import excess
+from mgnet.pde.blackbox.traits import JUMP, changes_gradually, index, levels_precision, line_axes
+from mgnet.pde.distributed.halo import widened
+from mgnet.pde.distributed.look import SharedLook, block_stencil, owned
+from mgnet.pde.distributed.problem import SharedPoisson
+from mgnet.pde.distributed.stencil_levels import SharedSystem
+from mgnet.pde.distributed.stencils import How, SharedHierarchy, set_up
+from mgnet.pde.distributed.sums import Sums
+from mgnet.pde.outer.choice import CPU, CYCLES, Scheme
+from mgnet.pde.outer.iterate import Outcome, iterate
+from mgnet.pde.outer.krylov import FINISHING_STEPS, ConjugateGradients
+from mgnet.pde.outer.loose import CONTRAST
+from mgnet.pde.outer.multigrid import GAIN, Multigrid, Stop, far, rate
+from mgnet.pde.outer.work import cycle_work, full_multigrid_work
+from mgnet.pde.problem.bodies import LOOSE
+from mgnet.pde.problem.nullspace import floating
+from mgnet.pde.problem.operators import Diffusion
+
+
+class PartitionedVarying:
+    """The levels for one operator.
+
+    Parameters
+    ----------
+    A : the operator near this process's block; plain tensors, with one batch axis at most
+    precise : whether levels may not be in float32
+    """
+
+    def __init__(self, problem: SharedPoisson, A: Diffusion, scheme: Scheme, precise: bool = False):
+        self.problem, self.partition, self.A, self.scheme = problem, problem.partition, A, scheme
+        self._precise, self._tried = precise, precise
+        self._block = block_stencil(problem, A)
+        self._look = look = SharedLook(problem, A, self._block)
+        self._lines = line_axes(look, scheme.smoother)
+        self._jumps = look.survey.contrast > JUMP and not changes_gradually(look, self._lines)
+        self._sums = Sums(self.partition, self._floats())
+        self._systems: dict[tuple[int, torch.dtype], SharedSystem] = {}
+
+    @cached_property
+    def everywhere(self) -> Multigrid | None:
+        """What solves the whole problem on every process; None: blocks are shared."""
+        scheme, held = self.scheme, self._look.survey.constant
+        loose = self._look.ratio >= CONTRAST or bool(((held > 0) & (held < LOOSE)).any())  # see ``loose.may_be_loose``
+        cut = 0 in self._lines or scheme.nu[0] != scheme.nu[1] or loose
+        if not cut and self._shared is not None:
+            return None
+        A = gathered(self.problem, self.A)
+        one = torch.ones(1, 1, dtype=torch.bool, device="cpu")
+        null = floating(A, None, one) if self.problem.grid.closed else None
+        return Multigrid(A, None, null, scheme)
+
+    @property
+    def method(self) -> str:
+        if self.everywhere is not None:
+            return f"{self.everywhere.method(self.everywhere.base)}, on each of {self.partition.count} processes"
+        word = next(word for word, gamma in CYCLES.items() if gamma == self._gamma)
+        smoother = "zebra" if self._lines else self.scheme.smoother
+        cycles = replace(self.scheme, cycle=word, smoother=smoother)
+        return f"{ConjugateGradients.name}, black-box {cycles}, on {self.partition.count} processes"
+
+    def work(self, outcome: Outcome) -> float:
+        """As ``Multigrid.work``."""
+        if self.everywhere is not None:
+            return self.everywhere.work(self.everywhere.base, outcome)
+        assert self._shared is not None
+        sizes, nu = self._shared.sizes, self.scheme.nu
+        one = cycle_work(sizes, nu, self._gamma) + 2
+        if outcome.residuals:
+            return one * (len(outcome.residuals) - 1)
+        if outcome.guessed:
+            return one
+        return full_multigrid_work(sizes, nu, self._gamma) + one * (self._finishing + FINISHING_STEPS)
+
+    def run(self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False) -> Outcome:
+        """Solve A u = b, of this process's block: (batch, *block)."""
+        if self.everywhere is not None:
+            return self._everywhere(self.everywhere, b, guess, stop, project)
+        b = self._sums.compatible(b, check=not project)
+        if stop.tol is None:
+            outcome = self._pass(b, guess, stop)
+        elif self._in_float32 and not self._tried:
+            outcome = self._iterate(b, guess, stop, hopeless=True)
+            if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
+                outcome = self._again(b, guess, stop, outcome)
+        else:
+            outcome = self._iterate(b, guess, stop)
+        self._sums.finite(outcome.u)
+        return replace(outcome, u=self._sums.centred(outcome.u))
+
+    def _everywhere(self, multigrid: Multigrid, b: Tensor, guess: Tensor | None, stop: Stop, project: bool) -> Outcome:
+        ends = self.partition.ends
+        whole = self.partition.gathered(b.contiguous(), 1, ends)
+        begin = None if guess is None else self.partition.gathered(guess.contiguous(), 1, ends)
+        outcome = multigrid.run(multigrid.base.like(b), whole, begin, stop, project)
+        return replace(outcome, u=outcome.u[(slice(None), *self.partition.slices)].clone())
+
+    # On blocks -------------------------------------------------------------------------------------------------------
+
+    def _pass(self, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
+        cycles = ConjugateGradients(self._system(b), None)
+        f = cycles.data(b)
+        if guess is not None:
+            u = cycles.cycle(cycles.data(guess), f, measure=False)
+        else:
+            u = cycles.full_multigrid(f, measure=False)
+            for _ in range(self._finishing):
+                u = cycles.cycle(u, f, measure=False)
+        return Outcome(cycles.release(u), [], "full multigrid", guess is not None)
+
+    def _iterate(self, b: Tensor, guess: Tensor | None, stop: Stop, hopeless: bool = False) -> Outcome:
+        assert stop.tol is not None
+        cycles = ConjugateGradients(self._system(b), None if stop.of_guess else stop.tol)
+        return iterate(
+            cycles, cycles.data(b), guess, stop.tol, stop.max_cycles, partial(self._rounding, b=b), stop.callback,
+            hopeless=partial(far, tol=stop.tol) if hopeless else None, of_guess=stop.of_guess,
+            changed=self._sums.change,
+        )  # fmt: skip
+
+    def _again(self, b: Tensor, guess: Tensor | None, stop: Stop, first: Outcome) -> Outcome:
+        """Go on with levels in float64, and from now on if they gain: see ``Multigrid._again``."""
+        self._tried, in_float32 = True, self.__dict__.pop("_shared")
+        self._precise, self._systems = True, {}
+        told, done = stop.callback or (lambda k, r: None), len(first.residuals) - 1
+        rest = replace(stop, max_cycles=stop.max_cycles - done, callback=lambda k, r: told(done + k, r))
+        anew = first.residuals[-1] >= first.residuals[0] or (guess is not None and stop.of_guess)
+        second = self._iterate(b, guess if anew else first.u, rest)
+        if rate(second.residuals) <= GAIN * rate(first.residuals):
+            self._precise, self._systems, self.__dict__["_shared"] = False, {}, in_float32
+        return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
+
+    def _system(self, b: Tensor) -> SharedSystem:
+        """The levels for b's batch and dtype; the last ones stay."""
+        key = len(b), b.dtype
+        if key not in self._systems:
+            assert self._shared is not None
+            self._systems = {key: SharedSystem(self.partition, self._shared, len(b), b.dtype, self._gamma)}
+        return self._systems[key]
+
+    @cached_property
+    def _shared(self) -> SharedHierarchy | None:
+        scheme, seen = self.scheme, self._look.survey
+        precision = torch.float32 if self._in_float32 else torch.float64
+        how = How(scheme.smoother, scheme.nu, self._lines, precision, seen.lone, self._jumps)
+        rows = owned(self.problem, excess(self.A))
+        return set_up(self.partition, self.problem.grid.axes, self._block, rows, how)
+
+    @property
+    def _in_float32(self) -> bool:
+        return not self._precise and levels_precision(self.A, self._look.survey) == torch.float32
+
+    @property
+    def _gamma(self) -> int | str:
+        gamma = CYCLES[self.scheme.cycle]
+        return index(gamma, CPU) if self._jumps else gamma
+
+    @property
+    def _finishing(self) -> int:
+        """As ``Multigrid.finishing``."""
+        axes = self.problem.grid.axes
+        steps = len(axes) - 1 + ceil(0.75 * log(max(axis.n for axis in axes)))
+        return max(0, steps - FINISHING_STEPS)
+
+    def _floats(self) -> np.ndarray:
+        """(members,) which ones nothing holds."""
+        if not self.problem.grid.closed:
+            return np.array([False])
+        if self.A.c is None:
+            return np.array([True])
+        grid = [axis.n for axis in self.A.axes]
+        c = self.A.c.expand(*self.A.c.shape[: max(self.A.c.ndim - len(grid), 0)], *grid).reshape(-1, *grid)
+        return self.partition.total(owned(self.problem, c).double().flatten(1).sum(1).numpy()) == 0
+
+    def _rounding(self, u: Tensor, b: Tensor) -> np.ndarray:
+        """2 eps || |A||u| + |b| ||."""
+        near = widened(self.partition, self.problem.near, u.contiguous(), -self.A.ndim)
+        size = owned(self.problem, self.A.like(u).magnitude(near)) + b.abs()
+        return 2 * torch.finfo(b.dtype).eps * self._sums.norms(size)
+
+
+def gathered(problem: SharedPoisson, A: Diffusion) -> Diffusion:
+    """The whole operator, on every process."""
+    partition, w = problem.partition, problem.near
+    dim, last = -len(A.axes), not w.periodic and w.high == w.n
+
+    def whole(v: Tensor, more: int, ends: Sequence[int]) -> Tensor:
+        if v.ndim < len(A.axes) or v.shape[dim] == 1:
+            return v
+        part = v.narrow(dim, w.before, w.high - w.low + more).contiguous()
+        return partition.gathered(part, v.ndim + dim, ends)
+
+    k = []
+    for d, k_d in enumerate(A.k):
+        if d:
+            k.append(whole(k_d / problem.scale, 0, partition.ends))
+        elif w.periodic:
+            low = whole(k_d, 0, partition.ends)
+            k.append(torch.cat([low, low.narrow(dim, 0, 1)], dim))
+        else:
+            k.append(whole(k_d, int(last), (*partition.ends[:-1], w.n + 1)))
+    c = None if A.c is None else whole(A.c / problem.scale, 0, partition.ends)
+    return Diffusion(problem.grid.axes, tuple(k), c)
