@@ -71,21 +71,6 @@ class Grid:
         counted: tuple[int, int] | None = None,
     ) -> None: ...
 
-class Factor:
-    def __init__(self, k: np.ndarray, m: np.ndarray, w: Sequence[np.ndarray]) -> None: ...
-
-def separable_grid(
-    dims: int,
-    axes: Sequence[tuple[int, bool]],
-    factors: Sequence[Factor],
-    coarse: Sequence[int],
-    P: Sequence[Table],
-    Q: Sequence[Table],
-    R: Sequence[Table],
-    down: Sequence[tuple[float, int]],
-    up: Sequence[tuple[float, int]],
-) -> Grid: ...
-
 class Direct:
     def __init__(self, V: Sequence[np.ndarray], D: np.ndarray) -> None: ...
 
@@ -95,14 +80,13 @@ class Kernels:
         machine: str,
         single: bool,
         grids: Sequence[Grid],
-        direct: Direct | None,
+        direct: Direct,
         c: float,
         gamma: int,
         batch: int,
         threads: int,
         sums: bool,
         centring: Sequence[Sequence[np.ndarray]] | None,
-        last: Grid | None = None,
     ) -> None: ...
     def pass_(
         self,

@@ -56,20 +56,6 @@ std::vector<Step> steps(const Steplist& list) {
 
 using Three = std::array<Table, 3>;
 
-Factor factor(const Doubles& k, const Doubles& m, const std::array<Doubles, 3>& w) {
-    Factor to;
-    to.k = doubles(k), to.m = doubles(m);
-    for (int d = 0; d < 3; d++) to.w[d] = doubles(w[d]);
-    return to;
-}
-
-Axis separable_axis(long n, bool wraps) {
-    Axis to;
-    to.n = n, to.wraps = wraps;
-    to.lo.sign = to.hi.sign = wraps ? 1 : 0, to.lo.index = wraps ? n - 1 : 0, to.hi.index = wraps ? 0 : n - 1;
-    return to;
-}
-
 Grid grid(int dims, const std::array<Axis, 3>& axes, const std::array<long, 3>& coarse, const Three& P, const Three& Q,
           const Three& R, const Three& mass, const Three& stiffness, const Steplist& down, const Steplist& up,
           std::optional<std::array<long, 2>> counted) {
@@ -80,20 +66,6 @@ Grid grid(int dims, const std::array<Axis, 3>& axes, const std::array<long, 3>& 
     for (int d = 0; d < 3; d++) {
         to.axes[d] = axes[d], to.coarse[d] = coarse[d];
         to.P[d] = P[d], to.Q[d] = Q[d], to.R[d] = R[d], to.mass[d] = mass[d], to.stiffness[d] = stiffness[d];
-    }
-    to.validate();
-    return to;
-}
-
-Grid separable_grid(int dims, const std::array<std::tuple<long, bool>, 3>& axes, const std::array<Factor, 3>& factors,
-                    const std::array<long, 3>& coarse, const Three& P, const Three& Q, const Three& R,
-                    const Steplist& down, const Steplist& up) {
-    Grid to;
-    to.down = steps(down), to.up = steps(up);
-    to.dims = dims, to.separable = true;
-    for (int d = 0; d < 3; d++) {
-        to.axes[d] = separable_axis(std::get<0>(axes[d]), std::get<1>(axes[d]));
-        to.factors[d] = factors[d], to.coarse[d] = coarse[d], to.P[d] = P[d], to.Q[d] = Q[d], to.R[d] = R[d];
     }
     to.validate();
     return to;
@@ -111,26 +83,17 @@ Direct direct(const std::array<Doubles, 3>& V, const Doubles& D) {
 // The kernels of one problem: checks every array that it is given, and lets one caller in at a time.
 class Kernels {
   public:
-    Kernels(const std::string& machine, bool single, std::vector<Grid> grids, const std::optional<Direct>& direct,
-            double c, int gamma, long batch, int threads, bool sums,
-            const std::optional<std::array<std::array<Doubles, 2>, 3>>& centring, const std::optional<Grid>& last)
+    Kernels(const std::string& machine, bool single, std::vector<Grid> grids, const Direct& direct, double c, int gamma,
+            long batch, int threads, bool sums, const std::optional<std::array<std::array<Doubles, 2>, 3>>& centring)
         : single_(single) {
-        if (direct.has_value() == last.has_value())
-            throw std::invalid_argument("the coarsest grid must be `direct`, or the `last` one of lines");
-        problem_.grids = std::move(grids), problem_.c = c, problem_.gamma = gamma;
-        if (direct) problem_.direct = *direct;
-        if (last) {
-            problem_.lines = true, problem_.last = *last;
-            for (int d = 0; d < 3; d++) problem_.direct.n[d] = last->axes[d].n;
-        }
+        problem_.grids = std::move(grids), problem_.direct = direct, problem_.c = c, problem_.gamma = gamma;
         problem_.batch = batch, problem_.threads = threads;
         problem_.sums = sums, problem_.centres = centring.has_value();
         for (int d = 0; centring && d < 3; d++)
             problem_.centring.of_u[d] = doubles((*centring)[d][0]),
             problem_.centring.of_e[d] = doubles((*centring)[d][1]);
         problem_.validate();
-        const Machine& on = machine_called(machine);
-        const ConstantKernels& of = problem_.grids[0].separable ? *on.separable : *on.constant;
+        const ConstantKernels& of = *machine_called(machine).constant;
         cycles_.reset(single ? of.make32(problem_) : of.make64(problem_));
     }
 
@@ -149,8 +112,6 @@ class Kernels {
 
     void interpolant(int l, Input f, Input u, Output out) {
         level(l);
-        if (problem_.grids[0].separable)
-            throw std::invalid_argument("on separable grids the residual of an interpolant takes a pass");
         const void *a = in(f, l + 1, "f"), *b = in(u, l + 1, "u");
         void* c = to(out, l + 1, "out");
         alone_([&] { cycles_->interpolant(l, a, b, c); });
@@ -371,24 +332,16 @@ NB_MODULE(_native, m) {
         },
         "dims"_a, "axes"_a, "coarse"_a, "P"_a, "Q"_a, "R"_a, "mass"_a, "stiffness"_a, "down"_a, "up"_a,
         "counted"_a.none() = nb::none());
-    m.def("separable_grid", &separable_grid, "dims"_a, "axes"_a, "factors"_a, "coarse"_a, "P"_a, "Q"_a, "R"_a, "down"_a,
-          "up"_a);
-    nb::class_<Factor>(m, "Factor").def(
-        "__init__",
-        [](Factor* self, const Doubles& k, const Doubles& m, const std::array<Doubles, 3>& w) {
-            new (self) Factor(factor(k, m, w));
-        },
-        "k"_a, "m"_a, "w"_a);
     nb::class_<Direct>(m, "Direct")
         .def(
             "__init__",
             [](Direct* self, const std::array<Doubles, 3>& V, const Doubles& D) { new (self) Direct(direct(V, D)); },
             "V"_a, "D"_a);
     nb::class_<Kernels>(m, "Kernels")
-        .def(nb::init<const std::string&, bool, std::vector<Grid>, const std::optional<Direct>&, double, int, long, int,
-                      bool, const std::optional<std::array<std::array<Doubles, 2>, 3>>&, const std::optional<Grid>&>(),
-             "machine"_a, "single"_a, "grids"_a, "direct"_a.none(), "c"_a, "gamma"_a, "batch"_a, "threads"_a, "sums"_a,
-             "centring"_a.none(), "last"_a.none() = nb::none())
+        .def(nb::init<const std::string&, bool, std::vector<Grid>, const Direct&, double, int, long, int, bool,
+                      const std::optional<std::array<std::array<Doubles, 2>, 3>>&>(),
+             "machine"_a, "single"_a, "grids"_a, "direct"_a, "c"_a, "gamma"_a, "batch"_a, "threads"_a, "sums"_a,
+             "centring"_a.none())
         .def("pass_", &Kernels::pass, "l"_a, "u"_a.none(), "guess"_a.none(), "e"_a.none(), "f"_a, "out"_a.none(),
              "f_c"_a.none(), "way"_a, "norm"_a = false, "unweighted"_a = false, "omega"_a = 1.0)
         .def("interpolant", &Kernels::interpolant, "l"_a, "f"_a, "u"_a, "out"_a)

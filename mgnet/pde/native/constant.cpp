@@ -8,7 +8,7 @@ namespace {
 struct Here {};
 template <class T>
 Cycles* make(const Problem& problem) {
-    return new Engine<Vectors<T, MGNET_BYTES, Here>, false>(problem);
+    return new Engine<Vectors<T, MGNET_BYTES, Here>>(problem);
 }
 }  // namespace
 

@@ -5,7 +5,6 @@
 #include "interpolant.h"
 #include "members.h"
 #include "pass.h"
-#include "separable_lines.h"
 
 namespace mgnet {
 
@@ -19,12 +18,10 @@ constexpr long BLOCK_ROWS = 24;    // rows of a plane that a task works on in th
 template <class T>
 struct Lane {
     T **iterates[2], **held, **data, **f_c;
-    T* between[2];   // iterates between steps of lines
     double* squares;  // one a block
 };
 
-// Separable: whether coefficients are vectors per axis, see separable_rows.h, or constant.
-template <class X, bool Separable>
+template <class X>
 class Engine final : public Cycles {
     using T = typename X::T;
     using TT = Tables<X>;
@@ -36,12 +33,7 @@ class Engine final : public Cycles {
           crew_(problem.threads < MOST_WORKERS ? problem.threads : MOST_WORKERS) {
         levels_ = arena_.take<Level<T>>(L_);
         for (int l = 0; l < L_; l++) levels_[l] = Levels<X>::make(problem, problem.grids[l], arena_), share_out(l);
-        if constexpr (Separable) {
-            for (int l = 0; l < L_ && problem.lines; l++) SeparableLines<X>::factor(levels_[l], arena_);
-            if (problem.lines) last_ = Levels<X>::make(problem, problem.last, arena_);
-            if (problem.lines) SeparableLines<X>::factor(last_, arena_);
-        }
-        if (!problem.lines) direct_ = DirectSolve<X>::make(problem.direct, arena_);
+        direct_ = DirectSolve<X>::make(problem.direct, arena_);
         dims_ = levels_[0].dims;
         const long batch = problem.batch, size_c = levels_[0].coarse_size;
         apart_ = batch > 1 && (levels_[0].size <= SMALL || batch % crew_ == 0 || batch >= 4 * crew_);
@@ -149,15 +141,14 @@ class Engine final : public Cycles {
     }
 
     std::size_t workspace() const {
-        long numbers = last_.q ? SeparableLines<X>::workspace(last_) : direct_.workspace();
+        long numbers = direct_.workspace();
         for (int l = 0; l < L_; l++) {
             const Level<T>& g = levels_[l];
             const int nu = g.both.nu;
-            const long pass = dims_ == 1   ? Passes<X, 1, false>::workspace(g, nu)
-                              : dims_ == 2 ? Passes<X, 2, Separable>::workspace(g, nu)
-                                           : Passes<X, 3, Separable>::workspace(g, nu);
+            const long pass = dims_ == 1   ? Passes<X, 1>::workspace(g, nu)
+                              : dims_ == 2 ? Passes<X, 2>::workspace(g, nu)
+                                           : Passes<X, 3>::workspace(g, nu);
             numbers = most(numbers, most(pass, Interpolants<X>::workspace(g)));
-            if (g.q) numbers = most(numbers, SeparableLines<X>::workspace(g));
         }
         return numbers + 4 * SLACK;
     }
@@ -173,8 +164,6 @@ class Engine final : public Cycles {
             blocks = most(blocks, levels_[l].planes * levels_[l].rows);
         }
         to.squares = arena_.take<double>(blocks);
-        if (last_.q)
-            for (T*& each : to.between) each = arena_.take<T>(levels_[0].size);
         return to;
     }
 
@@ -184,70 +173,16 @@ class Engine final : public Cycles {
     }
 
     // the coarsest grid's solution
-    void solve(Member m, const T* f, T* u) {
-        if constexpr (Separable)
-            if (last_.q) return SeparableLines<X>::step(last_, {nullptr, f, u, 1, 1, nullptr}, 0, 0,
-                                                        SeparableLines<X>::width_of(last_, 1), spaces_[m.who]);
-        direct_(f, u, spaces_[m.who]);
-    }
-
-    // A pass with steps of lines: its source, step after step, then the residual. The last two iterates are not one.
-    void run_lines(Member m, int l, Pass<T> p, bool norm) {
-        const Level<T>& g = levels_[l];
-        const Lane<T>& lane = lanes_[apart_ ? m.who : 0];
-        const T *begun = p.u, *u = p.u;
-        if (p.e || p.guess) {
-            Pass<T> source = p;
-            source.steps = &g.none, source.f_c = nullptr, source.residual = false, source.out = lane.between[0];
-            share(m, l, source, [](const Pass<T>& p, int dims, long number, T* space) {
-                dims == 2 ? Passes<X, 2, Separable>::sources(p, number, space)
-                          : Passes<X, 3, Separable>::sources(p, number, space);
-            });
-            u = source.out;
-        }
-        for (int s = 0; s < p.steps->nu; s++) {
-            const bool last = s + 1 == p.steps->nu;
-            T* to = last && p.out ? p.out : lane.between[u == lane.between[0]];
-            step_lines(m, l, {u, p.f, to, p.steps->omegas[s], last ? p.omega : T(1), begun});
-            u = to;
-        }
-        if (!p.residual) return;
-        p.u = u, p.guess = p.e = nullptr, p.out = nullptr, p.omega = 1, p.steps = &g.none;
-        run_pass(m, l, p, norm);
-    }
-
-    void step_lines(Member m, int l, const LineStep<T>& step) {
-        const Level<T>& g = levels_[l];
-        const bool alone = m.crew == 1 || g.small;
-        const long width = SeparableLines<X>::width_of(g, alone ? 1 : crew_);
-        struct Job {
-            const Level<T>* g;
-            LineStep<T> step;
-            long width, tiles;
-            T** spaces;
-            int who;
-        } job{&g, step, width, SeparableLines<X>::tiles(g, width), spaces_, m.who};
-        run(
-            g.a1.n * job.tiles, alone ? 1 : crew_,
-            [](void* at, long number, int who) {
-                const Job& job = *static_cast<Job*>(at);
-                SeparableLines<X>::step(*job.g, job.step, number / job.tiles, number % job.tiles, job.width,
-                                        job.spaces[job.who + who]);
-            },
-            &job);
-    }
+    void solve(Member m, const T* f, T* u) { direct_(f, u, spaces_[m.who]); }
 
     using Block = void (*)(const Pass<T>& p, int dims, long number, T* space);
 
     void run_pass(Member m, int l, Pass<T> p, bool norm) {
-        if constexpr (Separable)
-            if (levels_[l].q && p.steps->nu > 0) return run_lines(m, l, p, norm);
         p.squares = norm ? lanes_[apart_ ? m.who : 0].squares : nullptr;
         const long tasks = share(m, l, p, [](const Pass<T>& p, int dims, long number, T* space) {
-            if constexpr (!Separable)
-                if (dims == 1) Passes<X, 1, false>::block(p, number, space);
-            if (dims == 2) Passes<X, 2, Separable>::block(p, number, space);
-            if (dims == 3) Passes<X, 3, Separable>::block(p, number, space);
+            if (dims == 1) Passes<X, 1>::block(p, number, space);
+            if (dims == 2) Passes<X, 2>::block(p, number, space);
+            if (dims == 3) Passes<X, 3>::block(p, number, space);
         });
         if (!norm) return;
         double total = 0;
@@ -314,10 +249,7 @@ class Engine final : public Cycles {
         const bool measure = l == 0 && v.measure, unweighted = l == 0 && v.unweighted;
         T* f_c = l == 0 ? f_c0_ + m.b * g.coarse_size : lane.f_c[l];
         Pass<T> p{&g, &g.none, u, nullptr, nullptr, f, nullptr, f_c, 1, true, unweighted, nullptr, 1, 1};
-        if (guess && Separable) {
-            p.guess = guess;
-            run_pass(m, l, p, false);
-        } else if (guess) {
+        if (guess) {
             residual_of_interpolant(m, l, restricted, guess, f_c);
         } else if (!(measure && known)) {
             if (!measure && g.down.nu > 0)
@@ -390,7 +322,6 @@ class Engine final : public Cycles {
     int dims_;
     bool apart_;  // whether members are worked on several at once
     Level<T>* levels_;
-    Level<T> last_{};  // where lines are smoothed: the coarsest grid
     DirectSolve<X> direct_{};
     T *f_c0_, *data0_;
     double *squares_, *sums_;

@@ -57,7 +57,6 @@ class NativeHierarchy:
     grids, coarsest, c : the problem as the kernels take it
     shapes : of every grid
     nu : sweeps down
-    last : the coarsest grid, in place of ``coarsest``, where lines are smoothed
     means : weights that let the mean of a full pass' iterate be zero, where the transfers do not keep it
 
     Attributes
@@ -68,7 +67,7 @@ class NativeHierarchy:
     def __init__(
         self,
         grids: Sequence[kernels.Grid],
-        coarsest: kernels.Direct | None,
+        coarsest: kernels.Direct,
         c: float,
         shapes: Sequence[tuple[int, ...]],
         dtype: torch.dtype,
@@ -77,13 +76,12 @@ class NativeHierarchy:
         gamma: int | str,
         centres: bool = False,
         means: Sequence[Sequence[np.ndarray]] | None = None,
-        last: kernels.Grid | None = None,
     ):
         self._dtype = np.dtype(np.float32 if dtype == torch.float32 else np.float64)
         self._shape, self._nu, self.centres = (batch, *shapes[0]), nu, centres
         self._kernels = kernels.Kernels(
             machine(), self._dtype == np.float32, grids, coarsest, c, 0 if gamma == "F" else int(gamma), batch,
-            threads(), centres, means, last,
+            threads(), centres, means,
         )  # fmt: skip
         self._coarse = [(batch, *four(shape)) for shape in shapes[1:]]
         self._pool = Pool((batch, *four(shapes[0])), self._dtype)

@@ -15,14 +15,6 @@ struct Steps {
     const int* colours;
     const Weights<T>* weights[2];
     const Weights<T>* fold[2];  // steps 1 and 2 from zero, as one stencil on the datum
-    const T* omegas;            // of a separable grid
-};
-
-// A `Factor` in the kernels' numbers; along the rows a vector beyond the last number may be read.
-// sum: of the faces beside each unknown, and m.
-template <class T>
-struct AxisVectors {
-    const T *k, *m, *sum, *w[3];
 };
 
 template <class T>
@@ -47,10 +39,6 @@ struct Level {
     T sign[2];  // of the ends along the rows
     Matrix<T> P[3], Q[3], R[3], mass[3], stiffness[3];
     Steps<T> down, up, both, none;
-    AxisVectors<T> vectors[3];  // of a separable grid
-    const T* nothing;        // a row of zeros
-    const T *q = nullptr, *closing = nullptr;  // of lines, see separable_lines.h, in rows of `stride` numbers
-    long stride = 0;
     bool small;         // not worth more than one thread
     long planes, rows;  // blocks that a pass is shared out in, of planes and of rows
 };
@@ -72,9 +60,7 @@ struct Levels {
             level.R[d] = matrix<T>(grid.R[d], a[d].wraps, arena),
             level.mass[d] = matrix<T>(grid.mass[d], a[d].wraps, arena);
             level.stiffness[d] = matrix<T>(grid.stiffness[d], a[d].wraps, arena);
-            if (grid.separable) level.vectors[d] = vectors(grid.factors[d], arena);
         }
-        level.nothing = arena.take<T>(a[2].n + 2 * SLACK) + SLACK;
         const Step* none = nullptr;
         const int down = static_cast<int>(grid.down.size()), up = static_cast<int>(grid.up.size());
         Step* both = arena.take<Step>(up + down + 1);
@@ -87,18 +73,6 @@ struct Levels {
     }
 
   private:
-    static AxisVectors<T> vectors(const Factor& of, Arena& arena) {
-        const long n = static_cast<long>(of.m.size());
-        auto copied = [&](const std::vector<double>& v) {
-            T* to = arena.take<T>(n + 1 + SLACK);
-            for (std::size_t i = 0; i < v.size(); i++) to[i] = static_cast<T>(v[i]);
-            return to;
-        };
-        T* sum = copied(of.m);
-        for (long i = 0; i < n; i++) sum[i] = static_cast<T>(of.k[i] + of.k[i + 1] + of.m[i]);
-        return {copied(of.k), copied(of.m), sum, {copied(of.w[0]), copied(of.w[1]), copied(of.w[2])}};
-    }
-
     static double sum_k(const Grid& g) { return g.axes[0].k + g.axes[1].k + g.axes[2].k; }
 
     static long sample(const Axis& axis, int kind) {
@@ -134,12 +108,6 @@ struct Levels {
         int* colours = arena.take<int>(nu + 1);
         for (int s = 0; s < nu; s++) colours[s] = each[s].colour, made.coloured |= each[s].colour >= 0;
         made.colours = colours;
-        if (g.separable) {
-            T* omegas = arena.take<T>(nu + 1);
-            for (int s = 0; s < nu; s++) omegas[s] = static_cast<T>(each[s].omega);
-            made.omegas = omegas;
-            return made;
-        }
         made.folds = nu >= 2 && !made.coloured;
         for (const Axis& a : g.axes)
             for (const End* end : {&a.lo, &a.hi}) made.folds &= end->extra == 0 && end->diagonal == 0;

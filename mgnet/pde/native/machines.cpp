@@ -5,19 +5,19 @@
 namespace mgnet {
 
 namespace baseline {
-extern const ConstantKernels constant, separable;
+extern const ConstantKernels constant;
 extern const SetUpKernels set_up;
 extern const StencilKernels stencil;
 }  // namespace baseline
 
 #ifdef MGNET_X86
 namespace avx2 {
-extern const ConstantKernels constant, separable;
+extern const ConstantKernels constant;
 extern const SetUpKernels set_up;
 extern const StencilKernels stencil;
 }  // namespace avx2
 namespace avx512 {
-extern const ConstantKernels constant, separable;
+extern const ConstantKernels constant;
 extern const SetUpKernels set_up;
 extern const StencilKernels stencil;
 }  // namespace avx512
@@ -43,10 +43,10 @@ constexpr const char* BASELINE = "baseline";
 
 const Machine MACHINES[] = {
 #ifdef MGNET_X86
-    {"avx512", has_avx512, &avx512::constant, &avx512::separable, &avx512::set_up, &avx512::stencil},
-    {"avx2", has_avx2, &avx2::constant, &avx2::separable, &avx2::set_up, &avx2::stencil},
+    {"avx512", has_avx512, &avx512::constant, &avx512::set_up, &avx512::stencil},
+    {"avx2", has_avx2, &avx2::constant, &avx2::set_up, &avx2::stencil},
 #endif
-    {BASELINE, always, &baseline::constant, &baseline::separable, &baseline::set_up, &baseline::stencil},
+    {BASELINE, always, &baseline::constant, &baseline::set_up, &baseline::stencil},
 };
 
 }  // namespace

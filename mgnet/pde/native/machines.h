@@ -29,7 +29,7 @@ struct StencilKernels {
 struct Machine {
     const char* name;
     bool (*here)();
-    const ConstantKernels *constant, *separable;
+    const ConstantKernels* constant;
     const SetUpKernels* set_up;
     const StencilKernels* stencil;
 };

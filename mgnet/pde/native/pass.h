@@ -15,7 +15,6 @@
 // Boundaries are reflections, so no stage asks which one it meets.
 #pragma once
 #include "level.h"
-#include "separable_rows.h"
 
 namespace mgnet {
 
@@ -40,7 +39,7 @@ static inline long stride_of(long n, long size) {
     return (bytes % 4096 < 256 ? bytes + 256 : bytes) / size;
 }
 
-template <class X, int Dims, bool Separable>
+template <class X, int Dims>
 struct Passes {
     using T = typename X::T;
     using R = Rows<X>;
@@ -55,13 +54,6 @@ struct Passes {
     }
 
     static void block(const Pass<T>& pass, long number, T* workspace) { Passes(pass, number, workspace).go(); }
-
-    // the source alone, to `out`
-    static void sources(const Pass<T>& pass, long number, T* workspace) {
-        Passes p(pass, number, workspace);
-        for (long i = p.i0; i < p.i1; i++)
-            for (long j = p.j0; j < p.j1; j++) p.bring(pass.out + i * p.plane + j * p.n2, i, j, p.line);
-    }
 
   private:
     const Pass<T>& pass;
@@ -240,8 +232,6 @@ struct Passes {
             if (s == 0) {
                 source(home(0, t, j), t, j, memory(pass.f, t + 1, j));
                 s += 1;
-            } else if constexpr (Separable) {
-                s += together(t, j, s, last, rests, measured);
             } else {
                 s += constants(t, j, s, last, rests, measured);
             }
@@ -316,67 +306,6 @@ struct Passes {
         const double squares = choose(count, rest, folded, keeps, kind, each, what);
         total += rest && measured ? squares : 0;
         return count + rest;
-    }
-
-    // The same on a separable grid, where rows beside an end are like all others.
-    int together(long t, long j, int s, int last, bool rests, bool measured) {
-        const int left = (last < nu ? last : nu) - s + 1, most_steps = rests ? 2 : 3;
-        const int count = left <= 0 ? 0 : left <= most_steps ? left : left == 3 ? 1 : 2;
-        const bool rest = rests && (count == 0 || s + count - 1 == nu), first = zero && s == 1 && count > 0;
-        SeparableRow<T> each[4];
-        for (int k = 0; k < count + rest; k++) each[k] = separable_stage(s + k, t - s - k, j);
-        Keep<T> what{nullptr, nullptr, 1, line, line};
-        if (pass.residual && count > 0 && s + count - 1 == nu) what = keep(t, j);
-        if (s <= begin + 1) {
-            if (pass.out) what.ahead = pass.out + wrap0(t + 1 - nu) * plane + wrap1(j) * n2;
-            if (zero || pass.u) what.ahead2 = memory(zero ? pass.f : pass.u, t + (zero ? 1 : 2), j);
-        }
-        const double squares = first  ? separable_wave<true>(count, rest, each, what)
-                               : count ? separable_wave<false>(count, rest, each, what)
-                                       : separable_rows<0, true, false>(each, what);
-        total += rest && measured ? squares : 0;
-        return count + rest;
-    }
-
-    SeparableRow<T> separable_stage(int s, long p, long j) const {
-        SeparableRow<T> row{};
-        const long pm = wrap0(p), jm = wrap1(j), q = (j - base1) * stride;
-        const AxisVectors<T>&v0 = g.vectors[0], &v1 = g.vectors[1];
-        row.w.s = v0.w[2][pm] * v1.w[2][jm];
-        row.w.before = v1.w[0][jm] * v0.k[pm], row.w.after = v1.w[0][jm] * v0.k[pm + 1];
-        row.w.own = v1.w[0][jm] * v0.m[pm], row.w.total = v1.w[0][jm] * v0.sum[pm];
-        row.omega = s <= nu ? steps.omegas[s - 1] : T(1);
-        row.f = memory(pass.f, p, j), row.out = home(s, p, j), row.slack = s != nu || !straight;
-        if (s == 1 && zero) {
-            row.w.total += Dims == 3 ? v0.w[1][pm] * v1.sum[jm] : T(0);
-            return row;
-        }
-        const T* at = slot(s - 1, p);
-        row.here = at + q;
-        row.before = p == 0 && !g.a0.wraps ? g.nothing : slot(s - 1, p - 1) + q;
-        row.after = p == n0 - 1 && !g.a0.wraps ? g.nothing : slot(s - 1, p + 1) + q;
-        if (Dims == 3) {
-            row.left = j == 0 && !g.a1.wraps ? g.nothing : at + q - stride;
-            row.right = j == n1 - 1 && !g.a1.wraps ? g.nothing : at + q + stride;
-            row.w.left = v0.w[1][pm] * v1.k[jm], row.w.right = v0.w[1][pm] * v1.k[jm + 1];
-            row.w.own += v0.w[1][pm] * v1.m[jm], row.w.total += v0.w[1][pm] * v1.sum[jm];
-        }
-        return row;
-    }
-
-    template <bool First>
-    double separable_wave(int count, bool rest, const SeparableRow<T>* each, const Keep<T>& what) const {
-        if (rest) return count == 1 ? separable_rows<1, true, First>(each, what)
-                                    : separable_rows<2, true, First>(each, what);
-        return count == 1   ? separable_rows<1, false, First>(each, what)
-               : count == 2 ? separable_rows<2, false, First>(each, what)
-                            : separable_rows<3, false, First>(each, what);
-    }
-
-    template <int Steps, bool Rest, bool First>
-    double separable_rows(const SeparableRow<T>* each, const Keep<T>& what) const {
-        const AxisVectors<T>& v = g.vectors[2];
-        return SeparableRows<X>::template wave<Dims, Steps, Rest, First>(each, {v.k, v.m, v.sum, v.w[0]}, along, what);
     }
 
     double choose(int count, bool rest, bool folded, bool keeps, Kind kind, const Row<T>* each,

@@ -13,6 +13,7 @@ void require(bool holds, const std::string& what) {
 
 constexpr long MOST = 1L << 40;  // numbers of an array: far beyond any memory, and no product overflows
 constexpr long WIDEST = 64;      // weights of a row of a table
+constexpr long SHORTEST = 4;     // unknowns along an axis of a fine grid
 
 // Row i + period begins `shift` columns beyond row i, and where rows come in pairs, both at the same column.
 void require_repeats(const Table& table, long period, long shift) {
@@ -48,34 +49,19 @@ void Axis::validate() const {
     }
 }
 
-void Factor::validate(long n, bool wraps) const {
-    require(static_cast<long>(k.size()) == n + 1, "a factor must have n + 1 conductances");
-    require(static_cast<long>(m.size()) == n, "a factor must have n numbers `m`");
-    for (const auto* v : {&k, &m})
-        for (double number : *v) require(std::isfinite(number) && number >= 0, "`k` and `m` must be finite and >= 0");
-    for (const auto& v : w) {
-        require(static_cast<long>(v.size()) == n, "a factor must have n weights a term");
-        for (double number : v) require(std::isfinite(number) && number > 0, "weights must be finite and positive");
-    }
-    require(!wraps || k.front() == k.back(), "the first face of a periodic axis is its last");
-}
-
-void Grid::validate(long shortest) const {
+void Grid::validate() const {
     require(dims >= 1 && dims <= 3, "a grid has 1, 2 or 3 dimensions");
     for (const auto* way : {&down, &up}) {
         require(way->size() <= 64, "there may be 64 steps a way");
         for (const Step& step : *way)
-            require(step.colour >= -1 && step.colour <= (separable ? -1 : 1),
-                    "a step's colour must be 0 or 1, or -1 for all, as it must be on separable grids");
+            require(step.colour >= -1 && step.colour <= 1, "a step's colour must be 0 or 1, or -1 for all");
     }
-    require(!separable || (dims > 1 && factors[2].w[0] == factors[2].w[1]),
-            "a separable grid has 2 or 3 dimensions, and along its rows the same weights in all terms");
     long size = 1;
     for (int d = 0; d < 3; d++) {
         const Axis& axis = axes[d];
         const bool missing = dims == 3 ? false : dims == 2 ? d == 1 : d < 2;
         axis.validate();
-        require(missing ? axis.n == 1 && coarse[d] == 1 : axis.n >= (separable && d > 0 ? 1 : shortest),
+        require(missing ? axis.n == 1 && coarse[d] == 1 : axis.n >= SHORTEST,
                 "an axis of a fine grid must have 4 unknowns");
         require(coarse[d] >= 1 && coarse[d] <= axis.n, "a coarse axis must have 1 to as many unknowns as the fine one");
         require(axis.n < MOST / size, "the grid is too large");
@@ -83,16 +69,12 @@ void Grid::validate(long shortest) const {
         P[d].validate(axis.n, coarse[d], axis.wraps, false);
         Q[d].validate(axis.n, coarse[d], axis.wraps, false);
         R[d].validate(coarse[d], axis.n, axis.wraps, false);
-        if (separable) {
-            factors[d].validate(axis.n, axis.wraps);
-        } else {
-            mass[d].validate(coarse[d], coarse[d], axis.wraps, false);
-            stiffness[d].validate(coarse[d], coarse[d], axis.wraps, true);
-        }
+        mass[d].validate(coarse[d], coarse[d], axis.wraps, false);
+        stiffness[d].validate(coarse[d], coarse[d], axis.wraps, true);
         for (const Table* table : {&P[d], &Q[d]}) require_repeats(*table, 2, 1);
         require_repeats(R[d], 1, 2);
         for (const Table* table : {&mass[d], &stiffness[d]})
-            if (!separable) require_repeats(*table, 1, 1);
+            require_repeats(*table, 1, 1);
     }
 }
 
@@ -112,20 +94,10 @@ void Problem::validate() const {
     require(threads >= 1 && threads <= 4096, "`threads` must be at least 1");
     require(gamma >= 0 && gamma <= 8, "`gamma` must be 0 (F-cycles) or 1 to 8");
     require(std::isfinite(c), "`c` must be finite");
-    if (lines) {
-        require(last.separable && last.axes[1].n * last.axes[2].n == 1, "the last grid of lines must be one");
-        for (int d = 0; d < 3; d++) require(direct.n[d] == last.axes[d].n, "the last grid has other sizes");
-    } else {
-        direct.validate();
-    }
+    direct.validate();
     for (std::size_t l = 0; l < grids.size(); l++) {
         grids[l].validate();
         require(grids[l].dims == grids[0].dims, "all grids must have the same dimensions");
-        require(grids[l].separable == grids[0].separable, "all grids must be separable, or none");
-        require(grids[l].separable || !lines, "lines are smoothed on separable grids");
-        if (!lines && grids[l].separable)
-            for (int d = 0; d < 3; d++)
-                require(grids[l].axes[d].n >= 4 || grids[l].axes[d].n == 1, "a fine grid's axis must have 4 unknowns");
         for (int d = 0; d < 3; d++) {
             const long n = l + 1 < grids.size() ? grids[l + 1].axes[d].n : direct.n[d];
             require(grids[l].coarse[d] == n, "each grid's coarse sizes must be those of the next grid");

@@ -34,13 +34,6 @@ struct Axis {
     double share(long i) const { return (i == 0 ? lo.share : 1.0) * (i == n - 1 ? hi.share : 1.0); }
 };
 
-// What a separable operator is along an axis of n unknowns: conductances of the n + 1 faces, which lead to 0 at the
-// ends, what comes to the diagonal, and the axis' weights in each term but its own.
-struct Factor {
-    std::vector<double> k{0, 0}, m{0}, w[3] = {{1}, {1}, {1}};
-    void validate(long n, bool wraps) const;
-};
-
 struct Step {
     double omega;
     int colour;  // -1: all unknowns
@@ -53,11 +46,9 @@ struct Grid {
     Axis axes[3];
     long coarse[3] = {1, 1, 1};
     Table P[3], Q[3], R[3], mass[3], stiffness[3];
-    bool separable = false;
-    Factor factors[3];  // where it is: ends, k, masses and stiffnesses are not used then
     std::vector<Step> down, up;
     long counted[2] = {0, 1L << 62};  // planes whose residuals a norm counts: a part of a larger grid leaves its halo out
-    void validate(long shortest = 4) const;
+    void validate() const;
     long size() const { return axes[0].n * axes[1].n * axes[2].n; }
     long coarse_size() const { return coarse[0] * coarse[1] * coarse[2]; }
 };
@@ -77,8 +68,6 @@ struct Centring {
 struct Problem {
     std::vector<Grid> grids;
     Direct direct;
-    bool lines = false;  // whether separable grids smooth lines along axis 0
-    Grid last;           // the coarsest grid then, which is one line
     double c = 0;
     int gamma = 1;  // cycle index; 0: the F-cycle
     long batch = 1;

@@ -1,7 +1,7 @@
 """Who makes the levels of an operator: compiled kernels, Triton, plain torch. The first that answers serves.
 
-A back end takes a ``Constant``, a ``PerAxis`` or a ``Varying`` request and returns its hierarchy (``Robust`` for the
-last, ``Nested`` for the others), or None where it has no kernels for it. A further one is a function in ``BACKENDS``.
+A back end takes a ``Constant``, a ``Varying`` or a ``Streaming`` request and returns its hierarchy (``Nested``, ``Robust``
+and ``Hierarchy``), or None where it has no kernels for it. A further one is a function in ``BACKENDS``.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,10 @@ from torch import Tensor
 from mgnet.pde import cuda
 from mgnet.pde.blackbox import ReadableBlackBox, ReadableStreams
 from mgnet.pde.levels.constant import ReadableHierarchy, line_axis, operator, readable_levels
-from mgnet.pde.levels.separable_levels import Chain
-from mgnet.pde.levels.separable_levels import readable_levels as separable_levels
-from mgnet.pde.levels.smoothers import COLOURED, Smoother
+from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.native import kernels
 from mgnet.pde.native.blackbox import NativeBlackBox
 from mgnet.pde.native.hierarchy import constant_hierarchy, fusible
-from mgnet.pde.native.separable import fits, separable_hierarchy
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.operators import Diffusion
@@ -56,13 +53,6 @@ class Constant(Request):
 
 
 @dataclass(frozen=True)
-class PerAxis(Request):
-    """Separable coefficients, vectors per axis: the grids that suit them; see ``levels.separable_levels``."""
-
-    chain: Chain
-
-
-@dataclass(frozen=True)
 class Varying(Request):
     """Any others: the operator, the levels' precision, the axes along which lines are smoothed, whether a jumps.
 
@@ -86,20 +76,16 @@ class Streaming(Request):
 
 
 class Backend(Protocol):
-    def __call__(self, request: Constant | PerAxis | Varying | Streaming, /) -> Any: ...
+    def __call__(self, request: Constant | Varying | Streaming, /) -> Any: ...
 
 
-def compiled(r: Constant | PerAxis | Varying | Streaming) -> Any:
+def compiled(r: Constant | Varying | Streaming) -> Any:
     """Kernels in C++, on CPUs."""
     if r.b.device.type != "cpu" or isinstance(r, Streaming):
         return None
     if isinstance(r, Varying):
         more = r.precision, len(r.b), r.lines, r.jumps, r.faces, r.lone
         return NativeBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, *more)
-    if isinstance(r, PerAxis):
-        if r.smoother in COLOURED or not fits(r.chain, r.b.device):
-            return None
-        return separable_hierarchy(r.chain, r.b.dtype, len(r.b), r.smoother, r.nu, r.gamma)
     if not compiles(r.smoother, r.chain, r.b.device):
         return None
     return constant_hierarchy(r.chain, r.a, r.c, r.b.dtype, len(r.b), r.smoother, r.nu, r.gamma, r.symmetric)
@@ -110,7 +96,7 @@ def compiles(smoother: Smoother, chain: Sequence[tuple[Axis, ...]], device: torc
     return smoother != "zebra" and len(chain) > 1 and fusible(chain, device)
 
 
-def triton(r: Constant | PerAxis | Varying | Streaming) -> Any:
+def triton(r: Constant | Varying | Streaming) -> Any:
     """Kernels in Triton, on CUDA devices; they smooth points."""
     if isinstance(r, Streaming):
         return None
@@ -120,7 +106,7 @@ def triton(r: Constant | PerAxis | Varying | Streaming) -> Any:
         from mgnet.pde.cuda.blackbox import CudaBlackBox
 
         return CudaBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, r.precision, jumps=r.jumps)
-    if isinstance(r, PerAxis) or r.smoother == "zebra" or len(r.chain) < 2 or not cuda.fusible(r.chain[0], r.b.device):
+    if r.smoother == "zebra" or len(r.chain) < 2 or not cuda.fusible(r.chain[0], r.b.device):
         return None
     from mgnet.pde.cuda.hierarchy import CudaHierarchy
 
@@ -129,15 +115,12 @@ def triton(r: Constant | PerAxis | Varying | Streaming) -> Any:
     )  # fmt: skip
 
 
-def plain_torch(r: Constant | PerAxis | Varying | Streaming) -> Any:
+def plain_torch(r: Constant | Varying | Streaming) -> Any:
     """The readable levels: any device."""
     if isinstance(r, Streaming):
         return ReadableStreams(r.A, r.b, r.nu, r.gamma)
     if isinstance(r, Varying):
         return ReadableBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, r.precision, r.lines, r.jumps)
-    if isinstance(r, PerAxis):
-        chain = r.chain.like(r.b)
-        return ReadableHierarchy(*separable_levels(chain, r.smoother, r.nu), chain.operators[0], r.gamma)
     like, line = r.b.new_zeros(()), line_axis(r.smoother, r.chain[0], r.a)
     levels, transfers = readable_levels(r.chain, r.a, r.c, like, r.smoother, r.nu, r.symmetric, line)
     return ReadableHierarchy(levels, transfers, operator(r.chain[0], r.a, r.c, like), r.gamma)
@@ -146,6 +129,6 @@ def plain_torch(r: Constant | PerAxis | Varying | Streaming) -> Any:
 BACKENDS: tuple[Backend, ...] = (compiled, triton, plain_torch)
 
 
-def serve(request: Constant | PerAxis | Varying | Streaming, backends: Sequence[Backend] = BACKENDS) -> Any:
+def serve(request: Constant | Varying | Streaming, backends: Sequence[Backend] = BACKENDS) -> Any:
     """The hierarchy of the first back end that has one."""
     return next(found for backend in backends if (found := backend(request)) is not None)
