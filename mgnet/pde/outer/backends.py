@@ -21,6 +21,7 @@ from mgnet.pde.native import kernels
 from mgnet.pde.native.blackbox import NativeBlackBox
 from mgnet.pde.native.hierarchy import constant_hierarchy, fusible
 from mgnet.pde.native.separable import fits, separable_hierarchy
+from mgnet.pde.native.streams import NativeStreams
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.operators import Diffusion
@@ -91,8 +92,10 @@ class Backend(Protocol):
 
 def compiled(r: Constant | PerAxis | Varying | Streaming) -> Any:
     """Kernels in C++, on CPUs."""
-    if r.b.device.type != "cpu" or isinstance(r, Streaming):
+    if r.b.device.type != "cpu":
         return None
+    if isinstance(r, Streaming):
+        return NativeStreams(r.A, r.b, r.nu, r.gamma)
     if isinstance(r, Varying):
         more = r.precision, len(r.b), r.lines, r.jumps, r.faces, r.lone
         return NativeBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, *more)
