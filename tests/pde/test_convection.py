@@ -19,7 +19,7 @@ import scipy.sparse.linalg as splinalg
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from mgnet.pde import Faces, Grid, Poisson, Robin, Solver, solve, solve_nonlinear
+from mgnet.pde import Faces, Grid, NotConverged, Poisson, Robin, Solver, solve, solve_nonlinear
 from tests.pde.grids_and_data import CENTERINGS, ENDS, Manufactured, order, random, shape_of
 
 pi = np.pi
@@ -460,6 +460,11 @@ def test_upwind_differences_keep_signs():
     upwind, central = (solve(f, a=1e-3, velocity=at_angle(30), scheme=scheme).u for scheme in SCHEMES)
     assert upwind.min() > -1e-9 * upwind.max()
     assert central.min() < -1e-3 * central.max()
+
+
+def test_what_central_differences_do_not_bear_is_told():
+    with pytest.raises(NotConverged, match='Pass scheme="upwind", or refine the grid'):
+        solve(random((30, 30)), a=1e-6, velocity=whirl(2), scheme="central", max_cycles=20)
 
 
 BAD = np.ones((9, 8))

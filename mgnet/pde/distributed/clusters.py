@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sparse
 import torch
 import torch.distributed as dist
-from scipy.sparse.csgraph import connected_components
 
 from mgnet.pde.blackbox.clusters import DAMPING, LOCKED, NOTHING, SLOW, STRONG
 from mgnet.pde.blackbox.interpolation import Coarsening
@@ -112,6 +110,8 @@ def _labels(
 
     Those are the names of what meets the last planes of a block, or the first ones of the next.
     """
+    from scipy import sparse  # which would take as long to load as a solve
+
     stop = w.owned.stop + (w.after > 0)
     slab = np.arange((stop - w.before) * int(np.prod(shape[1:]))).reshape(-1, *shape[1:])
     edges = []
@@ -122,7 +122,7 @@ def _labels(
         edges.append((slab[joined], ahead[joined]))
     first, second = (np.concatenate(each) for each in zip(*edges, strict=True))
     graph = sparse.coo_array((np.ones(len(first), bool), (first, second)), (slab.size, slab.size))
-    count, mine = connected_components(graph, directed=False)
+    count, mine = sparse.csgraph.connected_components(graph, directed=False)
     counts = partition.total(np.eye(partition.count)[partition.rank] * count).astype(np.int64)
     begins = np.concatenate([[0], np.cumsum(counts)])
     mine = mine.reshape(slab.shape) + begins[partition.rank]
@@ -139,7 +139,7 @@ def _labels(
     met, at = np.unique(joins, return_inverse=True)
     at = np.asarray(at).reshape(2, -1)
     graph = sparse.coo_array((np.ones(len(at[0]), bool), (at[0], at[1])), (len(met), len(met)))
-    common, group = connected_components(graph, directed=False)
+    common, group = sparse.csgraph.connected_components(graph, directed=False)
     names = np.arange(begins[partition.rank], begins[partition.rank + 1]) + common
     place = np.searchsorted(met, names - common)
     found = (place < len(met)) & (met[np.minimum(place, len(met) - 1)] == names - common)
@@ -174,6 +174,8 @@ def _collected(
     partition: Partition, w: Window, A: Stencil, number: np.ndarray, inverse: np.ndarray, common: int
 ) -> SharedClusters:
     """number : (*window) of each unknown's cluster, -1 in none."""
+    from scipy import sparse
+
     D, K = A.diagonal[0].numpy(), len(inverse)
     size = D[w.owned].size
     column, rows, values = np.arange(size).reshape(D[w.owned].shape), [], []

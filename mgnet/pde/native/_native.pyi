@@ -223,3 +223,29 @@ class BlackBox:
     def restrict(self, l: int, f: np.ndarray, f_c: np.ndarray, u: np.ndarray | None = None) -> None: ...
     def interpolate(self, l: int, e: np.ndarray, out: np.ndarray, u: np.ndarray | None = None) -> None: ...
     def solve(self, f: np.ndarray, u: np.ndarray) -> None: ...
+
+class Streams:
+    def __init__(
+        self,
+        machine: str,
+        single: bool,
+        shape: Sequence[int],
+        wraps: Sequence[bool],
+        first: Sequence[int],
+        diagonal: np.ndarray,
+        couplings: Sequence[tuple[Sequence[int], np.ndarray]],
+        excess: np.ndarray,
+        own: Sequence[tuple[Sequence[int], np.ndarray]],
+        lines: Sequence[int],
+        down: int,
+        up: int,
+        gamma: int,
+        coarsest: int,
+        shortest: int,
+        threads: int,
+    ) -> None: ...
+    def sizes(self) -> list[int]: ...
+    def coarsest(self) -> np.ndarray: ...
+    def set_inverse(self, inverse: np.ndarray) -> None: ...
+    def cycle(self, b: np.ndarray, out: np.ndarray) -> None: ...
+    def apply(self, u: np.ndarray, out: np.ndarray) -> None: ...

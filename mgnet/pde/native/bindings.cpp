@@ -17,6 +17,7 @@ using namespace nanobind::literals;
 namespace mgnet {
 
 void bind_stencils(nb::module_& m);  // stencil_bindings.cpp
+void bind_streams(nb::module_& m);  // stream_bindings.cpp
 
 namespace {
 
@@ -305,6 +306,7 @@ NB_MODULE(_native, m) {
     m.def("machines", &machines, "Instruction sets that this build has and this processor can run, the fastest first.");
     bind_arrays<float>(m), bind_arrays<double>(m);
     bind_stencils(m);
+    bind_streams(m);
     nb::class_<Table>(m, "Table")
         .def(
             "__init__",

@@ -8,6 +8,7 @@ namespace baseline {
 extern const ConstantKernels constant;
 extern const SetUpKernels set_up;
 extern const StencilKernels stencil;
+extern const StreamKernels streams;
 }  // namespace baseline
 
 #ifdef MGNET_X86
@@ -15,11 +16,13 @@ namespace avx2 {
 extern const ConstantKernels constant;
 extern const SetUpKernels set_up;
 extern const StencilKernels stencil;
+extern const StreamKernels streams;
 }  // namespace avx2
 namespace avx512 {
 extern const ConstantKernels constant;
 extern const SetUpKernels set_up;
 extern const StencilKernels stencil;
+extern const StreamKernels streams;
 }  // namespace avx512
 #endif
 
@@ -43,10 +46,10 @@ constexpr const char* BASELINE = "baseline";
 
 const Machine MACHINES[] = {
 #ifdef MGNET_X86
-    {"avx512", has_avx512, &avx512::constant, &avx512::set_up, &avx512::stencil},
-    {"avx2", has_avx2, &avx2::constant, &avx2::set_up, &avx2::stencil},
+    {"avx512", has_avx512, &avx512::constant, &avx512::set_up, &avx512::stencil, &avx512::streams},
+    {"avx2", has_avx2, &avx2::constant, &avx2::set_up, &avx2::stencil, &avx2::streams},
 #endif
-    {BASELINE, always, &baseline::constant, &baseline::set_up, &baseline::stencil},
+    {BASELINE, always, &baseline::constant, &baseline::set_up, &baseline::stencil, &baseline::streams},
 };
 
 }  // namespace

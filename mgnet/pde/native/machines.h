@@ -7,6 +7,7 @@
 
 #include "cycles.h"
 #include "stencil_cycles.h"
+#include "streams.h"
 
 namespace mgnet {
 
@@ -32,6 +33,7 @@ struct Machine {
     const ConstantKernels* constant;
     const SetUpKernels* set_up;
     const StencilKernels* stencil;
+    const StreamKernels* streams;
 };
 
 std::vector<std::string> machines();  // those that run here, the fastest first

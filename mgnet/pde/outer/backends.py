@@ -1,7 +1,7 @@
 """Who makes the levels of an operator: compiled kernels, Triton, plain torch. The first that answers serves.
 
-A back end takes a ``Constant``, a ``Varying`` or a ``Streaming`` request and returns its hierarchy (``Nested``, ``Robust``
-and ``Hierarchy``), or None where it has no kernels for it. A further one is a function in ``BACKENDS``.
+A back end takes a ``Constant``, a ``Varying`` or a ``Streaming`` request and returns its hierarchy (``Nested``,
+``Robust`` and ``Hierarchy``), or None where it has no kernels for it. A further one is a function in ``BACKENDS``.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.native import kernels
 from mgnet.pde.native.blackbox import NativeBlackBox
 from mgnet.pde.native.hierarchy import constant_hierarchy, fusible
+from mgnet.pde.native.streams import NativeStreams
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.operators import Diffusion
@@ -81,8 +82,10 @@ class Backend(Protocol):
 
 def compiled(r: Constant | Varying | Streaming) -> Any:
     """Kernels in C++, on CPUs."""
-    if r.b.device.type != "cpu" or isinstance(r, Streaming):
+    if r.b.device.type != "cpu":
         return None
+    if isinstance(r, Streaming):
+        return NativeStreams(r.A, r.b, r.nu, r.gamma)
     if isinstance(r, Varying):
         more = r.precision, len(r.b), r.lines, r.jumps, r.faces, r.lone
         return NativeBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, *more)

@@ -146,7 +146,7 @@ class Levels:
     def compiled(self, device: torch.device) -> bool:
         """Whether fused kernels do the work on a device."""
         if self.constant is None:
-            return not self.is_direct and device.type == "cpu" and self.base.symmetric
+            return not self.is_direct and device.type == "cpu"
         return compiles(self.scheme.smoother, self.chain(), device)
 
     def _lease(self, b: Tensor, symmetric: bool, key: tuple) -> Lease:

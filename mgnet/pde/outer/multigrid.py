@@ -46,6 +46,10 @@ HARDLY_HELD = (
     "Part of the domain is held by less than float64 shows beside its own couplings (a tiny `a` around it, `c` or "
     "Robin alpha, and no jump in between), so rounding decides what u is there. Hold it by more, or mask it out."
 )
+NOT_TAME = (
+    "Where |v| h / a is large, central differences leave a matrix that is nearly singular. Pass "
+    'scheme="upwind", or refine the grid.'
+)
 RELATIVE_TO = ("data", "guess")  # what residuals are relative to
 SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
 
@@ -160,6 +164,8 @@ class Multigrid:
             outcome.u = null.centred(outcome.u)
         if outcome.status in ("round-off", "not converged") and (hardly.loose is not None or hardly.lost):
             return replace(outcome, status="not converged", remedy=HARDLY_HELD)
+        if outcome.status == "not converged" and not self.base.symmetric and not self.base.is_tame:
+            return replace(outcome, remedy=NOT_TAME)
         return outcome
 
     @cached_property

@@ -168,6 +168,12 @@ class Convection:
         pairs = [_tamed(back, forth) for back, forth in zip(self.back, self.forth, strict=True)]
         return replace(self, back=tuple(p for p, _ in pairs), forth=tuple(q for _, q in pairs))
 
+    @property
+    def is_tame(self) -> bool:
+        """Whether it is so itself."""
+        pairs = zip(self.back, self.forth, strict=True)
+        return all(bool(((back - forth).abs() <= TAME * (back + forth)).all()) for back, forth in pairs)
+
     @cached_property
     def diagonal(self) -> Tensor:
         """The diagonal of A."""

@@ -1,0 +1,40 @@
+// All that the binding asks of the levels of an operator with convection, whatever the numbers and the instruction set.
+#pragma once
+#include <memory>
+
+#include "stream_mesh.h"
+
+namespace mgnet {
+
+struct StreamProblem {
+    StreamMesh mesh;
+    long first[3] = {};        // coarse unknowns of the axes
+    bool axes[3] = {};         // which axes the grid has
+    bool smoothed[3] = {};     // along which lines are solved
+    long members = 1;          // of the coefficients
+    const double* s[27] = {};  // what levels are made of, (members, n0, n1, n2); s[CENTRE] the diagonal
+    const double* a[27] = {};  // the operator's couplings, the same
+    const double* excess = nullptr;  // A 1, the same
+    int down = 1, up = 1;      // sweeps
+    int gamma = 1;             // cycle index; 0: the F-cycle
+    long coarsest = 100;       // unknowns that need no coarser grid
+    long shortest = 5;         // of a periodic axis that is halved
+    int threads = 1;
+};
+
+class Streams {
+  public:
+    virtual ~Streams() = default;
+    virtual std::vector<long> sizes() const = 0;            // unknowns of each grid, the finest first
+    virtual std::vector<double> coarsest() const = 0;       // (members, N, N)
+    virtual void set_inverse(const double* inverse) = 0;    // the same
+    virtual void cycle(const void* b, void* out, long batch) = 0;  // (batch, n0, n1, n2): one cycle from zero
+    virtual void apply(const void* u, void* out, long batch) = 0;  // A u
+};
+
+struct StreamKernels {
+    std::unique_ptr<Streams> (*make32)(const StreamProblem&);
+    std::unique_ptr<Streams> (*make64)(const StreamProblem&);
+};
+
+}  // namespace mgnet

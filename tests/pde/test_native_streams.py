@@ -1,0 +1,60 @@
+"""The compiled levels of operators with convection are the readable ones: sizes, cycles of each kind, products."""
+
+import numpy as np
+import pytest
+import torch
+
+from mgnet.pde import Grid, Poisson
+from mgnet.pde.blackbox import ReadableStreams
+from mgnet.pde.native.streams import NativeStreams
+from tests.pde.grids_and_data import random
+
+CASES = [
+    ((37, 52), "dirichlet"),
+    ((36, 53), [("neumann", "dirichlet"), "periodic"]),
+    ((41, 45), "periodic"),
+    ((300, 3), ["dirichlet", "neumann"]),
+    ((2, 90), ["periodic", "neumann"]),
+    ((12, 9, 14), ["periodic", "dirichlet", "neumann"]),
+    ((7, 5, 8), ["neumann", "periodic", "periodic"]),
+    ((6, 5), "dirichlet"),
+]
+
+
+def rough(shape, bc, scheme, members):
+    """An operator whose coefficients and velocity are random, also from member to member."""
+    a = np.exp(random((members, *shape)))
+    velocity = tuple(8 * random((members, *shape), 1 + d) for d in range(len(shape)))
+    return Poisson(Grid(shape, bc=bc), a, 0.1, velocity=velocity, scheme=scheme).A.detached().flattened((members,))
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float32])
+@pytest.mark.parametrize("scheme", ["upwind", "central"])
+@pytest.mark.parametrize(("shape", "bc"), CASES, ids=str)
+def test_compiled_levels_are_the_readable_ones(shape, bc, scheme, precision):
+    b = torch.as_tensor(random((2, *shape), 9)).to(precision)
+    tolerance = 1e-9 if precision == torch.float64 else 1e-2
+    cases = [(2, False, (1, 2), 1), (1, True, (2, 1), 1), (1, False, (2, 2), 2), (1, False, (1, 1), "F")]
+    for members, transposed, nu, gamma in cases[: 4 if len(shape) == 2 else 1]:
+        A = rough(shape, bc, scheme, members)
+        A = A.T if transposed else A
+        ours, theirs = NativeStreams(A, b, nu, gamma), ReadableStreams(A, b, nu, gamma)
+        assert ours.sizes == theirs.sizes
+        start = None
+        for _ in range(2):
+            u, v = (levels.cycle(start, b) for levels in (ours, theirs))
+            torch.testing.assert_close(u, v, rtol=0, atol=tolerance * float(v.abs().max()))
+            start = v / 2
+        u, v = ours.apply(b), A.like(b)(b)
+        torch.testing.assert_close(u, v, rtol=0, atol=tolerance * float(v.abs().max()))
+        torch.testing.assert_close(ours.norms(b, b), theirs.norms(b, b), rtol=tolerance, atol=0)
+
+
+def test_what_is_no_array_is_refused():
+    levels = NativeStreams(
+        rough((20, 21), "dirichlet", "upwind", 1), torch.zeros(1, 20, 21, dtype=torch.float64)
+    )._levels
+    good = np.zeros((1, 20, 1, 21))
+    for b, out in ((good[..., :20], good), (good, good[0]), (good.astype(np.float32), good)):
+        with pytest.raises(ValueError, match="must be"):
+            levels.cycle(b, out)
