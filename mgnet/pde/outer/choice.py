@@ -81,8 +81,8 @@ class Levels:
     def gamma(self) -> int | str:
         """The cycle index."""
         gamma = CYCLES[self.scheme.cycle]
-        if not self.base.symmetric:  # vortices at 511^2: V 27 cycles, F 15; W-cycles do not converge there
-            return "F" if gamma == 1 else gamma
+        if not self.base.symmetric:
+            return gamma
         varies = self.constant is None and (self.jumps or bool(self.base.diagonal_couplings))
         return index(gamma, self.device) if varies else gamma
 
