@@ -23,7 +23,7 @@ def export(
     ----------
     model, start : as for `evaluate`
     path : .onnx for ONNX (needs the extra `export`), .pt2 for torch.export
-    grid : points along each axis; default: those it was trained on
+    grid : points along each axis, on which the network itself works; default: those it was trained on
 
     Raises
     ------

@@ -243,7 +243,7 @@ def test_export(run, data, tmp_path, suffix):
         u = torch.from_numpy(session.run(None, {"inputs": x.numpy()})[0])
     else:
         u = torch.export.load(path).module()(x)
-    torch.testing.assert_close(u, predict(run.directory, x), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(u, predict(run.directory, x, grid="data"), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("form", "padding"), [("published", "reflecting"), ("multigrid", "periodic")])
@@ -362,7 +362,7 @@ def test_checkpoints_and_data_that_do_not_fit(run, tmp_path, data):
     with pytest.raises(TypeError, match="`inputs` must be a numpy array or a tensor"):
         predict(run.directory, [[1.0]])
     with pytest.raises(ValueError, match="must have 3 points or more"):
-        predict(run.directory, np.ones((2, 2)))
+        predict(run.directory, np.ones((2, 2)), grid="data")
     with pytest.raises(FileNotFoundError, match=r"a run's folder or a \.safetensors file"):
         evaluate(tmp_path, data)
     with pytest.raises(ValueError, match="`grid` must have 1 axes"):
