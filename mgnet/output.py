@@ -38,12 +38,12 @@ def new_folder(out: Path | None) -> Path:
     ------
     FileExistsError, OSError : it has one; it cannot be made or written to
     """
+    from mgnet.training.files import numbered
+
     if out is not None and (out / "u.npy").exists():
         raise FileExistsError(
             f"`out` must be a folder without u.npy, which would be lost; {out} has one. Pass another."
         )
-    from mgnet.training.files import numbered
-
     return writable_directory(numbered(Path("runs/solve"), "u.npy") if out is None else out)
 
 

@@ -8,6 +8,7 @@ diffusion, see ``Convection.tame``. The cycle is a preconditioner, for minimal r
 Source: Dendy 1983, Appl. Math. Comput. 13, 261 (P of the symmetric part); de Zeeuw 1990, J. Comput. Appl. Math. 33, 1.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -56,22 +57,50 @@ def dense_inverse(M: np.ndarray) -> np.ndarray:
     return V.swapaxes(1, 2) @ (np.where(kept, 1 / np.where(kept, s, 1.0), 0.0)[..., None] * U.swapaxes(1, 2))
 
 
-class ReadableStreams:
-    """The hierarchy of an operator with convection, whose cycles from zero are preconditioners.
+class Preconditioner(ABC):
+    """A hierarchy whose cycles from zero are all that is asked for: minimal residuals surround and measure them."""
+
+    @abstractmethod
+    def apply(self, u: Tensor) -> Tensor:
+        """A u."""
+
+    @abstractmethod
+    def precondition(self, r: Tensor) -> Tensor:
+        """A cycle from zero for A e = r."""
+
+    def data(self, b: Tensor) -> Tensor:
+        return b
+
+    def tensor(self, u: Tensor) -> Tensor:
+        return u
+
+    release = tensor
+
+    def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
+        return self.precondition(b)
+
+    def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
+        return self.precondition(b) if u is None else u + self.precondition(b - self.apply(u))
+
+    def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
+        return torch.linalg.vector_norm((b if u is None else b - self.apply(u)).flatten(1), dim=1)
+
+    def measured(self) -> Tensor:
+        raise AssertionError("minimal residuals measure themselves")
+
+
+class ReadableStreams(Preconditioner):
+    """The hierarchy of an operator with convection.
 
     Parameters
     ----------
     A : the operator; batch axes of its coefficients are flattened
     like : a tensor of the data's dtype and device
     nu, gamma : smoothing sweeps along all axes, down and up, and the cycle index
-
-    Attributes
-    ----------
-    apply : u -> A u
     """
 
     def __init__(self, A: Convection, like: Tensor, nu: tuple[int, int] = (2, 2), gamma: int | str = 1):
-        self._gamma, self.apply = gamma, A.like(like)
+        self._gamma, self._A = gamma, A.like(like)
         grids = coarse_streams(from_convection(A.tame), A.axes)
         self.sizes = tuple(A_l.diagonal[0].numel() for A_l, _, _ in grids)
         solved = [d for d, axis in enumerate(A.axes) if axis.n > 1]
@@ -86,25 +115,9 @@ class ReadableStreams:
         M = dense_inverse(grids[-1][0].dense().cpu().numpy())  # small: torch's threads would cost more than they bring
         self.levels.append(CoarsestLevel(torch.from_numpy(M).to(like)))  # type: ignore[arg-type]
 
-    def data(self, b: Tensor) -> Tensor:
-        return b
+    def apply(self, u: Tensor) -> Tensor:
+        return self._A(u)
 
-    def tensor(self, u: Tensor) -> Tensor:
-        return u
-
-    release = tensor
-
-    def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
-        """A cycle: cycles from zero are all that is asked for."""
-        return self.cycle(None, b, measure)
-
-    def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
-        r = b if u is None else b - self.apply(u)
+    def precondition(self, r: Tensor) -> Tensor:
         e: Any = cycle(self.levels, None, r, self._gamma)
-        return e if u is None else u + e
-
-    def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
-        return torch.linalg.vector_norm((b if u is None else b - self.apply(u)).flatten(1), dim=1)
-
-    def measured(self) -> Tensor:
-        raise AssertionError("minimal residuals measure themselves")
+        return e

@@ -9,16 +9,13 @@ from torch import Tensor
 from mgnet.pde.blackbox.hierarchy import SHORTEST, first_coarse
 from mgnet.pde.blackbox.stencil import from_convection
 from mgnet.pde.blackbox.traits import COARSEST
-from mgnet.pde.blackbox.unsymmetric import dense_inverse
+from mgnet.pde.blackbox.unsymmetric import Preconditioner, dense_inverse
 from mgnet.pde.native import four, kernels, machine, threads
 from mgnet.pde.problem.convection import Convection
 
 
-class NativeStreams:
-    """The compiled hierarchy, whose cycles from zero are preconditioners.
-
-    Parameters: as of ``ReadableStreams``, its twin.
-    """
+class NativeStreams(Preconditioner):
+    """The compiled hierarchy; parameters as of ``ReadableStreams``, its twin."""
 
     def __init__(self, A: Convection, like: Tensor, nu: tuple[int, int] = (2, 2), gamma: int | str = 1):
         self._shape = tuple(axis.n for axis in A.axes)
@@ -52,30 +49,11 @@ class NativeStreams:
         """A u, of u's precision."""
         return self._call(self._levels.apply, u)
 
+    def precondition(self, r: Tensor) -> Tensor:
+        return self._call(self._levels.cycle, r)
+
     def _call(self, kernel: Callable[[np.ndarray, np.ndarray], None], v: Tensor) -> Tensor:
         numbers = v.contiguous().numpy().reshape(-1, *four(self._shape))
         out = np.empty_like(numbers)
         kernel(numbers, out)
         return torch.from_numpy(out).reshape(v.shape)
-
-    def data(self, b: Tensor) -> Tensor:
-        return b
-
-    def tensor(self, u: Tensor) -> Tensor:
-        return u
-
-    release = tensor
-
-    def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
-        """A cycle: cycles from zero are all that is asked for."""
-        return self.cycle(None, b, measure)
-
-    def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
-        e = self._call(self._levels.cycle, b if u is None else b - self.apply(u))
-        return e if u is None else u + e
-
-    def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
-        return torch.linalg.vector_norm((b if u is None else b - self.apply(u)).flatten(1), dim=1)
-
-    def measured(self) -> Tensor:
-        raise AssertionError("minimal residuals measure themselves")
