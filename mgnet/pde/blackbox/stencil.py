@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Self
 
 import numpy as np
 import torch
@@ -37,15 +38,8 @@ def shift(v: Tensor, o: Sequence[int]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Stencil:
-    """A: (batch, *grid) -> (batch, *grid), symmetric, (A u)_i = d_i u_i - sum_o s_o(i) u_{i+o}.
-
-    Parameters
-    ----------
-    diagonal : (batch or 1, *grid) d
-    couplings : s_o for the positive offsets, (batch or 1, *grid); s_o(i) couples i and i + o (wrapped)
-        and is 0 where i + o lies outside; an offset that is missing has none
-    """
+class Couplings:
+    """What both kinds of stencil are made of: a diagonal, (batch or 1, *grid), and couplings by offset."""
 
     diagonal: Tensor
     couplings: dict[Offset, Tensor]
@@ -57,6 +51,35 @@ class Stencil:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.diagonal.shape[1:])
+
+    @property
+    def both(self) -> dict[Offset, Tensor]:
+        """The couplings for all offsets but 0."""
+        return self.couplings
+
+    def to(self, like: Tensor) -> Self:
+        return type(self)(self.diagonal.to(like), {o: s.to(like) for o, s in self.couplings.items()})
+
+    def dense(self) -> Tensor:
+        """(batch, N, N)."""
+        N = self.diagonal[0].numel()
+        index = torch.arange(N, device=self.diagonal.device).reshape(self.shape)
+        M = torch.diag_embed(self.diagonal.flatten(1)).flatten(1)
+        for o, s in self.both.items():
+            M.index_add_(1, (index * N + shift(index, o)).flatten(), -s.flatten(1).expand(len(M), -1))
+        return M.reshape(-1, N, N)
+
+
+@dataclass(frozen=True)
+class Stencil(Couplings):
+    """A: (batch, *grid) -> (batch, *grid), symmetric, (A u)_i = d_i u_i - sum_o s_o(i) u_{i+o}.
+
+    Parameters
+    ----------
+    diagonal : (batch or 1, *grid) d
+    couplings : s_o for the positive offsets, (batch or 1, *grid); s_o(i) couples i and i + o (wrapped)
+        and is 0 where i + o lies outside; an offset that is missing has none
+    """
 
     @cached_property
     def both(self) -> dict[Offset, Tensor]:
@@ -81,18 +104,6 @@ class Stencil:
             coupled |= there | shift(there, [-step for step in o])
         return coupled
 
-    def to(self, like: Tensor) -> "Stencil":
-        return Stencil(self.diagonal.to(like), {o: s.to(like) for o, s in self.couplings.items()})
-
-    def dense(self) -> Tensor:
-        """(batch, N, N)."""
-        N = self.diagonal[0].numel()
-        index = torch.arange(N, device=self.diagonal.device).reshape(self.shape)
-        M = torch.diag_embed(self.diagonal.flatten(1)).flatten(1)
-        for o, s in self.both.items():
-            M.index_add_(1, (index * N + shift(index, o)).flatten(), -s.flatten(1).expand(len(M), -1))
-        return M.reshape(-1, N, N)
-
     def unit(self) -> tuple["Stencil", Tensor]:
         """(D^-1/2 A D^-1/2, D^-1/2) for the diagonal D of A."""
         scale = self.diagonal.rsqrt()
@@ -101,7 +112,7 @@ class Stencil:
 
 
 @dataclass(frozen=True)
-class Unsymmetric:
+class Unsymmetric(Couplings):
     """A: (batch, *grid) -> (batch, *grid), (A u)_i = d_i u_i - sum_o s_o(i) u_{i+o}.
 
     Parameters
@@ -109,22 +120,6 @@ class Unsymmetric:
     diagonal : (batch or 1, *grid) d
     couplings : s_o for all offsets but 0 (missing ones have none), of the equation of i; 0 where i + o lies outside
     """
-
-    diagonal: Tensor
-    couplings: dict[Offset, Tensor]
-
-    @property
-    def ndim(self) -> int:
-        return self.diagonal.ndim - 1
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.diagonal.shape[1:])
-
-    @property
-    def both(self) -> dict[Offset, Tensor]:
-        """All of them."""
-        return self.couplings
 
     def __call__(self, u: Tensor) -> Tensor:
         """A u."""
@@ -143,18 +138,6 @@ class Unsymmetric:
     def symmetric_part(self) -> "Unsymmetric":
         """(A + A^T) / 2."""
         return Unsymmetric(self.diagonal, {o: (s + self.T.couplings[o]) / 2 for o, s in self.couplings.items()})
-
-    def to(self, like: Tensor) -> "Unsymmetric":
-        return Unsymmetric(self.diagonal.to(like), {o: s.to(like) for o, s in self.couplings.items()})
-
-    def dense(self) -> Tensor:
-        """(batch, N, N)."""
-        N = self.diagonal[0].numel()
-        index = torch.arange(N, device=self.diagonal.device).reshape(self.shape)
-        M = torch.diag_embed(self.diagonal.flatten(1)).flatten(1)
-        for o, s in self.couplings.items():
-            M.index_add_(1, (index * N + shift(index, o)).flatten(), -s.flatten(1).expand(len(M), -1))
-        return M.reshape(-1, N, N)
 
 
 def from_convection(A: Convection) -> Unsymmetric:
