@@ -7,7 +7,7 @@
    a target, each `python -m ...` line a module.
 3  Each path and each link within the repository exists.
 4  The reference has an entry for each public name, and the guide to `mgnet.pde` speaks of each.
-5  The figures are those that the benchmarks wrote.
+5  The figures are those that the benchmarks wrote, the pictures small ones that a script beside them names.
 """
 
 import re
@@ -183,3 +183,10 @@ def test_the_guide_speaks_of_every_public_name():
 def test_the_results_are_those_of_the_files():
     stale = [str(path) for path, text in readme.pages().items() if path.read_text() != text]
     assert stale == [], "run `python -m benchmarks.readme`"
+
+
+def test_pictures_are_small_and_drawn_by_a_script_that_names_them():
+    pictures = sorted((ROOT / "docs/pictures").glob("*.png"))
+    drawn = "".join(path.read_text() for path in (ROOT / "docs/pictures").glob("*.py"))
+    assert [p.name for p in pictures if not re.search(rf"\b{p.stem.rpartition('_')[2]}\b", drawn)] == []
+    assert [p.name for p in pictures if p.stem != "idea" and p.stat().st_size > 60_000] == []
