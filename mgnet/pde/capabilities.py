@@ -30,6 +30,7 @@ COEFFICIENTS = (
 )  # fmt: skip
 TENSOR = "full tensor"
 VELOCITIES = {"velocity, upwind": "upwind", "velocity, central": "central"}
+CARRIED = ("dirichlet", "neumann")  # ends of what a velocity carries around in other domains
 SHAPES = {1: (600,), 2: (65, 70), 3: (18, 20, 19)}
 STRETCHED = ("stretched node", "stretched cell")  # with ELSEWHERE's coefficients
 COORDINATES = {1: ("spherical",), 2: ("polar", "axisymmetric", "spherical", "sphere"), 3: ("cylindrical", "spherical")}
@@ -144,6 +145,11 @@ def rows() -> Iterator[Row]:
     for coefficients, ndim, boundary in product(VELOCITIES, SMALL, (*BOUNDARIES, VARYING)):
         for centering in ("node", "cell", *STRETCHED):
             yield Row(boundary, centering, coefficients, ndim)
+    for coefficients, ndim in product(VELOCITIES, SMALL):
+        for geometry, boundary in product(COORDINATES[ndim], OUTER):
+            yield Row(boundary, geometry, coefficients, ndim)
+        for domain, boundary, centering in product(DOMAINS[1:], CARRIED, ("node", "cell")):
+            yield Row(boundary, centering, coefficients, ndim, domain)
     for domain, ndim, coefficients, boundary in product(DOMAINS[1:], SMALL, WITHIN, BOUNDARIES):
         for centering in ("node", "cell"):
             yield Row(boundary, centering, coefficients, ndim, domain)

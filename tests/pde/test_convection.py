@@ -469,9 +469,6 @@ def test_what_central_differences_do_not_bear_is_told():
 
 BAD = np.ones((9, 8))
 BAD[3, 4] = np.nan
-ROUND = Grid.from_faces([np.linspace(0.5, 1, 10), np.linspace(0, 1, 9)], geometry="polar")
-MASK = np.ones((9, 8), bool)
-MASK[0, 0] = False
 
 
 @pytest.mark.parametrize(
@@ -493,13 +490,9 @@ MASK[0, 0] = False
         (Faces(np.arange(80.0).reshape(10, 8), 1.0), {"bc": "periodic"}, ValueError, "the first and the last face of"),
         ((1.0, 0.0), {"scheme": "centrl"}, ValueError, "Did you mean 'central'"),
         ((1.0, 0.0), {"scheme": None}, TypeError, "`scheme` must be one of 'upwind', 'central'"),
-        ((1.0, 0.0), {"mask": MASK}, ValueError, "`velocity` does not go with a `mask`"),
-        ((1.0, 0.0), {"fixed": (~MASK, 1.0)}, ValueError, "`velocity` does not go with `fixed` unknowns"),
         ((1.0, 0.0), {"a": ((1.0, 0.1), (0.1, 1.0))}, ValueError, "`velocity` does not go with a full tensor `a`"),
-        ((1.0, 0.0), {"a": Faces(1.0, 1.0)}, ValueError, "`velocity` does not go with `a` = Faces"),
         ((1.0, 0.0), {"order": 4}, ValueError, "`order` = 4 has no convection; there is a `velocity`"),
         ((1.0, 0.0), {"method": "transform"}, ValueError, "needs a symmetric operator; there is a `velocity`"),
-        ((1.0, 0.0), {"grid": ROUND}, ValueError, "`velocity` needs Cartesian coordinates; `grid` is polar"),
         ((np.ones((3, 9, 8)), np.ones((2, 9, 8))), {}, ValueError, "must have batch axes that broadcast"),
         ((torch.ones(9, 8, requires_grad=True), 0.0), {}, TypeError, "`velocity` is made of tensors that ask for"),
     ],

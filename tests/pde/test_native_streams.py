@@ -1,4 +1,7 @@
-"""The compiled levels of operators with convection are the readable ones: sizes, cycles of each kind, products."""
+"""The compiled levels of operators with convection are the readable ones: sizes, cycles of each kind, products.
+
+Where few unknowns are left they are eliminated: then a cycle solves, also where nothing holds u.
+"""
 
 import numpy as np
 import pytest
@@ -38,7 +41,7 @@ def test_compiled_levels_are_the_readable_ones(shape, bc, scheme, precision):
     for members, transposed, nu, gamma in cases[: 4 if len(shape) == 2 else 1]:
         A = rough(shape, bc, scheme, members)
         A = A.T if transposed else A
-        ours, theirs = NativeStreams(A, b, nu, gamma), ReadableStreams(A, b, nu, gamma)
+        ours, theirs = NativeStreams(A, b, nu, gamma, eliminated=0), ReadableStreams(A, b, nu, gamma)
         assert ours.sizes == theirs.sizes
         start = None
         for _ in range(2):
@@ -48,6 +51,32 @@ def test_compiled_levels_are_the_readable_ones(shape, bc, scheme, precision):
         u, v = ours.apply(b), A.like(b)(b)
         torch.testing.assert_close(u, v, rtol=0, atol=tolerance * float(v.abs().max()))
         torch.testing.assert_close(ours.norms(b, b), theirs.norms(b, b), rtol=tolerance, atol=0)
+
+
+@pytest.mark.parametrize("scheme", ["upwind", "central"])
+@pytest.mark.parametrize(("shape", "bc"), CASES, ids=str)
+def test_elimination_solves(shape, bc, scheme):
+    for members, transposed in ((2, False), (1, True)):
+        A = rough(shape, bc, scheme, members)
+        A = A.T if transposed else A
+        A = A.tame if scheme == "central" else A  # which is what is eliminated
+        for precision, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-3)):
+            u = torch.as_tensor(random((2, *shape), 9)).to(precision)
+            levels = NativeStreams(A, u)
+            assert len(levels.sizes) == 1
+            b = A.like(u)(u)
+            torch.testing.assert_close(levels.precondition(b), u, rtol=0, atol=tolerance * float(u.abs().max()))
+
+
+@pytest.mark.parametrize("bc", ["periodic", "neumann", ["periodic", "neumann"]], ids=str)
+def test_elimination_of_what_nothing_holds(bc):
+    A = Poisson(Grid((9, 12), bc=bc, centering="cell"), velocity=(40.0, -30.0)).A.detached()
+    for operator in (A, A.T):
+        u = torch.as_tensor(random((1, 9, 12)))
+        b = operator(u)
+        torch.testing.assert_close(
+            operator(NativeStreams(operator, u).precondition(b)), b, rtol=0, atol=1e-11 * float(b.abs().max())
+        )
 
 
 def test_what_is_no_array_is_refused():

@@ -21,7 +21,8 @@ class Levels {
 
     Levels(const std::string& machine, bool single, const std::vector<long>& shape, const std::vector<bool>& wraps,
            const std::vector<long>& first, const Doubles& diagonal, const Couplings& couplings, const Doubles& excess,
-           const Couplings& own, const std::vector<int>& lines, int down, int up, int gamma, long coarsest, long shortest, int threads)
+           const Couplings& own, const std::vector<int>& lines, int down, int up, int gamma, long coarsest, double eliminated, long shortest,
+           int threads)
         : single_(single) {
         const std::size_t dims = shape.size();
         require(dims >= 1 && dims <= 3, "`shape` must have 1, 2 or 3 axes");
@@ -43,7 +44,8 @@ class Levels {
         for (const auto& [offset, s] : couplings) to.s[number(offset, dims)] = field(s, shape, to.members);
         for (const auto& [offset, a] : own) to.a[number(offset, dims)] = field(a, shape, to.members);
         require(down >= 0 && up >= 0 && gamma >= 0 && coarsest > 0 && threads > 0, "counts must not be negative");
-        to.down = down, to.up = up, to.gamma = gamma, to.coarsest = coarsest, to.shortest = shortest, to.threads = threads;
+        to.down = down, to.up = up, to.gamma = gamma, to.coarsest = coarsest;
+        to.eliminated = eliminated, to.shortest = shortest, to.threads = threads;
         const StreamKernels& kernels = *machine_called(machine).streams;
         mesh_ = to.mesh, members_ = to.members;
         nb::gil_scoped_release release;
@@ -52,21 +54,7 @@ class Levels {
 
     std::vector<long> sizes() const { return levels_->sizes(); }
 
-    nb::object coarsest() const {
-        const std::vector<double> M = levels_->coarsest();
-        const std::size_t N = static_cast<std::size_t>(levels_->sizes().back());
-        return numpy_of(M.data(), {static_cast<std::size_t>(members_), N, N});
-    }
-
-    void set_inverse(const Doubles& inverse) {
-        const long N = levels_->sizes().back();
-        check(inverse, false, {members_, N, N}, "inverse");
-        levels_->set_inverse(inverse.data());
-        ready_ = true;
-    }
-
     void cycle(const Input& b, const Output& out) {
-        require(ready_, "the coarsest grid has no inverse yet");
         const long batch = looked_at(b, out, "b");
         alone_([&] { levels_->cycle(b.data(), out.data(), batch); });
     }
@@ -104,7 +92,6 @@ class Levels {
     const bool single_;
     StreamMesh mesh_;
     long members_ = 1;
-    bool ready_ = false;
     std::unique_ptr<Streams> levels_;
     Turns alone_;
 };
@@ -115,12 +102,11 @@ void bind_streams(nb::module_& m) {
     nb::class_<Levels>(m, "Streams")
         .def(nb::init<const std::string&, bool, const std::vector<long>&, const std::vector<bool>&, const std::vector<long>&,
                       const Doubles&, const Levels::Couplings&, const Doubles&, const Levels::Couplings&,
-                      const std::vector<int>&, int, int, int, long, long, int>(),
+                      const std::vector<int>&, int, int, int, long, double, long, int>(),
              "machine"_a, "single"_a, "shape"_a, "wraps"_a, "first"_a, "diagonal"_a, "couplings"_a, "excess"_a, "own"_a,
-             "lines"_a, "down"_a, "up"_a, "gamma"_a, "coarsest"_a, "shortest"_a, "threads"_a)
+             "lines"_a, "down"_a, "up"_a, "gamma"_a, "coarsest"_a, "eliminated"_a,
+             "shortest"_a, "threads"_a)
         .def("sizes", &Levels::sizes, "unknowns of each grid, the finest first")
-        .def("coarsest", &Levels::coarsest)
-        .def("set_inverse", &Levels::set_inverse, "inverse"_a)
         .def("cycle", &Levels::cycle, "b"_a, "out"_a)
         .def("apply", &Levels::apply, "u"_a, "out"_a);
 }

@@ -29,6 +29,10 @@ class StreamTransfer {
 
     // of an unknown towards sigma
     double operator()(int sigma, long at) const { return sigma == CENTRE ? 1.0 : to_[sigma].empty() ? 0.0 : to_[sigma][at]; }
+    // of the unknowns of a row from there on; nullptr: none
+    const double* from(int sigma, long at) const {
+        return sigma == CENTRE ? ones_.data() : to_[sigma].empty() ? nullptr : &to_[sigma][at];
+    }
 
   private:
     // the couplings that count, and the row sum
@@ -115,13 +119,12 @@ class StreamProduct {
             for (int d = 0; d < 3; d++) there &= step_of(O, d) == 0 || to.mesh.n[d] > 1;
             if (there) to.s[O].assign(to.mesh.size(), 0.0);
         }
+        const long n = to.mesh.n[2], inner = regular();
         share_out(to.mesh.rows(), threads, [&](long R) {
-            for (long J = 0; J < to.mesh.n[2]; J++) {
-                double C[27] = {};
-                point({R / to.mesh.n[1], R % to.mesh.n[1], J}, C);
-                for (int O = 0; O < 27; O++)
-                    if (!to.s[O].empty()) to.s[O][to.mesh.begin(R) + J] = O == CENTRE ? C[O] : -C[O];
-            }
+            std::vector<double> part(std::max(inner, 1L));
+            if (inner > 0) numbers(R, 1, inner, part.data(), to);
+            for (long J = 0; J < n; J++)
+                if (J < 1 || J > inner) numbers(R, J, 1, part.data(), to);
         });
         return to;
     }
@@ -133,10 +136,6 @@ class StreamProduct {
     }
 
   private:
-    struct Index {
-        long i[3];
-    };
-
     long place(const long i[3]) const { return A_.mesh.begin(i[0] * A_.mesh.n[1] + i[1]) + i[2]; }
 
     // the fine unknown delta beside coarse unknown I, if that lies between coarse ones along delta
@@ -150,44 +149,56 @@ class StreamProduct {
         return true;
     }
 
-    void point(Index I, double C[27]) const {
+    // how many numbers of a row, from the second on, are alike: no end is near, and no seam
+    long regular() const {
+        const long n = halving_.coarse.n[2], last = halving_.halved[2] ? (A_.mesh.n[2] - 3 - halving_.first[2]) / 2 : n - 2;
+        return std::max(0L, std::min(n - 2, last));
+    }
+
+    // rows of A_c: `count` of row R from J on, which are alike
+    void numbers(long R, long J, long count, double* part, StreamOperator& to) const {
+        const long I[3] = {R / to.mesh.n[1], R % to.mesh.n[1], J}, step = halving_.halved[2] ? 2 : 1;
         for (int delta = 0; delta < 27; delta++) {
             long i[3];
-            if (!beside(I.i, delta, i)) continue;
-            const double w = Q_(26 - delta, place(i));
-            if (w == 0) continue;
-            for (int o = 0; o < 27; o++) {
+            if (!beside(I, delta, i)) continue;
+            const double* q = Q_.from(26 - delta, place(i));
+            for (int o = 0; o < 27 && q; o++) {
                 if (A_.s[o].empty()) continue;
-                const double s = A_.s[o][place(i)];
-                if (s != 0) row(I.i, i, o, o == CENTRE ? w * s : -w * s, C);
+                const double* s = &A_.s[o][place(i)];
+                for (long k = 0; k < count; k++) part[k] = q[k * step] * s[k * step];
+                spread(I, i, o, part, count, to);
             }
         }
     }
 
-    // what the row of P at i + o makes of an entry
-    void row(const long I[3], const long i[3], int o, double entry, double C[27]) const {
+    // what the rows of P at i + o make of entries
+    void spread(const long I[3], const long i[3], int o, const double* part, long count, StreamOperator& to) const {
         long j[3];
         bool between[3];
-        for (int d = 0; d < 3; d++)
-            j[d] = A_.mesh.inside(i[d] + step_of(o, d), d), between[d] = !halving_.is_coarse(j[d], d);
-        const long at = place(j);
+        for (int d = 0; d < 3; d++) {
+            j[d] = A_.mesh.inside(i[d] + step_of(o, d), d);
+            if (j[d] < 0) return;
+            between[d] = !halving_.is_coarse(j[d], d);
+        }
+        const long at = place(j), step = halving_.halved[2] ? 2 : 1;
         for (int sides = 0; sides < 8; sides++) {
             int sigma[3], O[3];
             bool there = true;
             for (int d = 0; d < 3 && there; d++) {
                 const int side = sides >> d & 1;
-                if (side && !between[d]) there = false;
                 sigma[d] = between[d] ? 2 * side - 1 : 0;
                 const long t = A_.mesh.inside(j[d] + sigma[d], d);
-                if (t < 0 || !there) {
-                    there = false;
-                    break;
-                }
+                there = t >= 0 && (between[d] || !side);
+                if (!there) break;
                 const long n = halving_.coarse.n[d], far = halving_.coarse_of(t, d) - I[d];
                 O[d] = !halving_.halved[d] ? step_of(o, d) : static_cast<int>(far > 1 ? far - n : far < -1 ? far + n : far);
             }
-            if (there)
-                C[number_of(O[0], O[1], O[2])] += entry * P_(number_of(sigma[0], sigma[1], sigma[2]), at);
+            const double* p = there ? P_.from(number_of(sigma[0], sigma[1], sigma[2]), at) : nullptr;
+            std::vector<double>* const row = p ? &to.s[number_of(O[0], O[1], O[2])] : nullptr;
+            if (!row || row->empty()) continue;
+            double* const sum = row->data() + to.mesh.begin(I[0] * to.mesh.n[1] + I[1]) + I[2];
+            const double sign = (o == CENTRE) == (row == &to.s[CENTRE]) ? 1.0 : -1.0;  // couplings are minus entries
+            for (long k = 0; k < count; k++) sum[k] += sign * part[k] * p[k * step];
         }
     }
 

@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "stream_apply.h"
+#include "stream_elimination.h"
 #include "stream_level.h"
 
 namespace mgnet {
@@ -15,6 +16,7 @@ struct Here {};
 template <class T>
 class Engine : public Streams {
     using X = Vectors<T, MGNET_BYTES, Here>;
+    using Elimination = StreamElimination<Vectors<double, MGNET_BYTES, Here>>;
     using Level = StreamLevel<X>;
 
   public:
@@ -25,22 +27,8 @@ class Engine : public Streams {
     std::vector<long> sizes() const override {
         std::vector<long> to;
         for (const Level& level : members_[0].levels) to.push_back(level.mesh().unknowns());
-        to.push_back(members_[0].coarsest.mesh.unknowns());
+        to.push_back(members_[0].coarsest->mesh().unknowns());
         return to;
-    }
-
-    std::vector<double> coarsest() const override {
-        std::vector<double> to;
-        for (const Member& member : members_) {
-            const std::vector<double> one = member.dense();
-            to.insert(to.end(), one.begin(), one.end());
-        }
-        return to;
-    }
-
-    void set_inverse(const double* inverse) override {
-        const long N = members_[0].coarsest.mesh.unknowns();
-        for (Member& member : members_) member.inverse.assign(inverse, inverse + N * N), inverse += N * N;
     }
 
     void apply(const void* u, void* out, long batch) override {
@@ -66,8 +54,8 @@ class Engine : public Streams {
     struct Member {
         StreamApply<X> A;
         std::deque<Level> levels;
-        StreamOperator coarsest;
-        std::vector<T> inverse, u_c, f_c;
+        std::unique_ptr<Elimination> coarsest;
+        std::vector<T> u_c, f_c;
 
         Member(const StreamProblem& problem, long member) : A(problem, member) {
             StreamOperator fine;
@@ -80,14 +68,18 @@ class Engine : public Streams {
                 for (long r = 0; r < fine.mesh.rows(); r++) std::copy(from + r * n, from + (r + 1) * n, &fine.s[o][fine.mesh.begin(r)]);
             }
             StreamHalving halving;
-            while (fine.mesh.unknowns() > problem.coarsest && halve(problem, fine.mesh, halving)) {
+            while (!small(problem, fine) && halve(problem, fine.mesh, halving)) {
                 const StreamTransfer Q(fine, halving, true, problem.threads), P(fine, halving, false, problem.threads);
                 const StreamProduct product(fine, halving, Q, P);
                 levels.emplace_back(problem, fine, halving, product, Q, P);
                 fine = product(problem.threads);
             }
-            coarsest = std::move(fine);
-            u_c.assign(coarsest.mesh.size(), T(0)), f_c = u_c;
+            coarsest = std::make_unique<Elimination>(fine);
+            u_c.assign(fine.mesh.size(), T(0)), f_c = u_c;
+        }
+
+        static bool small(const StreamProblem& problem, const StreamOperator& A) {
+            return A.mesh.unknowns() <= problem.coarsest || BandOrder(A).work() <= problem.eliminated;
         }
 
         static bool halve(const StreamProblem& problem, const StreamMesh& mesh, StreamHalving& to) {
@@ -106,7 +98,7 @@ class Engine : public Streams {
 
         // for the datum of grid l, from its iterate or from zero
         void cycle(std::size_t l, int gamma, bool zero) {
-            if (l == levels.size()) return solve();
+            if (l == levels.size()) return (*coarsest)(f_c.data(), u_c.data());
             levels[l].smooth_down(zero);
             levels[l].restrict_residual(datum(l + 1));
             cycle(l + 1, gamma, true);
@@ -114,38 +106,6 @@ class Engine : public Streams {
                 for (int again = gamma == 0 ? 1 : gamma - 1; again > 0; again--) cycle(l + 1, gamma == 0 ? 1 : gamma, false);
             levels[l].correct(iterate(l + 1));
             levels[l].smooth_up();
-        }
-
-        void solve() {
-            const StreamMesh& mesh = coarsest.mesh;
-            const long n = mesh.n[2], N = mesh.unknowns();
-            for (long i = 0; i < N; i++) {
-                T total = 0;
-                const T* row = &inverse[i * N];
-                for (long r = 0; r < mesh.rows(); r++)
-                    for (long j = 0; j < n; j++) total += row[r * n + j] * f_c[mesh.begin(r) + j];
-                u_c[mesh.begin(i / n) + i % n] = total;
-            }
-            if (mesh.wraps[2])
-                for (long r = 0; r < mesh.rows(); r++) {
-                    T* row = &u_c[mesh.begin(r)];
-                    row[-1] = row[n - 1], row[n] = row[0];
-                }
-        }
-
-        std::vector<double> dense() const {
-            const StreamMesh& mesh = coarsest.mesh;
-            const long n = mesh.n[2], N = mesh.unknowns();
-            std::vector<double> to(N * N, 0.0);
-            for (long r = 0; r < mesh.rows(); r++)
-                for (long j = 0; j < n; j++)
-                    for (int o = 0; o < 27; o++) {
-                        if (coarsest.s[o].empty()) continue;
-                        const long row = mesh.row(r, step_of(o, 0), step_of(o, 1)), k = mesh.inside(j + step_of(o, 2), 2);
-                        const double s = coarsest.s[o][mesh.begin(r) + j];
-                        if (row >= 0 && k >= 0 && s != 0) to[(r * n + j) * N + row * n + k] += o == CENTRE ? s : -s;
-                    }
-            return to;
         }
     };
 

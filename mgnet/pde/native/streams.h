@@ -17,7 +17,8 @@ struct StreamProblem {
     const double* excess = nullptr;  // A 1, the same
     int down = 1, up = 1;      // sweeps
     int gamma = 1;             // cycle index; 0: the F-cycle
-    long coarsest = 100;       // unknowns that need no coarser grid
+    long coarsest = 100;       // unknowns that need no coarser grid,
+    double eliminated = 0;     // or multiplications that eliminating them may take
     long shortest = 5;         // of a periodic axis that is halved
     int threads = 1;
 };
@@ -26,8 +27,6 @@ class Streams {
   public:
     virtual ~Streams() = default;
     virtual std::vector<long> sizes() const = 0;            // unknowns of each grid, the finest first
-    virtual std::vector<double> coarsest() const = 0;       // (members, N, N)
-    virtual void set_inverse(const double* inverse) = 0;    // the same
     virtual void cycle(const void* b, void* out, long batch) = 0;  // (batch, n0, n1, n2): one cycle from zero
     virtual void apply(const void* u, void* out, long batch) = 0;  // A u
 };

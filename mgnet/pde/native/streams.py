@@ -9,18 +9,28 @@ from torch import Tensor
 from mgnet.pde.blackbox.hierarchy import SHORTEST, first_coarse
 from mgnet.pde.blackbox.stencil import from_convection
 from mgnet.pde.blackbox.traits import COARSEST
-from mgnet.pde.blackbox.unsymmetric import Preconditioner, dense_inverse
+from mgnet.pde.blackbox.unsymmetric import Preconditioner
 from mgnet.pde.native import four, kernels, machine, threads
 from mgnet.pde.problem.convection import Convection
+
+ELIMINATED = 3e7  # multiplications
 
 
 class NativeStreams(Preconditioner):
     """The compiled hierarchy; parameters as of ``ReadableStreams``, its twin."""
 
-    def __init__(self, A: Convection, like: Tensor, nu: tuple[int, int] = (2, 2), gamma: int | str = 1):
+    def __init__(
+        self,
+        A: Convection,
+        like: Tensor,
+        nu: tuple[int, int] = (2, 2),
+        gamma: int | str = 1,
+        eliminated: float = ELIMINATED,
+    ):
         self._shape = tuple(axis.n for axis in A.axes)
         A = A.like(like.new_zeros((), dtype=torch.float64))
-        own, tame = from_convection(A), from_convection(A.tame)
+        own = from_convection(A)
+        tame = own if A.is_tame else from_convection(A.tame)
 
         def array(v: Tensor) -> np.ndarray:
             return v.expand(len(own.diagonal), *self._shape).contiguous().numpy()
@@ -39,10 +49,10 @@ class NativeStreams(Preconditioner):
             *nu,
             0 if gamma == "F" else int(gamma),
             COARSEST,
+            eliminated,
             SHORTEST,
             threads(),
         )
-        self._levels.set_inverse(dense_inverse(self._levels.coarsest()))
         self.sizes: Sequence[int] = tuple(self._levels.sizes())
 
     def apply(self, u: Tensor) -> Tensor:

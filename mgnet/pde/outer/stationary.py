@@ -32,7 +32,7 @@ class Stationary:
 
     Parameters
     ----------
-    null : the constants;   pi : (batch or 1, *grid), of the mean of 1; None: 1, or not known yet
+    null : the constants;   pi : (batch or 1, *grid), on each part of the mean of 1; None: 1, or not known yet
     transposed : whether the operator is A^T
     """
 
@@ -50,8 +50,9 @@ class Stationary:
         """
         if self.pi is None or self.transposed:
             return self.null.compatible(b, check and self.pi is None, exact)
-        total, size, cells = (self._sum(self.pi * v) for v in (b, b.abs(), self.null.w))
-        mean, eps = total / cells, torch.finfo(b.dtype).eps
+        total, size, cells = (self.null.sums(self.pi * v) for v in (b, b.abs(), self.null.w))
+        cells, eps = torch.where(cells > 0, cells, 1.0), torch.finfo(b.dtype).eps
+        mean = torch.where(self.null.floating, total / cells, 0.0)
         limit = torch.maximum(eps**0.5 * size / cells, torch.full_like(mean, ROUNDOFF * eps * self.null.slope))
         if check and not bool((mean.abs() <= limit).all()):  # as where there are NaN
             finite("f", b, "Clean the right-hand side.")
@@ -62,16 +63,15 @@ class Stationary:
                 f"{float((size / cells).max()):.3g}. Give a Dirichlet end or c > 0, or pass project=True to have it "
                 f"taken out."
             )
-        return b - self.null.w * mean
+        return b - self.null.w * self.null.spread(mean)
 
     def centred(self, u: Tensor) -> Tensor:
         """The solution of mean zero."""
         if self.pi is None or not self.transposed:
             return self.null.centred(u)
-        return u - self.pi * (self._sum(self.null.w * u) / self._sum(self.null.w * self.pi))
-
-    def _sum(self, v: Tensor) -> Tensor:
-        return v.sum(tuple(range(-self.null.w.ndim, 0)), keepdim=True)
+        total, cells = self.null.sums(self.null.w * u), self.null.sums(self.null.w * self.pi)
+        mean = torch.where(self.null.floating & (cells > 0), total / torch.where(cells > 0, cells, 1.0), 0.0)
+        return u - self.pi * self.null.spread(mean)
 
 
 def stationary(A: Convection, null: NullSpace, scheme: "Scheme") -> Stationary:
@@ -86,13 +86,14 @@ def stationary(A: Convection, null: NullSpace, scheme: "Scheme") -> Stationary:
     transposed = A.transposed
     A = A if transposed else A.T
     A = A.like(A.back[0].new_zeros((), dtype=torch.float64))
-    together = A.excess.reshape(-1, *null.w.shape)
+    null, floats = null.to(A.back[0]), null.to(A.back[0]).unknowns()
+    together = torch.where(floats, A.excess.reshape(-1, *null.w.shape), 0.0)
     if bool((together.abs() <= FREE * A.diagonal).all()):
         return Stationary(null, None, transposed)
-    levels = Multigrid(A, None, None, scheme)
-    b = -together
-    y = levels.run(A, b - b.mean(tuple(range(1, b.ndim)), keepdim=True), None, Stop(EXACT)).u
-    pi = (1 + y) / (1 + y).mean(tuple(range(1, y.ndim)), keepdim=True)
+    unknowns, levels = null.sums(floats.to(together)), Multigrid(A, None, None, scheme)
+    b = together - null.spread(null.sums(together) / unknowns.clamp(min=1)) * floats
+    one = 1 - levels.run(A, b, None, Stop(EXACT)).u
+    pi = torch.where(floats, one / null.spread(null.sums(one * floats) / unknowns.clamp(min=1)), 0.0)
     if not (norms(A(pi)) <= FOUND * norms(A.magnitude(pi))).all():  # as where it is not finite
         raise ValueError(
             "`velocity` carries all to places between which little is exchanged, and the problem has only Neumann or "

@@ -147,7 +147,7 @@ def on_faces(
             left, right = beside(mask, axis, dim)
             below, above = beside(_inside(kind.evaluate(name, value, [e.x for e in grid.axes]), mask, 1.0), axis, dim)
             a = torch.where((left ^ right) & ~_usable(a, axis), torch.where(left, below, above), a)
-        a = a if all_ends else _filled(a, axis, _used(grid, d, kind, mask, held))
+        a = _filled(a, axis, _used(grid, d, kind, mask, held, all_ends))
         return check(name, a, positive=True, points=points)
     a = _beside_mask(name, array(name, value, grid, kind), grid, mask)
     a = check(name, _inside(a, mask, 1.0), positive=True)
@@ -155,7 +155,7 @@ def on_faces(
         ones = [grid.axes[e].n + 1 if e == d else 1 for e in range(grid.ndim)]
         return a.expand(ones)
     a = harmonic(a, axis, dim, mask)
-    return a if mask is None else _filled(a, axis, _used(grid, d, kind, mask, held))
+    return a if mask is None else _filled(a, axis, _used(grid, d, kind, mask, held, all_ends))
 
 
 def array_conductance(value: Any, grid: Grid, d: int, kind: Kind) -> Tensor | None:
@@ -194,7 +194,7 @@ def _inside(v: Tensor, mask: Tensor | None, outside: float) -> Tensor:
     return v if mask is None or v.ndim == 0 else torch.where(mask, v, outside)
 
 
-def _used(grid: Grid, d: int, kind: Kind, mask: Tensor | None, held: bool) -> Tensor:
+def _used(grid: Grid, d: int, kind: Kind, mask: Tensor | None, held: bool, all_ends: bool) -> Tensor:
     """(*grid with n_d + 1) the faces of axis d whose a some equation has in it."""
     axis, dim = grid.axes[d], d - grid.ndim
     inside = torch.ones(grid.shape, dtype=torch.bool, device=kind.device) if mask is None else mask
@@ -204,7 +204,7 @@ def _used(grid: Grid, d: int, kind: Kind, mask: Tensor | None, held: bool) -> Te
         return used & (axis.n > 1)
     for end, at in ((axis.low, 0), (axis.high, axis.n)):
         through = isinstance(end, Robin) and end.holds and axis.centering == "cell"
-        if not (end == DIRICHLET or through):
+        if not (all_ends or end == DIRICHLET or through):
             used.narrow(dim, at, 1).fill_(False)
     return used
 

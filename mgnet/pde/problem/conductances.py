@@ -78,6 +78,21 @@ def end_coupling(
     return sized(alpha / h), sized(torch.full_like(alpha, 1 / h))
 
 
+def areas(axes: Sequence[Axis], d: int, like: Tensor) -> Tensor:
+    """Of the faces of axis d, over h: what a flux through one adds to the equation of its unknown."""
+    axis, around = axes[d], metric(axes, d, like)
+    each = torch.from_numpy(np.ones(axis.n + 1) if axis.areas is None else axis.areas) / axis.h
+    out = along(each.to(like), d, len(axes))
+    return out if around is None else out * around.weight * around.length
+
+
+def half_cell(axes: Sequence[Axis], d: int, side: int, a: Tensor) -> Tensor:
+    """The conductance from an end face of axis d to its cell's centre, for a there; in units of ``conductance``."""
+    axis, around = axes[d], metric(axes, d, a)
+    half = a / (axis.h * float(axis.distances[-side])) * (1.0 if axis.areas is None else float(axis.areas[-side]))
+    return half if around is None else half * around.weight
+
+
 def conductances(axes: Sequence[Axis], a: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], list[tuple[Tensor, Tensor]]]:
     """Face conductances k and the data weights (beta_low, beta_high) per axis, from a on the faces.
 

@@ -157,6 +157,15 @@ class Convection:
 
         return self if all(v.ndim <= self.ndim for v in self.tensors) else self.made_of([flat(v) for v in self.tensors])
 
+    @property
+    def sides(self) -> list[tuple[Tensor, Tensor]]:
+        """Per axis what its faces couple the unknowns above, and those below, to the others by."""
+        return list(zip(self.back, self.forth, strict=True))
+
+    def having_sides(self, sides: Sequence[tuple[Tensor, Tensor]], c: Tensor | None) -> "Convection":
+        """The operator on the same grid with other ``sides`` and reaction."""
+        return replace(self, back=tuple(s for s, _ in sides), forth=tuple(s for _, s in sides), c=c)
+
     def with_c(self, c: Tensor | None) -> "Convection":
         """The operator with another reaction."""
         return replace(self, c=c)
@@ -203,7 +212,17 @@ class Convection:
     @property
     def excess(self) -> Tensor:
         """A 1, what c and the ends add to the diagonal (of the transpose also what flows together)."""
-        return self(torch.ones([axis.n for axis in self.axes], device="cpu").to(self.back[0]))
+        if self.transposed:
+            return self(torch.ones([axis.n for axis in self.axes], device="cpu").to(self.back[0]))
+        batch = np.broadcast_shapes(*(v.shape[: max(v.ndim - self.ndim, 0)] for v in self.tensors))
+        total = self.back[0].new_zeros((*batch, *(axis.n for axis in self.axes)))
+        if self.c is not None:
+            total += self.weigh(self.c)
+        for d, axis in enumerate(self.axes):
+            if not axis.periodic:
+                for side, at in zip(self._sides(d), (0, axis.n - 1), strict=True):
+                    total.narrow(d - self.ndim, at, 1).add_(self.weigh(side.narrow(d - self.ndim, at, 1), but=d))
+        return total
 
     def magnitude(self, u: Tensor) -> Tensor:
         """|A| |u|, the scale of the round-off in A u."""

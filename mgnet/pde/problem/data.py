@@ -10,7 +10,7 @@ from torch import Tensor
 from mgnet.pde.problem.axis import DIRICHLET, PERIODIC, Robin
 from mgnet.pde.problem.checks import batches, finite, looked_at, real
 from mgnet.pde.problem.coefficients import Kind, at_points, is_number, is_scalar
-from mgnet.pde.problem.conductances import metric
+from mgnet.pde.problem.conductances import areas
 from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.fourth_order import FourthOrder
 from mgnet.pde.problem.grid import Grid
@@ -61,8 +61,8 @@ def of_cut(problem: "Poisson", values: Any) -> Iterator[Tensor]:
         dim, (left, right) = d - grid.ndim, beside(mask, axis, d - grid.ndim)
         g = _on_cut(values, grid, d, problem.kind, left, right, held)
         batches(grid.ndim, "mask_boundary", g, "the coefficients", A.k)
-        flux = (A.k[d] if held else _areas(grid, d, g)) * g
-        below, above = (torch.where(side, flux, 0.0) for side in (left, right))
+        back, forth = A.sides[d] if held else (areas(grid.axes, d, g),) * 2
+        below, above = torch.where(left, forth * g, 0.0), torch.where(right, back * g, 0.0)
         yield A.weigh(below.narrow(dim, 1, axis.n) + above.narrow(dim, 0, axis.n), but=d)
 
 
@@ -88,14 +88,6 @@ def _on_cut(values: Any, grid: Grid, d: int, kind: Kind, left: Tensor, right: Te
     return looked_at(
         g, lambda data: finite("mask_boundary", data, f"That is on a face of axis {d}. Clean the data on the cut.")
     )
-
-
-def _areas(grid: Grid, d: int, like: Tensor) -> Tensor:
-    """Of the faces of axis d, over h: what a flux through one adds to the equation of its unknown."""
-    axis, around = grid.axes[d], metric(grid.axes, d, like)
-    areas = torch.from_numpy(np.ones(axis.n + 1) if axis.areas is None else axis.areas) / axis.h
-    out = areas.to(like).reshape([-1 if e == d else 1 for e in range(grid.ndim)])
-    return out if around is None else out * around.weight * around.length
 
 
 def flux_through(problem: "Poisson", g: Any, d: int, side: int) -> Tensor:

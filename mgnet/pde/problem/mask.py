@@ -20,7 +20,6 @@ from torch import Tensor
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
 from mgnet.pde.problem.checks import as_tensor, looked_at, not_mapped
 from mgnet.pde.problem.grid import Grid
-from mgnet.pde.problem.operators import Diffusion
 
 
 def inside(mask: Any, grid: Grid) -> Tensor:
@@ -101,22 +100,22 @@ class Domain:
             raise ValueError("`fixed` must leave some unknown to solve for; all of them are fixed.")
         return cls(unknown, fixed | ~inside if mask_bc == DIRICHLET else fixed)
 
-    def cut(self, A: Diffusion) -> Diffusion:
-        """The operator with these equations alone."""
+    def cut(self, A: Any) -> Any:
+        """The operator, a ``Diffusion`` or a ``Convection``, with these equations alone."""
         outer = A.diagonal.detach().mean()
         zero = torch.zeros_like(self.unknown, dtype=A.k[0].dtype)
-        c, ks = zero if A.c is None else A.c, []
-        for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True)):
+        c, sides = zero if A.c is None else A.c, []
+        for d, ((back, forth), axis) in enumerate(zip(A.sides, A.axes, strict=True)):
             dim, n = d - A.ndim, axis.n
             left, right = beside(self.unknown, axis, dim)
-            ks.append(k * (left & right))
+            inner = back * (left & right)
+            sides.append((inner, inner if back is forth else forth * (left & right)))
             if self.holding.any():
                 below, above = beside(self.holding, axis, dim)
-                held = k * ((left & above) | (below & right))
-                both = held.narrow(dim, 0, n) + held.narrow(dim, 1, n)
-                share = A.shares[d]
+                both = (back * (below & right)).narrow(dim, 0, n) + (forth * (left & above)).narrow(dim, 1, n)
+                share = A.weights.shares[d]
                 c = c + (both if share is None else both / share)
-        return A.having(ks, torch.where(self.unknown, c, outer))
+        return A.having_sides(sides, torch.where(self.unknown, c, outer))
 
     def parts(self, grid: Grid, opens: Sequence[np.ndarray] | None = None) -> Parts:
         """Its connected parts, member by member.

@@ -100,6 +100,11 @@ class Diffusion:
         return len(self.axes)
 
     @property
+    def weights(self) -> "Diffusion":
+        """What weighs by the shares of a cell: itself."""
+        return self
+
+    @property
     def diffusion(self) -> "Diffusion":
         """The part along the axes: all."""
         return self
@@ -154,6 +159,15 @@ class Diffusion:
     def having(self, k: Sequence[Tensor], c: Tensor | None) -> "Diffusion":
         """The operator on the same grid with other conductances and reaction."""
         return replace(self, k=tuple(k), c=c)
+
+    @property
+    def sides(self) -> list[tuple[Tensor, Tensor]]:
+        """Per axis what its faces couple the unknowns above, and those below, to the others by: k, twice."""
+        return [(k, k) for k in self.k]
+
+    def having_sides(self, sides: Sequence[tuple[Tensor, Tensor]], c: Tensor | None) -> "Diffusion":
+        """The operator on the same grid with other ``sides`` and reaction."""
+        return self.having([k for k, _ in sides], c)
 
     def with_c(self, c: Tensor | None) -> "Diffusion":
         """The operator with another reaction."""

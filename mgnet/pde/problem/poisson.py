@@ -59,7 +59,8 @@ class Poisson:
         "neumann" (no flux); other data come by ``rhs``
     velocity : None (0), or v, one entry per axis: a number, an array at the unknowns (faces get the mean of their
         neighbours) or a callable v_d(x, y, ...) evaluated on the faces; or ``Faces``. With ``div v``, if it has one:
-        v . grad u, not div(v u), for which c = div v is to be added. Needs Cartesian coordinates and the whole box
+        v . grad u, not div(v u), for which c = div v is to be added. In curvilinear coordinates lengths per time, not
+        angles. On the cut of a mask that lets nothing diffuse, what flows out or in has the u of the unknown inside
     scheme : what v transports through a face: "upwind", the u that it comes from (of first order; f >= 0 makes u >= 0),
         or "central", the mean (of second order; where |v| h / a > 2 it may oscillate)
     fixed : None, (where, value), or a sequence of such pairs: u = value at the unknowns where ``where``, a boolean
@@ -106,11 +107,12 @@ class Poisson:
         if len(a) != grid.ndim:
             raise ValueError(f"`a` as a tuple must have one entry per axis ({grid.ndim}); it has {len(a)}.")
         self._a, self._c = tuple(1.0 if a_d is None else a_d for a_d in a), 0.0 if c is None else c
-        beside = {"a full tensor `a`": self.tensor, "`a` = Faces": walls, "a `mask`": mask, "`fixed` unknowns": fixed}
-        self.velocity = velocity_of(velocity, scheme, grid, self.kind, beside)
-        self._velocity, self.scheme = velocity, scheme
         word("mask_bc", mask_bc, (DIRICHLET, NEUMANN))
         self.mask: Tensor | None = None if mask is None else values(masks.inside(mask, grid).to(self.kind.device))
+        if velocity is not None and self.tensor is not None:
+            raise ValueError("`velocity` does not go with a full tensor `a`. Leave one of them out.")
+        self.velocity = velocity_of(velocity, scheme, grid, self.kind, self.mask)
+        self._velocity, self.scheme = velocity, scheme
         self.mask_bc = mask_bc
         self.betas: list[tuple[Tensor, Tensor] | None] = []
         self._alphas = [alphas_of(grid, d, self.kind, self.mask) for d in range(grid.ndim)]
@@ -152,7 +154,7 @@ class Poisson:
     def _without_c(self) -> Any:
         """All but c, a Diffusion or what has all of it; and the weights of the data on each axis' ends."""
         if self.velocity is not None:
-            a = [self._on_faces(a_d, d) for d, a_d in enumerate(self._a)]
+            a = [self._given_or_on_faces(a_d, d) for d, a_d in enumerate(self._a)]
             A, self.betas = self.velocity.operator(a, self._alphas)
             return A
         if self.tensor is not None:
@@ -166,11 +168,17 @@ class Poisson:
         """k on the faces of axis d, and the weights of the data on its ends, unless k tells them."""
         axis, dim, alphas = self.grid.axes[d], d - self.grid.ndim, self._alphas[d]
         if isinstance(a, OnFaces):
-            return conductance(self.grid.axes, self._beside(a.tensor(self.grid, d, self.kind), alphas), d, alphas)
+            return conductance(self.grid.axes, self._given_or_on_faces(a, d), d, alphas)
         k = array_conductance(a, self.grid, d, self.kind) if self.mask is None else None
         if k is not None:
             return k, array_betas(a, axis, dim) if axis.has_through_ends else None
         return conductance(self.grid.axes, self._on_faces(a, d), d, alphas)
+
+    def _given_or_on_faces(self, a: Any, d: int) -> Tensor:
+        """a on the faces of axis d; 0 where ``Faces`` have walls."""
+        if isinstance(a, OnFaces):
+            return self._beside(a.tensor(self.grid, d, self.kind), self._alphas[d])
+        return self._on_faces(a, d)
 
     def _on_faces(self, a: Any, d: int) -> Tensor:
         """a on the faces of axis d, positive."""
@@ -356,7 +364,7 @@ class Poisson:
         if cut is not None:
             yield from (("mask_boundary", datum) for datum in of_cut(self, cut))
         if g is not None:
-            yield "fixed", -self.whole.having(self.whole.k, None).like(g)(g)
+            yield "fixed", -self.whole.with_c(None).like(g)(g)
 
     def m_matrix(self) -> np.ndarray:
         """(*grid) where no other unknown has a positive entry in an equation; if everywhere, f >= 0 makes u >= 0.

@@ -1,6 +1,6 @@
 """Velocities, from what a user may give to what flows through faces; see ``convection``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from mgnet.pde.problem.axis import DIRICHLET, Axis
 from mgnet.pde.problem.checks import batches, finite, looked_at, word
 from mgnet.pde.problem.coefficients import Kind, array
-from mgnet.pde.problem.conductances import conductance
+from mgnet.pde.problem.conductances import areas, conductance, half_cell
 from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.faces import Faces, OnFaces
 from mgnet.pde.problem.grid import Grid
@@ -20,20 +20,15 @@ from mgnet.pde.problem.mask import beside
 UPWIND, CENTRAL = SCHEMES = ("upwind", "central")
 
 
-def velocity_of(velocity: Any, scheme: str, grid: Grid, kind: Kind, others: Mapping[str, Any]) -> "Velocity | None":
-    """What a user gives, if anything; ``others`` by name: what it does not go with, if there is any.
+def velocity_of(velocity: Any, scheme: str, grid: Grid, kind: Kind, mask: Tensor | None) -> "Velocity | None":
+    """What a user gives, if anything.
 
     Raises
     ------
-    ValueError, TypeError : naming what it must be and what came, and what stands beside it
+    ValueError, TypeError : naming what it must be and what came
     """
     word("scheme", scheme, SCHEMES)
-    if velocity is None:
-        return None
-    for name, given in others.items():
-        if given is not None and given is not False:
-            raise ValueError(f"`velocity` does not go with {name}. Leave one of them out.")
-    return Velocity(velocity, scheme, grid, kind)
+    return None if velocity is None else Velocity(velocity, scheme, grid, kind, mask)
 
 
 class Velocity:
@@ -44,13 +39,14 @@ class Velocity:
     velocity : one entry per axis, each a number, an array at the unknowns (a face gets the mean of its neighbours, an
         end the nearest), or a callable v(x, y, ...) evaluated on the faces; or ``Faces`` of them
     scheme : what flows through a face: "upwind" or "central"
+    mask : what lies outside is not looked at; a face of the cut has what is inside
 
     Attributes
     ----------
     faces : per axis v on its faces, (*batch, *grid with n_d + 1) or broadcastable to it
     """
 
-    def __init__(self, velocity: Any, scheme: str, grid: Grid, kind: Kind):
+    def __init__(self, velocity: Any, scheme: str, grid: Grid, kind: Kind, mask: Tensor | None = None):
         if isinstance(velocity, Faces):
             velocity = velocity.per_axis(grid, "velocity")
         elif not isinstance(velocity, (tuple, list)):
@@ -60,10 +56,8 @@ class Velocity:
             )
         if len(velocity) != grid.ndim:
             raise ValueError(f"`velocity` must have one entry per axis ({grid.ndim}); it has {len(velocity)}.")
-        if not grid.cartesian:
-            raise ValueError(f"`velocity` needs Cartesian coordinates; `grid` is {grid.geometry}.")
         self.grid, self.scheme = grid, scheme
-        self.faces = tuple(_on_faces(v, grid, d, kind) for d, v in enumerate(velocity))
+        self.faces = tuple(_on_faces(v, grid, d, kind, mask) for d, v in enumerate(velocity))
         for v in self.faces:
             batches(grid.ndim, "velocity", v, "its other entries", self.faces)
 
@@ -87,7 +81,8 @@ class Velocity:
         """back, forth and the weights of the data of axis d."""
         axis, dim = self.grid.axes[d], d - self.grid.ndim
         k, betas = conductance(self.grid.axes, a, d, alphas)
-        q = self.faces[d].to(k) / axis.h
+        v = self.faces[d].to(k)
+        q = v / axis.h if self.grid.cartesian else v * areas(self.grid.axes, d, v)
         if self.scheme == UPWIND:
             below, above = q.clamp(min=0), (-q).clamp(min=0)
         else:
@@ -96,27 +91,31 @@ class Velocity:
         if axis.periodic:
             flows = torch.zeros_like(q) if axis.n == 1 else 1.0
             return k + below * flows, k + above * flows, betas
-        ends = [self._end(axis, side, dim, k, betas[side], a) for side in (0, 1)]
+        ends = [self._end(d, side, k, betas[side], a) for side in (0, 1)]
         flow = [part.narrow(dim, side * axis.n, 1) for side, part in ((0, below), (1, above))]
-        seen = [_between(axis, dim, like, [u for u, _ in ends]) for like in (below, above)]
         data = [beta + v * g for beta, v, (_, g) in zip(betas, flow, ends, strict=True)]
-        return k + below * seen[0], k + above * seen[1], (data[0], data[1])
+        if axis.low != DIRICHLET or axis.high != DIRICHLET:
+            below, above = (v * _between(axis, dim, v, [u for u, _ in ends]) for v in (below, above))
+        return k + below, k + above, (data[0], data[1])
 
-    def _end(self, axis: Axis, side: int, dim: int, k: Tensor, beta: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    def _end(self, d: int, side: int, k: Tensor, beta: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
         """(r, t): u on the end differs by r u - t g from that of the unknown beside it, g the datum.
 
         At a node's own end it is that of the unknown. A cell's is eliminated from alpha u + a du/dn = g.
         """
+        axis, dim = self.grid.axes[d], d - self.grid.ndim
         k, a = (v.narrow(dim, side * axis.n, 1) for v in (k, a))
         if (axis.low, axis.high)[side] == DIRICHLET:
             return torch.ones_like(k), torch.ones_like(k)
         if axis.centering == "node":
             return torch.zeros_like(k), torch.zeros_like(k)
-        half = a / (axis.h * float(axis.distances[-side]))
-        return k / half, beta / half
+        half = half_cell(self.grid.axes, d, side, a)
+        there = half > 0  # but at walls, and where there is no area
+        half = torch.where(there, half, 1.0)
+        return torch.where(there, k / half, 0.0), torch.where(there, beta / half, 0.0)
 
 
-def _on_faces(value: Any, grid: Grid, d: int, kind: Kind) -> Tensor:
+def _on_faces(value: Any, grid: Grid, d: int, kind: Kind, mask: Tensor | None) -> Tensor:
     """One component of the velocity on the n_d + 1 faces of axis d."""
     axis, dim, points = grid.axes[d], d - grid.ndim, None
     name = f"velocity[{d}]"
@@ -130,9 +129,21 @@ def _on_faces(value: Any, grid: Grid, d: int, kind: Kind) -> Tensor:
         if v.ndim == 0:
             v = v.expand([axis.n + 1 if e == d else 1 for e in range(grid.ndim)])
         else:
-            left, right = beside(v, axis, dim)
-            v = (left + right) / 2
+            v = _mean(v, axis, dim, mask)
+    if mask is not None:
+        batches(grid.ndim, name, v, "the `mask`", [mask])
+        left, right = beside(mask, axis, dim)
+        v = torch.where(left | right, v, 0.0)
     return looked_at(v, lambda data: finite(name, data, "Clean the velocity.", points))
+
+
+def _mean(v: Tensor, axis: Axis, dim: int, mask: Tensor | None) -> Tensor:
+    """Of the values on both sides of each face, or that inside the mask."""
+    left, right = beside(v, axis, dim)
+    if mask is None:
+        return (left + right) / 2
+    first, second = beside(mask, axis, dim)
+    return (torch.where(first, left, right) + torch.where(second, right, left)) / 2
 
 
 def _closed(v: Tensor, axis: Axis, d: int, dim: int) -> None:
