@@ -1,6 +1,7 @@
 """Convection beside elimination and algebraic multigrid: set-up and solve, on the same matrices, in turn.
 
     python -m benchmarks.convection [--sizes 31 63 127 255 511] [--peclet 1 100 1e4] [--repeats 5] [--threads 1]
+    python -m benchmarks.convection --cycles    # writes benchmarks/results/convection.json: no times, no rivals
 
 -div(a grad u) + v . grad u = f on the unit square, f random, v oblique or a vortex, upwind differences; a by the
 cell Peclet number |v| h / a. Ours from coefficients to a relative residual of 1e-8; the rivals begin with the matrix:
@@ -10,8 +11,10 @@ residuals reached.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -26,11 +29,18 @@ VORTEX = (
     lambda x, y: np.sin(np.pi * x) * np.cos(np.pi * y),
     lambda x, y: -np.cos(np.pi * x) * np.sin(np.pi * y),
 )
+FOUR = (
+    lambda x, y: np.sin(2 * np.pi * x) * np.cos(2 * np.pi * y),
+    lambda x, y: -np.cos(2 * np.pi * x) * np.sin(2 * np.pi * y),
+)
 FLOWS: dict[str, Any] = {"oblique": (0.9, 0.4), "vortex": VORTEX}
+COUNTED = FLOWS | {"four vortices": FOUR}
+COUNTED_AT: tuple[tuple[int, ...], tuple[float, ...]] = (127, 255, 511), (1e-2, 1.0, 1e2, 1e4)
+RESULTS = Path(__file__).parent / "results" / "convection.json"
 
 
 def problem_of(n: int, peclet: float, flow: str) -> Poisson:
-    return Poisson(Grid((n, n)), 1 / (n + 1) / peclet, velocity=FLOWS[flow])
+    return Poisson(Grid((n, n)), 1 / (n + 1) / peclet, velocity=COUNTED[flow])
 
 
 def ours(n: int, peclet: float, flow: str, f: np.ndarray) -> tuple[np.ndarray, str]:
@@ -79,6 +89,31 @@ def row(n: int, peclet: float, flow: str, repeats: int, largest: int) -> str:
     return f"{flow:8} {peclet:8g} {n:5} | {' | '.join(cells)}"
 
 
+def count() -> None:
+    """Cycles to TOL, which no machine changes."""
+    sizes, peclets = COUNTED_AT
+    found: dict[str, dict[str, list[int]]] = {flow: {} for flow in COUNTED}
+    for flow in COUNTED:
+        for n in sizes:
+            f = np.random.default_rng(0).normal(size=(n, n))
+            found[flow][str(n)] = [int(ours(n, peclet, flow, f)[1]) for peclet in peclets]
+            print(flow, n, found[flow][str(n)], flush=True)
+    RESULTS.write_text(json.dumps({"tol": TOL, "peclet": peclets, "cycles": found}, indent=1) + "\n")
+
+
+def counted() -> str:
+    """The table of ``count``, for the guide."""
+    result = json.loads(RESULTS.read_text())
+    sizes, peclets = list(next(iter(result["cycles"].values()))), result["peclet"]
+    head = ["cycles to " + f"{result['tol']:.0e}".replace("e-0", "e-"), *(f"{n}^2" for n in sizes)]
+    lines = [f"| {' | '.join(head)} |", "|---|" + "--:|" * len(sizes)]
+    for flow, rows in result["cycles"].items():
+        spans = [f"{min(v)} to {max(v)}" if min(v) < max(v) else f"{min(v)}" for v in rows.values()]
+        lines.append(f"| {flow} | {' | '.join(spans)} |")
+    said = f"Upwind differences, cell Peclet numbers from {min(peclets):g} to {max(peclets):g}, f random"
+    return f"{said}; `python -m benchmarks.convection --cycles`.\n\n" + "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[31, 63, 127, 255, 511])
@@ -86,8 +121,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--largest", type=int, default=255, help="grid of PyAMG, at most")
+    parser.add_argument("--cycles", action="store_true", help="count cycles alone")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    if given.cycles:
+        return count()
     print("flow       Peclet     n |    ours: ms, residual, cycles |  spsolve | PyAMG's AIR: steps")
     for flow in FLOWS:
         for peclet in given.peclet:

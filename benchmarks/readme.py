@@ -1,4 +1,4 @@
-"""Write what README.md and two pages of docs say of results from the files that hold them; no figure is typed.
+"""Write what README.md and five pages of docs say of results from the files that hold them; no figure is typed.
 
 python -m benchmarks.readme
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import first_steps, front, gallery, report_gpu, small
+from benchmarks import convection, first_steps, front, gallery, report_gpu, small
 from benchmarks.report import table
 from mgnet.training.runs import read_history
 from mgnet.vision import build
@@ -35,7 +35,8 @@ def main() -> None:
 def pages() -> dict[Path, str]:
     """The pages as they must be: their own words, the results between the marks."""
     readme, docs = ROOT / "README.md", ROOT / "docs"
-    site, trusted, learnt, shown = (docs / f"{name}.md" for name in ("benchmarks", "trust", "operators", "gallery"))
+    names = "benchmarks", "trust", "operators", "gallery", "pde"
+    site, trusted, learnt, shown, guide = (docs / f"{name}.md" for name in names)
     both = [trained(), rates(), published()]
     return {
         readme: _between(readme, [front.headlines()], [in_short()]),
@@ -43,6 +44,7 @@ def pages() -> dict[Path, str]:
         trusted: _between(trusted, [trust()]),
         learnt: _between(learnt, [operators()]),
         shown: _between(shown, [gallery.page()]),
+        guide: _between(guide, [convection.counted()]),
     }
 
 

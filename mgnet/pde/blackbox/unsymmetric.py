@@ -4,6 +4,7 @@ P is induced by A's symmetric part, R^T by A^T, coarse operators are R A P, and 
 one colour and then of the other: what flows far goes along lines, whatever its direction, and what it leaves are
 errors that coarse grids know. Where central differences meet cell Peclet numbers beyond 6, the levels have more
 diffusion, see ``Convection.tame``. The cycle is a preconditioner, for minimal residuals.
+Compiled levels end at a finer grid, which they eliminate.
 
 Source: Dendy 1983, Appl. Math. Comput. 13, 261 (P of the symmetric part); de Zeeuw 1990, J. Comput. Appl. Math. 33, 1.
 """
