@@ -264,7 +264,7 @@ PECLETS = {"upwind": (1e-2, 1.0, 10.0, 1e2, 1e4), "central": (1e-2, 1.0, 4.0, 8.
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_cycles(scheme, name):
     for k, peclet in enumerate(PECLETS[scheme]):
-        shape = ((63, 63), (40, 64), (63, 50))[k % 3]
+        shape = ((95, 95), (80, 96), (95, 90))[k % 3]  # too many for elimination alone
         grid = Grid(shape, centering=CENTERINGS[k % 2])
         problem = Poisson(grid, max(grid.spacing) / peclet, velocity=FLOWS[name], scheme=scheme)
         f = random(shape, k)
@@ -280,7 +280,7 @@ def test_cycles(scheme, name):
 def test_cycles_with_other_ends(bc, scheme):
     flow = (lambda x, y: np.sin(2 * pi * x) * np.cos(2 * pi * y), lambda x, y: -np.cos(2 * pi * x) * np.sin(2 * pi * y))
     for peclet, centering in product((1.0, 8.0, 1e3 if scheme == "upwind" else 4.0), CENTERINGS):
-        grid = Grid((48, 45), bc=bc, centering=centering)
+        grid = Grid((80, 93), bc=bc, centering=centering)
         problem = Poisson(grid, max(grid.spacing) / peclet, 0.1, velocity=flow, scheme=scheme)
         s = Solver(problem).solve(random(grid.shape))
         assert s.cycles <= 20, (peclet, centering, s)
