@@ -1,10 +1,11 @@
 """One problem on several processes of one thread each: weak and strong scaling, and memory.
 
-    python -m benchmarks.processes [--size 2047] [--processes 1 2] [--tol 1e-8]
+    python -m benchmarks.processes [--size 2047] [--processes 1 2] [--tol 1e-9]
 
 Weak: each process has --size rows (or one more) of --size unknowns, so the grid is the longer the more there are.
-Strong: they share one of --size^2. Medians; efficiency is the work done a second and process beside that of one process
-alone. Memory is the peak of one process over what importing takes. Writes benchmarks/results/processes/results.json.
+Strong: they share one of --size^2. Apart: each solves one of --size^2 for itself, which is what the machine's memory
+allows at most. Medians; efficiency is the work done a second and process beside that of one process alone. Memory is
+the peak of one process over what importing takes. Writes benchmarks/results/processes/results.json.
 """
 
 import argparse
@@ -34,18 +35,18 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--size", type=int, default=2047)
     asked.add_argument("--processes", type=int, nargs="+", default=[1, 2])
-    asked.add_argument("--tol", type=float, default=1e-8)
+    asked.add_argument("--tol", type=float, default=1e-9)
     asked.add_argument("--out", type=Path, default=RESULTS)
     given = asked.parse_args()
     n, tols = given.size, (given.tol, None)
     result: dict[str, Any] = {"environment": environment(), "rows": []}
     for tol in tols:
-        for kind in ("weak", "strong"):
+        for kind in ("apart", "weak", "strong"):
             one = run(1, (n, n), tol)
             for count in given.processes:
                 shape = ((n + 1) * count - 1, n) if kind == "weak" else (n, n)  # nested grids take as many cycles
-                row = run(count, shape, tol) if count > 1 else one
-                ideal = 1 if kind == "weak" else 1 / count
+                row = run(count, shape, tol, kind != "apart") if count > 1 else one
+                ideal = 1 / count if kind == "strong" else 1
                 row |= {"kind": kind, "efficiency": ideal * one["seconds"] / row["seconds"]}
                 result["rows"].append(row)
                 print(
@@ -56,29 +57,39 @@ def main() -> None:
     given.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def run(count: int, shape: tuple[int, int], tol: float | None) -> dict[str, Any]:
-    """The median second of so many processes, and what they said."""
+def run(count: int, shape: tuple[int, int], tol: float | None, together: bool = True) -> dict[str, Any]:
+    """The median second of so many processes, and what they said; together or each for itself."""
     with tempfile.TemporaryDirectory() as folder:
         environ = os.environ | {"OMP_NUM_THREADS": "1"}
-        words = [sys.executable, "-m", "benchmarks.processes", "--work", folder, str(count), *map(str, shape), str(tol)]
+        words = [
+            sys.executable,
+            "-m",
+            "benchmarks.processes",
+            "--work",
+            folder,
+            str(count),
+            *map(str, shape),
+            str(tol),
+            str(together),
+        ]
         each = [subprocess.Popen([*words, str(rank)], env=environ) for rank in range(count)]
         if any(process.wait() for process in each):
             raise SystemExit("a process failed; its message is above.")
         return json.loads(Path(folder, "said.json").read_text())
 
 
-def work(folder: str, count: int, shape: tuple[int, int], tol: float | None, rank: int) -> None:
+def work(folder: str, count: int, shape: tuple[int, int], tol: float | None, together: bool, rank: int) -> None:
     """One process; the first writes what it saw."""
     torch.set_num_threads(1)
     solve(np.ones((100, 100)))
-    before, grid = peak(), Grid(shape)
+    before, grid = peak(), Grid(shape, upper=((shape[0] + 1) / (shape[1] + 1), 1.0))  # square cells
     if count > 1:
         dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=count)
-    partition = Partition(grid) if count > 1 else None
+    partition = Partition(grid) if count > 1 and together else None
     f = np.random.default_rng(rank).normal(size=shape if partition is None else partition.shape)
     solver, seconds = Solver(Poisson(grid), partition=partition), []
     for _ in range(REPEATS + 1):
-        if partition is not None:
+        if count > 1:
             dist.barrier()
         begun = time.perf_counter()
         cycles = solver.solve(f, tol=tol).cycles
@@ -96,9 +107,31 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def table(result: dict[str, Any]) -> str:
+    """Markdown."""
+    machine = result["environment"]
+    lines = [
+        f"One thread a process, {machine['cores']} cores of {machine['processor']}; `python -m benchmarks.processes`. "
+        "Apart: each process solves a problem of its own, which is what the machine's memory allows at most.",
+        "",
+        "| scaling | processes | grid | tol | cycles | ms | efficiency | MB a process |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in result["rows"]:
+        if row["processes"] == 1 and row["kind"] != "apart":
+            continue
+        tol = "none" if row["tol"] is None else f"{row['tol']:g}"
+        cells = [row["kind"] if row["processes"] > 1 else "one process", row["processes"]]
+        cells += [" x ".join(map(str, row["shape"])), tol, row["cycles"], f"{1e3 * row['seconds']:.0f}"]
+        cells += [f"{row['efficiency']:.0%}", f"{row['megabytes']:.0f}"]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--work"]:
-        folder, count, n, m, tol, rank = sys.argv[2:]
-        work(folder, int(count), (int(n), int(m)), None if tol == "None" else float(tol), int(rank))
+        folder, count, n, m, tol, together, rank = sys.argv[2:]
+        shape, tolerance = (int(n), int(m)), None if tol == "None" else float(tol)
+        work(folder, int(count), shape, tolerance, together == "True", int(rank))
     else:
         main()

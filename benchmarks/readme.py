@@ -1,4 +1,4 @@
-"""Write what README.md and five pages of docs say of results from the files that hold them; no figure is typed.
+"""Write what README.md and pages of docs say of results from the files that hold them; no figure is typed.
 
 python -m benchmarks.readme
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import convection, first_steps, front, gallery, report_gpu, small
+from benchmarks import convection, first_steps, front, gallery, processes, report_gpu, scaling, small
 from benchmarks.report import table
 from mgnet.training.runs import read_history
 from mgnet.vision import build
@@ -35,8 +35,8 @@ def main() -> None:
 def pages() -> dict[Path, str]:
     """The pages as they must be: their own words, the results between the marks."""
     readme, docs = ROOT / "README.md", ROOT / "docs"
-    names = "benchmarks", "trust", "operators", "gallery", "pde"
-    site, trusted, learnt, shown, guide = (docs / f"{name}.md" for name in names)
+    names = "benchmarks", "trust", "operators", "gallery", "pde", "distributed"
+    site, trusted, learnt, shown, guide, shared = (docs / f"{name}.md" for name in names)
     both = [trained(), rates(), published()]
     return {
         readme: _between(readme, [front.headlines()], [in_short()]),
@@ -45,6 +45,7 @@ def pages() -> dict[Path, str]:
         learnt: _between(learnt, [operators()]),
         shown: _between(shown, [gallery.page()]),
         guide: _between(guide, [convection.counted()]),
+        shared: _between(shared, [on_processes()]),
     }
 
 
@@ -88,6 +89,15 @@ def trust() -> str:
         for name, g in results["groups"].items()
     ]
     return "\n".join([head, *rows])
+
+
+def on_processes() -> str:
+    """Weak and strong scaling as measured, and a model of it."""
+    path = RESULTS / "processes"
+    return "\n\n".join(
+        module.table(json.loads((path / f"{name}.json").read_text()))
+        for module, name in ((processes, "results"), (scaling, "model"))
+    )
 
 
 def operators() -> str:

@@ -35,8 +35,9 @@ from scipy.optimize import nnls
 
 from benchmarks.report import environment
 from mgnet.pde import Grid, Partition, Poisson, Solver
+from mgnet.pde.distributed.channel import Network, channel
 from mgnet.pde.distributed.halo import exchange
-from mgnet.pde.distributed.levels import GATHERED
+from mgnet.pde.distributed.one_machine import OneMachine
 from mgnet.pde.distributed.window import window
 
 RESULTS = Path(__file__).parent / "results" / "processes" / "model.json"
@@ -49,19 +50,23 @@ MEMORY = 8 * 12.0  # bytes that a cycle moves per unknown of a grid: f, u and e,
 
 @dataclass(frozen=True)
 class Machine:
-    """Seconds per unknown and per visit of a grid; per message; bytes a second between two processes."""
+    """Seconds per unknown and per visit of a grid; per message; bytes a second between two processes.
+
+    least : unknowns of a grid that is shared
+    """
 
     name: str
     work: float
     visit: float
     latency: float
     bandwidth: float
+    least: int = Network.least
 
 
 def cycle(machine: Machine, processes: int, rows: int, columns: int) -> float:
     """Seconds of a cycle where each process has so many rows."""
     total, P = 0.0, processes
-    while P > 1 and rows * columns * P > GATHERED and rows > HALO:
+    while P > 1 and rows * columns * P > machine.least and rows > HALO:
         total += machine.work * rows * columns + machine.visit
         total += 2 * (machine.latency + BYTES * HALO * columns / machine.bandwidth)
         rows, columns = -(-rows // 2), columns // 2
@@ -80,7 +85,8 @@ def fitted(sizes: list[int], beside: int) -> tuple[Machine, list[dict[str, float
     work, visit = _fit([[sum(each), len(each)] for each in map(_unknowns, sizes)], measured)
     size = [BYTES * HALO * n for n in PLANES]
     latency, per_byte = _fit([[1.0, n] for n in size], _spawned("exchanges", PLANES, 2))
-    machine = Machine(f"this machine, gloo, {beside} at work", work, visit, latency, 1 / per_byte)
+    how = f"this machine, shared memory, {beside} at work"
+    machine = Machine(how, work, visit, latency, 1 / per_byte, OneMachine.least)
     fit = [cycle(machine, 1, n, n) for n in sizes]
     return machine, [{"size": n, "measured": t, "fitted": g} for n, t, g in zip(sizes, measured, fit, strict=True)]
 
@@ -149,6 +155,7 @@ def _cycle(n: int) -> Callable[[], Any]:
 
 def _exchange(n: int, rank: int) -> Callable[[], Any]:
     partition = Partition(Grid((64, n)))
+    assert isinstance(channel(None), OneMachine)
     w = window(partition.grid.axes[0], partition.ends, rank, HALO)
     v = torch.zeros(1, w.size, n, dtype=torch.float64)
     return lambda: exchange(partition, w, v)
@@ -171,6 +178,7 @@ def main() -> None:
             f"{here.name}: {1e9 * here.work:.2f} ns an unknown, {1e6 * here.visit:.0f} us a visit, "
             f"{1e6 * here.latency:.0f} us a message, {here.bandwidth / 1e9:.2f} GB/s"
         )
+    result["assumed"] = [asdict(machine) for machine, *_ in others()]
     alone, beside_another = machines
     asked_for = [(alone, beside_another, 2, "fitted here"), *((m, m, count, source) for m, count, source in others())]
     for single, machine, processes, source in asked_for:
@@ -187,6 +195,33 @@ def main() -> None:
             )
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def table(result: dict[str, Any]) -> str:
+    """Markdown."""
+    here, machine = result["environment"], "| {} | {:.2f} | {:.0f} | {:.0f} | {:.1f} |".format
+    lines = [
+        f"A model of a cycle (its formula is in `benchmarks/scaling.py`), fitted to {here['cores']} cores of "
+        f"{here['processor']}; the rows of other machines take their makers' numbers, or assumed ones:",
+        "",
+        "| machine | ns an unknown | us a visit of a grid | us a message | GB/s between two |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for m in [*result["fitted"], *result["assumed"]]:
+        lines.append(machine(m["name"], 1e9 * m["work"], 1e6 * m["visit"], 1e6 * m["latency"], m["bandwidth"] / 1e9))
+    worst = max(abs(row["fitted"] / row["measured"] - 1) for m in result["fitted"] for row in m["cycles"])
+    lines += [
+        "",
+        f"It is within {worst:.0%} of the cycles that it is fitted to. What it predicts, **measured nowhere**, for a "
+        "cycle with as many unknowns on each process:",
+        "",
+        "| prediction for | processes | unknowns a process | ms a cycle | weak scaling |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for row in result["predicted"]:
+        cells = [row["machine"], row["processes"], f"{row['rows']}^2", f"{1e3 * row['cycle']:.3g}"]
+        lines.append(f"| {' | '.join(map(str, cells))} | {row['weak efficiency']:.0%} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

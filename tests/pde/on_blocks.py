@@ -1,6 +1,6 @@
 """One process of several that solve the cases below on blocks; the first writes what came out, whole.
 
-python tests/pde/on_blocks.py RANK COUNT FOLDER
+python tests/pde/on_blocks.py RANK COUNT (memory | network) FOLDER
 """
 
 import sys
@@ -12,7 +12,9 @@ import torch
 import torch.distributed as dist
 
 from mgnet.pde import Faces, Grid, Partition, Poisson, Polynomial, Robin, SharedPoisson, Solver, solve
-from mgnet.pde.distributed import levels
+from mgnet.pde.distributed import channel
+from mgnet.pde.distributed.channel import Network
+from mgnet.pde.distributed.one_machine import OneMachine
 
 CASES: dict[str, dict[str, Any]] = {
     "dirichlet nodes": {"shape": (255, 200)},
@@ -214,18 +216,22 @@ def faults() -> dict[str, str]:
     return said
 
 
-def main(rank: int, count: int, folder: Path) -> None:
+def main(rank: int, count: int, by: str, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=count)
+    if by == "network":
+        channel.joined = lambda *group: None
     for name, case in (CASES | VARYING).items():
-        levels.GATHERED = 2**14 if name in CASES else 2**11  # so that small grids are shared, too
+        least = 2**14 if name in CASES else 2**11  # so that small grids are shared, too
+        Network.least = OneMachine.least = least
         u, residuals, status = on_blocks(case)
         if rank == 0:
             np.savez(folder / f"{name}.npz", u=u, residuals=residuals, status=status)
     np.savez(folder / f"gradients{rank}.npz", **gradients())
     np.savez(folder / f"faults{rank}.npz", said=[f"{k}|{v}" for k, v in faults().items()])
+    assert type(channel.channel(None)) is {"network": Network, "memory": OneMachine}[by]
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))

@@ -20,14 +20,16 @@ from tests.pde.on_blocks import CASES, VARYING, problem_of, smooth
 SCRIPT = Path(__file__).with_name("on_blocks.py")
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(
+    scope="module", params=[(2, "memory"), (3, "memory"), (2, "network")], ids=lambda p: "{} by {}".format(*p)
+)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where so many processes have left what came out."""
-    into, count = tmp_path_factory.mktemp("blocks"), request.param
+    into, (count, _, by) = tmp_path_factory.mktemp("blocks"), request.param.split()
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(mgnet.__file__).parents[1])}
     each = [
-        subprocess.Popen([sys.executable, SCRIPT, str(rank), str(count), into], env=environment, stderr=subprocess.PIPE)
-        for rank in range(count)
+        subprocess.Popen([sys.executable, SCRIPT, str(rank), count, by, into], env=environment, stderr=subprocess.PIPE)
+        for rank in range(int(count))
     ]
     for process in each:
         _, error = process.communicate(timeout=300)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from mgnet.pde.distributed.partition import Partition
@@ -19,11 +18,12 @@ def exchange(partition: Partition, w: Window, v: Tensor, dim: int = 1) -> Tensor
         v.narrow(dim, at, count).contiguous() if there else None
         for (_, there), at, count in zip(halo, (w.before, end - to_after), (to_before, to_after), strict=True)
     ]
-    into = [v.new_empty(v.narrow(dim, at, count).shape) if count else None for at, count in halo]
+    rooms = [v.narrow(dim, at, count) if count else None for at, count in halo]
+    into = [None if room is None else room.contiguous() for room in rooms]
     _swap(partition, out, into)
-    for (at, count), arrived in zip(halo, into, strict=True):
-        if arrived is not None:
-            v.narrow(dim, at, count).copy_(arrived)
+    for room, arrived in zip(rooms, into, strict=True):
+        if room is not None and arrived is not None and arrived is not room:
+            room.copy_(arrived)
     return v
 
 
@@ -41,16 +41,7 @@ def _swap(partition: Partition, out: list[Tensor | None], into: list[Tensor | No
             if block is not None and room is not None:
                 room.copy_(block)
         return
-    work = []
-    for side, (block, room) in enumerate(zip(out, into, strict=True)):
-        peer = partition.peer((-1, 1)[side])
-        if block is not None:
-            work.append(dist.isend(block, peer, partition.group, tag=side))
-        if room is not None:
-            work.append(dist.irecv(room, peer, partition.group, tag=1 - side))
-    for each in work:
-        assert each is not None
-        each.wait()
+    partition.channel.swap(out, into)
 
 
 class Widened(torch.autograd.Function):

@@ -27,7 +27,6 @@ from mgnet.pde.native.describe import NO_END, axis_of, end_of, kernel_table, of_
 from mgnet.pde.native.memory import Pool
 from mgnet.pde.problem.axis import Axis, Robin, Table
 
-GATHERED = 2**17  # unknowns of a grid that every process solves by itself: an exchange by gloo takes about 1.5 ms
 REACH = 4  # planes that a residual, its restriction and an interpolation add to what steps spoil
 NONE, DOWN, UP, BOTH = range(4)  # ways of a pass
 ITERATES = "one", "other"
@@ -57,7 +56,7 @@ def parts(chain: Sequence[tuple[Axis, ...]], partition: Partition, halo: int) ->
     ends = [partition.ends]
     for fine, coarse in zip(chain[:-2], chain[1:-1], strict=True):
         thin = min(np.diff(ends[-1])) < halo
-        if thin or partition.count == 1 or len(fine) == 1 or prod(axis.n for axis in fine) <= GATHERED:
+        if thin or partition.count == 1 or len(fine) == 1 or prod(axis.n for axis in fine) <= partition.channel.least:
             break
         R = Transfer(fine, coarse).tables[2][0]
         ends.append(ends[-1] if R is None else coarse_ends(R, ends[-1]))

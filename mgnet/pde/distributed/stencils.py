@@ -21,7 +21,6 @@ from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.blackbox.lines import line_sweeps
 from mgnet.pde.blackbox.stencil import Stencil
 from mgnet.pde.blackbox.traits import smallest
-from mgnet.pde.distributed import levels as constant
 from mgnet.pde.distributed.clusters import SharedClusters, slow_clusters
 from mgnet.pde.distributed.look import on_window, strengths
 from mgnet.pde.distributed.partition import Partition
@@ -115,11 +114,11 @@ def coarse_block_ends(axis: Coarsening, ends: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(v) for v in np.searchsorted(axis.index, ends))
 
 
-def shareable(axes: Sequence[Coarsening], ends: Sequence[int], halo: int) -> bool:
+def shareable(axes: Sequence[Coarsening], ends: Sequence[int], halo: int, least: int) -> bool:
     """Whether a grid is worth to lie on all processes, and can."""
     size = np.prod([axis.n for axis in axes])
     seam = axes[0].periodic and axes[0].n % 2 == 1  # windows cannot be numbered on across it
-    return len(axes) > 1 and len(ends) > 2 and bool(min(np.diff(ends)) > halo and size > constant.GATHERED and not seam)
+    return len(axes) > 1 and len(ends) > 2 and bool(min(np.diff(ends)) > halo and size > least and not seam)
 
 
 def set_up(
@@ -130,7 +129,7 @@ def set_up(
     lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
     ends, sizes = [partition.ends], [int(np.prod([axis.n for axis in axes]))]
     levels: list[SharedLevel] = []
-    while shareable(lines, ends[-1], halo):
+    while shareable(lines, ends[-1], halo, partition.channel.least):
         w = Window(lines[0].n, lines[0].periodic, ends[-1][rank], ends[-1][rank + 1], halo, True)
         stencil = on_window(partition, w, block)
         unit = stencil.unit()[0]

@@ -1,6 +1,6 @@
 """Types of the compiled kernels; what they do is said in their sources."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -38,6 +38,18 @@ class Conductances:
     ) -> None: ...
     def survey(self, varies: float, threads: int) -> tuple[float, float, bool, np.ndarray, np.ndarray]: ...
     def magnitudes(self, u: np.ndarray, b: np.ndarray, threads: int) -> np.ndarray: ...
+
+def mailbox_bytes(count: int) -> int: ...
+
+class Mailboxes:
+    def __init__(self, memory: np.ndarray, rank: int, count: int) -> None: ...
+    def exchange(
+        self,
+        out: Sequence[tuple[int, np.ndarray]],
+        into: Sequence[tuple[int, int, np.ndarray]],
+        patience: float,
+        waiting: Callable[[int], object],
+    ) -> None: ...
 
 class Table:
     def __init__(

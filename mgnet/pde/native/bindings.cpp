@@ -18,6 +18,7 @@ namespace mgnet {
 
 void bind_stencils(nb::module_& m);  // stencil_bindings.cpp
 void bind_streams(nb::module_& m);  // stream_bindings.cpp
+void bind_mailboxes(nb::module_& m);  // mailbox_bindings.cpp
 
 namespace {
 
@@ -307,6 +308,7 @@ NB_MODULE(_native, m) {
     bind_arrays<float>(m), bind_arrays<double>(m);
     bind_stencils(m);
     bind_streams(m);
+    bind_mailboxes(m);
     nb::class_<Table>(m, "Table")
         .def(
             "__init__",

@@ -12,20 +12,14 @@
 #include <pthread.h>
 #endif
 
+#include "relax.h"
+
 namespace mgnet {
 namespace {
 
 constexpr int LOOKS = 2000;           // at the board before a waiting thread lets others run, some microseconds
 constexpr long PATIENCE_US = 1000;    // after which it goes to sleep
 constexpr long MOST_TASKS = 1 << 16;  // beyond it several tasks are claimed at once
-
-void relax() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-}
 
 // The board: what is to be done. Jobs are numbered; while `gate` is odd none is open.
 class Pool {
