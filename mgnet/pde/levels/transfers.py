@@ -1,7 +1,8 @@
 """Transfers between a grid and its coarser neighbour: products of one-dimensional tables."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,14 +26,8 @@ class Transfer:
     coarse: tuple[Axis, ...]
 
     def __post_init__(self) -> None:
-        pairs = list(zip(self.fine, self.coarse, strict=True))
-        linear = [None if f == c else f.interpolation(c, order=2) for f, c in pairs]
-        cubic = [None if f == c else f.interpolation(c, order=4) for f, c in pairs]
-        weigh = [
-            None if p is None else Table(p.transpose.start, p.transpose.weights * (f.h / c.h), f.n)
-            for p, (f, c) in zip(linear, pairs, strict=True)
-        ]
-        object.__setattr__(self, "tables", (linear, cubic, weigh))
+        tables = once_each(_tables, zip(self.fine, self.coarse, strict=True))
+        object.__setattr__(self, "tables", tuple(list(kind) for kind in zip(*tables, strict=True)))
 
     tables: tuple[list[Table | None], ...] = ()
 
@@ -47,6 +42,22 @@ class Transfer:
     def R(self, r: Tensor) -> Tensor:
         """Full weighting."""
         return apply_tables(self.tables[2], r)
+
+
+def once_each(make: Callable[..., Any], of: Iterable[tuple]) -> list[Any]:
+    """make(*each), once for those that are equal: the axes of a square have the same tables."""
+    known: list[tuple[tuple, Any]] = []
+    for each in of:
+        known.append((each, next((made for other, made in known if other == each), None) or make(*each)))
+    return [made for _, made in known]
+
+
+def _tables(f: Axis, c: Axis) -> tuple[Table | None, Table | None, Table | None]:
+    """P, Q and R along an axis."""
+    if f == c:
+        return None, None, None
+    P = f.interpolation(c, order=2)
+    return P, f.interpolation(c, order=4), Table(P.transpose.start, P.transpose.weights * (f.h / c.h), f.n)
 
 
 def identity(n: int) -> Table:

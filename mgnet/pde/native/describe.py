@@ -39,9 +39,9 @@ def grid(transfer: Transfer, a: Sequence[float], c: float, exact: bool, steps: t
     mass, stiffness = of_interpolants(fine, a, c, R, Q)
     none = kernels.Axis(1, False, 0.0, NO_END, NO_END)
     zero = Table(one.start, 0 * one.weights, 1), np.zeros(1)
-    Ps, Qs = ([kernel_table(t, 2, 1) for t in padded(kind, one)] for kind in (P, Q))
-    Rs, Ms = [kernel_table(t, 1, 2) for t in padded(R, one)], [kernel_table(t, 1, 1) for t in padded(mass, one)]
-    Ks = [kernel_table(K, 1, 1, sums) for K, sums in padded(stiffness, zero)]
+    Ps, Qs = (kernel_tables(padded(kind, one), 2, 1) for kind in (P, Q))
+    Rs, Ms = kernel_tables(padded(R, one), 1, 2), kernel_tables(padded(mass, one), 1, 1)
+    Ks = kernel_tables([K for K, _ in padded(stiffness, zero)], 1, 1, [sums for _, sums in padded(stiffness, zero)])
     sizes = four([axis.n for axis in coarse])
     return kernels.Grid(len(fine), padded(axes, none), sizes, Ps, Qs, Rs, Ms, Ks, *steps)
 
@@ -50,12 +50,15 @@ def of_interpolants(
     fine: Sequence[Axis], a: Sequence[float], c: float, R: Sequence[Table], Q: Sequence[Table]
 ) -> tuple[list[Table], list[tuple[Table, np.ndarray]]]:
     """Per axis R W Q and (R K Q, R K 1), of which R A Q is a sum of products."""
-    mass, stiffness = [], []
-    for d, (axis, a_d) in enumerate(zip(fine, a, strict=True)):
-        mass.append(R[d] @ _shares(axis) @ Q[d])
-        K, sums = _stiffness(axis, a_d, c if d == 0 else 0.0)
-        stiffness.append((R[d] @ K @ Q[d], _times(R[d], sums)))
-    return mass, stiffness
+
+    known: dict[tuple, tuple[Table, tuple[Table, np.ndarray]]] = {}
+    keys = [(id(R[d]), id(Q[d]), a_d, c if d == 0 else 0.0) for d, a_d in enumerate(a)]  # equal axes share their tables
+    for d, key in enumerate(keys):
+        if key not in known:
+            K, sums = _stiffness(fine[d], *key[2:])
+            known[key] = R[d] @ _shares(fine[d]) @ Q[d], (R[d] @ K @ Q[d], _times(R[d], sums))
+    mass, stiffness = zip(*(known[key] for key in keys), strict=True)
+    return list(mass), list(stiffness)
 
 
 def direct(axes: Sequence[Axis], a: Sequence[float], c: float) -> kernels.Direct:
@@ -139,6 +142,14 @@ def _stiffness(axis: Axis, a: float, c: float) -> tuple[Table, np.ndarray]:
     np.add.at(weights, (np.arange(n), np.arange(n) - start), c)
     share = axis.share
     return Table(start, weights * share[:, None], n), sums * share
+
+
+def kernel_tables(
+    tables: Sequence[Table], period: int, shift: int, sums: Sequence[np.ndarray | None] = (None,) * 3
+) -> list[kernels.Table]:
+    """Of each axis; axes that share a table share its."""
+    made = {id(t): kernel_table(t, period, shift, of_one) for t, of_one in zip(tables, sums, strict=True)}
+    return [made[id(t)] for t in tables]
 
 
 def kernel_table(table: Table, period: int, shift: int, sums: np.ndarray | None = None) -> kernels.Table:

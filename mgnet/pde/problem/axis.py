@@ -51,9 +51,9 @@ class Table:
         width = int((stop - start).max())
         if start.min() >= 0 and stop.max() <= other.columns:  # nothing wraps: keep the windows inside
             start = np.minimum(start, other.columns - width)
-        weights = np.zeros((len(row), width))
         keep = w != 0
-        np.add.at(weights, (np.nonzero(keep)[0], (column - start[:, None])[keep]), w[keep])
+        at = (np.arange(len(row))[:, None] * width + column - start[:, None])[keep]
+        weights = np.bincount(at, w[keep], len(row) * width).reshape(-1, width)
         return Table(start, weights, other.columns)
 
     @cached_property
@@ -271,7 +271,7 @@ def _linear(coarse: Axis, t: np.ndarray) -> Table:
         for side, outside in ((0, column < 0), (1, column >= coarse.n)):
             ghost, image = coarse.ghost(side)
             sign, i = np.where(outside, ghost, sign), np.where(outside, image, i)
-        np.add.at(folded, (np.arange(len(t)), np.clip(i - start, 0, folded.shape[1] - 1)), sign * w)
+        folded[np.arange(len(t)), np.clip(i - start, 0, folded.shape[1] - 1)] += sign * w
     return Table(start, folded, coarse.n)
 
 
@@ -304,6 +304,5 @@ def _transpose(table: Table) -> Table:
     width = int(min(max((stop - start).max(), 1), rows))
     if start.min() >= 0 and stop.max() <= rows:  # nothing wraps: keep the windows inside
         start = np.minimum(start, rows - width)
-    weights = np.zeros((table.columns, width))
-    np.add.at(weights, (column, (row - start[column]) % rows), w)
-    return Table(start, weights, rows)
+    weights = np.bincount(column * width + (row - start[column]) % rows, w, table.columns * width)
+    return Table(start, weights.reshape(-1, width), rows)
