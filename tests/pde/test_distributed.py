@@ -20,9 +20,7 @@ from tests.pde.on_blocks import CASES, VARYING, problem_of, smooth
 SCRIPT = Path(__file__).with_name("on_blocks.py")
 
 
-@pytest.fixture(
-    scope="module", params=[(2, "memory"), (3, "memory"), (2, "network")], ids=lambda p: "{} by {}".format(*p)
-)
+@pytest.fixture(scope="module", params=["2 by memory", "3 by memory", "2 by network"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where so many processes have left what came out."""
     into, (count, _, by) = tmp_path_factory.mktemp("blocks"), request.param.split()
