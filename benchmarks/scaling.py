@@ -212,8 +212,8 @@ def table(result: dict[str, Any]) -> str:
     worst = max(abs(row["fitted"] / row["measured"] - 1) for m in result["fitted"] for row in m["cycles"])
     lines += [
         "",
-        f"It is within {100 * worst:.0f} % of the cycles that it is fitted to. What it predicts, **measured nowhere**, for a "
-        "cycle with as many unknowns on each process:",
+        f"It is within {100 * worst:.0f} % of the cycles that it is fitted to. What it predicts, **measured nowhere**, "
+        "for a cycle with as many unknowns on each process:",
         "",
         "| prediction for | processes | unknowns a process | ms a cycle | weak scaling |",
         "|---|--:|--:|--:|--:|",
