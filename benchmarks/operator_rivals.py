@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mgnet.training.extras import need
+
 MODES = 12
 
 
@@ -12,10 +14,9 @@ def fno(hidden: int = 29) -> nn.Module:
 
     Source: Li et al. 2021, arXiv:2010.08895.
     """
-    try:
-        from neuralop.models import FNO
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("FNO needs neuraloperator: pip install 'mgnet-toolkit[rivals]'.") from None
+    need("FNO", "rivals", "neuralop")
+    from neuralop.models import FNO
+
     return FNO(n_modes=(MODES, MODES), in_channels=1, out_channels=1, hidden_channels=hidden)
 
 

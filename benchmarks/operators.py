@@ -315,7 +315,7 @@ def grids_of(result: dict[str, Any]) -> list[float]:
 
 
 def gpu(given: argparse.Namespace) -> None:
-    """The five-layer network on the published recipe's samples, every second point of 421: aim 0.17 % or less."""
+    """The five-layer network on the published recipe's samples, every second point of 421: aim 0.17% or less."""
     if not torch.cuda.is_available() and given.epochs > 1:
         raise SystemExit("`gpu` needs a CUDA device: on a CPU it would take days. Try it with --epochs 1 --samples 16.")
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -336,7 +336,7 @@ def gpu(given: argparse.Namespace) -> None:
     )
     result = {"error": run.error, "h1 error": run.metrics.h1_error, "published": 0.00153, "rerun by others": 0.00170}
     result |= {"epochs": len(run.history), "seconds": sum(row["seconds"] for row in run.history)}
-    print(f"relative L2 error {run.error:.3%} after {len(run.history)} epochs (published 0.153 %, by others 0.170 %)")
+    print(f"relative L2 error {run.error:.3%} after {len(run.history)} epochs (published 0.153%, by others 0.170%)")
     write(given.out, "gpu.json", {**result, "environment": environment(), "device": device})
 
 

@@ -222,7 +222,7 @@ def _rate(folder: Path) -> str:
         size = max(smaller([full])) if row["epoch"] - 1 < config["small"] * config["epochs"] else full
         rate, share = row["images_per_second"], row["images_per_second"] * each[size] / device["flops"]
         operations, seconds = operations + row["seconds"] * rate * each[size], seconds + row["seconds"]
-    cells = [folder.name, f"{seconds / 60:.1f}", f"{rate:,.0f}", f"{operations / 1e15:,.0f}", f"{100 * share:.0f} %"]
+    cells = [folder.name, f"{seconds / 60:.1f}", f"{rate:,.0f}", f"{operations / 1e15:,.0f}", f"{100 * share:.0f}%"]
     return f"| {' | '.join([*cells, device['device']])} |"
 
 
@@ -238,8 +238,8 @@ def _trained(folder: Path) -> str:
     with (run / "history.csv").open(newline="") as file:
         minutes = sum(float(row["cpu_seconds"]) for row in csv.DictReader(file)) / 60
     where = machine["gpu"] or f"{machine['cores']} cores, {machine['processor']}"
-    cells = [folder.name, config["model"], f"{count:,}", config["epochs"], f"{100 * config['validation']:g} %"]
-    return f"| {' | '.join(map(str, [*cells, seeds, f'{accuracy} %', f'{minutes:.1f}', where]))} |"
+    cells = [folder.name, config["model"], f"{count:,}", config["epochs"], f"{100 * config['validation']:g}%"]
+    return f"| {' | '.join(map(str, [*cells, seeds, f'{accuracy}%', f'{minutes:.1f}', where]))} |"
 
 
 def _accuracy(folder: Path) -> tuple[str, int]:

@@ -68,7 +68,7 @@ def table(result: dict) -> str:
         cells = [row["name"], size(row), row["dtype"], asked, row["solver"]]
         for kind in ("first", "repeat"):
             cells += [f"{1e3 * row[kind]:.3f}", f"{row[f'{kind} ratio']:.2f}"]
-        cells += [f"{row['unknowns per second'] / 1e9:.3f}", f"{100 * row['bandwidth']:.0f} %"]
+        cells += [f"{row['unknowns per second'] / 1e9:.3f}", f"{100 * row['bandwidth']:.0f}%"]
         residual = f"{row['residual']:.1e}"
         lines.append(f"| {' | '.join([*cells, residual, error, memory])} |")
     return "\n".join([*lines, ""])

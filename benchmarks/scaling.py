@@ -191,7 +191,7 @@ def main() -> None:
             )
             print(
                 f"predicted, {machine.name}, {processes} x {side}^2: {1e3 * seconds:.3g} ms a cycle, weak scaling "
-                f"{100 * efficiency:.0f} %"
+                f"{100 * efficiency:.0f}%"
             )
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(result, indent=1) + "\n")

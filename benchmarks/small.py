@@ -144,7 +144,7 @@ def table(result: dict) -> str:
         times = r["multiply_adds"] / rows[0]["multiply_adds"]
         spread = "" if r["std"] is None else f" +- {100 * r['std']:.2f}"
         cells = [r["name"], r["model"], f"{r['parameters']:,}", f"{r['multiply_adds'] / 1e6:.1f} M ({times:.1f})"]
-        cells += [f"{1e3 * r['latency']:.2f}", f"{100 * r['mean']:.2f}{spread} %"]
+        cells += [f"{1e3 * r['latency']:.2f}", f"{100 * r['mean']:.2f}{spread}%"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@
    or another host for them.
 2  Pages may link to ../notebooks, ../benchmarks and ../gallery, as on a code host: these are added to the site,
    the notebooks with the outputs that they keep, the gallery's scripts below their pictures. Nothing is executed.
+   What Jupyter folds in a notebook is folded: code of pictures, by the tag `hidden`, and answers, by `answer`.
 3  The command line's page is written from the commands.
 """
 
@@ -25,6 +26,18 @@ ROOT = Path(__file__).parents[1]
 EQUATION = re.compile(r'<(div|span) class="arithmatex">\\[\[(](.*?)\\[\])]</\1>', re.DOTALL)
 TAG = re.compile(r"\\tag\{(.*?)\}")
 NAME = r"(?:<mi>(?:cos|sin|log|exp|div)</mi>|<msup><mi>(?:cos|sin|log)</mi><mn>2</mn></msup>)"
+BADGE = re.compile(r"\[!\[([^\]]+)\]\(https:[^)]+\)\]")  # a link's picture from another host
+FOLDED = """{% extends 'markdown/index.md.j2' %}
+{% macro begin(cell) %}
+<details markdown>
+<summary>{{ cell.source.splitlines()[0] | replace('# @title ', '') }}</summary>
+{% endmacro %}
+{% block any_cell %}{% if 'answer' in cell.metadata.tags %}{{ begin(cell) }}{{ super() }}
+</details>
+{% else %}{{ super() }}{% endif %}{% endblock any_cell %}
+{% block input %}{% if 'hidden' in cell.metadata.tags %}{{ begin(cell) }}{{ super() }}
+</details>
+{% else %}{{ super() }}{% endif %}{% endblock input %}"""
 BEFORE_A_STOP = re.compile(r"(<math [^>]*inline[^>]*>(?:(?!</math>).)*</math>)([,.;:)]+)")
 
 
@@ -73,7 +86,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def _add_notebook(path: Path, files: Files, config: MkDocsConfig) -> None:
-    text, resources = MarkdownExporter().from_filename(str(path), {"output_files_dir": path.stem})
+    text, resources = MarkdownExporter(raw_template=FOLDED).from_filename(str(path), {"output_files_dir": path.stem})
+    text = BADGE.sub(r"[\1]", text).replace("<details>", "<details markdown>")
     files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
     for name, picture in resources["outputs"].items():
         files.append(File.generated(config, f"notebooks/{name}", content=picture))

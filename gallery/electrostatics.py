@@ -2,7 +2,7 @@
 
 What impedance has a copper strip on a circuit board over ground? The potential solves -div(eps grad u) = 0, u = 1 on
 the strip and 0 on the ground, eps jumps from board to air, and the strip's charge with the board and without it tells.
-Nodes crowd at the strip's edge. Hammerstad and Jensen's formulas are good to 0.2 %; the tools are spsolve and PyAMG.
+Nodes crowd at the strip's edge. Hammerstad and Jensen's formulas are good to 0.2%; the tools are spsolve and PyAMG.
 """
 
 from functools import partial

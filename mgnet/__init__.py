@@ -15,11 +15,12 @@ if TYPE_CHECKING:  # what checkers and editors see at once
 __version__ = "0.1.0"
 __all__ = ["__version__", "core", "operators", "pde", "vision"]
 
+if not TYPE_CHECKING:  # a checker knows the names from above, and no others
 
-def __getattr__(name: str) -> ModuleType:
-    if name in __all__:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> ModuleType:
+        if name in __all__:
+            return import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -18,7 +18,7 @@ from typer.exceptions import TyperException
 
 import mgnet
 from mgnet import cli_operators, cli_vision
-from mgnet.output import complain
+from mgnet.output import complain, folded
 
 if TYPE_CHECKING:
     from mgnet.pde import Solution
@@ -52,7 +52,7 @@ def _version(asked: bool) -> None:
 @app.callback(no_args_is_help=True)
 def _of_all(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", metavar="", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     pass
@@ -138,14 +138,14 @@ def _write_solution(solution: "Solution", folder: Path) -> None:
 @app.command()
 def info(
     table: Annotated[
-        bool, typer.Option("--table", help="What the solver can do instead: one row a kind of problem.")
+        bool, typer.Option("--table", metavar="", help="What the solver can do instead, for each kind of problem.")
     ] = False,
 ) -> None:
     """Print versions, devices and threads, or the table of what the solver can do."""
     if table:
         from mgnet.pde import capabilities
 
-        print(capabilities())
+        print(folded(capabilities().splitlines()))
         return
     from mgnet.info import installation
 

@@ -111,7 +111,9 @@ def train(
     """Learn an operator; the test samples are looked at once, at the end."""
     from mgnet import arguments, operators
     from mgnet.operators.training import network_for
+    from mgnet.training.extras import need_tensorboard
 
+    need_tensorboard(tensorboard)
     samples = operators.load(data)
     shape: dict[str, Any] = {"width": width, "layers": layers, "grids": grids, "form": form, "padding": padding}
     common: dict[str, Any] = {"recipe": arguments.changed(operators.preset(recipe), change or [])}
@@ -146,10 +148,9 @@ def evaluate(
     if out is not None:
         writable_directory(out.parent)
     metrics = operators.evaluate(model, data, grid=grid, device=device)
-    for name in ("samples", "grid", "error", "h1_error", "median", "worst", "data_error"):
-        value = getattr(metrics, name)
-        shown = " x ".join(map(str, value)) if name == "grid" else f"{value:g}"
-        print(f"{name:18s} {shown}")
+    print(f"{'samples':18s} {metrics.samples:,}\n{'grid':18s} {' x '.join(map(str, metrics.grid))}")
+    for name in ("error", "h1_error", "median", "worst", "data_error"):
+        print(f"{name:18s} {getattr(metrics, name):.3%}")
     if out is not None:
         metrics.save(out)
 

@@ -79,7 +79,7 @@ def evaluate(
     ] = None,
     data: Data = Path("data"),
     split: Annotated[Literal["test", "validation"], typer.Option(help="Which images.")] = "test",
-    flip: Annotated[bool, typer.Option("--flip", help="Average over image and mirror image too.")] = False,
+    flip: Annotated[bool, typer.Option("--flip", metavar="", help="Average over image and mirror image too.")] = False,
     batch_size: Annotated[int | None, typer.Option(help="Images at a time.", show_default="500 of 64x64")] = None,
     workers: Workers = None,
     device: Device = None,
@@ -94,10 +94,10 @@ def evaluate(
     metrics = vision.evaluate(
         model, dataset, data, split=split, flip=flip, batch_size=batch_size, workers=workers, device=device
     )
-    for name in ("images", "accuracy", "top5", "loss", "calibration_error", "flipped_accuracy"):
-        value = getattr(metrics, name)
-        if value is not None:
-            print(f"{name:18s} {value:g}")
+    print(f"{'images':18s} {metrics.images:,}\n{'loss':18s} {metrics.loss:.4f}")
+    for name in ("accuracy", "top5", "calibration_error", "flipped_accuracy"):
+        if (share := getattr(metrics, name)) is not None:
+            print(f"{name:18s} {share:.2%}")
     if out is not None:
         metrics.save(out)
 
@@ -121,7 +121,7 @@ def predict(
     predictions = vision.predict(model, images[0] if len(images) == 1 else images, skip=True, device=device)
     best = predictions.probabilities.amax(1).tolist()
     for image, name, probability in zip(predictions.images, predictions.names, best, strict=True):
-        print(f"{image}  {name}  {probability:.4f}")
+        print(f"{image}  {name}  {probability:.2%}")
     if out is not None:
         predictions.write_csv(out)
     for line in predictions.skipped:

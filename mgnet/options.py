@@ -14,9 +14,12 @@ Change = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="Change the recipe, as lr=0.05; repeatable."),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on from the last checkpoint in --out, to more epochs if there are more.")
+    bool,
+    typer.Option(
+        "--resume", metavar="", help="Go on from the last checkpoint in --out, to more epochs if there are more."
+    ),
 ]
 CheckpointEvery = Annotated[int | None, typer.Option(help="Steps between checkpoints.", show_default="an epoch's end")]
-Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard too.")]
+Tensorboard = Annotated[bool, typer.Option("--tensorboard", metavar="", help="Write event files for TensorBoard too.")]
 MeasuredOut = Annotated[Path | None, typer.Option(help="Also write everything measured to this JSON file.")]
 Exported = Annotated[Path, typer.Argument(help="The file to write: .onnx, or .pt2 for torch.export.")]

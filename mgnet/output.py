@@ -3,7 +3,8 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,6 +67,28 @@ def replacing(path: str | Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def folded(table: Sequence[str], width: int = 80) -> str:
+    """A Markdown table for a terminal: the first three cells of its rows are headings, the others lines below.
+
+    Example
+    -------
+    >>> rows = ["| a | b | c | d | e |", "|---|---|---|---|---|", "| 1 | 2 | 3 | 4 | 5 |", "| 1 | 2 | 3 | 6 | 7 |"]
+    >>> print(folded(rows))
+    a: 1, b: 2, c: 3
+      d: 4; e: 5
+      d: 6; e: 7
+    """
+    names, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table)
+    lines: list[str] = []
+    above: list[str] = []
+    for row in rows:
+        said = [f"{name}: {cell}" for name, cell in zip(names, row, strict=True)]
+        lines += [", ".join(said[:3])] if said[:3] != above else []
+        lines += textwrap.wrap("; ".join(said[3:]), width, initial_indent="  ", subsequent_indent="      ")
+        above = said[:3]
+    return "\n".join(lines)
 
 
 def complain(message: str, status: int) -> int:

@@ -1,6 +1,7 @@
-"""Execute the notebooks in place and keep what they print and draw: `python notebooks/execute.py [NOTEBOOK ...]`.
+"""Execute the notebooks in place and keep what they print and draw.
 
-Without names: all of them, each in a fresh kernel. A cell that fails stops everything and leaves its file as it was.
+`python notebooks/execute.py [NOTEBOOK ...]`; without names: all of them, each in a
+fresh kernel. A cell that fails stops everything and leaves its file as it was.
 """
 
 import os
@@ -16,15 +17,21 @@ HERE = Path(__file__).parent
 
 
 def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
-    """Run every cell in a fresh kernel that works in ``folder`` and imports this checkout.
+    """Run every cell in a fresh kernel that works in ``folder``, on this checkout.
 
     Raises
     ------
     nbclient.exceptions.CellExecutionError : a cell failed
     """
-    path = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join(
+        [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     client = NotebookClient(
-        notebook, timeout=600, resources={"metadata": {"path": str(folder)}}, record_timing=False, coalesce_streams=True
+        notebook,
+        timeout=600,
+        resources={"metadata": {"path": str(folder)}},
+        record_timing=False,
+        coalesce_streams=True,
     )
     client.execute(env=os.environ | {"PYTHONPATH": path})
 

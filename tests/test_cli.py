@@ -190,8 +190,9 @@ def test_info_names_versions_devices_and_threads(capsys):
 def test_info_table(capsys):
     assert main(["info", "--table"]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("| dimensions |")
+    assert printed.startswith("dimensions: 1, coefficients: numbers, domain: box\n")
     assert "fused kernels" in printed
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 @pytest.fixture
@@ -222,6 +223,12 @@ def test_every_option_is_documented(name):
     command = commands()[name]
     assert command.help
     assert [p.name for p in command.params if not p.help] == []
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_flags_are_shown_without_a_value(name):
+    flags = [p for p in commands()[name].params if getattr(p, "is_flag", False)]
+    assert [(p.name, p.secondary_opts) for p in flags if p.metavar != "" or p.secondary_opts] == []
 
 
 def test_the_version(capsys):

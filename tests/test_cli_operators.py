@@ -60,7 +60,7 @@ def test_evaluate_predict_and_export(folder, tmp_path, capsys):
     run, data = folder / "run", operators.load(folder / "data.npz")
     assert main(["operator", "evaluate", str(run), str(folder / "data.npz"), "--out", str(tmp_path / "m.json")]) == 0
     error = operators.evaluate(run, data).error
-    assert f"{'error':18s} {error:g}" in capsys.readouterr().out
+    assert f"{'error':18s} {error:.3%}" in capsys.readouterr().out
     assert json.loads((tmp_path / "m.json").read_text())["error"] == pytest.approx(error)
     expected = operators.predict(run, data.f)
     np.save(tmp_path / "f.npy", data.f)

@@ -138,6 +138,11 @@ def test_code_fits_the_page(page):
     assert [line for line in code if len(line) > 84] == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_per_cent_is_written_one_way(page):
+    assert re.findall(r".*\d %(?!\w).*", (ROOT / page).read_text()) == []
+
+
 @pytest.mark.parametrize("line", arguments_of("mgnet"))
 def test_command_parses(line):
     name, *arguments = shlex.split(line) or ["--help"]

@@ -6,11 +6,15 @@
    without errors, warnings or a path of the machine that ran them.
 4  README.md lists them all, and links lead somewhere.
 5  The run on CIFAR-10 that the fourth shows is the one in benchmarks/results.
+6  Code of pictures is folded, in Jupyter, on Colab and on the site, and no other code is.
+7  The first, third and sixth have exercises; each has an answer in words and one that is run and checked, folded.
+8  Each opens on Colab, where its first cell installs mgnet; elsewhere that cell does nothing.
 """
 
 import ast
 import json
 import re
+import tomllib
 
 import nbformat
 import pytest
@@ -18,6 +22,7 @@ import pytest
 from notebooks.execute import HERE, execute
 
 NOTEBOOKS = sorted(path.name for path in HERE.glob("*.ipynb"))
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 OWN_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|private|var|Users)/|[A-Z]:\\\\?Users")
 
 
@@ -42,6 +47,48 @@ def test_last_cell_asserts(name):
     claims = [node for node in ast.walk(ast.parse(last.source)) if isinstance(node, ast.Assert)]
     assert len(claims) >= 5
     assert all(claim.msg is not None for claim in claims)
+
+
+def tags(cell: nbformat.NotebookNode) -> set[str]:
+    return set(cell.metadata.get("tags", []))
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_code_of_pictures_is_folded(name):
+    for cell in code_cells(name):
+        draws = re.search(r"\bplt\.(?!imread)|\bax(es)?\.", cell.source) is not None
+        assert draws == ("hidden" in tags(cell)) or "google.colab" in cell.source, cell.source
+        if tags(cell):
+            assert tags(cell) < {"hidden", "answer"}
+            assert cell.source.startswith("# @title ")
+            assert (cell.metadata.cellView, cell.metadata.jupyter.source_hidden) == ("form", True)
+            assert cell.metadata.jupyter.get("outputs_hidden", False) == ("answer" in tags(cell))
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_exercises_have_answers_that_are_checked(name):
+    cells = read(name).cells
+    asked = [i for i, cell in enumerate(cells) if cell.source.startswith(("## Exercises", "### Exercise "))]
+    asked = [i for i in asked if "### Exercise " in cells[i].source]
+    assert (len(asked) >= 2) == (name[:2] in ("01", "03", "06"))
+    for number, i in enumerate(asked, 1):
+        assert f"### Exercise {number}: " in cells[i].source
+        words, check = cells[i + 1], cells[i + 2]
+        assert words.source.startswith(f"<details><summary>Answer {number}</summary>\n\n")
+        assert words.source.endswith("\n\n</details>")
+        assert (tags(check), check.source.partition("\n")[0]) == ({"answer"}, f"# @title Answer {number}, checked")
+        assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(check.source)))
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_opens_on_colab(name):
+    home = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]["urls"]["Homepage"]
+    owner = home.removeprefix("https://github.com/")
+    link = f"(https://colab.research.google.com/github/{owner}/blob/main/notebooks/{name})"
+    assert f"[![Open in Colab]({BADGE})]{link}" in read(name).cells[0].source
+    assert f"]{link}" in (HERE / "README.md").read_text()
+    first = code_cells(name)[0].source
+    assert re.search(rf'if "google.colab" in sys.modules:\n    %pip install .* @ git\+{home}"$', first)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -39,14 +39,31 @@ def test_every_imported_package_is_a_dependency():
     assert {distributions.get(name, name) for name in third_party} <= names
 
 
+def test_the_same_pythons_are_promised_tested_and_built():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    promised = [c.rpartition(" ")[2] for c in project["project"]["classifiers"] if ":: Python :: 3." in c]
+    matrix = re.search(r"python: \[(.*)\]", (ROOT / ".github/workflows/check.yml").read_text())[1]
+    assert re.findall(r"[\d.]+", matrix) == promised
+    assert project["tool"]["cibuildwheel"]["build"] == [f"cp{version.replace('.', '')}-*" for version in promised]
+    assert project["project"]["requires-python"] == f">={promised[0]}"
+
+
 def test_there_is_one_address():
     """Wherever it stands, the repository's address is that of pyproject.toml."""
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
     home = urls["Homepage"]
     assert all(url.startswith(home) for url in urls.values())
-    files = ["pyproject.toml", "README.md", "CITATION.cff", "notebooks/README.md", *ROOT.glob("docs/*.md")]
-    address = re.compile(r"https://github\.com/\w+/mgnet\b")
-    assert {found for name in files for found in address.findall((ROOT / name).read_text())} == {home}
+    files = [
+        "pyproject.toml",
+        "README.md",
+        "CITATION.cff",
+        "notebooks/README.md",
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("notebooks/*.ipynb"),
+    ]
+    address = re.compile(r"\bgithub(?:\.com)?/(\w+/mgnet)\b")
+    found = {found for name in files for found in address.findall((ROOT / name).read_text())}
+    assert {f"https://github.com/{owner}" for owner in found} == {home}
 
 
 def test_links_of_the_description_hold_elsewhere():

@@ -20,3 +20,7 @@ __all__ = [
     "transfer",
     "transposed_convolution",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

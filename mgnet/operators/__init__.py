@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mgnet.operators import plots
     from mgnet.operators.data import darcy, heat, poisson
     from mgnet.operators.evaluation import evaluate
     from mgnet.operators.exporting import export
@@ -70,14 +71,15 @@ __all__ = [
     "train",
 ]
 
+if not TYPE_CHECKING:  # a checker knows the names from above, and no others
 
-def __getattr__(name: str) -> Any:
-    """Names load their module on first use: importing mgnet.operators is quick."""
-    if name == "plots":
-        return import_module("mgnet.operators.plots")
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"mgnet.{_HOME_OF[name]}"), name)
+    def __getattr__(name: str) -> Any:
+        """Names load their module on first use: importing mgnet.operators is quick."""
+        if name == "plots":
+            return import_module("mgnet.operators.plots")
+        if name not in _HOME_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"mgnet.{_HOME_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ learned from the samples cannot be better than they are.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from mgnet.operators import fields, published
 from mgnet.operators.checks import positive, whole, word
 from mgnet.operators.samples import Samples
 from mgnet.pde import Grid, Poisson, Solver, solve
+from mgnet.pde.problem.ends import Ends
 from mgnet.training.process import choose_device
 
 KINDS = ("smooth", "rough", "multiscale")
@@ -35,12 +36,12 @@ def darcy(
     samples: int,
     size: int,
     *,
-    kind: str = "smooth",
+    kind: Literal["smooth", "rough", "multiscale"] = "smooth",
     seed: int = 0,
     a: tuple[float, float] | None = None,
     alpha: float = 2.0,
     tau: float | None = None,
-    recipe: str = "cells",
+    recipe: Literal["cells", "fno"] = "cells",
     cells: int | None = None,
     modes: int | None = None,
     reference: int = 2,
@@ -112,7 +113,7 @@ def poisson(
     samples: int,
     size: int,
     *,
-    bc: str = "dirichlet",
+    bc: Literal["dirichlet", "neumann"] = "dirichlet",
     ndim: int = 2,
     seed: int = 0,
     alpha: float = 2.0,
@@ -156,7 +157,7 @@ def heat(
     *,
     time: float = 0.01,
     steps: int = 8,
-    bc: str = "neumann",
+    bc: Literal["dirichlet", "neumann"] = "neumann",
     ndim: int = 2,
     seed: int = 0,
     alpha: float = 2.0,
@@ -330,11 +331,11 @@ def _by_published_recipe(a: np.ndarray, *, tol: float, device: str | None) -> np
     raise RuntimeError("the published recipe has no solution that can be reached here: too many negative faces.")
 
 
-def _poisson(f: np.ndarray, *, bc: str, ndim: int, tol: float, device: str | None) -> np.ndarray:
+def _poisson(f: np.ndarray, *, bc: Ends, ndim: int, tol: float, device: str | None) -> np.ndarray:
     return _fetched(solve(_placed(f, device), bc=bc, centering="cell", ndim=ndim, tol=tol).u)
 
 
-def _heat(u: np.ndarray, *, time: float, steps: int, bc: str, ndim: int, tol: float, device: str | None) -> np.ndarray:
+def _heat(u: np.ndarray, *, time: float, steps: int, bc: Ends, ndim: int, tol: float, device: str | None) -> np.ndarray:
     g = 1 - 0.5**0.5
     v, c = _placed(u, device), steps / (g * time)
     grid = Grid(u.shape[1:], bc=bc, centering="cell")

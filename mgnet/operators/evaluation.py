@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ def evaluate(
     model: Source,
     data: Samples | str | Path,
     *,
-    grid: str = "trained",
+    grid: Literal["trained", "data"] = "trained",
     start: str | Path | None = None,
     device: str | None = None,
 ) -> Metrics:

@@ -16,6 +16,7 @@ import numpy as np
 
 from mgnet.operators.checks import whole
 from mgnet.operators.samples import Samples
+from mgnet.training.extras import need
 from mgnet.training.files import write
 
 #: What files call the inputs and the outputs.
@@ -215,12 +216,9 @@ class _Mat73:
     """MATLAB's version 7.3: HDF5, the axes last first."""
 
     def __init__(self, path: Path):
-        try:
-            import h5py
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError(
-                f"{path} is a .mat file of version 7.3, which needs h5py: pip install 'mgnet-toolkit[operators]'."
-            ) from None
+        need(f"{path}, a .mat file of version 7.3,", "operators", "h5py")
+        import h5py
+
         self.file = h5py.File(path, "r")
         self.names = [name for name, v in self.file.items() if isinstance(v, h5py.Dataset)]
 

@@ -16,7 +16,7 @@ Source: He, Liu & Xu 2024, arXiv:2310.19809 (MgNO); He & Xu 2019, arXiv:1901.104
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from mgnet.core import ConvLevel, DatumConvLevel, ResidualConvLevel, convolution
 from mgnet.core.conv import ENDS
 from mgnet.operators.checks import per_axis, whole, word
 
+Padding = Literal["zero", "periodic", "reflecting"]
 FORMS = ("published", "multigrid")
 UPS = (3, 4)
 
@@ -66,8 +67,8 @@ class MgNO(nn.Module):
         grids: int = 6,
         ndim: int = 2,
         nu: Sequence[int] | None = None,
-        padding: str | Sequence[str] = "zero",
-        form: str = "published",
+        padding: Padding | Sequence[Padding] = "zero",
+        form: Literal["published", "multigrid"] = "published",
         up: int | Sequence[int] = 4,
     ):
         super().__init__()

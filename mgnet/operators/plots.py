@@ -15,7 +15,12 @@ from mgnet.operators.samples import Samples
 from mgnet.training.plots import curves, save
 from mgnet.training.runs import Row
 
+__all__ = ["error_spectrum", "learning_curves", "sample"]
 _SHOWN = 16  # samples at most
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def learning_curves(history: Sequence[Row], path: str | Path) -> Path:

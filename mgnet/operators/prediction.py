@@ -1,7 +1,7 @@
 """What a trained operator says of new functions."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ def predict(
     model: Source,
     inputs: Any,
     *,
-    grid: str = "trained",
+    grid: Literal["trained", "data"] = "trained",
     start: str | Path | None = None,
     device: str | None = None,
 ) -> Any:

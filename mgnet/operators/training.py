@@ -4,7 +4,7 @@ import dataclasses
 import json
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mgnet.operators import plots
 from mgnet.operators.batches import Turned, tensors_of
 from mgnet.operators.evaluation import Metrics, measure, samples_of
-from mgnet.operators.network import MgNO
+from mgnet.operators.network import MgNO, Padding
 from mgnet.operators.normalise import Normalised, moments
 from mgnet.operators.norms import LOSSES, relative_l2
 from mgnet.operators.recipe import FAST, Recipe
@@ -21,6 +21,7 @@ from mgnet.operators.runs import Run, read_metrics
 from mgnet.operators.samples import INPUTS, Samples
 from mgnet.operators.symmetries import Symmetry, symmetries
 from mgnet.operators.weights import Card, Make
+from mgnet.training.extras import need_tensorboard
 from mgnet.training.loop import fit
 from mgnet.training.placement import placed
 from mgnet.training.precision import resolve_precision
@@ -29,7 +30,7 @@ from mgnet.training.randomness import seed_of
 from mgnet.training.runs import Row, folder_of
 from mgnet.training.threads import at_most, worth
 
-PADDING = {"dirichlet": "zero", "neumann": "reflecting"}
+PADDING: dict[str, Padding] = {"dirichlet": "zero", "neumann": "reflecting"}
 MOST_GRIDS = 6
 TEST = 0.1  # share of the samples, where no others are given
 
@@ -76,6 +77,7 @@ def train(
     Raises
     ------
     ValueError, TypeError, FileNotFoundError, FileExistsError, OSError : an argument, the data or the folder
+    ModuleNotFoundError : `tensorboard` without the extra `logging`
     Diverged : the loss is not finite; the last good checkpoint is kept
     KeyboardInterrupt : after Ctrl-C, once a checkpoint is written
 
@@ -87,6 +89,7 @@ def train(
     >>> len(run.history), (run.directory / "report.html").exists()
     (2, True)
     """
+    need_tensorboard(tensorboard)
     recipe = dataclasses.replace(recipe, epochs=epochs) if epochs is not None else recipe
     samples, tested = _split(data, test)
     with joined(device) as process:
@@ -162,8 +165,8 @@ def network_for(
     width: int = 24,
     layers: int = 4,
     grids: int | None = None,
-    form: str = "published",
-    padding: str | None = None,
+    form: Literal["published", "multigrid"] = "published",
+    padding: Padding | None = None,
     up: int = 4,
 ) -> MgNO:
     """An MgNO with the channels and axes of some samples.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -52,12 +52,13 @@ class Row:
     ndim: int
     domain: str = "box"
 
-    def problem(self, order: int = 2) -> Poisson:
+    def problem(self, order: Literal[2, 4] = 2) -> Poisson:
         """-div(a grad u) + v . grad u + u = f of the row's kind."""
         ends = (Robin(lambda *x: 1 + x[-1]), Robin(0.0)) if self.boundary == VARYING else BOUNDARIES[self.boundary]
-        bc = [ends, *["dirichlet"] * (self.ndim - 1)]
+        bc: list[Any] = [ends, *["dirichlet"] * (self.ndim - 1)]
         shapes = SHAPES if self.domain == "box" and self.coefficients not in VELOCITIES else SMALL
-        shape, place = shapes[self.ndim], self.centering.removeprefix("stretched ")
+        shape = shapes[self.ndim]
+        place: Any = self.centering.removeprefix("stretched ")
         if place not in ("node", "cell"):
             grid = self._around(shape)
         elif place == self.centering:
@@ -100,9 +101,10 @@ class Row:
             "spherical": ([(0, 1), (0, 2 * POLE), (0, FULL)], [("neumann", outer), "neumann", "periodic"]),
             "sphere": ([(0, FULL), (-89 / 90 * POLE, 89 / 90 * POLE)], ["periodic", outer]),
         }
-        ends, bc = spans[self.centering]
+        geometry: Any = self.centering
+        ends, bc = spans[geometry]
         faces = [np.linspace(low, high, n + 1) for n, (low, high) in zip(shape, ends, strict=False)]
-        return Grid.from_faces(faces, bc[: self.ndim], self.centering)
+        return Grid.from_faces(faces, bc[: self.ndim], geometry)
 
     def _a(self, grid: Grid) -> Any:
         x = tuple(

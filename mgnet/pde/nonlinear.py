@@ -3,7 +3,7 @@
 import inspect
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem import checks
 from mgnet.pde.problem.axis import Robin
 from mgnet.pde.problem.coefficients import is_number
+from mgnet.pde.problem.ends import Ends
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import NotConverged, Solution
@@ -32,10 +33,10 @@ def solve_nonlinear(
     g: Callable[[Any], Any],
     dg: Callable[[Any], Any],
     *,
-    bc: Any = "dirichlet",
+    bc: Ends = "dirichlet",
     lower: float | Sequence[float] = 0.0,
     upper: float | Sequence[float] = 1.0,
-    centering: str = "node",
+    centering: Literal["node", "cell"] = "node",
     a: Any = None,
     boundary: Any = None,
     guess: Any = None,

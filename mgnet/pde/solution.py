@@ -5,18 +5,22 @@ import warnings
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from mgnet.pde.problem.grid import Grid
 
+if TYPE_CHECKING:
+    from xarray import DataArray  # which only those import who have one
+
 Array = TypeVar("Array", np.ndarray, Tensor)
+Field = TypeVar("Field", np.ndarray, Tensor, "DataArray")  # what ``solve`` takes
 
 
 @dataclass(frozen=True, repr=False)
-class Solution(Generic[Array]):
+class Solution(Generic[Field]):
     """The solution of A u = b and how it was reached.
 
     u : (*batch, *grid), of f's kind, dtype and device
@@ -37,7 +41,7 @@ class Solution(Generic[Array]):
     (True, 'tolerance', True, True)
     """
 
-    u: Array
+    u: Field
     residuals: list[float]
     converged: bool
     status: str

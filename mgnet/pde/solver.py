@@ -20,12 +20,13 @@ from mgnet.pde.outer.gradients import Solve
 from mgnet.pde.outer.multigrid import CLEAN, RELATIVE_TO, SCRATCH, Callback, Multigrid, Stop
 from mgnet.pde.problem import checks
 from mgnet.pde.problem.data import check_cut
+from mgnet.pde.problem.ends import Ends
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import transformed
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.shared import OnBlocks, posed
-from mgnet.pde.solution import Array, Solution, warn_of_round_off
+from mgnet.pde.solution import Array, Field, Solution, warn_of_round_off
 
 if TYPE_CHECKING:
     import scipy.sparse.linalg as splinalg
@@ -68,10 +69,10 @@ class Solver:
     def __init__(
         self,
         problem: Poisson | SharedPoisson,
-        cycle: str = "V",
+        cycle: Literal["V", "W", "F"] = "V",
         smoother: Smoother = "chebyshev",
         nu: tuple[int, int] = (2, 2),
-        method: str = "multigrid",
+        method: Literal["multigrid", "transform"] = "multigrid",
         partition: Partition | None = None,
     ):
         if isinstance(problem, SharedPoisson):
@@ -84,7 +85,7 @@ class Solver:
             raise ValueError('`method` "transform" runs on one process; there is a `partition`. Leave one of them out.')
         self._scheme = Scheme(cycle, smoother, checks.sweeps(nu), method == "transform")
         _check_scheme(self._scheme, problem)
-        self.problem: Any = problem  # a SharedPoisson only where there is ``_on_blocks``
+        self.problem: Poisson = problem  # type: ignore[assignment]  # a SharedPoisson only where there is ``_on_blocks``
         self._multigrid: Multigrid | None = None
         self._adjoint: Multigrid | None = None  # of A^T, where that is another operator
         self._on_blocks = None if partition is None else OnBlocks(problem, self._scheme, partition)
@@ -95,7 +96,7 @@ class Solver:
         if multigrid is None or not multigrid.levels.sizes:
             return f"Solver({self._scheme}; {self.problem!r})"
         sizes = multigrid.levels.sizes
-        rows = [f"{l:5}  {size:11,}  {100 * size / sum(sizes):5.1f} %" for l, size in enumerate(sizes)]
+        rows = [f"{l:5}  {size:11,}  {100 * size / sum(sizes):5.1f}%" for l, size in enumerate(sizes)]
         head = f"Solver({multigrid.method(self.problem.A.detached())}; {self.problem!r})"
         return "\n".join([head, "level     unknowns   of all", *rows])
 
@@ -144,7 +145,7 @@ class Solver:
         max_cycles: int = 100,
         throw: bool = True,
         callback: Callback | None = None,
-        relative_to: str = "data",
+        relative_to: Literal["data", "guess"] = "data",
         project: bool = False,
     ) -> Solution[Array]:
         """Solve for one or a batch of right-hand sides; arguments and errors as ``mgnet.pde.solve``.
@@ -219,7 +220,7 @@ class Solver:
                 setattr(self, name, kept)
         return kept
 
-    def cycle(self, u: Any, f: Any) -> Any:
+    def cycle(self, u: Array | None, f: Array) -> Array:
         """One cycle for A u = f (f in the units of A u, as ``Poisson.rhs`` returns it) from u.
 
         Parameters
@@ -344,9 +345,9 @@ def _check_grid(grid: Any, ndim: int | None, *words: Any) -> None:
 @eager
 @labelled
 def solve(
-    f: Array,
+    f: Field,
     *,
-    bc: Any = "dirichlet",
+    bc: Ends = "dirichlet",
     lower: float | Sequence[float] = 0.0,
     upper: float | Sequence[float] = 1.0,
     centering: Literal["node", "cell"] = "node",
@@ -371,7 +372,7 @@ def solve(
     project: bool = False,
     method: Literal["multigrid", "transform"] = "multigrid",
     partition: Partition | None = None,
-) -> Solution[Array]:
+) -> Solution[Field]:
     """Solve -div(a grad u) + v . grad u + c u = f on a box, or any structured grid, by multigrid.
 
     Parameters
@@ -435,7 +436,7 @@ def solve(
         problem: Any = posed(partition, grid, a, c, others, like=f)
     else:
         problem = Poisson(grid, a, c, like=f, **others)
-    solver = Solver(problem, method=method, partition=partition)
+    solver: Any = Solver(problem, method=method, partition=partition)  # and f no DataArray by now: ``labelled``
     return solver.solve(
         f,
         boundary=boundary,

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mgnet.training.extras import need
 from mgnet.training.files import write
 
 SUFFIXES = (".onnx", ".pt2")
@@ -50,9 +51,11 @@ def write_program(
 
 
 def check_path(path: str | Path) -> Path:
-    """That its suffix is one of ``SUFFIXES``; before a checkpoint is read."""
+    """That its suffix is one of ``SUFFIXES``, and what writes it is there; before a checkpoint is read."""
     if Path(path).suffix not in SUFFIXES:
         raise ValueError(f"`path` must end in {' or '.join(SUFFIXES)}; it is {str(path)!r}.")
+    if Path(path).suffix == ".onnx":
+        need("exporting ONNX", "export", "onnx", "onnxscript", "onnxruntime")
     return Path(path)
 
 
@@ -71,11 +74,8 @@ def _torch(module: nn.Module, example: Example, path: Path, names: tuple[str, st
 
 
 def _onnx(module: nn.Module, example: Example, path: Path, names: tuple[str, str], notes: dict[str, str]) -> None:
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"exporting ONNX needs {error.name}: pip install 'mgnet-toolkit[export]'.") from None
+    import onnxruntime
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about its own deprecations
         program = torch.onnx.export(

@@ -44,7 +44,6 @@ from mgnet.training.recipe import Steps
 from mgnet.training.runs import (
     Row,
     append_scalars,
-    check_tensorboard,
     locked,
     open_folder,
     read_history,
@@ -132,8 +131,6 @@ def fit(
     """
     if checkpoint_every is not None and checkpoint_every < 1:
         raise ValueError(f"`checkpoint_every` must be at least 1 step; it is {checkpoint_every}.")
-    if tensorboard:
-        check_tensorboard()
     training = Training(network, task, recipe, seed, process, folder)
     with locked(folder) if process.first else nullcontext():
         if process.first:

@@ -2,8 +2,10 @@
 
 import torch
 
+from mgnet.training.recipe import Precision
 
-def resolve_precision(asked: str, device: torch.device) -> str:
+
+def resolve_precision(asked: Precision, device: torch.device) -> Precision:
     """What "auto" means on a device.
 
     Example

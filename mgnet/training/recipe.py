@@ -4,12 +4,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal
 
 _CHOICES = {
     "optimizer": ("sgd", "adamw", "muon"),
     "schedule": ("cosine", "step", "one-cycle"),
     "precision": ("auto", "float32", "bfloat16"),
 }
+
+
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,13 @@ class Steps:
 
     epochs: int = 40
     batch_size: int = 128
-    optimizer: str = "sgd"
+    optimizer: Literal["sgd", "adamw", "muon"] = "sgd"
     lr: float = 0.1
     muon_lr: float = 0.04
     muon_decay: float = 0.02
     momentum: float = 0.9
     nesterov: bool = True
-    schedule: str = "cosine"
+    schedule: Literal["cosine", "step", "one-cycle"] = "cosine"
     warmup: float = 2.0
     step_epochs: int = 30
     step_factor: float = 0.1
@@ -53,7 +57,7 @@ class Steps:
     ema: float = 0.0
     clip: float = 0.0
     accumulate: int = 1
-    precision: str = "auto"
+    precision: Precision = "auto"
     channels_last: bool = True
     compile: bool = False
     deterministic: bool = False

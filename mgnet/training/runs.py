@@ -172,28 +172,8 @@ def read_history(out: str | Path) -> list[Row]:
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
-def check_tensorboard() -> None:
-    """That it can be written to, before there is work to lose.
-
-    Raises
-    ------
-    ModuleNotFoundError : tensorboard is not installed
-    """
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"`tensorboard=True` needs {error.name}: pip install 'mgnet-toolkit[logging]'.", name=error.name
-        ) from None
-
-
 def append_scalars(out: Path, row: Row) -> None:
-    """One epoch for TensorBoard.
-
-    Raises
-    ------
-    ModuleNotFoundError : tensorboard is not installed
-    """
+    """One epoch for TensorBoard."""
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(out / "tensorboard"), purge_step=int(row["epoch"])) as writer:

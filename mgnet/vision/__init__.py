@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mgnet.training.runs import read_history
     from mgnet.training.watch import Diverged
+    from mgnet.vision import plots
     from mgnet.vision.baselines import BASELINES, build, list_models
     from mgnet.vision.costs import summary
     from mgnet.vision.datasets import READERS, list_datasets, load
@@ -85,14 +86,15 @@ __all__ = [
     "train",
 ]
 
+if not TYPE_CHECKING:  # a checker knows the names from above, and no others
 
-def __getattr__(name: str) -> Any:
-    """Names load their module on first use: importing mgnet.vision is quick."""
-    if name == "plots":
-        return import_module("mgnet.vision.plots")
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    def __getattr__(name: str) -> Any:
+        """Names load their module on first use: importing mgnet.vision is quick."""
+        if name == "plots":
+            return import_module("mgnet.vision.plots")
+        if name not in _HOME_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_HOME_OF[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -20,7 +20,7 @@ from mgnet.vision.cifar import read_cifar10, read_cifar100
 from mgnet.vision.folder import read_folder
 from mgnet.vision.idx import read_fashion_mnist, read_mnist
 from mgnet.vision.images import Dataset, Images
-from mgnet.vision.pictures import FITS
+from mgnet.vision.pictures import FITS, Fit
 
 
 def read_digits(root: Path) -> Dataset:
@@ -70,7 +70,7 @@ def load(
     dataset: Any,
     data: str | Path = "data",
     image_size: int | tuple[int, int] | None = None,
-    fit: str = "crop",
+    fit: Fit = "crop",
 ) -> Dataset:
     """Read a data set.
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ def evaluate(
     dataset: Any = None,
     data: str | Path = "data",
     *,
-    split: str = "test",
+    split: Literal["test", "validation"] = "test",
     flip: bool = False,
     batch_size: int | None = None,
     workers: int | None = None,

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from mgnet.vision.images import Dataset, Files, Images
-from mgnet.vision.pictures import SUFFIXES, list_images, read_image, visible
+from mgnet.vision.pictures import SUFFIXES, Fit, list_images, read_image, visible
 
 _MOST_BYTES = 8 << 30
 _VALIDATION = ("val", "valid", "validation")
 
 
-def read_folder(root: Path, name: str, image_size: tuple[int, int] | None = None, fit: str = "crop") -> Dataset:
+def read_folder(root: Path, name: str, image_size: tuple[int, int] | None = None, fit: Fit = "crop") -> Dataset:
     """Read root/train and root/test, where each class is a folder.
 
     If there is val/ (valid/, validation/) as well as test/, it is the validation split; alone it is the test split.
@@ -57,7 +57,7 @@ def _splits(root: Path) -> dict[str, Path]:
 
 
 def read_classes(
-    folder: Path, image_size: tuple[int, int] | None = None, fit: str = "crop"
+    folder: Path, image_size: tuple[int, int] | None = None, fit: Fit = "crop"
 ) -> tuple[tuple[str, ...], Images | Files]:
     """The classes and images of a folder of class folders; arguments and errors as of read_folder."""
     listed = {"train": _list(folder)}
@@ -91,7 +91,7 @@ def _difference(names: Sequence[str], classes: Sequence[str]) -> str:
     return ", ".join(sorted(set(names) ^ set(classes))[:5])
 
 
-def _on_disk(listed: dict[str, _Listing], size: tuple[int, int], fit: str) -> dict[str, Images | Files]:
+def _on_disk(listed: dict[str, _Listing], size: tuple[int, int], fit: Fit) -> dict[str, Images | Files]:
     return {part: Files(tuple(map(str, paths)), labels, size, fit) for part, (_, paths, labels) in listed.items()}
 
 

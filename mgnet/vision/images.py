@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mgnet.vision.pictures import Fit
+
 
 @dataclass(frozen=True)
 class Images:
@@ -55,7 +57,7 @@ class Files:
     paths: tuple[str, ...]
     labels: Tensor
     size: tuple[int, int]
-    fit: str = "crop"
+    fit: Fit = "crop"
     channels: int = 3
 
     def __len__(self) -> int:

@@ -5,12 +5,14 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+Fit = Literal["crop", "resize", "letterbox"]
 FITS = ("crop", "resize", "letterbox")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 _MODES = {"L": 1, "RGB": 3, "RGBA": 4}
@@ -86,7 +88,7 @@ class Fitted:
     [48, 48, 18]
     """
 
-    def __init__(self, size: tuple[int, int], fit: str = "crop"):
+    def __init__(self, size: tuple[int, int], fit: Fit = "crop"):
         self.size, self.fit = size, fit
 
     def __call__(self, image: Tensor) -> Tensor:

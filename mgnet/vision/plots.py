@@ -11,7 +11,12 @@ from torch import Tensor, nn
 from mgnet.training.plots import curves, save
 from mgnet.vision.network import MgNet
 
+__all__ = ["confusion_matrix", "feature_maps", "learning_curves"]
 _SHOWN = 6  # channels of each feature
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def learning_curves(history: Sequence[dict[str, float]], path: str | Path) -> Path:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from mgnet.training.recipe import Steps, check, check_choice
 from mgnet.vision.balance import Weights, check_weights
@@ -50,8 +51,8 @@ class Recipe(Steps):
     small: float = 0.0
     crop: float = 0.125
     cutout: float = 0.0
-    flip: str = "random"
-    auto_augment: str = "none"
+    flip: Literal["none", "random", "alternating"] = "random"
+    auto_augment: Literal["none", "randaugment", "trivialaugment"] = "none"
     erasing: float = 0.0
 
     def __post_init__(self) -> None:

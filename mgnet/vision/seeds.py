@@ -8,6 +8,7 @@ from typing import Any
 from mgnet.training.seeds import Scores, train_each
 from mgnet.vision.finetune import Start
 from mgnet.vision.models import Model
+from mgnet.vision.pictures import Fit
 from mgnet.vision.recipe import FAST, Recipe
 from mgnet.vision.runs import Run
 from mgnet.vision.training import train
@@ -51,7 +52,7 @@ def sweep(
     *,
     recipe: Recipe = FAST,
     image_size: int | tuple[int, int] | None = None,
-    fit: str = "crop",
+    fit: Fit = "crop",
     start: Start | None = None,
     freeze: int | Sequence[str] = 0,
     workers: int | None = None,

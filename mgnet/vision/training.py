@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mgnet.training.extras import need_tensorboard
 from mgnet.training.loop import fit as train_task
 from mgnet.training.placement import placed
 from mgnet.training.precision import resolve_precision
@@ -30,6 +31,7 @@ from mgnet.vision.images import Dataset, Files, Images, mean_and_std
 from mgnet.vision.models import Model, name_of, network_of
 from mgnet.vision.network import MgNet
 from mgnet.vision.notation import parse
+from mgnet.vision.pictures import Fit
 from mgnet.vision.recipe import FAST, Recipe
 from mgnet.vision.report import write_report
 from mgnet.vision.runs import Run, read_metrics
@@ -47,7 +49,7 @@ def train(
     *,
     recipe: Recipe = FAST,
     image_size: int | tuple[int, int] | None = None,
-    fit: str = "crop",
+    fit: Fit = "crop",
     start: Start | None = None,
     freeze: int | Sequence[str] = 0,
     workers: int | None = None,
@@ -88,6 +90,7 @@ def train(
     Raises
     ------
     ValueError, FileNotFoundError, FileExistsError, OSError : an argument, the data or the folder
+    ModuleNotFoundError : `tensorboard` without the extra `logging`
     Diverged : the loss is not finite; the last good checkpoint is kept
     KeyboardInterrupt : after Ctrl-C, once a checkpoint is written
 
@@ -98,6 +101,7 @@ def train(
     >>> len(run.history), (run.directory / "report.html").exists()
     (2, True)
     """
+    need_tensorboard(tensorboard)
     recipe = dataclasses.replace(recipe, epochs=epochs) if epochs is not None else recipe
     check_counts(None, workers)
     with joined(device) as process:

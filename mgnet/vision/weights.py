@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mgnet.training.weights import copy_into, read_tensors, tensors, write_tensors
 from mgnet.vision.baselines import build
 from mgnet.vision.network import MgNet
+from mgnet.vision.pictures import Fit
 
 _KEY = "mgnet.vision"
 
@@ -34,7 +35,7 @@ class Card:
     std: tuple[float, ...]
     dataset: str
     resized: bool = False
-    fit: str = "crop"
+    fit: Fit = "crop"
     validation: float = 0.1
     stratified: bool = False  # as in files that do not say
     own: bool = False

@@ -44,7 +44,7 @@ def two_grid_factor(shape, smoother, nu, cycles=30, a=None):
     ],
 )
 def test_two_grid_factors_are_the_theorys(smoother, nu, theory):
-    """Within 5 %."""
+    """Within 5%."""
     assert two_grid_factor((127, 127), smoother, nu) == pytest.approx(theory, rel=0.05)
 
 

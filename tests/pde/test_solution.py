@@ -1,8 +1,6 @@
 """What a solve tells of itself: cycles, factor and work units, by hand; and what the error advises."""
 
-import runpy
 from math import isnan
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,10 +64,6 @@ def test_work_of_a_full_pass():
     """A cycle from each grid up; the coarsest is solved once more."""
     cycles = (4 * 64 + 4 * 16 + 4 * 4 + 1) + (4 * 16 + 4 * 4 + 1) + (4 * 4 + 1) + 1
     assert full_multigrid_work(SIZES, (2, 1), 1) == pytest.approx(cycles / 64)
-
-
-def test_types_are_those_that_checkers_are_told():
-    runpy.run_path(str(Path(__file__).with_name("typed.py")))
 
 
 def test_reprs():

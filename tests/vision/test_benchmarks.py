@@ -50,7 +50,7 @@ def test_small_networks_are_small(capsys: pytest.CaptureFixture[str]) -> None:
     machine = {"cores": 2, "processor": "a"}
     shown = small.table({"rows": rows, "epochs": 1, "images": None, "environment": machine}).splitlines()
     assert shown[-3].startswith("| ResNet-20 | resnet20 | 269,722 | 40.6 M (1.0) |")
-    assert all("| 60.00 +- 14.14 % |" in line for line in shown[-3:])
+    assert all("| 60.00 +- 14.14% |" in line for line in shown[-3:])
     assert all(row["parameters"] <= small.MOST for row in rows)
 
 
@@ -128,4 +128,4 @@ def test_what_a_run_on_a_gpu_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "cifar10-x" / "rate.json").write_text(json.dumps(rate))
     small = 6 * (3 * 9 * 64 * 576 + 64 * 9 * 64 * 576 + 640)
     operations = (8e6 * small + 2e6 * an_image) / 1e15
-    assert readme.rates().splitlines()[-1] == f"| cifar10-x | 0.1 | 1,000,000 | {operations:,.0f} | 25 % | a GPU |"
+    assert readme.rates().splitlines()[-1] == f"| cifar10-x | 0.1 | 1,000,000 | {operations:,.0f} | 25% | a GPU |"

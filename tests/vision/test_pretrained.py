@@ -26,7 +26,7 @@ def test_the_network_is_the_one_it_is_called(model: str, dataset: str) -> None:
 
 @pytest.mark.parametrize(("model", "dataset"), NAMES)
 def test_the_run_that_made_it_is_kept(model: str, dataset: str) -> None:
-    """The weights are the run's, rounded to half precision, which moves the accuracy by 0.05 % at most."""
+    """The weights are the run's, rounded to half precision, which moves the accuracy by 0.05% at most."""
     kept = ROOT / "benchmarks" / "results" / RELEASED[model, dataset].run / "seed0"
     config = json.loads((kept / "config.json").read_text())
     assert (config["model"], config["dataset"]) == (model, dataset)

@@ -18,7 +18,7 @@ import torch
 
 from mgnet.pde.levels.hierarchy import Hierarchy
 
-PERIOD = 3  # cycles; 4 gain 1.5 % more a cycle once a period is complete
+PERIOD = 3  # cycles; 4 gain 1.5% more a cycle once a period is complete
 CYCLES = 14  # after which the factor of a cycle hardly changes any more
 SLACK = 1.05  # what it may still grow by; too large a rho costs less than too small a one
 LARGEST = 0.9

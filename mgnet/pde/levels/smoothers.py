@@ -9,6 +9,7 @@ sweeps: exact for the unknowns (zebra: the lines) of one colour, then for the ot
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import cos, isfinite, pi
+from typing import Literal
 
 SMOOTHERS = ("chebyshev", "jacobi", "red-black", "zebra")
 COLOURED = ("red-black", "zebra")  # Gauss-Seidel by two colours, of unknowns or of lines
@@ -53,7 +54,7 @@ class Polynomial:
         return found
 
 
-Smoother = str | Polynomial  # a word of SMOOTHERS, or one's own
+Smoother = Literal["chebyshev", "jacobi", "red-black", "zebra"] | Polynomial  # a word of SMOOTHERS, or one's own
 
 
 def chebyshev(nu: int, low: float = 0.0) -> tuple[float, ...]:

@@ -236,7 +236,7 @@ class Axis:
     def coarsen(self) -> "Axis":
         """The axis of about half as many mesh widths: exactly half if their number is even.
 
-        An odd number N goes to the number within 7 % above N/2 that can be halved most often: the
+        An odd number N goes to the number within 7% above N/2 that can be halved most often: the
         coarse unknowns then do not lie among the fine ones, and later grids are nested.
         """
         assert self.uniform

@@ -1,7 +1,8 @@
 """What may be said of u at an end of an axis."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -61,3 +62,7 @@ class Robin:
         if isinstance(self.alpha, (np.ndarray, Tensor)):
             return f"Robin({'x'.join(map(str, self.alpha.shape))} array)"
         return "Robin(a callable)" if callable(self.alpha) else f"Robin(alpha={self.alpha!r})"
+
+
+End = Literal["dirichlet", "neumann", "periodic"] | Robin
+Ends = End | Sequence[End | Sequence[End]]  # one for all axes, one for each, or (low, high) pairs of them

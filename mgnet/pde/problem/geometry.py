@@ -23,6 +23,7 @@ any other                 1                1
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import pi
+from typing import Literal
 
 import numpy as np
 
@@ -87,6 +88,7 @@ BALL = Measure(_r2, _ball, _r, 0.0)
 COLATITUDE = Measure(_sine, _cap, _sine, 0.0, pi)
 LATITUDE = Measure(_cosine, _zone, _cosine, -pi / 2, pi / 2)
 
+Geometry = Literal["cartesian", "polar", "axisymmetric", "cylindrical", "spherical", "sphere"]
 GEOMETRIES: dict[str, tuple[tuple[str, ...], ...]] = {  # the coordinates of each number of axes
     "cartesian": (("x",), ("x", "y"), ("x", "y", "z")),
     "polar": (("r", "theta"),),

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from functools import cached_property
 from math import isfinite, prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
 from mgnet.pde.problem.checks import meant, word
-from mgnet.pde.problem.geometry import GEOMETRIES, Measure, angles, coordinates, measures
+from mgnet.pde.problem.ends import Ends
+from mgnet.pde.problem.geometry import GEOMETRIES, Geometry, Measure, angles, coordinates, measures
 
 BoundaryType = str | Robin
 _WORDS = (DIRICHLET, NEUMANN, PERIODIC)
@@ -61,10 +62,10 @@ class Grid:
     def __init__(
         self,
         shape: Sequence[int],
-        bc: Any = DIRICHLET,
+        bc: Ends = "dirichlet",
         lower: float | Sequence[float] = 0.0,
         upper: float | Sequence[float] = 1.0,
-        centering: str = "node",
+        centering: Literal["node", "cell"] = "node",
     ):
         sizes = _shape(shape)
         word("centering", centering, ("node", "cell"))
@@ -82,7 +83,8 @@ class Grid:
             Axis(n, low, high, centering, lo, hi)
             for n, (low, high), lo, hi in zip(sizes, pairs, lowers, uppers, strict=True)
         )
-        self.centering, self.geometry = centering, "cartesian"
+        self.centering: str = centering
+        self.geometry: str = "cartesian"
         for d, axis in enumerate(self.axes):
             if axis.intervals < 1:
                 raise ValueError(
@@ -98,7 +100,7 @@ class Grid:
         return grid
 
     @classmethod
-    def from_faces(cls, faces: Sequence[Any], bc: Any = DIRICHLET, geometry: str = "cartesian") -> "Grid":
+    def from_faces(cls, faces: Sequence[Any], bc: Ends = "dirichlet", geometry: Geometry = "cartesian") -> "Grid":
         """A cell-centred grid of given faces: unknowns in the middle of cells.
 
         Parameters
@@ -121,7 +123,7 @@ class Grid:
         return cls._placed("faces", faces, bc, geometry, "cell")
 
     @classmethod
-    def from_nodes(cls, nodes: Sequence[Any], bc: Any = DIRICHLET, geometry: str = "cartesian") -> "Grid":
+    def from_nodes(cls, nodes: Sequence[Any], bc: Ends = "dirichlet", geometry: Geometry = "cartesian") -> "Grid":
         """A node-centred grid of given nodes; cells meet halfway between them.
 
         Parameters

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from mgnet.pde.problem.nullspace import NullSpace, floating
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import values
 from mgnet.pde.problem.tensor import full_tensor
-from mgnet.pde.problem.velocity import UPWIND, velocity_of
+from mgnet.pde.problem.velocity import velocity_of
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
     import scipy.sparse as sparse
@@ -90,11 +90,11 @@ class Poisson:
         c: Any = None,
         *,
         velocity: Any = None,
-        scheme: str = UPWIND,
+        scheme: Literal["upwind", "central"] = "upwind",
         mask: Any = None,
-        mask_bc: str = "dirichlet",
+        mask_bc: Literal["dirichlet", "neumann"] = "dirichlet",
         fixed: Any = None,
-        order: int = 2,
+        order: Literal[2, 4] = 2,
         like: Any = None,
     ):
         if not isinstance(grid, Grid):
