@@ -59,6 +59,18 @@ class MgNet(nn.Module):
         self.head = nn.Linear(n.channels[-1][0], num_classes)
         self.apply(_he_initialise)
 
+    def __repr__(self) -> str:
+        """A line a grid; its modules are in ``levels``."""
+        n = parse(self.notation)
+        head = (
+            f"{self.notation}: {self.in_channels} channels, {self.num_classes} classes, {_weights(self):,} parameters"
+        )
+        rows = [
+            f"{l:5}  {nu:6}  {c_u:10}  {c_f:10}  {_weights(level):10,}  {_weights(level) / _weights(self):6.1%}"
+            for l, (nu, (c_u, c_f), level) in enumerate(zip(n.nu, n.channels, self.levels, strict=False))
+        ]
+        return "\n".join([head, "level  sweeps  channels u  channels f  parameters  of all", *rows])
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, num_classes) of images x (N, in_channels, H, W)."""
         return self.classify(self.legs(x)[-1].u)
@@ -88,6 +100,10 @@ class MgNet(nn.Module):
     @property
     def _levels(self) -> Sequence[Any]:
         return list(self.levels)
+
+
+def _weights(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
 
 
 class Smoother(nn.Module):

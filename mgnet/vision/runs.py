@@ -1,7 +1,7 @@
 """What the training of a classifier gives back."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
@@ -10,7 +10,7 @@ from mgnet.training.runs import Row
 from mgnet.vision.metrics import Metrics
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A finished training.
 
@@ -21,11 +21,15 @@ class Run:
     metrics : all that was measured on the test set
     """
 
-    model: nn.Module = field(repr=False)
-    history: list[Row] = field(repr=False)
+    model: nn.Module
+    history: list[Row]
     accuracy: float
     directory: Path
-    metrics: Metrics = field(repr=False)
+    metrics: Metrics
+
+    def __repr__(self) -> str:
+        epochs = f"{len(self.history)} epoch{'s' * (len(self.history) != 1)}"
+        return f"Run({type(self.model).__name__}: test accuracy {self.accuracy:.2%} after {epochs}; {self.directory})"
 
 
 def read_metrics(out: Path) -> Metrics:

@@ -243,3 +243,10 @@ def test_unknown_networks(name: str, size: int, says: str) -> None:
 def test_unknown_stem() -> None:
     with pytest.raises(ValueError, match="`stem` must be one of 3x3, 7x7"):
         MgNet("MgNet[1]-8-B^l", stem="5x5")
+
+
+def test_the_repr_has_a_line_a_grid() -> None:
+    head, names, *rows = repr(MgNet("MgNet[2,1,3]-[4,6,8]-B^l", in_channels=1)).splitlines()
+    assert head.startswith("MgNet[2,1,3]-[4,6,8]-B^l: 1 channels, 10 classes, ")
+    assert names.split()[:2] == ["level", "sweeps"]
+    assert [row.split()[:4] for row in rows] == [["0", "2", "4", "4"], ["1", "1", "6", "6"], ["2", "3", "8", "8"]]
