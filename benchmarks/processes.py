@@ -133,7 +133,7 @@ def table(result: dict[str, Any]) -> str:
 def line(row: dict[str, Any]) -> str:
     cells = [row["kind"], row["processes"], " x ".join(map(str, row["shape"]))]
     cells += ["none" if row["tol"] is None else f"{row['tol']:g}", row["cycles"], f"{1e3 * row['seconds']:.0f}"]
-    return f"| {' | '.join(map(str, cells))} | {100 * row['efficiency']:.0f} % | {row['megabytes']:.0f} |"
+    return f"| {' | '.join(map(str, cells))} | {100 * row['efficiency']:.0f}% | {row['megabytes']:.0f} |"
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def on_processes() -> str:
     weak = next(row for row in measured["rows"] if row["kind"] == "weak")
     here = next(row for row in model["predicted"] if (row["processes"], row["rows"]) == (2, 2047))
     told = (
-        f"For two processes here it says {100 * here['weak efficiency']:.0f} % where {100 * weak['efficiency']:.0f} % "
+        f"For two processes here it says {100 * here['weak efficiency']:.0f}% where {100 * weak['efficiency']:.0f}% "
         "was measured: that one waits while the system takes the other's core is not in it."
     )
     return "\n\n".join([processes.table(measured), scaling.table(model), told])

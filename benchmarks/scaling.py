@@ -212,7 +212,7 @@ def table(result: dict[str, Any]) -> str:
     worst = max(abs(row["fitted"] / row["measured"] - 1) for m in result["fitted"] for row in m["cycles"])
     lines += [
         "",
-        f"It is within {100 * worst:.0f} % of the cycles that it is fitted to. What it predicts, **measured nowhere**, "
+        f"It is within {100 * worst:.0f}% of the cycles that it is fitted to. What it predicts, **measured nowhere**, "
         "for a cycle with as many unknowns on each process:",
         "",
         "| prediction for | processes | unknowns a process | ms a cycle | weak scaling |",
@@ -220,7 +220,7 @@ def table(result: dict[str, Any]) -> str:
     ]
     for row in result["predicted"]:
         cells = [row["machine"], row["processes"], f"{row['rows']}^2", f"{1e3 * row['cycle']:.3g}"]
-        lines.append(f"| {' | '.join(map(str, cells))} | {100 * row['weak efficiency']:.0f} % |")
+        lines.append(f"| {' | '.join(map(str, cells))} | {100 * row['weak efficiency']:.0f}% |")
     return "\n".join(lines)
 
 
