@@ -61,6 +61,11 @@ def convolution(
     padding : points around the grid; default: half the kernel, which keeps the grid at stride 1
     learned : whether the weight takes part in training
     ends : what lies on these points, per axis "zero" (the default), "periodic" or "reflecting"
+    stride : of the kernel's places; 2 goes to a grid of half as many points
+
+    Returns
+    -------
+    A module, (N, c_in, *grid) -> (N, c_out, *grid)
 
     Example
     -------
@@ -95,6 +100,12 @@ def transposed_convolution(
     weight : (c_in of the result, c_out of the result, *kernel): the very tensor given to ``convolution``
     output_padding : further points at the high ends, of several fine grids that have the same coarse one
     ends : what lies beyond the coarse grid, per axis "zero" (the default), "periodic" or "reflecting"
+    stride, padding : those of the convolution
+    learned : whether the weight takes part in training
+
+    Returns
+    -------
+    A module, (N, c_in, *coarse grid) -> (N, c_out, *grid)
 
     Example
     -------

@@ -10,11 +10,18 @@ from mgnet.core.level import Array, Level
 
 
 class Leg(NamedTuple):
-    """What the left leg leaves on one grid."""
+    """What the left leg leaves on one grid.
 
-    u: Array  #: the smoothed iterate
-    f: Array  #: the datum of this grid
-    u_c: Array | None  #: where the next coarser grid began (None: zero, or no coarser grid)
+    Attributes
+    ----------
+    u : (N, c_u, *grid) the smoothed iterate
+    f : (N, c_f, *grid) the datum of this grid
+    u_c : where the next coarser grid began; None: zero, or no coarser grid
+    """
+
+    u: Array
+    f: Array
+    u_c: Array | None
 
 
 def descend(levels: Sequence[Any], u: Array | None, f: Array) -> list[Leg]:
@@ -59,6 +66,8 @@ def cycle(levels: Sequence[Level], u: Array | None, f: Array, gamma: int | str =
     ----------
     gamma : cycle index; 1 is the V-cycle, 2 the W-cycle, "F" the F-cycle (each coarse grid is
         visited by an F- and then a V-cycle)
+    levels : finest first
+    u, f : (N, c_u, *grid) or None for zero, (N, c_f, *grid) on the finest grid
 
     Returns
     -------
@@ -97,6 +106,8 @@ def full_multigrid(
     ----------
     fs : one datum a grid, finest first
     interpolate : (l, u on grid l + 1) -> u on grid l, of higher order than the discretisation
+    levels : finest first
+    gamma : as for ``cycle``
 
     Returns
     -------

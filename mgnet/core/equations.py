@@ -70,6 +70,8 @@ def transfer(
     Parameters
     ----------
     u, f : (N, c_u, *grid) or None for zero, (N, c_f, *grid); in the units of A(u); not modified
+    A, A_c : feature -> data, on the fine and on the coarse grid; A_c None where Pi is None
+    R, Pi : data -> coarse data, feature -> coarse feature
 
     Returns
     -------
@@ -98,6 +100,11 @@ def correct(P: Operator, u: Array | None, before: Array | None, after: Array) ->
     ----------
     u : (N, c_u, *grid) or None for zero
     before, after : (N, c_u, *coarse grid)   `before` None: the coarse iterate began at zero
+    P : coarse feature -> feature
+
+    Returns
+    -------
+    u : (N, c_u, *grid)
 
     Example
     -------

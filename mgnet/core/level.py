@@ -16,13 +16,42 @@ class Level(Protocol):
     """
 
     def smooth(self, u: Array | None, f: Array) -> Array:
-        """nu times u <- u + B(f - A(u))."""
+        """nu times u <- u + B(f - A(u)).
+
+        Parameters
+        ----------
+        u, f : (N, c_u, *grid) or None for zero, (N, c_f, *grid)
+
+        Returns
+        -------
+        u : (N, c_u, *grid)
+        """
         ...
 
     def down(self, u: Array | None, f: Array, coarse: Any) -> tuple[Array, Array | None, Array]:
-        """Smooth, then u_c = Pi(u) and f_c = R(f - A(u)) + A_c(u_c); returns u, u_c, f_c."""
+        """Smooth, then u_c = Pi(u) and f_c = R(f - A(u)) + A_c(u_c); returns u, u_c, f_c.
+
+        Parameters
+        ----------
+        u, f : (N, c_u, *grid) or None for zero, (N, c_f, *grid)
+        coarse : the next coarser level, for its A_c
+
+        Returns
+        -------
+        u, u_c, f_c : u_c None for zero
+        """
         ...
 
     def up(self, u: Array, f: Array, before: Array | None, after: Array) -> Array:
-        """u <- u + P(after - before), then smooth."""
+        """u <- u + P(after - before), then smooth.
+
+        Parameters
+        ----------
+        u, f : (N, c_u, *grid), (N, c_f, *grid)
+        before, after : (N, c_u, *coarse grid), the coarse iterate as it began (None: zero) and ended
+
+        Returns
+        -------
+        u : (N, c_u, *grid)
+        """
         ...

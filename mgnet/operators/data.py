@@ -131,11 +131,16 @@ def poisson(
     ----------
     bc : "dirichlet" (u = 0) or "neumann" (no flux; f and u have mean zero)
     ndim : 1, 2 or 3
-    alpha, tau : of the Gaussian field f, see ``fields.gaussian``; the others as for ``darcy``
+    alpha, tau : of the Gaussian field f, see ``fields.gaussian``
+    samples, size, seed, cells, reference, first, tol, device, progress : as for ``darcy``
 
     Returns
     -------
     Samples : .f, .u (samples, *(size,) * ndim), .error (samples,)
+
+    Raises
+    ------
+    ValueError, TypeError : naming the argument, what it must be and what came
 
     Example
     -------
@@ -177,11 +182,17 @@ def heat(
     Parameters
     ----------
     time, steps : how long, in how many steps
-    bc : "neumann" (no flux) or "dirichlet" (u = 0); the others as for ``poisson``
+    bc : "neumann" (no flux) or "dirichlet" (u = 0)
+    ndim, alpha, tau : as for ``poisson``, of the start
+    samples, size, seed, cells, reference, first, tol, device, progress : as for ``darcy``
 
     Returns
     -------
     Samples : .before, .u (samples, *(size,) * ndim), .error (samples,)
+
+    Raises
+    ------
+    ValueError, TypeError : naming the argument, what it must be and what came
 
     Source: Alexander 1977, SIAM J. Numer. Anal. 14, theorem 5 (the step).
 

@@ -40,6 +40,11 @@ def evaluate(
     grid : where the network works. "trained": on the grid it was trained on, to which inputs are brought by means over
         its cells, and from which outputs come back by splines that keep means. "data": on the samples' own grid.
     start : the checkpoint, where `model` makes one's own
+    device : "cpu", "cuda", ...; default: an accelerator where there is one
+
+    Returns
+    -------
+    What was measured
 
     Raises
     ------
@@ -49,7 +54,8 @@ def evaluate(
     -------
     >>> from tempfile import mkdtemp
     >>> from mgnet.operators import poisson, train
-    >>> run = train(poisson(40, 16, ndim=1), epochs=1, out=mkdtemp() + "/run", progress=False)
+    >>> data, out = poisson(40, 16, ndim=1), mkdtemp() + "/run"
+    >>> run = train(data, epochs=1, out=out, progress=False)
     >>> evaluate(run.directory, poisson(10, 32, ndim=1, seed=1)).grid
     (32,)
     """

@@ -25,6 +25,10 @@ def export(
     path : .onnx for ONNX (needs the extra `export`), .pt2 for torch.export
     grid : points along each axis, on which the network itself works; default: those it was trained on
 
+    Returns
+    -------
+    The path
+
     Raises
     ------
     ValueError : another suffix, a damaged checkpoint, or a grid that the network does not take
@@ -34,8 +38,10 @@ def export(
     -------
     >>> from tempfile import mkdtemp
     >>> from mgnet.operators import poisson, train
-    >>> run = train(poisson(40, 16, ndim=1), epochs=1, out=mkdtemp() + "/run", progress=False)
-    >>> program = torch.export.load(export(run.directory, run.directory / "model.pt2")).module()
+    >>> data, out = poisson(40, 16, ndim=1), mkdtemp() + "/run"
+    >>> run = train(data, epochs=1, out=out, progress=False)
+    >>> path = export(run.directory, run.directory / "model.pt2")
+    >>> program = torch.export.load(path).module()
     >>> program(torch.zeros(3, 1, 16)).shape
     torch.Size([3, 1, 16])
     """

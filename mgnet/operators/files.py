@@ -28,6 +28,15 @@ _SETTINGS = "settings"
 def save(samples: Samples, path: str | Path) -> Path:
     """Write samples with their settings and hash; float64 and uncompressed, as they are.
 
+    Parameters
+    ----------
+    samples : to write
+    path : .npz
+
+    Returns
+    -------
+    The path
+
     Raises
     ------
     ValueError : another suffix than .npz
@@ -36,7 +45,8 @@ def save(samples: Samples, path: str | Path) -> Path:
     Example
     -------
     >>> from tempfile import mkdtemp
-    >>> path = save(Samples(np.ones((2, 8)), np.ones((2, 8)), np.zeros(2), ndim=1), mkdtemp() + "/ones.npz")
+    >>> samples = Samples(np.ones((2, 8)), np.ones((2, 8)), np.zeros(2), ndim=1)
+    >>> path = save(samples, mkdtemp() + "/ones.npz")
     >>> load(path).inputs.shape
     (2, 8)
     """
@@ -58,6 +68,11 @@ def load(
     ----------
     inputs, outputs : the arrays' names in a file that is not ours; default: one of ``INPUT_KEYS``, of ``OUTPUT_KEYS``
     ndim : how many trailing axes are the grid's; default: all but the first
+    path : .npz or .mat
+
+    Returns
+    -------
+    The samples
 
     Raises
     ------

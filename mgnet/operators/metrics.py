@@ -11,6 +11,9 @@ from mgnet.training.files import write
 class Metrics:
     """Of an operator on samples.
 
+    Attributes
+    ----------
+    samples : how many
     error, h1_error, loss : mean relative L2 and H1 error; mean of what was made small
     median, worst : relative L2 error, of the samples
     data_error : mean relative L2 error of the samples themselves, where it was measured (else NaN)
@@ -27,6 +30,15 @@ class Metrics:
     grid: tuple[int, ...]
 
     def save(self, path: str | Path) -> None:
-        """Write JSON."""
+        """Write JSON.
+
+        Parameters
+        ----------
+        path : .json
+
+        Raises
+        ------
+        OSError : it cannot be written; a file that was there before is untouched
+        """
         text = json.dumps(asdict(self), indent=1)
         write(Path(path), lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))

@@ -36,7 +36,8 @@ class MgNO(nn.Module):
 
     Parameters
     ----------
-    in_channels, out_channels : of the functions; width : channels between them
+    in_channels, out_channels : of the functions
+    width : channels between them
     layers, grids : how many maps W, and how many grids in each
     ndim : 1, 2 or 3 axes
     nu : sweeps on each grid, finest first; default (1, ..., 1, 2)
@@ -53,7 +54,8 @@ class MgNO(nn.Module):
     -------
     >>> sum(p.numel() for p in MgNO(1, 1, width=24, layers=4, grids=6).parameters())
     572661
-    >>> MgNO(2, 1, width=4, layers=2, grids=3, ndim=3, padding="periodic")(torch.zeros(1, 2, 9, 8, 7)).shape
+    >>> model = MgNO(2, 1, width=4, layers=2, grids=3, ndim=3, padding="periodic")
+    >>> model(torch.zeros(1, 2, 9, 8, 7)).shape
     torch.Size([1, 1, 9, 8, 7])
     """
 
@@ -96,7 +98,20 @@ class MgNO(nn.Module):
         return CycleMap(levels(c_f, self.width, self.nu, self.up, self.padding))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, in_channels, *grid) -> (N, out_channels, *grid)."""
+        """x (N, in_channels, *grid) -> (N, out_channels, *grid).
+
+        Parameters
+        ----------
+        x : (N, in_channels, *grid)
+
+        Returns
+        -------
+        (N, out_channels, *grid)
+
+        Raises
+        ------
+        ValueError : another shape, or too small for the grids
+        """
         self.check(x)
         for layer in self.layers:
             x = layer(x)
@@ -105,9 +120,22 @@ class MgNO(nn.Module):
     def multiply_adds(self, x: Tensor) -> int:
         """Of the convolutions of a forward pass.
 
+        Parameters
+        ----------
+        x : (N, in_channels, *grid)
+
+        Returns
+        -------
+        Their number
+
+        Raises
+        ------
+        ValueError : as of forward
+
         Example
         -------
-        >>> MgNO(1, 1, width=2, layers=1, grids=1, nu=(1,)).multiply_adds(torch.zeros(1, 1, 8, 8))
+        >>> model = MgNO(1, 1, width=2, layers=1, grids=1, nu=(1,))
+        >>> model.multiply_adds(torch.zeros(1, 1, 8, 8))
         1408
         """
         counts = []
@@ -184,11 +212,29 @@ class CycleMap(nn.Module):
         self.levels = nn.ModuleList(levels)
 
     def forward(self, f: Tensor) -> Tensor:
-        """The cycle; without sweeps on the way up the multigrid form carries residuals, which saves two A a grid."""
+        """The cycle; without sweeps on the way up the multigrid form carries residuals, which saves two A a grid.
+
+        Parameters
+        ----------
+        f : (N, c_f, *grid)
+
+        Returns
+        -------
+        u : (N, c_u, *grid)
+        """
         return cycle([_saving(level) for level in self.levels], None, f)
 
     def plain(self, f: Tensor) -> Tensor:
-        """The readable twin of forward: the equations word for word."""
+        """The readable twin of forward: the equations word for word.
+
+        Parameters
+        ----------
+        f : (N, c_f, *grid)
+
+        Returns
+        -------
+        u : (N, c_u, *grid)
+        """
         return cycle(list(self.levels), None, f)  # type: ignore[arg-type]
 
 

@@ -24,12 +24,41 @@ def __dir__() -> list[str]:
 
 
 def learning_curves(history: Sequence[Row], path: str | Path) -> Path:
-    """Loss and error of training and validation against the epoch."""
+    """Loss and error of training and validation against the epoch.
+
+    Parameters
+    ----------
+    history : as in Run.history
+    path : .png, .pdf or .svg
+
+    Returns
+    -------
+    The path
+
+    Raises
+    ------
+    ValueError : a suffix that matplotlib does not write
+    """
     return curves(history, path, "error")
 
 
 def sample(model: nn.Module, samples: Samples, path: str | Path) -> Path:
-    """Input, truth, prediction and error of the sample whose error is in the middle; of a box, its middle plane."""
+    """Input, truth, prediction and error of the sample whose error is in the middle; of a box, its middle plane.
+
+    Parameters
+    ----------
+    model : a trained one
+    samples : of which the first 16 are looked at
+    path : .png, .pdf or .svg
+
+    Returns
+    -------
+    The path
+
+    Raises
+    ------
+    ValueError : a suffix that matplotlib does not write
+    """
     x, u, v = _tried(model, samples)
     errors = relative_l2(v, u)
     i = int(errors.argsort()[len(errors) // 2])
@@ -44,7 +73,22 @@ def sample(model: nn.Module, samples: Samples, path: str | Path) -> Path:
 
 
 def error_spectrum(model: nn.Module, samples: Samples, path: str | Path) -> Path:
-    """The truth's and the error's mean square, frequency by frequency: what of a function was learned."""
+    """The truth's and the error's mean square, frequency by frequency: what of a function was learned.
+
+    Parameters
+    ----------
+    model : a trained one
+    samples : of which the first 16 are looked at
+    path : .png, .pdf or .svg
+
+    Returns
+    -------
+    The path
+
+    Raises
+    ------
+    ValueError : a suffix that matplotlib does not write
+    """
     _, u, v = _tried(model, samples)
     figure = Figure(figsize=(4.8, 3.4), layout="constrained")
     axes = figure.subplots()

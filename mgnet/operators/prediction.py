@@ -28,6 +28,7 @@ def predict(
     ----------
     model, grid, start : as for `evaluate`
     inputs : (N, *grid) or (N, channels, *grid), numpy or torch, on any grid; on "data" one that the network takes
+    device : "cpu", "cuda", ...; default: an accelerator where there is one
 
     Returns
     -------
@@ -42,7 +43,8 @@ def predict(
     -------
     >>> from tempfile import mkdtemp
     >>> from mgnet.operators import poisson, train
-    >>> run = train(poisson(40, 16, ndim=1), epochs=1, out=mkdtemp() + "/run", progress=False)
+    >>> data, out = poisson(40, 16, ndim=1), mkdtemp() + "/run"
+    >>> run = train(data, epochs=1, out=out, progress=False)
     >>> predict(run.directory, np.ones((3, 20))).shape
     (3, 20)
     """

@@ -75,6 +75,18 @@ PRESETS = {"fast": FAST, "paper": PAPER}
 def preset(name: str) -> Recipe:
     """A recipe by name.
 
+    Parameters
+    ----------
+    name : a key of PRESETS, "fast" or "paper"
+
+    Returns
+    -------
+    The recipe
+
+    Raises
+    ------
+    ValueError : no such name
+
     Example
     -------
     >>> preset("paper").epochs

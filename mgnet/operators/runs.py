@@ -14,6 +14,8 @@ from mgnet.training.runs import Row
 class Run:
     """A finished training.
 
+    Attributes
+    ----------
     model : the network of the last epoch (averaged where the recipe says so), in evaluation mode; it takes and gives
         functions in their own units
     history : a row an epoch, as in history.csv

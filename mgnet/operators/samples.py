@@ -16,6 +16,8 @@ INPUTS = {"darcy": "a", "poisson": "f", "heat": "before"}  #: what the inputs of
 class Samples:
     """Pairs of functions on the cells of a box.
 
+    Attributes
+    ----------
     inputs, outputs : (samples, *grid), or (samples, channels, *grid)
     error : (samples,) relative L2 distance of each output from a solution on a finer grid; NaN where not measured
     settings : all that made them
@@ -23,7 +25,8 @@ class Samples:
 
     Example
     -------
-    >>> samples = Samples(np.ones((5, 8)), np.ones((5, 8)), np.zeros(5), {"problem": "poisson"}, ndim=1)
+    >>> made = {"problem": "poisson"}
+    >>> samples = Samples(np.ones((5, 8)), np.ones((5, 8)), np.zeros(5), made, ndim=1)
     >>> len(samples), samples.grid, samples.f is samples.inputs, len(samples[:2])
     (5, (8,), True, 2)
     """
@@ -55,6 +58,7 @@ class Samples:
 
     @property
     def grid(self) -> tuple[int, ...]:
+        """Points along each axis."""
         return self.inputs.shape[self.inputs.ndim - self.ndim :]
 
     @property
@@ -67,11 +71,28 @@ class Samples:
         return digest.hexdigest()
 
     def every(self, step: int) -> "Samples":
-        """Every step-th point along each axis, as published data are thinned (421 -> 211)."""
+        """Every step-th point along each axis, as published data are thinned (421 -> 211).
+
+        Parameters
+        ----------
+        step : at least 1
+
+        Returns
+        -------
+        The samples
+        """
         return self._with("every", step, lambda v: v[(..., *(slice(None, None, step),) * self.ndim)], self.error)
 
     def averaged(self, factor: int) -> "Samples":
         """Means over blocks of factor points along each axis.
+
+        Parameters
+        ----------
+        factor : points along an axis
+
+        Returns
+        -------
+        The samples
 
         Raises
         ------

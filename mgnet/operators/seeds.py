@@ -14,7 +14,13 @@ from mgnet.training.seeds import Scores, train_each
 
 @dataclass(frozen=True)
 class Sweep:
-    """Runs that differ in the seed alone, and the scores of their test errors."""
+    """Runs that differ in the seed alone, and the scores of their test errors.
+
+    Attributes
+    ----------
+    runs : one a seed
+    scores : their test errors, with mean and spread
+    """
 
     runs: tuple[Run, ...]
     scores: Scores
@@ -42,7 +48,13 @@ def sweep(
 
     Parameters
     ----------
-    seeds : different whole numbers; the rest as for `train`
+    seeds : different whole numbers
+    out : the folder of the runs' folders
+    data, test, epochs, model, recipe, resume, device, checkpoint_every, tensorboard, progress : as for `train`
+
+    Returns
+    -------
+    The runs and their scores
 
     Raises
     ------
@@ -52,7 +64,8 @@ def sweep(
     -------
     >>> from tempfile import mkdtemp
     >>> from mgnet.operators import poisson
-    >>> swept = sweep(poisson(40, 16, ndim=1), epochs=1, seeds=(0, 1), out=mkdtemp(), progress=False)
+    >>> data = poisson(40, 16, ndim=1)
+    >>> swept = sweep(data, epochs=1, seeds=(0, 1), out=mkdtemp(), progress=False)
     >>> swept.scores.mean == sum(run.error for run in swept.runs) / 2
     True
     """

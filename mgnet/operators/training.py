@@ -73,6 +73,11 @@ def train(
     checkpoint_every : steps between checkpoints; one is written after each epoch in any case
     tensorboard : log for TensorBoard too
     progress : show a progress bar
+    seed : of the weights, the order, the turns
+
+    Returns
+    -------
+    Run : the network, what the test samples said of it, and where it all lies
 
     Raises
     ------
@@ -85,7 +90,8 @@ def train(
     -------
     >>> from tempfile import mkdtemp
     >>> from mgnet.operators import poisson
-    >>> run = train(poisson(40, 16, ndim=1), epochs=2, out=mkdtemp() + "/run", progress=False)
+    >>> data, out = poisson(40, 16, ndim=1), mkdtemp() + "/run"
+    >>> run = train(data, epochs=2, out=out, progress=False)
     >>> len(run.history), (run.directory / "report.html").exists()
     (2, True)
     """

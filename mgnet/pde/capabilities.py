@@ -188,6 +188,10 @@ def capabilities() -> str:
     tensors), ``aslinearoperator`` and ``Solver.update``; rows of one matrix also ``to_scipy``, masks
     ``mask_boundary``.
 
+    Returns
+    -------
+    The table
+
     Example
     -------
     >>> print(capabilities().splitlines()[0])

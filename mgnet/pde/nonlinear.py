@@ -71,6 +71,7 @@ def solve_nonlinear(
     ------
     ValueError, TypeError : naming the argument, what it must be and what came
     NotConverged : with the residuals reached and what to do
+    FloatingPointError : the solution overflows, or g is not finite where no step can be taken back
 
     Source: Brandt 1977; Trottenberg, Oosterlee & Schueller 2001, section 5.3.
 
@@ -78,13 +79,19 @@ def solve_nonlinear(
     -------
     -Lap u = exp(u), Bratu's problem:
 
-    >>> s = solve_nonlinear(np.zeros((63, 63)), lambda u: -np.exp(u), lambda u: -np.exp(u))
+    >>> def g(u):
+    ...     return -np.exp(u)
+    >>> s = solve_nonlinear(np.zeros((63, 63)), g, dg=g)
     >>> round(float(s.u.max()), 3)
     0.078
 
     A reaction that varies in space, -Lap u + (1 + x) u^3 = 1:
 
-    >>> s = solve_nonlinear(np.ones((63, 63)), lambda u, x, y: (1 + x) * u**3, lambda u, x, y: 3 * (1 + x) * u**2)
+    >>> def g(u, x, y):
+    ...     return (1 + x) * u**3
+    >>> def dg(u, x, y):
+    ...     return 3 * (1 + x) * u**2
+    >>> s = solve_nonlinear(np.ones((63, 63)), g, dg)
     >>> s.converged
     True
     """

@@ -23,12 +23,14 @@ Field = TypeVar("Field", np.ndarray, Tensor, "DataArray")  # what ``solve`` take
 class Solution(Generic[Field]):
     """The solution of A u = b and how it was reached.
 
+    Attributes
+    ----------
     u : (*batch, *grid), of f's kind, dtype and device
     residuals : the batch's largest relative residual ||b - A u|| / ||b||: the guess's, then after each
         cycle (a conjugate gradient step with its one preconditioner call is a cycle); empty for tol=None
     converged : whether all members converged
-    reached_tol : whether that was to the tolerance, and not to round-off above it
     status : "tolerance", "round-off" (no cycle can help), "full multigrid" or "transform" (tol=None) or "not converged"
+    grid : that u lies on
     method : the hierarchy, smoother and iteration in words, or the transforms
     work : work units of the whole solve: applications of A (a sweep is one), in units of the finest grid's
     seconds : time of the solve; the levels' set-up counts where they did not exist yet
@@ -61,6 +63,7 @@ class Solution(Generic[Field]):
 
     @property
     def cycles(self) -> int:
+        """How many were done."""
         return len(self.residuals) - 1 if self.residuals else 1
 
     @property
@@ -87,6 +90,11 @@ class Solution(Generic[Field]):
         Returns
         -------
         The matplotlib figure
+
+        Raises
+        ------
+        ModuleNotFoundError : matplotlib is not installed
+        ValueError : a suffix that it does not write
 
         Example
         -------
@@ -150,11 +158,18 @@ STALL = (
 class NotConverged(RuntimeError):
     """The tolerance was not reached; ``solution`` holds what there is.
 
+    Parameters
+    ----------
+    solution : what there is
+    tol : what was asked for
+    remedy : what to do; default: said from the factor
+
     Example
     -------
     >>> from mgnet.pde import solve
+    >>> f = np.random.default_rng(0).normal(size=(63, 63))
     >>> try:
-    ...     solve(np.random.default_rng(0).normal(size=(63, 63)), tol=1e-12, max_cycles=1)
+    ...     solve(f, tol=1e-12, max_cycles=1)
     ... except NotConverged as error:
     ...     error.solution.cycles
     1

@@ -115,6 +115,10 @@ class Solver:
         -------
         The solver itself
 
+        Raises
+        ------
+        ValueError, TypeError : naming the argument, what it must be and what came
+
         Example
         -------
         >>> solver = Solver(Poisson(Grid((3,), upper=4.0)))
@@ -148,14 +152,29 @@ class Solver:
         relative_to: Literal["data", "guess"] = "data",
         project: bool = False,
     ) -> Solution[Array]:
-        """Solve for one or a batch of right-hand sides; arguments and errors as ``mgnet.pde.solve``.
+        """Solve for one or a batch of right-hand sides.
 
-        mask_boundary : data on the mask's cut;   fixed : values in place of the problem's at its fixed unknowns: see
-            ``Poisson.rhs``
+        Parameters
+        ----------
+        f : (*batch, *grid) torch tensor or numpy array; kind, device and dtype are kept
+        boundary, mask_boundary : as for ``Poisson.rhs``
+        fixed : values in place of the problem's at its fixed unknowns, as for ``Poisson.rhs``
+        guess, tol, max_cycles, throw, callback, relative_to, project : as for ``mgnet.pde.solve``
+
+        Returns
+        -------
+        Solution : as of ``mgnet.pde.solve``
+
+        Raises
+        ------
+        ValueError, TypeError : naming the argument, what it must be and what came
+        NotConverged : with the residuals reached and what to do
+        FloatingPointError : the solution overflows
 
         Example
         -------
-        >>> Solver(Poisson(Grid((3,), upper=4.0))).solve(np.ones((2, 3))).u.round(6).tolist()
+        >>> solver = Solver(Poisson(Grid((3,), upper=4.0)))
+        >>> solver.solve(np.ones((2, 3))).u.round(6).tolist()
         [[1.5, 2.0, 1.5], [1.5, 2.0, 1.5]]
         """
         f = checks.right_hand_side(f)
@@ -227,6 +246,14 @@ class Solver:
         ----------
         u, f : (*batch, *grid); u None for zero
 
+        Returns
+        -------
+        u : (*batch, *grid), of f's kind
+
+        Raises
+        ------
+        ValueError, TypeError : naming the argument, what it must be and what came
+
         Example
         -------
         >>> solver = Solver(Poisson(Grid((63, 63))))
@@ -250,6 +277,14 @@ class Solver:
     def aslinearoperator(self) -> "splinalg.LinearOperator":
         """A for scipy, on vectors in C order.
 
+        Returns
+        -------
+        v -> A v and v -> A^T v
+
+        Raises
+        ------
+        ValueError : there is a partition, or a batch of coefficients
+
         Example
         -------
         >>> A = Solver(Poisson(Grid((3,), upper=4.0))).aslinearoperator()
@@ -267,6 +302,10 @@ class Solver:
         On a singular problem the result is projected to mean zero. It is the second-order operator's; a
         fourth-order A is not symmetric, nor is one with a velocity, whose cycle is not either: gmres or bicgstab there.
 
+        Returns
+        -------
+        v -> u of one cycle for A u = v
+
         Raises
         ------
         ValueError : if nu[0] != nu[1], which makes the cycle unsymmetric
@@ -275,7 +314,8 @@ class Solver:
         -------
         >>> import scipy.sparse.linalg as splinalg
         >>> solver = Solver(Poisson(Grid((63, 63))))
-        >>> u, info = splinalg.cg(solver.aslinearoperator(), np.ones(63**2), M=solver.aspreconditioner())
+        >>> A, M = solver.aslinearoperator(), solver.aspreconditioner()
+        >>> u, info = splinalg.cg(A, np.ones(63**2), M=M)
         >>> info, round(float(u.max()), 3)
         (0, 0.074)
         """
@@ -411,6 +451,7 @@ def solve(
     ------
     ValueError, TypeError : naming the argument, what it must be and what came
     NotConverged : with the residuals reached and what to do
+    FloatingPointError : the solution overflows
 
     Warns
     -----
@@ -420,9 +461,20 @@ def solve(
 
     Example
     -------
+    An array, as in numpy and scipy (``Solver`` gives scipy's own solvers a matrix and a preconditioner):
+
     >>> s = solve(np.ones((127, 127)))
     >>> s.converged, round(float(s.u.max()), 4)
     (True, 0.0737)
+
+    A tensor, as in torch, with the gradient of whatever is made of u:
+
+    >>> import torch
+    >>> f = torch.ones(31, 31, dtype=torch.float64, requires_grad=True)
+    >>> u = solve(f, tol=1e-12).u
+    >>> u.sum().backward()
+    >>> torch.allclose(f.grad, u)
+    True
     """
     f = checks.right_hand_side(f)
     if grid is None and isinstance(partition, Partition):

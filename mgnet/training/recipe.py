@@ -23,10 +23,12 @@ class Steps:
     Parameters
     ----------
     epochs, batch_size : passes over the training set; samples a step, over all processes
-    optimizer : "sgd" (momentum, nesterov), "adamw", or "muon": Muon for the kernels, SGD for the rest
+    optimizer : "sgd", "adamw", or "muon": Muon for the kernels, SGD for the rest
+    momentum, nesterov : of SGD and Muon; whether its gradient is taken ahead
     muon_lr, muon_decay : Muon's peak learning rate; its weight decay, a share of the weights times the rate
     lr, schedule, warmup : peak learning rate; its decay, "cosine" or "one-cycle" (a straight line) to
-        zero or "step" (times step_factor every step_epochs); epochs of linear rise before it
+        zero or "step"; epochs of linear rise before it
+    step_epochs, step_factor : of "step": the rate times the factor, each time so many epochs are over
     weight_decay, decay_norms : L2 penalty; whether norms and biases have it too
     ema : decay per step of the averaged weights that are tested and saved (0: off)
     clip : largest norm of the gradient (0: off)

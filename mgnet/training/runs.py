@@ -160,6 +160,18 @@ def write_history(out: Path, history: list[Row]) -> None:
 def read_history(out: str | Path) -> list[Row]:
     """The rows of a run's history.csv.
 
+    Parameters
+    ----------
+    out : the run's folder
+
+    Returns
+    -------
+    A row an epoch
+
+    Raises
+    ------
+    FileNotFoundError : the folder has no history.csv
+
     Example
     -------
     >>> from tempfile import mkdtemp

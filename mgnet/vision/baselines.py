@@ -26,6 +26,11 @@ def build(name: str, in_channels: int = 3, num_classes: int = 10, image_size: in
     ----------
     name : an MgNet notation or a key of BASELINES
     image_size : up to 64 the CIFAR form (stem 3x3) is built, above it the ImageNet form (stem 7x7)
+    in_channels, num_classes : of the images
+
+    Returns
+    -------
+    The network, with random weights, in training mode
 
     Raises
     ------
@@ -225,6 +230,10 @@ BASELINES = tuple(_SMALL_FORMS) + tuple(name for name in _LARGE_FORMS if name no
 
 def list_models() -> list[str]:
     """Names that `build` and `train` take, beside every MgNet notation.
+
+    Returns
+    -------
+    The keys of BASELINES
 
     Example
     -------

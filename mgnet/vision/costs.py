@@ -39,7 +39,12 @@ def summary(model: Model, in_channels: int = 3, num_classes: int = 10, image_siz
 
     Parameters
     ----------
-    model : an MgNet notation, a baseline's name, a module, or a function, as for `train`; the rest as for `build`
+    model : an MgNet notation, a baseline's name, a module, or a function, as for `train`
+    in_channels, num_classes, image_size : as for `build`
+
+    Returns
+    -------
+    The table
 
     Raises
     ------

@@ -57,6 +57,10 @@ READERS: dict[str, Callable[[Path], Dataset]] = {
 def list_datasets() -> list[str]:
     """Names that `load` and `train` take, beside folders and pairs.
 
+    Returns
+    -------
+    The keys of READERS
+
     Example
     -------
     >>> list_datasets()[:2]
@@ -82,9 +86,13 @@ def load(
     image_size : make the images of a folder of this size, n or (H, W); default: 224 for imagenet, else as they are
     fit : how: "crop", "resize" (stretched) or "letterbox" (between black bars)
 
+    Returns
+    -------
+    Its training and test images
+
     Raises
     ------
-    ValueError : no such data set (the nearest name is suggested), or damaged data
+    ValueError, TypeError : no such data set (the nearest name is suggested), or damaged data
     FileNotFoundError : the data are not there
 
     Example

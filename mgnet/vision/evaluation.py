@@ -54,6 +54,11 @@ def evaluate(
     flip : measure also the mean over each image and its mirror image
     batch_size : images at a time; default: 500 of 64x64, fewer where they are larger
     workers : processes that decode files; 0: this one does
+    device : "cpu", "cuda", ...; default: an accelerator where there is one
+
+    Returns
+    -------
+    What was measured
 
     Raises
     ------

@@ -43,6 +43,10 @@ def classifier(model: Source, *, start: str | Path | None = None) -> Classifier:
     ----------
     model, start : as for `evaluate`
 
+    Returns
+    -------
+    Images (N, C, H, W) in [0, 1] -> probabilities (N, classes); `.model`, `.normalised` and `.classes` are its parts
+
     Raises
     ------
     FileNotFoundError, ValueError, TypeError : no checkpoint, or a damaged one
@@ -50,7 +54,8 @@ def classifier(model: Source, *, start: str | Path | None = None) -> Classifier:
     Example
     -------
     >>> from mgnet.vision import pretrained_file
-    >>> network = classifier(pretrained_file("MgNet[2,2,2,2]-[32,64,128,256]-B^l", "cifar10"))
+    >>> path = pretrained_file("MgNet[2,2,2,2]-[32,64,128,256]-B^l", "cifar10")
+    >>> network = classifier(path)
     >>> network(torch.zeros(2, 3, 32, 32)).shape, network.classes[0]
     (torch.Size([2, 10]), 'airplane')
     """
@@ -70,6 +75,10 @@ def export(model: Source, path: str | Path, *, start: str | Path | None = None) 
     ----------
     model, start : as for `evaluate`
     path : .onnx for ONNX (needs the extra `export`), .pt2 for torch.export
+
+    Returns
+    -------
+    The path
 
     Raises
     ------

@@ -11,6 +11,9 @@ from mgnet.training.files import write
 class Metrics:
     """Of a network on labelled images.
 
+    Attributes
+    ----------
+    images : how many
     accuracy, top5 : share of images whose class is the first, among the first five
     loss : mean cross entropy
     calibration_error : mean |confidence - accuracy| over 15 bins of confidence (Guo et al. 2017, arXiv:1706.04599)
@@ -29,7 +32,16 @@ class Metrics:
     flipped_accuracy: float | None = None
 
     def save(self, path: str | Path) -> None:
-        """Write JSON."""
+        """Write JSON.
+
+        Parameters
+        ----------
+        path : .json
+
+        Raises
+        ------
+        OSError : it cannot be written; a file that was there before is untouched
+        """
         rows = ",\n  ".join(map(json.dumps, self.confusion))
         text = json.dumps({**asdict(replace(self, confusion=())), "confusion": "rows"}, indent=1)
         text = text.replace('"rows"', f"[\n  {rows}\n ]" if rows else "[]", 1)

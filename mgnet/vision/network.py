@@ -72,15 +72,42 @@ class MgNet(nn.Module):
         return "\n".join([head, "level  sweeps  channels u  channels f  parameters  of all", *rows])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, num_classes) of images x (N, in_channels, H, W)."""
+        """Logits (N, num_classes) of images x (N, in_channels, H, W).
+
+        Parameters
+        ----------
+        x : (N, in_channels, H, W), normalised
+
+        Returns
+        -------
+        logits : (N, num_classes)
+        """
         return self.classify(self.legs(x)[-1].u)
 
     def legs(self, x: Tensor) -> list[Leg]:
-        """The left leg with the residual as datum: the same u with two A a grid fewer."""
+        """The left leg with the residual as datum: the same u with two A a grid fewer.
+
+        Parameters
+        ----------
+        x : (N, in_channels, H, W), normalised
+
+        Returns
+        -------
+        One a grid, finest first; f is the residual
+        """
         return descend([ResidualConvLevel(level) for level in self._levels], None, self.stem(x))
 
     def plain(self, x: Tensor) -> Tensor:
-        """The readable twin of forward: equations (1) and (2) word for word."""
+        """The readable twin of forward: equations (1) and (2) word for word.
+
+        Parameters
+        ----------
+        x : (N, in_channels, H, W), normalised
+
+        Returns
+        -------
+        logits : (N, num_classes)
+        """
         return self.classify(self.plain_legs(x)[-1].u)
 
     def plain_legs(self, x: Tensor) -> list[Leg]:
@@ -88,7 +115,16 @@ class MgNet(nn.Module):
         return descend(self._levels, None, self.stem(x))
 
     def published(self, x: Tensor) -> Tensor:
-        """The same as the published code computes it, from u = 0 stored as zeros; for comparisons."""
+        """The same as the published code computes it, from u = 0 stored as zeros; for comparisons.
+
+        Parameters
+        ----------
+        x : (N, in_channels, H, W), normalised
+
+        Returns
+        -------
+        logits : (N, num_classes)
+        """
         f = self.stem(x)
         c_u = self.levels[0].A.in_channels  # type: ignore[union-attr]
         u = f.new_zeros(f.shape[0], c_u, *f.shape[2:])

@@ -40,6 +40,10 @@ class Notation:
     smoother, Pi : keys of SMOOTHERS and RESTRICTIONS
     omega : u^i = omega (u^{i-1} + B(f - A u^{i-1})) + (1 - omega) u^{i-2}; 1 is the plain step
 
+    Raises
+    ------
+    ValueError : once a network is made of it, no such smoother or Pi
+
     Example
     -------
     >>> notation = Notation((2, 2), ((64, 64), (128, 128)), "B^l")
@@ -77,6 +81,14 @@ class Notation:
 
 def parse(text: str) -> Notation:
     """Read a notation.
+
+    Parameters
+    ----------
+    text : as "MgNet[2,2]-64-B^l"
+
+    Returns
+    -------
+    What it says
 
     Raises
     ------

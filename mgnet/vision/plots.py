@@ -27,10 +27,19 @@ def learning_curves(history: Sequence[dict[str, float]], path: str | Path) -> Pa
     history : as in Run.history
     path : .png, .pdf or .svg
 
+    Returns
+    -------
+    The path
+
+    Raises
+    ------
+    ValueError : a suffix that matplotlib does not write
+
     Example
     -------
     >>> from tempfile import mkdtemp
-    >>> row = dict(epoch=1, train_loss=1, validation_loss=1, train_accuracy=0.5, validation_accuracy=0.4)
+    >>> row = dict(epoch=1, train_loss=1, validation_loss=1)
+    >>> row |= dict(train_accuracy=0.5, validation_accuracy=0.4)
     >>> learning_curves([row], mkdtemp() + "/curves.png").name
     'curves.png'
     """
@@ -44,11 +53,21 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str],
     ----------
     confusion : counts, as in Metrics.confusion
     classes : their names
+    path : .png, .pdf or .svg
+
+    Returns
+    -------
+    The path
+
+    Raises
+    ------
+    ValueError : a suffix that matplotlib does not write
 
     Example
     -------
     >>> from tempfile import mkdtemp
-    >>> confusion_matrix([[9, 1], [2, 8]], ["cat", "dog"], mkdtemp() + "/confusion.png").name
+    >>> path = mkdtemp() + "/confusion.png"
+    >>> confusion_matrix([[9, 1], [2, 8]], ["cat", "dog"], path).name
     'confusion.png'
     """
     counts = torch.tensor([list(row) for row in confusion], dtype=torch.float64)
@@ -81,6 +100,11 @@ def feature_maps(model: nn.Module, image: Tensor, path: str | Path) -> Path:
     ----------
     model : an MgNet
     image : (C, H, W) or (1, C, H, W), normalised as in training
+    path : .png, .pdf or .svg
+
+    Returns
+    -------
+    The path
 
     Raises
     ------
@@ -89,7 +113,8 @@ def feature_maps(model: nn.Module, image: Tensor, path: str | Path) -> Path:
     Example
     -------
     >>> from tempfile import mkdtemp
-    >>> feature_maps(MgNet("MgNet[1,1]-8-B^l").eval(), torch.zeros(3, 8, 8), mkdtemp() + "/maps.png").name
+    >>> model, path = MgNet("MgNet[1,1]-8-B^l").eval(), mkdtemp() + "/maps.png"
+    >>> feature_maps(model, torch.zeros(3, 8, 8), path).name
     'maps.png'
     """
     if not isinstance(model, MgNet):

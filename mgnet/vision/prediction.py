@@ -23,6 +23,8 @@ from mgnet.vision.weights import Card
 class Predictions:
     """Probabilities of the classes of some images.
 
+    Attributes
+    ----------
     images : a file's path, or its number where arrays were given
     classes : names
     probabilities : (N, classes)
@@ -41,13 +43,23 @@ class Predictions:
 
     @property
     def names(self) -> list[str]:
+        """What it is called."""
         return [self.classes[i] for i in self.labels.tolist()]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def write_csv(self, path: str | Path) -> None:
-        """A row an image: its name, the likeliest class, the probability of each class."""
+        """A row an image: its name, the likeliest class, the probability of each class.
+
+        Parameters
+        ----------
+        path : .csv
+
+        Raises
+        ------
+        OSError : it cannot be written; a file that was there before is untouched
+        """
 
         def save(temporary: Path) -> None:
             with temporary.open("w", newline="", encoding="utf-8") as file:
@@ -77,6 +89,11 @@ def predict(
         (N, H, W) for one channel, uint8 or real in [0, 1]. Files of another size are resized (shorter
         side) and cropped (centre) to the size of training, and converted to its channels.
     skip : leave out files that cannot be read, and list them in `skipped`, instead of stopping at the first
+    device : "cpu", "cuda", ...; default: an accelerator where there is one
+
+    Returns
+    -------
+    Probabilities of the classes, image by image
 
     Raises
     ------

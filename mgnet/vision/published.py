@@ -32,6 +32,10 @@ def load_published_checkpoint(path: str | Path) -> MgNet:
 
     Nothing but tensors and plain values is unpickled.
 
+    Parameters
+    ----------
+    path : the file that the published code saved
+
     Returns
     -------
     MgNet : in evaluation mode, in the precision of the file; B^l where all copies of B on each grid
@@ -44,7 +48,8 @@ def load_published_checkpoint(path: str | Path) -> MgNet:
     Example
     -------
     >>> from tempfile import mkdtemp
-    >>> torch.save({"model_state_dict": {"weight": torch.zeros(3)}}, path := mkdtemp() + "/other.pth")
+    >>> path = mkdtemp() + "/other.pth"
+    >>> torch.save({"model_state_dict": {"weight": torch.zeros(3)}}, path)
     >>> load_published_checkpoint(path)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...

@@ -48,6 +48,10 @@ def pretrained(model: str, dataset: str) -> nn.Module:
     ----------
     model, dataset : a key of RELEASED
 
+    Returns
+    -------
+    The network
+
     Raises
     ------
     ValueError : no such network, or a damaged file
@@ -63,6 +67,18 @@ def pretrained(model: str, dataset: str) -> nn.Module:
 
 def pretrained_file(model: str, dataset: str) -> Path:
     """Its weight file, a checkpoint for evaluate, predict and export; arguments and errors as of pretrained.
+
+    Parameters
+    ----------
+    model, dataset : a key of RELEASED
+
+    Returns
+    -------
+    The file
+
+    Raises
+    ------
+    ValueError : no such network, or a damaged file
 
     Example
     -------

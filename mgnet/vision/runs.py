@@ -14,6 +14,8 @@ from mgnet.vision.metrics import Metrics
 class Run:
     """A finished training.
 
+    Attributes
+    ----------
     model : the network of the last epoch (averaged where the recipe says so), in evaluation mode
     history : a row an epoch, as in history.csv
     accuracy : on the test set, which was looked at once, after the last epoch

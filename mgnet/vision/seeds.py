@@ -16,13 +16,19 @@ from mgnet.vision.training import train
 
 @dataclass(frozen=True)
 class Sweep:
-    """Runs that differ in the seed alone."""
+    """Runs that differ in the seed alone.
+
+    Attributes
+    ----------
+    seeds, runs : one of each
+    """
 
     seeds: tuple[int, ...]
     runs: tuple[Run, ...]
 
     @property
     def accuracies(self) -> list[float]:
+        """Of the runs, on the test set."""
         return [run.accuracy for run in self.runs]
 
     @property
@@ -31,6 +37,7 @@ class Sweep:
 
     @property
     def mean(self) -> float:
+        """Of the accuracies."""
         return self.scores.mean
 
     @property
@@ -66,7 +73,14 @@ def sweep(
 
     Parameters
     ----------
-    seeds : different whole numbers; the rest as for `train`
+    seeds : different whole numbers
+    out : the folder of the runs' folders
+    model, dataset, data, epochs, recipe, image_size, fit, start, freeze, workers : as for `train`
+    resume, device, checkpoint_every, tensorboard, progress : as for `train`
+
+    Returns
+    -------
+    The runs, their mean and their spread
 
     Raises
     ------
@@ -75,7 +89,8 @@ def sweep(
     Example
     -------
     >>> from tempfile import mkdtemp
-    >>> swept = sweep("MgNet[1]-4-B^l", epochs=1, seeds=(0, 1), out=mkdtemp(), progress=False)
+    >>> quick = dict(epochs=1, out=mkdtemp(), progress=False)
+    >>> swept = sweep("MgNet[1]-4-B^l", seeds=(0, 1), **quick)
     >>> swept.seeds, swept.mean == sum(swept.accuracies) / 2
     ((0, 1), True)
     """

@@ -86,6 +86,11 @@ def train(
     checkpoint_every : steps between checkpoints; one is written after each epoch in any case
     tensorboard : log for TensorBoard too
     progress : show a progress bar
+    seed : of the weights, the split, the order and the augmentation
+
+    Returns
+    -------
+    Run : the network, what the test set said of it, and where it all lies
 
     Raises
     ------
@@ -97,7 +102,8 @@ def train(
     Example
     -------
     >>> from tempfile import mkdtemp
-    >>> run = train("MgNet[1,1]-8-B^l", "digits", epochs=2, out=mkdtemp() + "/run", progress=False)
+    >>> out = mkdtemp() + "/run"
+    >>> run = train("MgNet[1,1]-8-B^l", "digits", epochs=2, out=out, progress=False)
     >>> len(run.history), (run.directory / "report.html").exists()
     (2, True)
     """

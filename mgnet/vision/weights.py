@@ -87,6 +87,10 @@ def save_checkpoint(
     name : what `build` calls the network; default: an MgNet's notation. Of others the file has the weights alone
     dataset : what evaluate takes where it is not told; a name or a folder
 
+    Returns
+    -------
+    The path
+
     Raises
     ------
     ValueError : another suffix; figures that the network does not fit
@@ -95,8 +99,9 @@ def save_checkpoint(
     -------
     >>> from tempfile import mkdtemp
     >>> from mgnet.vision import MgNet, predict
-    >>> network, grey = MgNet("MgNet[1]-4-B^l", 1, 2), {"mean": [0.5], "std": [0.25], "image_size": 8}
-    >>> path = save_checkpoint(network, mkdtemp() + "/my.safetensors", classes=["cat", "dog"], **grey)
+    >>> network, path = MgNet("MgNet[1]-4-B^l", 1, 2), mkdtemp() + "/my.safetensors"
+    >>> grey = {"mean": [0.5], "std": [0.25], "image_size": 8}
+    >>> path = save_checkpoint(network, path, classes=["cat", "dog"], **grey)
     >>> predict(path, torch.zeros(3, 8, 8)).probabilities.shape
     torch.Size([3, 2])
     """

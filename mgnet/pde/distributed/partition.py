@@ -28,11 +28,13 @@ class Partition:
 
     Attributes
     ----------
-    slices : of this process's block in the whole grid;   shape : of the block
+    slices : of this process's block in the whole grid
+    shape : of the block
 
     Raises
     ------
     RuntimeError : if there is no group yet
+    TypeError : if grid is none
     ValueError : if there are more processes than unknowns along the axis, or sizes that do not add up to them
 
     Example
@@ -74,13 +76,39 @@ class Partition:
         return (self.ends[self.rank + 1] - self.ends[self.rank], *self.grid.shape[1:])
 
     def scatter(self, f: Any) -> Any:
-        """This process's block of a whole array (*batch, *grid) that each process has; a view of it."""
+        """This process's block of a whole array (*batch, *grid) that each process has; a view of it.
+
+        Parameters
+        ----------
+        f : (*batch, *grid)
+
+        Returns
+        -------
+        (*batch, *block)
+
+        Raises
+        ------
+        ValueError : f is not on the grid
+        """
         if tuple(f.shape[-self.grid.ndim :]) != self.grid.shape:
             raise ValueError(f"`f` must be a whole array, of shape (..., {self.grid.shape}); it has {tuple(f.shape)}.")
         return f[(..., *self.slices)]
 
     def gather(self, u: Any) -> Any:
-        """The whole array (*batch, *grid), on every process, of each one's block."""
+        """The whole array (*batch, *grid), on every process, of each one's block.
+
+        Parameters
+        ----------
+        u : (*batch, *block)
+
+        Returns
+        -------
+        (*batch, *grid), of u's kind
+
+        Raises
+        ------
+        ValueError : on every process, if one's u is no block
+        """
         if tuple(u.shape[-self.grid.ndim :]) != self.shape:
             raise ValueError(
                 f"`u` must be this process's block, of shape (..., {self.shape}); it has {tuple(u.shape)}."

@@ -31,6 +31,14 @@ def conv_levels(
     smoother : "chebyshev" or "jacobi"
     coarsest : unknowns per axis of the coarsest grid
 
+    Returns
+    -------
+    Finest first; ``core.cycle`` and ``core.descend`` take them
+
+    Raises
+    ------
+    ValueError : another grid, or coefficients that vary
+
     Example
     -------
     >>> from mgnet.core import cycle

@@ -27,12 +27,17 @@ class Polynomial:
     omegas : (nu, ndim, low) -> the damping of each step of nu sweeps in ndim dimensions, on a spectrum of D^-1 A in
         [low, 2 - low], where low = c / d is the reaction's part of the diagonal
 
+    Raises
+    ------
+    ValueError, TypeError : once a Solver takes it: other than nu positive numbers
+
     Example
     -------
     >>> from mgnet.pde import Grid, Poisson, Solver
     >>> import numpy as np
     >>> two = Polynomial("two steps", lambda nu, ndim, low: (1.4, 0.6) * nu)
-    >>> solution = Solver(Poisson(Grid((63, 63))), smoother=two, nu=(1, 1)).solve(np.ones((63, 63)))
+    >>> solver = Solver(Poisson(Grid((63, 63))), smoother=two, nu=(1, 1))
+    >>> solution = solver.solve(np.ones((63, 63)))
     >>> solution.cycles <= 10, "two steps" in solution.method
     (True, True)
     """

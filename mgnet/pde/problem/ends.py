@@ -22,6 +22,10 @@ class Robin:
     alpha : a number, an array (*batch, *end) of the end's shape, the grid's without its axis (a tensor may ask for a
         gradient), or a callable alpha(x, y, ...) evaluated on the end
 
+    Raises
+    ------
+    ValueError, TypeError : a negative alpha; once it is used with a grid, another shape
+
     Example
     -------
     >>> from mgnet.pde import Grid

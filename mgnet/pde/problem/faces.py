@@ -23,12 +23,16 @@ class Faces:
         parts of the grid that walls cut off are solved like the parts of a mask. At Neumann ends nothing flows in any
         case; the first and the last face of a periodic axis are one
 
+    Raises
+    ------
+    ValueError, TypeError : once it is used with a grid: another shape, a negative number
+
     Example
     -------
     >>> from mgnet.pde import solve
     >>> a = np.ones(6)
-    >>> a[3] = 0.0
-    >>> solve(np.ones(5), a=Faces(a), upper=6.0).u.round(6).tolist()  # a wall between the third and the fourth
+    >>> a[3] = 0.0  # a wall between the third and the fourth
+    >>> solve(np.ones(5), a=Faces(a), upper=6.0).u.round(6).tolist()
     [3.0, 5.0, 6.0, 3.0, 2.0]
     """
 

@@ -110,6 +110,10 @@ class Grid:
         geometry : "cartesian", "polar" (r, theta), "axisymmetric" (r, z), "cylindrical" (r, theta, z), "spherical"
             (r | r, theta | r, theta, phi; theta from the pole) or "sphere" (lon, lat); angles in radians
 
+        Returns
+        -------
+        The grid
+
         Raises
         ------
         ValueError, TypeError : naming the argument, what it must be and what came
@@ -131,6 +135,10 @@ class Grid:
         nodes : per axis all nodes, increasing, both ends included (periodic: the last is the first again). Unknowns lie
             at all of them, but for Dirichlet ends (and the last one of a periodic axis)
         bc, geometry : as for ``from_faces``; no node lies at r = 0 or at a pole
+
+        Returns
+        -------
+        The grid
 
         Raises
         ------
@@ -208,6 +216,10 @@ class Grid:
 
     def coordinates(self) -> tuple[np.ndarray, ...]:
         """A mesh of the grid's shape per axis (float64, indexing "ij").
+
+        Returns
+        -------
+        x, y, ... : each of the grid's shape
 
         Example
         -------

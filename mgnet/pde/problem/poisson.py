@@ -299,9 +299,22 @@ class Poisson:
 
         Its rows outside of a mask, and of what is fixed, are d u; no other one reads what is there.
 
+        Parameters
+        ----------
+        u : (*batch, *grid)
+
+        Returns
+        -------
+        A u, (*batch, *grid), of u's kind
+
+        Raises
+        ------
+        ValueError, TypeError : naming the argument, what it must be and what came
+
         Example
         -------
-        >>> Poisson(Grid((2,), bc="periodic", upper=2.0)).apply(np.array([1.0, 0.0])).tolist()
+        >>> problem = Poisson(Grid((2,), bc="periodic", upper=2.0))
+        >>> problem.apply(np.array([1.0, 0.0])).tolist()
         [2.0, -2.0]
         """
         v = self.on_grid("u", u)
@@ -329,6 +342,14 @@ class Poisson:
         fixed : None, or values in place of the problem's at its fixed unknowns, one per pair
 
         Rows outside of a mask are 0, those of what is fixed d value: ``to_scipy`` and b give all of u.
+
+        Returns
+        -------
+        b : (*batch, *grid), of f's kind
+
+        Raises
+        ------
+        ValueError, TypeError : naming the argument, what it must be and what came
 
         Example
         -------
@@ -369,6 +390,10 @@ class Poisson:
     def m_matrix(self) -> np.ndarray:
         """(*grid) where no other unknown has a positive entry in an equation; if everywhere, f >= 0 makes u >= 0.
 
+        Returns
+        -------
+        (*batch, *grid) of bool
+
         Example
         -------
         >>> bool(Poisson(Grid((4, 4)), ((2.0, 0.5), (0.5, 1.0))).m_matrix().all())
@@ -380,6 +405,14 @@ class Poisson:
 
     def to_scipy(self) -> "sparse.csr_array":
         """A as a sparse matrix, unknowns numbered in C order.
+
+        Returns
+        -------
+        (unknowns, unknowns), float64
+
+        Raises
+        ------
+        ValueError : the coefficients are those of a batch, which is many matrices
 
         Example
         -------
