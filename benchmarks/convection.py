@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import gmres, spsolve
 
+from benchmarks import tables
 from mgnet.pde import Grid, Poisson, Solver
 
 TOL = 1e-8
@@ -106,12 +107,11 @@ def counted() -> str:
     result = json.loads(RESULTS.read_text())
     sizes, peclets = list(next(iter(result["cycles"].values()))), result["peclet"]
     head = ["cycles to " + f"{result['tol']:.0e}".replace("e-0", "e-"), *(f"{n}^2" for n in sizes)]
-    lines = [f"| {' | '.join(head)} |", "|---|" + "--:|" * len(sizes)]
+    lines = []
     for flow, rows in result["cycles"].items():
-        spans = [f"{min(v)} to {max(v)}" if min(v) < max(v) else f"{min(v)}" for v in rows.values()]
-        lines.append(f"| {flow} | {' | '.join(spans)} |")
+        lines.append([flow, *(f"{min(v)} to {max(v)}" if min(v) < max(v) else f"{min(v)}" for v in rows.values())])
     said = f"Upwind differences, cell Peclet numbers from {min(peclets):g} to {max(peclets):g}, f random"
-    return f"{said}; `python -m benchmarks.convection --cycles`.\n\n" + "\n".join(lines)
+    return f"{said}; `python -m benchmarks.convection --cycles`.\n\n" + "\n".join(tables.table(head, lines))
 
 
 def main() -> None:

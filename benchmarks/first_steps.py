@@ -24,6 +24,7 @@ from unittest.mock import patch
 
 import torch
 
+from benchmarks import tables
 from mgnet.training.learner import Learner
 from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process
@@ -86,7 +87,7 @@ def main() -> None:
             entry = replace(entry, batch_size=given.batch_size or entry.batch_size)
             for name in RECIPES:
                 rows.append(measure(entry, name, given.steps))
-                print(line(asdict(rows[-1])), flush=True)
+                print(*cells(asdict(rows[-1])), sep=", ", flush=True)
     result = {"steps": given.steps, "rows": [asdict(row) for row in rows], "environment": environment()}
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(result, indent=1) + "\n")
@@ -158,17 +159,15 @@ def table(result: dict) -> str:
             f"{machine['processor']}; `python -m benchmarks.first_steps`. *Plain*: as on a processor without bfloat16. "
             "Share: the optimizer's of the step.",
             "",
-            f"| {' | '.join(HEAD)} |",
-            "|---" * len(HEAD) + "|",
-            *map(line, result["rows"]),
+            *tables.table(HEAD, map(cells, result["rows"])),
         ]
     )
 
 
-def line(row: dict) -> str:
+def cells(row: dict) -> list[str]:
     parts: Sequence[float] = (row["forward_and_backward"], row["optimizer"])
-    cells = [row["model"], row["recipe"], row["precision"], str(row["batch_size"]), *(f"{s:.3f}" for s in parts)]
-    return f"| {' | '.join([*cells, f'{parts[1] / max(sum(parts), 1e-9):.0%}'])} |"
+    told = [row["model"], row["recipe"], row["precision"], str(row["batch_size"]), *(f"{s:.3f}" for s in parts)]
+    return [*told, f"{parts[1] / max(sum(parts), 1e-9):.0%}"]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+from benchmarks import tables
 from benchmarks.report import milliseconds, missed, ratio, unknowns
 
 RESULTS = Path(__file__).parent / "results"
@@ -91,12 +92,12 @@ def ms(seconds: float) -> str:
 def in_short(rows: Rows) -> str:
     """A few problems, ours beside each rival's: first solve and repeated one."""
     head = ("problem", "unknowns", "rival", "first: ours, ms", "its", "ratio", "repeat: ours, ms", "its", "ratio")
-    lines = [f"| {' | '.join(head)} |", "|---|---|---|--:|--:|--:|--:|--:|--:|"]
+    lines = []
     for name, n in SHOWN:
         ours, *others = of(rows, name, n)
         for row in (row for row in others if "loop" not in row["solver"]):
             cells = [name, unknowns(row), row["solver"] + missed(row)]
             for kind in ("first", "repeat"):
                 cells += [milliseconds(ours, kind), milliseconds(row, kind), ratio(ours, row, kind)]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append(cells)
+    return "\n".join(tables.table(head, lines))

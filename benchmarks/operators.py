@@ -31,6 +31,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
+from benchmarks import tables
 from benchmarks.operator_rivals import UNet, fno, parameters
 from benchmarks.report import environment
 from mgnet.operators import FAST, PAPER, MgNO, Recipe, Run, Samples, darcy, evaluate, load, save, train
@@ -265,13 +266,12 @@ def table(result: dict[str, Any]) -> str:
         f"The test samples' own error is {asked['error of the test samples']:.3%}.",
         f"float32, {here['threads']} threads, {here['processor']}, {here['date']}.",
         "",
-        f"| {' | '.join(columns)} |",
-        "|---" * len(columns) + "|",
     ]
+    cells = []
     for row in result["rows"]:
         solved, spread = row["solver"], row["spread"]
         of = f" of {len(row['errors'])}" if spread is not None else ""
-        cells = (
+        told = (
             row["model"],
             f"{row['parameters']:,}",
             row["epochs"],
@@ -284,8 +284,8 @@ def table(result: dict[str, Any]) -> str:
             f"{1e3 * solved['seconds']:.2f}" if solved else "-",
             f"{row['paid after']:,.0f} solves" if row["paid after"] else "never",
         )
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines) + "\n"
+        cells.append(told)
+    return "\n".join([*lines, *tables.table(columns, cells)]) + "\n"
 
 
 def draw(result: dict[str, Any], path: Path) -> None:

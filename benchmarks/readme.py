@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import convection, first_steps, front, gallery, processes, report_gpu, scaling, small
+from benchmarks import convection, first_steps, front, gallery, processes, report_gpu, scaling, small, tables
 from benchmarks.report import table
 from mgnet.training.runs import read_history
 from mgnet.vision import build
@@ -89,12 +89,12 @@ def poisson_gpu() -> str:
 def trust() -> str:
     """What random problems showed."""
     results = json.loads((RESULTS / "trust" / "results.json").read_text())
-    head = "| data | problems | wrong | largest error | most cycles |\n|---|--:|--:|--:|--:|"
+    head = ("data", "problems", "wrong", "largest error", "most cycles")
     rows = [
-        f"| {name} | {g['problems']} | {g['wrong']} | {g['largest error']:.1e} | {g['most cycles']} |"
+        [name, g["problems"], g["wrong"], f"{g['largest error']:.1e}", g["most cycles"]]
         for name, g in results["groups"].items()
     ]
-    return "\n".join([head, *rows])
+    return "\n".join(tables.table(head, rows))
 
 
 def on_processes() -> str:
@@ -164,12 +164,10 @@ def training() -> str:
         f"Ours: {result['precision_of_ours']}, augmentation included, the accuracy from the training itself. "
         "The first two steps of each are not timed; *compiled* compiles in them.",
         "",
-        "| how | images a second | times the published way |",
-        "|---|---|---|",
     ]
-    for name, rate in result["images_per_second"].items():
-        lines.append(f"| {name} | {rate:,.0f} | {result['times_published'][name]:.2f} |")
-    return "\n".join(lines)
+    times = result["times_published"]
+    rows = [[name, f"{rate:,.0f}", f"{times[name]:.2f}"] for name, rate in result["images_per_second"].items()]
+    return "\n".join([*lines, *tables.table(("how", "images a second", "times the published way"), rows)])
 
 
 def measured() -> list[str]:
@@ -191,10 +189,19 @@ def trained() -> str:
         "",
         "Held out: the share of the training images. Processor minutes: of the first seed, validation included.",
         "",
-        "| run | model | parameters | epochs | held out | seeds | test accuracy | processor minutes | machine |",
-        "|---|---|---|---|---|---|---|---|---|",
     ]
-    return "\n".join(lines + [_trained(folder) for folder in _runs()])
+    head = (
+        "run",
+        "model",
+        "parameters",
+        "epochs",
+        "held out",
+        "seeds",
+        "test accuracy",
+        "processor minutes",
+        "machine",
+    )
+    return "\n".join(lines + tables.table(head, [_trained(folder) for folder in _runs()]))
 
 
 def rates() -> str:
@@ -206,13 +213,12 @@ def rates() -> str:
         "Of the first seed. Operations: six for each multiply-add of the forward pass (two, three times).",
         "Share: of the rate of a bfloat16 matrix product 8192 x 8192 on the same GPU.",
         "",
-        "| run | minutes | images a second | PFLOP | share | GPU |",
-        "|---|---|---|---|---|---|",
     ]
-    return "\n".join(lines + [_rate(folder) for folder in runs]) if runs else ""
+    head = ("run", "minutes", "images a second", "PFLOP", "share", "GPU")
+    return "\n".join(lines + tables.table(head, [_rate(folder) for folder in runs])) if runs else ""
 
 
-def _rate(folder: Path) -> str:
+def _rate(folder: Path) -> list[str]:
     run = next(folder.glob("seed*/"))
     config, device = json.loads((run / "config.json").read_text()), json.loads((folder / "rate.json").read_text())
     full = config["image_size"][0]
@@ -223,14 +229,14 @@ def _rate(folder: Path) -> str:
         rate, share = row["images_per_second"], row["images_per_second"] * each[size] / device["flops"]
         operations, seconds = operations + row["seconds"] * rate * each[size], seconds + row["seconds"]
     cells = [folder.name, f"{seconds / 60:.1f}", f"{rate:,.0f}", f"{operations / 1e15:,.0f}", f"{100 * share:.0f}%"]
-    return f"| {' | '.join([*cells, device['device']])} |"
+    return [*cells, device["device"]]
 
 
 def _runs() -> list[Path]:
     return sorted(path.parent for path in RESULTS.glob("*/seeds.csv"))
 
 
-def _trained(folder: Path) -> str:
+def _trained(folder: Path) -> list[str]:
     run = next(folder.glob("seed*/"))
     config, machine = (json.loads((run / f"{name}.json").read_text()) for name in ("config", "environment"))
     accuracy, seeds = _accuracy(folder)
@@ -239,7 +245,7 @@ def _trained(folder: Path) -> str:
         minutes = sum(float(row["cpu_seconds"]) for row in csv.DictReader(file)) / 60
     where = machine["gpu"] or f"{machine['cores']} cores, {machine['processor']}"
     cells = [folder.name, config["model"], f"{count:,}", config["epochs"], f"{100 * config['validation']:g}%"]
-    return f"| {' | '.join(map(str, [*cells, seeds, f'{accuracy}%', f'{minutes:.1f}', where]))} |"
+    return [*map(str, cells), str(seeds), f"{accuracy}%", f"{minutes:.1f}", where]
 
 
 def _accuracy(folder: Path) -> tuple[str, int]:
@@ -272,15 +278,15 @@ def published() -> str:
 def _beside(rows: list[dict], datasets: tuple[str, ...]) -> list[str]:
     heads = [head for name in datasets for head in (f"{name}, published", f"{name}, ours")]
     columns = ["model", "parameters", "multiply-adds", *heads]
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines = []
     for row in rows:
         size = 32 if row["classes"] == 10 else 224
         remark = f" ({row['note']})" if "note" in row else ""
         cells = [row["model"] + remark, f"{_parameters(row['model'], row['classes'], size):,} ({row['parameters']})"]
         cells += [f"{_multiply_adds(row['model'], row['classes'], size) / 1e9:.2f} G"]
         cells += [cell for name in datasets for cell in (f"{row[name]:.2f}", _ours(row["model"], name))]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        lines.append(cells)
+    return tables.table(columns, lines)
 
 
 def _ours(model: str, dataset: str) -> str:

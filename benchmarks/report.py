@@ -14,6 +14,7 @@ import scipy
 import torch
 
 import mgnet
+from benchmarks import tables
 
 
 def environment() -> dict:
@@ -93,15 +94,14 @@ def table(result: dict) -> str:
         f"float64, {machine['cores']} cores of {machine['processor']}, {days}; medians in ms; "
         "`python -m benchmarks.poisson`.",
         "",
-        f"| {' | '.join(COLUMNS)} |",
-        "|---" * len(COLUMNS) + "|",
     ]
     ours: dict = {}
+    cells = []
     for row in result["rows"]:
         if row["solver"] == "mgnet":
             ours = row
         else:
-            lines.append(f"| {' | '.join(_beside(ours, row))} |")
+            cells.append(_beside(ours, row))
     seconds = dict(result["first solve"])
     loading = seconds.pop("import")
     kinds = ", ".join(f"{kind} {value:.2f} s" for kind, value in seconds.items())
@@ -109,9 +109,8 @@ def table(result: dict) -> str:
     rows = result["rows"]
     dash = [DASH] * any(None in (row["first"], row["repeat"]) for row in rows)
     star = [STAR] * any(row["first solves"] == 1 for row in rows)
-    return "\n".join(
-        [*lines, *(line for note in (ALIKE, *dash, *star, THREADS, BYTES, told) for line in ("", note)), ""]
-    )
+    notes = (line for note in (ALIKE, *dash, *star, THREADS, BYTES, told) for line in ("", note))
+    return "\n".join([*lines, *tables.table(COLUMNS, cells), *notes, ""])
 
 
 def _beside(ours: dict, its: dict) -> list[str]:

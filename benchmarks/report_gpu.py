@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import report
+from benchmarks import report, tables
 
 COLUMNS = (
     "problem",
@@ -58,9 +58,8 @@ def table(result: dict) -> str:
         f"{machine['device']}, {machine['date']}, torch {machine['torch']}; a device copy moves "
         f"{result['copy'] / 1e12:.2f} TB/s; medians in ms; `python -m benchmarks.poisson_gpu`.",
         "",
-        f"| {' | '.join(COLUMNS)} |",
-        "|---" * len(COLUMNS) + "|",
     ]
+    rows = []
     for row in result["rows"]:
         asked = "discretisation accuracy" if row["tol"] is None else f"residual {row['tol']:g}"
         error = "" if row["error"] is None else f"{row['error']:.2e}"
@@ -70,8 +69,8 @@ def table(result: dict) -> str:
             cells += [f"{1e3 * row[kind]:.3f}", f"{row[f'{kind} ratio']:.2f}"]
         cells += [f"{row['unknowns per second'] / 1e9:.3f}", f"{100 * row['bandwidth']:.0f}%"]
         residual = f"{row['residual']:.1e}"
-        lines.append(f"| {' | '.join([*cells, residual, error, memory])} |")
-    return "\n".join([*lines, ""])
+        rows.append([*cells, residual, error, memory])
+    return "\n".join([*lines, *tables.table(COLUMNS, rows), ""])
 
 
 def save(result: dict, folder: Path) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks import tables
 from mgnet.training.runs import environment
 from mgnet.training.threads import at_most
 from mgnet.vision import FAST, Sweep, build, load, sweep
@@ -137,16 +138,15 @@ def table(result: dict) -> str:
         f"CIFAR-10{few}, {result['epochs']} epochs of the same recipe, {seeds} seeds, test accuracy of the last epoch; "
         f"{machine['cores']} cores of {machine['processor']}; `python -m benchmarks.small`.",
         "",
-        f"| {' | '.join(HEAD)} |",
-        "|---" * len(HEAD) + "|",
     ]
+    told = []
     for r in rows:
         times = r["multiply_adds"] / rows[0]["multiply_adds"]
         spread = "" if r["std"] is None else f" +- {100 * r['std']:.2f}"
         cells = [r["name"], r["model"], f"{r['parameters']:,}", f"{r['multiply_adds'] / 1e6:.1f} M ({times:.1f})"]
         cells += [f"{1e3 * r['latency']:.2f}", f"{100 * r['mean']:.2f}{spread}%"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        told.append(cells)
+    return "\n".join([*lines, *tables.table(HEAD, told)])
 
 
 if __name__ == "__main__":

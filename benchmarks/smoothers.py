@@ -14,6 +14,7 @@ from statistics import median
 
 import numpy as np
 
+from benchmarks import tables
 from benchmarks.report import environment
 from mgnet.pde import Grid, Poisson, Solver
 
@@ -67,11 +68,10 @@ def table(rows: list[tuple], n: int) -> str:
         f"{n} x {n}, float64, random right-hand side to 1e-10; {machine['cores']} cores of "
         f"{machine['processor']}, {machine['date']}; `python -m benchmarks.smoothers`.",
         "",
-        "| smoother | sweeps down, up | cycles | factor per cycle | ms |",
-        "|---|---|---|---|---|",
     ]
-    lines += [f"| {s} | {nu[0]}, {nu[1]} | {c} | {factor:.3f} | {1e3 * t:.1f} |" for s, nu, c, factor, t in rows]
-    return "\n".join([*lines, ""])
+    head = ("smoother", "sweeps down, up", "cycles", "factor per cycle", "ms")
+    cells = [[s, f"{nu[0]}, {nu[1]}", c, f"{factor:.3f}", f"{1e3 * t:.1f}"] for s, nu, c, factor, t in rows]
+    return "\n".join([*lines, *tables.table(head, cells), ""])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@
    a target, each `python -m ...` line a module.
 3  Each path and each link within the repository exists.
 4  The reference has an entry for each public name, and the guide to `mgnet.pde` speaks of each.
-5  The figures are those that the benchmarks wrote, the pictures small ones that a script beside them names.
+5  The figures are those that the benchmarks wrote, the pictures small ones that a script beside them names;
+   numbers in tables stand at the right.
 """
 
 import re
@@ -23,7 +24,7 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
-from benchmarks import readme
+from benchmarks import readme, tables
 from mgnet.cli import app, main
 
 ROOT = Path(__file__).parent.parent
@@ -195,3 +196,15 @@ def test_pictures_are_small_and_drawn_by_a_script_that_names_them():
     drawn = "".join(path.read_text() for path in (ROOT / "docs/pictures").glob("*.py"))
     assert [p.name for p in pictures if not re.search(rf"\b{p.stem.rpartition('_')[2]}\b", drawn)] == []
     assert [p.name for p in pictures if p.stem != "idea" and p.stat().st_size > 60_000] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_numbers_in_tables_stand_at_the_right(page):
+    text = BLOCK.sub("", (ROOT / page).read_text())
+    for table in re.findall(r"(?:^\|.*\|\n?)+", text, re.MULTILINE):
+        head, ruler, *rows = ([cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines())
+        columns = list(zip(*(row for row in rows if len(row) == len(head)), strict=True))
+        right = [cell.endswith("-:") for cell in ruler]
+        assert [(name, tables.of_numbers(column)) for name, column in zip(head, columns, strict=True)] == list(
+            zip(head, right, strict=True)
+        )
