@@ -15,6 +15,7 @@ from pathlib import Path
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from nbconvert import MarkdownExporter
 from typer.cli import get_docs_for_click
 from typer.main import get_command
@@ -24,6 +25,7 @@ from mgnet.cli import app
 
 ROOT = Path(__file__).parents[1]
 EQUATION = re.compile(r'<(div|span) class="arithmatex">\\[\[(](.*?)\\[\])]</\1>', re.DOTALL)
+WIDE = {"gallery": ["navigation", "toc"], "benchmarks.md": ["navigation"]}  # pages -> what stands beside others
 TAG = re.compile(r"\\tag\{(.*?)\}")
 NAME = r"(?:<mi>(?:cos|sin|log|exp|div)</mi>|<msup><mi>(?:cos|sin|log)</mi><mn>2</mn></msup>)"
 BADGE = re.compile(r"\[!\[([^\]]+)\]\(https:[^)]+\)\]")  # a link's picture from another host
@@ -64,8 +66,9 @@ def _spaced(equation: str) -> str:
     return re.sub(rf"(</m(?:i|n|sub|sup|frac)>)(?={NAME})", rf"\1{space}", equation)
 
 
-def on_page_markdown(markdown: str, **_: object) -> str:
-    """Links that hold in the repository, in the site's terms."""
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+    """Room for what is wide, and links that hold in the repository in the site's terms."""
+    page.meta["hide"] = next((parts for begin, parts in WIDE.items() if page.file.src_uri.startswith(begin)), [])
     markdown = re.sub(r"(\]\([\w./-]+)\.ipynb", r"\1.md", markdown)
     markdown = re.sub(r"(\]\(\.\./gallery/\w+)\.py", r"\1.md", markdown)
     markdown = re.sub(r"\]\(\.\./(notebooks|benchmarks|gallery)/", r"](\1/", markdown)
