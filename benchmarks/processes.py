@@ -24,6 +24,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from benchmarks import tables
 from benchmarks.report import environment
 from mgnet.pde import Grid, Partition, Poisson, Solver, solve
 
@@ -42,7 +43,7 @@ def main() -> None:
     for tol in (given.tol, None):
         for row in rows(given.size, given.processes, tol):
             result["rows"].append(row)
-            print(line(row), flush=True)
+            print(*cells(row), sep=" | ", flush=True)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(result, indent=1) + "\n")
 
@@ -124,16 +125,15 @@ def table(result: dict[str, Any]) -> str:
         f"One thread a process, {machine['cores']} cores of {machine['processor']}; `python -m benchmarks.processes`. "
         "Apart: each process solves a problem of its own, which is what the machine's memory allows at most.",
         "",
-        "| scaling | processes | grid | tol | cycles | ms | efficiency | MB a process |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    return "\n".join(lines + [line(row) for row in result["rows"]])
+    head = ("scaling", "processes", "grid", "tol", "cycles", "ms", "efficiency", "MB a process")
+    return "\n".join(lines + tables.table(head, map(cells, result["rows"])))
 
 
-def line(row: dict[str, Any]) -> str:
-    cells = [row["kind"], row["processes"], " x ".join(map(str, row["shape"]))]
-    cells += ["none" if row["tol"] is None else f"{row['tol']:g}", row["cycles"], f"{1e3 * row['seconds']:.0f}"]
-    return f"| {' | '.join(map(str, cells))} | {100 * row['efficiency']:.0f}% | {row['megabytes']:.0f} |"
+def cells(row: dict[str, Any]) -> list[Any]:
+    told = [row["kind"], row["processes"], " x ".join(map(str, row["shape"]))]
+    told += ["none" if row["tol"] is None else f"{row['tol']:g}", row["cycles"], f"{1e3 * row['seconds']:.0f}"]
+    return [*told, f"{100 * row['efficiency']:.0f}%", f"{row['megabytes']:.0f}"]
 
 
 if __name__ == "__main__":

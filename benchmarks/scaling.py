@@ -33,6 +33,7 @@ import torch
 import torch.distributed as dist
 from scipy.optimize import nnls
 
+from benchmarks import tables
 from benchmarks.report import environment
 from mgnet.pde import Grid, Partition, Poisson, Solver
 from mgnet.pde.distributed.channel import Network, channel
@@ -199,29 +200,31 @@ def main() -> None:
 
 def table(result: dict[str, Any]) -> str:
     """Markdown."""
-    here, machine = result["environment"], "| {} | {:.2f} | {:.0f} | {:.0f} | {:.1f} |".format
+    here = result["environment"]
+    head = ("machine", "ns an unknown", "us a visit of a grid", "us a message", "GB/s between two")
+    machines = [
+        [m["name"], f"{1e9 * m['work']:.2f}", *(f"{1e6 * m[k]:.0f}" for k in ("visit", "latency")),
+         f"{m['bandwidth'] / 1e9:.1f}"] for m in [*result["fitted"], *result["assumed"]]
+    ]  # fmt: skip
     lines = [
         f"A model of a cycle (its formula is in `benchmarks/scaling.py`), fitted to {here['cores']} cores of "
         f"{here['processor']}; the rows of other machines take their makers' numbers, or assumed ones:",
         "",
-        "| machine | ns an unknown | us a visit of a grid | us a message | GB/s between two |",
-        "|---|--:|--:|--:|--:|",
+        *tables.table(head, machines),
     ]
-    for m in [*result["fitted"], *result["assumed"]]:
-        lines.append(machine(m["name"], 1e9 * m["work"], 1e6 * m["visit"], 1e6 * m["latency"], m["bandwidth"] / 1e9))
     worst = max(abs(row["fitted"] / row["measured"] - 1) for m in result["fitted"] for row in m["cycles"])
     lines += [
         "",
         f"It is within {100 * worst:.0f}% of the cycles that it is fitted to. What it predicts, **measured nowhere**, "
         "for a cycle with as many unknowns on each process:",
         "",
-        "| prediction for | processes | unknowns a process | ms a cycle | weak scaling |",
-        "|---|--:|--:|--:|--:|",
     ]
-    for row in result["predicted"]:
-        cells = [row["machine"], row["processes"], f"{row['rows']}^2", f"{1e3 * row['cycle']:.3g}"]
-        lines.append(f"| {' | '.join(map(str, cells))} | {100 * row['weak efficiency']:.0f}% |")
-    return "\n".join(lines)
+    predicted = [
+        [row["machine"], row["processes"], f"{row['rows']}^2", f"{1e3 * row['cycle']:.3g}",
+         f"{100 * row['weak efficiency']:.0f}%"] for row in result["predicted"]
+    ]  # fmt: skip
+    asked = ("prediction for", "processes", "unknowns a process", "ms a cycle", "weak scaling")
+    return "\n".join(lines + tables.table(asked, predicted))
 
 
 if __name__ == "__main__":

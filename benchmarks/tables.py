@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-ABSENT = ("", "-", "?", "never", "not yet measured")
+ABSENT = ("", "-", "?", "none", "never", "not yet measured")
 BRACKETS = re.compile(r"\(.*?\)")
 NUMBER = re.compile(r"[-+~<]?\d[^A-Za-z]*([A-Za-z]{1,3}\b[^A-Za-z]*)*")  # units of three letters at most
 
