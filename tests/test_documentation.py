@@ -202,7 +202,7 @@ def test_pictures_are_small_and_drawn_by_a_script_that_names_them():
 def test_numbers_in_tables_stand_at_the_right(page):
     text = BLOCK.sub("", (ROOT / page).read_text())
     for table in re.findall(r"(?:^\|.*\|\n?)+", text, re.MULTILINE):
-        head, ruler, *rows = ([cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines())
+        head, ruler, *rows = ([cell.strip() for cell in line.strip()[1:-1].split("|")] for line in table.splitlines())
         columns = list(zip(*(row for row in rows if len(row) == len(head)), strict=True))
         right = [cell.endswith("-:") for cell in ruler]
         assert [(name, tables.of_numbers(column)) for name, column in zip(head, columns, strict=True)] == list(
