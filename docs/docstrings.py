@@ -14,6 +14,7 @@ HEADING = re.compile(r"(\w[\w ]*)\n-{3,}(?:\n|$)")
 ENTRY = re.compile(r"^(\*{0,2}\w[\w, *.]*) : ", re.MULTILINE)
 CODE = re.compile(r"(``.+?``|`.+?`)")
 ALIGNED = re.compile(r"^ |\S {3,}\S|^==", re.MULTILINE)
+LONG = 100  # characters, above which the names in what a name stands for are left
 SAYS_NOTHING = ("", "Any", "None")
 
 Types = dict[str, str]  # of each parameter, and of what is returned by ""
@@ -57,7 +58,8 @@ def _alias(name: griffe.ExprName) -> str:
         return ""
     if isinstance(value, griffe.ExprCall):  # a TypeVar of these
         return " | ".join(written(kind) for kind in value.arguments[1:])
-    return written(value).replace("Any", name.name)
+    whole = written(value).replace("Any", name.name)
+    return whole if len(whole) <= LONG else str(value)
 
 
 def markdown(docstring: str, types: Types) -> str:
