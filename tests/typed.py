@@ -4,8 +4,9 @@ Arrays give arrays, tensors tensors, labelled arrays labelled ones; a word that 
 and one that mypy misses fails as an ignore without use.
 """
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ f = np.ones((31, 31))
 t = torch.from_numpy(f)
 assert_type(mgnet.pde.solve(f), mgnet.pde.Solution[np.ndarray])
 assert_type(mgnet.pde.solve(t, centering="cell").u, torch.Tensor)
-assert_type(mgnet.pde.solve(xarray.DataArray(f)).u, xarray.DataArray)
+assert_type(mgnet.pde.solve(xarray.DataArray(f)).u.dims, tuple[Hashable, ...])
+assert_type(mgnet.pde.solve(xarray.DataArray(f)).u.mean(), Any)
 assert_type(mgnet.pde.solve(f, bc=["periodic", ("dirichlet", mgnet.pde.Robin(1.0))]).u, np.ndarray)
 
 solver = mgnet.pde.Solver(mgnet.pde.Poisson(mgnet.pde.Grid((31, 31))), cycle="W")

@@ -2,21 +2,33 @@
 
 import sys
 import warnings
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from mgnet.pde.problem.grid import Grid
 
-if TYPE_CHECKING:
-    from xarray import DataArray  # which only those import who have one
-
 Array = TypeVar("Array", np.ndarray, Tensor)
-Field = TypeVar("Field", np.ndarray, Tensor, "DataArray")  # what ``solve`` takes
+
+
+class Labelled(Protocol):
+    """What checkers know of an xarray.DataArray where there is no xarray."""
+
+    @property
+    def dims(self) -> tuple[Hashable, ...]: ...
+
+    @property
+    def coords(self) -> Any: ...
+
+    def __getattr__(self, name: str) -> Any: ...
+
+
+Field = TypeVar("Field", np.ndarray, Tensor, Labelled)  # what ``solve`` takes
 
 
 @dataclass(frozen=True, repr=False)
