@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import convection, first_steps, front, gallery, processes, report_gpu, scaling, small, tables
+from benchmarks import convection, first_steps, front, gallery, newcomer, processes, report_gpu, scaling, small, tables
 from benchmarks.report import table
 from mgnet.training.runs import read_history
 from mgnet.vision import build
@@ -35,8 +35,8 @@ def main() -> None:
 def pages() -> dict[Path, str]:
     """The pages as they must be: their own words, the results between the marks."""
     readme, docs = ROOT / "README.md", ROOT / "docs"
-    names = "benchmarks", "trust", "operators", "gallery", "pde", "distributed"
-    site, trusted, learnt, shown, guide, shared = (docs / f"{name}.md" for name in names)
+    names = "benchmarks", "trust", "operators", "gallery", "pde", "distributed", "newcomer"
+    site, trusted, learnt, shown, guide, shared, walked = (docs / f"{name}.md" for name in names)
     both = [trained(), rates(), published()]
     return {
         readme: _between(readme, [front.headlines()], [in_short()]),
@@ -46,6 +46,7 @@ def pages() -> dict[Path, str]:
         shown: _between(shown, [gallery.page()]),
         guide: _between(guide, [convection.counted()]),
         shared: _between(shared, [on_processes()]),
+        walked: _between(walked, [newcomer.table()]),
     }
 
 

@@ -2,7 +2,8 @@
 
 1  The python and shell blocks of a page run in order, in one namespace and an empty folder; what they
    print is the text block that follows, where there is one. A shell line that asks for hours, data or a
-   device that are not here runs with STAND_INS; one that sets up a machine is one of SET_UP, and does not.
+   device that are not here runs with the STAND_INS of benchmarks/documented.py; one that sets up a machine is one of
+   its SET_UP, and does not.
 2  Each `mgnet ...` line parses as it stands: command, options and values exist. Each `make ...` line names
    a target, each `python -m ...` line a module.
 3  Each path and each link within the repository exists.
@@ -18,77 +19,25 @@ import sys
 from contextlib import redirect_stdout
 from importlib import import_module
 from io import StringIO
-from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.main import get_command
 
 from benchmarks import readme, tables
+from benchmarks.documented import BLOCK, PAGES, ROOT, blocks, is_set_up, lines_of, stand_in
 from mgnet.cli import app, main
-
-ROOT = Path(__file__).parent.parent
-DOCS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md"))
-PAGES = ["README.md", "CONTRIBUTING.md", "notebooks/README.md", *DOCS]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$(?:\n*^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
-
-
-def blocks(page: str) -> list[tuple[str, str, str, int]]:
-    """(language, code, its output or "", line) of each fenced block."""
-    text = (ROOT / page).read_text()
-    return [(m[1], m[2], m[3] or "", text.count("\n", 0, m.start())) for m in BLOCK.finditer(text)]
-
-
-#: What a test has no time, data or device for -> what it runs instead.
-STAND_INS = {
-    r"--epochs \d+": "--epochs 1",
-    r"--recipe paper": "--recipe paper --epochs 1",
-    r"--dataset cifar100?\b": "--dataset digits",
-    r"--dataset photos": "--dataset shapes",  # the folder that the same page has made
-    r"--image-size 128": "--image-size 32",
-    r"\]-(64|256)-": "]-8-",
-    r"--device cuda": "--device cpu",
-    r"--nproc-per-node=4": "--nproc-per-node=2",
-    r"--nnodes=2": "--nnodes=1",
-    r"first:29500": "localhost:0",
-}
-
-#: What sets up a machine, or is a whole check of its own -> what sees to it.
-SET_UP = {
-    r"make \w+": "test_make_target_exists; .ci/run is `make test`",
-    r"mgnet demo": "tests/test_demo.py",
-    r"python -m venv \.venv|\. \.venv/bin/activate|python -m pip install [\w\".,\[\]]+": "tests/test_packaging.py",
-    r"\.venv/bin/python -m pytest [-\w/ \"]+": "the run that this test is part of",
-    r"python -m benchmarks\.readme": "test_the_results_are_those_of_the_files",
-    r"python gallery/\w+\.py": "tests/test_gallery.py",
-    r"python -m benchmarks\.release RUN": "tests/vision/test_benchmarks.py",
-    r"python -m benchmarks\.operators [-\w ]+": "tests/operators/test_benchmarks.py",
-    r"export( OMP_NUM_THREADS=\d+)+": "tests/pde/test_threads.py",
-    r"jupyter lab notebooks": "tests/test_notebooks.py",
-}
-
-
-def lines_of(shell: str) -> list[str]:
-    """Without comments; a backslash continues a line."""
-    lines = (line.partition(" #")[0].strip() for line in shell.replace("\\\n", " ").splitlines())
-    return [" ".join(line.split()) for line in lines if line]
 
 
 def shell_lines() -> list[str]:
     return [line for page in PAGES for kind, code, _, _ in blocks(page) if kind == "bash" for line in lines_of(code)]
 
 
-def is_set_up(line: str) -> bool:
-    return any(re.fullmatch(pattern, line) for pattern in SET_UP)
-
-
 def run_line(line: str) -> None:
     """Run a line of a shell block, or what stands in for it; one that sets up a machine does nothing."""
     if is_set_up(line):
         return
-    for pattern, instead in STAND_INS.items():
-        line = re.sub(pattern, instead, line)
-    program, *arguments = shlex.split(line)
+    program, *arguments = shlex.split(stand_in(line))
     if program == "torchrun":
         launch = [sys.executable, "-m", "torch.distributed.run", *arguments]
         done = subprocess.run(launch, capture_output=True, text=True, timeout=300)

@@ -1,0 +1,59 @@
+"""The walk through the documentation in a fresh environment, without the environment.
+
+1  Every block is walked, and every command but those that need a clone; stand-ins run for what asks for hours.
+2  The walker runs them in order, in one namespace and one folder, and tells what they print and what fails.
+3  Its rows go into a table whose code is cut and quoted.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import newcomer
+
+
+def walker(steps: list[tuple[str, str]], folder) -> list[dict]:
+    command = [sys.executable, "-c", newcomer.WALKER]
+    done = subprocess.run(command, input=json.dumps(steps), cwd=folder, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_commands_are_walked_with_stand_ins_and_set_up_is_not():
+    steps = newcomer.ready("bash", "make demo\nmgnet train --epochs 300 --dataset cifar10  # hours\nmgnet demo\n")
+    assert steps == [
+        ("mgnet train --epochs 300 --dataset cifar10", ("bash", "mgnet train --epochs 1 --dataset digits")),
+        ("mgnet demo", ("bash", "mgnet demo")),
+    ]
+    assert newcomer.ready("python", "import mgnet\n\nx = 1\n") == [("x = 1", ("python", "import mgnet\n\nx = 1\n"))]
+    assert newcomer.ready("", "A  B\n") == []
+
+
+def test_the_walker_runs_in_order_and_tells(tmp_path):
+    blocks = [
+        ("python", "x = 1\nprint('one')\nprint(x)"),
+        ("bash", "echo two > there"),
+        ("python", "print(open('there').read())"),
+    ]
+    told = walker([*blocks, ("python", "1 / 0"), ("bash", "echo no >&2; exit 3")], tmp_path)
+    assert [newcomer.last(row["printed"]) for row in told] == ["1", "", "two", "", ""]
+    assert [bool(row["wrong"]) for row in told] == [False, False, False, True, True]
+    assert "ZeroDivisionError" in told[3]["wrong"]
+    assert told[4]["wrong"] == "no\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("", ""), ("a | b", r"`a \| b`"), ("x" * 61, f"`{'x' * 57}...`"), ("`a`", "`` `a` ``")],
+)
+def test_cells(text, shown):
+    assert newcomer.cell(text) == shown
+
+
+def test_the_kept_walk_is_of_every_page_and_nothing_failed():
+    if not newcomer.RESULTS.exists():
+        pytest.skip("not yet walked")
+    kept = json.loads(newcomer.RESULTS.read_text())
+    assert {row["page"] for row in kept["rows"]} >= {"README.md", "docs/pde.md", "docs/vision.md", "docs/operators.md"}
+    assert [row for row in kept["rows"] if row["wrong"]] == []
