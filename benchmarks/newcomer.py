@@ -2,26 +2,52 @@
 
 python -m benchmarks.newcomer FOLDER [PAGE ...]
 
-FOLDER gets the clone and the environment; where it has them, they are brought up to date. Commands and python blocks
-run in the order of the page, with the stand-ins of benchmarks/documented.py for hours, data and devices.
+FOLDER gets the clone and the environment; where it has them, mgnet is installed again if a commit has changed it.
+Commands and python blocks run in the order of the page, with the stand-ins of benchmarks/documented.py for hours, data
+and devices. Only a walk of all pages is kept.
 """
 
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from benchmarks.documented import PAGES, ROOT, blocks, is_set_up, lines_of, stand_in
 from mgnet.training.runs import environment
 
 RESULTS = ROOT / "benchmarks" / "results" / "newcomer.json"
 ELSEWHERE = ("notebooks/README.md", "CONTRIBUTING.md")  # what they show is for a clone
-WALKED = ("mgnet demo",)  # though the tests leave it to others
+WALKED = r"mgnet demo|python -m pip install \w+"  # though the tests leave it to others
+PACKED = ["mgnet", "pyproject.toml", "hatch_build.py"]  # what an installation depends on
+
+#: A slip at each front end; what it says must help.
+SLIPS = [
+    ("python", "import mgnet, numpy as np"),
+    ("python", "mgnet.pde.solve(np.ones((63, 63)), bc='dirchlet')"),
+    ("python", "mgnet.pde.solve(np.ones((63, 63)), a=np.ones((64, 64)))"),
+    ("python", "mgnet.pde.solve(np.ones((63, 63)), bc='neumann')"),
+    ("python", "mgnet.pde.solve(np.ones((4, 63, 63, 63)))"),
+    ("python", "mgnet.vision.train(model='MgNet[2,2]', dataset='digits')"),
+    ("python", "mgnet.vision.build('resnet19')"),
+    ("python", "mgnet.vision.train(dataset='cifar10', data='nowhere')"),
+    ("python", "mgnet.operators.darcy(4, 32, kind='rough')"),
+    ("bash", "mgnet slove 63"),
+    ("bash", "mgnet solve 63 --bc dirchlet"),
+    ("bash", "mgnet solve f.npz"),
+    ("bash", "mgnet train --model resnet19 --dataset digits"),
+    ("bash", "mgnet train --dataset cifar10 --data nowhere"),
+    ("bash", "mgnet predict runs/nowhere cat.png"),
+    ("bash", "mgnet operator train nowhere.npz"),
+    ("bash", "mgnet bench poisson"),
+]
 
 # Runs in the fresh environment: a list of [kind, code] from stdin, and a line of JSON for each on stdout.
 WALKER = """
@@ -51,36 +77,40 @@ def main() -> None:
     parser.add_argument("pages", nargs="*", default=[page for page in PAGES if page not in ELSEWHERE])
     asked = parser.parse_args()
     folder = asked.folder.resolve()
-    steps = installed(folder)
-    rows = [row for page in asked.pages for row in walk(page, folder / "environment" / "bin")]
+    steps, programs = installed(folder), folder / "environment" / "bin"
+    rows = [row for page in asked.pages for row in told(page, programs)]
     failed = [row for row in rows if row["wrong"]]
-    for row in failed:
-        print(f"{row['page']}: {row['command']}\n{row['wrong']}", file=sys.stderr)
     if asked.pages == parser.get_default("pages") and not failed:
+        slips = slipped(programs)
         machine = {name: environment()[name] for name in ("processor", "cores", "python", "torch")}
         kept = {"date": date.today().isoformat(), "machine": machine, "load": os.getloadavg()[2], "steps": steps}
-        RESULTS.write_text(json.dumps(kept | {"rows": [{**row, "wrong": None} for row in rows]}, indent=1) + "\n")
+        RESULTS.write_text(json.dumps(kept | {"rows": rows, "slips": slips}, indent=1) + "\n")
     sys.exit(bool(failed))
 
 
 def installed(folder: Path) -> list[dict[str, object]]:
     """A clone and an environment of it, not editable; what each step took when it was first done."""
     clone, python, noted = folder / "mgnet", folder / "environment/bin/python", folder / "steps.json"
+    git, install = ["git", "-C", clone], [python, "-m", "pip", "install", "--quiet"]
     if noted.exists():
-        subprocess.run(["git", "-C", clone, "fetch", "--quiet", "origin", "HEAD"], check=True)
-        subprocess.run(["git", "-C", clone, "reset", "--quiet", "--hard", "FETCH_HEAD"], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", clone], check=True)
+        subprocess.run([*git, "fetch", "--quiet", "origin", "HEAD"], check=True)
+        same = subprocess.run([*git, "diff", "--quiet", "HEAD", "FETCH_HEAD", "--", *PACKED]).returncode == 0
+        if not same:
+            print("mgnet has changed: installing it again", flush=True)
+            subprocess.run([*git, "reset", "--quiet", "--hard", "FETCH_HEAD"], check=True)
+            subprocess.run([*install, "--no-deps", "--force-reinstall", clone], check=True, env=bare(python.parent))
         return json.loads(noted.read_text())
     folder.mkdir(parents=True)
     steps = []
     for said, command in (
         ("git clone", ["git", "clone", "--quiet", ROOT, clone]),
         ("python -m venv .venv", [sys.executable, "-m", "venv", python.parents[1]]),
-        ("python -m pip install .", [python, "-m", "pip", "install", "--quiet", clone]),
+        ("python -m pip install .", [*install, clone]),
     ):
         begun = time.perf_counter()
         subprocess.run(command, check=True, env=bare(python.parent))
         steps.append({"command": said, "seconds": round(time.perf_counter() - begun, 1)})
+        print(f"{said}: {steps[-1]['seconds']:.0f} s", flush=True)
     noted.write_text(json.dumps(steps))
     return steps
 
@@ -91,30 +121,43 @@ def bare(programs: Path) -> dict[str, str]:
     return kept | {"PATH": f"{programs}{os.pathsep}{kept['PATH']}"}
 
 
-def walk(page: str, programs: Path) -> list[dict[str, object]]:
-    """A page's commands and blocks from an empty folder."""
+def told(page: str, programs: Path) -> list[dict[str, Any]]:
+    """Walk a page, and say on the screen how far that is and what went wrong."""
     steps = [step for kind, code, _, _ in blocks(page) for step in ready(kind, code)]
-    if not steps:
-        return []
+    rows = [{"page": page, **row} for row in walk(steps, programs)] if steps else []
+    print(f"{page}: {len(rows)} commands and blocks, {sum(row['seconds'] for row in rows):.0f} s", flush=True)
+    for row in rows:
+        if row["wrong"]:
+            print(f"  {row['command']}\n{textwrap.indent(row['wrong'], '    ')}", flush=True)
+    return rows
+
+
+def slipped(programs: Path) -> list[dict[str, str]]:
+    """What each slip is answered with; it must be an error of one line, or of a message."""
+    rows = walk([(code, (kind, code)) for kind, code in SLIPS], programs)[1:]
+    return [{"command": row["command"], "said": " ".join(message(row["wrong"]).split())} for row in rows]
+
+
+def message(wrong: str) -> str:
+    """An exception without its traceback; what a command writes as it is."""
+    raised = list(re.finditer(r"^(?:\w+\.)*(\w+: )", wrong, re.MULTILINE)) if wrong.startswith("Traceback") else []
+    return raised[-1][1] + wrong[raised[-1].end() :] if raised else wrong
+
+
+def walk(steps: list[tuple[str, tuple[str, str]]], programs: Path) -> list[dict[str, Any]]:
+    """The steps in the fresh environment, from an empty folder: what each took, printed last and complained of."""
     with tempfile.TemporaryDirectory() as empty:
-        if page != "docs/pde.md":
-            subprocess.run([programs / "python", "-c", OWN], cwd=empty, check=True, env=bare(programs))
+        subprocess.run([programs / "python", "-c", OWN], cwd=empty, check=True, env=bare(programs))
         done = subprocess.run(
             [programs / "python", "-c", WALKER], input=json.dumps([code for _, code in steps]),
             cwd=empty, env=bare(programs), stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    if len(told) < len(steps):
-        told.append({"seconds": 0.0, "printed": "", "wrong": f"the walk ended with status {done.returncode}"})
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    if len(lines) < len(steps):
+        lines.append({"seconds": 0.0, "printed": "", "wrong": f"the walk ended with status {done.returncode}"})
     return [
-        {
-            "page": page,
-            "command": said,
-            "seconds": round(row["seconds"], 2),
-            "last": last(row["printed"]),
-            "wrong": row["wrong"],
-        }
-        for (said, _), row in zip(steps, told, strict=False)
+        {"command": said, "seconds": round(line["seconds"], 2), "last": last(line["printed"]), "wrong": line["wrong"]}
+        for (said, _), line in zip(steps, lines, strict=False)
     ]
 
 
@@ -126,7 +169,9 @@ def ready(kind: str, code: str) -> list[tuple[str, tuple[str, str]]]:
     """(what the page says, (kind, what runs)) of a block; a line that sets up a machine is left out."""
     if kind == "python":
         return [(title(code), (kind, code))]
-    lines = [line for line in lines_of(code) if line in WALKED or not is_set_up(line)] if kind == "bash" else []
+    lines = (
+        [line for line in lines_of(code) if re.fullmatch(WALKED, line) or not is_set_up(line)] if kind == "bash" else []
+    )
     return [(line, (kind, stand_in(line))) for line in lines]
 
 
@@ -142,29 +187,50 @@ def last(printed: str) -> str:
 
 
 def table() -> str:
-    """What was walked, page by page, if it was."""
+    """What was walked: each page in a row, then a page's commands in a table of its own, then the slips."""
     if not RESULTS.exists():
         return "Not yet walked; `python -m benchmarks.newcomer FOLDER`."
     kept = json.loads(RESULTS.read_text())
-    machine = kept["machine"]
+    machine, rows = kept["machine"], kept["rows"]
+    pages = {page: [row for row in rows if row["page"] == page] for page in dict.fromkeys(row["page"] for row in rows)}
     lines = [
         f"{kept['date']}, {machine['cores']} cores of {machine['processor']}, Python {machine['python']}, "
         f"PyTorch {machine['torch']}; load of the machine at the end {kept['load']:.0f}.",
         "",
         *("| first | seconds |", "|---|--:|"),
         *(f"| `{step['command']}` | {step['seconds']:.0f} |" for step in kept["steps"]),
+        "",
+        *("| page | commands and blocks | seconds | of these the longest |", "|---|--:|--:|---|"),
     ]
-    for page in dict.fromkeys(row["page"] for row in kept["rows"]):
-        rows = [row for row in kept["rows"] if row["page"] == page]
+    for page, its in pages.items():
+        longest = max(its, key=lambda row: row["seconds"])
+        seconds = sum(row["seconds"] for row in its)
+        lines.append(f"| {page} | {len(its)} | {seconds:.0f} | {longest['seconds']:.0f}: {cell(longest['command'])} |")
+    lines += [
+        "",
+        "## Slips",
+        "",
+        "A wrong word at each door, and what it is answered.",
+        "",
+        "| slip | answer |",
+        "|---|---|",
+    ]
+    lines += [f"| {cell(slip['command'], 80)} | {prose(slip['said'])} |" for slip in kept["slips"]]
+    for page, its in pages.items():
         lines += [
             "",
-            f"### {page}",
+            f"## {page}",
             "",
             "| command, or first line of the block | seconds | last line printed |",
             "|---|--:|---|",
         ]
-        lines += [f"| {cell(row['command'])} | {row['seconds']:.1f} | {cell(row['last'])} |" for row in rows]
+        lines += [f"| {cell(row['command'])} | {row['seconds']:.1f} | {cell(row['last'])} |" for row in its]
     return "\n".join(lines)
+
+
+def prose(text: str) -> str:
+    """A message in a cell of a table."""
+    return text.replace("|", r"\|").replace("<", "&lt;").replace("*", r"\*")
 
 
 def cell(text: str, width: int = 60) -> str:
