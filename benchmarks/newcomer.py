@@ -20,12 +20,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from benchmarks import tables
 from benchmarks.documented import PAGES, ROOT, blocks, is_set_up, lines_of, stand_in
 from mgnet.training.runs import environment
 
 RESULTS = ROOT / "benchmarks" / "results" / "newcomer.json"
 ELSEWHERE = ("notebooks/README.md", "CONTRIBUTING.md")  # what they show is for a clone
 WALKED = r"mgnet demo|python -m pip install \w+"  # though the tests leave it to others
+TIMES = ("seconds", "processor")  # on the clock; of all cores together
+HEAD = ("seconds", "of processors")
 PACKED = ["mgnet", "pyproject.toml", "hatch_build.py"]  # what an installation depends on
 
 #: A slip at each front end; what it says must help.
@@ -55,7 +58,7 @@ import io, json, os, subprocess, sys, time, traceback
 from contextlib import redirect_stdout
 sys.argv, names, out = [""], {"__name__": "__main__"}, os.fdopen(os.dup(1), "w")
 for kind, code in json.load(sys.stdin):
-    printed, wrong, begun = io.StringIO(), "", time.perf_counter()
+    printed, wrong, begun = io.StringIO(), "", (time.perf_counter(), sum(os.times()[:4]))
     if kind == "bash":
         done = subprocess.run(code, shell=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         printed.write(done.stdout)
@@ -66,8 +69,8 @@ for kind, code in json.load(sys.stdin):
                 exec(compile(code, "block", "exec"), names)
             except Exception:
                 wrong = traceback.format_exc()
-    seconds = time.perf_counter() - begun
-    print(json.dumps({"seconds": seconds, "printed": printed.getvalue(), "wrong": wrong}), file=out, flush=True)
+    took = {"seconds": time.perf_counter() - begun[0], "processor": sum(os.times()[:4]) - begun[1]}
+    print(json.dumps(took | {"printed": printed.getvalue(), "wrong": wrong}), file=out, flush=True)
 """
 
 
@@ -107,10 +110,11 @@ def installed(folder: Path) -> list[dict[str, object]]:
         ("python -m venv .venv", [sys.executable, "-m", "venv", python.parents[1]]),
         ("python -m pip install .", [*install, clone]),
     ):
-        begun = time.perf_counter()
+        begun = time.perf_counter(), sum(os.times()[:4])
         subprocess.run(command, check=True, env=bare(python.parent))
-        steps.append({"command": said, "seconds": round(time.perf_counter() - begun, 1)})
-        print(f"{said}: {steps[-1]['seconds']:.0f} s", flush=True)
+        seconds, processor = time.perf_counter() - begun[0], sum(os.times()[:4]) - begun[1]
+        steps.append({"command": said, "seconds": round(seconds, 1), "processor": round(processor, 1)})
+        print(f"{said}: {seconds:.0f} s", flush=True)
     noted.write_text(json.dumps(steps))
     return steps
 
@@ -154,9 +158,16 @@ def walk(steps: list[tuple[str, tuple[str, str]]], programs: Path) -> list[dict[
         )  # fmt: skip
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     if len(lines) < len(steps):
-        lines.append({"seconds": 0.0, "printed": "", "wrong": f"the walk ended with status {done.returncode}"})
+        lines.append(
+            {"seconds": 0.0, "processor": 0.0, "printed": "", "wrong": f"the walk ended with status {done.returncode}"}
+        )
     return [
-        {"command": said, "seconds": round(line["seconds"], 2), "last": last(line["printed"]), "wrong": line["wrong"]}
+        {
+            "command": said,
+            **{time: round(line[time], 2) for time in TIMES},
+            "last": last(line["printed"]),
+            "wrong": line["wrong"],
+        }
         for (said, _), line in zip(steps, lines, strict=False)
     ]
 
@@ -169,9 +180,9 @@ def ready(kind: str, code: str) -> list[tuple[str, tuple[str, str]]]:
     """(what the page says, (kind, what runs)) of a block; a line that sets up a machine is left out."""
     if kind == "python":
         return [(title(code), (kind, code))]
-    lines = (
-        [line for line in lines_of(code) if re.fullmatch(WALKED, line) or not is_set_up(line)] if kind == "bash" else []
-    )
+    if kind != "bash":
+        return []
+    lines = [line for line in lines_of(code) if re.fullmatch(WALKED, line) or not is_set_up(line)]
     return [(line, (kind, stand_in(line))) for line in lines]
 
 
@@ -187,7 +198,7 @@ def last(printed: str) -> str:
 
 
 def table() -> str:
-    """What was walked: each page in a row, then a page's commands in a table of its own, then the slips."""
+    """What was walked: each page in a row, the slips, and each page's commands in a table of their own."""
     if not RESULTS.exists():
         return "Not yet walked; `python -m benchmarks.newcomer FOLDER`."
     kept = json.loads(RESULTS.read_text())
@@ -197,35 +208,35 @@ def table() -> str:
         f"{kept['date']}, {machine['cores']} cores of {machine['processor']}, Python {machine['python']}, "
         f"PyTorch {machine['torch']}; load of the machine at the end {kept['load']:.0f}.",
         "",
-        *("| first | seconds |", "|---|--:|"),
-        *(f"| `{step['command']}` | {step['seconds']:.0f} |" for step in kept["steps"]),
+        *tables.table(("first", *HEAD), [(cell(step["command"]), *times([step])) for step in kept["steps"]]),
         "",
-        *("| page | commands and blocks | seconds | of these the longest |", "|---|--:|--:|---|"),
+        *tables.table(
+            ("page", "commands and blocks", *HEAD, "the longest"), [overview(page, its) for page, its in pages.items()]
+        ),
+        *("", "## A wrong word at each door", ""),
+        *tables.table(
+            ("said", "answered"), [(cell(slip["command"], 80), prose(slip["said"])) for slip in kept["slips"]]
+        ),
     ]
     for page, its in pages.items():
-        longest = max(its, key=lambda row: row["seconds"])
-        seconds = sum(row["seconds"] for row in its)
-        lines.append(f"| {page} | {len(its)} | {seconds:.0f} | {longest['seconds']:.0f}: {cell(longest['command'])} |")
-    lines += [
-        "",
-        "## Slips",
-        "",
-        "A wrong word at each door, and what it is answered.",
-        "",
-        "| slip | answer |",
-        "|---|---|",
-    ]
-    lines += [f"| {cell(slip['command'], 80)} | {prose(slip['said'])} |" for slip in kept["slips"]]
-    for page, its in pages.items():
-        lines += [
-            "",
-            f"## {page}",
-            "",
-            "| command, or first line of the block | seconds | last line printed |",
-            "|---|--:|---|",
-        ]
-        lines += [f"| {cell(row['command'])} | {row['seconds']:.1f} | {cell(row['last'])} |" for row in its]
+        walked = [(cell(row["command"]), f"{row['seconds']:.1f}", cell(row["last"])) for row in its]
+        lines += ["", f"## {page}", ""]
+        lines += tables.table(("command, or first line of the block", "seconds", "printed last"), walked)
     return "\n".join(lines)
+
+
+def overview(page: str, rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    most = max(rows, key=lambda row: row["seconds"])
+    return f"[{page}](#{slug(page)})", str(len(rows)), *times(rows), f"{cell(most['command'])} {most['seconds']:.0f}"
+
+
+def times(rows: list[dict[str, Any]]) -> list[str]:
+    return [f"{sum(row[time] for row in rows):.0f}" for time in TIMES]
+
+
+def slug(heading: str) -> str:
+    """The anchor that a heading gets."""
+    return re.sub(r"[^\w-]", "", heading.lower())
 
 
 def prose(text: str) -> str:

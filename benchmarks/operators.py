@@ -255,37 +255,41 @@ def at_equal_error(row: dict[str, Any], solver: Sequence[dict[str, float]], samp
 
 
 def table(result: dict[str, Any]) -> str:
-    asked, here = result["asked"], result["environment"]
-    columns = (
-        "model", "parameters", "epochs", "minutes", "L2 error", "H1 error", "on the grid twice as fine",
-        "asked on that grid itself", "ms a sample", "the solver at that error", "ms a sample",
-        "training has paid after",
-    )  # fmt: skip
+    """What each network learned, and what that costs beside the solver: two tables, as wide as a page."""
+    asked, here, rows = result["asked"], result["environment"], result["rows"]
+    learned = ("model", "parameters", "epochs", "minutes", "L2 error", "H1 error", "twice as fine", "asked there")
+    paid = ("model", "ms a sample", "the solver at that error", "its error", "its ms", "training has paid after")
     lines = [
         f"Darcy, {asked['size']}^2: {asked['samples']} samples, {asked['test']} unseen, {asked['minutes']:g} minutes.",
         f"The test samples' own error is {asked['error of the test samples']:.3%}.",
         f"float32, {here['threads']} threads, {here['processor']}, {here['date']}.",
-        "",
+        "Twice as fine: the error on functions of a grid twice as fine, asked on the grid of the training, or there.",
+        *("", *tables.table(learned, map(quality, rows))),
+        *("", *tables.table(paid, map(price, rows))),
     ]
-    cells = []
-    for row in result["rows"]:
-        solved, spread = row["solver"], row["spread"]
-        of = f" of {len(row['errors'])}" if spread is not None else ""
-        told = (
-            row["model"],
-            f"{row['parameters']:,}",
-            row["epochs"],
-            f"{row['training seconds'] / 60:.1f}",
-            f"{row['error']:.3%}" + (f" +- {spread:.3%}{of}" if spread is not None else ""),
-            f"{row['h1 error']:.3%}",
-            *(f"{row[key]:.3%} ({row[key] / row['error']:.2f} times)" for key in (FINER, f"{FINER}, asked there")),
-            f"{1e3 * row['seconds a sample']:.2f}",
-            f"{solved['n']:.0f}^2, tol {solved['tol']:g}: {solved['error']:.3%}" if solved else "none of those tried",
-            f"{1e3 * solved['seconds']:.2f}" if solved else "-",
-            f"{row['paid after']:,.0f} solves" if row["paid after"] else "never",
+    return "\n".join(lines) + "\n"
+
+
+def quality(row: dict[str, Any]) -> tuple[str, ...]:
+    spread = "" if row["spread"] is None else f" +- {row['spread']:.3%} of {len(row['errors'])}"
+    finer = (f"{row[key]:.3%} ({row[key] / row['error']:.3g} x)" for key in (FINER, f"{FINER}, asked there"))
+    return (
+        row["model"], f"{row['parameters']:,}", row["epochs"], f"{row['training seconds'] / 60:.1f}",
+        f"{row['error']:.3%}{spread}", f"{row['h1 error']:.3%}", *finer,
+    )  # fmt: skip
+
+
+def price(row: dict[str, Any]) -> tuple[str, ...]:
+    solved = row["solver"]
+    beside = ("none of those tried", "-", "-")
+    if solved:
+        beside = (
+            f"{solved['n']:.0f}^2, tol {solved['tol']:g}",
+            f"{solved['error']:.3%}",
+            f"{1e3 * solved['seconds']:.2f}",
         )
-        cells.append(told)
-    return "\n".join([*lines, *tables.table(columns, cells)]) + "\n"
+    after = f"{row['paid after']:,.0f} solves" if row["paid after"] else "never"
+    return (row["model"], f"{1e3 * row['seconds a sample']:.2f}", *beside, after)
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
