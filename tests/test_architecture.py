@@ -3,10 +3,11 @@ no other; only the command line sees all of it.
 
 Within pde the chapters stand in a row, and each sees those before it: problem, levels, blackbox, native and cuda,
 outer, and the doors above. The readable twins import no kernel. Read from the source, so that imports inside of
-functions count as well.
+functions count as well. And no function is longer than what one can see at once, in Python or C++.
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,48 @@ def test_the_check_of_chapters_catches_them(file, line, caught, tmp_path, monkey
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(line)
     assert bool(out_of_order(path)) == caught
+
+
+MOST_LINES = 60
+ONE_KERNEL = "mgnet/pde/cuda/march.py march"  # a whole pass of a program's registers
+
+
+def long_functions(path: Path) -> list[str]:
+    """Functions of more than MOST_LINES lines, docstrings not counted."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            said = len((ast.get_docstring(node, clean=False) or "").splitlines())
+            if node.end_lineno - node.lineno + 1 - said > MOST_LINES:
+                found.append(node.name)
+    return found
+
+
+def long_blocks(path: Path) -> list[str]:
+    """Blocks in braces of more than MOST_LINES lines, but those of namespaces and types."""
+    opened: list[tuple[int, str]] = []
+    found = []
+    for number, line in enumerate(path.read_text().splitlines()):
+        for brace in re.findall(r"[{}]", re.sub(r'//.*|"[^"]*"', "", line)):
+            if brace == "{":
+                opened.append((number, line.strip()))
+                continue
+            begun, head = opened.pop()
+            if number - begun >= MOST_LINES and not re.match(r"(namespace|struct|class|enum|extern)\b", head):
+                found.append(head)
+    assert not opened, path
+    return found
+
+
+def test_no_function_is_longer_than_one_can_see_at_once():
+    known = {f"{p.relative_to(ROOT.parent).as_posix()} {name}" for p in FILES for name in long_functions(p)}
+    kernels = [*(ROOT / "pde/native").glob("*.h"), *(ROOT / "pde/native").glob("*.cpp")]
+    known |= {f"{p.name} {head}" for p in kernels for head in long_blocks(p)}
+    assert known == {ONE_KERNEL}
+
+
+def test_long_functions_are_found(tmp_path):
+    (tmp_path / "a.py").write_text("def f():\n" + "    x = 1\n" * MOST_LINES)
+    (tmp_path / "a.h").write_text("struct A {\nvoid f() {\n" + "x();\n" * MOST_LINES + "}\n};\n")
+    assert long_functions(tmp_path / "a.py") == ["f"]
+    assert long_blocks(tmp_path / "a.h") == ["void f() {"]

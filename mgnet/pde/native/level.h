@@ -1,6 +1,7 @@
 // One grid as the kernels see it: weights of its stencils, and its transfers.
 #pragma once
 #include "tables.h"
+#include "wave.h"
 
 namespace mgnet {
 

@@ -297,61 +297,47 @@ struct Passes {
             if (each[k].w->kind < kind) kind = each[k].w->kind;
         }
         if (kind == GENERAL && count + rest > 1) rest = false, count = 1;  // beside an end of the grid: one at a time
-        const bool keeps = pass.residual && s + count - 1 == nu && count > 0;
         Keep<T> what = keep(t, j);
+        if (!pass.residual || count == 0 || s + count - 1 != nu) what.omega = 1, what.copy = nullptr;
         if (s == begin + 1 || (folded && s == begin)) {
             if (pass.out) what.ahead = pass.out + wrap0(t + 1 - nu) * plane + wrap1(j) * n2;
             if (zero || pass.u) what.ahead2 = memory(zero ? pass.f : pass.u, t + (zero ? 1 : 2), j);
         }
-        const double squares = choose(count, rest, folded, keeps, kind, each, what);
+        const double squares = wave(kind, count, rest, folded, each, what);
         total += rest && measured ? squares : 0;
         return count + rest;
     }
 
-    double choose(int count, bool rest, bool folded, bool keeps, Kind kind, const Row<T>* each,
-                  const Keep<T>& what) const {
-        if (kind == GENERAL) return single<GENERAL>(count, folded, keeps, each, what);
-        if (count + rest == 1 || folded)
-            return kind == EVEN ? of_one<EVEN>(count, rest, folded, keeps, each, what)
-                                : of_one<MIRRORED>(count, rest, folded, keeps, each, what);
-        return kind == EVEN ? of_several<EVEN>(count, rest, keeps, each, what)
-                            : of_several<MIRRORED>(count, rest, keeps, each, what);
+    // Beside an end of the grid, with colours and after a fold, stages come one at a time.
+    double wave(Kind kind, int count, bool rest, bool folded, const Row<T>* each, const Keep<T>& what) const {
+        if constexpr (Dims > 1) {
+            if (kind == GENERAL) return one<GENERAL>(count, folded, each, what);
+            if (kind == MIRRORED) return any<MIRRORED>(count, rest, folded, each, what);
+        }
+        return any<EVEN>(count, rest, folded, each, what);
     }
 
     template <Kind kind>
-    double single(int count, bool folded, bool keeps, const Row<T>* each, const Keep<T>& what) const {
-        if (count == 0) return wave<0, true, false, false, false, kind>(each, what);
-        if (steps.coloured)
-            return keeps ? wave<1, false, false, true, true, kind>(each, what)
-                         : wave<1, false, false, false, true, kind>(each, what);
-        if (folded)
-            return keeps ? wave<1, false, true, true, false, kind>(each, what)
-                         : wave<1, false, true, false, false, kind>(each, what);
-        return keeps ? wave<1, false, false, true, false, kind>(each, what)
-                     : wave<1, false, false, false, false, kind>(each, what);
-    }
-
-    template <Kind kind>
-    double of_one(int count, bool rest, bool folded, bool keeps, const Row<T>* each, const Keep<T>& what) const {
-        if (folded && rest) return wave<1, true, true, true, false, kind>(each, what);
-        return single<kind>(count, folded, keeps, each, what);
-    }
-
-    template <Kind kind>
-    double of_several(int count, bool rest, bool keeps, const Row<T>* each, const Keep<T>& what) const {
+    double any(int count, bool rest, bool folded, const Row<T>* each, const Keep<T>& what) const {
+        if (folded && rest) return of<1, true, true, false, kind>(each, what);
+        if (count + rest == 1) return one<kind>(count, folded, each, what);
         if (rest)
-            return count == 1 ? wave<1, true, false, true, false, kind>(each, what)
-                              : wave<2, true, false, true, false, kind>(each, what);
-        if (count == 2)
-            return keeps ? wave<2, false, false, true, false, kind>(each, what)
-                         : wave<2, false, false, false, false, kind>(each, what);
-        return keeps ? wave<3, false, false, true, false, kind>(each, what)
-                     : wave<3, false, false, false, false, kind>(each, what);
+            return count == 1 ? of<1, true, false, false, kind>(each, what)
+                              : of<2, true, false, false, kind>(each, what);
+        return count == 2 ? of<2, false, false, false, kind>(each, what) : of<3, false, false, false, kind>(each, what);
     }
 
-    template <int Count, bool Rest, bool Fold, bool Keeps, bool Coloured, Kind kind>
-    double wave(const Row<T>* each, const Keep<T>& what) const {
-        return R::template wave<Dims, Count, Rest, Fold, Keeps, Coloured, kind>(each, along, what);
+    template <Kind kind>
+    double one(int count, bool folded, const Row<T>* each, const Keep<T>& what) const {
+        if (count == 0) return of<0, true, false, false, kind>(each, what);
+        if (steps.coloured) return of<1, false, false, true, kind>(each, what);
+        if (folded) return of<1, false, true, false, kind>(each, what);
+        return of<1, false, false, false, kind>(each, what);
+    }
+
+    template <int Steps, bool Rest, bool Fold, bool Coloured, Kind kind>
+    double of(const Row<T>* each, const Keep<T>& what) const {
+        return Wave<X, Dims, Steps, Rest, Fold, Coloured, kind>::run(each, along, what);
     }
 
     void restrict_plane(long I) {
