@@ -28,20 +28,21 @@ def draw(solution: "Solution", path: str | Path | None, axes: Any) -> Any:
 
 
 def _field(ax: Any, solution: "Solution") -> None:
+    from mgnet.pde.problem.geometry import coordinates
     from mgnet.pde.solution import as_numpy
 
     u, grid = as_numpy(solution.u), solution.grid
     u = u.reshape(-1, *grid.shape)[0]
-    axes = grid.axes
+    axes, names = grid.axes, coordinates(grid.geometry, grid.ndim)
     ax.set_title(f"u, {' x '.join(map(str, grid.shape))}")
     if grid.ndim == 1:
         ax.plot(axes[0].x, u)
-        ax.set_xlabel("x")
+        ax.set_xlabel(names[0])
         return
     if grid.ndim == 3:
         middle = grid.shape[2] // 2
         u = u[:, :, middle]
-        ax.set_title(f"u, {' x '.join(map(str, grid.shape))}, slice z = {axes[2].x[middle]:.3g}")
+        ax.set_title(f"u, {' x '.join(map(str, grid.shape))}, slice {names[2]} = {axes[2].x[middle]:.3g}")
     signs = u.min() < 0 < u.max()
     colours = {"cmap": "RdBu_r" if signs else "viridis"}
     colours |= {"vmin": -np.abs(u).max(), "vmax": np.abs(u).max()} if signs else {}
@@ -51,15 +52,20 @@ def _field(ax: Any, solution: "Solution") -> None:
     else:
         image = ax.pcolormesh(*_corners(grid), u, **colours)
         ax.set_aspect("equal")
-    ax.set_xlabel("x")
-    ax.set_ylabel("y")
+    ax.set_xlabel("x" if _of_plane(grid) else names[0])
+    ax.set_ylabel("y" if _of_plane(grid) else names[1])
     ax.figure.colorbar(image, ax=ax, shrink=0.85)
+
+
+def _of_plane(grid: Any) -> bool:
+    """Whether the first two coordinates are drawn as the plane that they describe."""
+    return grid.geometry in ("polar", "cylindrical")
 
 
 def _corners(grid: Any) -> tuple[np.ndarray, np.ndarray]:
     """x and y of the cells' corners along the first two axes; on polar grids those of the plane."""
     first, second = np.meshgrid(*(_edges(axis) for axis in grid.axes[:2]), indexing="ij")
-    if grid.geometry in ("polar", "cylindrical"):
+    if _of_plane(grid):
         return first * np.cos(second), first * np.sin(second)
     return first, second
 

@@ -254,15 +254,21 @@ def test_work_is_that_of_the_cycles_that_ran():
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
-    ("grid", "width"),
+    ("grid", "width", "labels"),
     [
-        (Grid.from_faces(([0, 0.2, 1.0], [0, 1, 2.5, 2 * np.pi]), bc=["neumann", "periodic"], geometry="polar"), 2),
-        (Grid.from_nodes(([0, 0.2, 0.5, 1.0], [0, 0.1, 1.0]), bc=["dirichlet", "periodic"]), 1),
+        (
+            Grid.from_faces(([0, 0.2, 1.0], [0, 1, 2.5, 2 * np.pi]), bc=["neumann", "periodic"], geometry="polar"),
+            2,
+            "xy",
+        ),
+        (Grid.from_nodes(([0, 0.2, 0.5, 1.0], [0, 0.1, 1.0]), bc=["dirichlet", "periodic"]), 1, "xy"),
+        (Grid.from_faces(([0, 0.2, 1.0], [0, 0.1, 0.3]), bc="neumann", geometry="axisymmetric"), 1, "rz"),
     ],
-    ids=["polar cells", "stretched nodes"],
+    ids=["polar cells", "stretched nodes", "axisymmetric cells"],
 )
-def test_cells_of_a_picture_fill_the_domain(grid, width):
+def test_cells_of_a_picture_fill_the_domain(grid, width, labels):
     s = solve(np.zeros(grid.shape), grid=grid, project=True)
     axes = s.plot().axes[0]
     assert np.ptp(axes.get_xlim()) == pytest.approx(width, rel=0.1)
     assert axes.collections[0].get_array().shape == grid.shape
+    assert axes.get_xlabel() + axes.get_ylabel() == labels
