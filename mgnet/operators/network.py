@@ -54,6 +54,8 @@ class MgNO(nn.Module):
     -------
     >>> sum(p.numel() for p in MgNO(1, 1, width=24, layers=4, grids=6).parameters())
     572661
+    >>> MgNO(width=24, layers=4, grids=6)
+    MgNO(1 -> 1 channels, width=24, layers=4, grids=6, ndim=2, published): 572,661 parameters
     >>> model = MgNO(2, 1, width=4, layers=2, grids=3, ndim=3, padding="periodic")
     >>> model(torch.zeros(1, 2, 9, 8, 7)).shape
     torch.Size([1, 1, 9, 8, 7])
@@ -91,6 +93,14 @@ class MgNO(nn.Module):
         }  # fmt: skip
         self.layers = nn.ModuleList(Layer(self._map(c_f), c_f, width, ndim) for c_f in widths[:-1])
         self.head = _kernel(width, out_channels, (1,) * ndim)
+
+    def __repr__(self) -> str:
+        """One line; its modules are in ``layers`` and ``head``."""
+        weights = sum(p.numel() for p in self.parameters())
+        return (
+            f"MgNO({self.in_channels} -> {self.out_channels} channels, width={self.width}, layers={len(self.layers)}, "
+            f"grids={self.grids}, ndim={self.ndim}, {self.form}): {weights:,} parameters"
+        )
 
     def _map(self, c_f: int) -> "CycleMap":
         """A new W from c_f channels to `width`, with random kernels."""
