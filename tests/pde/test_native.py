@@ -262,7 +262,6 @@ def _table(rng, rows, columns, wrong):
         start,
         rng.normal(size=(rows, width)),
         columns + int(wrong and rng.integers(-1, 2)),
-        (0, int(wrong and rng.integers(0, 9))),
     )
 
 
@@ -271,7 +270,7 @@ def test_wrong_problems_are_refused():
     rng, taken = np.random.default_rng(0), 0
     end = kernels.End(0.0, 0, 1.0, 0.0, 0.0)
     one, missing = (
-        kernels.Table(np.zeros(1, np.int64), np.ones((1, 1)), 1, (0, 0), np.zeros(1)),
+        kernels.Table(np.zeros(1, np.int64), np.ones((1, 1)), 1, np.zeros(1)),
         kernels.Axis(1, False, 0.0, end, end),
     )
     direct = kernels.Direct([np.eye(5), np.eye(1), np.eye(4)], np.ones((5, 1, 4)))
@@ -285,7 +284,7 @@ def test_wrong_problems_are_refused():
             ]
             P, R, mass = ([_table(rng, *shape[0], wrong), one, _table(rng, *shape[1], wrong)]
                           for shape in (((9, 5), (8, 4)), ((5, 9), (4, 8)), ((5, 5), (4, 4))))  # fmt: skip
-            stiffness = [kernels.Table(np.arange(n), np.ones((n, 1)), n, (0, 0), np.ones(n)) for n in (5, 1, 4)]
+            stiffness = [kernels.Table(np.arange(n), np.ones((n, 1)), n, np.ones(n)) for n in (5, 1, 4)]
             grid = kernels.Grid(2, axes, [5, 1, 4], P, P, R, mass, stiffness, [(1.0, -1)] * 2, [(1.0, -1)])
         except ValueError:
             assert wrong

@@ -322,10 +322,10 @@ def _grid(
     axes += [axis_of(axis, a_d, exact) for axis, a_d in zip(others, a[1:], strict=True)]
     none = kernels.Axis(1, False, 0.0, NO_END, NO_END)
     one, sizes = identity(1), [coarse.size, *(axis.n for axis in transfer.coarse[1:])]
-    Ps, Qs = ([kernel_table(t, 2, 1) for t in padded(kind, one)] for kind in (P, Q))
-    Rs = [kernel_table(t, 1, 2) for t in padded(R, one)]
+    Ps, Qs = ([kernel_table(t) for t in padded(kind, one)] for kind in (P, Q))
+    Rs = [kernel_table(t) for t in padded(R, one)]
     zero = Table(one.start, 0 * one.weights, 1), np.zeros(1)
-    Ms = [kernel_table(t, 1, 1) for t in padded(mass, one)]
-    Ks = [kernel_table(T, 1, 1, np.ascontiguousarray(of_one)) for T, of_one in padded(stiffness, zero)]
+    Ms = [kernel_table(t) for t in padded(mass, one)]
+    Ks = [kernel_table(T, np.ascontiguousarray(of_one)) for T, of_one in padded(stiffness, zero)]
     counted = (fine.owned.start, fine.owned.stop)
     return kernels.Grid(len(axes), padded(axes, none), four(sizes), Ps, Qs, Rs, Ms, Ks, steps[0], steps[1], counted)

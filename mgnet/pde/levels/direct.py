@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.pde.levels.transfers import once_each
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.conductances import conductances
 from mgnet.pde.problem.precision import wide_enough
@@ -37,6 +38,16 @@ def _energies(axis: Axis, k: np.ndarray, V: np.ndarray) -> np.ndarray:
     return energies[int(axis.periodic) :].sum(0)
 
 
+def _eigenvectors(axis: Axis, a: float) -> tuple[np.ndarray, np.ndarray]:
+    """V of an axis, and the energies of its columns."""
+    scale = 1 / np.sqrt(axis.share)
+    (faces,), _ = conductances([axis], [torch.full((axis.n + 1,), a, dtype=torch.float64, device="cpu")])
+    k = faces.numpy()
+    _, Q = np.linalg.eigh(scale[:, None] * _line(axis, k) * scale)
+    V = scale[:, None] * Q
+    return V, _energies(axis, k, V)
+
+
 def eigenbasis(axes: Sequence[Axis], a: Sequence[float], c: float) -> tuple[list[np.ndarray], np.ndarray]:
     """(V per axis, D) with A^-1 = (V0 x V1 x ...) D (V0 x V1 x ...)^T.
 
@@ -44,13 +55,9 @@ def eigenbasis(axes: Sequence[Axis], a: Sequence[float], c: float) -> tuple[list
     reciprocals of the summed eigenvalues, 0 for the null space.
     """
     Vs, eigenvalues = [], np.array(c, dtype=float)
-    for axis, a_d in zip(axes, a, strict=True):
-        scale = 1 / np.sqrt(axis.share)
-        (faces,), _ = conductances([axis], [torch.full((axis.n + 1,), a_d, dtype=torch.float64, device="cpu")])
-        k = faces.numpy()
-        _, Q = np.linalg.eigh(scale[:, None] * _line(axis, k) * scale)
-        Vs.append(scale[:, None] * Q)
-        eigenvalues = np.add.outer(eigenvalues, _energies(axis, k, Vs[-1]))
+    for V, energies in once_each(_eigenvectors, zip(axes, a, strict=True)):
+        Vs.append(V)
+        eigenvalues = np.add.outer(eigenvalues, energies)
     null = eigenvalues <= NULL * eigenvalues.max()
     D = np.zeros_like(eigenvalues)
     D[~null] = 1 / eigenvalues[~null]

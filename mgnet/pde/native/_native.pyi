@@ -57,7 +57,6 @@ class Table:
         start: np.ndarray,
         weights: np.ndarray,
         columns: int,
-        repeats: tuple[int, int],
         sums: np.ndarray | None = None,
     ) -> None: ...
 

@@ -24,15 +24,13 @@ namespace {
 
 std::vector<double> doubles(const Doubles& v) { return {v.data(), v.data() + v.size()}; }
 
-Table table(const Longs& start, const Doubles& weights, long columns, std::tuple<long, long> repeats,
-            const std::optional<Doubles>& sums) {
+Table table(const Longs& start, const Doubles& weights, long columns, const std::optional<Doubles>& sums) {
     if (weights.ndim() != 2 || weights.shape(0) != start.shape(0))
         throw std::invalid_argument("`weights` of a table must be (rows, width), one row a `start`");
     Table to;
     to.rows = static_cast<long>(start.shape(0)), to.width = static_cast<long>(weights.shape(1)), to.columns = columns;
     to.start.assign(start.data(), start.data() + start.size());
     to.weights = doubles(weights);
-    std::tie(to.lo, to.hi) = repeats;
     if (sums) to.sums = doubles(*sums);
     return to;
 }
@@ -70,6 +68,7 @@ Grid grid(int dims, const std::array<Axis, 3>& axes, const std::array<long, 3>& 
         to.P[d] = P[d], to.Q[d] = Q[d], to.R[d] = R[d], to.mass[d] = mass[d], to.stiffness[d] = stiffness[d];
     }
     to.validate();
+    to.find_repeats();
     return to;
 }
 
@@ -312,9 +311,10 @@ NB_MODULE(_native, m) {
     nb::class_<Table>(m, "Table")
         .def(
             "__init__",
-            [](Table* self, const Longs& start, const Doubles& weights, long columns, std::tuple<long, long> repeats,
-               std::optional<Doubles> sums) { new (self) Table(table(start, weights, columns, repeats, sums)); },
-            "start"_a, "weights"_a, "columns"_a, "repeats"_a, "sums"_a.none() = nb::none());
+            [](Table* self, const Longs& start, const Doubles& weights, long columns, std::optional<Doubles> sums) {
+                new (self) Table(table(start, weights, columns, sums));
+            },
+            "start"_a, "weights"_a, "columns"_a, "sums"_a.none() = nb::none());
     nb::class_<End>(m, "End").def(
         "__init__",
         [](End* self, double sign, long index, double share, double extra, double diagonal) {

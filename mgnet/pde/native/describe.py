@@ -18,8 +18,11 @@ from mgnet.pde.native import four, kernels, padded
 from mgnet.pde.problem.axis import DIRICHLET, PERIODIC, Axis, Robin, Table
 
 ROUNDOFF = 1e-14  # relative differences of weights that are meant to be equal
+# An axis that a grid does not have: one unknown, and what it is multiplied by.
 NO_END = kernels.End(0.0, 0, 1.0, 0.0, 0.0)
-
+NO_AXIS = kernels.Axis(1, False, 0.0, NO_END, NO_END)
+ONE = kernels.Table(np.zeros(1, np.int64), np.ones((1, 1)), 1)
+NO_STIFFNESS = kernels.Table(np.zeros(1, np.int64), np.zeros((1, 1)), 1, np.zeros(1))
 
 Steps = Sequence[tuple[float, int]]  # (damping, colour) of each; colour -1: all unknowns
 
@@ -34,16 +37,12 @@ def grid(transfer: Transfer, a: Sequence[float], c: float, exact: bool, steps: t
     """
     fine, coarse = transfer.fine, transfer.coarse
     P, Q, R = ([t or identity(axis.n) for t, axis in zip(kind, fine, strict=True)] for kind in transfer.tables)
-    one = identity(1)
     axes = [axis_of(axis, a_d, exact) for axis, a_d in zip(fine, a, strict=True)]
     mass, stiffness = of_interpolants(fine, a, c, R, Q)
-    none = kernels.Axis(1, False, 0.0, NO_END, NO_END)
-    zero = Table(one.start, 0 * one.weights, 1), np.zeros(1)
-    Ps, Qs = (kernel_tables(padded(kind, one), 2, 1) for kind in (P, Q))
-    Rs, Ms = kernel_tables(padded(R, one), 1, 2), kernel_tables(padded(mass, one), 1, 1)
-    Ks = kernel_tables([K for K, _ in padded(stiffness, zero)], 1, 1, [sums for _, sums in padded(stiffness, zero)])
+    Ps, Qs, Rs, Ms = (kernel_tables(kind) for kind in (P, Q, R, mass))
+    Ks = kernel_tables([K for K, _ in stiffness], [sums for _, sums in stiffness], NO_STIFFNESS)
     sizes = four([axis.n for axis in coarse])
-    return kernels.Grid(len(fine), padded(axes, none), sizes, Ps, Qs, Rs, Ms, Ks, *steps)
+    return kernels.Grid(len(fine), padded(axes, NO_AXIS), sizes, Ps, Qs, Rs, Ms, Ks, *steps)
 
 
 def of_interpolants(
@@ -56,7 +55,8 @@ def of_interpolants(
     for d, key in enumerate(keys):
         if key not in known:
             K, sums = _stiffness(fine[d], *key[2:])
-            known[key] = R[d] @ _shares(fine[d]) @ Q[d], (R[d] @ K @ Q[d], _times(R[d], sums))
+            WQ = Table(Q[d].start, fine[d].share[:, None] * Q[d].weights, Q[d].columns)
+            known[key] = R[d] @ WQ, (R[d] @ (K @ Q[d]), _times(R[d], sums))
     mass, stiffness = zip(*(known[key] for key in keys), strict=True)
     return list(mass), list(stiffness)
 
@@ -118,10 +118,6 @@ def robin(axis: Axis, end: str | Robin, a: float) -> float:
     return (end.alpha * half / (end.alpha + half) if axis.centering == "cell" else 2 * end.alpha) / axis.h
 
 
-def _shares(axis: Axis) -> Table:
-    return Table(np.arange(axis.n), axis.share[:, None], axis.n)
-
-
 def _stiffness(axis: Axis, a: float, c: float) -> tuple[Table, np.ndarray]:
     """W (a L + c) along an axis, and its row sums, in which nothing cancels."""
     n, k = axis.n, a / axis.h**2
@@ -145,46 +141,19 @@ def _stiffness(axis: Axis, a: float, c: float) -> tuple[Table, np.ndarray]:
 
 
 def kernel_tables(
-    tables: Sequence[Table], period: int, shift: int, sums: Sequence[np.ndarray | None] = (None,) * 3
+    tables: Sequence[Table], sums: Sequence[np.ndarray | None] = (None,) * 3, none: kernels.Table = ONE
 ) -> list[kernels.Table]:
-    """Of each axis; axes that share a table share its."""
-    made = {id(t): kernel_table(t, period, shift, of_one) for t, of_one in zip(tables, sums, strict=True)}
-    return [made[id(t)] for t in tables]
+    """Of each axis; axes that share a table share its, and ``none`` is of those that there are not."""
+    made: dict[int, kernels.Table] = {}
+    for table, of_one in zip(tables, sums, strict=False):
+        if id(table) not in made:
+            made[id(table)] = kernel_table(table, of_one)
+    return padded([made[id(table)] for table in tables], none)
 
 
-def kernel_table(table: Table, period: int, shift: int, sums: np.ndarray | None = None) -> kernels.Table:
+def kernel_table(table: Table, sums: np.ndarray | None = None) -> kernels.Table:
     start, weights = np.ascontiguousarray(table.start, np.int64), np.ascontiguousarray(table.weights, float)
-    repeats = repeating(table, period, shift)
-    if sums is not None and repeats[1] > repeats[0]:  # the sums have to repeat as well
-        repeats = _alike(sums, *repeats)
-    return kernels.Table(start, weights, table.columns, repeats, sums)
-
-
-def _alike(sums: np.ndarray, lo: int, hi: int) -> tuple[int, int]:
-    """The part of [lo, hi) around its middle on which sums are equal."""
-    middle = (lo + hi) // 2
-    other = np.flatnonzero(np.abs(sums[lo:hi] - sums[middle]) > ROUNDOFF * np.abs(sums).max()) + lo
-    before, after = other[other < middle], other[other > middle]
-    return int(before.max()) + 1 if len(before) else lo, int(after.min()) if len(after) else hi
-
-
-def repeating(table: Table, period: int, shift: int) -> tuple[int, int]:
-    """[lo, hi), the longest range on which row i + period is row i, ``shift`` columns further.
-
-    Its length is a multiple of the period; (0, 0) where nothing repeats. Row lo + 1 begins at row lo's first column
-    where the period is 2 and the shift 1.
-    """
-    start, w = table.start, table.weights
-    alike = np.abs(w[period:] - w[:-period]).max(1, initial=0) <= ROUNDOFF * np.abs(w).max()
-    same = (start[period:] - start[:-period] == shift) & alike
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(int), [0]])))
-    if len(edges) == 0:
-        return 0, 0
-    runs = edges.reshape(-1, 2)
-    lo, last = (int(i) for i in runs[np.argmax(runs[:, 1] - runs[:, 0])])
-    end = last + period
-    lo += period == 2 and start[lo] != start[lo + 1]
-    return lo, lo + (end - lo) // period * period
+    return kernels.Table(start, weights, table.columns, sums)
 
 
 def _times(table: Table, v: np.ndarray) -> np.ndarray:

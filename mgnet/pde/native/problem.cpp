@@ -1,5 +1,6 @@
 #include "problem.h"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -15,12 +16,12 @@ constexpr long MOST = 1L << 40;  // numbers of an array: far beyond any memory, 
 constexpr long WIDEST = 64;      // weights of a row of a table
 constexpr long SHORTEST = 4;     // unknowns along an axis of a fine grid
 
-// Row i + period begins `shift` columns beyond row i, and where rows come in pairs, both at the same column.
-void require_repeats(const Table& table, long period, long shift) {
-    for (long i = table.lo; i + period < table.hi; i++)
-        require(table.start[i + period] == table.start[i] + shift, "a table's rows do not repeat where they should");
-    require(period == 1 || table.hi - table.lo < 2 || table.start[table.lo] == table.start[table.lo + 1],
-            "a table's rows do not come in pairs");
+constexpr double ROUNDOFF = 1e-14;  // relative differences of weights that are meant to be equal
+
+double largest(const std::vector<double>& v) {
+    double most = 0;
+    for (double x : v) most = std::max(most, std::abs(x));
+    return most;
 }
 
 }  // namespace
@@ -38,7 +39,27 @@ void Table::validate(long n, long m, bool wraps, bool with_sums) const {
         require(wraps || (s >= 0 && s + width <= columns), "a table reaches beyond its axis, which is not periodic");
         require(!wraps || (s >= -WRAPPED && s + width <= columns + WRAPPED), "a table wraps around too far");
     }
-    require(0 <= lo && lo <= hi && hi <= rows, "a table's repeating range lies outside of its rows");
+}
+
+// Whether rows i and j have the same weights, and sums; `weight` and `sum` are the largest.
+bool Table::same(long i, long j, double weight, double sum) const {
+    for (long k = 0; k < width; k++)
+        if (!(std::abs(weights[i * width + k] - weights[j * width + k]) <= ROUNDOFF * weight)) return false;
+    return sums.empty() || std::abs(sums[i] - sums[j]) <= ROUNDOFF * sum;
+}
+
+// The longest range, of a multiple of `period` rows; where rows come in pairs, both begin at the same column.
+void Table::find_repeats(long period, long shift) {
+    const double weight = largest(weights), sum = largest(sums);
+    lo = hi = 0;
+    for (long begun = 0, i = 0; i + period <= rows; i++) {
+        const long next = i + period;
+        if (next < rows && start[next] - start[i] == shift && same(i, next, weight, sum)) continue;
+        const long from = begun + (period == 2 && start[begun] != start[begun + 1]);
+        const long to = from + (next - from) / period * period;
+        if (i > begun && to - from > hi - lo) lo = from, hi = to;
+        begun = i + 1;
+    }
 }
 
 void Axis::validate() const {
@@ -71,10 +92,13 @@ void Grid::validate() const {
         R[d].validate(coarse[d], axis.n, axis.wraps, false);
         mass[d].validate(coarse[d], coarse[d], axis.wraps, false);
         stiffness[d].validate(coarse[d], coarse[d], axis.wraps, true);
-        for (const Table* table : {&P[d], &Q[d]}) require_repeats(*table, 2, 1);
-        require_repeats(R[d], 1, 2);
-        for (const Table* table : {&mass[d], &stiffness[d]})
-            require_repeats(*table, 1, 1);
+    }
+}
+
+void Grid::find_repeats() {
+    for (int d = 0; d < 3; d++) {
+        P[d].find_repeats(2, 1), Q[d].find_repeats(2, 1), R[d].find_repeats(1, 2);
+        mass[d].find_repeats(1, 1), stiffness[d].find_repeats(1, 1);
     }
 }
 

@@ -7,7 +7,7 @@ namespace mgnet {
 constexpr long WRAPPED = 16;  // numbers on either side of a periodic axis that a table may reach
 
 // A row-sparse matrix: row i holds weights[i * width + k] at columns start[i] + k (wrapped on a periodic axis).
-// On [lo, hi) row i + period is row i, `shift` columns further.
+// On [lo, hi), which find_repeats finds, row i + period is row i, `shift` columns further.
 struct Table {
     long rows = 1, columns = 1, width = 1, lo = 0, hi = 0;
     std::vector<long> start{0};
@@ -15,6 +15,10 @@ struct Table {
     std::vector<double> sums;  // of each row: exact, where the weights' sum would be round-off
 
     void validate(long rows, long columns, bool wraps, bool with_sums) const;
+    void find_repeats(long period, long shift);
+
+  private:
+    bool same(long i, long j, double weight, double sum) const;
 };
 
 // One end of an axis: the value beyond it is sign * u[index].
@@ -49,6 +53,7 @@ struct Grid {
     std::vector<Step> down, up;
     long counted[2] = {0, 1L << 62};  // planes whose residuals a norm counts: a part of a larger grid leaves its halo out
     void validate() const;
+    void find_repeats();
     long size() const { return axes[0].n * axes[1].n * axes[2].n; }
     long coarse_size() const { return coarse[0] * coarse[1] * coarse[2]; }
 };
