@@ -56,7 +56,7 @@ def of_interpolants(
         if key not in known:
             K, sums = _stiffness(fine[d], *key[2:])
             WQ = Table(Q[d].start, fine[d].share[:, None] * Q[d].weights, Q[d].columns)
-            known[key] = R[d] @ WQ, (R[d] @ (K @ Q[d]), _times(R[d], sums))
+            known[key] = R[d] @ WQ, (R[d] @ K @ Q[d], _times(R[d], sums))  # in this order what cancels is 0 exactly
     mass, stiffness = zip(*(known[key] for key in keys), strict=True)
     return list(mass), list(stiffness)
 
