@@ -49,6 +49,23 @@ def minus_products_of_differences(v: Tensor, u: Tensor, dim: int, wraps: bool) -
     return torch.from_numpy(out)
 
 
+def components(inside: np.ndarray, opens: Sequence[np.ndarray], wraps: Sequence[bool]) -> np.ndarray:
+    """(members, *grid) the number of the first unknown of each one's connected part of ``inside``; -1 elsewhere.
+
+    Parameters
+    ----------
+    opens : per axis (members, *grid with n_d + 1) the faces that connect; () for all
+    """
+
+    def boxed(v: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(v).reshape(len(v), *four(v.shape[1:]))
+
+    label = np.empty(inside.shape, np.int64)
+    faces = padded([boxed(v) for v in opens] or [None] * len(wraps), None)
+    kernels.components(boxed(inside), faces, padded(wraps, False), boxed(label))
+    return label
+
+
 def change(u: Tensor, before: Tensor) -> np.ndarray:
     """(batch,) ||u - before|| / ||u||, for u (batch, *grid)."""
     moved, size = np.sqrt(kernels.changes(_numbers(u), _numbers(before), len(u), threads())).T

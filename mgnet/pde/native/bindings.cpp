@@ -8,6 +8,7 @@
 
 
 #include "arrays.h"
+#include "components.h"
 #include "conductances.h"
 #include "machines.h"
 #include "python_arrays.h"
@@ -285,6 +286,24 @@ bool conductances_of(Numbers<T> a, Written<T> k, int axis, bool wraps, std::tupl
     return conductances(a.data(), k.data(), pre, static_cast<long>(a.shape(axis)), post, rule, threads);
 }
 
+using Flags = nb::ndarray<const bool, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+
+void components_of(Flags inside, std::array<std::optional<Flags>, 3> opens, std::array<bool, 3> wraps,
+                   nb::ndarray<std::int64_t, nb::ndim<4>, nb::c_contig, nb::device::cpu> label) {
+    const bool* through[3] = {};
+    long n[3];
+    for (int e = 0; e < 4; e++) {
+        require(label.shape(e) == inside.shape(e) && inside.shape(e) > 0, "`label` must have the shape of `inside`");
+        if (e > 0) n[e - 1] = static_cast<long>(inside.shape(e));
+        for (int d = 0; d < 3; d++)
+            require(!opens[d] || opens[d]->shape(e) == inside.shape(e) + (e == d + 1),
+                    "`opens` must have the shape of `inside`, and one face more along its axis");
+    }
+    for (int d = 0; d < 3; d++) through[d] = opens[d] ? opens[d]->data() : nullptr;
+    nb::gil_scoped_release release;
+    components(inside.data(), through, wraps.data(), static_cast<long>(inside.shape(0)), n, label.data());
+}
+
 template <class T>
 void bind_arrays(nb::module_& m) {
     m.def("product", &product_of<T>, "v"_a.noconvert(), "w"_a.noconvert(), "out"_a.noconvert(), "threads"_a);
@@ -305,6 +324,8 @@ NB_MODULE(_native, m) {
     m.attr("built_from") = MGNET_BUILT_FROM;
     m.def("machines", &machines, "Instruction sets that this build has and this processor can run, the fastest first.");
     bind_arrays<float>(m), bind_arrays<double>(m);
+    m.def("components", &components_of, "inside"_a.noconvert(), "opens"_a.noconvert(), "wraps"_a,
+          "label"_a.noconvert());
     bind_stencils(m);
     bind_streams(m);
     bind_mailboxes(m);

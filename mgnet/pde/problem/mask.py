@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.pde.native.arrays import components
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
 from mgnet.pde.problem.checks import as_tensor, looked_at, not_mapped
 from mgnet.pde.problem.grid import Grid
@@ -131,11 +132,12 @@ class Domain:
             np.broadcast_to(v, (*batch, *v.shape[v.ndim - grid.ndim :])).reshape(-1, *v.shape[v.ndim - grid.ndim :])
             for v in given
         )
-        at = np.flatnonzero(inside)
-        _, first, part = np.unique(_labels(inside, grid, opens).ravel()[at], return_index=True, return_inverse=True)
+        label = components(inside, opens, [axis.periodic for axis in grid.axes]).ravel()
+        at, first = np.flatnonzero(inside), label == np.arange(label.size)
+        part = (np.cumsum(first) - 1)[label[at]]
         held = _held(holding, grid, opens)
         free, single = np.bincount(part, held.ravel()[at]) == 0, np.bincount(part) == 1
-        member, number = _numbered(at[first] // grid.size)
+        member, number = _numbered(np.flatnonzero(first) // grid.size)
         flags = np.zeros((len(inside), int(number.max()) + 1), bool)
         flags[member, number] = free
         numbers, alone = np.full(inside.size, -1), np.zeros(inside.size, bool)
@@ -158,32 +160,6 @@ def _through(opens: Sequence[np.ndarray], d: int, grid: Grid) -> np.ndarray:
     if not opens:
         return np.ones((grid.shape[d] + 1, *[1] * grid.ndim), bool)
     return np.moveaxis(opens[d], d + 1, 0)
-
-
-def _labels(inside: np.ndarray, grid: Grid, opens: Sequence[np.ndarray]) -> np.ndarray:
-    """(members, *grid) a number for each connected part, another one in each member."""
-    import scipy.ndimage as ndimage
-    import scipy.sparse as sparse
-    from scipy.sparse.csgraph import connected_components
-
-    if not opens:
-        cross = ndimage.generate_binary_structure(grid.ndim, 1)
-        label = ndimage.label(inside, np.stack([np.zeros_like(cross), cross, np.zeros_like(cross)]))[0]
-    else:
-        label = np.arange(inside.size).reshape(inside.shape)
-    pairs = []
-    for d, axis in enumerate(grid.axes):
-        if not opens and not axis.periodic:
-            continue
-        (here, there), (one, other) = _between(label, d, axis), _between(inside, d, axis)
-        both = one & other & _through(opens, d, grid)[1 : len(one) + 1]
-        seam = slice(None) if opens else slice(-1, None)  # labels know the other faces
-        pairs.append((here[seam][both[seam]], there[seam][both[seam]]))
-    if not pairs:
-        return label
-    rows, columns = (np.concatenate(v) for v in zip(*pairs, strict=True))
-    graph = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(int(label.max()) + 1,) * 2)
-    return connected_components(graph, directed=False)[1][label]
 
 
 def _held(holding: np.ndarray, grid: Grid, opens: Sequence[np.ndarray]) -> np.ndarray:
