@@ -5,18 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from mgnet.options import (
-    Change,
-    CheckpointEvery,
-    Device,
-    Epochs,
-    Exported,
-    MeasuredOut,
-    Resume,
-    Seeds,
-    Tensorboard,
-    TrainedModel,
-)
+from mgnet import options
 from mgnet.output import complain
 
 app = typer.Typer(
@@ -86,9 +75,9 @@ def train(
     test: Annotated[
         Path | None, typer.Option(help="Another file, to test on.", show_default="the last tenth of DATA")
     ] = None,
-    epochs: Epochs = None,
+    epochs: options.Epochs = None,
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the turns.")] = 0,
-    seeds: Seeds = None,
+    seeds: options.Seeds = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/PROBLEM-MgNO-seedN")] = None,
     width: Annotated[int, typer.Option(help="Channels of the network.")] = 24,
     layers: Annotated[int, typer.Option(help="Its cycles.")] = 4,
@@ -101,12 +90,12 @@ def train(
         typer.Option(help="What lies beyond the ends.", show_default="as the samples' boundary condition"),
     ] = None,
     up: Annotated[int, typer.Option(help="Kernel of the way up, 3 or 4.")] = 4,
-    recipe: Annotated[Literal["fast", "paper"], typer.Option(help="How to train; paper: as published.")] = "fast",
-    change: Change = None,
-    resume: Resume = False,
-    device: Device = None,
-    checkpoint_every: CheckpointEvery = None,
-    tensorboard: Tensorboard = False,
+    recipe: options.Preset = "fast",
+    change: options.Change = None,
+    resume: options.Resume = False,
+    device: options.Device = None,
+    checkpoint_every: options.CheckpointEvery = None,
+    tensorboard: options.Tensorboard = False,
 ) -> int:
     """Learn an operator; the test samples are looked at once, at the end."""
     from mgnet import arguments, operators
@@ -135,11 +124,11 @@ def train(
 
 @app.command()
 def evaluate(
-    model: TrainedModel,
+    model: options.TrainedModel,
     data: Given,
     grid: WorksOn = "trained",
-    device: Device = None,
-    out: MeasuredOut = None,
+    device: options.Device = None,
+    out: options.MeasuredOut = None,
 ) -> None:
     """Measure a trained operator, on samples of any grid."""
     from mgnet import operators
@@ -157,11 +146,11 @@ def evaluate(
 
 @app.command()
 def predict(
-    model: TrainedModel,
+    model: options.TrainedModel,
     inputs: Annotated[Path, typer.Argument(help="A .npy file of inputs, or a file of samples.")],
     out: Annotated[Path, typer.Option(help="The .npy file to write.")] = Path("outputs.npy"),
     grid: WorksOn = "trained",
-    device: Device = None,
+    device: options.Device = None,
 ) -> None:
     """Write a trained operator's outputs for new inputs."""
     import numpy as np
@@ -181,8 +170,8 @@ def predict(
 
 @app.command()
 def export(
-    model: TrainedModel,
-    path: Exported,
+    model: options.TrainedModel,
+    path: options.Exported,
     grid: Annotated[
         str | None, typer.Option(help="Points along each axis, as 64,64.", show_default="as trained on")
     ] = None,

@@ -5,18 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from mgnet.options import (
-    Change,
-    CheckpointEvery,
-    Device,
-    Epochs,
-    Exported,
-    MeasuredOut,
-    Resume,
-    Seeds,
-    Tensorboard,
-    TrainedModel,
-)
+from mgnet import options
 from mgnet.output import complain
 
 app = typer.Typer()
@@ -32,23 +21,23 @@ def train(
     ] = "MgNet[2,2,2,2]-32-B^l",
     dataset: Annotated[str, typer.Option(help="A known data set, or a folder with train/ and test/.")] = "digits",
     data: Data = Path("data"),
-    epochs: Epochs = None,
+    epochs: options.Epochs = None,
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
-    seeds: Seeds = None,
+    seeds: options.Seeds = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/DATASET-MODEL-seedN")
     ] = None,
-    recipe: Annotated[Literal["fast", "paper"], typer.Option(help="How to train; paper: as published.")] = "fast",
-    change: Change = None,
+    recipe: options.Preset = "fast",
+    change: options.Change = None,
     image_size: Annotated[str | None, typer.Option(help="Folders: make the pictures of this size, n or H,W.")] = None,
     fit: Annotated[Literal["crop", "resize", "letterbox"], typer.Option(help="Folders: how that is done.")] = "crop",
     start: Annotated[Path | None, typer.Option(help="Begin with the weights of this run or file.")] = None,
     freeze: Annotated[int, typer.Option(help="Do not train the stem and so many grids.")] = 0,
     workers: Workers = None,
-    resume: Resume = False,
-    device: Device = None,
-    checkpoint_every: CheckpointEvery = None,
-    tensorboard: Tensorboard = False,
+    resume: options.Resume = False,
+    device: options.Device = None,
+    checkpoint_every: options.CheckpointEvery = None,
+    tensorboard: options.Tensorboard = False,
 ) -> int:
     """Train an image classifier; the test set is looked at once, at the end."""
     from mgnet import arguments, vision
@@ -73,7 +62,7 @@ def train(
 
 @app.command()
 def evaluate(
-    model: TrainedModel,
+    model: options.TrainedModel,
     dataset: Annotated[
         str | None, typer.Option(help="A known data set or a folder.", show_default="the one trained on")
     ] = None,
@@ -82,8 +71,8 @@ def evaluate(
     flip: Annotated[bool, typer.Option("--flip", metavar="", help="Average over image and mirror image too.")] = False,
     batch_size: Annotated[int | None, typer.Option(help="Images at a time.", show_default="500 of 64x64")] = None,
     workers: Workers = None,
-    device: Device = None,
-    out: MeasuredOut = None,
+    device: options.Device = None,
+    out: options.MeasuredOut = None,
 ) -> None:
     """Measure a trained classifier."""
     from mgnet import vision
@@ -104,9 +93,9 @@ def evaluate(
 
 @app.command()
 def predict(
-    model: TrainedModel,
+    model: options.TrainedModel,
     images: Annotated[list[Path], typer.Argument(help="Image files, or one folder of them.")],
-    device: Device = None,
+    device: options.Device = None,
     out: Annotated[Path | None, typer.Option(help="Also write the probability of each class to this CSV file.")] = None,
 ) -> int:
     """Name the class of each image, and its probability.
@@ -145,8 +134,8 @@ def check(
 
 @app.command()
 def export(
-    model: TrainedModel,
-    path: Exported,
+    model: options.TrainedModel,
+    path: options.Exported,
 ) -> None:
     """Write a trained classifier for use without mgnet, and check what was written."""
     from mgnet import vision

@@ -1,7 +1,7 @@
 """What several commands take, said once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,6 +9,7 @@ TrainedModel = Annotated[Path, typer.Argument(help="A run's folder or a .safeten
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1.", show_default="cuda if there is one")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data.", show_default="the recipe's")]
 Seeds = Annotated[int | None, typer.Option(help="Train so many times, with seeds from --seed on: mean and spread.")]
+Preset = Annotated[Literal["fast", "paper"], typer.Option(help="How to train; paper: as published.")]
 Change = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Change the recipe, as lr=0.05; repeatable."),
