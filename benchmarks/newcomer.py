@@ -37,7 +37,6 @@ SLIPS = [
     ("python", "mgnet.pde.solve(np.ones((63, 63)), bc='dirchlet')"),
     ("python", "mgnet.pde.solve(np.ones((63, 63)), a=np.ones((64, 64)))"),
     ("python", "mgnet.pde.solve(np.ones((63, 63)), bc='neumann')"),
-    ("python", "mgnet.pde.solve(np.ones((4, 63, 63, 63)))"),
     ("python", "mgnet.vision.train(model='MgNet[2,2]', dataset='digits')"),
     ("python", "mgnet.vision.build('resnet19')"),
     ("python", "mgnet.vision.train(dataset='cifar10', data='nowhere')"),
