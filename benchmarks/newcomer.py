@@ -4,7 +4,7 @@ python -m benchmarks.newcomer FOLDER [PAGE ...]
 
 FOLDER gets the clone and the environment; where it has them, mgnet is installed again if a commit has changed it.
 Commands and python blocks run in the order of the page, with the stand-ins of benchmarks/documented.py for hours, data
-and devices. Only a walk of all pages is kept.
+and devices. What a page did is kept when nothing in it failed.
 """
 
 import argparse
@@ -40,7 +40,7 @@ SLIPS = [
     ("python", "mgnet.vision.train(model='MgNet[2,2]', dataset='digits')"),
     ("python", "mgnet.vision.build('resnet19')"),
     ("python", "mgnet.vision.train(dataset='cifar10', data='nowhere')"),
-    ("python", "mgnet.operators.darcy(4, 32, kind='rough')"),
+    ("python", "mgnet.operators.darcy(4, 32, kind='ruogh')"),
     ("bash", "mgnet slove 63"),
     ("bash", "mgnet solve 63 --bc dirchlet"),
     ("bash", "mgnet solve f.npz"),
@@ -80,14 +80,20 @@ def main() -> None:
     asked = parser.parse_args()
     folder = asked.folder.resolve()
     steps, programs = installed(folder), folder / "environment" / "bin"
-    rows = [row for page in asked.pages for row in told(page, programs)]
-    failed = [row for row in rows if row["wrong"]]
-    if asked.pages == parser.get_default("pages") and not failed:
-        slips = slipped(programs)
-        machine = {name: environment()[name] for name in ("processor", "cores", "python", "torch")}
-        kept = {"date": date.today().isoformat(), "machine": machine, "load": os.getloadavg()[2], "steps": steps}
-        RESULTS.write_text(json.dumps(kept | {"rows": rows, "slips": slips}, indent=1) + "\n")
-    sys.exit(bool(failed))
+    walked = {page: told(page, programs) for page in asked.pages}
+    passed = {page: rows for page, rows in walked.items() if not any(row["wrong"] for row in rows)}
+    keep(steps, passed, slipped(programs))
+    sys.exit(passed.keys() != walked.keys())
+
+
+def keep(steps: list[dict[str, Any]], walked: dict[str, list[dict[str, Any]]], slips: list[dict[str, str]]) -> None:
+    """Write what was walked in place of what these pages did before."""
+    before = json.loads(RESULTS.read_text())["pages"] if RESULTS.exists() else {}
+    machine = {name: environment()[name] for name in ("processor", "cores", "threads", "python", "torch")}
+    now = {"date": date.today().isoformat(), "load": round(os.getloadavg()[2]), **machine}
+    pages = before | {page: {**now, "rows": rows} for page, rows in walked.items() if rows}
+    pages = {page: pages[page] for page in PAGES if page in pages}
+    RESULTS.write_text(json.dumps({"steps": steps, "pages": pages, "slips": slips}, indent=1) + "\n")
 
 
 def installed(folder: Path) -> list[dict[str, object]]:
@@ -127,7 +133,7 @@ def bare(programs: Path) -> dict[str, str]:
 def told(page: str, programs: Path) -> list[dict[str, Any]]:
     """Walk a page, and say on the screen how far that is and what went wrong."""
     steps = [step for kind, code, _, _ in blocks(page) for step in ready(kind, code)]
-    rows = [{"page": page, **row} for row in walk(steps, programs)] if steps else []
+    rows = walk(steps, programs) if steps else []
     print(f"{page}: {len(rows)} commands and blocks, {sum(row['seconds'] for row in rows):.0f} s", flush=True)
     for row in rows:
         if row["wrong"]:
@@ -201,27 +207,31 @@ def table() -> str:
     if not RESULTS.exists():
         return "Not yet walked; `python -m benchmarks.newcomer FOLDER`."
     kept = json.loads(RESULTS.read_text())
-    machine, rows = kept["machine"], kept["rows"]
-    pages = {page: [row for row in rows if row["page"] == page] for page in dict.fromkeys(row["page"] for row in rows)}
+    pages = kept["pages"]
     lines = [
-        f"{kept['date']}, {machine['cores']} cores of {machine['processor']}, Python {machine['python']}, "
-        f"PyTorch {machine['torch']}; load of the machine at the end {kept['load']:.0f}.",
-        "",
         *tables.table(("first", *HEAD), [(cell(step["command"]), *times([step])) for step in kept["steps"]]),
         "",
         *tables.table(
-            ("page", "commands and blocks", *HEAD, "the longest"), [overview(page, its) for page, its in pages.items()]
+            ("page", "commands and blocks", *HEAD, "the longest"),
+            [overview(page, walked["rows"]) for page, walked in pages.items()],
         ),
         *("", "## A wrong word at each door", ""),
         *tables.table(
             ("said", "answered"), [(cell(slip["command"], 80), prose(slip["said"])) for slip in kept["slips"]]
         ),
     ]
-    for page, its in pages.items():
-        walked = [(cell(row["command"]), f"{row['seconds']:.1f}", cell(row["last"])) for row in its]
-        lines += ["", f"## {page}", ""]
-        lines += tables.table(("command, or first line of the block", "seconds", "printed last"), walked)
+    for page, walked in pages.items():
+        rows = [(cell(row["command"]), f"{row['seconds']:.1f}", cell(row["last"])) for row in walked["rows"]]
+        lines += ["", f"## {page}", "", circumstances(walked), ""]
+        lines += tables.table(("command, or first line of the block", "seconds", "printed last"), rows)
     return "\n".join(lines)
+
+
+def circumstances(walked: dict[str, Any]) -> str:
+    return (
+        f"{walked['date']}, {walked['threads']} of {walked['cores']} cores of {walked['processor']}, "
+        f"Python {walked['python']}, PyTorch {walked['torch']}; {walked['load']} processes shared the machine."
+    )
 
 
 def overview(page: str, rows: list[dict[str, Any]]) -> tuple[str, ...]:

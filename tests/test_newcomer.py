@@ -66,12 +66,26 @@ def test_the_message_of_an_exception():
     assert newcomer.prose("a | <b> *") == r"a \| &lt;b> \*"
 
 
+def test_what_was_walked_is_kept_page_by_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(newcomer, "RESULTS", tmp_path / "newcomer.json")
+    step = {"command": "pip", "seconds": 2.0, "processor": 1.0}
+    row = {**step, "command": "mgnet demo", "last": "a | b", "wrong": ""}
+    slip = {"command": "mgnet slove", "said": "mgnet: No such command"}
+    for page in ("docs/pde.md", "README.md"):
+        newcomer.keep([step], {page: [row], "docs/changelog.md": []}, [slip])
+    assert list(json.loads(newcomer.RESULTS.read_text())["pages"]) == ["README.md", "docs/pde.md"]
+    lines = newcomer.table().splitlines()
+    assert "| [docs/pde.md](#docspdemd) | 1 | 2 | 1 | `mgnet demo` 2 |" in lines
+    assert r"| `mgnet demo` | 2.0 | `a \| b` |" in lines
+    assert "| `mgnet slove` | mgnet: No such command |" in lines
+
+
 def test_the_kept_walk_is_of_every_page_and_nothing_failed():
     if not newcomer.RESULTS.exists():
         pytest.skip("not yet walked")
     kept = json.loads(newcomer.RESULTS.read_text())
-    assert {row["page"] for row in kept["rows"]} == {page for page in PAGES if walked(page)}
-    assert [row for row in kept["rows"] if row["wrong"]] == []
+    assert list(kept["pages"]) == [page for page in PAGES if walked(page)]
+    assert [row for page in kept["pages"].values() for row in page["rows"] if row["wrong"]] == []
     said = [(slip["command"], slip["said"]) for slip in kept["slips"]]
     assert len(said) == len(newcomer.SLIPS) - 1
     assert [slip for slip in said if not re.match(r"(mgnet|\w+Error|NotConverged): \S", slip[1])] == []
