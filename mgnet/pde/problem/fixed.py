@@ -7,6 +7,7 @@ With A the operator of all unknowns, f those that are free and g those that are 
 the couplings of the fixed ones move to the right-hand side, and what is left is symmetric.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,10 +104,14 @@ def _where(where: Any, grid: Grid, kind: Kind, mask: Tensor | None) -> Tensor:
     if mask is not None:
         batches(grid.ndim, "fixed", w, "the `mask`", [mask])
         w = w & mask
-    if not w.any():
-        place = "" if mask is None else " inside the `mask`"
-        raise ValueError(f"`fixed` must hold somewhere{place}; its array is False everywhere. Leave it out.")
     return w
+
+
+def check_holds(holds: Sequence[bool], masked: bool) -> None:
+    """Refuse pairs that fix nothing; whether each does."""
+    if not all(holds):
+        place = " inside the `mask`" if masked else ""
+        raise ValueError(f"`fixed` must hold somewhere{place}; its array is False everywhere. Leave it out.")
 
 
 def _agree(v: Tensor, before: Tensor, both: Tensor) -> None:

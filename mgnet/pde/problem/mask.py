@@ -35,11 +35,25 @@ def inside(mask: Any, grid: Grid) -> Tensor:
         raise ValueError(
             f"`mask` must have the grid's shape {grid.shape} as its last axes; it has {tuple(tensor.shape)}."
         )
-    filled = tensor.flatten(-grid.ndim).any(-1)
+    return tensor
+
+
+def somewhere(v: Tensor, ndim: int) -> Tensor:
+    """(*batch) whether v (*batch, *grid) is True at an unknown."""
+    return v.flatten(-ndim).any(-1)
+
+
+def check_filled(filled: Tensor) -> None:
+    """Refuse a mask without unknowns; (*batch) whether there are some."""
     if not filled.all():
         member = f" in member {tuple(int(i) for i in (~filled).nonzero()[0])} of the batch" if filled.ndim else ""
         raise ValueError(f"`mask` must be True somewhere; it is False everywhere{member}.")
-    return tensor
+
+
+def check_left(left: Tensor) -> None:
+    """Refuse fixed values that leave nothing to solve for; (*batch) whether they leave something."""
+    if not left.all():
+        raise ValueError("`fixed` must leave some unknown to solve for; all of them are fixed.")
 
 
 def beside(v: Tensor, axis: Axis, dim: int) -> tuple[Tensor, Tensor]:
@@ -88,22 +102,13 @@ class Domain:
 
     @classmethod
     def of(cls, grid: Grid, device: torch.device, mask: Tensor | None, mask_bc: str, fixed: Tensor | None) -> "Domain":
-        """What a mask and fixed unknowns leave of a grid.
-
-        Raises
-        ------
-        ValueError : if that is nothing
-        """
+        """What a mask and fixed unknowns leave of a grid."""
         every = torch.ones(grid.shape, dtype=torch.bool, device=device)
         inside, fixed = every if mask is None else mask, ~every if fixed is None else fixed
-        unknown = inside & ~fixed
-        if not unknown.flatten(-grid.ndim).any(-1).all():
-            raise ValueError("`fixed` must leave some unknown to solve for; all of them are fixed.")
-        return cls(unknown, fixed | ~inside if mask_bc == DIRICHLET else fixed)
+        return cls(inside & ~fixed, fixed | ~inside if mask_bc == DIRICHLET else fixed)
 
-    def cut(self, A: Any) -> Any:
-        """The operator, a ``Diffusion`` or a ``Convection``, with these equations alone."""
-        outer = A.diagonal.detach().mean()
+    def cut(self, A: Any, outer: Tensor) -> Any:
+        """The operator, a ``Diffusion`` or a ``Convection``, with these equations alone; outer : d of the other rows."""
         zero = torch.zeros_like(self.unknown, dtype=A.k[0].dtype)
         c, sides = zero if A.c is None else A.c, []
         for d, ((back, forth), axis) in enumerate(zip(A.sides, A.axes, strict=True)):

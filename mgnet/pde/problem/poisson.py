@@ -24,7 +24,7 @@ from mgnet.pde.problem.coefficients import (
 from mgnet.pde.problem.conductances import conductance
 from mgnet.pde.problem.data import alphas_of, of_cut, of_ends
 from mgnet.pde.problem.faces import Faces, OnFaces, open_faces
-from mgnet.pde.problem.fixed import Fixed
+from mgnet.pde.problem.fixed import Fixed, check_holds
 from mgnet.pde.problem.fourth_order import FourthOrder, check_order
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.nullspace import NullSpace, floating
@@ -99,8 +99,42 @@ class Poisson:
     ):
         if not isinstance(grid, Grid):
             raise TypeError(f"`grid` must be a mgnet.pde.Grid; it is {type(grid).__name__}.")
-        self.grid, self.kind = grid, kind_of(like)
+        self._pose(grid, a, c, velocity, scheme, mask, mask_bc, fixed, like)
+        if self.mask is not None:
+            masks.check_filled(masks.somewhere(self.mask, grid.ndim))
+        if self.fixed is not None:
+            check_holds([bool(where.any()) for where, _ in self.fixed.pairs], self.mask is not None)
         walls = isinstance(a, Faces)
+        with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
+            opens = open_faces(self.whole.k, grid) if walls or not grid.has_numbers else None
+        if self.domain is not None:
+            masks.check_left(masks.somewhere(self.domain.unknown, grid.ndim))
+            self.leave(self.whole.diagonal.detach().mean())
+        self.parts: masks.Parts | None = None
+        if self.domain is not None or opens is not None:
+            domain = self.domain or masks.Domain.of(grid, self.kind.device, None, mask_bc, None)
+            with torch._C._DisableFuncTorch():
+                self.parts = domain.parts(grid, opens)
+            masks.check_alone(self.c, self.parts.alone, "a" if walls else "mask")
+        check_order(order, self)
+        self.order, base = order, self.A
+        self.A = base if order == 2 else FourthOrder(base, self.constant_a or ())
+
+    @classmethod
+    def on_planes(
+        cls, grid: Grid, a: Any, c: Any, velocity: Any, scheme: str, mask: Any, mask_bc: str, fixed: Any, like: Any
+    ) -> "Poisson":
+        """The problem of some planes of a grid, all equations in A: what only the whole grid tells is not asked."""
+        self = object.__new__(cls)
+        self._pose(grid, a, c, velocity, scheme, mask, mask_bc, fixed, like)
+        self.order, self.parts = 2, None
+        return self
+
+    def _pose(
+        self, grid: Grid, a: Any, c: Any, velocity: Any, scheme: Any, mask: Any, mask_bc: Any, fixed: Any, like: Any
+    ) -> None:
+        """Each equation by itself."""
+        self.grid, self.kind = grid, kind_of(like)
         a, self.tensor = full_tensor(a, grid, self.kind, mask, fixed)
         a = a.per_axis(grid) if isinstance(a, Faces) else a
         a = tuple(a) if isinstance(a, (tuple, list)) else (a,) * grid.ndim
@@ -125,22 +159,18 @@ class Poisson:
         if self.c is not None:
             batches(grid.ndim, "c", self.c, "`a`", k)
         self.fixed = None if fixed is None else Fixed.of(fixed, grid, self.kind, self.mask)
-        self.whole = base = base.with_c(self.c)  # with all equations
+        self.whole = base.with_c(self.c)  # with all equations
+        self.A: Operator = self.whole
         self.domain: masks.Domain | None = None
-        self.parts: masks.Parts | None = None
-        with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
-            opens = open_faces(base.k, grid) if walls or not grid.has_numbers else None
-        if self.mask is not None or self.fixed is not None or opens is not None:
-            fixed = None if self.fixed is None else self.fixed.where
-            self.domain = masks.Domain.of(grid, self.kind.device, self.mask, mask_bc, fixed)
-            base = base if self.mask is None and self.fixed is None else self.domain.cut(base)
-            self.c = base.c
-            with torch._C._DisableFuncTorch():
-                self.parts = self.domain.parts(grid, opens)
-            masks.check_alone(base.c, self.parts.alone, "a" if walls else "mask")
-        check_order(order, self)
-        self.order = order
-        self.A: Operator = base if order == 2 else FourthOrder(base, self.constant_a or ())
+        if not self._whole_box:
+            where = None if self.fixed is None else self.fixed.where
+            self.domain = masks.Domain.of(grid, self.kind.device, self.mask, mask_bc, where)
+
+    def leave(self, outer: Tensor) -> None:
+        """The equations of the domain alone; outer : the diagonal of other rows."""
+        assert self.domain is not None
+        base = self.domain.cut(self.whole, outer)
+        self.A, self.c = base, base.c
 
     def __repr__(self) -> str:
         a = self._a[0] if len(set(map(str, self._a))) == 1 else self._a
@@ -371,14 +401,14 @@ class Poisson:
         """
         v = self.on_grid("f", v)
         b = self.A.like(v).weigh(v)
-        for name, datum in self._data(boundary, cut, g):
+        for name, datum in self.added(boundary, cut, g):
             if not graph:
                 no_graph(name, datum)
             batches(self.grid.ndim, name, datum, "`f`", [b])
             b = b + datum.to(v)
         return self.inside(b)
 
-    def _data(self, boundary: Any, cut: Any, g: Tensor | None) -> Iterator[tuple[str, Tensor]]:
+    def added(self, boundary: Any, cut: Any, g: Tensor | None) -> Iterator[tuple[str, Tensor]]:
         """What adds to b."""
         if boundary is not None:
             yield from (("boundary", datum) for datum in of_ends(self, boundary))
