@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mgnet.pde.distributed.data import right_hand_side
 from mgnet.pde.distributed.halo import Widened
+from mgnet.pde.distributed.nearby import compared
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.problem import SharedPoisson
 from mgnet.pde.outer.choice import Scheme
@@ -19,28 +20,37 @@ from mgnet.pde.outer.partitioned import Partitioned
 from mgnet.pde.outer.partitioned_varying import PartitionedVarying
 from mgnet.pde.problem.checks import as_tensor, guess_like, no_graph
 from mgnet.pde.problem.coefficients import is_number
+from mgnet.pde.problem.data import check_cut
 from mgnet.pde.problem.grid import Grid
-from mgnet.pde.problem.operators import Diffusion
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import NotConverged, Solution, warn_of_round_off
 
-UNKNOWN = (
-    "`partition` knows no mask, no fixed values, no velocity, and order 2 alone. Solve this problem on one process."
-)
+SECOND = "`partition` knows order 2 alone. Solve this problem on one process."
 
 
 def posed(
-    partition: Partition, grid: Grid, a: Any, c: Any, others: dict[str, Any], like: Any
+    partition: Partition, grid: Grid, a: Any, c: Any, like: Any, order: int = 2, **others: Any
 ) -> Poisson | SharedPoisson:
-    """The problem of ``solve``'s arguments: whole, where coefficients are numbers; others : ``Poisson``'s."""
+    """The problem of ``solve``'s arguments: whole, where there are but numbers; others : ``SharedPoisson``'s."""
+    asked = {name: "None" if others.get(name) is None else "given" for name in ("velocity", "mask", "fixed")}
     numbers = grid.uniform and grid.has_numbers and all(v is None or is_number(v) for v in (*_entries(a), c))
     fault = ""
     if partition.grid.axes != grid.axes:
         fault = "`partition` must be of the problem's grid; it is of another one."
-    elif any(others[name] is not None for name in ("mask", "fixed", "velocity")) or others["order"] != 2:
-        fault = UNKNOWN
-    partition.agree({"the kind of coefficients": "numbers" if numbers else "not numbers alone"}, fault)
-    return Poisson(grid, a, c, like=like) if numbers else SharedPoisson(partition, a, c, like=like)
+    elif order != 2:
+        fault = SECOND
+    partition.agree({"the kind of coefficients": "numbers" if numbers else "not numbers alone"} | asked, fault)
+    if numbers and "given" not in asked.values():
+        return Poisson(grid, a, c, like=like, **others)
+    return SharedPoisson(partition, a, c, like=like, **others)
+
+
+class Data(NamedTuple):
+    """What a solve is given beside f."""
+
+    boundary: Any = None
+    mask_boundary: Any = None
+    fixed: Any = None
 
 
 class Blocks(Protocol):
@@ -49,7 +59,17 @@ class Blocks(Protocol):
     @property
     def method(self) -> str: ...
 
-    def right_hand_side(self, f: Tensor, boundary: Any) -> Tensor: ...
+    def right_hand_side(self, f: Tensor, data: Data, graph: bool) -> tuple[Tensor, Tensor | None]:
+        """b, and the values of what is fixed; graph : whether data may ask for a gradient."""
+        ...
+
+    def inside(self, v: Tensor) -> Tensor:
+        """v of the block, 0 where there are no equations."""
+        ...
+
+    def having(self, a: Any, c: Any, velocity: Any) -> Poisson | SharedPoisson:
+        """The problem with other coefficients."""
+        ...
 
     def check_no_graph(self) -> None:
         """Refuse coefficients that ask for a gradient where arrays are to come out."""
@@ -81,21 +101,24 @@ class OnBlocks:
         self.problem, self.partition = problem, partition
         self._blocks: Blocks = _blocks(problem, scheme, partition)
 
-    def solve(self, f: Any, boundary: Any, guess: Any, stop: Stop, throw: bool, project: bool) -> Solution:
+    def having(self, a: Any, c: Any, velocity: Any) -> Poisson | SharedPoisson:
+        """The problem on the same blocks with other coefficients."""
+        return self._blocks.having(a, c, velocity)
+
+    def solve(self, f: Any, data: Data, guess: Any, stop: Stop, throw: bool, project: bool) -> Solution:
         """As ``Solver.solve``, of blocks."""
         begun = time.perf_counter()
-        self._agree(f, boundary, guess, stop, throw, project)
+        self._agree(f, data, guess, stop, throw, project)
         tensor, blocks = isinstance(f, Tensor), self._blocks
         v = as_tensor(f)
-        v = v if v.is_floating_point() else v.double()
-        b = blocks.right_hand_side(v, boundary)
+        b, g = blocks.right_hand_side(v if v.is_floating_point() else v.double(), data, graph=tensor)
         if not tensor:
-            no_graph("boundary", b)
             blocks.check_no_graph()
         call = Call(stop, project, guess)
-        if stop.tol is None and guess is None and boundary is not None:
-            call.parts = blocks.parts(b.detach(), boundary)
-        u = blocks.solved(call, b)
+        if stop.tol is None and guess is None and data.boundary is not None:
+            call.parts = blocks.parts(b.detach(), data.boundary)
+        u = blocks.inside(blocks.solved(call, b))
+        u = u if g is None else u + g
         outcome = call.outcome
         out: Any = u if tensor else u.detach().numpy()
         solution: Solution = Solution(
@@ -115,9 +138,10 @@ class OnBlocks:
             warn_of_round_off(solution, stop.tol)
         return solution
 
-    def _agree(self, f: Any, boundary: Any, guess: Any, stop: Stop, throw: bool, project: bool) -> None:
+    def _agree(self, f: Any, data: Data, guess: Any, stop: Stop, throw: bool, project: bool) -> None:
         """Refuse, on every process, what is wrong on one or differs."""
-        block, fault = self.partition.shape, ""
+        block = self.partition.shape
+        said, fault = compared(self.partition, {"mask_boundary": data.mask_boundary, "fixed": data.fixed})
         if tuple(f.shape[-len(block) :]) != block:
             fault = f"`f` must be this process's block, of shape (..., {block}); it has {tuple(f.shape)}."
         elif guess is not None and tuple(np.shape(guess)[-len(block) :]) != block:
@@ -126,10 +150,11 @@ class OnBlocks:
             fault = f"`partition` takes tensors on the CPU; f is on {f.device}."
         graph = isinstance(f, Tensor) and f.requires_grad
         self.partition.agree(
-            {
+            said
+            | {
                 "f": f"{str(f.dtype).removeprefix('torch.')}, a batch of {tuple(f.shape[: f.ndim - len(block)])}"
                 + ", with a gradient" * graph,
-                "boundary": "given" if boundary is not None else "None",
+                "boundary": "given" if data.boundary is not None else "None",
                 "guess": "given" if guess is not None else "None",
                 "tol": str(stop.tol),
                 "max_cycles": str(stop.max_cycles),
@@ -158,11 +183,11 @@ class Call:
         """The same solve of another right-hand side."""
         return Call(Stop(self.stop.tol, self.stop.max_cycles), True)
 
-    def begin(self, shape: Sequence[int], like: Tensor) -> Tensor | None:
+    def begin(self, blocks: Blocks, shape: Sequence[int], like: Tensor) -> Tensor | None:
         """The guess of that shape, flattened as data are."""
         if self.guess is None:
             return None
-        return guess_like(self.guess, shape, like).reshape(-1, *like.shape[1:])
+        return blocks.inside(guess_like(self.guess, shape, like)).reshape(-1, *like.shape[1:])
 
 
 class OfNumbers:
@@ -180,8 +205,19 @@ class OfNumbers:
     def work(self, outcome: Outcome) -> float:
         return self.multigrid.work(self.multigrid.base, outcome)
 
-    def right_hand_side(self, f: Tensor, boundary: Any) -> Tensor:
-        return right_hand_side(self.problem, self.partition, f, boundary)
+    def right_hand_side(self, f: Tensor, data: Data, graph: bool) -> tuple[Tensor, None]:
+        self.problem.known(data.fixed, f)
+        check_cut(data.mask_boundary, None)
+        b = right_hand_side(self.problem, self.partition, f, data.boundary)
+        if not graph:
+            no_graph("boundary", b)
+        return b, None
+
+    def inside(self, v: Tensor) -> Tensor:
+        return v
+
+    def having(self, a: Any, c: Any, velocity: Any) -> Poisson | SharedPoisson:
+        return posed(self.partition, self.problem.grid, a, c, self.problem.kind, velocity=velocity)
 
     def check_no_graph(self) -> None:
         self.problem.check_no_graph()
@@ -195,7 +231,7 @@ class OfNumbers:
     def run(self, call: Call, b: Tensor) -> Tensor:
         """A^-1 b, without a graph."""
         flat = b.detach().reshape(-1, *self.partition.shape)
-        call.outcome = self.levels.run(flat, call.begin(b.shape, flat), call.stop, call.project, call.parts)
+        call.outcome = self.levels.run(flat, call.begin(self, b.shape, flat), call.stop, call.project, call.parts)
         return call.outcome.u.reshape(b.shape)
 
 
@@ -217,7 +253,7 @@ class Varying:
 
     def __init__(self, problem: SharedPoisson, scheme: Scheme, precise: bool = False):
         self.problem, self.partition, self._scheme, self._precise = problem, problem.partition, scheme, precise
-        self._levels: dict[tuple[int, ...], PartitionedVarying] = {}
+        self._levels: dict[tuple[tuple[int, ...], bool], PartitionedVarying] = {}  # by batch; and of A^T
         self._last: PartitionedVarying | None = None
 
     @property
@@ -229,11 +265,20 @@ class Varying:
         assert self._last is not None
         return self._last.work(outcome)
 
-    def right_hand_side(self, f: Tensor, boundary: Any) -> Tensor:
-        return self.problem.right_hand_side(f, boundary)
+    def right_hand_side(self, f: Tensor, data: Data, graph: bool) -> tuple[Tensor, Tensor | None]:
+        return self.problem.right_hand_side(f, *data, graph=graph)
+
+    def inside(self, v: Tensor) -> Tensor:
+        return self.problem.inside(v)
+
+    def having(self, a: Any, c: Any, velocity: Any) -> Poisson | SharedPoisson:
+        problem = self.problem
+        if problem.unknown is not None:
+            return problem.having(a, c, velocity)
+        return posed(self.partition, problem.grid, a, c, problem.kind, velocity=velocity, scheme=problem.scheme)
 
     def check_no_graph(self) -> None:
-        no_graph("a", *self.problem.A.tensors)
+        self.problem.check_no_graph()
 
     def parts(self, b: Tensor, boundary: Any) -> list[Tensor]:
         return []
@@ -242,16 +287,19 @@ class Varying:
         A = self.problem.A
         return SharedVarying.apply(self, call, A, b, *A.tensors)
 
-    def run(self, call: Call, A: Diffusion, b: Tensor) -> Tensor:
+    def run(self, call: Call, A: Any, b: Tensor) -> Tensor:
         """A^-1 b, without a graph; batch axes of A and b are broadcast."""
         A, b, ndim, block = A.detached(), b.detach(), len(A.axes), self.partition.shape
         batch = np.broadcast_shapes(b.shape[:-ndim], *(v.shape[: max(v.ndim - ndim, 0)] for v in A.tensors))
         flat = b.expand(*batch, *block).reshape(-1, *block)
-        key = batch if any(v.ndim > ndim for v in A.tensors) else ()
+        shared = batch if any(v.ndim > ndim for v in A.tensors) else ()
+        key = shared, A.transposed
         if key not in self._levels:
-            self._levels = {key: PartitionedVarying(self.problem, A.flattened(batch), self._scheme, self._precise)}
+            kept = {of: levels for of, levels in self._levels.items() if of[0] == shared}
+            levels = PartitionedVarying(self.problem, A.flattened(batch), self._scheme, self._precise, shared)
+            self._levels = kept | {key: levels}
         self._last = self._levels[key]
-        call.outcome = self._last.run(flat, call.begin((*batch, *block), flat), call.stop, call.project)
+        call.outcome = self._last.run(flat, call.begin(self, (*batch, *block), flat), call.stop, call.project)
         return call.outcome.u.reshape(*batch, *block)
 
     def near(self, v: Tensor) -> Tensor:
@@ -263,7 +311,7 @@ class SharedVarying(torch.autograd.Function):
     """u = A^-1 b; see ``outer.gradients``. Each process counts the faces and unknowns that are its own."""
 
     @staticmethod
-    def forward(ctx: Any, blocks: Varying, call: Call, A: Diffusion, b: Tensor, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, blocks: Varying, call: Call, A: Any, b: Tensor, *tensors: Tensor) -> Tensor:
         ctx.of, ctx.b_shape = (blocks, call, A), b.shape
         u = blocks.run(call, A.made_of(tensors), b)
         ctx.save_for_backward(u, *tensors)
@@ -272,7 +320,7 @@ class SharedVarying(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (blocks, call, A), (u, *tensors), needs = ctx.of, ctx.saved_tensors, ctx.needs_input_grad
-        adjoint = SharedVarying.apply(blocks, call.adjoint, A, gradients[0].contiguous(), *tensors)
+        adjoint = SharedVarying.apply(blocks, call.adjoint, A.T, gradients[0].contiguous(), *tensors)
         grads: list[Tensor | None] = [None] * len(tensors)
         if any(needs[4:]):
             v, w, A = blocks.near(adjoint), blocks.near(u), A.made_of(tensors)
@@ -291,14 +339,7 @@ def _blocks(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partiti
         if multigrid.levels.constant is not None:
             return OfNumbers(problem, multigrid, partition)
         lines, scheme = True, multigrid.levels.scheme
-    a, c = problem.coefficients
-    a, c = tuple(_cut(partition, v) for v in a), _cut(partition, c)
-    return Varying(SharedPoisson(partition, a, c, like=problem.kind), scheme, precise=lines)
-
-
-def _cut(partition: Partition, v: Any) -> Any:
-    """A whole coefficient's block."""
-    return partition.scatter(v) if isinstance(v, (np.ndarray, Tensor)) and v.ndim else v
+    return Varying(SharedPoisson.of(problem, partition), scheme, precise=lines)
 
 
 def _entries(a: Any) -> Sequence[Any]:
@@ -310,19 +351,8 @@ def _check(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partitio
     fault = ""
     if partition.grid.axes != problem.grid.axes:
         fault = "`partition` must be of the problem's grid; it is of another one."
-    elif problem.mask is not None or problem.fixed is not None or problem.order != 2 or _streams(problem):
-        fault = UNKNOWN
-    elif isinstance(problem, Poisson) and _unshared(problem):
-        fault = "`partition` takes no full tensors, no `Faces`, and Robin ends whose alpha is a number."
+    elif problem.order != 2:
+        fault = SECOND
     elif scheme.transform or scheme.smoother == "red-black":
         fault = '`partition` takes multigrid, smoothed by "chebyshev", "jacobi", "zebra" or steps of your own.'
     partition.agree(said, fault)
-
-
-def _streams(problem: Poisson | SharedPoisson) -> bool:
-    return isinstance(problem, Poisson) and not problem.A.base.symmetric
-
-
-def _unshared(problem: Poisson) -> bool:
-    on_faces = any(not (callable(v) or is_number(v) or hasattr(v, "ndim")) for v in problem.coefficients[0])
-    return problem.tensor is not None or on_faces or not problem.grid.has_numbers

@@ -25,7 +25,7 @@ from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import transformed
 from mgnet.pde.problem.poisson import Poisson
-from mgnet.pde.shared import OnBlocks, posed
+from mgnet.pde.shared import Data, OnBlocks, posed
 from mgnet.pde.solution import Array, Field, Solution, warn_of_round_off
 
 if TYPE_CHECKING:
@@ -125,12 +125,8 @@ class Solver:
         >>> solver.update(a=2.0).solve(np.ones(3)).u.round(6).tolist()
         [0.75, 1.0, 0.75]
         """
-        blocks, kind = self._on_blocks, self.problem.kind
-        whole = {"velocity": velocity, "mask": None, "fixed": None, "order": 2}
-        if blocks is None:
-            problem: Any = self.problem.having(a, c, velocity)
-        else:
-            problem = posed(blocks.partition, self.problem.grid, a, c, whole, like=kind)
+        blocks = self._on_blocks
+        problem: Any = (self.problem if blocks is None else blocks).having(a, c, velocity)
         _check_scheme(self._scheme, problem)
         self._on_blocks = None if blocks is None else OnBlocks(problem, self._scheme, blocks.partition)
         self.problem, self._multigrid, self._adjoint = problem, None, None
@@ -184,11 +180,12 @@ class Solver:
         checks.word("relative_to", relative_to, RELATIVE_TO)
         if self.problem.order == 4 and tol is None:
             raise ValueError("`order` = 4 needs a tolerance; tol=None stops at second order. Pass a `tol`, 1e-10 say.")
-        g = self.problem.known(fixed, checks.as_tensor(f))
-        check_cut(mask_boundary, self.problem.mask)
         if self._on_blocks is not None:
             stop = Stop(tol, max_cycles, callback, relative_to)
-            return self._on_blocks.solve(f, boundary, guess, stop, throw, bool(project))
+            beside = Data(boundary, mask_boundary, fixed)
+            return self._on_blocks.solve(f, beside, guess, stop, throw, bool(project))
+        g = self.problem.known(fixed, checks.as_tensor(f))
+        check_cut(mask_boundary, self.problem.mask)
         begun = time.perf_counter()
         graph = isinstance(f, Tensor)
         plain = all(v is None for v in (tol, guess, boundary, mask_boundary))
@@ -485,7 +482,7 @@ def solve(
         _check_grid(grid, ndim, bc, lower, upper, centering)
     others = {"velocity": velocity, "scheme": scheme, "mask": mask, "mask_bc": mask_bc, "fixed": fixed, "order": order}
     if isinstance(partition, Partition):
-        problem: Any = posed(partition, grid, a, c, others, like=f)
+        problem: Any = posed(partition, grid, a, c, f, **others)
     else:
         problem = Poisson(grid, a, c, like=f, **others)
     solver: Any = Solver(problem, method=method, partition=partition)  # and f no DataArray by now: ``labelled``

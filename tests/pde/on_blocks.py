@@ -4,6 +4,7 @@ python tests/pde/on_blocks.py RANK COUNT (memory | network) FOLDER
 """
 
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch.distributed as dist
 from mgnet.pde import Faces, Grid, Partition, Poisson, Polynomial, Robin, SharedPoisson, Solver, solve
 from mgnet.pde.distributed import channel
 from mgnet.pde.distributed.channel import Network
+from mgnet.pde.distributed.nearby import block_of
 from mgnet.pde.distributed.one_machine import OneMachine
 
 CASES: dict[str, dict[str, Any]] = {
@@ -114,7 +116,7 @@ VARYING: dict[str, dict[str, Any]] = {
     "stretched": {"shape": (200, 100), "nodes": True, "array": smooth, "tol": 1e-11},
     "F-cycles at jumps": {"shape": (190, 120), "array": checkerboard, "cycle": "F", "near": 1e-6},
     "an odd period": {"shape": (151, 110), "bc": "periodic", "c": 1.0, "array": smooth, "tol": 1e-11},
-    "uneven, varying": {"shape": (255, 80), "uneven": True, "array": smooth, "tol": 1e-11},
+    "uneven, varying": {"shape": (255, 127), "uneven": True, "a": lambda x, y: np.exp(x - y * y), "tol": 1e-12},
     "boundary data, varying": {
         "shape": (150, 100), "bc": ("dirichlet", ("neumann", "dirichlet")), "boundary": True,
         "array": smooth, "tol": 1e-11,
@@ -126,6 +128,118 @@ VARYING: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def disc(shape: tuple[int, ...]) -> np.ndarray:
+    x, y = np.ix_(*(np.arange(n) / n - 0.5 for n in shape))
+    return x**2 + y**2 < 0.2
+
+
+def islands(shape: tuple[int, ...]) -> np.ndarray:
+    """A frame that blocks cut, a part within it that blocks cut, and one inside of a block."""
+    x, y = np.ix_(*(np.arange(n) / n for n in shape))
+    far = np.maximum(abs(x - 0.45), abs(y - 0.5))
+    frame, middle = (far > 0.3) & (far < 0.43), far < 0.25
+    return frame | (middle & (abs(x - 0.3) > 0.01))
+
+
+def pores(shape: tuple[int, ...]) -> np.ndarray:
+    """At random, with parts of one unknown."""
+    return np.random.default_rng(5).random(shape) < 0.62
+
+
+def electrodes(shape: tuple[int, ...]) -> list[tuple[Any, Any]]:
+    x, y = np.ix_(*(np.arange(n) / n for n in shape))
+    where = (abs(x - 0.5) < 0.01) & (abs(y - 0.4) < 0.3)
+    return [(where, np.sin(5 * x) + y), (lambda x, y: (x - 0.8) ** 2 + (y - 0.3) ** 2 < 0.01, 2.0)]
+
+
+def walls(shape: tuple[int, ...]) -> Faces:
+    """Two rooms with a door, and one without."""
+    n, m = shape
+    a, b = np.ones((n + 1, m)), np.ones((n, m + 1))
+    a[n // 3, 10:] = 0.0
+    a[3 * n // 4] = 0.0
+    b[: n // 3, m // 2] = 0.0
+    return Faces(a, b)
+
+
+def turned(shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Ratio 2, along directions that turn."""
+    angle = sum(np.ix_(*(np.arange(n) / n for n in shape[:2])))
+    cos, sin = np.cos(3 * angle), np.sin(3 * angle)
+    one, other, mixed = cos**2 + sin**2 / 2, sin**2 + cos**2 / 2, cos * sin / 2
+    return (one, mixed), (mixed, other)
+
+
+def oblique(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return 0.4 * x
+
+
+# what Poisson is told beside the grid, and what its right-hand side is
+WITHIN: dict[str, dict[str, Any]] = {
+    "a disc": {"shape": (160, 150), "told": {"mask": disc}, "tol": 1e-11},
+    "a disc, data on the cut": {
+        "shape": (160, 150), "centering": "cell", "told": {"mask": disc}, "tol": 1e-11,
+        "data": {"mask_boundary": lambda x, y: np.sin(4 * x) + y},
+    },
+    "a disc without flux": {
+        "shape": (170, 150), "bc": "neumann", "told": {"mask": disc, "mask_bc": "neumann"}, "project": True,
+        "tol": 1e-11,
+    },
+    "islands": {
+        "shape": (180, 150), "bc": "neumann", "centering": "cell", "project": True, "tol": 1e-11, "array": smooth,
+        "told": {"mask": islands, "mask_bc": "neumann"}, "data": {"mask_boundary": smooth},
+    },
+    "islands, periodic": {
+        "shape": (180, 150), "bc": "periodic", "project": True, "tol": 1e-11,
+        "told": {"mask": islands, "mask_bc": "neumann"},
+    },
+    "pores": {
+        "shape": (150, 150), "centering": "cell", "bc": ("periodic", "neumann"), "told": {"mask": pores}, "c": 1.0,
+        "array": materials, "tol": 1e-9, "near": 1e-5,
+    },
+    "a mask for each member": {
+        "shape": (150, 110), "batch": (2,), "bc": "neumann", "project": True, "tol": 1e-11,
+        "told": {"mask": lambda shape: np.stack([disc(shape), islands(shape)]), "mask_bc": "neumann"},
+    },
+    "electrodes": {"shape": (170, 130), "bc": "neumann", "told": {"fixed": electrodes}, "tol": 1e-11},
+    "electrodes in a disc, other values": {
+        "shape": (170, 130), "told": {"fixed": electrodes, "mask": disc, "mask_bc": "neumann"}, "array": smooth,
+        "tol": 1e-11, "data": {"fixed": lambda shape: [smooth(shape), lambda x, y: x]},
+    },
+    "walls": {
+        "shape": (180, 120), "bc": "neumann", "centering": "cell", "project": True, "array": walls, "tol": 1e-11
+    },
+    "walls, held": {"shape": (180, 120), "array": walls, "tol": 1e-11, "boundary": True},
+    "Robin arrays": {
+        "shape": (180, 120), "tol": 1e-11, "array": smooth,
+        "bc": ((Robin(np.linspace(0, 3, 120)), "neumann"), ("neumann", Robin(lambda x, y: 1 + x))),
+    },
+    "Robin arrays that vanish": {
+        "shape": (180, 120), "tol": 1e-11, "project": True,
+        "bc": ((Robin(np.zeros(120)), "neumann"), ("neumann", Robin(np.zeros(180)))),
+    },
+    "a full tensor": {"shape": (170, 140), "array": turned, "tol": 1e-11},
+    "a full tensor, free": {"shape": (170, 140), "bc": ("dirichlet", "neumann"), "array": turned, "tol": 1e-11},
+    "a full tensor of cells": {
+        "shape": (170, 140), "centering": "cell", "tol": 1e-11, "boundary": True,
+        "a": ((1.0, oblique), (oblique, 2.0)),
+    },
+    "a full tensor in three dimensions": {
+        "shape": (60, 34, 30), "bc": ("periodic", "dirichlet", "dirichlet"), "tol": 1e-11,
+        "a": ((1.0, 0.3, 0.1), (0.3, 1.0, 0.0), (0.1, 0.0, 2.0)),
+    },
+    "a velocity": {
+        "shape": (90, 80), "tol": 1e-11, "array": smooth,
+        "told": {"velocity": lambda shape: (30 * smooth(shape), lambda x, y: 10 * x), "mask": disc},
+    },
+}  # fmt: skip
+
+
+def made(v: Any, shape: tuple[int, ...]) -> Any:
+    """What a case says of a shape, if it takes one."""
+    return v(shape) if callable(v) and len(signature(v).parameters) == 1 else v
+
+
 def problem_of(case: dict[str, Any]) -> tuple[Poisson, np.ndarray, dict[str, Any], dict[str, Any]]:
     """The problem, whole data, and what Solver and its solve are told; the same on every process."""
     shape = case["shape"]
@@ -133,9 +247,11 @@ def problem_of(case: dict[str, Any]) -> tuple[Poisson, np.ndarray, dict[str, Any
     if case.get("nodes"):
         grid = Grid.from_nodes([graded(n) for n in shape])
     a = case["array"](shape) if "array" in case else case.get("a")
-    problem = Poisson(grid, a, smooth(shape) if case.get("c") == "smooth" else case.get("c"))
+    told = {name: made(v, shape) for name, v in case.get("told", {}).items()}
+    problem = Poisson(grid, a, smooth(shape) if case.get("c") == "smooth" else case.get("c"), **told)
     f = np.random.default_rng(0).normal(size=(*case.get("batch", ()), *shape)).astype(case.get("dtype", "f8"))
-    how = {"tol": case.get("tol", 1e-9), "project": grid.closed and "c" not in case}
+    how = {"tol": case.get("tol", 1e-9), "project": case.get("project", grid.closed and "c" not in case and not told)}
+    how |= {name: made(v, shape) for name, v in case.get("data", {}).items()}
     if case.get("boundary"):
         row = np.cos(np.arange(shape[0])) if case["shape"][0] == 150 else lambda x, y: np.cos(3 * x)
         how["boundary"] = [(lambda x, y: np.sin(5 * y), 2.0), (row, -1.0)]
@@ -150,17 +266,22 @@ def sizes(n: int, count: int) -> list[int]:
     return [*each, n - sum(each)]
 
 
-def on_blocks(case: dict[str, Any]) -> tuple[np.ndarray, list[float], str]:
+def on_blocks(case: dict[str, Any]) -> dict[str, Any]:
     problem, f, scheme, how = problem_of(case)
     uneven = sizes(f.shape[-len(case["shape"])], dist.get_world_size()) if case.get("uneven") else None
     partition = Partition(problem.grid, sizes=uneven)
-    if "guess" in how:
-        how["guess"] = partition.scatter(how["guess"])
+    how |= {name: block_of(partition, how[name]) for name in ("guess", "mask_boundary", "fixed") if name in how}
     if case.get("local"):
         problem = SharedPoisson(partition, partition.scatter(case["array"](case["shape"])), like=f)
     solution = Solver(problem, partition=partition, **scheme).solve(partition.scatter(f), **how)
     assert solution.u.shape[-len(case["shape"]) :] == partition.shape
-    return partition.gather(solution.u), solution.residuals, solution.status
+    shared = "on each of" not in solution.method
+    return {
+        "u": partition.gather(solution.u),
+        "residuals": solution.residuals,
+        "status": solution.status,
+        "shared": shared,
+    }
 
 
 def gradients() -> dict[str, np.ndarray]:
@@ -179,6 +300,62 @@ def gradients() -> dict[str, np.ndarray]:
     return found | {"factor": partition.total(factor.grad.item())}
 
 
+SHAPE = (90, 60)
+LEAVES: dict[str, dict[str, tuple[int, ...]]] = {
+    "in a disc": dict.fromkeys(("f", "a", "value", "data"), SHAPE),
+    "walls": {"f": SHAPE, "low": (91, 60), "right": (90, 61), "alpha": (60,), "beta": (90,)},
+    "a tensor": dict.fromkeys(("f", "one", "mixed"), SHAPE),
+    "a velocity": dict.fromkeys(("f", "v", "c"), SHAPE),
+}
+
+
+def leaves(name: str) -> dict[str, torch.Tensor]:
+    """Positive numbers, of which a gradient is asked for."""
+    rng = np.random.default_rng(7)
+    return {key: torch.from_numpy(1 + rng.random(n)).requires_grad_() for key, n in LEAVES[name].items()}
+
+
+def posed_of(name: str, v: dict[str, torch.Tensor]) -> tuple[Grid, dict[str, Any]]:
+    """The grid, and what ``solve`` is told beside f."""
+    if name == "in a disc":
+        fixed = (lambda x, y: (x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.01, v["value"])
+        told = {"mask": torch.from_numpy(disc(SHAPE)), "a": v["a"], "mask_boundary": v["data"], "fixed": fixed}
+        return Grid(SHAPE), told
+    if name == "walls":
+        bc = ((Robin(v["alpha"]), "neumann"), (Robin(v["beta"]), "neumann"))
+        return Grid(SHAPE, bc=bc), {"a": Faces(v["low"], v["right"])}
+    if name == "a tensor":
+        mixed = 0.3 * v["mixed"]
+        return Grid(SHAPE), {"a": ((v["one"], mixed), (mixed, 1.5))}
+    return Grid(SHAPE), {"velocity": (20 * v["v"], -5.0), "c": v["c"]}
+
+
+def more_gradients() -> dict[str, np.ndarray]:
+    """Of the sum of all processes' u^2; each one's part by tensors that all have whole."""
+    found = {}
+    for name in LEAVES:
+        v = leaves(name)
+        grid, told = posed_of(name, v)
+        partition = Partition(grid)
+        told = {key: block_of(partition, told[key]) for key in told}
+        solve(partition.scatter(v["f"]), partition=partition, tol=1e-12, **told).u.square().sum().backward()
+        for key, each in v.items():
+            grad = torch.zeros_like(each) if each.grad is None else each.grad
+            found[f"{name}, {key}"] = partition.total(grad.numpy())
+    return found
+
+
+def edge(f: np.ndarray) -> np.ndarray:
+    return np.arange(len(f))[:, None] + 0 * f < 3
+
+
+def lonely(f: np.ndarray, rank: int) -> np.ndarray:
+    """A mask with one unknown by itself on the second process."""
+    mask = edge(f)
+    mask[9, 9] = rank
+    return mask
+
+
 def faults() -> dict[str, str]:
     """What is refused, and how this process hears of it."""
     said, rank = {}, dist.get_rank()
@@ -187,9 +364,26 @@ def faults() -> dict[str, str]:
     f = np.ones(partition.shape)
     wrong = {
         "other c": lambda: Solver(Poisson(grid, c=float(rank)), partition=partition),
-        "a mask": lambda: solve(f, partition=partition, mask=np.ones(grid.shape, bool)),
-        "walls": lambda: Solver(Poisson(grid, Faces(1.0, 1.0)), partition=partition),
-        "a full tensor": lambda: solve(f, partition=partition, a=((1.0, 0.1), (0.1, 2.0))),
+        "a whole mask": lambda: solve(f, partition=partition, mask=np.ones(grid.shape, bool)),
+        "a mask on one": lambda: solve(f, partition=partition, mask=f > 0 if rank else None),
+        "an empty mask": lambda: solve(f, partition=partition, mask=f < 0),
+        "a mask of numbers on one": lambda: solve(f, partition=partition, mask=np.ones_like(f, int if rank else bool)),
+        "alone": lambda: solve(f, partition=partition, mask=lonely(f, rank), mask_bc="neumann"),
+        "fixed nowhere": lambda: solve(f, partition=partition, fixed=(f < 0, 1.0)),
+        "fixed everywhere": lambda: solve(f, partition=partition, fixed=(f > 0, 1.0)),
+        "fixed of another shape": lambda: solve(f, partition=partition, fixed=(f[1:] > 0 if rank else f > 0, 1.0)),
+        "fixed, NaN on one": lambda: solve(f, partition=partition, fixed=(edge(f), np.nan if rank else 1.0)),
+        "faces of another shape": lambda: solve(f, partition=partition, a=Faces(f, 1.0)),
+        "faces that differ": lambda: solve(
+            f, partition=partition, a=Faces(np.full((len(f) + 1, 140), 1.0 + rank), 1.0)
+        ),
+        "data without a mask": lambda: solve(f, partition=partition, a=f, mask_boundary=1.0),
+        "other values": lambda: Solver(SharedPoisson(partition, f)).solve(f, fixed=1.0),
+        "no tensor": lambda: solve(f, partition=partition, a=((1.0, 3.0), (3.0, 2.0))),
+        "order 4": lambda: solve(f, partition=partition, order=4),
+        "no mean on parts": lambda: solve(
+            f, partition=Partition(Grid((120, 140), bc="neumann")), mask=f > 0, mask_bc="neumann"
+        ),
         "a of another shape": lambda: solve(f, partition=partition, a=f[1:] if rank else f),
         "a negative": lambda: solve(f, partition=partition, a=-f if rank else f),
         "a of another kind": lambda: solve(f, partition=partition, a=f if rank else 2.0, c=f),
@@ -221,13 +415,13 @@ def main(rank: int, count: int, by: str, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=count)
     if by == "network":
         channel.joined = lambda *group: None
-    for name, case in (CASES | VARYING).items():
+    for name, case in (CASES | VARYING | WITHIN).items():
         least = 2**14 if name in CASES else 2**11  # so that small grids are shared, too
         Network.least = OneMachine.least = least
-        u, residuals, status = on_blocks(case)
+        found = on_blocks(case)
         if rank == 0:
-            np.savez(folder / f"{name}.npz", u=u, residuals=residuals, status=status)
-    np.savez(folder / f"gradients{rank}.npz", **gradients())
+            np.savez(folder / f"{name}.npz", **found)
+    np.savez(folder / f"gradients{rank}.npz", **gradients(), **more_gradients())
     np.savez(folder / f"faults{rank}.npz", said=[f"{k}|{v}" for k, v in faults().items()])
     assert type(channel.channel(None)) is {"network": Network, "memory": OneMachine}[by]
     dist.destroy_process_group()

@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 import mgnet
@@ -15,8 +17,9 @@ from mgnet.pde import Grid, Partition, Poisson, Solver, solve
 from mgnet.pde.distributed.testing import alone
 from mgnet.pde.distributed.window import Window, cut
 from mgnet.pde.problem.axis import Table
-from tests.pde.on_blocks import CASES, VARYING, problem_of, smooth
+from tests.pde.on_blocks import CASES, LEAVES, VARYING, WITHIN, leaves, posed_of, problem_of, smooth
 
+GATHERED = ("a full tensor, free", "a velocity")  # because of lines, and of streams
 SCRIPT = Path(__file__).with_name("on_blocks.py")
 
 
@@ -52,7 +55,7 @@ def test_as_one_process(name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", VARYING)
 def test_varying_as_one_process(name: str, folder: Path) -> None:
-    case = VARYING[name]
+    case = (VARYING | WITHIN)[name]
     problem, f, scheme, how = problem_of(case)
     one = Solver(problem, **scheme).solve(f, **how)
     found = np.load(folder / f"{name}.npz")
@@ -60,6 +63,14 @@ def test_varying_as_one_process(name: str, folder: Path) -> None:
     assert abs(len(found["residuals"]) - len(one.residuals)) <= 1
     near = case.get("near", 1e-9)
     np.testing.assert_allclose(found["u"], one.u, rtol=0, atol=near * np.abs(one.u).max())
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_within_as_one_process(name: str, folder: Path) -> None:
+    test_varying_as_one_process(name, folder)
+    found = np.load(folder / f"{name}.npz")
+    assert found["shared"] == (name not in GATHERED)
+    assert len(found["residuals"]) <= 15
 
 
 @pytest.mark.parametrize("name", ["smooth a", "a callable, periodic cells", "noise, Robin", "stretched"])
@@ -72,6 +83,43 @@ def test_varying_against_elimination(name: str, folder: Path) -> None:
     assert np.abs(left).max() < 1e-7 * np.abs(b).max()
     if not how["project"]:
         np.testing.assert_allclose(u.ravel(), spsolve(A.tocsc(), b.ravel()), rtol=0, atol=1e-9 * np.abs(u).max())
+
+
+def test_varying_against_petsc(folder: Path) -> None:
+    """DMDA and PCMG in conjugate gradients: grids that hold their boundary, and the problem anew on each."""
+    PETSc = pytest.importorskip("petsc4py.PETSc")
+    name = "uneven, varying"
+    problem, f, _, _ = problem_of(VARYING[name])
+    shape = tuple(n + 2 for n in f.shape)
+
+    def operator(solver: Any, A: Any, P: Any) -> None:
+        matrix = with_boundary(tuple(solver.getDM().getSizes())[::-1], VARYING[name]["a"])
+        P.setValuesCSR(matrix.indptr, matrix.indices, matrix.data)
+        P.assemble()
+
+    grid = PETSc.DMDA().create(dim=2, sizes=shape[::-1], stencil_width=1, dof=1)
+    solver, b, u = PETSc.KSP().create(), grid.createGlobalVec(), grid.createGlobalVec()
+    solver.setDM(grid)
+    solver.setComputeOperators(operator)
+    solver.setType("cg")
+    solver.getPC().setType("mg")
+    solver.getPC().setMGLevels(5)
+    solver.setTolerances(rtol=1e-13, atol=0)
+    b.getArray().reshape(shape)[1:-1, 1:-1] = f * np.prod(problem.grid.spacing)
+    solver.solve(b, u)
+    expected = u.getArray().reshape(shape)[1:-1, 1:-1]
+    found = np.load(folder / f"{name}.npz")["u"]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
+def with_boundary(shape: tuple[int, ...], a: Any) -> sparse.csr_array:
+    """The matrix times the cells' volume, u = 0 an equation of its own at each point of the boundary."""
+    problem = Poisson(Grid([n - 2 for n in shape]), a)
+    inside = np.pad(np.ones(problem.grid.shape, bool), 1).ravel()
+    put, A = sparse.eye_array(inside.size, format="csr")[:, inside], problem.to_scipy() * np.prod(problem.grid.spacing)
+    whole = (put @ A @ put.T + sparse.diags_array(A.diagonal().mean() * ~inside)).tocsr()
+    whole.indptr, whole.indices = (v.astype(np.int32) for v in (whole.indptr, whole.indices))
+    return whole
 
 
 def test_gradients(folder: Path) -> None:
@@ -90,6 +138,18 @@ def test_gradients(folder: Path) -> None:
             np.testing.assert_allclose(found[name], grad, rtol=1e-9, atol=1e-9 * float(grad.abs().max()), err_msg=name)
 
 
+@pytest.mark.parametrize("name", LEAVES)
+def test_more_gradients(name: str, folder: Path) -> None:
+    v = leaves(name)
+    grid, told = posed_of(name, v)
+    solve(v["f"], grid=grid, tol=1e-12, **told).u.square().sum().backward()
+    found = np.load(folder / "gradients0.npz")
+    for key, each in v.items():
+        assert each.grad is not None
+        atol = 1e-9 * float(each.grad.abs().max())
+        np.testing.assert_allclose(found[f"{name}, {key}"], each.grad, rtol=1e-9, atol=atol, err_msg=key)
+
+
 @pytest.mark.parametrize(
     ("name", "first", "second"),
     [
@@ -98,9 +158,22 @@ def test_gradients(folder: Path) -> None:
             "ValueError: `the coefficients` must be the same",
             "ValueError: `the coefficients` must be the same",
         ),
-        ("a mask", "knows no mask", "knows no mask"),
-        ("walls", "no `Faces`", "no `Faces`"),
-        ("a full tensor", "`a` on several processes must be a number", "`a` on several processes must be a number"),
+        ("a whole mask", "`mask` must be this process's block", "`mask` must be this process's block"),
+        ("a mask on one", "`mask` must be the same on every process", "`mask` must be the same on every process"),
+        ("an empty mask", "`mask` must be True somewhere", "`mask` must be True somewhere"),
+        ("a mask of numbers on one", "`mask` must be the same on every process", "`mask` must be the same"),
+        ("alone", "process 1 was given what it refuses", "(first (9, 9))"),
+        ("fixed nowhere", "`fixed` must hold somewhere", "`fixed` must hold somewhere"),
+        ("fixed everywhere", "`fixed` must leave some unknown", "`fixed` must leave some unknown"),
+        ("fixed of another shape", "process 1 was given what it refuses", "`fixed` must be this process's block"),
+        ("fixed, NaN on one", "`fixed` must be the same", "`fixed` must be the same"),
+        ("faces of another shape", "`a` = Faces on axis 0 must be this", "`a` = Faces on axis 0 must be this"),
+        ("faces that differ", "`a` = Faces must be the same on both", "`a` = Faces must be the same on both"),
+        ("data without a mask", "`mask_boundary` gives data on the cut", "`mask_boundary` gives data on the cut"),
+        ("other values", "`fixed` gives values, but", "`fixed` gives values, but"),
+        ("no tensor", "`a` must be positive definite", "`a` must be positive definite"),
+        ("order 4", "knows order 2 alone", "knows order 2 alone"),
+        ("no mean on parts", "on each part that nothing holds", "on each part that nothing holds"),
         ("a of another shape", "process 1 was given what it refuses", "`a` must be this process's block"),
         ("a negative", "`a` must be positive", "`a` must be positive"),
         ("a of another kind", "`a` must be the same on every process", "`a` must be the same on every process"),

@@ -1,7 +1,6 @@
 """Clusters to correct on a grid that lies on all processes: see ``blackbox.clusters``.
 
-A cluster may lie on several. Each process finds the components of its own planes and the next one's first; what both
-say of that plane joins them. Energies, and what a correction sums up, are added over the processes of a cluster.
+A cluster may lie on several: energies, and what a correction sums up, are added over the processes of a cluster.
 """
 
 from collections.abc import Sequence
@@ -10,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 
 from mgnet.pde.blackbox.clusters import DAMPING, LOCKED, NOTHING, SLOW, STRONG
 from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.blackbox.stencil import Stencil, shift
-from mgnet.pde.distributed.halo import exchange
 from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.parts import components
 from mgnet.pde.distributed.window import Window
 
 
@@ -61,7 +59,7 @@ def slow_clusters(
     coarse : which of the coarse unknowns in the window the block has, along the first axis
     axes : how the grid is coarsened
     """
-    label, common = _labels(partition, w, _strong(A), A.shape)
+    label, common = components(partition, w, _strong(A), A.shape)
     name, dense = np.unique(label, return_inverse=True)
     dense = dense.reshape(label.shape)
     own, K = dense[w.owned], len(name)
@@ -101,51 +99,6 @@ def _strong(A: Stencil) -> list[tuple[tuple[int, ...], np.ndarray]]:
     unit = A.unit()[0]
     largest = torch.stack(list(unit.both.values())).amax(0)
     return [(o, (s > STRONG * torch.maximum(largest, shift(largest, o)))[0].numpy()) for o, s in unit.couplings.items()]
-
-
-def _labels(
-    partition: Partition, w: Window, strong: list[tuple[tuple[int, ...], np.ndarray]], shape: Sequence[int]
-) -> tuple[np.ndarray, int]:
-    """The name of each unknown's component, on a window; names below the number returned may be on several processes.
-
-    Those are the names of what meets the last planes of a block, or the first ones of the next.
-    """
-    from scipy import sparse  # which would take as long to load as a solve
-
-    stop = w.owned.stop + (w.after > 0)
-    slab = np.arange((stop - w.before) * int(np.prod(shape[1:]))).reshape(-1, *shape[1:])
-    edges = []
-    for o, there in strong:
-        ahead = np.roll(slab, [-step for step in o], range(len(o)))
-        joined = there[w.before : stop].copy()
-        joined[slab.shape[0] - o[0] :] = False  # these lead out of it
-        edges.append((slab[joined], ahead[joined]))
-    first, second = (np.concatenate(each) for each in zip(*edges, strict=True))
-    graph = sparse.coo_array((np.ones(len(first), bool), (first, second)), (slab.size, slab.size))
-    count, mine = sparse.csgraph.connected_components(graph, directed=False)
-    counts = partition.total(np.eye(partition.count)[partition.rank] * count).astype(np.int64)
-    begins = np.concatenate([[0], np.cumsum(counts)])
-    mine = mine.reshape(slab.shape) + begins[partition.rank]
-    field = np.zeros(shape, np.int64)
-    field[w.owned] = mine[: w.high - w.low]
-    exchange(partition, w, torch.from_numpy(field), 0)
-    last = mine[w.high - w.low - 1].ravel()
-    pairs = [np.stack([last, last])]
-    if w.after:
-        pairs.append(np.stack([mine[-1].ravel(), field[w.owned.stop].ravel()]))
-    each: list[Any] = [None] * partition.count
-    dist.all_gather_object(each, np.unique(np.concatenate(pairs, 1), axis=1), group=partition.group)
-    joins = np.concatenate(each, 1)
-    met, at = np.unique(joins, return_inverse=True)
-    at = np.asarray(at).reshape(2, -1)
-    graph = sparse.coo_array((np.ones(len(at[0]), bool), (at[0], at[1])), (len(met), len(met)))
-    common, group = sparse.csgraph.connected_components(graph, directed=False)
-    names = np.arange(begins[partition.rank], begins[partition.rank + 1]) + common
-    place = np.searchsorted(met, names - common)
-    found = (place < len(met)) & (met[np.minimum(place, len(met) - 1)] == names - common)
-    names[found] = group[place[found]]
-    field[w.owned] = names[mine[: w.high - w.low] - begins[partition.rank]]
-    return exchange(partition, w, torch.from_numpy(field), 0).numpy(), common
 
 
 def _on_coarse(v: np.ndarray, axes: Sequence[Coarsening]) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import combinations
 from math import pi
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,25 +12,20 @@ from torch import Tensor
 
 from mgnet.pde.blackbox.lines import ALIKE, DOMINANT, REGION
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion, offsets, shift
-from mgnet.pde.blackbox.traits import Survey, inner, may_dominate, steepness, thin_of_means
+from mgnet.pde.blackbox.traits import NEGATIVE, Survey, inner, may_dominate, smallest, steepness, thin_of_means
 from mgnet.pde.distributed.halo import exchange
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.problem import SharedPoisson
 from mgnet.pde.distributed.window import Window, window
-from mgnet.pde.problem.operators import Diffusion
+from mgnet.pde.problem.ends import DIRICHLET, PERIODIC
 
 AROUND = 3  # planes that a region of an axis' dominance asks for
 
 
-def owned(problem: SharedPoisson, v: Tensor) -> Tensor:
-    """The block's part of v (batch or 1, *near)."""
-    return v.narrow(-problem.grid.ndim, problem.near.before, problem.partition.shape[0])
-
-
-def block_stencil(problem: SharedPoisson, A: Diffusion) -> Stencil:
+def block_stencil(problem: SharedPoisson, A: Any) -> Stencil:
     """The block's part of A, an operator near it, in float64."""
     near = from_diffusion(A)
-    return Stencil(owned(problem, near.diagonal), {o: owned(problem, s) for o, s in near.couplings.items()})
+    return Stencil(problem.owned(near.diagonal), {o: problem.owned(s) for o, s in near.couplings.items()})
 
 
 def on_window(partition: Partition, w: Window, block: Stencil) -> Stencil:
@@ -55,11 +51,10 @@ class SharedLook:
     survey : as ``blackbox.survey`` makes it
     """
 
-    skewed = False  # nothing is coupled along diagonals
-
-    def __init__(self, problem: SharedPoisson, A: Diffusion, block: Stencil):
+    def __init__(self, problem: SharedPoisson, A: Any, block: Stencil):
         self.axes, self.partition = problem.grid.axes, problem.partition
-        self._problem, self._A, self._block = problem, A, block
+        self._problem, self._A, self._block = problem, A.diffusion, block
+        self._crossed = bool(A.diagonal_couplings)
 
     @cached_property
     def survey(self) -> Survey:
@@ -94,6 +89,11 @@ class SharedLook:
         return thin_of_means(self.axes, self._means)
 
     @cached_property
+    def skewed(self) -> bool:
+        free = any(end not in (DIRICHLET, PERIODIC) for axis in self.axes for end in (axis.low, axis.high))
+        return self._crossed and free and float(self.partition.most(-smallest(self._near_unit))) > NEGATIVE
+
+    @cached_property
     def dominant(self) -> tuple[int, ...]:
         if min(np.diff(self.partition.ends)) < AROUND:
             return ()  # no grid is shared by such blocks
@@ -118,13 +118,18 @@ class SharedLook:
 
     # Numbers of all processes ----------------------------------------------------------------------------------------
 
-    @cached_property
-    def _near(self) -> Window:
-        return window(self.axes[0], self.partition.ends, self.partition.rank, 1)
+    @property
+    def near(self) -> Stencil:
+        """The operator on the block and a plane more on either side."""
+        return on_window(self.partition, self._near, self._block)
 
     @cached_property
     def _near_unit(self) -> Stencil:
-        return on_window(self.partition, self._near, self._block).unit()[0]
+        return self.near.unit()[0]
+
+    @property
+    def _near(self) -> Window:
+        return self._problem.near
 
     def _spread(self, *each: Tensor) -> float:
         """The ratio of the largest to the smallest number that is not 0."""
@@ -162,7 +167,7 @@ class SharedLook:
         """(members, *block) in float64."""
         grid = [axis.n for axis in self._A.axes]
         whole = v.expand(*v.shape[: max(v.ndim - len(grid), 0)], *grid).reshape(-1, *grid)
-        return owned(self._problem, whole).double()
+        return self._problem.owned(whole).double()
 
     def _inner(self, where: Tensor, w: Window) -> np.ndarray:
         """(members,) how many of the block are there with all their neighbours."""

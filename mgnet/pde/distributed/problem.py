@@ -1,39 +1,39 @@
 """The problem of a block: its coefficients and boundary data, and an operator on one plane more on either side."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mgnet.pde.distributed.data import weigh
-from mgnet.pde.distributed.halo import Widened
+from mgnet.pde.distributed.nearby import around, block_of, compared, elsewhere, near_axes, planes_of_end, reached
 from mgnet.pde.distributed.partition import Partition
-from mgnet.pde.distributed.window import Window, window
-from mgnet.pde.problem.axis import DIRICHLET, Axis
-from mgnet.pde.problem.coefficients import is_number, kind_of
-from mgnet.pde.problem.data import boundary_pairs, of_ends
+from mgnet.pde.distributed.window import window
+from mgnet.pde.problem.checks import batches, no_graph
+from mgnet.pde.problem.coefficients import kind_of
+from mgnet.pde.problem.convection import Convection
+from mgnet.pde.problem.cross import CrossDiffusion, pairs
+from mgnet.pde.problem.data import boundary_pairs
+from mgnet.pde.problem.ends import Robin
 from mgnet.pde.problem.faces import Faces
+from mgnet.pde.problem.fixed import Fixed, check_holds
 from mgnet.pde.problem.grid import Grid
-from mgnet.pde.problem.operators import Diffusion
+from mgnet.pde.problem.mask import check_alone, check_filled, check_left, somewhere
 from mgnet.pde.problem.poisson import Poisson
-
-NEAR = 1e-9  # of a period: no unknown lies so near an end, but on it
-KINDS = "a number, an array of this process's block or a callable"
 
 
 class SharedPoisson:
-    """``Poisson`` on several processes: -div(a grad u) + c u = f, of which each has a block.
+    """``Poisson`` on several processes, of which each has a block; all that ``Poisson`` takes, but of order 2.
 
     Every process makes one, with its own block of whatever lies on the grid.
 
     Parameters
     ----------
     partition : of the grid
-    a, c : as for ``Poisson``: numbers, callables, or arrays (*batch, *block); a may be a tuple with one per axis
+    a, c, velocity, scheme, mask, mask_bc, fixed : as for ``Poisson``: numbers, callables, or arrays (*batch, *block);
+        arrays of ``Faces`` have the block's shape and one more along their axis, the face that two blocks share on both
     like : a tensor or array whose kind and dtype the operator has; default numpy float64
 
     Attributes
@@ -41,6 +41,7 @@ class SharedPoisson:
     near : the block and a plane more on either side, where there is one
     A : the operator there; its rows of the block are those of the whole one
     scale : of A's conductances, which are in units of another mean width
+    unknown, holding : (*batch, *near) where there are equations, and what holds those beside it; None: all are
 
     Raises
     ------
@@ -55,43 +56,119 @@ class SharedPoisson:
     torch.Size([9, 5])
     """
 
-    mask = fixed = constant = None
+    constant = None
     order = 2
 
-    def __init__(self, partition: Partition, a: Any = None, c: Any = None, *, like: Any = None):
+    def __init__(
+        self,
+        partition: Partition,
+        a: Any = None,
+        c: Any = None,
+        *,
+        velocity: Any = None,
+        scheme: Literal["upwind", "central"] = "upwind",
+        mask: Any = None,
+        mask_bc: Literal["dirichlet", "neumann"] = "dirichlet",
+        fixed: Any = None,
+        like: Any = None,
+    ):
         self.partition, self.grid, self.kind = partition, partition.grid, kind_of(like)
         self.near = window(self.grid.axes[0], partition.ends, partition.rank, 1)
-        entries = tuple(a) if isinstance(a, (tuple, list)) and not isinstance(a, Faces) else (a,)
-        self._check(entries, c)
-        self._a, self._c = tuple(self._around(v) for v in entries), self._around(c)
-        fault = ""
-        try:
-            self._made()
-        except (TypeError, ValueError) as error:
-            fault = str(error)
-        partition.agree({}, fault)
+        given = {"a": a, "c": c, "velocity": velocity, "mask": mask, "fixed": fixed}
+        partition.agree(*compared(partition, given, scheme=scheme, mask_bc=mask_bc))
+        self._given = velocity, scheme, mask, mask_bc, fixed
+        nearby = {name: around(partition, self.near, v, name) for name, v in given.items()}
+        self.walls = isinstance(a, Faces)
+        self._pose(nearby, scheme, mask_bc)
+        if self._poisson.domain is not None:
+            self._leave()
+        if self.in_parts:
+            self._check_alone()
 
     def __repr__(self) -> str:
         return f"SharedPoisson({self.grid!r}, {self.partition.count} processes)"
 
-    def having(self, a: Any = None, c: Any = None) -> "SharedPoisson":
+    @classmethod
+    def of(cls, problem: Poisson, partition: Partition) -> "SharedPoisson":
+        """A whole problem, which every process has, on blocks."""
+        pairs = None if problem.fixed is None else problem.fixed.pairs
+        a, c, velocity, mask, fixed = (block_of(partition, v) for v in (*problem.given, problem.mask, pairs))
+        return cls(
+            partition, a, c, velocity=velocity, scheme=problem.scheme, mask=mask, mask_bc=problem.mask_bc, fixed=fixed,
+            like=problem.kind,
+        )  # fmt: skip
+
+    def having(self, a: Any = None, c: Any = None, velocity: Any = None) -> "SharedPoisson":
         """The problem on the same blocks with other coefficients."""
-        return SharedPoisson(self.partition, a, c, like=self.kind)
+        _, scheme, mask, mask_bc, fixed = self._given
+        return SharedPoisson(
+            self.partition, a, c, velocity=velocity, scheme=scheme, mask=mask, mask_bc=mask_bc, fixed=fixed,
+            like=self.kind,
+        )  # fmt: skip
 
-    def known(self, fixed: Any, like: Tensor) -> None:
-        """Nothing is fixed."""
-        if fixed is not None:
-            raise ValueError("`fixed` gives values, but the problem has no fixed unknowns.")
+    @property
+    def mask(self) -> Tensor | None:
+        return self._poisson.mask
 
-    def right_hand_side(self, f: Tensor, boundary: Any) -> Tensor:
-        """b of this process's block, (*batch, *block); boundary as for ``Poisson.rhs``, of whole ends."""
-        b, dim = weigh(self.partition, f), -self.grid.ndim
-        if boundary is None:
-            return b
-        pairs = [self._of_block(d, pair) for d, pair in enumerate(boundary_pairs(boundary, self.grid.ndim))]
-        for datum in of_ends(self._poisson, pairs):
-            b = b + self.scale * datum.to(b).narrow(dim, self.near.before, self.partition.shape[0])
-        return b
+    @property
+    def fixed(self) -> Fixed | None:
+        return self._poisson.fixed
+
+    @property
+    def scheme(self) -> str:
+        return self._poisson.scheme
+
+    @property
+    def unknown(self) -> Tensor | None:
+        return None if self._poisson.domain is None else self._poisson.domain.unknown
+
+    @property
+    def holding(self) -> Tensor | None:
+        return None if self._poisson.domain is None else self._poisson.domain.holding
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether the domain may have several parts, or what its ends hold is for their numbers to tell."""
+        return self.unknown is not None or self.walls or not self.grid.has_numbers
+
+    def owned(self, v: Tensor) -> Tensor:
+        """The block's part of v (*batch, *near)."""
+        return v.narrow(-self.grid.ndim, self.near.before, self.partition.shape[0])
+
+    def inside(self, v: Tensor) -> Tensor:
+        """v of the block, 0 where there are no equations."""
+        return v if self.unknown is None else torch.where(self.owned(self.unknown), v, 0.0)
+
+    def check_no_graph(self) -> None:
+        """Refuse coefficients that ask for a gradient where arrays are to come out."""
+        ends = [end for pair in self.grid.bc for end in pair if isinstance(end, Robin)]
+        no_graph("alpha", *(end.alpha for end in ends if isinstance(end.alpha, Tensor)))
+        self._poisson.check_no_graph()
+
+    def right_hand_side(
+        self, f: Tensor, boundary: Any = None, cut: Any = None, fixed: Any = None, graph: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
+        """b of this process's block, (*batch, *block), and the values of what is fixed there.
+
+        boundary, cut, fixed : as for ``Poisson.rhs``, the boundary's of whole ends, the others of the block
+        graph : whether these may ask for a gradient
+        """
+        b, near, g, fault = weigh(self.partition, f), self._poisson, None, ""
+        cut = around(self.partition, self.near, cut, "mask_boundary")
+        fixed = around(self.partition, self.near, fixed, "fixed")
+        try:
+            g = near.known(fixed, f)
+            for name, datum in near.added(self._of_block(boundary), cut, g):
+                if not graph:
+                    no_graph(name, datum)
+                batches(self.grid.ndim, name, datum, "`f`", [b])
+                b = b + self.scale * self.owned(datum.to(b))
+            b = b if boundary is None else b + elsewhere(boundary_pairs(boundary, self.grid.ndim)[0], self.grid.ndim, b)
+        except (TypeError, ValueError) as error:
+            fault = str(error)
+        if any(v is not None for v in (boundary, cut, fixed, near.fixed)):
+            self.partition.agree({}, fault)
+        return self.inside(b), None if g is None else self.owned(g)
 
     @cached_property
     def counted(self) -> list[Tensor]:
@@ -102,117 +179,74 @@ class SharedPoisson:
         planes[w.owned] = 1.0
         faces = planes.clone()
         faces[w.owned.stop] = float(last)
-        each = [faces, *[planes[: w.size]] * (ndim - 1), *[planes[: w.size]] * (self.A.c is not None)]
+        each = [faces if 0 in on else planes[: w.size] for on in places(self.A)]
         return [v.reshape(-1, *[1] * (ndim - 1)) for v in each]
 
     # The operator ----------------------------------------------------------------------------------------------------
 
-    def _made(self) -> None:
-        axes = (part_of(self.grid.axes[0], self.near), *self.grid.axes[1:])
-        grid = Grid.of(axes)
-        grid.geometry = self.grid.geometry
-        a = self._a if len(self._a) > 1 or self.grid.ndim == 1 else self._a * self.grid.ndim
-        self._poisson = Poisson(grid, a, self._c, like=self.kind)
-        uniform = self.grid.axes[0].uniform
-        self.scale = 1.0 if uniform else axes[0].h / self.grid.axes[0].h  # weights are in units of the mean width
-        A = self._poisson.A
-        assert isinstance(A, Diffusion)
-        if self.scale != 1.0:
-            A = A.having([self.scale * k for k in A.k], None if A.c is None else self.scale * A.c)
-        self.A = A
+    def _pose(self, nearby: dict[str, Any], scheme: str, mask_bc: str) -> None:
+        """Each equation by itself."""
+        fault = ""
+        try:
+            grid = Grid.of(near_axes(self.grid, self.near))
+            grid.geometry = self.grid.geometry
+            a, c, velocity, mask, fixed = nearby.values()
+            self._poisson = Poisson.on_planes(grid, a, c, velocity, scheme, mask, mask_bc, fixed, self.kind)
+        except (TypeError, ValueError) as error:
+            fault = str(error)
+        self.partition.agree({}, fault)
+        uniform, (first, *_) = self.grid.axes[0].uniform, self._poisson.grid.axes
+        self.scale = 1.0 if uniform else first.h / self.grid.axes[0].h  # weights are in units of the mean width
+        self.A = self._scaled(self._poisson.A)
 
-    def _check(self, a: Sequence[Any], c: Any) -> None:
-        """Agree on what came."""
-        fault, block = "", self.partition.shape
-        if not self.grid.has_numbers:
-            fault = "`partition` takes Robin ends whose alpha is a number."
-        elif len(a) not in (1, self.grid.ndim):
-            fault = f"`a` as a tuple must have one entry per axis ({self.grid.ndim}); it has {len(a)}."
-        for name, v in (*(("a", v) for v in a), ("c", c)):
-            arrays = isinstance(v, (np.ndarray, Tensor))
-            if not (v is None or is_number(v) or callable(v) or arrays):
-                fault = fault or f"`{name}` on several processes must be {KINDS}; it is {type(v).__name__}."
-            elif arrays and v.ndim and tuple(v.shape[-len(block) :]) != block:
-                shape = tuple(v.shape)
-                fault = fault or f"`{name}` must be this process's block, of shape (..., {block}); it has {shape}."
-            elif isinstance(v, Tensor) and v.device.type != "cpu":
-                fault = fault or f"`partition` takes tensors on the CPU; `{name}` is on {v.device}."
-        said = {"grid": repr(self.grid), "a": str([_said(v, block) for v in a]), "c": _said(c, block)}
-        self.partition.agree(said, fault)
+    def _scaled(self, A: Any) -> Any:
+        """An operator near the block, in the whole one's units, with all that ask for a gradient in its graph."""
+        first, *others = A.tensors if self.scale == 1.0 else [self.scale * v for v in A.tensors]
+        if self.grid.axes[0].has_numbers:
+            return A if self.scale == 1.0 else A.made_of([first, *others])
+        alphas = [end.alpha for end in self.grid.bc[0] if isinstance(end, Robin)]
+        return A.made_of([first + elsewhere(alphas, self.grid.ndim, first), *others])
 
-    def _around(self, v: Any) -> Any:
-        """A coefficient of the block and the planes beside it."""
-        if callable(v):
-            return _wrapped(v, self.grid.axes[0])
-        if not isinstance(v, (np.ndarray, Tensor)) or v.ndim == 0:
-            return v
-        tensor = v if isinstance(v, Tensor) else torch.from_numpy(np.ascontiguousarray(v))
-        wide: Tensor = Widened.apply(self.partition, self.near, -self.grid.ndim, tensor)
-        return wide if isinstance(v, Tensor) else wide.numpy()
+    def _leave(self) -> None:
+        """The equations of the domain alone."""
+        near, ndim = self._poisson, self.grid.ndim
+        assert near.domain is not None
+        if near.mask is not None:
+            check_filled(self._anywhere(somewhere(self.owned(near.mask), ndim)))
+        if near.fixed is not None:
+            holds = [bool(self._anywhere(self.owned(where).any())) for where, _ in near.fixed.pairs]
+            check_holds(holds, near.mask is not None)
+        check_left(self._anywhere(somewhere(self.owned(near.domain.unknown), ndim)))
+        D = self.owned(near.whole.diagonal.detach()).double()
+        total, count = self.partition.total([self.scale * float(D.sum()), D.numel()])
+        near.leave(D.new_tensor(total / count / self.scale).to(self.kind.dtype))
+        self.A = self._scaled(near.A)
 
-    def _of_block(self, d: int, pair: tuple[Any, Any]) -> tuple[Any, Any]:
-        """What a pair of data on whole ends is on this block's."""
-        low, high = pair
-        if d > 0:
-            return self._planes(low), self._planes(high)
-        w = self.near
-        first, last = not w.periodic and w.begin == 0, not w.periodic and w.end == w.n
-        return low if first else None, high if last else None
+    def _check_alone(self) -> None:
+        """Refuse unknowns without an equation."""
+        fault = ""
+        try:
+            alone = self.owned(self.A.diagonal == 0)
+            check_alone(None, alone, "a" if self.walls else "mask")
+        except ValueError as error:
+            fault = str(error)
+        self.partition.agree({}, fault)
 
-    def _planes(self, g: Any) -> Any:
-        """Data on an end that runs along the first axis."""
-        if callable(g):
-            return _wrapped(g, self.grid.axes[0])
-        if not isinstance(g, (np.ndarray, Tensor)) or g.ndim == 0:
-            return g
-        dim = g.ndim + 1 - self.grid.ndim
-        if g.shape[dim] != self.near.n:
-            raise ValueError(f"`boundary` must be of whole ends, {self.near.n} planes; it has {tuple(g.shape)}.")
-        there: tuple[Any, ...] = (*[slice(None)] * dim, self.near.planes)
-        return g[there]
+    def _anywhere(self, here: Tensor) -> Tensor:
+        """What holds on some process."""
+        return torch.from_numpy(np.asarray(self.partition.most(here.double().numpy()))) > 0
+
+    def _of_block(self, boundary: Any) -> Any:
+        """What data on whole ends are on this block's."""
+        if boundary is None:
+            return None
+        (low, high), *others = boundary_pairs(boundary, self.grid.ndim)
+        begins, stops = reached(self.near)
+        along = [tuple(planes_of_end(self.grid, self.near, g, "boundary") for g in pair) for pair in others]
+        return [(low if begins else None, high if stops else None), *along]
 
 
-def part_of(axis: Axis, w: Window) -> Axis:
-    """The planes of a window as an axis of their own; where it is cut, a value is held one unknown further on."""
-    low = axis.low if w.begin == 0 and not axis.periodic else DIRICHLET
-    high = axis.high if w.end == axis.n and not axis.periodic else DIRICHLET
-    cell = axis.centering == "cell"
-    if axis.points is None:
-        before, after = (w.begin, w.end) if cell else (w.begin + axis.offset - 1, w.end + axis.offset)
-        whole = not axis.periodic
-        lower = axis.lower if w.begin == 0 and whole else axis.lower + before * axis.h
-        upper = axis.upper if w.end == axis.n and whole else axis.lower + after * axis.h
-        return replace(axis, n=w.size, low=low, high=high, lower=lower, upper=upper)
-    points = np.array(axis.points)
-    if axis.periodic:
-        turn = axis.upper - axis.lower
-        points = np.concatenate([points[:-1] - turn, points[:-1], points[:-1] + turn, points[:1] + 2 * turn])
-    shift = (axis.n if axis.periodic else 0) + (not cell and axis.low == DIRICHLET)
-    first, last = w.begin + shift, w.end + shift  # the place of the first unknown, and behind the last
-    part = points[first : last + 1] if cell else points[first - (low == DIRICHLET) : last + (high == DIRICHLET)]
-    return replace(
-        axis, n=w.size, low=low, high=high, lower=float(part[0]), upper=float(part[-1]), points=tuple(part.tolist())
-    )
-
-
-def _wrapped(g: Callable[..., Any], axis: Axis) -> Callable[..., Any]:
-    """g, whose first coordinate a window may have numbered on beyond the ends of a periodic axis."""
-    if not axis.periodic:
-        return g
-    turn = axis.upper - axis.lower
-    beside = NEAR * turn * (1 if axis.centering == "cell" else -1)  # cells have a face there, nodes none
-
-    def wrapped(x: Any, *others: Any) -> Any:
-        return g(x + turn * (1.0 * (x < axis.lower + beside) - 1.0 * (x > axis.upper + beside)), *others)
-
-    return wrapped
-
-
-def _said(v: Any, block: Sequence[int]) -> str:
-    """A coefficient, as processes compare it."""
-    if not isinstance(v, (np.ndarray, Tensor)):
-        return "a callable" if callable(v) else str(v)
-    graph = isinstance(v, Tensor) and v.requires_grad
-    batch = tuple(v.shape[: max(v.ndim - len(block), 0)])
-    what = "a scalar" if v.ndim == 0 else f"an array, a batch of {batch}"
-    return f"{what}, {str(v.dtype).removeprefix('torch.')}{', with a gradient' * graph}"
+def places(A: Any) -> list[tuple[int, ...]]:
+    """Per tensor of an operator the axes whose faces it lies on; none for what lies at unknowns."""
+    along = [(d,) for d in range(A.ndim)] * (2 if isinstance(A, Convection) else 1)
+    return [*along, *[()] * (A.c is not None), *(pairs(A.ndim) if isinstance(A, CrossDiffusion) else [])]

@@ -42,6 +42,7 @@ class How:
     nu, lines : sweeps down and up, and the axes along which lines are smoothed; none: points are
     precision : of the levels
     masked, jumps : whether an unknown may be coupled to no other, and whether coefficients jump
+    signed : whether the finest grid has negative couplings, a full tensor's
     """
 
     smoother: Smoother
@@ -50,6 +51,7 @@ class How:
     precision: torch.dtype
     masked: bool
     jumps: bool
+    signed: bool = False
 
     def steps(self, ndim: int, spectrum: float) -> tuple[list[float], list[float]]:
         """The damping of each step down and up, or 1 for each sweep of lines."""
@@ -135,7 +137,8 @@ def set_up(
         unit = stencil.unit()[0]
         chosen = choose_axes(strengths(partition, unit, w).tolist(), lines, how.lines)
         assert chosen is not None
-        spectrum = _bound(partition, unit) if levels and not how.lines else 2.0
+        plain = how.lines or not (levels or how.signed)
+        spectrum = 2.0 if plain else _bound(partition, unit, how.signed)
         rows = on_window(partition, w, Stencil(excess, {})).diagonal if not levels else None
         level = _level(w, chosen, stencil, rows, how, spectrum)
         ends.append(coarse_block_ends(chosen[0], ends[-1]) if chosen[0].halved else ends[-1])
@@ -156,9 +159,9 @@ def set_up(
     return SharedHierarchy(levels, ends, rest, whole.diagonal.rsqrt(), (*sizes[:-1], *rest.sizes()))
 
 
-def _bound(partition: Partition, unit: Stencil) -> float:
+def _bound(partition: Partition, unit: Stencil, signed: bool) -> float:
     """Of the spectrum of an operator: the largest one of its windows, whose eigenvalues are no larger than its own."""
-    return float(partition.most(bound(smallest(unit), lambda: unit)))
+    return float(partition.most(bound(smallest(unit), lambda: unit, signed)))
 
 
 def _level(
@@ -225,10 +228,11 @@ def _rest(whole: Stencil, lines: Sequence[Coarsening], how: How) -> kernels.Sten
         *how.steps(whole.ndim, 2.0),
         list(how.lines),
         threads(),
-        True,
+        not how.signed,  # which the kernels see of the first grid that is none of theirs
     )
     if (dense := rest.coarsest()["dense"]) is not None:
-        rest.set_inverse(dense_inverse(torch.tensor(dense)).numpy())
+        parts = how.masked and not how.jumps
+        rest.set_inverse(dense_inverse(torch.tensor(dense), how.signed, parts).numpy())
     return rest
 
 

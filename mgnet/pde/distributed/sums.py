@@ -1,5 +1,6 @@
 """Sums over all processes that an iteration asks for: means, changes, and whether everything is finite."""
 
+from functools import cached_property
 from math import isfinite
 
 import numpy as np
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from mgnet.pde.distributed.data import weigh
 from mgnet.pde.distributed.partition import Partition
-from mgnet.pde.problem.nullspace import largest_mean
+from mgnet.pde.problem.nullspace import NullSpace, largest_mean
 
 
 class Sums:
@@ -16,35 +17,35 @@ class Sums:
 
     Parameters
     ----------
-    floats : (batch or 1,) of which members nothing holds the mean
+    floats : (batch or 1, parts) of which parts nothing holds the mean
+    part : (batch or 1, *block) the number of each unknown's part, -1 in none; None: all are in one
     """
 
-    def __init__(self, partition: Partition, floats: np.ndarray):
-        self.partition, self.floats = partition, floats
+    def __init__(self, partition: Partition, floats: np.ndarray, part: Tensor | None = None):
+        self.partition, self.floats, self._part = partition, floats, part
         self._axes = partition.grid.axes
 
     def compatible(self, b: Tensor, check: bool) -> Tensor:
-        """b without its mean where that has no solution; ``check``: refuse another mean than rounding's."""
+        """b without its means where they have no solution; ``check``: refuse other means than rounding's."""
         if not self.floats.any():
             return b
-        one = torch.ones((len(b), *self.partition.shape), dtype=torch.float64)
-        total, size, squares, cells = self._totals(b, b.abs(), b.double().square(), weigh(self.partition, one))
-        mean, slope = np.where(self.floats, total / cells, 0.0), sum(1 / axis.h for axis in self._axes)
-        if check and not (np.abs(mean) <= largest_mean(size, squares, cells, slope, b.dtype)).all():
+        total, size, squares = self._totals(b, b.abs(), b.double().square())
+        mean, slope = np.where(self.floats, total / self._cells, 0.0), sum(1 / axis.h for axis in self._axes)
+        if check and not (np.abs(mean) <= largest_mean(size, squares, self._cells, slope, b.dtype)).all():
+            each = "" if self._part is None else " on each part that nothing holds"
             raise ValueError(
-                f"`f` must have mean zero (with the boundary data, weighted by each unknown's share of a cell): the "
-                f"problem fixes u up to a constant. The mean is {mean[np.abs(mean).argmax()]:.3g}. Subtract the mean "
-                f"of the whole f, or pass project=True to have it taken out."
+                f"`f` must have mean zero{each} (with the boundary data, weighted by each unknown's share of a cell): "
+                f"the problem fixes u up to a constant. The mean is {mean.flat[np.abs(mean).argmax()]:.3g}. Subtract "
+                f"the mean of the whole f, or pass project=True to have it taken out."
             )
         return b - weigh(self.partition, self._each(mean, b).expand_as(b))
 
     def centred(self, u: Tensor) -> Tensor:
-        """u less its mean, where nothing holds it."""
+        """u less its means, where nothing holds them."""
         if not self.floats.any():
             return u
-        weighed = weigh(self.partition, u.double())
-        total, cells = self._totals(weighed, weigh(self.partition, torch.ones_like(weighed)))
-        return u - self._each(np.where(self.floats, total / cells, 0.0), u)
+        (total,) = self._totals(weigh(self.partition, u.double()))
+        return u - self._each(np.where(self.floats, total / self._cells, 0.0), u)
 
     def change(self, u: Tensor, before: Tensor | None) -> np.ndarray:
         """(batch,) ||u - before|| / ||u||; infinite without an iterate before."""
@@ -66,11 +67,22 @@ class Sums:
         if bad[0]:
             raise FloatingPointError("the solution is not finite: f or the guess has a NaN, or it overflows.")
 
+    @cached_property
+    def _parts(self) -> NullSpace:
+        """Those of the block."""
+        one = weigh(self.partition, torch.ones(self.partition.shape, dtype=torch.float64))
+        return NullSpace(one, None, self._part, torch.from_numpy(self.floats), 0.0)
+
+    @cached_property
+    def _cells(self) -> np.ndarray:
+        """(batch or 1, parts) the size of each part; 1 of those that a member does not have."""
+        (cells,) = self._totals(self._parts.w[None])
+        return np.where(cells > 0, cells, 1.0)
+
     def _totals(self, *each: Tensor) -> np.ndarray:
-        """(numbers, batch) the sums of each over the grid."""
-        local = [v.double().flatten(1).sum(1).numpy() for v in each]
-        return self.partition.total(np.stack(local))
+        """(numbers, batch, parts) the sums of each over the grid."""
+        return self.partition.total(np.stack([self._parts.sums(v.double()).numpy() for v in each]))
 
     def _each(self, v: np.ndarray, like: Tensor) -> Tensor:
-        """(batch, 1, ...) a number per member."""
-        return torch.from_numpy(v).to(like).reshape(-1, *[1] * len(self._axes))
+        """(batch, *block), or broadcastable to it, of a number per part."""
+        return self._parts.spread(torch.from_numpy(v).to(like))

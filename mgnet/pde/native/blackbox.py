@@ -170,5 +170,5 @@ def set_up(
     make: Any = kernels.StencilHierarchy  # of either kind of operator
     levels: kernels.StencilHierarchy = make(machine(), precision == torch.float32, *operator, *how)
     if (dense := levels.coarsest()["dense"]) is not None:
-        levels.set_inverse(dense_inverse(torch.tensor(dense), signed).numpy())
+        levels.set_inverse(dense_inverse(torch.tensor(dense), signed, masked and not jumps).numpy())
     return levels

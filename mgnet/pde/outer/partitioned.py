@@ -35,7 +35,7 @@ class Partitioned:
 
     def __init__(self, multigrid: Multigrid, partition: Partition, singular: bool):
         self.multigrid, self.partition = multigrid, partition
-        self._sums = Sums(partition, np.array([singular]))
+        self._sums = Sums(partition, np.array([[singular]]))
         self._ndim = multigrid.base.ndim
         self._levels: dict[tuple[int, torch.dtype], SharedLevels | EveryonesLevels] = {}
 

@@ -8,16 +8,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from math import ceil, log
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.blackbox.stencil import excess
+from mgnet.pde.blackbox.stencil import Stencil, excess
 from mgnet.pde.blackbox.traits import JUMP, changes_gradually, index, levels_precision, line_axes
 from mgnet.pde.distributed.halo import widened
-from mgnet.pde.distributed.look import SharedLook, block_stencil, owned
-from mgnet.pde.distributed.problem import SharedPoisson
+from mgnet.pde.distributed.look import SharedLook, block_stencil
+from mgnet.pde.distributed.parts import SharedParts, shared_parts
+from mgnet.pde.distributed.problem import SharedPoisson, places
 from mgnet.pde.distributed.stencil_levels import SharedSystem
 from mgnet.pde.distributed.stencils import How, SharedHierarchy, set_up
 from mgnet.pde.distributed.sums import Sums
@@ -28,8 +30,11 @@ from mgnet.pde.outer.loose import CONTRAST
 from mgnet.pde.outer.multigrid import GAIN, Multigrid, Stop, far, rate
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem.bodies import LOOSE
-from mgnet.pde.problem.nullspace import floating
-from mgnet.pde.problem.operators import Diffusion
+from mgnet.pde.problem.cross import CrossDiffusion
+from mgnet.pde.problem.ends import DIRICHLET
+from mgnet.pde.problem.faces import open_faces
+from mgnet.pde.problem.mask import Domain
+from mgnet.pde.problem.nullspace import NullSpace, floating
 
 
 class PartitionedVarying:
@@ -38,31 +43,72 @@ class PartitionedVarying:
     Parameters
     ----------
     A : the operator near this process's block; plain tensors, with one batch axis at most
+    batch : the axes that this one was made of
     precise : whether levels may not be in float32
     """
 
-    def __init__(self, problem: SharedPoisson, A: Diffusion, scheme: Scheme, precise: bool = False):
+    def __init__(
+        self, problem: SharedPoisson, A: Any, scheme: Scheme, precise: bool = False, batch: Sequence[int] = ()
+    ):
         self.problem, self.partition, self.A, self.scheme = problem, problem.partition, A, scheme
-        self._precise, self._tried = precise, precise
-        self._block = block_stencil(problem, A)
-        self._look = look = SharedLook(problem, A, self._block)
-        self._lines = line_axes(look, scheme.smoother)
-        self._jumps = look.survey.contrast > JUMP and not changes_gradually(look, self._lines)
-        self._sums = Sums(self.partition, self._floats())
+        self._precise, self._tried, self._batch = precise, precise, batch
         self._systems: dict[tuple[int, torch.dtype], SharedSystem] = {}
 
     @cached_property
     def everywhere(self) -> Multigrid | None:
         """What solves the whole problem on every process; None: blocks are shared."""
-        scheme, held = self.scheme, self._look.survey.constant
-        loose = self._look.ratio >= CONTRAST or bool(((held > 0) & (held < LOOSE)).any())  # see ``loose.may_be_loose``
-        cut = 0 in self._lines or scheme.nu[0] != scheme.nu[1] or loose
-        if not cut and self._shared is not None:
+        if self.A.symmetric and not self._of_no_use and self._shared is not None:
             return None
         A = gathered(self.problem, self.A)
-        one = torch.ones(1, 1, dtype=torch.bool, device="cpu")
-        null = floating(A, None, one) if self.problem.grid.closed else None
-        return Multigrid(A, None, null, scheme)
+        null, part = parts_of_whole(self.problem, A, self._batch)
+        return Multigrid(A, None, null, self.scheme, part)
+
+    @property
+    def _of_no_use(self) -> bool:
+        """Whether blocks are: lines are cut, cycles are not symmetric, or something is hardly held."""
+        if 0 in self._lines or self.scheme.nu[0] != self.scheme.nu[1] or self._look.ratio >= CONTRAST:
+            return True
+        held = self._look.survey.constant if self._parts is None else np.array([self._parts.least])
+        return bool(((held > 0) & (held < LOOSE)).any())  # see ``loose.may_be_loose``
+
+    # What the operator is like ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def _block(self) -> Stencil:
+        return block_stencil(self.problem, self.A)
+
+    @cached_property
+    def _look(self) -> SharedLook:
+        return SharedLook(self.problem, self.A, self._block)
+
+    @cached_property
+    def _lines(self) -> tuple[int, ...]:
+        return line_axes(self._look, self.scheme.smoother)
+
+    @cached_property
+    def _jumps(self) -> bool:
+        return self._look.survey.contrast > JUMP and not changes_gradually(self._look, self._lines)
+
+    @cached_property
+    def _excess(self) -> Tensor:
+        """(members, *block) A 1."""
+        return self.problem.owned(excess(self.A))
+
+    @cached_property
+    def _parts(self) -> SharedParts | None:
+        """Those of the domain; None: it is one."""
+        if not self.problem.in_parts:
+            return None
+        return shared_parts(self.partition, self.problem.near, self._look.near, self._excess)
+
+    @cached_property
+    def _sums(self) -> Sums:
+        if self._parts is not None:
+            return Sums(self.partition, self._parts.floats, self._parts.part)
+        held = self.partition.total(self._excess.abs().flatten(1).sum(1).numpy())
+        return Sums(self.partition, held[:, None] == 0)
+
+    # ------------------------------------------------------------------------------------------------------------------
 
     @property
     def method(self) -> str:
@@ -155,9 +201,9 @@ class PartitionedVarying:
     def _shared(self) -> SharedHierarchy | None:
         scheme, seen = self.scheme, self._look.survey
         precision = torch.float32 if self._in_float32 else torch.float64
-        how = How(scheme.smoother, scheme.nu, self._lines, precision, seen.lone, self._jumps)
-        rows = owned(self.problem, excess(self.A))
-        return set_up(self.partition, self.problem.grid.axes, self._block, rows, how)
+        lone, signed = (False, True) if self.A.diagonal_couplings else (seen.lone, False)
+        how = How(scheme.smoother, scheme.nu, self._lines, precision, lone, self._jumps, signed)
+        return set_up(self.partition, self.problem.grid.axes, self._block, self._excess, how)
 
     @property
     def _in_float32(self) -> bool:
@@ -166,7 +212,7 @@ class PartitionedVarying:
     @property
     def _gamma(self) -> int | str:
         gamma = CYCLES[self.scheme.cycle]
-        return index(gamma, CPU) if self._jumps else gamma
+        return index(gamma, CPU) if self._jumps or self.A.diagonal_couplings else gamma
 
     @property
     def _finishing(self) -> int:
@@ -175,42 +221,45 @@ class PartitionedVarying:
         steps = len(axes) - 1 + ceil(0.75 * log(max(axis.n for axis in axes)))
         return max(0, steps - FINISHING_STEPS)
 
-    def _floats(self) -> np.ndarray:
-        """(members,) which ones nothing holds."""
-        if not self.problem.grid.closed:
-            return np.array([False])
-        if self.A.c is None:
-            return np.array([True])
-        grid = [axis.n for axis in self.A.axes]
-        c = self.A.c.expand(*self.A.c.shape[: max(self.A.c.ndim - len(grid), 0)], *grid).reshape(-1, *grid)
-        return self.partition.total(owned(self.problem, c).double().flatten(1).sum(1).numpy()) == 0
-
     def _rounding(self, u: Tensor, b: Tensor) -> np.ndarray:
         """2 eps || |A||u| + |b| ||."""
         near = widened(self.partition, self.problem.near, u.contiguous(), -self.A.ndim)
-        size = owned(self.problem, self.A.like(u).magnitude(near)) + b.abs()
+        size = self.problem.owned(self.A.like(u).magnitude(near)) + b.abs()
         return 2 * torch.finfo(b.dtype).eps * self._sums.norms(size)
 
 
-def gathered(problem: SharedPoisson, A: Diffusion) -> Diffusion:
+def gathered(problem: SharedPoisson, A: Any) -> Any:
     """The whole operator, on every process."""
-    partition, w = problem.partition, problem.near
-    dim, last = -len(A.axes), not w.periodic and w.high == w.n
+    ndim, w = problem.grid.ndim, problem.near
 
-    def whole(v: Tensor, more: int, ends: Sequence[int]) -> Tensor:
-        if v.ndim < len(A.axes) or v.shape[dim] == 1:
-            return v
-        part = v.narrow(dim, w.before, w.high - w.low + more).contiguous()
-        return partition.gathered(part, v.ndim + dim, ends)
+    def whole(v: Tensor, on: tuple[int, ...]) -> Tensor:
+        v = v if 0 in on else v / problem.scale
+        return v if v.ndim < ndim or v.shape[-ndim] == 1 < w.size + (0 in on) else whole_of(problem, v, 0 in on)
 
-    k = []
-    for d, k_d in enumerate(A.k):
-        if d:
-            k.append(whole(k_d / problem.scale, 0, partition.ends))
-        elif w.periodic:
-            low = whole(k_d, 0, partition.ends)
-            k.append(torch.cat([low, low.narrow(dim, 0, 1)], dim))
-        else:
-            k.append(whole(k_d, int(last), (*partition.ends[:-1], w.n + 1)))
-    c = None if A.c is None else whole(A.c / problem.scale, 0, partition.ends)
-    return Diffusion(problem.grid.axes, tuple(k), c)
+    each = [whole(v, on) for v, on in zip(A.tensors, places(A), strict=True)]
+    axes = problem.grid.axes
+    crossed = isinstance(A, CrossDiffusion)
+    return (replace(A, diffusion=replace(A.diffusion, axes=axes)) if crossed else replace(A, axes=axes)).made_of(each)
+
+
+def whole_of(problem: SharedPoisson, v: Tensor, faces: bool = False) -> Tensor:
+    """v (*batch, *near), on unknowns or on faces of the first axis, on every process."""
+    partition, w, dim = problem.partition, problem.near, -problem.grid.ndim
+    last = faces and not w.periodic
+    part = v.narrow(dim, w.before, w.high - w.low + (last and w.high == w.n)).contiguous()
+    out = partition.gathered(part, v.ndim + dim, (*partition.ends[:-1], w.n + last))
+    return torch.cat([out, out.narrow(dim, 0, 1)], dim) if faces and w.periodic else out
+
+
+def parts_of_whole(problem: SharedPoisson, A: Any, batch: Sequence[int]) -> tuple[NullSpace | None, Tensor | None]:
+    """What a whole operator maps to zero, and the number of each unknown's part, as ``Poisson`` has them."""
+    grid = problem.grid
+    if not problem.in_parts:
+        one = torch.ones(1, 1, dtype=torch.bool, device="cpu")
+        return (floating(A, None, one) if grid.closed else None), None
+    if problem.unknown is None or problem.holding is None:
+        domain = Domain.of(grid, CPU, None, DIRICHLET, None)
+    else:
+        domain = Domain(*(whole_of(problem, v.byte()).bool() for v in (problem.unknown, problem.holding)))
+    parts = domain.parts(grid, open_faces(A.k, grid)).flattened(grid.ndim, batch)
+    return floating(A, parts.part, parts.free), parts.part

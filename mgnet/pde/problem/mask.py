@@ -108,7 +108,7 @@ class Domain:
         return cls(inside & ~fixed, fixed | ~inside if mask_bc == DIRICHLET else fixed)
 
     def cut(self, A: Any, outer: Tensor) -> Any:
-        """The operator, a ``Diffusion`` or a ``Convection``, with these equations alone; outer : d of the other rows."""
+        """The operator, a ``Diffusion`` or a ``Convection``, with these equations alone; outer : d of others."""
         zero = torch.zeros_like(self.unknown, dtype=A.k[0].dtype)
         c, sides = zero if A.c is None else A.c, []
         for d, ((back, forth), axis) in enumerate(zip(A.sides, A.axes, strict=True)):

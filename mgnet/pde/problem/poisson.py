@@ -99,6 +99,7 @@ class Poisson:
     ):
         if not isinstance(grid, Grid):
             raise TypeError(f"`grid` must be a mgnet.pde.Grid; it is {type(grid).__name__}.")
+        self.A: Operator
         self._pose(grid, a, c, velocity, scheme, mask, mask_bc, fixed, like)
         if self.mask is not None:
             masks.check_filled(masks.somewhere(self.mask, grid.ndim))
@@ -117,8 +118,9 @@ class Poisson:
                 self.parts = domain.parts(grid, opens)
             masks.check_alone(self.c, self.parts.alone, "a" if walls else "mask")
         check_order(order, self)
-        self.order, base = order, self.A
-        self.A = base if order == 2 else FourthOrder(base, self.constant_a or ())
+        self.order = order
+        if order == 4:
+            self.A = FourthOrder(self.whole, self.constant_a or ())
 
     @classmethod
     def on_planes(
@@ -134,7 +136,7 @@ class Poisson:
         self, grid: Grid, a: Any, c: Any, velocity: Any, scheme: Any, mask: Any, mask_bc: Any, fixed: Any, like: Any
     ) -> None:
         """Each equation by itself."""
-        self.grid, self.kind = grid, kind_of(like)
+        self.grid, self.kind, self.given = grid, kind_of(like), (a, c, velocity)
         a, self.tensor = full_tensor(a, grid, self.kind, mask, fixed)
         a = a.per_axis(grid) if isinstance(a, Faces) else a
         a = tuple(a) if isinstance(a, (tuple, list)) else (a,) * grid.ndim
@@ -160,7 +162,7 @@ class Poisson:
             batches(grid.ndim, "c", self.c, "`a`", k)
         self.fixed = None if fixed is None else Fixed.of(fixed, grid, self.kind, self.mask)
         self.whole = base.with_c(self.c)  # with all equations
-        self.A: Operator = self.whole
+        self.A = self.whole
         self.domain: masks.Domain | None = None
         if not self._whole_box:
             where = None if self.fixed is None else self.fixed.where

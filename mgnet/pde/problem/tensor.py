@@ -231,7 +231,7 @@ class FullTensor:
 def _symmetric(v: Any, w: Any, d: int, e: int) -> Any:
     """The entry that both are; of tensors the mean, so that each has its gradient."""
     v, w = (0.0 if entry is None and d != e else 1.0 if entry is None else entry for entry in (v, w))
-    same = v is w
+    same = v is w or (callable(v) and v == w)
     if not same and is_number(v) and is_number(w):
         same = v == w
     elif not same and all(isinstance(entry, (np.ndarray, Tensor)) for entry in (v, w)) and v.shape == w.shape:
