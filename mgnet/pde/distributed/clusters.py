@@ -13,8 +13,9 @@ import torch
 from mgnet.pde.blackbox.clusters import DAMPING, LOCKED, NOTHING, SLOW, STRONG
 from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.blackbox.stencil import Stencil, shift
+from mgnet.pde.distributed.halo import exchange
 from mgnet.pde.distributed.partition import Partition
-from mgnet.pde.distributed.parts import components
+from mgnet.pde.distributed.parts import united
 from mgnet.pde.distributed.window import Window
 
 
@@ -59,7 +60,7 @@ def slow_clusters(
     coarse : which of the coarse unknowns in the window the block has, along the first axis
     axes : how the grid is coarsened
     """
-    label, common = components(partition, w, _strong(A), A.shape)
+    label, common = _labels(partition, w, _strong(A), A.shape)
     name, dense = np.unique(label, return_inverse=True)
     dense = dense.reshape(label.shape)
     own, K = dense[w.owned], len(name)
@@ -99,6 +100,33 @@ def _strong(A: Stencil) -> list[tuple[tuple[int, ...], np.ndarray]]:
     unit = A.unit()[0]
     largest = torch.stack(list(unit.both.values())).amax(0)
     return [(o, (s > STRONG * torch.maximum(largest, shift(largest, o)))[0].numpy()) for o, s in unit.couplings.items()]
+
+
+def _labels(
+    partition: Partition, w: Window, strong: list[tuple[tuple[int, ...], np.ndarray]], shape: Sequence[int]
+) -> tuple[np.ndarray, int]:
+    """The name of each unknown's component, on a window; names below the number returned may be on several processes.
+
+    Each process finds those of its own planes and the next one's first; what both say of that plane joins them.
+    """
+    from scipy import sparse  # which would take as long to load as a solve
+
+    stop = w.owned.stop + (w.after > 0)
+    slab = np.arange((stop - w.before) * int(np.prod(shape[1:]))).reshape(-1, *shape[1:])
+    edges = []
+    for o, there in strong:
+        ahead = np.roll(slab, [-step for step in o], range(len(o)))
+        there = there[w.before : stop].copy()
+        there[slab.shape[0] - o[0] :] = False  # these lead out of it
+        edges.append((slab[there], ahead[there]))
+    first, second = (np.concatenate(each) for each in zip(*edges, strict=True))
+    graph = sparse.coo_array((np.ones(len(first), bool), (first, second)), (slab.size, slab.size))
+    count, mine = sparse.csgraph.connected_components(graph, directed=False)
+    mine = mine.reshape(slab.shape)
+    name, common = united(partition, w, mine, count)
+    field = np.zeros(shape, np.int64)
+    field[w.owned] = name[mine[: w.high - w.low]]
+    return exchange(partition, w, torch.from_numpy(field), 0).numpy(), common
 
 
 def _on_coarse(v: np.ndarray, axes: Sequence[Coarsening]) -> np.ndarray:

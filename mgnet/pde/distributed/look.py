@@ -44,23 +44,21 @@ def on_window(partition: Partition, w: Window, block: Stencil) -> Stencil:
 
 
 class SharedLook:
-    """The ``Look`` of A, an operator near this process's block, of which ``block`` is the stencil there.
+    """The ``Look`` of A, an operator near this process's block.
 
     Attributes
     ----------
     survey : as ``blackbox.survey`` makes it
     """
 
-    def __init__(self, problem: SharedPoisson, A: Any, block: Stencil):
+    def __init__(self, problem: SharedPoisson, A: Any):
         self.axes, self.partition = problem.grid.axes, problem.partition
-        self._problem, self._A, self._block = problem, A.diffusion, block
-        self._crossed = bool(A.diagonal_couplings)
+        self._problem, self._whole, self._A = problem, A, A.diffusion
 
     @cached_property
     def survey(self) -> Survey:
         constant, wave = self._hold()
-        lone = self.partition.most(float(not self._near_unit.coupled[:, self._near.owned].all()))
-        return Survey(self._contrast(), self.variation, constant, wave, bool(lone))
+        return Survey(self._contrast(), self.variation, constant, wave, self._of_unit[0])
 
     @cached_property
     def variation(self) -> float:
@@ -91,14 +89,14 @@ class SharedLook:
     @cached_property
     def skewed(self) -> bool:
         free = any(end not in (DIRICHLET, PERIODIC) for axis in self.axes for end in (axis.low, axis.high))
-        return self._crossed and free and float(self.partition.most(-smallest(self._near_unit))) > NEGATIVE
+        return bool(self._whole.diagonal_couplings) and free and self._of_unit[2] < -NEGATIVE
 
     @cached_property
     def dominant(self) -> tuple[int, ...]:
         if min(np.diff(self.partition.ends)) < AROUND:
             return ()  # no grid is shared by such blocks
         w = window(self.axes[0], self.partition.ends, self.partition.rank, AROUND)
-        unit, ndim = on_window(self.partition, w, self._block).unit()[0], len(self.axes)
+        unit, ndim = self._unit(w), len(self.axes)
         along = [tuple(int(e == d) for e in range(ndim)) for d in range(ndim)]
         s = [unit.couplings[o] + shift(unit.couplings[o], [-step for step in o]) for o in along]
         regions = {
@@ -111,25 +109,23 @@ class SharedLook:
 
     @cached_property
     def strongest(self) -> int:
-        return int(np.argmax(strengths(self.partition, self._near_unit, self._near)))
+        return int(np.argmax(self._of_unit[1]))
 
     def may_dominate(self, ratio: float) -> bool:
         return bool(self.partition.most(float(may_dominate(self._A, ratio))))
 
     # Numbers of all processes ----------------------------------------------------------------------------------------
 
-    @property
-    def near(self) -> Stencil:
-        """The operator on the block and a plane more on either side."""
-        return on_window(self.partition, self._near, self._block)
-
     @cached_property
-    def _near_unit(self) -> Stencil:
-        return self.near.unit()[0]
+    def _of_unit(self) -> tuple[bool, np.ndarray, float]:
+        """Of the unit form: whether an unknown is coupled to no other, ``strengths``, and the smallest coupling."""
+        w = self._problem.near
+        unit = self._unit(w)
+        lone, least = self.partition.most([float(not unit.coupled[:, w.owned].all()), -smallest(unit)])
+        return bool(lone), strengths(self.partition, unit, w), -float(least)
 
-    @property
-    def _near(self) -> Window:
-        return self._problem.near
+    def _unit(self, w: Window) -> Stencil:
+        return on_window(self.partition, w, block_stencil(self._problem, self._whole)).unit()[0]
 
     def _spread(self, *each: Tensor) -> float:
         """The ratio of the largest to the smallest number that is not 0."""

@@ -13,10 +13,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mgnet.pde.blackbox.stencil import Stencil
 from mgnet.pde.distributed.halo import exchange
 from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.problem import SharedPoisson
 from mgnet.pde.distributed.window import Window
+from mgnet.pde.native import arrays
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,20 @@ class SharedParts:
     least: float
 
 
-def shared_parts(partition: Partition, w: Window, A: Stencil, excess: Tensor) -> SharedParts:
-    """Of an operator on a window; excess : (members, *block) A 1."""
-    each = [_parts_of(partition, w, A, member, v) for member, v in enumerate(excess.numpy())]
+def shared_parts(problem: SharedPoisson, A: Any, excess: Tensor) -> SharedParts:
+    """Of an operator near the block, with one batch axis at most; excess : (members, *block) A 1."""
+    ndim, shape = problem.grid.ndim, problem.near_shape
+
+    def members(v: Tensor, d: int | None = None) -> np.ndarray:
+        whole = [n + (e == d) for e, n in enumerate(shape)]
+        return (
+            v.expand(*v.shape[: max(v.ndim - ndim, 0)], *whole).reshape(-1, *whole).expand(len(excess), *whole).numpy()
+        )
+
+    inside = members(torch.ones(shape, dtype=torch.bool) if problem.unknown is None else problem.unknown)
+    opens = [members(k > 0, d) for d, k in enumerate(A.k)]
+    D = members(A.diagonal)
+    each = [_parts_of(problem, inside[m], [k[m] for k in opens], D[m], v) for m, v in enumerate(excess.numpy())]
     counts = np.array([count for _, count, _ in each])
     floats = np.arange(max(counts.max(), 1)) < counts[:, None]
     part = torch.from_numpy(np.stack([part for part, _, _ in each]))
@@ -45,73 +57,61 @@ def shared_parts(partition: Partition, w: Window, A: Stencil, excess: Tensor) ->
 
 
 def _parts_of(
-    partition: Partition, w: Window, A: Stencil, member: int, excess: np.ndarray
+    problem: SharedPoisson, inside: np.ndarray, opens: Sequence[np.ndarray], D: np.ndarray, excess: np.ndarray
 ) -> tuple[np.ndarray, int, float]:
     """(part, how many, least) of a member."""
-    joined = [(o, (s[member] != 0).numpy()) for o, s in A.couplings.items()]
-    label, common = components(partition, w, joined, A.shape)
-    name, own = np.unique(label[w.owned], return_inverse=True)
-    own, several = own.reshape(excess.shape), name < common
-    D = A.diagonal[member].numpy()[w.owned]
-    sums = np.stack([np.bincount(own.ravel(), v.ravel(), len(name)) for v in (np.abs(excess), D)])
-    whole = np.zeros((2, common))
-    whole[:, name[several]] = sums[:, several]
-    whole = partition.total(whole)
+    partition, w = problem.partition, problem.near
+    begin, stop = w.before, w.owned.stop + (w.after > 0)
+    faces = [k[None, begin : stop + (d == 0)] for d, k in enumerate(opens)]
+    wraps = [d > 0 and axis.periodic for d, axis in enumerate(problem.grid.axes)]
+    label = arrays.components(inside[None, begin:stop], faces, wraps)[0]
+    first = label.ravel() == np.arange(label.size)
+    count, mine = int(first.sum()), np.append(np.cumsum(first) - 1, -1)[label]
+    name, common = united(partition, w, mine, count)
+    own, several = mine[: len(excess)], name < common
+    sums = np.stack([np.bincount(own.ravel() + 1, v.ravel(), count + 1)[1:] for v in (np.abs(excess), D[w.owned])])
+    whole = partition.total(np.stack([np.bincount(name[several], v[several], common) for v in sums]))
     sums[:, several] = whole[:, name[several]]
     (energy, size), loose = sums, sums[0] == 0
-    held = energy[~loose] / size[~loose]
-    of_all = (whole[0] == 0) & (whole[1] > 0)
+    of_all = whole[0] == 0
     counts = partition.total(np.eye(partition.count)[partition.rank] * (loose & ~several).sum()).astype(int)
-    number = np.full(len(name), -1)
-    number[several & loose] = (np.cumsum(of_all) - 1)[name[several & loose]]
-    first = int(of_all.sum() + counts[: partition.rank].sum())
-    number[~several & loose] = first + np.arange(counts[partition.rank])
-    least = -float(partition.most(-held.min(initial=np.inf)))
+    number = np.full(count + 1, -1)  # the last one of what is outside
+    number[:-1][several & loose] = (np.cumsum(of_all) - 1)[name[several & loose]]
+    number[:-1][~several & loose] = of_all.sum() + counts[: partition.rank].sum() + np.arange(counts[partition.rank])
+    least = -float(partition.most(-(energy[~loose] / size[~loose]).min(initial=np.inf)))
     return number[own], int(of_all.sum() + counts.sum()), least
 
 
-def components(
-    partition: Partition, w: Window, joined: list[tuple[tuple[int, ...], np.ndarray]], shape: Sequence[int]
-) -> tuple[np.ndarray, int]:
-    """The name of each unknown's component, on a window; names below the number returned may be on several processes.
+def united(partition: Partition, w: Window, mine: np.ndarray, count: int) -> tuple[np.ndarray, int]:
+    """The names of this process's components on all processes; those below the number returned may be on several.
 
     Those are the names of what meets the last planes of a block, or the first ones of the next.
 
-    joined : per offset where an unknown is joined with the one there
+    Parameters
+    ----------
+    mine : of each of the block's unknowns, and of the next one's first plane, the component, -1 in none
+    count : of components
     """
     from scipy import sparse  # which would take as long to load as a solve
 
-    stop = w.owned.stop + (w.after > 0)
-    slab = np.arange((stop - w.before) * int(np.prod(shape[1:]))).reshape(-1, *shape[1:])
-    edges = []
-    for o, there in joined:
-        ahead = np.roll(slab, [-step for step in o], range(len(o)))
-        there = there[w.before : stop].copy()
-        there[slab.shape[0] - o[0] :] = False  # these lead out of it
-        edges.append((slab[there], ahead[there]))
-    first, second = (np.concatenate(each) for each in zip(*edges, strict=True))
-    graph = sparse.coo_array((np.ones(len(first), bool), (first, second)), (slab.size, slab.size))
-    count, mine = sparse.csgraph.connected_components(graph, directed=False)
     counts = partition.total(np.eye(partition.count)[partition.rank] * count).astype(np.int64)
     begins = np.concatenate([[0], np.cumsum(counts)])
-    mine = mine.reshape(slab.shape) + begins[partition.rank]
-    field = np.zeros(shape, np.int64)
-    field[w.owned] = mine[: w.high - w.low]
-    exchange(partition, w, torch.from_numpy(field), 0)
-    last = mine[w.high - w.low - 1].ravel()
+    first, n = begins[partition.rank], w.high - w.low
+    planes = np.full((w.size, *mine.shape[1:]), -1)
+    planes[w.owned] = np.where(mine[:n] < 0, -1, mine[:n] + first)
+    exchange(partition, w, torch.from_numpy(planes), 0)
+    last = planes[w.owned.stop - 1].ravel()
     pairs = [np.stack([last, last])]
     if w.after:
-        pairs.append(np.stack([mine[-1].ravel(), field[w.owned.stop].ravel()]))
+        pairs.append(np.stack([mine[-1].ravel() + first, planes[w.owned.stop].ravel()]))
+    met = np.concatenate(pairs, 1)
     each: list[Any] = [None] * partition.count
-    dist.all_gather_object(each, np.unique(np.concatenate(pairs, 1), axis=1), group=partition.group)
-    joins = np.concatenate(each, 1)
-    met, at = np.unique(joins, return_inverse=True)
+    dist.all_gather_object(each, np.unique(met[:, met[1] >= 0], axis=1), group=partition.group)
+    met, at = np.unique(np.concatenate(each, 1), return_inverse=True)
     at = np.asarray(at).reshape(2, -1)
     graph = sparse.coo_array((np.ones(len(at[0]), bool), (at[0], at[1])), (len(met), len(met)))
     common, group = sparse.csgraph.connected_components(graph, directed=False)
-    names = np.arange(begins[partition.rank], begins[partition.rank + 1]) + common
-    place = np.searchsorted(met, names - common)
-    found = (place < len(met)) & (met[np.minimum(place, len(met) - 1)] == names - common)
-    names[found] = group[place[found]]
-    field[w.owned] = names[mine[: w.high - w.low] - begins[partition.rank]]
-    return exchange(partition, w, torch.from_numpy(field), 0).numpy(), common
+    name = np.arange(first, first + count) + common
+    here = (met >= first) & (met < first + count)
+    name[met[here] - first] = group[here]
+    return name, common

@@ -131,6 +131,10 @@ class SharedPoisson:
         """Whether the domain may have several parts, or what its ends hold is for their numbers to tell."""
         return self.unknown is not None or self.walls or not self.grid.has_numbers
 
+    @property
+    def near_shape(self) -> tuple[int, ...]:
+        return self._poisson.grid.shape
+
     def owned(self, v: Tensor) -> Tensor:
         """The block's part of v (*batch, *near)."""
         return v.narrow(-self.grid.ndim, self.near.before, self.partition.shape[0])

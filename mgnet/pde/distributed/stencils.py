@@ -134,11 +134,13 @@ def set_up(
     while shareable(lines, ends[-1], halo, partition.channel.least):
         w = Window(lines[0].n, lines[0].periodic, ends[-1][rank], ends[-1][rank + 1], halo, True)
         stencil = on_window(partition, w, block)
+        del block  # at most one copy of a grid's operator beside the kernels' own
         unit = stencil.unit()[0]
         chosen = choose_axes(strengths(partition, unit, w).tolist(), lines, how.lines)
         assert chosen is not None
         plain = how.lines or not (levels or how.signed)
         spectrum = 2.0 if plain else _bound(partition, unit, how.signed)
+        del unit
         rows = on_window(partition, w, Stencil(excess, {})).diagonal if not levels else None
         level = _level(w, chosen, stencil, rows, how, spectrum)
         ends.append(coarse_block_ends(chosen[0], ends[-1]) if chosen[0].halved else ends[-1])

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.blackbox.stencil import Stencil, excess
+from mgnet.pde.blackbox.stencil import excess
 from mgnet.pde.blackbox.traits import JUMP, changes_gradually, index, levels_precision, line_axes
 from mgnet.pde.distributed.halo import widened
 from mgnet.pde.distributed.look import SharedLook, block_stencil
@@ -74,12 +74,8 @@ class PartitionedVarying:
     # What the operator is like ---------------------------------------------------------------------------------------
 
     @cached_property
-    def _block(self) -> Stencil:
-        return block_stencil(self.problem, self.A)
-
-    @cached_property
     def _look(self) -> SharedLook:
-        return SharedLook(self.problem, self.A, self._block)
+        return SharedLook(self.problem, self.A)
 
     @cached_property
     def _lines(self) -> tuple[int, ...]:
@@ -89,7 +85,7 @@ class PartitionedVarying:
     def _jumps(self) -> bool:
         return self._look.survey.contrast > JUMP and not changes_gradually(self._look, self._lines)
 
-    @cached_property
+    @property
     def _excess(self) -> Tensor:
         """(members, *block) A 1."""
         return self.problem.owned(excess(self.A))
@@ -99,7 +95,7 @@ class PartitionedVarying:
         """Those of the domain; None: it is one."""
         if not self.problem.in_parts:
             return None
-        return shared_parts(self.partition, self.problem.near, self._look.near, self._excess)
+        return shared_parts(self.problem, self.A, self._excess)
 
     @cached_property
     def _sums(self) -> Sums:
@@ -203,7 +199,8 @@ class PartitionedVarying:
         precision = torch.float32 if self._in_float32 else torch.float64
         lone, signed = (False, True) if self.A.diagonal_couplings else (seen.lone, False)
         how = How(scheme.smoother, scheme.nu, self._lines, precision, lone, self._jumps, signed)
-        return set_up(self.partition, self.problem.grid.axes, self._block, self._excess, how)
+        grid = self.problem.grid
+        return set_up(self.partition, grid.axes, block_stencil(self.problem, self.A), self._excess, how)
 
     @property
     def _in_float32(self) -> bool:
