@@ -28,6 +28,7 @@ STAND_INS = {
     r"\]-(64|256)-": "]-8-",
     r"--device cuda": "--device cpu",
     r"--nproc-per-node=4": "--nproc-per-node=2",
+    r"--blocks 2,2": "--blocks 1,2",
     r"--nnodes=2": "--nnodes=1",
     r"first:29500": "localhost:0",
 }

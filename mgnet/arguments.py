@@ -75,6 +75,20 @@ def faces(text: str) -> str | list[str | tuple[str, ...]]:
     return axes if len(axes) > 1 or ":" in text else text
 
 
+def counts(name: str, text: str) -> list[int]:
+    """Whole numbers, one per axis.
+
+    Example
+    -------
+    >>> counts("blocks", "2,2")
+    [2, 2]
+    """
+    parts = text.split(",")
+    if not all(part.strip().isdigit() for part in parts):
+        raise ValueError(f"`{name}` must be whole numbers, one an axis, as 2,2; it is {text!r}.")
+    return [int(part) for part in parts]
+
+
 def tolerance(text: str) -> float | None:
     """A number, or none.
 

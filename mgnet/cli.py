@@ -90,6 +90,12 @@ def solve(
         typer.Option(help="Precision of the computation.", show_default="float64 for N, FILE's own"),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
+    blocks: Annotated[
+        str | None,
+        typer.Option(
+            help="Under torchrun: blocks along each axis, as 2,2.", show_default="one a process, along the first axis"
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for u.npy and solution.png.", show_default="runs/solve, numbered")
     ] = None,
@@ -97,7 +103,7 @@ def solve(
     """Solve -div(a grad u) + c u = f on a box.
 
     N stands for f = cos(2 pi x) cos(2 pi y) ..., x and y from 0 to 1 across the box. Under torchrun each process
-    has a block of rows, reads its part of FILE and writes its part of u.npy.
+    has a block, reads its part of FILE and writes its part of u.npy.
     """
     from mgnet import arguments, pde
     from mgnet.output import new_folder
@@ -108,7 +114,11 @@ def solve(
         from mgnet import cli_processes
 
         how = {"a": a, "c": c, "boundary": boundary, "tol": tolerance, "max_cycles": max_cycles, "method": method}
-        return cli_processes.solve(f, box, ndim, dtype, out, how)
+        return cli_processes.solve(f, box, ndim, dtype, blocks, out, how)
+    if blocks is not None:
+        raise ValueError(
+            "`blocks` are of several processes, and there is one. Start them with torchrun, or leave it out."
+        )
     datum = arguments.wave((int(f),) * (ndim or 2), box) if f.isdigit() else arguments.load_datum(Path(f))
     datum = arguments.cast(datum, dtype, device)
     folder = new_folder(out)

@@ -15,14 +15,21 @@ from mgnet.output import complain, new_folder
 
 
 def solve(
-    f: str, box: dict[str, Any], ndim: int | None, dtype: str | None, out: Path | None, how: dict[str, Any]
+    f: str,
+    box: dict[str, Any],
+    ndim: int | None,
+    dtype: str | None,
+    blocks: str | None,
+    out: Path | None,
+    how: dict[str, Any],
 ) -> int:
     """As the command ``solve``, of a number or a file that every process can read, into a folder that all can write."""
     with _group():
         folder = _first(lambda: new_folder(out))
         whole = None if f.isdigit() else arguments.open_datum(Path(f), "r")
         shape = (int(f),) * (ndim or 2) if whole is None else tuple(whole.shape)
-        partition = pde.Partition(pde.Grid(shape, **box))
+        split = None if blocks is None else arguments.counts("blocks", blocks)
+        partition = pde.Partition(pde.Grid(shape, **box), blocks=split)
         block = _wave(partition) if whole is None else np.array(partition.scatter(whole))
         datum = arguments.cast(torch.from_numpy(block), dtype, "cpu").numpy()
         try:
@@ -32,7 +39,7 @@ def solve(
         _write(solution.u, partition, folder / "u.npy")
         if partition.rank == 0:
             print(f"{solution}")
-            print(f"wrote {folder / 'u.npy'}, rows {', '.join(_rows(partition))}")
+            print(f"wrote {folder / 'u.npy'}, {_split(partition)}")
     return 0
 
 
@@ -67,19 +74,23 @@ def _wave(partition: pde.Partition) -> np.ndarray:
 
 
 def _write(u: np.ndarray, partition: pde.Partition, path: Path) -> None:
-    """Each process its rows of one file, which appears when it is whole."""
+    """Each process its block of one file, which appears when it is whole."""
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     if partition.rank == 0:
         np.lib.format.open_memmap(part, "w+", u.dtype, partition.grid.shape).flush()
     dist.barrier()
-    rows = np.lib.format.open_memmap(part, "r+")
-    rows[partition.slices] = u
-    rows.flush()
+    whole = np.lib.format.open_memmap(part, "r+")
+    whole[partition.slices] = u
+    whole.flush()
     dist.barrier()
     if partition.rank == 0:
         part.replace(path)
     dist.barrier()
 
 
-def _rows(partition: pde.Partition) -> list[str]:
-    return [f"{begin}:{end}" for begin, end in zip(partition.ends[:-1], partition.ends[1:], strict=True)]
+def _split(partition: pde.Partition) -> str:
+    """As "rows 0:75, 75:150", or "blocks 0:75 x 0:60, ..." of each process."""
+    cut = 1 if partition.in_rows else partition.grid.ndim
+    each = [partition.slices_of(rank)[:cut] for rank in range(partition.count)]
+    told = [" x ".join(f"{there.start}:{there.stop}" for there in slices) for slices in each]
+    return f"{'rows' if partition.in_rows else 'blocks'} {', '.join(told)}"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mgnet.pde.distributed.data import right_hand_side
 from mgnet.pde.distributed.halo import Widened
+from mgnet.pde.distributed.moves import in_rows, moved
 from mgnet.pde.distributed.nearby import compared
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.problem import SharedPoisson
@@ -100,6 +101,7 @@ class OnBlocks:
         _check(problem, scheme, partition)
         self.problem, self.partition = problem, partition
         self._blocks: Blocks = _blocks(problem, scheme, partition)
+        self._solving = partition if isinstance(self._blocks, OfNumbers) else partition.rows
 
     def having(self, a: Any, c: Any, velocity: Any) -> Poisson | SharedPoisson:
         """The problem on the same blocks with other coefficients."""
@@ -110,7 +112,10 @@ class OnBlocks:
         begun = time.perf_counter()
         self._agree(f, data, guess, stop, throw, project)
         tensor, blocks = isinstance(f, Tensor), self._blocks
-        v = as_tensor(f)
+        v, rows = as_tensor(f), self._solving
+        if moves := rows is not self.partition:
+            v, guess = (in_rows(self.partition, each) for each in (v, guess))
+            data = data._replace(**{name: in_rows(self.partition, data._asdict()[name]) for name in data._fields[1:]})
         b, g = blocks.right_hand_side(v if v.is_floating_point() else v.double(), data, graph=tensor)
         if not tensor:
             blocks.check_no_graph()
@@ -118,7 +123,7 @@ class OnBlocks:
         if stop.tol is None and guess is None and data.boundary is not None:
             call.parts = blocks.parts(b.detach(), data.boundary)
         u = blocks.inside(blocks.solved(call, b))
-        u = u if g is None else u + g
+        u = moved(rows, self.partition, u if g is None else u + g)
         outcome = call.outcome
         out: Any = u if tensor else u.detach().numpy()
         solution: Solution = Solution(
@@ -127,7 +132,7 @@ class OnBlocks:
             converged=outcome.status != "not converged",
             status=outcome.status,
             grid=self.problem.grid,
-            method=blocks.method,
+            method=blocks.method + ", moved to rows" * moves,
             work=blocks.work(outcome),
             seconds=time.perf_counter() - begun,
         )
@@ -275,7 +280,7 @@ class Varying:
         problem = self.problem
         if problem.unknown is not None:
             return problem.having(a, c, velocity)
-        return posed(self.partition, problem.grid, a, c, problem.kind, velocity=velocity, scheme=problem.scheme)
+        return posed(problem.split, problem.grid, a, c, problem.kind, velocity=velocity, scheme=problem.scheme)
 
     def check_no_graph(self) -> None:
         self.problem.check_no_graph()
@@ -339,7 +344,7 @@ def _blocks(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partiti
         if multigrid.levels.constant is not None:
             return OfNumbers(problem, multigrid, partition)
         lines, scheme = True, multigrid.levels.scheme
-    return Varying(SharedPoisson.of(problem, partition), scheme, precise=lines)
+    return Varying(SharedPoisson.of(problem, partition.rows), scheme, precise=lines)
 
 
 def _entries(a: Any) -> Sequence[Any]:

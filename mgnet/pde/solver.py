@@ -76,7 +76,7 @@ class Solver:
         partition: Partition | None = None,
     ):
         if isinstance(problem, SharedPoisson):
-            partition = problem.partition if partition is None else partition
+            partition = problem.split if partition is None else partition
         elif not isinstance(problem, Poisson):
             raise TypeError(f"`problem` must be a mgnet.pde.Poisson; it is {type(problem).__name__}.")
         checks.word("cycle", cycle, tuple(CYCLES))

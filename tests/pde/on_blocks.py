@@ -41,6 +41,42 @@ CASES: dict[str, dict[str, Any]] = {
     "small": {"shape": (40, 30)},
     "one dimension": {"shape": (200,)},
 }
+SPLIT: dict[str, dict[int, Any]] = {  # how so many processes cut a grid
+    "": {2: (1, 2), 3: (1, 3), 4: (2, 2)},
+    "2 x 2 x 1": {2: (1, 2, 1), 3: (1, 3, 1), 4: (2, 2, 1)},
+    "2 x 1 x 2": {2: (1, 1, 2), 3: (1, 1, 3), 4: (2, 1, 2)},
+}
+UNEVEN = {2: (None, (39, 141)), 3: (None, (30, 110, 40)), 4: ((75, 180), (139, 41))}
+SEVERAL: dict[str, dict[str, Any]] = {  # along several axes
+    "blocks of nodes": {"shape": (255, 200), "split": ""},
+    "blocks of cells, tol=None": {"shape": (300, 255), "centering": "cell", "tol": None, "split": ""},
+    "blocks, neumann": {"shape": (193, 257), "bc": "neumann", "split": ""},
+    "blocks, periodic": {"shape": (128, 192), "bc": "periodic", "split": ""},
+    "blocks, mixed ends, c": {
+        "shape": (160, 257), "bc": ("periodic", ("dirichlet", "neumann")), "c": 30.0, "split": ""
+    },
+    "blocks, robin": {
+        "shape": (190, 260), "bc": (("neumann", "dirichlet"), Robin(3.0)), "centering": "cell", "split": ""
+    },
+    "blocks, semicoarsened": {"shape": (211, 211), "a": (1.0, 0.1), "split": ""},
+    "blocks, uneven": {"shape": (255, 180), "uneven": True, "split": ""},
+    "blocks, a batch": {"shape": (130, 255), "batch": (2,), "split": "", "guess": True, "cycle": "F"},
+    "blocks, float32": {"shape": (130, 255), "dtype": "f4", "tol": 1e-5, "split": ""},
+    "blocks, boundary data": {
+        "shape": (255, 140), "bc": ("dirichlet", ("neumann", "dirichlet")), "boundary": True, "split": ""
+    },
+    "blocks, boundary data, tol=None": {
+        "shape": (150, 256), "centering": "cell", "boundary": True, "tol": None, "split": ""
+    },
+    "blocks in space": {"shape": (64, 50, 44), "centering": "cell", "split": "2 x 2 x 1"},
+    "blocks in space, not nested": {
+        "shape": (70, 41, 37), "bc": ("neumann", "dirichlet", "periodic"), "c": 3.0, "split": "2 x 2 x 1"
+    },
+    "blocks in space, the last axis cut": {
+        "shape": (50, 41, 64), "bc": ("neumann", "dirichlet", "periodic"), "tol": None, "split": "2 x 1 x 2"
+    },
+    "blocks in space, all periodic": {"shape": (48, 40, 64), "bc": "periodic", "split": "2 x 1 x 2"},
+}  # fmt: skip
 METHOD = ("cycle", "smoother", "nu")
 
 
@@ -123,6 +159,10 @@ VARYING: dict[str, dict[str, Any]] = {
     },
     "a guess, varying": {"shape": (200, 90), "guess": True, "array": smooth, "tol": 1e-11},
     "one full pass, varying": {"shape": (200, 100), "array": smooth, "tol": None},
+    "smooth a on blocks": {"shape": (255, 120), "array": smooth, "local": True, "tol": 1e-11, "split": ""},
+    "callables on blocks": {
+        "shape": (120, 200), "centering": "cell", "a": lambda x, y: 1 + x * x + y, "guess": True, "split": ""
+    },
     "one dimension, varying": {"shape": (300,), "array": smooth, "tol": 1e-11},
     "unequal sweeps": {"shape": (120, 90), "array": smooth, "nu": (2, 1), "tol": 1e-11},
 }  # fmt: skip
@@ -209,6 +249,10 @@ WITHIN: dict[str, dict[str, Any]] = {
     "walls": {
         "shape": (180, 120), "bc": "neumann", "centering": "cell", "project": True, "array": walls, "tol": 1e-11
     },
+    "a disc on blocks": {
+        "shape": (160, 150), "told": {"mask": disc}, "array": smooth, "tol": 1e-11, "split": "",
+        "data": {"mask_boundary": smooth},
+    },
     "walls, held": {"shape": (180, 120), "array": walls, "tol": 1e-11, "boundary": True},
     "Robin arrays": {
         "shape": (180, 120), "tol": 1e-11, "array": smooth,
@@ -268,8 +312,10 @@ def sizes(n: int, count: int) -> list[int]:
 
 def on_blocks(case: dict[str, Any]) -> dict[str, Any]:
     problem, f, scheme, how = problem_of(case)
-    uneven = sizes(f.shape[-len(case["shape"])], dist.get_world_size()) if case.get("uneven") else None
-    partition = Partition(problem.grid, sizes=uneven)
+    count = dist.get_world_size()
+    blocks = SPLIT[case["split"]][count] if "split" in case else None
+    uneven = UNEVEN[count] if blocks else sizes(case["shape"][0], count)
+    partition = Partition(problem.grid, sizes=uneven if case.get("uneven") else None, blocks=blocks)
     how |= {name: block_of(partition, how[name]) for name in ("guess", "mask_boundary", "fixed") if name in how}
     if case.get("local"):
         problem = SharedPoisson(partition, partition.scatter(case["array"](case["shape"])), like=f)
@@ -294,6 +340,13 @@ def gradients() -> dict[str, np.ndarray]:
     solve(block["f"], partition=partition, tol=1e-11).u.square().sum().backward()
     found = {"f": partition.gather(block["f"].grad).numpy()}
     block["f"].grad = None
+    several = Partition(partition.grid, blocks=SPLIT[""][partition.count])
+    v = {name: torch.from_numpy(several.scatter(v).copy()).requires_grad_() for name, v in whole.items()}
+    solve(v["f"], partition=several, tol=1e-11).u.square().sum().backward()
+    found["f, blocks"] = several.gather(v["f"].grad).numpy()
+    v["f"].grad = None
+    solve(v["f"], partition=several, a=v["a"], c=v["c"], tol=1e-12).u.square().sum().backward()
+    found |= {f"{name}, varying, blocks": several.gather(each.grad).numpy() for name, each in v.items()}
     factor = torch.ones((), dtype=torch.float64, requires_grad=True)
     solve(block["f"], partition=partition, a=factor * block["a"], c=block["c"], tol=1e-12).u.square().sum().backward()
     found |= {f"{name}, varying": partition.gather(v.grad).numpy() for name, v in block.items()}
@@ -362,6 +415,7 @@ def faults() -> dict[str, str]:
     grid = Grid((120, 140))
     partition = Partition(grid)
     f = np.ones(partition.shape)
+    thin = Partition(Grid((6000, 7)), blocks=(1, partition.count))
     wrong = {
         "other c": lambda: Solver(Poisson(grid, c=float(rank)), partition=partition),
         "a whole mask": lambda: solve(f, partition=partition, mask=np.ones(grid.shape, bool)),
@@ -396,6 +450,9 @@ def faults() -> dict[str, str]:
         "NaN on one": lambda: solve(np.full_like(f, np.nan) if rank else f, partition=partition),
         "mean": lambda: solve(f, partition=Partition(Grid((120, 140), bc="neumann"))),
         "sizes": lambda: Partition(grid, sizes=[120, 1]),
+        "blocks": lambda: Partition(grid, blocks=(2, 3)),
+        "thin blocks": lambda: solve(np.ones(thin.shape), partition=thin),
+        "faces on blocks": lambda: solve(np.ones(thin.shape), partition=thin, a=Faces(np.ones(thin.shape), 1.0)),
         "too many": lambda: Partition(Grid((1, 50))),
         "a word": lambda: solve(f, grid=grid, partition="two"),
         "not converged": lambda: solve(
@@ -415,7 +472,7 @@ def main(rank: int, count: int, by: str, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=count)
     if by == "network":
         channel.joined = lambda *group: None
-    for name, case in (CASES | VARYING | WITHIN).items():
+    for name, case in (CASES | SEVERAL | VARYING | WITHIN).items():
         least = 2**14 if name in CASES else 2**11  # so that small grids are shared, too
         Network.least = OneMachine.least = least
         found = on_blocks(case)

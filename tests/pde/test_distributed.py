@@ -17,13 +17,13 @@ from mgnet.pde import Grid, Partition, Poisson, Solver, solve
 from mgnet.pde.distributed.testing import alone
 from mgnet.pde.distributed.window import Window, cut
 from mgnet.pde.problem.axis import Table
-from tests.pde.on_blocks import CASES, LEAVES, VARYING, WITHIN, leaves, posed_of, problem_of, smooth
+from tests.pde.on_blocks import CASES, LEAVES, SEVERAL, VARYING, WITHIN, leaves, posed_of, problem_of, smooth
 
 GATHERED = ("a full tensor, free", "a velocity")  # because of lines, and of streams
 SCRIPT = Path(__file__).with_name("on_blocks.py")
 
 
-@pytest.fixture(scope="module", params=["2 by memory", "3 by memory", "2 by network"])
+@pytest.fixture(scope="module", params=["3 by memory", "4 by memory", "2 by network"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where so many processes have left what came out."""
     into, (count, _, by) = tmp_path_factory.mktemp("blocks"), request.param.split()
@@ -38,9 +38,9 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return into
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", CASES | SEVERAL)
 def test_as_one_process(name: str, folder: Path) -> None:
-    problem, f, scheme, how = problem_of(CASES[name])
+    problem, f, scheme, how = problem_of((CASES | SEVERAL)[name])
     one = Solver(problem, **scheme).solve(f, **how)
     found = np.load(folder / f"{name}.npz")
     eps = np.finfo(f.dtype).eps
@@ -131,7 +131,8 @@ def test_gradients(folder: Path) -> None:
     bc = ("neumann", "dirichlet")
     (plain,) = torch.autograd.grad(solve(v["f"], bc=bc, tol=1e-11).u.square().sum(), v["f"])
     solve(v["f"], bc=bc, a=factor * v["a"], c=v["c"], tol=1e-12).u.square().sum().backward()
-    expected = {"f": plain, "factor": factor.grad} | {f"{name}, varying": each.grad for name, each in v.items()}
+    expected = {"f": plain, "f, blocks": plain, "factor": factor.grad}
+    expected |= {f"{name}, varying{on}": each.grad for name, each in v.items() for on in ("", ", blocks")}
     for rank in (0, 1):
         found = np.load(folder / f"gradients{rank}.npz")
         for name, grad in expected.items():
@@ -186,6 +187,9 @@ def test_more_gradients(name: str, folder: Path) -> None:
         ("NaN on one", "FloatingPointError", "FloatingPointError"),
         ("mean", "must have mean zero", "must have mean zero"),
         ("sizes", "`sizes` must be", "`sizes` must be"),
+        ("blocks", "`blocks` must be 2 positive numbers", "`blocks` must be 2 positive numbers"),
+        ("thin blocks", "takes 750 processes along its first axis", "takes 750 processes along its first axis"),
+        ("faces on blocks", "on blocks along the first axis alone", "on blocks along the first axis alone"),
         ("too many", "has blocks for 1 processes at most", "has blocks for 1 processes at most"),
         ("a word", "TypeError: `partition` must be", "TypeError: `partition` must be"),
         ("not converged", "NotConverged", "NotConverged"),

@@ -59,7 +59,7 @@ def test_neighbours_on_a_ring_hear_each_other(count: int) -> None:
         for k, size in enumerate(SIZES + SIZES[::-1]):
             mine, rooms = message(rank, k, size), [np.zeros(size, np.uint8) for _ in range(2)]
             each[rank].exchange(
-                [(BEFORE, mine), (AFTER, mine)],
+                [(before, BEFORE, mine), (after, AFTER, mine)],
                 [(before, AFTER, rooms[0]), (after, BEFORE, rooms[1])], 20, impatient,
             )  # fmt: skip
             np.testing.assert_array_equal(rooms[0], message(before, k, size))
@@ -77,7 +77,7 @@ def test_everyone_hears_everyone(count: int) -> None:
             others = [r for r in range(count) if r != rank]
             rooms = {r: np.zeros(size, np.uint8) for r in others}
             into = [(r, EVERYONE, rooms[r]) for r in others]
-            each[rank].exchange([(EVERYONE, message(rank, k, size))], into, 20, impatient)
+            each[rank].exchange([(rank, EVERYONE, message(rank, k, size))], into, 20, impatient)
             for r in others:
                 np.testing.assert_array_equal(rooms[r], message(r, k, size))
 
@@ -89,7 +89,7 @@ def test_who_is_waited_for_is_told_and_may_be_given_up() -> None:
     with pytest.raises(TimeoutError, match="waits for 2"):
         first.exchange([], [(2, AFTER, np.zeros(3, np.uint8))], 0.01, impatient)
     with pytest.raises(TimeoutError, match="waits for 1"):
-        third.exchange([(BEFORE, np.zeros(2**20, np.uint8))], [], 0.01, impatient)  # more than a box holds
+        third.exchange([(1, BEFORE, np.zeros(2**20, np.uint8))], [], 0.01, impatient)  # more than a box holds
 
 
 def test_bad_arguments() -> None:
@@ -103,15 +103,15 @@ def test_bad_arguments() -> None:
         kernels.Mailboxes(memory[begin:], 0, 3)
     with pytest.raises(ValueError, match="multiple of 64"):
         kernels.Mailboxes(memory[begin + 1 :], 0, 2)
-    for whom in (-1, 3):
+    for whom in (-1, 7):
         with pytest.raises(ValueError, match="whom"):
-            made.exchange([(whom, one)], [], 1, impatient)
+            made.exchange([(1, whom, one)], [], 1, impatient)
     for rank in (0, 2, -1):
         with pytest.raises(ValueError, match="from"):
             made.exchange([], [(rank, AFTER, one)], 1, impatient)
     for wrong in (np.zeros(4), np.zeros((2, 2), np.uint8), np.zeros(8, np.uint8)[::2]):
         with pytest.raises(ValueError, match="contiguous uint8"):
-            made.exchange([(AFTER, wrong)], [], 1, impatient)
+            made.exchange([(1, AFTER, wrong)], [], 1, impatient)
         with pytest.raises(ValueError, match="contiguous uint8"):
             made.exchange([], [(1, BEFORE, wrong)], 1, impatient)
 

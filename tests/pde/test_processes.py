@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import mgnet
 from mgnet.pde import solve
@@ -34,13 +35,17 @@ def started(
     ]  # fmt: skip
 
 
-def test_each_process_writes_its_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("split", "told"), [([], "rows 0:75, 75:150"), (["--blocks", "1,2"], "blocks 0:150 x 0:65, 0:150 x 65:130")]
+)
+def test_each_process_writes_its_block(split: list[str], told: str, tmp_path: Path) -> None:
     f = np.random.default_rng(0).normal(size=(150, 130))
     np.save(tmp_path / "f.npy", f)
-    processes = started(2, tmp_path / "f.npy", "--bc", "dirichlet,neumann", "--c", "2", "--out", tmp_path / "out")
+    how = ["--bc", "dirichlet,neumann", "--c", "2", *split]
+    processes = started(2, tmp_path / "f.npy", *how, "--out", tmp_path / "out")
     said = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
-    assert "rows 0:75, 75:150" in said[0][0]
+    assert told in said[0][0]
     assert said[1][0] == ""
     u = solve(f, bc=("dirichlet", "neumann"), c=2.0).u
     np.testing.assert_allclose(np.load(tmp_path / "out" / "u.npy"), u, atol=1e-14 * np.abs(u).max())

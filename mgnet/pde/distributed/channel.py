@@ -21,8 +21,8 @@ class Channel(Protocol):
 
     least: int
 
-    def swap(self, out: Pair, into: Pair) -> None:
-        """Contiguous blocks to both neighbours and from both, in place; beyond the last process is the first."""
+    def swap(self, axis: int, peers: tuple[int, int], out: Pair, into: Pair) -> None:
+        """Contiguous blocks to both neighbours along an axis and from both, in place; peers : which these are."""
         ...
 
     def everyones(self, v: Tensor) -> list[Tensor]:
@@ -35,13 +35,12 @@ class Network:
 
     least = 2**17  # an exchange takes about 1.5 ms
 
-    def __init__(self, group: Any, rank: int, count: int):
-        self.group, self.rank, self.count = group, rank, count
+    def __init__(self, group: Any, count: int):
+        self.group, self.count = group, count
 
-    def swap(self, out: Pair, into: Pair) -> None:
+    def swap(self, axis: int, peers: tuple[int, int], out: Pair, into: Pair) -> None:
         work = []
-        for side, (block, room) in enumerate(zip(out, into, strict=True)):
-            peer = self._peer((-1, 1)[side])
+        for side, (peer, block, room) in enumerate(zip(map(self._global, peers), out, into, strict=True)):
             if block is not None:
                 work.append(dist.isend(block, peer, self.group, tag=side))
             if room is not None:
@@ -55,9 +54,8 @@ class Network:
         dist.all_gather(each, v, group=self.group)
         return each
 
-    def _peer(self, step: int) -> int:
-        """The process so many blocks further, as torch.distributed numbers it."""
-        rank = (self.rank + step) % self.count
+    def _global(self, rank: int) -> int:
+        """A process as torch.distributed numbers it."""
         return rank if self.group is None else dist.get_global_rank(self.group, rank)
 
 
@@ -70,5 +68,5 @@ def channel(group: Any) -> Channel:
     if key not in _channels:
         rank, count = dist.get_rank(group), dist.get_world_size(group)
         memory = joined(group, rank, count)
-        _channels[key] = Network(group, rank, count) if memory is None else OneMachine(memory, rank, count)
+        _channels[key] = Network(group, count) if memory is None else OneMachine(memory, rank, count)
     return _channels[key]

@@ -30,7 +30,7 @@ def right_hand_side(problem: Poisson, partition: Partition, f: Tensor, boundary:
         if partition.grid.bc[d][0] == PERIODIC:
             continue
         for side, g in enumerate(pair):
-            here = d > 0 or partition.rank == (0, partition.count - 1)[side]
+            here = partition.place[d] == (0, partition.blocks[d] - 1)[side]
             if g is not None and here:
                 b = _with_datum(problem, partition, b, d, side, g)
     return b
@@ -38,8 +38,8 @@ def right_hand_side(problem: Poisson, partition: Partition, f: Tensor, boundary:
 
 def _with_datum(problem: Poisson, partition: Partition, b: Tensor, d: int, side: int, g: Any) -> Tensor:
     flux, ndim = flux_through(problem, g, d, side).to(b), partition.grid.ndim
-    if d > 0:
-        flux = flux.narrow(-ndim, partition.ends[partition.rank], partition.shape[0])
+    for e, there in enumerate(partition.slices):
+        flux = flux if e == d else flux.narrow(e - ndim, there.start, there.stop - there.start)
     flux, dim = weigh(partition, flux, but=d), d - ndim + flux.ndim
     zeros = flux.new_zeros((*flux.shape[:dim], partition.shape[d] - 1, *flux.shape[dim + 1 :]))
     return b + torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim)

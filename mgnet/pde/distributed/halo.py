@@ -1,5 +1,6 @@
 """What goes from process to process: the planes around a block, there and back."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,8 +10,8 @@ from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.window import Window
 
 
-def exchange(partition: Partition, w: Window, v: Tensor, dim: int = 1) -> Tensor:
-    """v, on a window, its halo filled by the neighbours, in place."""
+def exchange(partition: Partition, w: Window, v: Tensor, dim: int = 1, axis: int = 0) -> Tensor:
+    """v, on a window, its halo along one axis of the grid filled by the neighbours, in place; dim : where v has it."""
     to_before, to_after = w.given
     end = w.before + w.high - w.low
     halo = ((0, w.before), (end, w.after))
@@ -20,10 +21,21 @@ def exchange(partition: Partition, w: Window, v: Tensor, dim: int = 1) -> Tensor
     ]
     rooms = [v.narrow(dim, at, count) if count else None for at, count in halo]
     into = [None if room is None else room.contiguous() for room in rooms]
-    _swap(partition, out, into)
+    _swap(partition, axis, out, into)
     for room, arrived in zip(rooms, into, strict=True):
         if room is not None and arrived is not None and arrived is not room:
             room.copy_(arrived)
+    return v
+
+
+def exchange_all(partition: Partition, windows: Sequence[Window], v: Tensor) -> Tensor:
+    """v, (batch, *windows), its halo along each axis filled in place.
+
+    One axis after the other: what goes along the second has the halo of the first, so corners come along.
+    """
+    for axis, w in enumerate(windows):
+        if not w.whole:
+            exchange(partition, w, v, 1 + axis, axis)
     return v
 
 
@@ -34,14 +46,14 @@ def widened(partition: Partition, w: Window, block: Tensor, dim: int) -> Tensor:
     return exchange(partition, w, v, v.ndim + dim)
 
 
-def _swap(partition: Partition, out: list[Tensor | None], into: list[Tensor | None]) -> None:
-    """Send to the process before and to the one after, and receive from both; None: there is none."""
+def _swap(partition: Partition, axis: int, out: list[Tensor | None], into: list[Tensor | None]) -> None:
+    """Send to the process before along an axis and to the one after, and receive from both; None: there is none."""
     if partition.count == 1:  # a period closes on itself
         for block, room in zip(out[::-1], into, strict=True):
             if block is not None and room is not None:
                 room.copy_(block)
         return
-    partition.channel.swap(out, into)
+    partition.channel.swap(axis, partition.beside(axis), out, into)
 
 
 class Widened(torch.autograd.Function):
@@ -72,7 +84,7 @@ class Folded(torch.autograd.Function):
         out.append(v.narrow(dim, v.shape[dim] - w.after, w.after).contiguous() if w.after else None)
         counts = [count if there else 0 for count, there in zip(w.given, (w.before, w.after), strict=True)]
         into = [v.new_empty(owned.narrow(dim, 0, count).shape) if count else None for count in counts]
-        _swap(partition, out, into)
+        _swap(partition, 0, out, into)
         for at, part in zip((0, owned.shape[dim] - counts[1]), into, strict=True):
             if part is not None:
                 owned.narrow(dim, at, part.shape[dim]).add_(part)

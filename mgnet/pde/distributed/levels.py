@@ -1,8 +1,9 @@
 """Levels of constant coefficients whose blocks lie on several processes: the whole grid's kernels, on windows.
 
-A window has more planes than its block: as many as the steps of a pass spoil, beginning where more of the neighbour's
-would be needed. So the kernels of one process work on it unchanged, and each pass needs one exchange of those planes.
-The first grid whose blocks would be thinner, or that is small, is gathered, and every process solves all below it.
+A window has more planes than its block along each axis that is cut: as many as the steps of a pass spoil, beginning
+where more of the neighbour's would be needed. So the kernels of one process work on it unchanged, and each pass needs
+one exchange of those planes. The first coarse grid whose blocks would be thinner, or that is small, is gathered, and
+every process solves all below it.
 """
 
 from collections.abc import Sequence
@@ -14,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.distributed.halo import exchange
+from mgnet.pde.distributed.halo import exchange_all
 from mgnet.pde.distributed.partition import Partition
-from mgnet.pde.distributed.window import Window, coarse_ends, cut, window
+from mgnet.pde.distributed.window import Window, coarse_ends, cut, windows
 from mgnet.pde.levels.constant import lowest
 from mgnet.pde.levels.hierarchy import Nested
 from mgnet.pde.levels.richardson import Richardson
@@ -38,12 +39,12 @@ class Parts:
 
     Parameters
     ----------
-    windows : of this process, per grid that is shared, and on the first one that is gathered
-    ends : where the blocks of each end
+    windows : of this process, per grid that is shared, and on the first one that is gathered; along each axis
+    cuts : where the blocks of each begin and end, along each axis
     """
 
-    windows: list[Window]
-    ends: list[tuple[int, ...]]
+    windows: list[tuple[Window, ...]]
+    cuts: list[tuple[tuple[int, ...], ...]]
 
     @property
     def shared(self) -> int:
@@ -52,19 +53,39 @@ class Parts:
 
 
 def parts(chain: Sequence[tuple[Axis, ...]], partition: Partition, halo: int) -> Parts:
-    """Of grids that the blocks are thick enough for, and that are worth it; two are left at least."""
-    ends = [partition.ends]
+    """Of grids that are worth it, and whose blocks are thick enough, as the finest one's must be; two are left."""
+    cuts = [partition.cuts]
     for fine, coarse in zip(chain[:-2], chain[1:-1], strict=True):
-        thin = min(np.diff(ends[-1])) < halo
-        if thin or partition.count == 1 or len(fine) == 1 or prod(axis.n for axis in fine) <= partition.channel.least:
+        if partition.count == 1 or len(fine) == 1 or prod(axis.n for axis in fine) <= partition.channel.least:
             break
-        R = Transfer(fine, coarse).tables[2][0]
-        ends.append(ends[-1] if R is None else coarse_ends(R, ends[-1]))
-    return Parts([window(axes[0], e, partition.rank, halo) for axes, e in zip(chain, ends, strict=False)], ends)
+        if thin(cuts[-1], halo):
+            if len(cuts) == 1:
+                raise ValueError(too_thin(partition, halo))
+            break
+        Rs = Transfer(fine, coarse).tables[2]
+        cuts.append(tuple(e if R is None else coarse_ends(R, e) for R, e in zip(Rs, cuts[-1], strict=True)))
+    place = partition.place
+    return Parts([windows(axes, each, place, halo) for axes, each in zip(chain, cuts, strict=False)], cuts)
+
+
+def thin(cuts: Sequence[Sequence[int]], halo: int) -> bool:
+    """Whether a block has fewer planes than its neighbours need."""
+    return any(len(ends) > 2 and min(np.diff(ends)) < halo for ends in cuts)
+
+
+def too_thin(partition: Partition, halo: int) -> str:
+    """What to do about it."""
+    shape = partition.grid.shape
+    most = [max(n // halo, 1) for n in shape]
+    return (
+        f"`partition` must have blocks of at least {halo} unknowns along an axis that is cut, as many as a cycle needs "
+        f"of a neighbour; some of {partition.blocks} blocks of a grid of {shape} have fewer. This grid takes {most[0]} "
+        f"processes along its first axis at most, and {prod(most)} as blocks={tuple(most)}."
+    )
 
 
 class SharedLevels:
-    """Levels as ``Nested`` has them; iterates and data are windows of the finest grid, (batch, planes, n1, n2).
+    """Levels as ``Nested`` has them; iterates and data are windows of the finest grid, (batch, n0, n1, n2).
 
     Parameters
     ----------
@@ -91,7 +112,7 @@ class SharedLevels:
     ):
         self.partition, self.whole, self.once, self.parts, self.gamma = partition, whole, once, parts, gamma
         self._dtype, self._batch = np.dtype(np.float32 if dtype == torch.float32 else np.float64), batch
-        self._down, self._shape = nu[0] > 0, tuple(axis.n for axis in chain[0][1:])
+        self._down = nu[0] > 0
         transfers = [Transfer(f, g) for f, g in zip(chain[: parts.shared], chain[1:], strict=False)]
         ways = [steps(smoother, nu, len(chain[0]), False, lowest(t.fine, a, c)) for t in transfers]
         exact = any(isinstance(end, Robin) for axis in chain[0] for end in (axis.low, axis.high))
@@ -100,8 +121,9 @@ class SharedLevels:
             _grid(t, a, c, exact, way, fine, coarse)
             for t, way, (fine, coarse) in zip(transfers, ways, pairs, strict=True)
         ]
-        shapes = [four([w.size, *(axis.n for axis in axes[1:])]) for w, axes in zip(parts.windows, chain, strict=False)]
+        shapes = [four([w.size for w in each]) for each in parts.windows]
         self._shapes = [(batch, *shape) for shape in shapes]
+        self._owned = [(slice(None), *(w.owned for w in each)) for each in parts.windows]
         unused = kernels.Direct([np.zeros((n, n)) for n in shapes[-1]], np.zeros(shapes[-1]))
         single = self._dtype == np.float32
         self._kernels = kernels.Kernels(
@@ -119,19 +141,18 @@ class SharedLevels:
         return self._window(0, b, self._data.empty())
 
     def tensor(self, u: np.ndarray) -> Tensor:
-        owned = u[:, self.parts.windows[0].owned]
-        return torch.from_numpy(owned).reshape(self._batch, owned.shape[1], *self._shape)
+        return self._of_axes(0, u)[self._owned[0]]
 
     def release(self, u: np.ndarray) -> Tensor:
         self.richardson.restart()
         self._last = None
         self._held = {key: held for key, held in self._held.items() if held is not u}
-        return self.tensor(u)
+        return self.tensor(u).contiguous()
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
         if u is None:
-            owned = torch.from_numpy(b[:, self.parts.windows[0].owned]).flatten(1)
-            return self._root(torch.linalg.vector_norm(owned, dim=1, dtype=torch.float64) ** 2)
+            own = self.tensor(b).flatten(1)
+            return self._root(torch.linalg.vector_norm(own, dim=1, dtype=torch.float64) ** 2)
         return self._root(self._pass(0, self._exchanged(0, u), None, None, b, None, "rest", NONE, norm=True))
 
     def measured(self) -> Tensor:
@@ -251,27 +272,33 @@ class SharedLevels:
 
     def _exchanged(self, l: int, v: np.ndarray) -> np.ndarray:
         """v, its halo filled by the neighbours."""
-        exchange(self.partition, self.parts.windows[l], torch.from_numpy(v))
+        exchange_all(self.partition, self.parts.windows[l], self._of_axes(l, v))
         return v
 
     def _window(self, l: int, block: Tensor, v: np.ndarray) -> np.ndarray:
         """A block (batch or 1, *block) of grid l in a window v of it."""
-        shape = self._shapes[l]
-        v[:, self.parts.windows[l].owned] = block.contiguous().numpy().reshape(len(block), -1, *shape[2:])
+        self._of_axes(l, v)[self._owned[l]] = block
         return self._exchanged(l, v) if l < self.parts.shared else v
 
     def _gathered(self, v: np.ndarray) -> Any:
         """The whole grid's data, in the format of ``whole``."""
-        w = self.parts.windows[-1]
-        block = torch.from_numpy(np.ascontiguousarray(v[:, w.owned]))
-        return self.partition.gathered(block, 1, self.parts.ends[-1]).contiguous().numpy()
+        block = self._of_axes(self.parts.shared, v)[self._owned[-1]]
+        whole = self.partition.joined(block, 1, self.parts.cuts[-1])
+        return whole.numpy().reshape(self._batch, *four(whole.shape[1:]))
 
     def _of_whole(self, u: Any) -> np.ndarray:
         """This process's window of an iterate of ``whole``."""
-        w = self.parts.windows[-1]
+        each = self.parts.windows[-1]
         v = self._at("e", self.parts.shared)
-        v[...] = u.reshape(self._batch, w.n, *v.shape[2:])[:, w.planes]
+        whole = u.reshape(self._batch, *(w.n for w in each))
+        for axis, w in enumerate(each):
+            whole = whole if w.whole else whole.take(w.planes, 1 + axis)
+        v[...] = whole.reshape(v.shape)
         return v
+
+    def _of_axes(self, l: int, v: np.ndarray) -> Tensor:
+        """An array of grid l's window with an axis for each of the grid's."""
+        return torch.from_numpy(v.reshape(self._batch, *(w.size for w in self.parts.windows[l])))
 
     def _root(self, squares: Any) -> Tensor:
         return torch.from_numpy(np.sqrt(self.partition.total(squares)))
@@ -288,7 +315,7 @@ class EveryonesLevels:
         self.norms, self.measured, self.sums = whole.norms, whole.measured, whole.sums
 
     def data(self, b: Tensor) -> Any:
-        return self.whole.data(self.partition.gathered(b.contiguous(), 1, self.partition.ends))
+        return self.whole.data(self.partition.joined(b, 1, self.partition.cuts))
 
     def tensor(self, u: Any) -> Tensor:
         return self._own(self.whole.tensor(u))
@@ -306,26 +333,38 @@ def again(gamma: int | str) -> list[int | str]:
 
 
 def _grid(
-    transfer: Transfer, a: Sequence[float], c: float, exact: bool, steps: Any, fine: Window, coarse: Window
+    transfer: Transfer,
+    a: Sequence[float],
+    c: float,
+    exact: bool,
+    steps: Any,
+    fine: Sequence[Window],
+    coarse: Sequence[Window],
 ) -> kernels.Grid:
     """A window of a fine grid, and its transfers to and from one of the next coarser."""
-    first, *others = transfer.fine
     P, Q, R = ([t or identity(axis.n) for t, axis in zip(kind, transfer.fine, strict=True)] for kind in transfer.tables)
     mass, stiffness = of_interpolants(transfer.fine, a, c, R, Q)
-    P[0], Q[0], R[0] = cut(P[0], fine, coarse), cut(Q[0], fine, coarse), cut(R[0], coarse, fine)
-    K, along = stiffness[0]
-    mass[0], stiffness[0] = cut(mass[0], coarse, coarse), (cut(K, coarse, coarse), along[coarse.planes])
-    begins, ends = fine.begin == 0, fine.end == fine.n
-    low = end_of(first, a[0], 0, exact) if begins and not fine.periodic else NO_END
-    high = end_of(first, a[0], 1, exact, fine.begin) if ends and not fine.periodic else NO_END
-    axes = [kernels.Axis(fine.size, False, a[0] / first.h**2, low, high)]
-    axes += [axis_of(axis, a_d, exact) for axis, a_d in zip(others, a[1:], strict=True)]
+    for d, (w, w_c) in enumerate(zip(fine, coarse, strict=True)):
+        if not w.whole:
+            P[d], Q[d], R[d] = cut(P[d], w, w_c), cut(Q[d], w, w_c), cut(R[d], w_c, w)
+            K, along = stiffness[d]
+            mass[d], stiffness[d] = cut(mass[d], w_c, w_c), (cut(K, w_c, w_c), along[w_c.planes])
+    axes = [_axis(axis, a_d, exact, w) for axis, a_d, w in zip(transfer.fine, a, fine, strict=True)]
     none = kernels.Axis(1, False, 0.0, NO_END, NO_END)
-    one, sizes = identity(1), [coarse.size, *(axis.n for axis in transfer.coarse[1:])]
+    one, sizes = identity(1), [w.size for w in coarse]
     Ps, Qs = ([kernel_table(t) for t in padded(kind, one)] for kind in (P, Q))
     Rs = [kernel_table(t) for t in padded(R, one)]
     zero = Table(one.start, 0 * one.weights, 1), np.zeros(1)
     Ms = [kernel_table(t) for t in padded(mass, one)]
     Ks = [kernel_table(T, np.ascontiguousarray(of_one)) for T, of_one in padded(stiffness, zero)]
-    counted = (fine.owned.start, fine.owned.stop)
+    counted = padded([(w.owned.start, w.owned.stop) for w in fine], (0, 1))
     return kernels.Grid(len(axes), padded(axes, none), four(sizes), Ps, Qs, Rs, Ms, Ks, steps[0], steps[1], counted)
+
+
+def _axis(axis: Axis, a: float, exact: bool, w: Window) -> kernels.Axis:
+    """A window of an axis."""
+    if w.whole:
+        return axis_of(axis, a, exact)
+    low = end_of(axis, a, 0, exact) if w.begin == 0 and not w.periodic else NO_END
+    high = end_of(axis, a, 1, exact, w.begin) if w.end == w.n and not w.periodic else NO_END
+    return kernels.Axis(w.size, False, a / axis.h**2, low, high)

@@ -28,7 +28,7 @@ except ImportError:  # Windows has none, and takes torch.distributed
     fcntl = None  # type: ignore[assignment]
 
 MEMORY = Path("/dev/shm")
-BEFORE, AFTER, EVERYONE = range(3)  # to whom; see native/mailbox.h
+BEFORE, AFTER, EVERYONE = 0, 1, 6  # to whom, along the first axis; 2 more for each further: see native/mailbox.h
 PATIENCE = 0.5  # seconds without a message, after which it is asked whether the others are there
 
 
@@ -47,8 +47,8 @@ class Shared:
         self._memory = mmap.mmap(self._file.fileno(), kernels.mailbox_bytes(count))
         self._boxes = kernels.Mailboxes(np.frombuffer(self._memory, np.uint8), rank, count)
 
-    def exchange(self, out: Sequence[tuple[int, Tensor]], into: Sequence[tuple[int, int, Tensor]]) -> None:
-        """Contiguous blocks: (to whom, block) and (from whom, to whom, room)."""
+    def exchange(self, out: Sequence[tuple[int, int, Tensor]], into: Sequence[tuple[int, int, Tensor]]) -> None:
+        """Contiguous blocks: (to which process, to whom, block) and (from which process, to whom, room)."""
         begun = time.monotonic()
 
         def waiting(rank: int) -> None:
@@ -60,7 +60,7 @@ class Shared:
                 )
 
         self._boxes.exchange(
-            [(whom, _bytes(v)) for whom, v in out],
+            [(rank, whom, _bytes(v)) for rank, whom, v in out],
             [(rank, whom, _bytes(v)) for rank, whom, v in into],
             PATIENCE,
             waiting,
@@ -83,18 +83,19 @@ class OneMachine:
     def __init__(self, memory: Shared, rank: int, count: int):
         self._memory, self._rank, self._count = memory, rank, count
 
-    def swap(self, out: Sequence[Tensor | None], into: Sequence[Tensor | None]) -> None:
-        before, after = (self._rank - 1) % self._count, (self._rank + 1) % self._count
-        sources = ((before, AFTER), (after, BEFORE))
+    def swap(
+        self, axis: int, peers: tuple[int, int], out: Sequence[Tensor | None], into: Sequence[Tensor | None]
+    ) -> None:
+        sides = [2 * axis + side for side in (BEFORE, AFTER)]
         self._memory.exchange(
-            [(whom, v) for whom, v in enumerate(out) if v is not None],
-            [(rank, whom, v) for (rank, whom), v in zip(sources, into, strict=True) if v is not None],
+            [(rank, side, v) for rank, side, v in zip(peers, sides, out, strict=True) if v is not None],
+            [(rank, side, v) for rank, side, v in zip(peers, sides[::-1], into, strict=True) if v is not None],
         )
 
     def everyones(self, v: Tensor) -> list[Tensor]:
         each = [v if rank == self._rank else torch.empty_like(v) for rank in range(self._count)]
         others = [(rank, EVERYONE, room) for rank, room in enumerate(each) if rank != self._rank]
-        self._memory.exchange([(EVERYONE, v)], others)
+        self._memory.exchange([(self._rank, EVERYONE, v)], others)
         return each
 
 

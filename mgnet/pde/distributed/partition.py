@@ -1,7 +1,9 @@
 """Which process has which block of a grid."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from hashlib import sha256
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ START = "Start the processes with torchrun, and call torch.distributed.init_proc
 
 
 class Partition:
-    """Blocks of a grid along its first axis, one for each process of a group, in their order.
+    """Blocks of a grid along one, two or three axes, one for each process of a group, in their order.
 
     Everything that lies on the grid then comes and goes as local blocks: ``solve(f_local, grid=grid, partition=...)``.
 
@@ -24,18 +26,24 @@ class Partition:
     ----------
     grid : the whole grid, the same on every process
     group : of torch.distributed; None: all processes
-    sizes : how many unknowns along the first axis each process has; None: about the same
+    sizes : how many unknowns the blocks have along the first axis, or, given ``blocks``, along each axis (None there:
+        about the same); None: about the same
+    blocks : how many there are along each axis, as (2, 2), the last axis' neighbours next to each other in the group;
+        None: all along the first axis
 
     Attributes
     ----------
     slices : of this process's block in the whole grid
     shape : of the block
+    blocks : how many there are along each axis
+    cuts : along each axis, where they begin and where the last one ends
 
     Raises
     ------
     RuntimeError : if there is no group yet
     TypeError : if grid is none
-    ValueError : if there are more processes than unknowns along the axis, or sizes that do not add up to them
+    ValueError : if there are more blocks than unknowns along an axis, another number of them than of processes, or
+        sizes that do not add up to the grid's
 
     Example
     -------
@@ -45,35 +53,78 @@ class Partition:
     (8, 5)
     """
 
-    def __init__(self, grid: Grid, group: Any = None, sizes: Sequence[int] | None = None):
+    def __init__(
+        self, grid: Grid, group: Any = None, sizes: Sequence[Any] | None = None, blocks: Sequence[int] | None = None
+    ):
         if not isinstance(grid, Grid):
             raise TypeError(f"`grid` must be a mgnet.pde.Grid; it is {type(grid).__name__}.")
         if not (dist.is_available() and dist.is_initialized()):
             raise RuntimeError(f"a Partition needs a group of processes. {START}")
         self.grid, self.group = grid, group
-        self.rank, self.count, n = dist.get_rank(group), dist.get_world_size(group), grid.shape[0]
+        self.rank, self.count, one = dist.get_rank(group), dist.get_world_size(group), (1,) * grid.ndim
         if self.rank < 0:
             raise ValueError("this process does not belong to `group`. Make the Partition on those that do.")
-        if self.count > n:
+        self.blocks = (self.count, *one[1:]) if blocks is None else tuple(int(n) for n in blocks)
+        if len(self.blocks) != grid.ndim or min(self.blocks) < 1 or prod(self.blocks) != self.count:
             raise ValueError(
-                f"a grid of {n} unknowns along its first axis has blocks for {n} processes at most, not {self.count}."
+                f"`blocks` must be {grid.ndim} positive numbers, one an axis, their product the number of processes, "
+                f"{self.count}; it is {self.blocks}."
             )
-        self.ends = _ends(n, self.count, sizes)  # of every block, from 0
+        each = [sizes, *[None] * (grid.ndim - 1)] if blocks is None or sizes is None else list(sizes)
+        if len(each) != grid.ndim:
+            raise ValueError(f"`sizes` beside `blocks` must have an entry for each of {grid.ndim} axes; it is {sizes}.")
+        numbers = zip(range(grid.ndim), grid.shape, self.blocks, each, strict=True)
+        self.cuts = tuple(_ends(d, n, count, given) for d, n, count, given in numbers)
 
-    def on(self, grid: Grid, ends: Sequence[int]) -> "Partition":
+    def on(self, grid: Grid, cuts: Sequence[Sequence[int]]) -> "Partition":
         """The blocks of another grid, a coarser one, that end there."""
         other = object.__new__(Partition)
-        other.__dict__ |= self.__dict__ | {"grid": grid, "ends": tuple(ends)}
+        other.__dict__ |= self.__dict__ | {"grid": grid, "cuts": tuple(map(tuple, cuts))}
+        other.__dict__.pop("rows", None)
         return other
 
     @property
+    def ends(self) -> tuple[int, ...]:
+        """Where the blocks begin along the first axis, and where the last one ends."""
+        return self.cuts[0]
+
+    @property
+    def place(self) -> tuple[int, ...]:
+        """Which of the blocks along each axis this process has."""
+        return self.place_of(self.rank)
+
+    def place_of(self, rank: int) -> tuple[int, ...]:
+        """The same of another process."""
+        return tuple(int(k) for k in np.unravel_index(rank, self.blocks))
+
+    def beside(self, axis: int) -> tuple[int, int]:
+        """The processes before and after along an axis; beyond the last one is the first."""
+        step = prod(self.blocks[axis + 1 :])
+        k, n = self.place[axis], self.blocks[axis]
+        first = self.rank - k * step
+        return first + (k - 1) % n * step, first + (k + 1) % n * step
+
+    @property
     def slices(self) -> tuple[slice, ...]:
-        first = slice(self.ends[self.rank], self.ends[self.rank + 1])
-        return (first, *(slice(0, n) for n in self.grid.shape[1:]))
+        return self.slices_of(self.rank)
+
+    def slices_of(self, rank: int) -> tuple[slice, ...]:
+        """Those of another process."""
+        return _slices(self.cuts, self.place_of(rank))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (self.ends[self.rank + 1] - self.ends[self.rank], *self.grid.shape[1:])
+        return tuple(there.stop - there.start for there in self.slices)
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether blocks are cut along the first axis alone."""
+        return self.blocks[0] == self.count
+
+    @cached_property
+    def rows(self) -> "Partition":
+        """The grid cut along the first axis alone."""
+        return self if self.in_rows else Partition(self.grid, self.group)
 
     def scatter(self, f: Any) -> Any:
         """This process's block of a whole array (*batch, *grid) that each process has; a view of it.
@@ -113,16 +164,23 @@ class Partition:
             raise ValueError(
                 f"`u` must be this process's block, of shape (..., {self.shape}); it has {tuple(u.shape)}."
             )
-        whole = self.gathered(torch.as_tensor(u), u.ndim - self.grid.ndim, self.ends)
+        whole = self.joined(torch.as_tensor(u), u.ndim - self.grid.ndim, self.cuts)
         return whole.numpy() if isinstance(u, np.ndarray) else whole
 
     def gathered(self, block: Tensor, dim: int, ends: Sequence[int]) -> Tensor:
-        """Blocks that end there, put together along an axis."""
-        sizes = np.diff(ends)
-        most = block.new_zeros([*block.shape[:dim], int(sizes.max()), *block.shape[dim + 1 :]])
-        most.narrow(dim, 0, block.shape[dim]).copy_(block)
-        each = self._everyones(most)
-        return torch.cat([v.narrow(dim, 0, int(size)) for v, size in zip(each, sizes, strict=True)], dim)
+        """Blocks along the first axis that end there, put together along an axis of theirs."""
+        return self.joined(block, dim, (ends,))
+
+    def joined(self, block: Tensor, dim: int, cuts: Sequence[Sequence[int]]) -> Tensor:
+        """Blocks that end there along axes dim, dim + 1, ..., put together."""
+        lead, stop = (slice(None),) * dim, dim + len(cuts)
+        most = block.new_zeros([*block.shape[:dim], *(int(np.diff(e).max()) for e in cuts), *block.shape[stop:]])
+        most[(*lead, *map(slice, block.shape[dim:stop]))] = block
+        whole = block.new_empty([*block.shape[:dim], *(ends[-1] for ends in cuts), *block.shape[stop:]])
+        for rank, part in enumerate(self._everyones(most)):
+            there = _slices(cuts, self.place_of(rank))
+            whole[(*lead, *there)] = part[(*lead, *(slice(s.stop - s.start) for s in there))]
+        return whole
 
     def total(self, v: Any) -> np.ndarray:
         """The sum of all processes' numbers, in their order: the same digits on each."""
@@ -169,9 +227,17 @@ class Partition:
         return [v] if self.count == 1 else self.channel.everyones(v)
 
 
-def _ends(n: int, count: int, sizes: Sequence[int] | None) -> tuple[int, ...]:
+def _slices(cuts: Sequence[Sequence[int]], place: Sequence[int]) -> tuple[slice, ...]:
+    return tuple(slice(ends[k], ends[k + 1]) for ends, k in zip(cuts, place, strict=False))
+
+
+def _ends(d: int, n: int, count: int, sizes: Sequence[int] | None) -> tuple[int, ...]:
+    if count > n:
+        raise ValueError(
+            f"a grid of {n} unknowns along axis {d} has blocks for {n} processes at most there, not {count}."
+        )
     if sizes is None:
-        return tuple(n * rank // count for rank in range(count + 1))
+        return tuple(n * k // count for k in range(count + 1))
     if len(sizes) != count or sum(sizes) != n or min(sizes) < 1:
-        raise ValueError(f"`sizes` must be {count} positive numbers, one a process, of sum {n}; it is {list(sizes)}.")
+        raise ValueError(f"`sizes` must be {count} positive numbers of sum {n} along axis {d}; it is {list(sizes)}.")
     return tuple(int(v) for v in np.concatenate([[0], np.cumsum(sizes)]))

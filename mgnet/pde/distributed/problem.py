@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.distributed.data import weigh
+from mgnet.pde.distributed.moves import in_rows
 from mgnet.pde.distributed.nearby import around, block_of, compared, elsewhere, near_axes, planes_of_end, reached
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.window import window
@@ -38,6 +39,7 @@ class SharedPoisson:
 
     Attributes
     ----------
+    split, partition : the blocks that it is made of, and the same grid in rows, to which they are moved
     near : the block and a plane more on either side, where there is one
     A : the operator there; its rows of the block are those of the whole one
     scale : of A's conductances, which are in units of another mean width
@@ -72,12 +74,13 @@ class SharedPoisson:
         fixed: Any = None,
         like: Any = None,
     ):
-        self.partition, self.grid, self.kind = partition, partition.grid, kind_of(like)
-        self.near = window(self.grid.axes[0], partition.ends, partition.rank, 1)
+        self.split, self.partition, self.grid, self.kind = partition, partition.rows, partition.grid, kind_of(like)
+        self.near = window(self.grid.axes[0], self.partition.ends, partition.rank, 1)
         given = {"a": a, "c": c, "velocity": velocity, "mask": mask, "fixed": fixed}
         partition.agree(*compared(partition, given, scheme=scheme, mask_bc=mask_bc))
         self._given = velocity, scheme, mask, mask_bc, fixed
-        nearby = {name: around(partition, self.near, v, name) for name, v in given.items()}
+        given = {name: in_rows(partition, v) for name, v in given.items()}
+        nearby = {name: around(self.partition, self.near, v, name) for name, v in given.items()}
         self.walls = isinstance(a, Faces)
         self._pose(nearby, scheme, mask_bc)
         if self._poisson.domain is not None:
@@ -102,7 +105,7 @@ class SharedPoisson:
         """The problem on the same blocks with other coefficients."""
         _, scheme, mask, mask_bc, fixed = self._given
         return SharedPoisson(
-            self.partition, a, c, velocity=velocity, scheme=scheme, mask=mask, mask_bc=mask_bc, fixed=fixed,
+            self.split, a, c, velocity=velocity, scheme=scheme, mask=mask, mask_bc=mask_bc, fixed=fixed,
             like=self.kind,
         )  # fmt: skip
 

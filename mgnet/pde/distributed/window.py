@@ -63,10 +63,23 @@ class Window:
         """The window's planes in the whole grid."""
         return np.arange(self.begin, self.end) % self.n
 
+    @property
+    def whole(self) -> bool:
+        """Whether the axis is not cut, and has no halo."""
+        return self.halo == 0
+
 
 def window(axis: Axis, ends: Sequence[int], rank: int, halo: int, even: bool = False) -> Window:
     """Of the block of a process."""
     return Window(axis.n, axis.periodic, ends[rank], ends[rank + 1], halo, even)
+
+
+def windows(axes: Sequence[Axis], cuts: Sequence[Sequence[int]], place: Sequence[int], halo: int) -> tuple[Window, ...]:
+    """Of a block, along each axis; one that is not cut is whole."""
+    return tuple(
+        window(axis, ends, k, halo) if len(ends) > 2 else Window(axis.n, False, 0, axis.n, 0)
+        for axis, ends, k in zip(axes, cuts, place, strict=True)
+    )
 
 
 def coarse_ends(R: Table, ends: Sequence[int]) -> tuple[int, ...]:

@@ -48,7 +48,7 @@ class Mailboxes:
     def __init__(self, memory: np.ndarray, rank: int, count: int) -> None: ...
     def exchange(
         self,
-        out: Sequence[tuple[int, np.ndarray]],
+        out: Sequence[tuple[int, int, np.ndarray]],
         into: Sequence[tuple[int, int, np.ndarray]],
         patience: float,
         waiting: Callable[[int], object],
@@ -82,7 +82,7 @@ class Grid:
         stiffness: Sequence[Table],
         down: Sequence[tuple[float, int]],
         up: Sequence[tuple[float, int]],
-        counted: tuple[int, int] | None = None,
+        counted: Sequence[tuple[int, int]] | None = None,
     ) -> None: ...
 
 class Direct:

@@ -56,15 +56,16 @@ std::vector<Step> steps(const Steplist& list) {
 }
 
 using Three = std::array<Table, 3>;
+using Ranges = std::array<std::array<long, 2>, 3>;
 
 Grid grid(int dims, const std::array<Axis, 3>& axes, const std::array<long, 3>& coarse, const Three& P, const Three& Q,
           const Three& R, const Three& mass, const Three& stiffness, const Steplist& down, const Steplist& up,
-          std::optional<std::array<long, 2>> counted) {
+          const std::optional<Ranges>& counted) {
     Grid to;
     to.down = steps(down), to.up = steps(up);
     to.dims = dims;
-    if (counted) to.counted[0] = (*counted)[0], to.counted[1] = (*counted)[1];
     for (int d = 0; d < 3; d++) {
+        if (counted) to.counted[d][0] = (*counted)[d][0], to.counted[d][1] = (*counted)[d][1];
         to.axes[d] = axes[d], to.coarse[d] = coarse[d];
         to.P[d] = P[d], to.Q[d] = Q[d], to.R[d] = R[d], to.mass[d] = mass[d], to.stiffness[d] = stiffness[d];
     }
@@ -352,7 +353,7 @@ NB_MODULE(_native, m) {
         "__init__",
         [](Grid* self, int dims, const std::array<Axis, 3>& axes, const std::array<long, 3>& coarse, const Three& P,
            const Three& Q, const Three& R, const Three& mass, const Three& stiffness, const Steplist& down,
-           const Steplist& up, std::optional<std::array<long, 2>> counted) {
+           const Steplist& up, const std::optional<Ranges>& counted) {
             new (self) Grid(grid(dims, axes, coarse, P, Q, R, mass, stiffness, down, up, counted));
         },
         "dims"_a, "axes"_a, "coarse"_a, "P"_a, "Q"_a, "R"_a, "mass"_a, "stiffness"_a, "down"_a, "up"_a,

@@ -31,12 +31,17 @@ struct AxisOf {
     }
 };
 
+struct Range {
+    long begin, end;
+    bool has(long i) const { return begin <= i && i < end; }
+};
+
 template <class T>
 struct Level {
     int dims;
     AxisOf<T> a0, a1, a2;
     long nc0, nc1, nc2, size, coarse_size;
-    long counted0, counted1;  // planes that a norm counts
+    Range counted[3];  // along each axis, what a norm counts
     T sign[2];  // of the ends along the rows
     Matrix<T> P[3], Q[3], R[3], mass[3], stiffness[3];
     Steps<T> down, up, both, none;
@@ -53,7 +58,7 @@ struct Levels {
         auto axis = [](const Axis& a) { return AxisOf<T>{a.n, a.wraps, {a.lo.index, a.hi.index}}; };
         Level<T> level{grid.dims, axis(a[0]), axis(a[1]), axis(a[2]), grid.coarse[0], grid.coarse[1], grid.coarse[2]};
         level.size = grid.size(), level.coarse_size = grid.coarse_size();
-        level.counted0 = grid.counted[0], level.counted1 = grid.counted[1];
+        for (int d = 0; d < 3; d++) level.counted[d] = {grid.counted[d][0], grid.counted[d][1]};
         level.sign[0] = static_cast<T>(a[2].wraps ? 1 : a[2].lo.sign),
         level.sign[1] = static_cast<T>(a[2].wraps ? 1 : a[2].hi.sign);
         for (int d = 0; d < 3; d++) {

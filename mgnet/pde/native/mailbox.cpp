@@ -25,7 +25,7 @@ Counter& read(char* box, int reader) { return *reinterpret_cast<Counter*>(box + 
 }  // namespace
 
 std::size_t Mailboxes::size(int count) {
-    const std::size_t counters = (2 + 2 + 1 + count) * LINE;
+    const std::size_t counters = (2 * EVERYONE + 1 + count) * LINE;
     return count * (counters + KINDS * SLOTS * PIECE);
 }
 
@@ -86,7 +86,7 @@ int Mailboxes::awaited(const Message& m) const {
     for (int reader = 0; reader < readers(m.whom); reader++) {
         const bool itself = m.whom == EVERYONE && reader == rank_;
         if (itself || read(b, reader).load(std::memory_order_acquire) + SLOTS > piece) continue;
-        return m.whom == EVERYONE ? reader : (rank_ + (m.whom == BEFORE ? count_ - 1 : 1)) % count_;
+        return m.whom == EVERYONE ? reader : m.to;
     }
     return -1;
 }

@@ -1,7 +1,7 @@
 // Messages between processes of one machine, through memory that all of them have mapped.
 //
-// Each process writes three boxes: one that its neighbour before reads, one that the neighbour after reads, and one that
-// all read. A box holds SLOTS pieces of a message; what is longer goes piece by piece, so that no message is too long.
+// Each process writes seven boxes: along each of three axes one that its neighbour before reads and one that the neighbour
+// after reads, and one that all read. A box holds SLOTS pieces of a message; what is longer goes piece by piece, so that no message is too long.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -10,12 +10,12 @@
 
 namespace mgnet {
 
-// The neighbours before and after, and everyone.
-enum Whom { BEFORE, AFTER, EVERYONE, KINDS };
+// The neighbour before along axis d is 2 d, the one after 2 d + 1.
+enum Whom { EVERYONE = 6, KINDS };
 
-// What this process sends to `whom`, or what it receives of what `from` sends to `whom`.
+// What this process sends to `whom`, or what it receives of what `from` sends to `whom`, which is process `to`.
 struct Message {
-    int from;
+    int from, to;
     Whom whom;
     const char* out;  // one of these is null
     char* in;

@@ -33,14 +33,14 @@ class Boxes {
         require(aligned, "`memory` must begin at a multiple of 64 bytes");
     }
 
-    void exchange(const std::vector<std::tuple<int, Input>>& out, const std::vector<std::tuple<int, int, Output>>& in,
+    void exchange(const std::vector<std::tuple<int, int, Input>>& out, const std::vector<std::tuple<int, int, Output>>& in,
                   double patience, const nb::callable& waiting) const {
         std::vector<Message> messages;
-        for (const auto& [whom, v] : out)
-            messages.push_back({rank_, kind(whom), bytes(v), nullptr, v.size()});
+        for (const auto& [to, whom, v] : out)
+            messages.push_back({rank_, to, kind(whom), bytes(v), nullptr, v.size()});
         for (const auto& [from, whom, v] : in) {
             require(from >= 0 && from < count_ && from != rank_, "`from` must be another process");
-            messages.push_back({from, kind(whom), nullptr, bytes(v), v.size()});
+            messages.push_back({from, rank_, kind(whom), nullptr, bytes(v), v.size()});
         }
         nb::gil_scoped_release release;
         boxes_.exchange(messages, patience, [&](int whom) {
@@ -51,7 +51,7 @@ class Boxes {
 
   private:
     static Whom kind(int whom) {
-        require(whom >= 0 && whom < KINDS, "`whom` must be 0 (before), 1 (after) or 2 (everyone)");
+        require(whom >= 0 && whom < KINDS, "`whom` must be 2 d (before, along axis d), 2 d + 1 (after) or 6 (everyone)");
         return static_cast<Whom>(whom);
     }
 

@@ -199,8 +199,12 @@ struct Passes {
     }
 
     // whether this block counts a plane's residuals
-    bool counts(long plane) const {
-        return most(i0, g.counted0) <= plane && plane < least(i1, g.counted1);
+    bool counts(long plane) const { return i0 <= plane && plane < i1 && g.counted[0].has(plane); }
+
+    // what a norm counts of a row whose squares sum up to `all`
+    double counted(const T* row, double all) const {
+        const long begin = most(g.counted[2].begin, 0), end = least(g.counted[2].end, n2);
+        return begin == 0 && end == n2 ? all : R::dot(row + begin, row + begin, end - begin);
     }
 
     void go() {
@@ -210,8 +214,10 @@ struct Passes {
             if (!g.a0.wraps)
                 oldest = static_cast<int>(most(begin, t - n0 + 1)), newest = static_cast<int>(least(newest, t));
             if (untouched && pass.squares && counts(t)) {
-                const T* at = pass.f + t * plane + j0 * n2;
-                total += R::dot(at, at, (j1 - j0) * n2);
+                for (long j = most(j0, g.counted[1].begin); j < least(j1, g.counted[1].end); j++) {
+                    const T* at = pass.f + t * plane + j * n2;
+                    total += counted(at, R::dot(at, at, n2));
+                }
             }
             for (long j = base1; j < top1; j++) {
                 const int last =
@@ -227,7 +233,7 @@ struct Passes {
     // stages oldest, oldest + 1, ... of rows (t - oldest, j), (t - oldest - 1, j), ...
     void advance(long t, long j, int s, int last) {
         const bool rests = last > nu;
-        const bool measured = pass.squares && counts(t - nu - 1) && j0 <= j && j < j1;
+        const bool measured = pass.squares && counts(t - nu - 1) && j0 <= j && j < j1 && g.counted[1].has(j);
         while (s <= last) {
             if (s == 0) {
                 source(home(0, t, j), t, j, memory(pass.f, t + 1, j));
@@ -245,7 +251,7 @@ struct Passes {
             const Weights<T>& w = weights(steps.weights[pass.unweighted], p, j);
             const double squares =
                 R::scale(home(s, p, j), memory(pass.f, p, j), n2, w.f, w.f_end, -1, pass.f + g.size);
-            total += measured ? squares : 0;
+            total += measured ? counted(home(s, p, j), squares) : 0;
             return 1;
         }
         if (s > 1 || !zero) return several(t, j, s, last, rests, measured);
@@ -304,7 +310,7 @@ struct Passes {
             if (zero || pass.u) what.ahead2 = memory(zero ? pass.f : pass.u, t + (zero ? 1 : 2), j);
         }
         const double squares = wave(kind, count, rest, folded, each, what);
-        total += rest && measured ? squares : 0;
+        if (rest && measured) total += counted(each[count].out, squares);
         return count + rest;
     }
 

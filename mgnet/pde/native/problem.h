@@ -4,6 +4,7 @@
 
 namespace mgnet {
 
+constexpr long ALL = 1L << 62;
 constexpr long WRAPPED = 16;  // numbers on either side of a periodic axis that a table may reach
 
 // A row-sparse matrix: row i holds weights[i * width + k] at columns start[i] + k (wrapped on a periodic axis).
@@ -51,7 +52,8 @@ struct Grid {
     long coarse[3] = {1, 1, 1};
     Table P[3], Q[3], R[3], mass[3], stiffness[3];
     std::vector<Step> down, up;
-    long counted[2] = {0, 1L << 62};  // planes whose residuals a norm counts: a part of a larger grid leaves its halo out
+    // what a norm counts, from and to, along each axis: a part of a larger grid leaves its halo out
+    long counted[3][2] = {{0, ALL}, {0, ALL}, {0, ALL}};
     void validate() const;
     void find_repeats();
     long size() const { return axes[0].n * axes[1].n * axes[2].n; }

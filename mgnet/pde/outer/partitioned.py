@@ -97,10 +97,10 @@ class Partitioned:
     def boundary_parts(self, problem: Poisson, boundary: Any, like: Tensor) -> list[Tensor]:
         """The boundary data's part of b: blocks of grids that are shared and of the one gathered, then whole grids."""
         made = self._of(like)
-        ends = made.parts.ends if isinstance(made, SharedLevels) else []
-        whole = boundary_parts(problem, boundary, like, self.multigrid.levels.scheme.smoother, max(len(ends) - 1, 0))
+        cuts = made.parts.cuts if isinstance(made, SharedLevels) else []
+        whole = boundary_parts(problem, boundary, like, self.multigrid.levels.scheme.smoother, max(len(cuts) - 1, 0))
         blocks = []
-        for l, each in enumerate(ends):
+        for l, each in enumerate(cuts):
             coarse, data = on_grid(problem, boundary, self.multigrid.levels.chain()[l])
             partition = self.partition.on(coarse.grid, each)
             zero = like.new_zeros((1, *partition.shape))
@@ -117,15 +117,15 @@ class Partitioned:
 
     def _magnitude(self, u: Tensor, b: Tensor, begin: int, end: int) -> Tensor:
         """|A||u| + |b| of planes [begin, end) of this block."""
-        A, first = self.multigrid.base, self.partition.slices[0].start
+        A, (rows, *others) = self.multigrid.base, self.partition.slices
+        planes = [slice(rows.start + begin, rows.start + end), *others]
         near = u[:, max(begin - 1, 0) : end + 1].abs()
         size, above = near[:, begin - max(begin - 1, 0) :][:, : end - begin], end + 1 - u.shape[1]
         total = b[:, begin:end].abs()
         total = total if A.c is None else total + weigh(self.partition, A.c.to(u) * size, begin=begin)
         for d, k in enumerate(A.k):
             dim = d - self._ndim
-            k = k.to(u)
-            k = k.narrow(dim, first + begin, end - begin + 1) if d == 0 else k
+            k = k.to(u).narrow(dim, planes[d].start, planes[d].stop - planes[d].start + 1)
             wide = size if d else near
             low = torch.cat([wide.narrow(dim, 0, 1), wide], dim) if d or begin == 0 else wide
             high = torch.cat([wide, wide.narrow(dim, wide.shape[dim] - 1, 1)], dim) if d or above > 0 else wide
