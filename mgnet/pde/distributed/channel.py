@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
 from mgnet.pde.distributed.one_machine import OneMachine, joined
 
-Pair = Sequence[Tensor | None]  # for, or from, the process before and the one after; None: there is none
+Pair = Sequence[np.ndarray | None]  # for, or from, the process before and the one after; None: there is none
 
 
 class Channel(Protocol):
@@ -25,7 +25,7 @@ class Channel(Protocol):
         """Contiguous blocks to both neighbours along an axis and from both, in place; peers : which these are."""
         ...
 
-    def everyones(self, v: Tensor) -> list[Tensor]:
+    def everyones(self, v: np.ndarray) -> list[np.ndarray]:
         """v of each process, all of one shape and dtype."""
         ...
 
@@ -42,16 +42,16 @@ class Network:
         work = []
         for side, (peer, block, room) in enumerate(zip(map(self._global, peers), out, into, strict=True)):
             if block is not None:
-                work.append(dist.isend(block, peer, self.group, tag=side))
+                work.append(dist.isend(torch.from_numpy(block), peer, self.group, tag=side))
             if room is not None:
-                work.append(dist.irecv(room, peer, self.group, tag=1 - side))
+                work.append(dist.irecv(torch.from_numpy(room), peer, self.group, tag=1 - side))
         for each in work:
             assert each is not None
             each.wait()
 
-    def everyones(self, v: Tensor) -> list[Tensor]:
-        each = [torch.empty_like(v) for _ in range(self.count)]
-        dist.all_gather(each, v, group=self.group)
+    def everyones(self, v: np.ndarray) -> list[np.ndarray]:
+        each = [np.empty_like(v) for _ in range(self.count)]
+        dist.all_gather([torch.from_numpy(room) for room in each], torch.from_numpy(v), group=self.group)
         return each
 
     def _global(self, rank: int) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,19 +13,20 @@ from mgnet.pde.distributed.window import Window
 
 def exchange(partition: Partition, w: Window, v: Tensor, dim: int = 1, axis: int = 0) -> Tensor:
     """v, on a window, its halo along one axis of the grid filled by the neighbours, in place; dim : where v has it."""
+    a, lead, begin, end = v.detach().numpy(), (slice(None),) * dim, w.before, w.before + w.high - w.low
     to_before, to_after = w.given
-    end = w.before + w.high - w.low
-    halo = ((0, w.before), (end, w.after))
+    rooms = [a[(*lead, slice(0, begin))] if begin else None, a[(*lead, slice(end, None))] if w.after else None]
     out = [
-        v.narrow(dim, at, count).contiguous() if there else None
-        for (_, there), at, count in zip(halo, (w.before, end - to_after), (to_before, to_after), strict=True)
+        np.ascontiguousarray(a[(*lead, slice(begin, begin + to_before))]) if begin else None,
+        np.ascontiguousarray(a[(*lead, slice(end - to_after, end))]) if w.after else None,
     ]
-    rooms = [v.narrow(dim, at, count) if count else None for at, count in halo]
-    into = [None if room is None else room.contiguous() for room in rooms]
+    into = [
+        None if room is None else room if room.flags.c_contiguous else np.empty_like(room, order="C") for room in rooms
+    ]
     _swap(partition, axis, out, into)
     for room, arrived in zip(rooms, into, strict=True):
-        if room is not None and arrived is not None and arrived is not room:
-            room.copy_(arrived)
+        if room is not None and arrived is not room:
+            room[...] = arrived
     return v
 
 
@@ -46,12 +48,12 @@ def widened(partition: Partition, w: Window, block: Tensor, dim: int) -> Tensor:
     return exchange(partition, w, v, v.ndim + dim)
 
 
-def _swap(partition: Partition, axis: int, out: list[Tensor | None], into: list[Tensor | None]) -> None:
+def _swap(partition: Partition, axis: int, out: list[np.ndarray | None], into: list[np.ndarray | None]) -> None:
     """Send to the process before along an axis and to the one after, and receive from both; None: there is none."""
     if partition.count == 1:  # a period closes on itself
         for block, room in zip(out[::-1], into, strict=True):
             if block is not None and room is not None:
-                room.copy_(block)
+                room[...] = block
         return
     partition.channel.swap(axis, partition.beside(axis), out, into)
 
@@ -80,14 +82,14 @@ class Folded(torch.autograd.Function):
         ctx.of = partition, w, dim
         v = v.detach()
         owned = v.narrow(dim, w.before, w.high - w.low).clone()
-        out = [v.narrow(dim, 0, w.before).contiguous() if w.before else None]
-        out.append(v.narrow(dim, v.shape[dim] - w.after, w.after).contiguous() if w.after else None)
+        out = [v.narrow(dim, 0, w.before).contiguous().numpy() if w.before else None]
+        out.append(v.narrow(dim, v.shape[dim] - w.after, w.after).contiguous().numpy() if w.after else None)
         counts = [count if there else 0 for count, there in zip(w.given, (w.before, w.after), strict=True)]
-        into = [v.new_empty(owned.narrow(dim, 0, count).shape) if count else None for count in counts]
+        into = [v.new_empty(owned.narrow(dim, 0, count).shape).numpy() if count else None for count in counts]
         _swap(partition, 0, out, into)
         for at, part in zip((0, owned.shape[dim] - counts[1]), into, strict=True):
             if part is not None:
-                owned.narrow(dim, at, part.shape[dim]).add_(part)
+                owned.narrow(dim, at, part.shape[dim]).add_(torch.from_numpy(part))
         return owned
 
     @staticmethod

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
 from mgnet.pde.native import kernels
 
@@ -47,7 +46,7 @@ class Shared:
         self._memory = mmap.mmap(self._file.fileno(), kernels.mailbox_bytes(count))
         self._boxes = kernels.Mailboxes(np.frombuffer(self._memory, np.uint8), rank, count)
 
-    def exchange(self, out: Sequence[tuple[int, int, Tensor]], into: Sequence[tuple[int, int, Tensor]]) -> None:
+    def exchange(self, out: Sequence[tuple[int, int, np.ndarray]], into: Sequence[tuple[int, int, np.ndarray]]) -> None:
         """Contiguous blocks: (to which process, to whom, block) and (from which process, to whom, room)."""
         begun = time.monotonic()
 
@@ -84,7 +83,7 @@ class OneMachine:
         self._memory, self._rank, self._count = memory, rank, count
 
     def swap(
-        self, axis: int, peers: tuple[int, int], out: Sequence[Tensor | None], into: Sequence[Tensor | None]
+        self, axis: int, peers: tuple[int, int], out: Sequence[np.ndarray | None], into: Sequence[np.ndarray | None]
     ) -> None:
         sides = [2 * axis + side for side in (BEFORE, AFTER)]
         self._memory.exchange(
@@ -92,8 +91,8 @@ class OneMachine:
             [(rank, side, v) for rank, side, v in zip(peers, sides[::-1], into, strict=True) if v is not None],
         )
 
-    def everyones(self, v: Tensor) -> list[Tensor]:
-        each = [v if rank == self._rank else torch.empty_like(v) for rank in range(self._count)]
+    def everyones(self, v: np.ndarray) -> list[np.ndarray]:
+        each = [v if rank == self._rank else np.empty_like(v) for rank in range(self._count)]
         others = [(rank, EVERYONE, room) for rank, room in enumerate(each) if rank != self._rank]
         self._memory.exchange([(self._rank, EVERYONE, v)], others)
         return each
@@ -137,5 +136,5 @@ def _timeout(group: Any) -> timedelta:
     return getattr(getattr(backend, "options", None), "_timeout", None) or dist.default_pg_timeout
 
 
-def _bytes(v: Tensor) -> np.ndarray:
-    return v.detach().as_strided((v.numel(),), (1,)).view(torch.uint8).numpy()
+def _bytes(v: np.ndarray) -> np.ndarray:
+    return v.reshape(-1).view(np.uint8)

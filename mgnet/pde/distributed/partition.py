@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import sha256
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -95,7 +96,11 @@ class Partition:
 
     def place_of(self, rank: int) -> tuple[int, ...]:
         """The same of another process."""
-        return tuple(int(k) for k in np.unravel_index(rank, self.blocks))
+        place = []
+        for count in self.blocks[::-1]:
+            rank, k = divmod(rank, count)
+            place.append(k)
+        return tuple(place[::-1])
 
     def beside(self, axis: int) -> tuple[int, int]:
         """The processes before and after along an axis; beyond the last one is the first."""
@@ -173,14 +178,15 @@ class Partition:
 
     def joined(self, block: Tensor, dim: int, cuts: Sequence[Sequence[int]]) -> Tensor:
         """Blocks that end there along axes dim, dim + 1, ..., put together."""
-        lead, stop = (slice(None),) * dim, dim + len(cuts)
-        most = block.new_zeros([*block.shape[:dim], *(int(np.diff(e).max()) for e in cuts), *block.shape[stop:]])
-        most[(*lead, *map(slice, block.shape[dim:stop]))] = block
-        whole = block.new_empty([*block.shape[:dim], *(ends[-1] for ends in cuts), *block.shape[stop:]])
+        mine, lead, stop = block.detach().numpy(), (slice(None),) * dim, dim + len(cuts)
+        before, behind = mine.shape[:dim], mine.shape[stop:]
+        most = np.zeros((*before, *(max(b - a for a, b in pairwise(ends)) for ends in cuts), *behind), mine.dtype)
+        most[(*lead, *map(slice, mine.shape[dim:stop]))] = mine
+        whole = np.empty((*before, *(ends[-1] for ends in cuts), *behind), mine.dtype)
         for rank, part in enumerate(self._everyones(most)):
             there = _slices(cuts, self.place_of(rank))
             whole[(*lead, *there)] = part[(*lead, *(slice(s.stop - s.start) for s in there))]
-        return whole
+        return torch.from_numpy(whole)
 
     def total(self, v: Any) -> np.ndarray:
         """The sum of all processes' numbers, in their order: the same digits on each."""
@@ -216,14 +222,14 @@ class Partition:
 
     def _alike(self, said: str) -> bool:
         """Whether every process says the same."""
-        digest = torch.frombuffer(bytearray(sha256(said.encode()).digest()), dtype=torch.uint8)
-        return all(torch.equal(other, digest) for other in self._everyones(digest))
+        digest = np.frombuffer(bytearray(sha256(said.encode()).digest()), np.uint8)
+        return all(np.array_equal(other, digest) for other in self._everyones(digest))
 
     def _numbers(self, v: Any) -> np.ndarray:
         """(processes, ...) the numbers of each."""
-        return torch.stack(self._everyones(torch.tensor(np.asarray(v, float), device="cpu"))).numpy()
+        return np.stack(self._everyones(np.array(v, float, order="C")))
 
-    def _everyones(self, v: Tensor) -> list[Tensor]:
+    def _everyones(self, v: np.ndarray) -> list[np.ndarray]:
         return [v] if self.count == 1 else self.channel.everyones(v)
 
 
