@@ -1,6 +1,7 @@
 """The compiled kernels: on every instruction set what the readable levels are, and no array that they cannot take.
 
 - every verb with Robin ends, colours with cells, on every instruction set (other ends: ``test_twins``);
+- planes of a datum that lie apart;
 - whole cycles and full passes, as single calls: V, W, F, batches, threads, measured and lengthened, with known parts;
 - residuals of what is almost constant keep a small c and a weak end, also in float32;
 - wrong arrays, tables and numbers are refused; several callers and forked children get their answers;
@@ -24,7 +25,7 @@ from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.native import kernels, machine, machines
 from mgnet.pde.native.hierarchy import NativeHierarchy, constant_hierarchy
 from tests.pde.grids_and_data import CENTERINGS, SMOOTHERS, random
-from tests.pde.native_levels import DOWN, UP, Interpolant, NativeLevel
+from tests.pde.native_levels import DOWN, NONE, UP, Interpolant, NativeLevel
 from tests.pde.test_twins import nested_iteration, relative
 
 ROBIN = [(Robin(3.0), "dirichlet"), ("neumann", Robin(0.7)), (Robin(2.0), Robin(1e3))]
@@ -88,6 +89,38 @@ def test_short_rows(n):
             assert_verbs(
                 *pair((7, n), [("neumann", "dirichlet")] * 2, "node", "chebyshev", on, dtype), tolerance, dtype
             )
+
+
+@pytest.mark.parametrize("ends", ["periodic", ("neumann", "dirichlet")], ids=str)
+@pytest.mark.parametrize("shape", [(33, 17), (34, 12), (19, 8, 12)], ids=str)
+def test_data_may_lie_apart(shape, ends):
+    """Planes before and after those of f change no digit; impossible ones are refused."""
+    level = pair(shape, [ends] * len(shape), "cell", "chebyshev", machine())[1]
+    u, f, e = (random(s, k) for k, s in enumerate([level.shape, level.shape, level.coarse_shape]))
+    for begin, end in ((5, shape[0] - 6), (0, shape[0] - 1)):
+        before, after = (with_room(v) for v in (f[:, :begin], f[:, end:]))
+        block = np.ascontiguousarray(f[:, begin:])  # with planes behind those that are read
+        for v, way, norm in ((None, NONE, True), (None, DOWN, False), (u, DOWN, False), (u, UP, False)):
+            made = []
+            for of_f, apart in ((f, (None, None)), (block, (before, after))):
+                out, f_c = np.zeros(level.shape), np.zeros(level.coarse_shape)
+                correction, to = (e if way == UP else None), (out if way else None)
+                squares = level.kernels.pass_(0, v, None, correction, of_f, to, f_c, way, norm, False, 1.0, *apart)
+                made.append((out, f_c, squares))
+            np.testing.assert_equal(made[0], made[1])
+        for wrong in (block[:, 6:], block[..., :-1], block[:1]):
+            with pytest.raises((ValueError, TypeError)):
+                level.kernels.pass_(0, None, None, None, block, None, f_c, NONE, False, False, 1.0, before, wrong)
+        few = np.ascontiguousarray(block[:, : end - begin - 1])
+        with pytest.raises(ValueError, match="too few planes"):
+            level.kernels.pass_(0, None, None, None, few, None, f_c, NONE, False, False, 1.0, before, after)
+
+
+def with_room(v):
+    """A copy with numbers behind it that are none."""
+    to = np.full(v.size + 64, np.nan)
+    to[: v.size] = v.ravel()
+    return to[: v.size].reshape(v.shape)
 
 
 def test_threads_change_nothing():

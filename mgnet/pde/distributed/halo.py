@@ -15,18 +15,9 @@ def exchange(partition: Partition, w: Window, v: Tensor, dim: int = 1, axis: int
     """v, on a window, its halo along one axis of the grid filled by the neighbours, in place; dim : where v has it."""
     a, lead, begin, end = v.detach().numpy(), (slice(None),) * dim, w.before, w.before + w.high - w.low
     to_before, to_after = w.given
-    rooms = [a[(*lead, slice(0, begin))] if begin else None, a[(*lead, slice(end, None))] if w.after else None]
-    out = [
-        np.ascontiguousarray(a[(*lead, slice(begin, begin + to_before))]) if begin else None,
-        np.ascontiguousarray(a[(*lead, slice(end - to_after, end))]) if w.after else None,
-    ]
-    into = [
-        None if room is None else room if room.flags.c_contiguous else np.empty_like(room, order="C") for room in rooms
-    ]
-    _swap(partition, axis, out, into)
-    for room, arrived in zip(rooms, into, strict=True):
-        if room is not None and arrived is not room:
-            room[...] = arrived
+    out = a[(*lead, slice(begin, begin + to_before))], a[(*lead, slice(end - to_after, end))]
+    rooms = a[(*lead, slice(0, begin))] if begin else None, a[(*lead, slice(end, None))] if w.after else None
+    trade(partition, axis, [None if room is None else part for part, room in zip(out, rooms, strict=True)], rooms)
     return v
 
 
@@ -48,8 +39,19 @@ def widened(partition: Partition, w: Window, block: Tensor, dim: int) -> Tensor:
     return exchange(partition, w, v, v.ndim + dim)
 
 
-def _swap(partition: Partition, axis: int, out: list[np.ndarray | None], into: list[np.ndarray | None]) -> None:
+def trade(
+    partition: Partition, axis: int, out: Sequence[np.ndarray | None], rooms: Sequence[np.ndarray | None]
+) -> None:
     """Send to the process before along an axis and to the one after, and receive from both; None: there is none."""
+    into = [r if r is None or r.flags.c_contiguous else np.empty_like(r, order="C") for r in rooms]
+    _swap(partition, axis, [None if part is None else np.ascontiguousarray(part) for part in out], into)
+    for room, arrived in zip(rooms, into, strict=True):
+        if room is not None and arrived is not room:
+            room[...] = arrived
+
+
+def _swap(partition: Partition, axis: int, out: list[np.ndarray | None], into: list[np.ndarray | None]) -> None:
+    """The same of arrays that lie in one piece."""
     if partition.count == 1:  # a period closes on itself
         for block, room in zip(out[::-1], into, strict=True):
             if block is not None and room is not None:

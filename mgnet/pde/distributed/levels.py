@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mgnet.pde.distributed.halo import exchange_all
 from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.slabs import Slabs, slabs
 from mgnet.pde.distributed.window import Window, coarse_ends, cut, windows
 from mgnet.pde.levels.constant import lowest
 from mgnet.pde.levels.hierarchy import Nested
@@ -133,14 +134,21 @@ class SharedLevels:
         self._data, self._iterates = (Pool(self._shapes[0], self._dtype) for _ in range(2))
         self._squares = np.zeros(batch)
         self._last: np.ndarray | None = None  # the measured iterate whose restricted residual is known
+        self._ready: np.ndarray | Slabs | None = None  # data that are restricted
         self.richardson = Richardson()
 
     # What the outer loop asks ----------------------------------------------------------------------------------------
 
-    def data(self, b: Tensor) -> np.ndarray:
+    def data(self, b: Tensor) -> np.ndarray | Slabs:
+        self._ready, (first, *others) = None, self.parts.windows[0]
+        if all(w.whole for w in others):
+            block = b.contiguous().numpy()
+            return slabs(self.partition, first, block.reshape(self._batch, -1, *self._shapes[0][2:]))
         return self._window(0, b, self._data.empty())
 
-    def tensor(self, u: np.ndarray) -> Tensor:
+    def tensor(self, u: np.ndarray | Slabs) -> Tensor:
+        if isinstance(u, Slabs):
+            return torch.from_numpy(u.block).reshape(self._batch, *self.partition.shape)
         return self._of_axes(0, u)[self._owned[0]]
 
     def release(self, u: np.ndarray) -> Tensor:
@@ -149,25 +157,28 @@ class SharedLevels:
         self._held = {key: held for key, held in self._held.items() if held is not u}
         return self.tensor(u).contiguous()
 
-    def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
+    def norms(self, u: np.ndarray | Slabs | None, b: np.ndarray | Slabs) -> Tensor:
         if u is None:
-            own = self.tensor(b).flatten(1)
-            return self._root(torch.linalg.vector_norm(own, dim=1, dtype=torch.float64) ** 2)
-        return self._root(self._pass(0, self._exchanged(0, u), None, None, b, None, "rest", NONE, norm=True))
+            self._ready = b
+            return self._root(self._pass(0, None, None, None, b, None, self._at("restricted", 1), NONE, True))
+        v = self._exchanged(0, self._filled(u))
+        return self._root(self._pass(0, v, None, None, b, None, self._at("rest", 1), NONE, True))
 
     def measured(self) -> Tensor:
         return torch.from_numpy(self._squares)
 
     def full_multigrid(
-        self, b: np.ndarray, measure: bool = True, parts: Sequence[Tensor] = (), unweighted: bool = False
+        self, b: np.ndarray | Slabs, measure: bool = True, parts: Sequence[Tensor] = (), unweighted: bool = False
     ) -> np.ndarray:
+        data: list[Any]
         data, restricted, shared = [b], [], self.parts.shared
         known = [self._window(l, part, self._at("part", l)) for l, part in enumerate(parts[: shared + 1])]
         for l in range(shared):
-            restricted.append(self._restricted("restricted", l, data[l]))
+            done = l == 0 and b is self._ready
+            restricted.append(self._at("restricted", 1) if done else self._restricted("restricted", l, data[l]))
             f_c = restricted[-1]
             if known:
-                f_c = self._restricted("data", l, data[l] - known[l])
+                f_c = self._restricted("data", l, self._filled(data[l]) - known[l])
                 f_c += known[l + 1]
             data.append(self._exchanged(l + 1, f_c) if l + 1 < shared else f_c)
         rest = self._gathered(data[-1])
@@ -180,15 +191,14 @@ class SharedLevels:
             u = self._exchanged(l, u) if l else u
         return u
 
-    def cycle(self, u: np.ndarray | None, b: np.ndarray, measure: bool = True) -> np.ndarray:
+    def cycle(self, u: np.ndarray | Slabs | None, b: np.ndarray | Slabs, measure: bool = True) -> np.ndarray:
         omega = next(self.richardson) if measure and u is not None else 1.0
-        if u is not None:
-            u = self._exchanged(0, u)
-        if measure and (u is None or u is not self._last):
-            self._pass(0, u, None, None, b, None, "rest", NONE)
+        v = None if u is None else self._exchanged(0, self._filled(u))
+        if measure and (v is None or v is not self._last):
+            self._pass(0, v, None, None, b, None, self._at("rest", 1), NONE)
         elif not measure:
-            u = self._descend(0, u, b)
-        return self._climb(0, u, None, self._corrections(0, self.gamma), b, measure, omega)
+            v = self._descend(0, v, b)
+        return self._climb(0, v, None, self._corrections(0, self.gamma), b, measure, omega)
 
     def sums(self) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError("means are taken out of the data before")
@@ -200,10 +210,10 @@ class SharedLevels:
         u = self._descend(l, u, f)
         return self._exchanged(l, self._climb(l, u, None, self._corrections(l, gamma), f, False, 1.0))
 
-    def _descend(self, l: int, u: np.ndarray | None, f: np.ndarray) -> np.ndarray | None:
+    def _descend(self, l: int, u: np.ndarray | None, f: np.ndarray | Slabs) -> np.ndarray | None:
         """Steps, and the restricted residual to ``rest``."""
         out = self._other(l, u) if self._down else None
-        self._pass(l, u, None, None, f, out, "rest", DOWN if self._down else NONE)
+        self._pass(l, u, None, None, f, out, self._at("rest", l + 1), DOWN if self._down else NONE)
         return u if out is None else out
 
     def _corrections(self, l: int, gamma: int | str) -> np.ndarray:
@@ -227,29 +237,40 @@ class SharedLevels:
         u: np.ndarray | None,
         guess: np.ndarray | None,
         e: np.ndarray,
-        f: np.ndarray,
+        f: np.ndarray | Slabs,
         measure: bool,
         omega: float,
     ) -> np.ndarray:
         """Correction and steps; measured, the next cycle's steps down as well."""
         out = self._other(l, u)
         if not measure:
-            self._kernels.pass_(l, u, guess, e, f, out, None, UP)
+            self._pass(l, u, guess, e, f, out, None, UP)
             self._last = None if l == 0 else self._last
             return out
-        squares = self._kernels.pass_(l, u, guess, e, f, out, self._at("rest", 1), BOTH, True, False, omega)
+        squares = self._pass(l, u, guess, e, f, out, self._at("rest", 1), BOTH, True, omega)
         self._squares, self._last = np.sqrt(self.partition.total(squares)), out
         return out
 
-    def _restricted(self, name: str, l: int, f: np.ndarray) -> np.ndarray:
+    def _restricted(self, name: str, l: int, f: np.ndarray | Slabs) -> np.ndarray:
         f_c = self._at(name, l + 1)
-        self._kernels.pass_(l, None, None, None, f, None, f_c, NONE)
+        self._pass(l, None, None, None, f, None, f_c, NONE)
         return f_c
 
     def _pass(
-        self, l: int, u: Any, guess: Any, e: Any, f: np.ndarray, out: Any, f_c: str, way: int, norm: bool = False
+        self,
+        l: int,
+        u: np.ndarray | None,
+        guess: np.ndarray | None,
+        e: np.ndarray | None,
+        f: np.ndarray | Slabs,
+        out: np.ndarray | None,
+        f_c: np.ndarray | None,
+        way: int,
+        norm: bool = False,
+        omega: float = 1.0,
     ) -> Any:
-        return self._kernels.pass_(l, u, guess, e, f, out, self._at(f_c, l + 1), way, norm)
+        before, block, after = f if isinstance(f, Slabs) else (None, f, None)
+        return self._kernels.pass_(l, u, guess, e, block, out, f_c, way, norm, False, omega, before, after)
 
     # Memory, and what goes from process to process --------------------------------------------------------------------
 
@@ -259,6 +280,10 @@ class SharedLevels:
             handed_out = l == 0 and name in ITERATES
             self._held[name, l] = self._iterates.empty() if handed_out else np.zeros(self._shapes[l], self._dtype)
         return self._held[name, l]
+
+    def _filled(self, v: np.ndarray | Slabs) -> np.ndarray:
+        """v as one array."""
+        return v.put(self._data.empty()) if isinstance(v, Slabs) else v
 
     def _kept(self, name: str, l: int, v: np.ndarray) -> np.ndarray:
         """v under another name, whose memory takes v's place."""

@@ -102,14 +102,21 @@ class Kernels {
 
     nb::object pass(int l, std::optional<Input> u, std::optional<Input> guess, std::optional<Input> e, Input f,
                     std::optional<Output> out, std::optional<Output> f_c, int way, bool norm, bool unweighted,
-                    double omega) {
+                    double omega, std::optional<Input> before, std::optional<Input> after) {
         level(l);
         if (way < 0 || way > 3) throw std::invalid_argument("`way` must be 0 (no steps), 1 (down), 2 (up) or 3 (both)");
         if (u && guess) throw std::invalid_argument("`u` and `guess` exclude each other");
         const bool written = out.has_value() && (way != 0);
         if (out && !written) throw std::invalid_argument("`out` needs steps: `way` must not be 0");
-        const Arrays v{in(u, l, "u"), in(guess, l + 1, "guess"), in(e, l + 1, "e"),
-                       in(f, l, "f"), to(out, l, "out"),         to(f_c, l + 1, "f_c")};
+        const bool apart = before && after;
+        Arrays v{in(u, l, "u"),     in(guess, l + 1, "guess"), in(e, l + 1, "e"), apart ? nullptr : in(f, l, "f"),
+                 to(out, l, "out"), to(f_c, l + 1, "f_c"),     nullptr,           nullptr,
+                 0,                 at(l, 0),                  at(l, 0)};
+        if (apart) {
+            v.before = planes(*before, l, "before"), v.f = planes(f, l, "f"), v.after = planes(*after, l, "after");
+            v.begin = before->shape(1), v.end -= static_cast<long>(after->shape(1)), v.planes = f.shape(1);
+            require(v.begin <= v.end && v.end - v.begin <= v.planes, "`f` has too few planes between `before` and `after`");
+        }
         return squares([&] { return cycles_->pass(v, l, way, norm, unweighted, omega); }, norm);
     }
 
@@ -167,6 +174,13 @@ class Kernels {
     }
 
   private:
+    // so many planes of grid l as there are
+    const void* planes(const Input& v, int l, const char* name) const {
+        require(v.ndim() == 4, "planes must have four axes");
+        if (v.size() > 0) check(v, single_, {problem_.batch, static_cast<long>(v.shape(1)), at(l, 1), at(l, 2)}, name);
+        return v.data();
+    }
+
     void level(int l) const {
         if (l < 0 || l >= static_cast<int>(problem_.grids.size())) throw std::invalid_argument("there is no such grid");
     }
@@ -369,7 +383,8 @@ NB_MODULE(_native, m) {
              "machine"_a, "single"_a, "grids"_a, "direct"_a, "c"_a, "gamma"_a, "batch"_a, "threads"_a, "sums"_a,
              "centring"_a.none())
         .def("pass_", &Kernels::pass, "l"_a, "u"_a.none(), "guess"_a.none(), "e"_a.none(), "f"_a, "out"_a.none(),
-             "f_c"_a.none(), "way"_a, "norm"_a = false, "unweighted"_a = false, "omega"_a = 1.0)
+             "f_c"_a.none(), "way"_a, "norm"_a = false, "unweighted"_a = false, "omega"_a = 1.0,
+             "before"_a.none() = nb::none(), "after"_a.none() = nb::none())
         .def("interpolant", &Kernels::interpolant, "l"_a, "f"_a, "u"_a, "out"_a)
         .def("direct", &Kernels::direct_solve, "f"_a, "u"_a)
         .def("cycle", &Kernels::cycle, "u"_a.none(), "b"_a, "scratch"_a.none(), "out"_a, "measure"_a, "known"_a,

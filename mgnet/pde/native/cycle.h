@@ -51,12 +51,13 @@ class Engine final : public Cycles {
         each_member([&](Member m) {
             const Level<T>& g = levels_[l];
             const Steps<T>* ways[] = {&g.none, &g.down, &g.up, &g.both};
+            const long plane = g.a1.n * g.a2.n;
             Pass<T> p{&g,
                       ways[way],
                       at(v.u, m, g.size),
                       at(v.guess, m, g.coarse_size),
                       at(v.e, m, g.coarse_size),
-                      at(v.f, m, g.size),
+                      at(v.f, m, v.planes * plane),
                       at(v.out, m, g.size),
                       at(v.f_c, m, g.coarse_size),
                       static_cast<T>(omega),
@@ -64,7 +65,10 @@ class Engine final : public Cycles {
                       unweighted,
                       nullptr,
                       1,
-                      1};
+                      1,
+                      {}};
+            if (v.after)
+                p.apart = {at(v.before, m, v.begin * plane), at(v.after, m, (g.a0.n - v.end) * plane), v.begin, v.end};
             run_pass(m, l, p, norm);
         });
         return squares_;

@@ -8,6 +8,8 @@ namespace mgnet {
 struct Arrays {
     const void *u, *guess, *e, *f;
     void *out, *f_c;
+    const void *before, *after;  // planes [0, begin) and [end, n0) of f, where these lie apart
+    long begin, end, planes;     // how many planes of f a member has
 };
 
 // Arrays of the finest grid: data, a workspace and the iterate that comes out.

@@ -14,9 +14,18 @@
 //
 // Boundaries are reflections, so no stage asks which one it meets.
 #pragma once
+#include <algorithm>
+
 #include "level.h"
 
 namespace mgnet {
+
+// Planes [0, begin) and [end, n0) of a datum that lie apart from the others, with whole vectors of room behind them.
+template <class T>
+struct Apart {
+    const T *before = nullptr, *after = nullptr;
+    long begin = 0, end = ALL;
+};
 
 // What a pass works on; addresses are 0 where there is nothing.
 template <class T>
@@ -29,6 +38,7 @@ struct Pass {
     bool residual, unweighted;
     double* squares;  // one a block, if the residual's norm is wanted
     long blocks0, blocks1;
+    Apart<T> apart{};  // of f
 };
 
 static inline long most(long a, long b) { return a > b ? a : b; }
@@ -116,12 +126,26 @@ struct Passes {
                  g.a2.wraps,
                  {g.sign[0], g.sign[1]},
                  {g.a2.index[0], g.a2.index[1]},
-                 p.f + g.size,
+                 f_limit(),
                  p.u ? p.u + g.size : nullptr};
     }
 
     long wrap0(long p) const { return wrapped(p, n0); }
     long wrap1(long j) const { return flat ? 0 : wrapped(j, n1); }
+    // row (p, j) of f, and where whole vectors of it may not be read any more
+    const T* datum(long p, long j) const {
+        const Apart<T>& a = pass.apart;
+        const long q = wrap0(p), i = wrap1(j) * n2;
+        if (q >= a.end) return a.after + (q - a.end) * plane + i;
+        return q < a.begin ? a.before + q * plane + i : pass.f + (q - a.begin) * plane + i;
+    }
+    const T* f_limit() const {
+        const Apart<T>& a = pass.apart;
+        if (!a.after) return pass.f + g.size;
+        return std::max({pass.f + (a.end - a.begin) * plane, a.before + a.begin * plane + SLACK,
+                         a.after + (n0 - a.end) * plane + SLACK});
+    }
+
     const T* memory(const T* v, long p, long j) const { return v + wrap0(p) * plane + wrap1(j) * n2; }
 
     // where row base1 of plane p lies as stage s left it
@@ -143,7 +167,7 @@ struct Passes {
         row.w = &weights(steps.weights[pass.unweighted] + (s - 1) * KINDS * KINDS, p, j);
         const long q = (j - base1) * stride;
         const T* at = slot(s - 1, p);
-        row.here = at + q, row.f = memory(pass.f, p, j), row.out = home(s, p, j);
+        row.here = at + q, row.f = datum(p, j), row.out = home(s, p, j);
         if (Dims >= 2) row.before = slot(s - 1, g.a0.before(p)) + q, row.after = slot(s - 1, g.a0.after(p)) + q;
         if (Dims == 3) {
             const long jm = wrap1(j);
@@ -159,11 +183,11 @@ struct Passes {
     Row<T> fold(long p, long j) const {
         Row<T> row{};
         row.w = &weights(steps.fold[pass.unweighted], p, j);
-        row.here = memory(pass.f, p, j), row.out = home(2, p, j), row.slack = nu != 2 || !straight;
-        if (Dims >= 2) row.before = memory(pass.f, g.a0.before(p), j), row.after = memory(pass.f, g.a0.after(p), j);
+        row.here = datum(p, j), row.out = home(2, p, j), row.slack = nu != 2 || !straight;
+        if (Dims >= 2) row.before = datum(g.a0.before(p), j), row.after = datum(g.a0.after(p), j);
         if (Dims == 3) {
             const long jm = wrap1(j);
-            row.left = memory(pass.f, p, g.a1.before(jm)), row.right = memory(pass.f, p, g.a1.after(jm));
+            row.left = datum(p, g.a1.before(jm)), row.right = datum(p, g.a1.after(jm));
         }
         return row;
     }
@@ -215,7 +239,7 @@ struct Passes {
                 oldest = static_cast<int>(most(begin, t - n0 + 1)), newest = static_cast<int>(least(newest, t));
             if (untouched && pass.squares && counts(t)) {
                 for (long j = most(j0, g.counted[1].begin); j < least(j1, g.counted[1].end); j++) {
-                    const T* at = pass.f + t * plane + j * n2;
+                    const T* at = datum(t, j);
                     total += counted(at, R::dot(at, at, n2));
                 }
             }
@@ -236,7 +260,7 @@ struct Passes {
         const bool measured = pass.squares && counts(t - nu - 1) && j0 <= j && j < j1 && g.counted[1].has(j);
         while (s <= last) {
             if (s == 0) {
-                source(home(0, t, j), t, j, memory(pass.f, t + 1, j));
+                source(home(0, t, j), t, j, datum(t + 1, j));
                 s += 1;
             } else {
                 s += constants(t, j, s, last, rests, measured);
@@ -250,7 +274,7 @@ struct Passes {
         if (bare) {
             const Weights<T>& w = weights(steps.weights[pass.unweighted], p, j);
             const double squares =
-                R::scale(home(s, p, j), memory(pass.f, p, j), n2, w.f, w.f_end, -1, pass.f + g.size);
+                R::scale(home(s, p, j), datum(p, j), n2, w.f, w.f_end, -1, along.f_limit);
             total += measured ? counted(home(s, p, j), squares) : 0;
             return 1;
         }
@@ -265,11 +289,11 @@ struct Passes {
         const int colour = steps.colours[0],
                   parity = colour >= 0 ? static_cast<int>((wrap0(p) + wrap1(j) + colour) % 2) : -1;
         if (nu == 1 && straight) {
-            R::scale(line, memory(pass.f, p, j), n2, w.f, w.f_end, parity, pass.f + g.size);
+            R::scale(line, datum(p, j), n2, w.f, w.f_end, parity, along.f_limit);
             for (long i = 0; i < n2; i++) row[i] = line[i];
             return;
         }
-        R::scale(row, memory(pass.f, p, j), n2, w.f, w.f_end, parity, pass.f + g.size);
+        R::scale(row, datum(p, j), n2, w.f, w.f_end, parity, along.f_limit);
         if (nu == 1 && pass.residual) kept(row, keep(p + 1, j));
         fill_ghosts(row, along);
     }
@@ -307,7 +331,7 @@ struct Passes {
         if (!pass.residual || count == 0 || s + count - 1 != nu) what.omega = 1, what.copy = nullptr;
         if (s == begin + 1 || (folded && s == begin)) {
             if (pass.out) what.ahead = pass.out + wrap0(t + 1 - nu) * plane + wrap1(j) * n2;
-            if (zero || pass.u) what.ahead2 = memory(zero ? pass.f : pass.u, t + (zero ? 1 : 2), j);
+            if (zero || pass.u) what.ahead2 = zero ? datum(t + 1, j) : memory(pass.u, t + 2, j);
         }
         const double squares = wave(kind, count, rest, folded, each, what);
         if (rest && measured) total += counted(each[count].out, squares);
@@ -350,7 +374,7 @@ struct Passes {
         for (long J = J0; J < J1; J++) {
             if (flat && restrict_rows(I)) continue;
             if (untouched)
-                TT::gather(line, n2, pass.f, plane, n2, g.R[0], I, 0, n0, g.R[1], J, 0, n1);
+                TT::gather(line, n2, g.R[0], I, g.R[1], J, [this](long p, long j) { return datum(p, j); });
             else
                 TT::gather(line, n2, residuals, (s1 - s0) * stride, stride, g.R[0], I, r0, depth, g.R[1], J, s0,
                            s1 - s0);
@@ -366,9 +390,9 @@ struct Passes {
         const T *rows[4], *v = R0.weights + I * R0.width;
         for (long k = 0; k < R0.width; k++) {
             const long p = R0.start[I] + k;
-            rows[k] = untouched ? pass.f + p * n2 : residuals + (p - r0) % depth * stride;
+            rows[k] = untouched ? datum(p, 0) : residuals + (p - r0) % depth * stride;
         }
-        const T* limit = untouched ? pass.f + g.size : line;
+        const T* limit = untouched ? along.f_limit : line;
         return TT::restrict_rows(pass.f_c + I * g.nc2, g.nc2, rows, v, static_cast<int>(R0.width), g.R[2], limit);
     }
 };

@@ -218,10 +218,9 @@ struct Tables {
         return true;
     }
 
-    // out = row (i, j) of the product of two tables: the weighted sum of rows; rows are kept from the origins on,
-    // modulo the periods
-    static void gather(T* out, long n, const T* rows, long plane, long row, const Matrix<T>& A, long i, long origin0,
-                       long period0, const Matrix<T>& B, long j, long origin1, long period1) {
+    // out = row (i, j) of the product of two tables: the weighted sum of rows of(p, q)
+    template <class Of>
+    static void gather(T* out, long n, const Matrix<T>& A, long i, const Matrix<T>& B, long j, const Of& of) {
         constexpr int MOST = 64;
         const T* at[MOST];
         T w[MOST];
@@ -231,8 +230,7 @@ struct Tables {
             for (long k = 0; k < A.width; k++) {
                 const T weight = B.weights[j * B.width + m] * A.weights[i * A.width + k];
                 if (weight == 0) continue;
-                at[count] = rows + wrapped(A.start[i] + k - origin0, period0) * plane +
-                            wrapped(B.start[j] + m - origin1, period1) * row;
+                at[count] = of(A.start[i] + k, B.start[j] + m);
                 w[count++] = weight;
                 if (count == MOST) {
                     add(out, at, w, count, n, begun);
@@ -240,6 +238,14 @@ struct Tables {
                 }
             }
         if (count || !begun) add(out, at, w, count, n, begun);
+    }
+
+    // the same of rows that are kept from the origins on, modulo the periods
+    static void gather(T* out, long n, const T* rows, long plane, long row, const Matrix<T>& A, long i, long origin0,
+                       long period0, const Matrix<T>& B, long j, long origin1, long period1) {
+        gather(out, n, A, i, B, j, [=](long p, long q) {
+            return rows + wrapped(p - origin0, period0) * plane + wrapped(q - origin1, period1) * row;
+        });
     }
 
   private:

@@ -54,11 +54,12 @@ class Partitioned:
             outcome = Outcome(levels.release(u), [], "full multigrid", guess is not None)
         else:
             outcome = self._iterate(levels, f, b, guess, stop)
-        self._sums.finite(outcome.u)
+        if stop.tol is None:  # else its residual is finite; a NaN anywhere reaches all unknowns
+            self._sums.finite(outcome.u.flatten(1)[:, :1])
         return replace(outcome, u=self._sums.centred(outcome.u))
 
     def _iterate(
-        self, levels: SharedLevels | EveryonesLevels, f: np.ndarray, b: Tensor, guess: Tensor | None, stop: Stop
+        self, levels: SharedLevels | EveryonesLevels, f: Any, b: Tensor, guess: Tensor | None, stop: Stop
     ) -> Outcome:
         if levels.richardson.rho is None:
             levels.richardson.rho = self.multigrid.levels.contraction(b)

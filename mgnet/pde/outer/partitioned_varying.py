@@ -141,7 +141,8 @@ class PartitionedVarying:
                 outcome = self._again(b, guess, stop, outcome)
         else:
             outcome = self._iterate(b, guess, stop)
-        self._sums.finite(outcome.u)
+        if stop.tol is None:  # else its residual is finite
+            self._sums.finite(outcome.u)
         return replace(outcome, u=self._sums.centred(outcome.u))
 
     def _everywhere(self, multigrid: Multigrid, b: Tensor, guess: Tensor | None, stop: Stop, project: bool) -> Outcome:
