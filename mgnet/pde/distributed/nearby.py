@@ -89,7 +89,7 @@ def _fault(name: str, v: Any, partition: Partition, faces_of: int | None = None)
         return next(filter(None, (_fault(name, entry, partition) for entry in v)), "")
     if isinstance(v, Faces):
         if not partition.in_rows and any(isinstance(entry, ARRAYS) and entry.ndim for entry in v.values):
-            return f"`{name}` takes arrays in `Faces` on blocks along the first axis alone; there are {partition.blocks}."
+            return f"`{name}` takes arrays in `Faces` on blocks along the first axis alone, not {partition.blocks}."
         return next(filter(None, (_fault(name, entry, partition, d) for d, entry in enumerate(v.values))), "")
     shape = tuple(n + (d == faces_of) for d, n in enumerate(partition.shape))
     of = "" if faces_of is None else f" = Faces on axis {faces_of}"

@@ -387,8 +387,7 @@ NB_MODULE(_native, m) {
              "before"_a.none() = nb::none(), "after"_a.none() = nb::none())
         .def("interpolant", &Kernels::interpolant, "l"_a, "f"_a, "u"_a, "out"_a)
         .def("direct", &Kernels::direct_solve, "f"_a, "u"_a)
-        .def("cycle", &Kernels::cycle, "u"_a.none(), "b"_a, "scratch"_a.none(), "out"_a, "measure"_a, "known"_a,
-             "omega"_a)
+        .def("cycle", &Kernels::cycle, "u"_a.none(), "b"_a, "scratch"_a.none(), "out"_a, "measure"_a, "known"_a, "omega"_a)
         .def("full_multigrid", &Kernels::full_multigrid, "b"_a, "out"_a, "measure"_a, "unweighted"_a, "ready"_a, "data"_a,
              "restricted"_a)
         .def("norms", &Kernels::norms, "u"_a.none(), "b"_a)
