@@ -13,9 +13,9 @@ NULL_PARTS = 1e-11  # the same of the parts of a mask, where no coefficients jum
 FIRM = 1e-6  # of the largest pivot: no smaller one, and A is regular
 
 
-def inverse(A: Stencil, signed: bool = False) -> Tensor:
+def inverse(A: Stencil, signed: bool = False, parts: bool = False) -> Tensor:
     """(batch, N, N) A^-1, or the pseudo-inverse where A is singular."""
-    return dense_inverse(A.dense(), signed)
+    return dense_inverse(A.dense(), signed, parts)
 
 
 def dense_inverse(M: Tensor, signed: bool = False, parts: bool = False) -> Tensor:

@@ -36,11 +36,15 @@ STRONG = 0.3  # an axis with at least this share of the strongest coupling is co
 
 @dataclass(frozen=True)
 class Grid:
-    """One grid: the unit-diagonal stencil, the P to it from the next coarser grid, and the clusters to correct."""
+    """One grid: the unit-diagonal stencil, the P to it from the next coarser grid, and the clusters to correct.
+
+    parts : of the coarsest, whether its domain may have several parts, and no coefficients jump
+    """
 
     A: Stencil
     P: Interpolation | None
     clusters: Clusters | None = None
+    parts: bool = False
 
 
 class Coarsened(NamedTuple):
@@ -104,7 +108,7 @@ def readable_levels(
             B = grid.clusters.to(like)
             down, up = [*down, B], [B, *up]
         levels.append(ConvLevel(A, down, P.R, None, P.P, up))
-    levels.append(CoarsestLevel(inverse(grids[-1].A, signed).to(like)))  # type: ignore[arg-type]
+    levels.append(CoarsestLevel(inverse(grids[-1].A, signed, grids[-1].parts).to(like)))  # type: ignore[arg-type]
     return levels
 
 
@@ -161,7 +165,7 @@ def coarse_operators(
         grids.append(Grid(unit, P, slow_clusters(unit, scale, unit_c, scale_c, chosen) if jumps else None))
         A, unit, scale = A_c, unit_c, scale_c
         lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
-    return [*grids, Grid(unit, None)], finest
+    return [*grids, Grid(unit, None, parts=masked and not jumps)], finest
 
 
 def bound(smallest: float, unit: Callable[[], Stencil], signed: bool = False) -> float:

@@ -193,7 +193,7 @@ def cuda_levels(grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smooth
         omegas = step_lengths(grid.A, l, nu, smoother)
         clusters = None if grid.clusters is None else grid.clusters.to(like)
         levels.append(CudaStencilLevel(grid.A.to(like), grid.P.to(like), omegas, clusters))
-    return [*levels, CoarsestLevel(inverse(grids[-1].A).to(like))]
+    return [*levels, CoarsestLevel(inverse(grids[-1].A, parts=grids[-1].parts).to(like))]
 
 
 def recorded_cycle(levels: Sequence, gamma: int | str) -> Callable[[Tensor], Tensor]:
