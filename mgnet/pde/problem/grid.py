@@ -304,7 +304,10 @@ def _check_measure(
         if centering == "node":
             raise ValueError(f"{what} must not hold {where:.6g}, where cells have no volume. Use Grid.from_faces.")
         if end != NEUMANN:
-            raise ValueError(f'`bc` must be "neumann" at {where:.6g}, where faces have no area; {what} end in {end!r}.')
+            raise ValueError(
+                f'`bc` must be "neumann" at {where:.6g}, where faces have no area; {what} end in {end!r}. '
+                'Give that axis a pair of ends, as ("neumann", "dirichlet").'
+            )
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
