@@ -16,6 +16,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from mgnet.training.runs import environment
 
 RESULTS = ROOT / "benchmarks" / "results" / "newcomer.json"
 ELSEWHERE = ("notebooks/README.md", "CONTRIBUTING.md")  # what they show is for a clone
-WALKED = r"mgnet demo|python -m pip install \w+"  # though the tests leave it to others
+ALLOWED = r"mgnet demo|python -m pip install \w+"  # though the tests leave it to others
 TIMES = ("seconds", "processor")  # on the clock; of all cores together
 HEAD = ("seconds", "of processors")
 PACKED = ["mgnet", "pyproject.toml", "hatch_build.py"]  # what an installation depends on
@@ -76,23 +77,27 @@ for kind, code in json.load(sys.stdin):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("pages", nargs="*", default=[page for page in PAGES if page not in ELSEWHERE])
+    parser.add_argument("pages", nargs="*")
     asked = parser.parse_args()
     folder = asked.folder.resolve()
     steps, programs = installed(folder), folder / "environment" / "bin"
-    walked = {page: told(page, programs) for page in asked.pages}
-    passed = {page: rows for page, rows in walked.items() if not any(row["wrong"] for row in rows)}
-    keep(steps, passed, slipped(programs))
-    sys.exit(passed.keys() != walked.keys())
+    slips, failed = slipped(programs), []
+    for page in asked.pages or walkable():
+        rows = told(page, programs)
+        if any(row["wrong"] for row in rows):
+            failed.append(page)
+        else:
+            keep(steps, page, rows, slips)
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
-def keep(steps: list[dict[str, Any]], walked: dict[str, list[dict[str, Any]]], slips: list[dict[str, str]]) -> None:
-    """Write what was walked in place of what these pages did before."""
+def keep(steps: list[dict[str, Any]], page: str, rows: list[dict[str, Any]], slips: list[dict[str, str]]) -> None:
+    """Write what a page did in place of what it did before."""
     before = json.loads(RESULTS.read_text())["pages"] if RESULTS.exists() else {}
     machine = {name: environment()[name] for name in ("processor", "cores", "threads", "python", "torch")}
     now = {"date": date.today().isoformat(), "load": round(os.getloadavg()[2]), **machine}
-    pages = before | {page: {**now, "rows": rows} for page, rows in walked.items() if rows}
-    pages = {page: pages[page] for page in PAGES if page in pages}
+    pages = before | {page: {**now, "rows": rows}}
+    pages = {page: pages[page] for page in walkable() if page in pages}
     RESULTS.write_text(json.dumps({"steps": steps, "pages": pages, "slips": slips}, indent=1) + "\n")
 
 
@@ -130,15 +135,22 @@ def bare(programs: Path) -> dict[str, str]:
     return kept | {"PATH": f"{programs}{os.pathsep}{kept['PATH']}"}
 
 
+def walkable() -> list[str]:
+    return [page for page in PAGES if page not in ELSEWHERE and steps_of(page)]
+
+
 def told(page: str, programs: Path) -> list[dict[str, Any]]:
     """Walk a page, and say on the screen how far that is and what went wrong."""
-    steps = [step for kind, code, _, _ in blocks(page) for step in ready(kind, code)]
-    rows = walk(steps, programs) if steps else []
+    rows = walk(steps_of(page), programs)
     print(f"{page}: {len(rows)} commands and blocks, {sum(row['seconds'] for row in rows):.0f} s", flush=True)
     for row in rows:
         if row["wrong"]:
             print(f"  {row['command']}\n{textwrap.indent(row['wrong'], '    ')}", flush=True)
     return rows
+
+
+def steps_of(page: str) -> list[tuple[str, tuple[str, str]]]:
+    return [step for kind, code, _, _ in blocks(page) for step in ready(kind, code)]
 
 
 def slipped(programs: Path) -> list[dict[str, str]]:
@@ -187,7 +199,7 @@ def ready(kind: str, code: str) -> list[tuple[str, tuple[str, str]]]:
         return [(title(code), (kind, code))]
     if kind != "bash":
         return []
-    lines = [line for line in lines_of(code) if re.fullmatch(WALKED, line) or not is_set_up(line)]
+    lines = [line for line in lines_of(code) if re.fullmatch(ALLOWED, line) or not is_set_up(line)]
     return [(line, (kind, stand_in(line))) for line in lines]
 
 
@@ -198,8 +210,9 @@ def title(code: str) -> str:
 
 
 def last(printed: str) -> str:
+    """The last line that says something."""
     lines = printed.split("\r")[-1].splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return next((line.strip() for line in reversed(lines) if re.search(r"\w", line)), "")
 
 
 def table() -> str:
@@ -207,36 +220,49 @@ def table() -> str:
     if not RESULTS.exists():
         return "Not yet walked; `python -m benchmarks.newcomer FOLDER`."
     kept = json.loads(RESULTS.read_text())
-    pages = kept["pages"]
+    pages, slips = kept["pages"], kept["slips"]
     lines = [
+        *dict.fromkeys(machine(walked) for walked in pages.values()),
+        "",
         *tables.table(("first", *HEAD), [(cell(step["command"]), *times([step])) for step in kept["steps"]]),
         "",
         *tables.table(
-            ("page", "commands and blocks", *HEAD, "the longest"),
-            [overview(page, walked["rows"]) for page, walked in pages.items()],
+            ("page", "commands and blocks", *HEAD, "load", "the longest"), [overview(*page) for page in pages.items()]
         ),
+        "",
+        "Load: how many processes shared the machine." + missing(pages),
         *("", "## A wrong word at each door", ""),
-        *tables.table(
-            ("said", "answered"), [(cell(slip["command"], 80), prose(slip["said"])) for slip in kept["slips"]]
-        ),
+        *tables.table(("said", "answered"), [(cell(slip["command"], 80), prose(slip["said"])) for slip in slips]),
+        *("", "Below, a star stands where something smaller ran in a command's place."),
     ]
     for page, walked in pages.items():
-        rows = [(cell(row["command"]), f"{row['seconds']:.1f}", cell(row["last"])) for row in walked["rows"]]
-        lines += ["", f"## {page}", "", circumstances(walked), ""]
+        rows = [(shown(row["command"]), f"{row['seconds']:.1f}", cell(row["last"])) for row in walked["rows"]]
+        lines += ["", f"## {page}", ""]
         lines += tables.table(("command, or first line of the block", "seconds", "printed last"), rows)
     return "\n".join(lines)
 
 
-def circumstances(walked: dict[str, Any]) -> str:
+def missing(pages: Iterable[str]) -> str:
+    pages = sorted(set(walkable()) - set(pages))
+    return f" Not yet walked: {', '.join(pages)}." if pages else ""
+
+
+def machine(walked: dict[str, Any]) -> str:
     return (
-        f"{walked['date']}, {walked['threads']} of {walked['cores']} cores of {walked['processor']}, "
-        f"Python {walked['python']}, PyTorch {walked['torch']}; {walked['load']} processes shared the machine."
+        f"{walked['date']}, {walked['cores']} cores of {walked['processor']}, {walked['threads']} of them for torch, "
+        f"Python {walked['python']}, PyTorch {walked['torch']}."
     )
 
 
-def overview(page: str, rows: list[dict[str, Any]]) -> tuple[str, ...]:
+def overview(page: str, walked: dict[str, Any]) -> tuple[str, ...]:
+    rows = walked["rows"]
     most = max(rows, key=lambda row: row["seconds"])
-    return f"[{page}](#{slug(page)})", str(len(rows)), *times(rows), f"{cell(most['command'])} {most['seconds']:.0f}"
+    longest = f"{shown(most['command'])} {most['seconds']:.0f}"
+    return f"[{page}](#{slug(page)})", str(len(rows)), *times(rows), str(walked["load"]), longest
+
+
+def shown(command: str) -> str:
+    return cell(command) + r" \*" * (stand_in(command) != command)
 
 
 def times(rows: list[dict[str, Any]]) -> list[str]:
