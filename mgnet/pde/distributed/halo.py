@@ -57,7 +57,7 @@ def _swap(partition: Partition, axis: int, out: list[np.ndarray | None], into: l
             if block is not None and room is not None:
                 room[...] = block
         return
-    partition.channel.swap(axis, partition.beside(axis), out, into)
+    partition.channel.swap(axis, partition.beside[axis], out, into)
 
 
 class Widened(torch.autograd.Function):

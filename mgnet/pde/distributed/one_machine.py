@@ -77,7 +77,7 @@ class Shared:
 class OneMachine:
     """A ``Channel`` through shared memory."""
 
-    least = 2**14
+    least = 2**16
 
     def __init__(self, memory: Shared, rank: int, count: int):
         self._memory, self._rank, self._count = memory, rank, count

@@ -102,12 +102,15 @@ class Partition:
             place.append(k)
         return tuple(place[::-1])
 
-    def beside(self, axis: int) -> tuple[int, int]:
-        """The processes before and after along an axis; beyond the last one is the first."""
-        step = prod(self.blocks[axis + 1 :])
-        k, n = self.place[axis], self.blocks[axis]
-        first = self.rank - k * step
-        return first + (k - 1) % n * step, first + (k + 1) % n * step
+    @cached_property
+    def beside(self) -> list[tuple[int, int]]:
+        """Along each axis the processes before and after; beyond the last one is the first."""
+        pairs = []
+        for axis, (k, n) in enumerate(zip(self.place, self.blocks, strict=True)):
+            step = prod(self.blocks[axis + 1 :])
+            first = self.rank - k * step
+            pairs.append((first + (k - 1) % n * step, first + (k + 1) % n * step))
+        return pairs
 
     @property
     def slices(self) -> tuple[slice, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class Window:
     halo: int
     even: bool = False
 
-    @property
+    @cached_property
     def begin(self) -> int:
         begin = self.low - self._before(self.low)
         return begin if self.periodic else max(begin, 0)
@@ -31,39 +32,39 @@ class Window:
         """Planes that a block from ``low`` on wants of the one before."""
         return self.halo + (self.even and (low - self.halo) % 2)
 
-    @property
+    @cached_property
     def end(self) -> int:
         return self.high + self.halo if self.periodic else min(self.high + self.halo, self.n)
 
-    @property
+    @cached_property
     def size(self) -> int:
         return self.end - self.begin
 
-    @property
+    @cached_property
     def before(self) -> int:
         """Planes of the neighbour before."""
         return self.low - self.begin
 
-    @property
+    @cached_property
     def after(self) -> int:
         return self.end - self.high
 
-    @property
+    @cached_property
     def given(self) -> tuple[int, int]:
         """Planes of the block that the process before wants, and the one after."""
         return self.halo, self._before(self.high)
 
-    @property
+    @cached_property
     def owned(self) -> slice:
         """Of the window."""
         return slice(self.before, self.before + self.high - self.low)
 
-    @property
+    @cached_property
     def planes(self) -> np.ndarray:
         """The window's planes in the whole grid."""
         return np.arange(self.begin, self.end) % self.n
 
-    @property
+    @cached_property
     def whole(self) -> bool:
         """Whether the axis is not cut, and has no halo."""
         return self.halo == 0
