@@ -19,7 +19,7 @@ def masks(names: dict[str, Any]) -> Figure:
     shown = (
         (names["held"].u, names["disc"], "u = 0 on the cut", "viridis"),
         (names["saddle"].u, names["disc"], "x² - y² on the cut", "RdBu_r"),
-        (names["porous"].u, names["holes"], "nothing flows into 5 % holes", "viridis"),
+        (names["porous"].u, names["holes"], "nothing flows into 5% holes", "viridis"),
     )
     for one, (u, mask, title, colours) in zip(axes, shown, strict=True):
         field(one, np.where(mask, u, np.nan), title, cmap=colours)
