@@ -230,7 +230,7 @@ class Partition:
 
     def _numbers(self, v: Any) -> np.ndarray:
         """(processes, ...) the numbers of each."""
-        return np.stack(self._everyones(np.array(v, float, order="C")))
+        return np.stack(self._everyones(np.array(np.asarray(v, float), order="C")))
 
     def _everyones(self, v: np.ndarray) -> list[np.ndarray]:
         return [v] if self.count == 1 else self.channel.everyones(v)
