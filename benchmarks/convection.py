@@ -37,16 +37,17 @@ FOUR = (
 FLOWS: dict[str, Any] = {"oblique": (0.9, 0.4), "vortex": VORTEX}
 COUNTED = FLOWS | {"four vortices": FOUR}
 COUNTED_AT: tuple[tuple[int, ...], tuple[float, ...]] = (127, 255, 511), (1e-2, 1.0, 1e2, 1e4)
+CENTRAL_AT: tuple[tuple[int, ...], tuple[float, ...]] = (127, 255), (1.0, 4.0, 8.0, 16.0)
 RESULTS = Path(__file__).parent / "results" / "convection.json"
 
 
-def problem_of(n: int, peclet: float, flow: str) -> Poisson:
-    return Poisson(Grid((n, n)), 1 / (n + 1) / peclet, velocity=COUNTED[flow])
+def problem_of(n: int, peclet: float, flow: str, scheme: Any = "upwind") -> Poisson:
+    return Poisson(Grid((n, n)), 1 / (n + 1) / peclet, velocity=COUNTED[flow], scheme=scheme)
 
 
-def ours(n: int, peclet: float, flow: str, f: np.ndarray) -> tuple[np.ndarray, str]:
-    s = Solver(problem_of(n, peclet, flow)).solve(f, tol=TOL, throw=False)
-    return s.u, f"{s.cycles}"
+def ours(n: int, peclet: float, flow: str, f: np.ndarray, scheme: str = "upwind") -> tuple[np.ndarray, str]:
+    s = Solver(problem_of(n, peclet, flow, scheme)).solve(f, tol=TOL, throw=False)
+    return s.u, f"{s.cycles}" if s.converged else "never"
 
 
 def algebraic(A: Any, b: np.ndarray) -> tuple[np.ndarray, str]:
@@ -92,26 +93,45 @@ def row(n: int, peclet: float, flow: str, repeats: int, largest: int) -> str:
 
 def count() -> None:
     """Cycles to TOL, which no machine changes."""
-    sizes, peclets = COUNTED_AT
-    found: dict[str, dict[str, list[int]]] = {flow: {} for flow in COUNTED}
-    for flow in COUNTED:
-        for n in sizes:
-            f = np.random.default_rng(0).normal(size=(n, n))
-            found[flow][str(n)] = [int(ours(n, peclet, flow, f)[1]) for peclet in peclets]
-            print(flow, n, found[flow][str(n)], flush=True)
-    RESULTS.write_text(json.dumps({"tol": TOL, "peclet": peclets, "cycles": found}, indent=1) + "\n")
+    found: dict[str, dict] = {"tol": TOL}
+    for scheme, (sizes, peclets) in (("upwind", COUNTED_AT), ("central", CENTRAL_AT)):
+        cycles: dict[str, dict[str, list[str]]] = {flow: {} for flow in COUNTED}
+        for flow in COUNTED:
+            for n in sizes:
+                f = np.random.default_rng(0).normal(size=(n, n))
+                cycles[flow][str(n)] = [ours(n, peclet, flow, f, scheme)[1] for peclet in peclets]
+                print(scheme, flow, n, cycles[flow][str(n)], flush=True)
+        found[scheme] = {"peclet": peclets, "cycles": cycles}
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def counted() -> str:
-    """The table of ``count``, for the guide."""
+    """The tables of ``count``, for the guide."""
     result = json.loads(RESULTS.read_text())
-    sizes, peclets = list(next(iter(result["cycles"].values()))), result["peclet"]
-    head = ["cycles to " + f"{result['tol']:.0e}".replace("e-0", "e-"), *(f"{n}^2" for n in sizes)]
-    lines = []
-    for flow, rows in result["cycles"].items():
-        lines.append([flow, *(f"{min(v)} to {max(v)}" if min(v) < max(v) else f"{min(v)}" for v in rows.values())])
+    tol, upwind, central = f"{result['tol']:.0e}".replace("e-0", "e-"), result["upwind"], result["central"]
+    rows = []
+    for flow, of in upwind["cycles"].items():
+        rows.append([flow, *(_span(v) for v in of.values())])
+    peclets = upwind["peclet"]
     said = f"Upwind differences, cell Peclet numbers from {min(peclets):g} to {max(peclets):g}, f random"
-    return f"{said}; `python -m benchmarks.convection --cycles`.\n\n" + "\n".join(tables.table(head, lines))
+    head = ["cycles to " + tol, *(f"{n}^2" for n in next(iter(upwind["cycles"].values())))]
+    first = f"{said}; `python -m benchmarks.convection --cycles`.\n\n" + "\n".join(tables.table(head, rows))
+    largest = list(next(iter(central["cycles"].values())))
+    head = ["cycles to " + tol, *(f"cell Peclet number {p:g}" for p in central["peclet"])]
+    rows = [
+        [flow, *(_span([of[n][k] for n in largest]) for k in range(len(central["peclet"])))]
+        for flow, of in central["cycles"].items()
+    ]
+    said = f"Central differences, {largest[0]}^2 to {largest[-1]}^2."
+    return f"{first}\n\n{said}\n\n" + "\n".join(tables.table(head, rows))
+
+
+def _span(cycles: list[str]) -> str:
+    """From the fewest to the most."""
+    numbers = sorted(int(c) for c in cycles if c != "never")
+    if len(numbers) < len(cycles):
+        return f"{numbers[0]} to never" if numbers else "never"
+    return f"{numbers[0]} to {numbers[-1]}" if numbers[0] < numbers[-1] else f"{numbers[0]}"
 
 
 def main() -> None:

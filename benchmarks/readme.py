@@ -10,7 +10,19 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import convection, first_steps, front, gallery, newcomer, processes, report_gpu, scaling, small, tables
+from benchmarks import (
+    convection,
+    first_steps,
+    front,
+    gallery,
+    grids,
+    newcomer,
+    processes,
+    report_gpu,
+    scaling,
+    small,
+    tables,
+)
 from benchmarks.report import table
 from mgnet.training.runs import read_history
 from mgnet.vision import build
@@ -40,7 +52,9 @@ def pages() -> dict[Path, str]:
     both = [trained(), rates(), published()]
     return {
         readme: _between(readme, [front.headlines()], [in_short()]),
-        site: _between(site, [poisson(), poisson_petsc(), poisson_gpu(), smoothers(), training(), *measured(), *both]),
+        site: _between(
+            site, [poisson(), poisson_petsc(), poisson_gpu(), of_grids(), smoothers(), training(), *measured(), *both]
+        ),
         trusted: _between(trusted, [trust()]),
         learnt: _between(learnt, [operators()]),
         shown: _between(shown, [gallery.page()]),
@@ -85,6 +99,11 @@ def poisson_gpu() -> str:
     if not results.exists():
         return f"{title}\n\nNot yet measured; `python -m benchmarks.poisson_gpu`."
     return f"{title}\n\n{report_gpu.table(json.loads(results.read_text()))}"
+
+
+def of_grids() -> str:
+    """What grids and coefficients cost, and small problems."""
+    return f"### Grids and coefficients\n\n{grids.costs()}\n\n### Small problems\n\n{grids.elimination()}"
 
 
 def trust() -> str:

@@ -1,7 +1,6 @@
 """One solve behind the doors: batches made one axis, the outcome, and what there is to say of it."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,17 +42,21 @@ class Call:
         grid = b.shape[b.ndim - ndim :]
         batched = [v.shape[: v.ndim - ndim] for v in A.tensors if v.ndim > ndim]
         batch: tuple[int, ...] = b.shape[: b.ndim - ndim]
-        batch = np.broadcast_shapes(batch, *batched) if batched else batch
-        A = A.flattened(batch)
+        if batched:
+            batch = np.broadcast_shapes(batch, *batched)
+            A = A.flattened(batch)
         multigrid = self.solver.multigrid(A, self.problem, batch)
         begin = None
         if self.guess is not None:
             begin = self.problem.inside(checks.guess_like(self.guess, (*batch, *grid), b)).reshape(-1, *grid)
         flat = [v if v.ndim == ndim else v.expand(*batch, *v.shape[v.ndim - ndim :]) for v in parts]
         flat = [v.reshape(-1, *v.shape[v.ndim - ndim :]) for v in flat]
-        own, b = b, b.expand(*batch, *grid).reshape(-1, *grid)
-        with self._located(own, None if begin is None else begin.reshape(*batch, *grid)):
+        own, b = b, b.expand(*batch, *grid).reshape(-1, *grid) if batch else b[None]
+        try:
             outcome = multigrid.run(A, b, begin, self.stop, self.project, flat, self.unweighted)
+        except ValueError:
+            self._look(own, None if begin is None else begin.reshape(*batch, *grid))
+            raise
         self.outcome, self.work, self.method = outcome, multigrid.work(A, outcome), multigrid.method(A)
         u = self.problem.inside(outcome.u.reshape(*batch, *grid))
         if self.throw and outcome.status == "not converged":
@@ -61,10 +64,10 @@ class Call:
             raise NotConverged(self.solution(u, 0.0), self.stop.tol, outcome.remedy)
         return u
 
-    def _located(self, b: Tensor, guess: Tensor | None) -> AbstractContextManager[None]:
-        """Errors about f and the guess name the place in the arrays that came (under vmap, in the whole batch)."""
+    def _look(self, b: Tensor, guess: Tensor | None) -> None:
+        """Have errors about f and the guess name the place in the arrays that came (under vmap, in the whole batch)."""
         given = checks.as_given(b, self.shape) if self.shape and self.shape != b.shape else b
-        return checks.located(("f", given, CLEAN), ("guess", guess, SCRATCH))
+        checks.all_finite(("f", given, CLEAN), ("guess", guess, SCRATCH))
 
     def solution(self, u: Any, seconds: float) -> Solution:
         return Solution(

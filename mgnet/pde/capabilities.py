@@ -38,7 +38,7 @@ OUTER = ("dirichlet", "neumann", "robin")  # the ends of the first axis away fro
 ELSEWHERE = ("numbers", "array", "jumps of 1e6")
 DOMAINS = ("box", "mask", "mask without flux", "mask per member", "fixed unknowns", "mask with fixed unknowns")
 WITHIN = ("array", "jumps of 1e6")  # the coefficients of all but the first
-SMALL = {1: (60,), 2: (25, 30), 3: (10, 12, 11)}  # their shapes
+SMALL = {1: (60,), 2: (40, 45), 3: (10, 12, 11)}  # their shapes
 FULL, POLE = 2 * np.pi, np.pi / 2
 
 
@@ -152,6 +152,9 @@ def rows() -> Iterator[Row]:
             yield Row(boundary, geometry, coefficients, ndim)
         for domain, boundary, centering in product(DOMAINS[1:], CARRIED, ("node", "cell")):
             yield Row(boundary, centering, coefficients, ndim, domain)
+    for domain, ndim, boundary, centering in product(DOMAINS[1:], (2, 3), CARRIED, ("node", "cell")):
+        if ndim == 2 or domain != "mask without flux":
+            yield Row(boundary, centering, TENSOR, ndim, domain)
     for domain, ndim, coefficients, boundary in product(DOMAINS[1:], SMALL, WITHIN, BOUNDARIES):
         for centering in ("node", "cell"):
             yield Row(boundary, centering, coefficients, ndim, domain)

@@ -14,7 +14,8 @@ from mgnet.pde.labelled import labelled
 from mgnet.pde.levels.nested import boundary_parts
 from mgnet.pde.levels.smoothers import SMOOTHERS, Polynomial, Smoother
 from mgnet.pde.levels.transform import check_transform
-from mgnet.pde.outer.choice import CYCLES, Scheme
+from mgnet.pde.outer.at_once import Direct, at_once, direct_of
+from mgnet.pde.outer.choice import CYCLES, DEFAULT, Scheme
 from mgnet.pde.outer.eager import eager
 from mgnet.pde.outer.gradients import Solve
 from mgnet.pde.outer.multigrid import CLEAN, RELATIVE_TO, SCRATCH, Callback, Multigrid, Stop
@@ -88,6 +89,7 @@ class Solver:
         self.problem: Poisson = problem  # type: ignore[assignment]  # a SharedPoisson only where there is ``_on_blocks``
         self._multigrid: Multigrid | None = None
         self._adjoint: Multigrid | None = None  # of A^T, where that is another operator
+        self._direct: Direct | Literal[False] | None = None  # what eliminates all of a small grid; False: nothing does
         self._on_blocks = None if partition is None else OnBlocks(problem, self._scheme, partition)
 
     def __repr__(self) -> str:
@@ -102,7 +104,7 @@ class Solver:
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: all but the levels, which they make anew."""
-        return self.__dict__ | {"_multigrid": None, "_adjoint": None}
+        return self.__dict__ | {"_multigrid": None, "_adjoint": None, "_direct": None}
 
     def update(self, a: Any = None, c: Any = None, velocity: Any = None) -> "Solver":
         """Replace the coefficients; the grids, and the tables between them, stay.
@@ -129,7 +131,7 @@ class Solver:
         problem: Any = (self.problem if blocks is None else blocks).having(a, c, velocity)
         _check_scheme(self._scheme, problem)
         self._on_blocks = None if blocks is None else OnBlocks(problem, self._scheme, blocks.partition)
-        self.problem, self._multigrid, self._adjoint = problem, None, None
+        self.problem, self._multigrid, self._adjoint, self._direct = problem, None, None, None
         return self
 
     @eager
@@ -184,19 +186,24 @@ class Solver:
             stop = Stop(tol, max_cycles, callback, relative_to)
             beside = Data(boundary, mask_boundary, fixed)
             return self._on_blocks.solve(f, beside, guess, stop, throw, bool(project))
-        g = self.problem.known(fixed, checks.as_tensor(f))
+        given = checks.as_tensor(f)
+        g = self.problem.known(fixed, given)
         check_cut(mask_boundary, self.problem.mask)
         begun = time.perf_counter()
         graph = isinstance(f, Tensor)
+        stop = Stop(tol, max_cycles, callback, relative_to)
+        if not graph and guess is None and boundary is None and callback is None and f.shape == self.problem.grid.shape:
+            solution = self._at_once(given, stop, begun)
+            if solution is not None:
+                return solution
         plain = all(v is None for v in (tol, guess, boundary, mask_boundary))
         unweighted = not graph and plain and self._takes_unweighted
-        stop = Stop(tol, max_cycles, callback, relative_to)
-        given = () if isinstance(f, Tensor) and transformed(f) else tuple(f.shape)
-        call = Call(self, guess, stop, throw, bool(project), unweighted, given)
+        shape = () if graph and transformed(given) else tuple(f.shape)
+        call = Call(self, guess, stop, throw, bool(project), unweighted, shape)
         if not graph:
             self.problem.check_no_graph()
         data = boundary, mask_boundary, g
-        b = self.problem.on_grid("f", f) if unweighted else self.problem.data(checks.as_tensor(f), *data, graph=graph)
+        b = self.problem.on_grid("f", f) if unweighted else self.problem.data(given, *data, graph=graph)
         parts = []
         if tol is None and guess is None and boundary is not None and self.problem.constant is not None:
             levels = self.multigrid(self.problem.A.detached()).levels
@@ -212,6 +219,21 @@ class Solver:
         if relative_to == "data":  # a guess may be at round-off already, as in a steady state
             warn_of_round_off(solution, tol)
         return solution
+
+    def _at_once(self, f: Tensor, stop: Stop, begun: float) -> Solution | None:
+        """The solution of a small problem of numbers, all of whose unknowns are eliminated; None: of no such one."""
+        if self._direct is None:
+            self._direct = direct_of(self.problem) or False if self._scheme == DEFAULT else False
+        if self._direct is False or f.dtype != self.problem.A.tensors[0].dtype:
+            return None
+        b = self.problem.A.weigh(f) if self.problem.weighs else f
+        outcome = at_once(self._direct, b[None], stop)
+        if outcome is None:
+            return None
+        seconds, grid = time.perf_counter() - begun, self.problem.grid
+        return Solution(
+            outcome.u[0].numpy(), outcome.residuals, True, outcome.status, grid, "elimination", 1.0, seconds
+        )
 
     @property
     def _takes_unweighted(self) -> bool:

@@ -16,7 +16,7 @@ from mgnet.pde.blackbox.stencil import excess
 from mgnet.pde.native import kernels, machine, machines
 from mgnet.pde.native.blackbox import surveyed
 from mgnet.pde.native.conductances import magnitudes
-from mgnet.pde.problem.coefficients import Kind, array_conductance, on_faces
+from mgnet.pde.problem.coefficients import Kind, on_faces, plain_conductance
 from mgnet.pde.problem.conductances import conductance
 
 SHAPES = [(9,), (1,), (7, 10), (1, 5), (16, 33), (3, 4, 5), (6, 1, 9)]
@@ -43,7 +43,7 @@ def test_conductances_are_those_of_torch(shape, bc, centering, dtype):
     for batch in ((), (3,)):
         a = rough((*batch, *shape)).astype(str(dtype).removeprefix("torch."))
         for d, axis in enumerate(grid.axes):
-            k = array_conductance(a, grid, d, kind)
+            k = plain_conductance(a, grid, d, kind)
             if axis.periodic and axis.n == 1:
                 assert k is None
                 continue
@@ -56,12 +56,12 @@ def test_arrays_to_be_refused_have_none(wrong):
     for at in ((0, 0), (7, 11), (19, 29)):
         a = np.ones(grid.shape)
         a[at] = wrong
-        assert array_conductance(a, grid, 0, Kind()) is None
+        assert plain_conductance(a, grid, 0, Kind()) is None
     a[...] = 1e300
-    assert array_conductance(a, grid, 0, Kind()) is None
-    assert array_conductance(np.ones((30, 20)), grid, 0, Kind()) is None
-    assert array_conductance(np.ones(grid.shape, np.float32), grid, 0, Kind()) is None
-    assert array_conductance(torch.ones(grid.shape, dtype=torch.float64, requires_grad=True), grid, 0, Kind()) is None
+    assert plain_conductance(a, grid, 0, Kind()) is None
+    assert plain_conductance(np.ones((30, 20)), grid, 0, Kind()) is None
+    assert plain_conductance(np.ones(grid.shape, np.float32), grid, 0, Kind()) is None
+    assert plain_conductance(torch.ones(grid.shape, dtype=torch.float64, requires_grad=True), grid, 0, Kind()) is None
 
 
 @pytest.mark.parametrize("bc", ENDS, ids=str)

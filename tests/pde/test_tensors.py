@@ -447,8 +447,6 @@ def test_symmetric_halves_share_a_gradient():
 INDEFINITE = np.ones((9, 8))
 INDEFINITE[3, 4] = 5.0
 ROUND = Grid.from_faces([np.linspace(0.5, 1, 10), np.linspace(0, 1, 9)], geometry="polar")
-MASK = np.ones((9, 8), bool)
-MASK[0, 0] = False
 
 
 @pytest.mark.parametrize(
@@ -461,12 +459,10 @@ MASK[0, 0] = False
         (((1.0, INDEFINITE), (INDEFINITE.T.copy().T + 1, 1.0)), {}, "must be symmetric"),
         (((1.0, 0.1, 0.0), (0.1, 1.0, 0.0)), {}, "must have 2 rows of 2 entries"),
         (((1.0, 0.1), (0.1, -1.0)), {}, "`a` must be positive"),
-        (((1.0, 0.1), (0.1, 1.0)), {"mask": MASK}, "needs the whole box; there is a `mask`"),
         (((1.0, 0.1), (0.1, 1.0)), {"order": 4}, "`order` = 4 needs an `a` of numbers"),
         (((1.0, 0.1), (0.1, 1.0)), {"grid": ROUND}, "needs Cartesian coordinates; `grid` is polar"),
         (((1.0, 0.1), (0.1, 1.0)), {"method": "transform"}, "needs an `a` and a `c` of numbers"),
         (((1.0, 0.1), (0.1, 1.0)), {"bc": [Robin(1.0)] * 2, "centering": "cell"}, "needs nodes at Robin ends; axis 0"),
-        (((1.0, 0.1), (0.1, 1.0)), {"fixed": (~MASK, 1.0)}, "needs the whole box; there is a `fixed`"),
         (((1.0, np.full((9, 8), np.nan)),) * 2, {}, "must be symmetric|must be finite"),
     ],
     ids=lambda v: v if isinstance(v, str) else None,

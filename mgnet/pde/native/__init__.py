@@ -23,12 +23,18 @@ def machines() -> list[str]:
     return kernels.machines()
 
 
+FASTEST = machines()[0]
+
+
 def machine() -> str:
     """The instruction set in use."""
-    wanted, here = os.environ.get("MGNET_MACHINE"), machines()
-    if wanted and wanted not in here:
+    wanted = os.environ.get("MGNET_MACHINE")
+    if not wanted:
+        return FASTEST
+    here = machines()
+    if wanted not in here:
         raise ValueError(f"MGNET_MACHINE must be one of {', '.join(here)} on this processor; it is {wanted}. Unset it.")
-    return wanted or here[0]
+    return wanted
 
 
 def threads() -> int:

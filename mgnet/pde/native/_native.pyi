@@ -29,6 +29,26 @@ def conductances(
     range: tuple[float, float],
     threads: int,
 ) -> bool: ...
+def flows(
+    k: np.ndarray,
+    v: np.ndarray,
+    back: np.ndarray,
+    forth: np.ndarray,
+    axis: int,
+    wraps: bool,
+    h: float,
+    upwind: bool,
+    near: tuple[float, float],
+    through: tuple[float, float],
+) -> bool: ...
+def corners(
+    a: Sequence[np.ndarray],
+    s: Sequence[np.ndarray],
+    shape: Sequence[int],
+    wraps: Sequence[bool],
+    h: Sequence[float],
+    held: Sequence[tuple[float, float]],
+) -> bool: ...
 
 class Conductances:
     def __init__(
@@ -248,10 +268,14 @@ class Streams:
         shape: Sequence[int],
         wraps: Sequence[bool],
         first: Sequence[int],
-        diagonal: np.ndarray,
-        couplings: Sequence[tuple[Sequence[int], np.ndarray]],
-        excess: np.ndarray,
-        own: Sequence[tuple[Sequence[int], np.ndarray]],
+        shares: Sequence[np.ndarray],
+        back: Sequence[np.ndarray],
+        forth: Sequence[np.ndarray],
+        along: Sequence[np.ndarray],
+        across: Sequence[np.ndarray],
+        c: np.ndarray | None,
+        transposed: bool,
+        tame: float,
         lines: Sequence[int],
         down: int,
         up: int,
@@ -262,5 +286,8 @@ class Streams:
         threads: int,
     ) -> None: ...
     def sizes(self) -> list[int]: ...
+    def tamed(self) -> bool: ...
+    def weakest(self) -> float: ...
+    def solve(self, b: np.ndarray, out: np.ndarray) -> np.ndarray: ...
     def cycle(self, b: np.ndarray, out: np.ndarray) -> None: ...
     def apply(self, u: np.ndarray, out: np.ndarray) -> None: ...

@@ -278,17 +278,18 @@ nb::object changes_of(Numbers<T> u, Numbers<T> v, long batch, int threads) {
     return numpy_of(squares.data(), {static_cast<std::size_t>(batch), 2});
 }
 
-// Conductances on the faces of an axis, of an array at the unknowns; ends: (how, alpha) each.
+// Conductances on the faces of an axis, of an array at the unknowns, or on the faces; ends: (how, alpha) each.
 template <class T>
 bool conductances_of(Numbers<T> a, Written<T> k, int axis, bool wraps, std::tuple<int, double> low,
                      std::tuple<int, double> high, std::tuple<double, double> h, std::tuple<double, double> range,
                      int threads) {
     const int dims = static_cast<int>(a.ndim());
     require(axis >= 0 && axis < dims && k.ndim() == a.ndim(), "`axis` must be one of `a`'s, and `k` have as many");
+    const bool on_faces = a.shape(axis) == k.shape(axis);
     long pre = 1, post = 1;
     for (int d = 0; d < dims; d++) {
-        require(a.shape(d) > 0, "`a` must not be empty");
-        require(k.shape(d) == a.shape(d) + (d == axis), "`k` must have one number more along `axis`");
+        require(a.shape(d) > 0 && (d != axis || k.shape(d) > 1), "`a` must not be empty");
+        require(k.shape(d) == a.shape(d) + (d == axis && !on_faces), "`k` must have one number more along `axis`, or as many");
         if (d != axis) (d < axis ? pre : post) *= static_cast<long>(a.shape(d));
     }
     auto face = [](const std::tuple<int, double>& end) {
@@ -298,7 +299,7 @@ bool conductances_of(Numbers<T> a, Written<T> k, int axis, bool wraps, std::tupl
     const FaceRule rule{wraps, {face(low), face(high)}, std::get<0>(h), std::get<1>(h), std::get<0>(range),
                         std::get<1>(range)};
     nb::gil_scoped_release release;
-    return conductances(a.data(), k.data(), pre, static_cast<long>(a.shape(axis)), post, rule, threads);
+    return conductances(a.data(), on_faces, k.data(), pre, static_cast<long>(k.shape(axis)) - 1, post, rule, threads);
 }
 
 using Flags = nb::ndarray<const bool, nb::ndim<4>, nb::c_contig, nb::device::cpu>;

@@ -275,24 +275,27 @@ void magnitudes(const Conductances& A, const Field& u, const Field& b, long memb
 }
 
 template <class T>
-bool conductances(const T* a, T* k, long pre, long n, long post, const FaceRule& rule, int threads) {
+bool conductances(const T* a, bool on_faces, T* k, long pre, long n, long post, const FaceRule& rule, int threads) {
     using Y = Vectors<T, 16, Here>;
     const bool rows = post == 1;  // whose faces lie along them
-    const long count = rows ? 1 : n + 1, size = rows ? n + 1 : post;
+    const long count = rows ? 1 : n + 1, size = rows ? n + 1 : post, given = n + on_faces;
     const EndFace inner{WHOLE, 0}, *ends = rule.ends;
     std::atomic<bool> good{true};
     in_parts(pre * count, size, threads, [&](long begin, long end, long) {
         bool all = true;
         for (long r = begin; r < end; r++) {
-            const T *v = a + r / count * n * post, *low = rule.wraps ? v + (n - 1) * post : v;
-            const T *top = v + (n - 1) * post, *high = rule.wraps ? v : top;
+            const T *v = a + r / count * given * post, *top = v + (given - 1) * post;
+            const T *low = rule.wraps ? top : v, *high = rule.wraps ? v : top;
+            if (on_faces) low = v, high = top;
             T* to = k + r * size;
             if (rows) {
-                all &= faces<Y>(to, low, v, 1, ends[0], rule) & faces<Y>(to + 1, v, v + 1, n - 1, inner, rule) &
+                const T* left = on_faces ? v + 1 : v;
+                all &= faces<Y>(to, low, v, 1, ends[0], rule) & faces<Y>(to + 1, left, v + 1, n - 1, inner, rule) &
                        faces<Y>(to + n, top, high, 1, ends[1], rule);
             } else {
                 const long f = r % count;
-                const T *left = f == 0 ? low : v + (f - 1) * post, *right = f == n ? high : v + f * post;
+                const T *left = on_faces ? v + f * post : f == 0 ? low : v + (f - 1) * post;
+                const T *right = on_faces ? left : f == n ? high : v + f * post;
                 all &= faces<Y>(to, left, right, post, f == 0 ? ends[0] : f == n ? ends[1] : inner, rule);
             }
         }
@@ -301,8 +304,8 @@ bool conductances(const T* a, T* k, long pre, long n, long post, const FaceRule&
     return good;
 }
 
-template bool conductances(const float*, float*, long, long, long, const FaceRule&, int);
-template bool conductances(const double*, double*, long, long, long, const FaceRule&, int);
+template bool conductances(const float*, bool, float*, long, long, long, const FaceRule&, int);
+template bool conductances(const double*, bool, double*, long, long, long, const FaceRule&, int);
 
 Survey survey(const Conductances& A, double varies, int threads) { return Surveyor(A, threads)(varies); }
 

@@ -137,10 +137,10 @@ struct FaceRule {
 };
 
 // k (pre, n + 1, post) = a / h^2 on the faces along the middle axis of a (pre, n, post), a the harmonic mean of both
-// sides, beside an end its unknown's. False where some a is not positive, or its mean not between least and most; k
-// then has no meaning.
+// sides, beside an end its unknown's; or of a (pre, n + 1, post), on the faces. False where some a is not positive, or its
+// mean not between least and most; k then has no meaning.
 template <class T>
-bool conductances(const T* a, T* k, long pre, long n, long post, const FaceRule& rule, int threads);
+bool conductances(const T* a, bool on_faces, T* k, long pre, long n, long post, const FaceRule& rule, int threads);
 
 // What decides how an operator is solved; the functions of blackbox/hierarchy.py say it word by word.
 struct Survey {

@@ -1,5 +1,6 @@
-"""Conductances on the CPU: of arrays, in a pass, and what they tell; ``problem`` says it in torch."""
+"""Conductances on the CPU: of numbers and arrays, in a pass, and what they tell; ``problem`` says it in torch."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,17 +19,48 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def conductance(a: np.ndarray, axis: Axis, dim: int, least: float, most: float) -> Tensor | None:
-    """k (*batch, *grid with n_d + 1) of a (*batch, *grid), float32 or float64.
+    """k (*batch, *grid with n_d + 1) of a (*batch, *grid), or on the faces already, float32 or float64.
 
     None where a is not positive, or its means on the faces not between ``least`` and ``most``: look at it more closely.
     """
     if a.dtype not in FLOATS or a.size == 0 or (axis.periodic and axis.n == 1):
         return None
     a, h, d = np.ascontiguousarray(a), axis.h, a.ndim + dim
-    k = np.empty([n + (e == d) for e, n in enumerate(a.shape)], a.dtype)
+    k = np.empty((*a.shape[:d], axis.n + 1, *a.shape[d + 1 :]), a.dtype)
     low, high = _end(axis, axis.low), _end(axis, axis.high)
     good = kernels.conductances(a, k, d, axis.periodic, low, high, (h, h**2), (least, most), threads())
     return torch.from_numpy(k) if good else None
+
+
+def flows(k: np.ndarray, v: np.ndarray, axis: Axis, d: int, upwind: bool) -> tuple[Tensor, Tensor] | None:
+    """back and forth of axis d, see ``problem.convection``, of k on its faces and v there or at the unknowns.
+
+    Both have the grid's axes, of one number where they do not change along one. None where v is not finite.
+    """
+    shape = list(map(max, k.shape, v.shape))
+    shape[d] = axis.n + 1
+    back, forth = np.empty(shape, k.dtype), np.empty(shape, k.dtype)
+    near = (0.0, 1.0) if axis.centering == "cell" else (0.5, 0.5)
+    through = (float(axis.low == DIRICHLET), float(axis.high == DIRICHLET))
+    good = kernels.flows(k, v, back, forth, d, axis.periodic, axis.h, upwind, near, through)
+    return (torch.from_numpy(back), torch.from_numpy(forth)) if good else None
+
+
+def corners(a: Sequence[np.ndarray], axes: Sequence[Axis]) -> tuple[Tensor, ...] | None:
+    """s on the corners of each pair of axes, see ``problem.tensor``, of a tensor's entries at the unknowns.
+
+    a : the entries on and above the diagonal, row by row; as v of ``flows``. None where they are not positive definite.
+    """
+    shape, n = tuple(axis.n for axis in axes), len(axes)
+    s = [
+        np.empty([m + (f in (d, e)) for f, m in enumerate(shape)], a[0].dtype)
+        for d in range(n)
+        for e in range(d + 1, n)
+    ]
+    through = 2.0 if axes[0].centering == "cell" else 1.0
+    held = [(through * (axis.low == DIRICHLET), through * (axis.high == DIRICHLET)) for axis in axes]
+    wraps, h = [axis.periodic for axis in axes], [axis.h for axis in axes]
+    return tuple(map(torch.from_numpy, s)) if kernels.corners(a, s, shape, wraps, h, held) else None
 
 
 def described(A: "Diffusion") -> Faces:

@@ -182,9 +182,10 @@ struct KrylovPasses {
 
     // r = scale s (b + sum_o s_o (x_{i+o} - x) - (A 1) x); what lies beyond an end differs by nothing
     void use_x(StencilRow<double> q, const double* nothing, long number) const {
-        for (Opposite<double>& o : q.opposite) {
-            if (o.ahead == nothing) o.ahead = DIAGONALS[P] ? nullptr : q.v;
-            if (o.behind == nothing) o.behind = DIAGONALS[P] ? nullptr : q.v;
+        for (int m = 0; m < OPPOSITES[P]; m++) {
+            Opposite<double>& o = q.opposite[m];
+            if (o.ahead == nothing) o.ahead = m < DIAGONALS[P] ? nullptr : q.v;
+            if (o.behind == nothing) o.behind = m < DIAGONALS[P] ? nullptr : q.v;
         }
         using W = typename D::V;
         const Data *b = plain<Data>(pass.b, number), *limit = plain<Data>(pass.b, all);
@@ -196,10 +197,10 @@ struct KrylovPasses {
         for (long i = 0; i < n2; i += D::W) {
             const W x = XD::load(q.v + i);
             W flux = difference(q.s + i, q.v + i + 1, x) + difference(q.s + i - 1, q.v + i - 1, x);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
             for (int m = 0; m < OPPOSITES[P]; m++) {
                 const Opposite<double>& o = q.opposite[m];
-                if constexpr (DIAGONALS[P])
+                if (m < DIAGONALS[P])
                     flux += beside(o, q.between, i, x);
                 else
                     flux += difference(o.s_ahead + i, o.ahead + i, x) + difference(o.s_behind + i, o.behind + i, x);

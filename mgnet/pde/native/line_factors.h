@@ -27,13 +27,14 @@ struct Across {
 // Offsets that are positive, in the order in which couplings are stored.
 template <class Each>
 static inline void each_coupling(Points points, const Each& each) {
-    const bool deep = points == SEVEN || points == TWENTY_SEVEN, full = points == NINE || points == TWENTY_SEVEN;
+    const bool deep = points != FIVE && points != NINE;
+    const int most = points == TWENTY_SEVEN ? 3 : points == NINE || points == NINETEEN ? 2 : 1;  // axes of a step
     int number = 0;
     for (long p = 0; p <= 1; p++)
         for (long i = -1; i <= 1; i++)
             for (long j = -1; j <= 1; j++) {
                 const bool positive = p > 0 || (p == 0 && (i > 0 || (i == 0 && j > 0)));
-                const bool there = full || (p != 0) + (i != 0) + (j != 0) == 1;
+                const bool there = (p != 0) + (i != 0) + (j != 0) <= most;
                 if (positive && there && (deep || i == 0)) each(number++, p, i, j);
             }
 }

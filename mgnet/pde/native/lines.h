@@ -139,6 +139,8 @@ class LineSmoother {
                 return block<4>(job, lines, sheet, k);
             case 3:
                 return block<6>(job, lines, sheet, k);
+            case 8:
+                return block<16>(job, lines, sheet, k);
             default:
                 return block<24>(job, lines, sheet, k);
         }

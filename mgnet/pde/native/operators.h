@@ -12,12 +12,13 @@
 namespace mgnet {
 
 // The offset (planes, rows, columns) of each coupling of a stencil, in the order they are stored in.
-constexpr int OFFSETS[4][13][3] = {
+constexpr int OFFSETS[5][13][3] = {
     {{0, 0, 1}, {1, 0, 0}},
     {{0, 0, 1}, {1, 0, -1}, {1, 0, 0}, {1, 0, 1}},
     {{0, 0, 1}, {0, 1, 0}, {1, 0, 0}},
     {{0, 0, 1}, {0, 1, -1}, {0, 1, 0}, {0, 1, 1}, {1, -1, -1}, {1, -1, 0}, {1, -1, 1}, {1, 0, -1}, {1, 0, 0},
      {1, 0, 1}, {1, 1, -1}, {1, 1, 0}, {1, 1, 1}},
+    {{0, 0, 1}, {0, 1, -1}, {0, 1, 0}, {0, 1, 1}, {1, -1, 0}, {1, 0, -1}, {1, 0, 0}, {1, 0, 1}, {1, 1, 0}},
 };
 
 constexpr long BEYOND = 64;     // numbers beyond a field that a vector may reach

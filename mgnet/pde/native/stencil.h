@@ -19,10 +19,10 @@ inline long padded(long n) {
     return stride % 512 == 0 ? stride + 16 : stride;
 }
 
-enum Points { FIVE, NINE, SEVEN, TWENTY_SEVEN };  // of a stencil; its couplings below, in the order they are stored in
+enum Points { FIVE, NINE, SEVEN, TWENTY_SEVEN, NINETEEN };  // of a stencil; its couplings below, in the order they are stored in
 
 using Offset = long[3];  // (planes, rows, columns)
-constexpr int COUPLINGS[] = {2, 4, 3, 13};
+constexpr int COUPLINGS[] = {2, 4, 3, 13, 9};
 
 struct Mesh {
     long n[3] = {1, 1, 1};

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "conductances.h"
+#include "fields.h"
 #include "machines.h"
 #include "operators.h"
 #include "pool.h"
@@ -19,9 +19,6 @@ namespace mgnet {
 namespace {
 
 using Numbers = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-// The place of axis k among (planes, rows, columns).
-int place(std::size_t k, std::size_t dims) { return dims == 3 ? static_cast<int>(k) : k + 1 == dims ? 2 : 0; }
 
 // A grid of one to three axes, as the finest of a hierarchy.
 Mesh mesh_of(const std::vector<long>& shape, const std::vector<bool>& wraps) {
@@ -86,23 +83,9 @@ class Faces {
 
   private:
     Field field(const Input& v, const std::vector<long>& shape, int axis, const std::string& name) const {
-        Field to{v.data(), v.dtype() == nb::dtype<float>(), {}};
-        require(to.single || v.dtype() == nb::dtype<double>(), "`" + name + "` must be float32 or float64");
-        require(v.device_type() == nb::device::cpu::value, "`" + name + "` must be on the CPU");
-        const std::size_t dims = shape.size();
-        require(v.ndim() <= dims + 1, "`" + name + "` must be (members, *grid)");
-        for (std::size_t back = 1; back <= v.ndim(); back++) {  // from the last axis on
-            const std::size_t at = v.ndim() - back;
-            const int d = static_cast<int>(dims) - static_cast<int>(back);
-            const long n = static_cast<long>(v.shape(at)), wanted = d < 0 ? of_.members : shape[d] + (d == axis);
-            if (n != wanted && (n != 1 || d == axis))
-                throw std::invalid_argument("`" + name + "` must broadcast to (members, *grid), with one number more "
-                                            "along its own axis: " + std::to_string(wanted) + ", not " +
-                                            std::to_string(n));
-            if (n > 1) to.step[d < 0 ? 0 : 1 + place(d, dims)] = v.stride(at);
-        }
-        require(axis < 0 || v.ndim() + axis >= dims, "`" + name + "` must have its own axis in full");
-        return to;
+        std::vector<bool> longer(shape.size(), false);
+        if (axis >= 0) longer[axis] = true;
+        return field_of(v, shape, longer, of_.members, name);
     }
 
     Conductances of_;
@@ -279,11 +262,10 @@ class Hierarchy {
 
     // A grid couples to nearest neighbours, or some along diagonals.
     static Points points_of(const Couplings& couplings, int dims) {
-        const bool near = std::all_of(couplings.begin(), couplings.end(), [](const auto& each) {
-            return std::count(std::get<0>(each).begin(), std::get<0>(each).end(), 0) + 1 ==
-                   static_cast<long>(std::get<0>(each).size());
-        });
-        return dims == 3 ? (near ? SEVEN : TWENTY_SEVEN) : near ? FIVE : NINE;
+        long most = 1;  // axes of a step
+        for (const auto& [offset, s] : couplings)
+            most = std::max(most, static_cast<long>(offset.size() - std::count(offset.begin(), offset.end(), 0)));
+        return dims < 3 ? (most == 1 ? FIVE : NINE) : most == 1 ? SEVEN : most == 2 ? NINETEEN : TWENTY_SEVEN;
     }
 
     static void take(const Couplings& couplings, const std::vector<long>& shape, StencilProblem& problem) {

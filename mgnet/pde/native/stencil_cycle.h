@@ -290,6 +290,8 @@ class StencilEngine final : public StencilCycles {
                     return StencilPasses<X, NINE>::block(p, number, numbers);
                 case SEVEN:
                     return StencilPasses<X, SEVEN>::block(p, number, numbers);
+                case NINETEEN:
+                    return StencilPasses<X, NINETEEN>::block(p, number, numbers);
                 default:
                     return StencilPasses<X, TWENTY_SEVEN>::block(p, number, numbers);
             }
@@ -425,6 +427,8 @@ class StencilEngine final : public StencilCycles {
                 return choice<Data, NINE>(what);
             case SEVEN:
                 return choice<Data, SEVEN>(what);
+            case NINETEEN:
+                return choice<Data, NINETEEN>(what);
             default:
                 return choice<Data, TWENTY_SEVEN>(what);
         }

@@ -62,6 +62,10 @@ struct Neighbours {
         if constexpr (P == SEVEN) r.opposite[1] = opposite(planes, p, j, 1, 0, 2);
         if constexpr (P == TWENTY_SEVEN)
             for (int d = -1; d < 2; d++) r.opposite[2 + d] = opposite(planes, p, j, 1, d, 7 + 3 * d);
+        if constexpr (P == NINETEEN) {
+            r.opposite[1] = opposite(planes, p, j, 1, 0, 5);
+            r.opposite[2] = opposite(planes, p, j, 1, -1, 4), r.opposite[3] = opposite(planes, p, j, 1, 1, 8);
+        }
         return r;
     }
 

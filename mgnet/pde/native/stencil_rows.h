@@ -19,8 +19,8 @@ struct Opposite {
     const T *s_ahead, *ahead, *s_behind, *behind;
 };
 
-constexpr int OPPOSITES[] = {1, 1, 2, 4};                       // of FIVE, NINE, SEVEN, TWENTY_SEVEN points
-constexpr bool DIAGONALS[] = {false, true, false, true};        // whether three unknowns of each such row are coupled
+constexpr int OPPOSITES[] = {1, 1, 2, 4, 4};    // of FIVE, NINE, SEVEN, TWENTY_SEVEN, NINETEEN points
+constexpr int DIAGONALS[] = {0, 1, 0, 4, 2};    // of how many of them, the first ones, three unknowns are coupled
 
 // A row that a stencil is applied to.
 template <class T>
@@ -139,7 +139,7 @@ struct StencilRows {
     // body(i, count of vectors, whether the row ends in them): several side by side where a stencil has many rows
     template <int P, class Body>
     static inline __attribute__((always_inline)) void each(long n, const Body& body) {
-        constexpr int U = P == TWENTY_SEVEN ? 4 : 1;
+        constexpr int U = OPPOSITES[P] == 4 ? 4 : 1;
         long i = 0;
         for (; i + U * W <= n; i += U * W) body(i, Count<U>{}, std::false_type{});
         if (i + (U - 1) * W < n) body(i, Count<U>{}, std::true_type{}), i += U * W;
@@ -158,20 +158,21 @@ struct StencilRows {
         }
         // by number where there are few, so that the addresses stay in registers
         if constexpr (OPPOSITES[P] <= 2) {
-            beside<P, U>(r.opposite[0], h, i, total);
-            if constexpr (OPPOSITES[P] == 2) beside<P, U>(r.opposite[1], h, i, total);
+            beside<(DIAGONALS[P] > 0), U>(r.opposite[0], h, i, total);
+            if constexpr (OPPOSITES[P] == 2) beside<false, U>(r.opposite[1], h, i, total);
         } else {
-            for (int m = 0; m < OPPOSITES[P]; m++) beside<P, U>(r.opposite[m], h, i, total);
+            for (int m = 0; m < DIAGONALS[P]; m++) beside<true, U>(r.opposite[m], h, i, total);
+            for (int m = DIAGONALS[P]; m < OPPOSITES[P]; m++) beside<false, U>(r.opposite[m], h, i, total);
         }
     }
 
-    template <int P, int U>
+    template <bool Diagonals, int U>
     static inline __attribute__((always_inline)) void beside(const Opposite<T>& o, long h, long i, V (&total)[U]) {
 #pragma GCC unroll 4
         for (int k = 0; k < U; k++) {
             const long j = i + k * W;
             const T *s = o.s_ahead + j, *v = o.ahead + j, *q = o.s_behind + j, *u = o.behind + j;
-            if constexpr (DIAGONALS[P]) {
+            if constexpr (Diagonals) {
                 total[k] += X::load(s) * X::load(v - 1) + X::load(s + h) * X::load(v);
                 total[k] += X::load(s + 2 * h) * X::load(v + 1) + X::load(q + 1) * X::load(u + 1);
                 total[k] += X::load(q + h) * X::load(u) + X::load(q + 2 * h - 1) * X::load(u - 1);

@@ -1,27 +1,29 @@
 // The binding of the levels of an operator with convection.
-#include <nanobind/stl/array.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+
+#include "coefficients.h"
+#include "equations.h"
+#include "fields.h"
 #include "machines.h"
-#include "python_arrays.h"
 
 using namespace nanobind::literals;
 
 namespace mgnet {
 namespace {
 
-// The place of axis k among (planes, rows, columns).
-int place(std::size_t k, std::size_t dims) { return dims == 3 ? static_cast<int>(k) : k + 1 == dims ? 2 : 0; }
-
 class Levels {
   public:
-    using Couplings = std::vector<std::pair<std::vector<int>, Doubles>>;
+    using Arrays = std::vector<Input>;
 
     Levels(const std::string& machine, bool single, const std::vector<long>& shape, const std::vector<bool>& wraps,
-           const std::vector<long>& first, const Doubles& diagonal, const Couplings& couplings, const Doubles& excess,
-           const Couplings& own, const std::vector<int>& lines, int down, int up, int gamma, long coarsest, double eliminated, long shortest,
+           const std::vector<long>& first, const std::vector<Doubles>& shares, const Arrays& back, const Arrays& forth,
+           const Arrays& along, const Arrays& across, const std::optional<Input>& c, bool transposed, double tame,
+           const std::vector<int>& lines, int down, int up, int gamma, long coarsest, double eliminated, long shortest,
            int threads)
         : single_(single) {
         const std::size_t dims = shape.size();
@@ -37,22 +39,27 @@ class Levels {
             require(axis >= 0 && axis < static_cast<int>(dims), "`lines` must be axes of `shape`");
             to.smoothed[place(axis, dims)] = true;
         }
-        require(diagonal.ndim() == dims + 1, "`diagonal` must be (members, *shape)");
-        to.members = static_cast<long>(diagonal.shape(0));
-        to.s[CENTRE] = field(diagonal, shape, to.members);
-        to.excess = field(excess, shape, to.members);
-        for (const auto& [offset, s] : couplings) to.s[number(offset, dims)] = field(s, shape, to.members);
-        for (const auto& [offset, a] : own) to.a[number(offset, dims)] = field(a, shape, to.members);
+        const Sides sides = sides_of(to.mesh, shape, shares, back, forth, along, across, c, transposed);
         require(down >= 0 && up >= 0 && gamma >= 0 && coarsest > 0 && threads > 0, "counts must not be negative");
-        to.down = down, to.up = up, to.gamma = gamma, to.coarsest = coarsest;
+        to.members = sides.members, to.down = down, to.up = up, to.gamma = gamma, to.coarsest = coarsest;
         to.eliminated = eliminated, to.shortest = shortest, to.threads = threads;
         const StreamKernels& kernels = *machine_called(machine).streams;
         mesh_ = to.mesh, members_ = to.members;
         nb::gil_scoped_release release;
+        tamed_ = !is_tame(sides, tame);
+        const Equations own = equations_of(sides, 0, threads), more = tamed_ ? equations_of(sides, tame, threads) : Equations();
+        const Equations& of = tamed_ ? more : own;
+        for (int o = 0; o < 27; o++) {
+            if (!own.s[o].empty() && o != CENTRE) to.a[o] = own.s[o].data();
+            if (!of.s[o].empty()) to.s[o] = of.s[o].data();
+        }
+        to.excess = own.excess.data(), to.sums = of.excess.data();
         levels_ = single ? kernels.make32(to) : kernels.make64(to);
     }
 
     std::vector<long> sizes() const { return levels_->sizes(); }
+    bool tamed() const { return tamed_; }
+    double weakest() const { return levels_->weakest(); }
 
     void cycle(const Input& b, const Output& out) {
         const long batch = looked_at(b, out, "b");
@@ -61,6 +68,14 @@ class Levels {
     void apply(const Input& u, const Output& out) {
         const long batch = looked_at(u, out, "u");
         alone_([&] { levels_->apply(u.data(), out.data(), batch); });
+    }
+
+    // (batch, 2) ||b|| and ||b - A out||, out a cycle for b from zero
+    nb::object solve(const Input& b, const Output& out) {
+        const long batch = looked_at(b, out, "b");
+        std::vector<double> norms(2 * batch);
+        alone_([&] { levels_->solve(b.data(), out.data(), batch, norms.data()); });
+        return numpy_of(norms.data(), {static_cast<std::size_t>(batch), 2});
     }
 
   private:
@@ -72,41 +87,138 @@ class Levels {
         return batch;
     }
 
-    static int number(const std::vector<int>& offset, std::size_t dims) {
-        require(offset.size() == dims, "offsets must have one step an axis of `shape`");
-        int step[3] = {};
-        for (std::size_t k = 0; k < dims; k++) {
-            require(offset[k] >= -1 && offset[k] <= 1, "steps must be -1, 0 or 1");
-            step[place(k, dims)] = offset[k];
+    static Sides sides_of(const StreamMesh& mesh, const std::vector<long>& shape, const std::vector<Doubles>& shares,
+                          const Arrays& back, const Arrays& forth, const Arrays& along, const Arrays& across,
+                          const std::optional<Input>& c, bool transposed) {
+        const std::size_t dims = shape.size();
+        require(shares.size() == dims && back.size() == dims && forth.size() == dims,
+                "`shares`, `back` and `forth` must have one entry an axis of `shape`");
+        for (const Arrays* each : {&along, &across})
+            require(each->size() == along.size() && (along.empty() || along.size() == dims * (dims - 1) / 2),
+                    "`along` and `across` must have one entry a pair of axes");
+        Sides to;
+        to.mesh = mesh, to.transposed = transposed;
+        for (const Arrays* each : {&back, &forth, &along, &across})
+            for (const Input& v : *each)
+                if (v.ndim() == dims + 1) to.members = std::max(to.members, static_cast<long>(v.shape(0)));
+        if (c && c->ndim() == dims + 1) to.members = std::max(to.members, static_cast<long>(c->shape(0)));
+        for (auto& share : to.share) share.assign(1, 1.0);
+        for (std::size_t k = 0, pair = 0; k < dims; k++) {
+            const int d = place(k, dims);
+            require(static_cast<long>(shares[k].size()) == shape[k], "`shares` must have one for each unknown of an axis");
+            to.share[d].assign(shares[k].data(), shares[k].data() + shape[k]);
+            std::vector<bool> longer(dims, false);
+            longer[k] = true;
+            to.back[d] = field_of(back[k], shape, longer, to.members, "back");
+            to.forth[d] = field_of(forth[k], shape, longer, to.members, "forth");
+            for (std::size_t other = k + 1; other < dims && !along.empty(); other++, pair++) {
+                std::vector<bool> both = longer;
+                both[other] = true;
+                const int third = 3 - d - place(other, dims);
+                to.along[third] = field_of(along[pair], shape, both, to.members, "along");
+                to.across[third] = field_of(across[pair], shape, both, to.members, "across");
+            }
         }
-        return number_of(step[0], step[1], step[2]);
-    }
-
-    static const double* field(const Doubles& v, const std::vector<long>& shape, long members) {
-        bool same = v.ndim() == shape.size() + 1 && static_cast<long>(v.shape(0)) == members;
-        for (std::size_t k = 0; same && k < shape.size(); k++) same = static_cast<long>(v.shape(k + 1)) == shape[k];
-        require(same, "couplings must be (members, *shape)");
-        return v.data();
+        if (c) to.c = field_of(*c, shape, std::vector<bool>(dims, false), to.members, "c");
+        return to;
     }
 
     const bool single_;
     StreamMesh mesh_;
     long members_ = 1;
+    bool tamed_ = false;
     std::unique_ptr<Streams> levels_;
     Turns alone_;
 };
 
+// (n0, n1, n2) of a grid's array, axes that it lacks of one number.
+template <class T>
+Spread<T> spread_of(const nb::ndarray<const T>& v, const std::vector<long>& shape, const std::string& name) {
+    Spread<T> to;
+    to.v = v.data();
+    require(v.ndim() == shape.size() && v.device_type() == nb::device::cpu::value, "`" + name + "` must have the grid's axes");
+    for (std::size_t k = 0; k < shape.size(); k++) {
+        const long n = static_cast<long>(v.shape(k));
+        require(n == 1 || n == shape[k], "`" + name + "` must broadcast to the grid");
+        if (n > 1) to.step[place(k, shape.size())] = v.stride(k);
+    }
+    return to;
+}
+
+template <class T>
+using Given = nb::ndarray<const T>;
+template <class T>
+using Made = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+bool flows_of(const Given<T>& k, const Given<T>& v, Made<T> back, Made<T> forth, int axis, bool wraps, double h, bool upwind,
+              std::pair<double, double> near, std::pair<double, double> through) {
+    const std::size_t dims = back.ndim();
+    require(dims >= 1 && dims <= 3 && forth.ndim() == dims && axis >= 0 && axis < static_cast<int>(dims),
+            "`back` and `forth` must have the grid's axes, and `axis` be one");
+    Flow flow{{1, 1, 1}, place(axis, dims), wraps, upwind, false, h, {near.first, near.second}, {through.first, through.second}};
+    std::vector<long> faces, of_v;
+    for (std::size_t d = 0; d < dims; d++) {
+        faces.push_back(static_cast<long>(back.shape(d))), flow.faces[place(d, dims)] = faces.back();
+        require(static_cast<long>(forth.shape(d)) == faces.back(), "`forth` must have the shape of `back`");
+    }
+    require(faces[axis] > 1 && v.ndim() == dims, "there must be faces along `axis`");
+    of_v = faces;
+    flow.at_unknowns = static_cast<long>(v.shape(axis)) == faces[axis] - 1 && v.shape(axis) > 1;
+    of_v[axis] -= flow.at_unknowns;
+    return flows(spread_of(k, faces, "k"), spread_of(v, of_v, "v"), flow, back.data(), forth.data());
+}
+
+template <class T>
+bool corners_of(const std::vector<Given<T>>& a, const std::vector<Made<T>>& s, const std::vector<long>& shape,
+                const std::vector<bool>& wraps, const std::vector<double>& h, const std::vector<std::pair<double, double>>& held) {
+    const std::size_t dims = shape.size();
+    require((dims == 2 || dims == 3) && wraps.size() == dims && h.size() == dims && held.size() == dims &&
+                a.size() == dims * (dims + 1) / 2 && s.size() == dims * (dims - 1) / 2,
+            "there must be two or three axes, and as much of each");
+    Corners of{static_cast<int>(dims), {1, 1, 1}, {}, {}, {}};
+    std::vector<Spread<T>> entries;
+    for (const auto& v : a) {
+        Spread<T> as = spread_of(v, shape, "a"), to{as.v, {}};
+        for (std::size_t d = 0; d < dims; d++) to.step[d] = as.step[place(d, dims)];
+        entries.push_back(to);
+    }
+    for (std::size_t d = 0; d < dims; d++)
+        of.n[d] = shape[d], of.wraps[d] = wraps[d], of.h[d] = h[d], of.held[d][0] = held[d].first, of.held[d][1] = held[d].second;
+    std::vector<T*> to;
+    for (std::size_t d = 0, pair = 0; d < dims; d++)
+        for (std::size_t e = d + 1; e < dims; e++, pair++) {
+            require(s[pair].ndim() == dims, "`s` must have the grid's axes");
+            for (std::size_t k = 0; k < dims; k++)
+                require(static_cast<long>(s[pair].shape(k)) == shape[k] + (k == d || k == e), "`s` must be on the corners");
+            to.push_back(s[pair].data());
+        }
+    return corners(entries, of, to);
+}
+
+template <class T>
+void bind_coefficients(nb::module_& m) {
+    m.def("flows", &flows_of<T>, "k"_a.noconvert(), "v"_a.noconvert(), "back"_a.noconvert(), "forth"_a.noconvert(), "axis"_a,
+          "wraps"_a, "h"_a, "upwind"_a, "near"_a, "through"_a);
+    m.def("corners", &corners_of<T>, "a"_a.noconvert(), "s"_a.noconvert(), "shape"_a, "wraps"_a, "h"_a, "held"_a);
+}
+
 }  // namespace
 
 void bind_streams(nb::module_& m) {
+    bind_coefficients<float>(m), bind_coefficients<double>(m);
     nb::class_<Levels>(m, "Streams")
         .def(nb::init<const std::string&, bool, const std::vector<long>&, const std::vector<bool>&, const std::vector<long>&,
-                      const Doubles&, const Levels::Couplings&, const Doubles&, const Levels::Couplings&,
-                      const std::vector<int>&, int, int, int, long, double, long, int>(),
-             "machine"_a, "single"_a, "shape"_a, "wraps"_a, "first"_a, "diagonal"_a, "couplings"_a, "excess"_a, "own"_a,
-             "lines"_a, "down"_a, "up"_a, "gamma"_a, "coarsest"_a, "eliminated"_a,
+                      const std::vector<Doubles>&, const Levels::Arrays&, const Levels::Arrays&, const Levels::Arrays&,
+                      const Levels::Arrays&, const std::optional<Input>&, bool, double, const std::vector<int>&, int, int, int, long, double,
+                      long, int>(),
+             "machine"_a, "single"_a, "shape"_a, "wraps"_a, "first"_a, "shares"_a, "back"_a, "forth"_a, "along"_a, "across"_a,
+             "c"_a.none(), "transposed"_a, "tame"_a, "lines"_a, "down"_a, "up"_a, "gamma"_a, "coarsest"_a, "eliminated"_a,
              "shortest"_a, "threads"_a)
         .def("sizes", &Levels::sizes, "unknowns of each grid, the finest first")
+        .def("tamed", &Levels::tamed, "whether levels have more diffusion than the operator")
+        .def("weakest", &Levels::weakest, "the smallest pivot of the coarsest grid over its diagonal, but for zeros")
+        .def("solve", &Levels::solve, "b"_a, "out"_a)
         .def("cycle", &Levels::cycle, "b"_a, "out"_a)
         .def("apply", &Levels::apply, "u"_a, "out"_a);
 }

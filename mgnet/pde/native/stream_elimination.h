@@ -87,7 +87,12 @@ class StreamElimination {
         x_.assign(N_ + 2 * band_ + 4 * W, 0.0);
     }
 
+    ~StreamElimination() { spare().swap(rows_); }
+    StreamElimination(const StreamElimination&) = delete;
+
     const StreamMesh& mesh() const { return mesh_; }
+    // the smallest pivot over the diagonal, but for those of 0: what little holds a part of the unknowns together by
+    double weakest() const { return weakest_; }
 
     // u for f, both padded rows of the mesh
     template <class T>
@@ -106,7 +111,15 @@ class StreamElimination {
     }
 
   private:
-    static constexpr double NONE = 1e-13;  // of the diagonal: one below is round-off of 0
+    // the last one's memory, for the next one: fresh memory costs a small grid as much as all of its arithmetic
+    static std::vector<double>& spare() {
+        thread_local std::vector<double> memory;
+        if (memory.capacity() > SPARE) std::vector<double>().swap(memory);
+        return memory;
+    }
+    static constexpr std::size_t SPARE = 1 << 20;
+
+    static constexpr double NONE = 1e-13;  // of the diagonal: where something is subtracted, one below is round-off of 0
 
     // row i: l of the unknowns before, at `band_` 0, s of those behind
     const double* row(long i) const { return rows_.data() + i * width_; }
@@ -122,29 +135,39 @@ class StreamElimination {
     }
 
     void factor(const StreamOperator& A) {
-        rows_.assign(N_ * width_, 0.0), e_.assign(N_, 0.0);
+        rows_.swap(spare()), rows_.assign(N_ * width_, 0.0), e_.assign(N_, 0.0);
         std::vector<double> m(N_), d(N_);
         gather(A, rows_.data(), m.data(), d.data());
         for (long i = 0; i < N_; i++) eliminate(i, rows_.data(), m.data(), d[i], e_.data());
     }
 
-    void gather(const StreamOperator& A, double* S, double* m, double* d) const {
-        for (long r = 0, k = 0; r < mesh_.rows(); r++)
+    void gather(const StreamOperator& A, double* S, double* m, double* d) {
+        int offsets[26], count = 0;
+        for (int o = 0; o < 27; o++)
+            if (o != CENTRE && !A.s[o].empty()) offsets[count++] = o;
+        exact_ = !A.m.empty();
+        for (long r = 0, k = 0; r < mesh_.rows(); r++) {
+            long rows[26];
+            for (int q = 0; q < count; q++) rows[q] = mesh_.row(r, step_of(offsets[q], 0), step_of(offsets[q], 1)) * mesh_.n[2];
             for (long j = 0; j < mesh_.n[2]; j++, k++) {
                 const long i = number_[k], at = mesh_.begin(r) + j;
-                d[i] = m[i] = A.s[CENTRE][at];
-                for (int o = 0; o < 27; o++) {
-                    if (o == CENTRE || A.s[o].empty() || A.s[o][at] == 0) continue;
-                    m[i] -= A.s[o][at];
-                    const long row = mesh_.row(r, step_of(o, 0), step_of(o, 1)), c = mesh_.inside(j + step_of(o, 2), 2);
-                    if (row < 0 || c < 0) continue;
-                    const long to = number_[row * mesh_.n[2] + c];
-                    if (to != i) S[i * width_ + to - i + band_] += A.s[o][at];
+                d[i] = A.s[CENTRE][at], m[i] = A.m.empty() ? d[i] : A.m[at];
+                exact_ &= m[i] >= 0;
+                for (int q = 0; q < count; q++) {
+                    const double s = A.s[offsets[q]][at];
+                    if (s == 0) continue;
+                    if (A.m.empty()) m[i] -= s;
+                    exact_ &= s > 0;
+                    const long c = mesh_.inside(j + step_of(offsets[q], 2), 2);
+                    if (rows[q] < 0 || c < 0) continue;
+                    const long to = number_[rows[q] + c];
+                    if (to != i) S[i * width_ + to - i + band_] += s;
                 }
             }
+        }
     }
 
-    void eliminate(long i, double* S, double* m, double diagonal, double* e) const {
+    void eliminate(long i, double* S, double* m, double diagonal, double* e) {
         double* const w = S + i * width_ + band_ - i;  // w[j] is s_ij
         long k = std::max(0L, i - band_);
         while (k < i && w[k] == 0) k++;
@@ -165,11 +188,14 @@ class StreamElimination {
         w[i] = 0;
         double d = m[i];
         for (long j = i + 1; j <= i + band_; j++) d += w[j];
-        e[i] = std::abs(d) > NONE * std::abs(diagonal) ? 1 / d : 0.0;
+        e[i] = std::abs(d) > (exact_ ? 0.0 : NONE * std::abs(diagonal)) ? 1 / d : 0.0;
+        if (d != 0) weakest_ = std::min(weakest_, std::abs(d / diagonal));
     }
 
     const StreamMesh mesh_;
     long N_ = 0, band_ = 0, width_ = 0;
+    bool exact_ = false;  // whether nothing is subtracted
+    double weakest_ = 1;
     std::vector<long> number_;
     std::vector<double> rows_, e_, x_;
 };

@@ -54,6 +54,7 @@ struct StreamHalving {
 struct StreamOperator {
     StreamMesh mesh;
     std::vector<double> s[27];
+    std::vector<double> m;  // row sums, where they are better known than as differences
 };
 
 // work(task) on the pool's threads

@@ -31,6 +31,12 @@ class Engine : public Streams {
         return to;
     }
 
+    double weakest() const override {
+        double least = 1;
+        for (const Member& member : members_) least = std::min(least, member.coarsest->weakest());
+        return least;
+    }
+
     void apply(const void* u, void* out, long batch) override {
         const long size = problem_.mesh.unknowns();
         for (long k = 0; k < batch; k++)
@@ -47,6 +53,22 @@ class Engine : public Streams {
             for (long r = 0; r < mesh.rows(); r++) std::copy(from + r * n, from + (r + 1) * n, f + mesh.begin(r));
             member.cycle(0, problem_.gamma, true);
             for (long r = 0; r < mesh.rows(); r++) std::copy(u + mesh.begin(r), u + mesh.begin(r) + n, to + r * n);
+        }
+    }
+
+    void solve(const void* b, void* out, long batch, double* norms) override {
+        const long size = problem_.mesh.unknowns();
+        cycle(b, out, batch);
+        std::vector<T> Au(size);
+        for (long k = 0; k < batch; k++) {
+            const T *from = static_cast<const T*>(b) + k * size, *to = static_cast<const T*>(out) + k * size;
+            member_of(k).A(to, Au.data());
+            double whole = 0, left = 0;
+            for (long i = 0; i < size; i++) {
+                const double f = from[i], r = f - Au[i];
+                whole += f * f, left += r * r;
+            }
+            norms[2 * k] = std::sqrt(whole), norms[2 * k + 1] = std::sqrt(left);
         }
     }
 
@@ -67,6 +89,9 @@ class Engine : public Streams {
                 const double* from = problem.s[o] + member * size;
                 for (long r = 0; r < fine.mesh.rows(); r++) std::copy(from + r * n, from + (r + 1) * n, &fine.s[o][fine.mesh.begin(r)]);
             }
+            fine.m.assign(fine.mesh.size(), 0.0);
+            for (long r = 0; r < fine.mesh.rows(); r++)
+                std::copy_n(problem.sums + member * size + r * n, n, &fine.m[fine.mesh.begin(r)]);
             StreamHalving halving;
             while (!small(problem, fine) && halve(problem, fine.mesh, halving)) {
                 const StreamTransfer Q(fine, halving, true, problem.threads), P(fine, halving, false, problem.threads);

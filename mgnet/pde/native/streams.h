@@ -15,6 +15,7 @@ struct StreamProblem {
     const double* s[27] = {};  // what levels are made of, (members, n0, n1, n2); s[CENTRE] the diagonal
     const double* a[27] = {};  // the operator's couplings, the same
     const double* excess = nullptr;  // A 1, the same
+    const double* sums = nullptr;    // and that of what levels are made of
     int down = 1, up = 1;      // sweeps
     int gamma = 1;             // cycle index; 0: the F-cycle
     long coarsest = 100;       // unknowns that need no coarser grid,
@@ -27,7 +28,10 @@ class Streams {
   public:
     virtual ~Streams() = default;
     virtual std::vector<long> sizes() const = 0;            // unknowns of each grid, the finest first
+    virtual double weakest() const = 0;                     // pivot of the coarsest one over its diagonal
     virtual void cycle(const void* b, void* out, long batch) = 0;  // (batch, n0, n1, n2): one cycle from zero
+    // and (batch, 2) ||b|| and ||b - A out||
+    virtual void solve(const void* b, void* out, long batch, double* norms) = 0;
     virtual void apply(const void* u, void* out, long batch) = 0;  // A u
 };
 

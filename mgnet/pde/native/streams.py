@@ -1,18 +1,23 @@
-"""Levels of an operator with convection in compiled kernels: set-up, cycles and products as calls."""
+"""Levels of any operator on a grid in compiled kernels, those that convection needs: set-up, cycles, products as calls.
+
+Small grids of symmetric operators are eliminated by them, too.
+"""
 
 from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mgnet.pde.blackbox.hierarchy import SHORTEST, first_coarse
-from mgnet.pde.blackbox.stencil import from_convection
 from mgnet.pde.blackbox.traits import COARSEST
 from mgnet.pde.blackbox.unsymmetric import Preconditioner
 from mgnet.pde.native import four, kernels, machine, threads
-from mgnet.pde.problem.convection import Convection
+from mgnet.pde.problem.convection import TAME
 
+HELD = 1e-10  # of a pivot over its diagonal
 LEAST, EACH, MOST = 3e7, 1.1e3, 1e9  # multiplications that eliminating the coarsest grid may take; each unknown's share
 
 
@@ -22,48 +27,56 @@ class NativeStreams(Preconditioner):
     What coarse grids leave of recirculating flows adds up from grid to grid, so the coarsest one is as fine as
     elimination allows: four vortices at 1023^2 and cell Peclet numbers of 1e4 take 23 cycles above one of 63^2.
 
+    A : a Convection, a Diffusion or a CrossDiffusion
     eliminated : multiplications that eliminating the coarsest grid may take; None: as many as pay
     """
 
     def __init__(
         self,
-        A: Convection,
+        A: Any,
         like: Tensor,
         nu: tuple[int, int] = (2, 2),
         gamma: int | str = 1,
         eliminated: float | None = None,
     ):
-        self._shape = tuple(axis.n for axis in A.axes)
-        A = A.like(like.new_zeros((), dtype=torch.float64))
-        own = from_convection(A)
-        tame = own if A.is_tame else from_convection(A.tame)
-
-        members = (len(own.diagonal), *self._shape)
-
-        def array(v: Tensor) -> np.ndarray:
-            return v.expand(members).contiguous().numpy()
-
-        couplings = [(o, array(s)) for o, s in own.couplings.items()]
-
+        axes = A.axes
+        self._shape = tuple(axis.n for axis in axes)
+        self._four = (-1, *four(self._shape))
+        if any(v.ndim > A.ndim + 1 for v in A.tensors):
+            A = A.flattened(np.broadcast_shapes(*(v.shape[: max(v.ndim - A.ndim, 0)] for v in A.tensors)))
+        unknowns, sides = prod(self._shape), [(back.numpy(), forth.numpy()) for back, forth in A.sides]
         self._levels = kernels.Streams(
             machine(),
             like.dtype == torch.float32,
             self._shape,
-            [axis.periodic for axis in A.axes],
-            [first_coarse(axis) for axis in A.axes],
-            array(tame.diagonal),
-            couplings if tame is own else [(o, array(s)) for o, s in tame.couplings.items()],
-            array(A.excess.reshape(-1, *self._shape)),
-            couplings,
-            [d for d, axis in enumerate(A.axes) if axis.n > 1],
+            [axis.periodic for axis in axes],
+            [first_coarse(axis) for axis in axes],
+            [axis.share for axis in axes],
+            [back for back, _ in sides],
+            [forth for _, forth in sides],
+            [s.numpy() for s, _ in A.corners],
+            [t.numpy() for _, t in A.corners],
+            None if A.c is None else A.c.numpy(),
+            A.transposed,
+            TAME,
+            [d for d, n in enumerate(self._shape) if n > 1],
             *nu,
             0 if gamma == "F" else int(gamma),
             COARSEST,
-            min(max(LEAST, EACH * own.diagonal[0].numel()), MOST) if eliminated is None else eliminated,
+            min(max(LEAST, EACH * unknowns), MOST) if eliminated is None else eliminated,
             SHORTEST,
             threads(),
         )
         self.sizes: Sequence[int] = tuple(self._levels.sizes())
+        # whether a cycle does: what is held by less than that, data that sum to nearly nothing decide
+        self.solves = len(self.sizes) == 1 and not self._levels.tamed() and self._levels.weakest() > HELD
+
+    def solve(self, b: Tensor) -> tuple[Tensor, np.ndarray]:
+        """(u, (batch, 2) ||b|| and ||b - A u||) of a cycle for A u = b from zero."""
+        numbers = b.contiguous().numpy().reshape(self._four)
+        out = np.empty_like(numbers)
+        norms = self._levels.solve(numbers, out)
+        return torch.from_numpy(out).reshape(b.shape), norms
 
     def apply(self, u: Tensor) -> Tensor:
         """A u, of u's precision."""
@@ -73,7 +86,7 @@ class NativeStreams(Preconditioner):
         return self._call(self._levels.cycle, r)
 
     def _call(self, kernel: Callable[[np.ndarray, np.ndarray], None], v: Tensor) -> Tensor:
-        numbers = v.contiguous().numpy().reshape(-1, *four(self._shape))
+        numbers = v.contiguous().numpy().reshape(self._four)
         out = np.empty_like(numbers)
         kernel(numbers, out)
         return torch.from_numpy(out).reshape(v.shape)

@@ -7,7 +7,7 @@ operator-induced ones. One dimension: no levels, elimination.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
+from math import inf, prod
 from typing import Any, cast
 
 import torch
@@ -27,6 +27,8 @@ from mgnet.pde.levels.system import Robust
 from mgnet.pde.levels.transform import TransformLevel
 from mgnet.pde.native import kernels, threads
 from mgnet.pde.native.blackbox import surveyed
+from mgnet.pde.native.streams import NativeStreams
+from mgnet.pde.outer.at_once import LITTLE_WORK, elimination_work
 from mgnet.pde.outer.backends import Constant, Streaming, Varying, compiled, compiles, plain_torch, serve
 from mgnet.pde.outer.cache import Lease, cache
 from mgnet.pde.problem.axis import Axis
@@ -51,6 +53,9 @@ class Scheme:
         return f"{self.cycle}({self.nu[0]},{self.nu[1]})-cycles, {self.smoother} smoother"
 
 
+DEFAULT = Scheme()
+
+
 class Levels:
     """The levels of one operator, made at the first use of a batch size, dtype and device.
 
@@ -63,18 +68,21 @@ class Levels:
     ----------
     sizes, device : unknowns of each grid of the last levels, and where those are
     in_float32 : whether those are in float32;   precise : whether the next may not be
+    solve : whether one of their cycles solves
     """
 
     def __init__(self, base: Any, constant: tuple[tuple[float, ...], float] | None, scheme: Scheme):
-        constant = None if scheme.transform else constant
+        constant, default = None if scheme.transform else constant, scheme == DEFAULT
         if constant is not None and thin_axis(base.axes, constant[0]) is not None:
             scheme = replace(scheme, smoother="zebra")
-        lines = constant is not None and scheme.smoother == "zebra" and base.k[0].device.type == "cpu"
+        lines = constant is not None and scheme.smoother == "zebra" and base.tensors[0].device.type == "cpu"
         constant = None if lines else constant  # the kernels that solve lines are those of the black-box levels
         self.base, self.constant, self.scheme = base, constant, scheme
         self.sizes: tuple[int, ...] = ()
-        self.device = base.k[0].device
-        self.in_float32, self.precise = False, lines
+        self.device = base.tensors[0].device
+        self.in_float32, self.precise, self.solve = False, lines, False
+        small = default and self.constant is None and base.symmetric and self.device.type == "cpu"
+        self.eliminates = small and base.ndim > 1 and elimination_work(base.axes) <= LITTLE_WORK
         self._leases: dict[Any, Lease] = {}
 
     @property
@@ -146,20 +154,24 @@ class Levels:
     def compiled(self, device: torch.device) -> bool:
         """Whether fused kernels do the work on a device."""
         if self.constant is None:
-            return not self.is_direct and device.type == "cpu"
+            return (self.eliminates or not self.is_direct) and device.type == "cpu"
         return compiles(self.scheme.smoother, self.chain(), device)
 
     def _lease(self, b: Tensor, symmetric: bool, key: tuple) -> Lease:
         scheme, base = self.scheme, self.base
         if self.is_direct:
             self.sizes, A = (b[0].numel(),), base.like(b)
+            if self.eliminates:
+                direct = NativeStreams(base, b, eliminated=inf)
+                self.solve = direct.solves
+                return Lease(direct)
             level = TransformLevel(A) if scheme.transform else LineLevel(A) if base.symmetric else StreamLevel(A)
             return Lease(ReadableHierarchy([cast(Level, level)], [], A, 1))
         if self.constant is None:
             how = b, scheme.smoother, scheme.nu, self.gamma
-            robust = self._robust(b) if base.symmetric else serve(Streaming(*how, base))
-            self.sizes = robust.sizes
-            return Lease(robust)
+            levels: Any = self._robust(b) if base.symmetric else serve(Streaming(*how, base))
+            self.sizes, self.solve = levels.sizes, not base.symmetric and levels.solves
+            return Lease(levels)
         chain = self.chain(b.device)
         self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
         key = (base.axes, self.constant, scheme, threads(), *key)
@@ -214,5 +226,5 @@ class Levels:
 
     @property
     def is_direct(self) -> bool:
-        """Whether a direct solver does without levels: a transform, or in one dimension elimination."""
-        return self.scheme.transform or (self.constant is None and self.base.ndim == 1)
+        """Whether a direct solver does without levels: a transform, or elimination in 1-D and of few unknowns."""
+        return self.scheme.transform or self.eliminates or (self.constant is None and self.base.ndim == 1)

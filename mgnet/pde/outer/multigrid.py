@@ -15,6 +15,7 @@ from mgnet.pde.levels.constant import lowest
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.smoothers import damped
 from mgnet.pde.levels.transform import words as transforms
+from mgnet.pde.outer.at_once import SQUARABLE, at_once
 from mgnet.pde.outer.choice import CPU, CYCLES, Levels, Scheme
 from mgnet.pde.outer.iterate import Outcome, iterate
 from mgnet.pde.outer.krylov import (
@@ -51,7 +52,6 @@ NOT_TAME = (
     'scheme="upwind", or refine the grid.'
 )
 RELATIVE_TO = ("data", "guess")  # what residuals are relative to
-SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
 
 
 @dataclass(frozen=True)
@@ -90,24 +90,28 @@ class Multigrid:
     ):
         self.base, self.null, self.part, self.levels = base, null, part, Levels(base, constant, scheme)
         self._dims = tuple(range(-base.ndim, 0))
-        self._methods: dict[bool, str] = {}
+        self._methods: dict[tuple[bool, ...], str] = {}
         self._held: dict[float, Held] = {}
         self.turn = Turn(partial(Multigrid, base, constant, null, scheme, part))
         self._tried = False  # whether levels in float64 were
 
     def method(self, A: Operator) -> str:
         """The iteration for A in words."""
-        kind = A.base is not A
+        kind = A.base is not A, len(self.levels.sizes) == 1, self.levels.solve
         if kind not in self._methods:
             self._methods[kind] = self._words(A)
         return self._methods[kind]
 
     def _words(self, A: Operator) -> str:
         words, scheme = ["order 4"] if A.base is not A else [], self.levels.scheme
+        if self.levels.eliminates or (self.levels.solve and A.base is A):
+            return ", ".join([*words, "elimination"])
         if self.levels.is_direct:
             return ", ".join([*words, transforms(self.base.axes) if scheme.transform else "cyclic reduction"])
         outer = self._outer(A)
         words += [] if outer is None else [outer.name]
+        if len(self.levels.sizes) == 1:  # all of the grid is the coarsest one
+            return ", ".join([*words, "elimination" if self.levels.constant is None else "fast diagonalisation"])
         kind = "" if self.levels.constant is not None else "black-box "
         word = next(word for word, gamma in CYCLES.items() if gamma == self.levels.gamma)
         smoother = "zebra" if self.levels.solved else scheme.smoother
@@ -134,6 +138,10 @@ class Multigrid:
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         unweighted : b is not weighted by the shares of a cell; only where ``takes_unweighted``, for one full pass
         """
+        if guess is None and stop.callback is None and A.base is A and not unweighted:
+            outcome = self._at_once(b, stop, project)
+            if outcome is not None:
+                return outcome
         hardly = self._hardly(A)
         if hardly.loose is not None:
             data = b if self.null is None else self.null.to(b).compatible(b, check=not project)
@@ -168,6 +176,21 @@ class Multigrid:
             return replace(outcome, remedy=NOT_TAME)
         return outcome
 
+    def _at_once(self, b: Tensor, stop: Stop, project: bool) -> Outcome | None:
+        """One cycle, where it solves; None where it does not, or there is more to say."""
+        levels = self.levels
+        if not levels.eliminates and (self.base.symmetric or b.device.type != "cpu"):
+            return None
+        direct = levels.streaming(b)
+        if not levels.solve:
+            return None
+        null = None if self._kernel is None else self._kernel.to(b)
+        data = b if null is None else null.compatible(b, check=not project, exact=stop.tol is not None)
+        outcome = at_once(direct, data, stop)
+        if outcome is not None and null is not None:
+            outcome.u = null.centred(outcome.u)
+        return outcome
+
     @cached_property
     def _kernel(self) -> NullSpace | Stationary | None:
         """What A and its transpose map to zero."""
@@ -179,8 +202,8 @@ class Multigrid:
         """What varying coefficients hardly hold, and what solves for it."""
         limit = LOOSE if A.base is A else LOOSE_OF_ORDER_4
         if limit not in self._held:
-            varies, scheme = self.levels.constant is None and not self.levels.is_direct, self.levels.scheme
-            varies = varies and self.base.symmetric
+            direct, scheme = self.levels.is_direct and not self.levels.eliminates, self.levels.scheme
+            varies = self.levels.constant is None and not direct and self.base.symmetric
             asked = varies and may_be_loose(self.base, self.part, self.levels.survey, limit)
             levels = partial(_varying, scheme=scheme)
             self._held[limit] = hardly_held(self.base, self.null, self.part, limit, levels) if asked else Held()
@@ -214,6 +237,8 @@ class Multigrid:
         if loose is not None and not self.levels.sizes:
             return loose.inner.work(loose.inner.base, outcome)
         nu, outer, cycles = self.levels.scheme.nu, self._outer(A), len(outcome.residuals) - 1
+        if self.levels.solve and A.base is A:
+            return float(max(cycles, 1))
         one = cycle_work(self.levels.sizes, nu, self.levels.gamma) + APPLICATIONS[outer]
         if not outcome.residuals:
             steps = self.finishing + FINISHING_STEPS * (outer is ConjugateGradients)
@@ -269,7 +294,7 @@ class Multigrid:
         beside corners, up to 3 times that error; one cycle mends it. Others: linear interpolation, which knows
         nothing of the boundary's data, leaves a tenth of u, and a step a tenth of that or less; h^2 is aimed at.
         """
-        if self.levels.is_direct:
+        if self.levels.is_direct or self.levels.solve:
             return 0
         if self.levels.constant is None:
             steps = self.base.ndim - 1 + ceil(0.75 * log(max(axis.n for axis in self.base.axes)))

@@ -84,11 +84,11 @@ class Axis:
     points: tuple[float, ...] | None = None
     measure: Measure | None = None
 
-    @property
+    @cached_property
     def periodic(self) -> bool:
         return self.low == PERIODIC
 
-    @property
+    @cached_property
     def uniform(self) -> bool:
         """Whether all mesh widths, areas and volumes are the same."""
         return self.points is None and self.measure is None
@@ -98,14 +98,14 @@ class Axis:
         """Whether mesh widths differ by more than rounding does."""
         return self.points is not None and np.ptp(np.diff(self.points)) > 1e-9 * self.h
 
-    @property
+    @cached_property
     def intervals(self) -> int:
         """Number of mesh widths between lower and upper."""
         if self.centering == "cell" or self.periodic:
             return self.n
         return self.n - 1 + (self.low == DIRICHLET) + (self.high == DIRICHLET)
 
-    @property
+    @cached_property
     def h(self) -> float:
         """The mesh width, or the mean of them."""
         return (self.upper - self.lower) / self.intervals
@@ -115,7 +115,7 @@ class Axis:
         """x_0 = lower + offset h."""
         return 0.5 if self.centering == "cell" else float(self.low == DIRICHLET)
 
-    @property
+    @cached_property
     def x(self) -> np.ndarray:
         """Coordinates of the unknowns."""
         if self.points is not None:
@@ -125,7 +125,7 @@ class Axis:
             return points[int(self.low == DIRICHLET) :][: self.n]
         return self.lower + (np.arange(self.n) + self.offset) * self.h
 
-    @property
+    @cached_property
     def faces(self) -> np.ndarray:
         """Coordinates of the n + 1 faces halfway between unknowns, never outside [lower, upper].
 
@@ -135,7 +135,7 @@ class Axis:
         """
         x = self.edges
         if self.periodic:
-            x[0] = x[-1]
+            x = np.concatenate([x[-1:], x[1:]])
         return np.clip(x, self.lower, self.upper)
 
     @property
@@ -183,28 +183,28 @@ class Axis:
         assert self.measure is not None
         return self.measure.length(self.x)
 
-    @property
+    @cached_property
     def has_half_cells(self) -> bool:
         """Whether the unknown at an end has but half a cell."""
         return self.centering == "node" and not self.periodic and not (self.low == self.high == DIRICHLET)
 
-    @property
+    @cached_property
     def weighs(self) -> bool:
         """Whether ``share`` is not 1 everywhere."""
         return self.has_half_cells or not self.uniform
 
-    @property
+    @cached_property
     def has_numbers(self) -> bool:
         """Whether its ends, and what they couple u to, are words and numbers."""
         return not any(isinstance(end, Robin) and end.varies for end in (self.low, self.high))
 
-    @property
+    @cached_property
     def has_through_ends(self) -> bool:
         """Whether a value beyond an end acts through a half cell: what a is there, its datum is weighted by."""
         robin = any(isinstance(end, Robin) and end.holds for end in (self.low, self.high))
         return self.centering == "cell" and robin
 
-    @property
+    @cached_property
     def share(self) -> np.ndarray:
         """Each unknown's share of a cell: 1, or 1/2 at a node-centred Neumann or Robin end.
 

@@ -61,7 +61,9 @@ def _dense(name: str, v: Any) -> None:
 
 def as_tensor(v: Any) -> Tensor:
     """v as a tensor where it lies; ``torch.as_tensor`` would send it to a default device that somebody has set."""
-    return v if isinstance(v, Tensor) else torch.as_tensor(v, device="cpu")
+    if isinstance(v, Tensor):
+        return v
+    return torch.from_numpy(v) if type(v) is np.ndarray and v.flags.writeable else torch.as_tensor(v, device="cpu")
 
 
 def real(name: str, v: Any) -> Tensor:
@@ -157,10 +159,15 @@ def located(*data: tuple[str, Tensor | None, str]) -> Iterator[None]:
     try:
         yield
     except ValueError:
-        for name, v, remedy in data:
-            if v is not None:
-                finite(name, v, remedy)
+        all_finite(*data)
         raise
+
+
+def all_finite(*data: tuple[str, Tensor | None, str]) -> None:
+    """Refuse NaN and infinity in any of (name, values, remedy)."""
+    for name, v, remedy in data:
+        if v is not None:
+            finite(name, v, remedy)
 
 
 def as_given(v: Tensor, shape: Sequence[int]) -> Tensor:

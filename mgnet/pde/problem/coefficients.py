@@ -1,7 +1,7 @@
 """Coefficients and boundary data, from what a user may give to tensors on faces and unknowns."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -19,6 +19,7 @@ from mgnet.pde.problem.mask import beside
 from mgnet.pde.problem.plain import numbers, plain, values
 
 RANGE = 1e-35, 1e24  # of a / h^2: what float32 levels, which square it, can hold (measured)
+CPU = torch.device("cpu")
 NUMPY = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 Coefficient = float | Tensor | np.ndarray | Callable[..., Any] | None
 
@@ -29,14 +30,17 @@ class Kind:
 
     numpy: bool = True
     dtype: torch.dtype = torch.float64
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = CPU
 
     def tensor(self, value: Any) -> Tensor:
         return torch.as_tensor(value, dtype=self.dtype, device=self.device)
 
     def meshes(self, points: Sequence[np.ndarray]) -> tuple[Any, ...]:
         """The product of one-dimensional point sets: numpy float64 arrays or tensors, "ij"."""
-        meshes = np.meshgrid(*points, indexing="ij")
+        shape, meshes = [len(p) for p in points], []
+        for d, p in enumerate(points):
+            meshes.append(np.empty(shape))
+            meshes[-1][...] = p.reshape([-1 if e == d else 1 for e in range(len(shape))])
         return tuple(meshes) if self.numpy else tuple(self.tensor(mesh) for mesh in meshes)
 
     def evaluate(self, name: str, g: Callable[..., Any], points: Sequence[np.ndarray]) -> Tensor:
@@ -158,22 +162,40 @@ def on_faces(
     return a if mask is None else _filled(a, axis, _used(grid, d, kind, mask, held, all_ends))
 
 
-def array_conductance(value: Any, grid: Grid, d: int, kind: Kind) -> Tensor | None:
-    """k on the faces of axis d of an array of plain numbers, in one pass.
+def plain_array(value: Any, grid: Grid, kind: Kind, on: int | None = None) -> np.ndarray | None:
+    """A number, an array of plain numbers at the unknowns, or what a callable makes of the faces of axis ``on``.
 
-    None for all else, and where something is to be said about the array: ``on_faces`` and ``conductances.conductance``
-    then do it, or say it.
+    (*batch, *grid), of one number along an axis where nothing changes; not a copy. None for all else.
     """
+    shape: tuple[int, ...] = grid.shape
+    dtype: Any = NUMPY[kind.dtype]
+    if callable(value) and on is not None:
+        value = value(*kind.meshes([axis.faces if d == on else axis.x for d, axis in enumerate(grid.axes)]))
+        shape = tuple(n + (d == on) for d, n in enumerate(shape))
+    if is_number(value):
+        return np.array(value, dtype, ndmin=grid.ndim)
     if isinstance(value, Tensor) and value.device.type == "cpu" and value.layout == torch.strided and plain(value):
         value = None if value.is_nested or value.is_neg() else numbers(value)
-    if type(value) is not np.ndarray or kind.device.type != "cpu" or not value.flags.aligned:
+    if type(value) is not np.ndarray or value.dtype != dtype or not value.flags.aligned:
         return None
-    if value.dtype != NUMPY[kind.dtype] or value.shape[value.ndim - grid.ndim :] != grid.shape:
-        return None
+    return value if value.shape[value.ndim - grid.ndim :] == shape else None
+
+
+def plain_conductance(value: Any, grid: Grid, d: int, kind: Kind) -> Tensor | None:
+    """k on the faces of axis d of a number, or of an array or a callable of plain numbers, in one pass.
+
+    None for all else, and where something is to be said about them: ``on_faces`` and ``conductances.conductance``
+    then do it, or say it.
+    """
     axis = grid.axes[d]
-    if not (axis.uniform and grid.cartesian and axis.has_numbers):
+    if kind.device.type != "cpu" or not (axis.uniform and grid.cartesian and axis.has_numbers):
         return None
-    return conductance(value, axis, d - grid.ndim, RANGE[0] * axis.h**2, RANGE[1] * axis.h**2)
+    a = plain_array(value, grid, kind, d)
+    if a is None:
+        return None
+    if a.size == 1:
+        a = a.repeat(axis.n, d)
+    return conductance(a, axis, d - grid.ndim, RANGE[0] * axis.h**2, RANGE[1] * axis.h**2)
 
 
 def array_betas(a: Tensor | np.ndarray, axis: Axis, dim: int) -> tuple[Tensor, Tensor]:

@@ -158,6 +158,11 @@ class Convection:
         return self if all(v.ndim <= self.ndim for v in self.tensors) else self.made_of([flat(v) for v in self.tensors])
 
     @property
+    def corners(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Nothing couples unknowns across corners."""
+        return ()
+
+    @property
     def sides(self) -> list[tuple[Tensor, Tensor]]:
         """Per axis what its faces couple the unknowns above, and those below, to the others by."""
         return list(zip(self.back, self.forth, strict=True))

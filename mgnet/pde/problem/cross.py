@@ -6,7 +6,8 @@ Four unknowns around a corner, where a face of axis d crosses one of axis e, hol
 
 so s couples the unknowns along one diagonal, and -s those along the other: 9 points in two dimensions, 19 in three. A
 stays symmetric, A 1 is what c and the ends make of it, and one of two diagonals couples negatively: no M-matrix. Beyond
-a Dirichlet end lie zero ghost values, beyond others no corners.
+a Dirichlet end lie zero ghost values, beyond others no corners. Where a domain cuts one diagonal of a corner and not
+the other (``mask``), that one has a t of its own.
 
 Source: Gunter, Yu, Kruger & Lackner 2005, J. Comput. Phys. 209, 354 (symmetric differences at corners).
 """
@@ -47,14 +48,16 @@ class CrossDiffusion:
     ----------
     diffusion : the part along the axes, and c
     s : per pair (d, e) of axes the conductances of its corners, (*batch, *grid with n_d + 1 and n_e + 1)
+    t : the same along the other diagonal; (): s
     """
 
     diffusion: Diffusion
     s: tuple[Tensor, ...]
+    t: tuple[Tensor, ...] = ()
 
     def __reduce__(self) -> tuple[type["CrossDiffusion"], tuple[object, ...]]:
         """What copies and pickles hold: nothing of what was made of it."""
-        return CrossDiffusion, (self.diffusion, self.s)
+        return CrossDiffusion, (self.diffusion, self.s, self.t)
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -71,6 +74,16 @@ class CrossDiffusion:
     @property
     def c(self) -> Tensor | None:
         return self.diffusion.c
+
+    @property
+    def sides(self) -> list[tuple[Tensor, Tensor]]:
+        """Per axis what its faces couple the unknowns above, and those below, to the others by: k, twice."""
+        return self.diffusion.sides
+
+    @property
+    def corners(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Of each pair of axes what couples unknowns along one diagonal and, with a minus sign, along the other."""
+        return tuple(zip(self.s, self.t or self.s, strict=True))
 
     @property
     def base(self) -> "CrossDiffusion":
@@ -106,9 +119,9 @@ class CrossDiffusion:
     def __call__(self, u: Tensor) -> Tensor:
         """A u."""
         out = self.diffusion(u)
-        for pair, s in zip(pairs(self.ndim), self.s, strict=True):
+        for pair, (s, t) in zip(pairs(self.ndim), self.corners, strict=True):
             p, q = self._diagonals(u, pair)
-            out = out + self._shared(self._gathered(s * p, s * q, pair), pair)
+            out = out + self._shared(self._gathered(s * p, t * q, pair), pair)
         return out
 
     def _size(self, pair: tuple[int, int], more: int = 0) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -116,11 +129,15 @@ class CrossDiffusion:
         d, e = pair
         return (d - self.ndim, e - self.ndim), (self.axes[d].n + more, self.axes[e].n + more)
 
-    def _around(self, u: Tensor, pair: tuple[int, int], ghosts: bool = True) -> list[Tensor]:
-        """u_00, u_01, u_10, u_11 around each corner; without ``ghosts`` 0 beyond every end."""
+    def _around(self, u: Tensor, pair: tuple[int, int], ghosts: bool = True, beyond: bool = False) -> list[Tensor]:
+        """u_00, u_01, u_10, u_11 around each corner; without ``ghosts`` 0 beyond every end, with ``beyond`` True."""
         dims, n = self._size(pair, 1)
         for d in pair:
+            wraps = self.axes[d].periodic
             u = self.diffusion.with_ghosts(u, d) if ghosts else self.diffusion.with_zeros(u, d)
+            if beyond and not wraps:
+                for at in (0, self.axes[d].n + 1):
+                    u.narrow(d - self.ndim, at, 1).fill_(True)
         return [shift(u, dims, n, at) for at in ((0, 0), (0, 1), (1, 0), (1, 1))]
 
     def _diagonals(self, u: Tensor, pair: tuple[int, int], ghosts: bool = True) -> tuple[Tensor, Tensor]:
@@ -145,21 +162,24 @@ class CrossDiffusion:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """What A u may be differentiated by: those of the part along the axes, and s."""
-        return *self.diffusion.tensors, *self.s
+        """What A u may be differentiated by: those of the part along the axes, s and t."""
+        return *self.diffusion.tensors, *self.s, *self.t
 
     def made_of(self, tensors: Sequence[Tensor]) -> "CrossDiffusion":
         """The operator with other ``tensors``."""
-        m = len(tensors) - len(self.s)
-        return CrossDiffusion(self.diffusion.made_of(tensors[:m]), tuple(tensors[m:]))
+        n = len(self.s)
+        m = len(tensors) - n - len(self.t)
+        return CrossDiffusion(self.diffusion.made_of(tensors[:m]), tuple(tensors[m : m + n]), tuple(tensors[m + n :]))
 
     def derivative(self, k: int, v: Tensor, u: Tensor) -> Tensor:
         """d (-v^T A u) / d ``tensors[k]``, not yet summed to its shape."""
         m = len(self.diffusion.tensors)
         if k < m:
             return self.diffusion.derivative(k, v, u)
-        pair = pairs(self.ndim)[k - m]
+        pair = pairs(self.ndim)[(k - m) % len(self.s)]
         (p, q), (p_v, q_v) = self._diagonals(u, pair), self._diagonals(self._shared(v, pair), pair, ghosts=False)
+        if self.t:
+            return q_v * q if k - m >= len(self.s) else -p_v * p
         return q_v * q - p_v * p
 
     def change(self, tangents: Sequence[Tensor], u: Tensor) -> Tensor:
@@ -167,7 +187,7 @@ class CrossDiffusion:
         return self.made_of(tangents)(u)
 
     def _each(self, diffusion: Diffusion, what: Callable[[Tensor], Tensor]) -> "CrossDiffusion":
-        return CrossDiffusion(diffusion, tuple(what(s) for s in self.s))
+        return CrossDiffusion(diffusion, tuple(what(s) for s in self.s), tuple(what(t) for t in self.t))
 
     def detached(self) -> "CrossDiffusion":
         """The operator without a graph; itself where it has none."""
@@ -196,6 +216,35 @@ class CrossDiffusion:
         """The operator with other conductances along the axes and another reaction."""
         return replace(self, diffusion=self.diffusion.having(k, c))
 
+    def having_sides(self, sides: Sequence[tuple[Tensor, Tensor]], c: Tensor | None) -> "CrossDiffusion":
+        """The operator with other ``sides`` and reaction."""
+        return replace(self, diffusion=self.diffusion.having_sides(sides, c))
+
+    @property
+    def weights(self) -> Diffusion:
+        """What weighs by the shares of a cell."""
+        return self.diffusion
+
+    def cut(self, unknown: Tensor, holding: Tensor) -> tuple["CrossDiffusion", Tensor]:
+        """(The operator whose corners couple unknowns alone, what those that hold add to c); see ``mask``.
+
+        unknown, holding : (*batch, *grid)
+        """
+        s, t, more = [], [], torch.zeros_like(unknown, dtype=self.k[0].dtype)
+        for pair, (along, across) in zip(pairs(self.ndim), self.corners, strict=True):
+            here = self._around(unknown, pair, beyond=True)
+            u_00, u_01, u_10, u_11 = here
+            h_00, h_01, h_10, h_11 = self._around(holding, pair)
+            s.append(along * (u_00 & u_11))
+            t.append(across * (u_01 & u_10))
+            gained = self._at(along * h_11, pair, 1, 1) + self._at(along * h_00, pair, 0, 0)
+            gained = gained - self._at(across * h_10, pair, 1, 0) - self._at(across * h_01, pair, 0, 1)
+            for d in pair:
+                share = self.shares[d]
+                gained = gained if share is None else gained / share
+            more = more + gained
+        return replace(self, s=tuple(s), t=tuple(t)), more
+
     def with_c(self, c: Tensor | None) -> "CrossDiffusion":
         """The operator with another reaction."""
         return self.having(self.k, c)
@@ -204,10 +253,10 @@ class CrossDiffusion:
         """|A| |u|, the scale of the round-off in A u."""
         u = u.abs()
         out = self.diffusion.magnitude(u) + (self.diagonal - self.diffusion.diagonal) * u
-        for pair, s in zip(pairs(self.ndim), self.s, strict=True):
+        for pair, (s, t) in zip(pairs(self.ndim), self.corners, strict=True):
             u_00, u_01, u_10, u_11 = self._around(u, pair)
-            ways = ((u_00, (0, 0)), (u_11, (1, 1)), (u_01, (0, 1)), (u_10, (1, 0)))
-            out = out + self._shared(sum(self._at(s.abs() * v, pair, *at) for v, at in ways), pair)  # type: ignore[arg-type]
+            ways = ((s, u_00, (0, 0)), (s, u_11, (1, 1)), (t, u_01, (0, 1)), (t, u_10, (1, 0)))
+            out = out + self._shared(sum(self._at(v.abs() * w, pair, *at) for v, w, at in ways), pair)  # type: ignore[arg-type]
         return out
 
     def rounding(self, u: Tensor, b: Tensor) -> np.ndarray:
@@ -218,10 +267,10 @@ class CrossDiffusion:
     def diagonal(self) -> Tensor:
         """The diagonal of A."""
         total = self.diffusion.diagonal
-        for pair, s in zip(pairs(self.ndim), self.s, strict=True):
+        for pair, (s, t) in zip(pairs(self.ndim), self.corners, strict=True):
             along, across = (
                 (self._at(s, pair, *at) for at in ((0, 0), (1, 1))),
-                (self._at(s, pair, *at) for at in ((0, 1), (1, 0))),
+                (self._at(t, pair, *at) for at in ((0, 1), (1, 0))),
             )
             total = total + self._shared(sum(along) - sum(across), pair)  # type: ignore[arg-type]
         return total
@@ -230,10 +279,10 @@ class CrossDiffusion:
     def diagonal_couplings(self) -> dict[tuple[int, ...], Tensor]:
         """s_o that couples unknowns i and i + o (wrapped) along diagonals, 0 where there is none."""
         out = {}
-        for pair, s in zip(pairs(self.ndim), self.s, strict=True):
+        for pair, (s, t) in zip(pairs(self.ndim), self.corners, strict=True):
             dims, _ = self._size(pair)
             ends = [self.axes[d].n - 1 for d in pair]
-            along, across = self._shared(self._at(s, pair, 1, 1), pair), -self._shared(self._at(s, pair, 1, 0), pair)
+            along, across = self._shared(self._at(s, pair, 1, 1), pair), -self._shared(self._at(t, pair, 1, 0), pair)
             for v, step in ((along, 1), (across, -1)):
                 v = v.clone()
                 if not self.axes[pair[0]].periodic:

@@ -55,6 +55,9 @@ def of_cut(problem: "Poisson", values: Any) -> Iterator[Tensor]:
     check_cut(values, mask)
     assert mask is not None
     held = problem.mask_bc == DIRICHLET
+    if problem.tensor is not None:
+        yield _of_cut_tensor(problem, values, mask, held)
+        return
     if callable(values) and held:
         values = at_points("mask_boundary", values, grid, problem.kind)
     for d, axis in enumerate(grid.axes):
@@ -64,6 +67,25 @@ def of_cut(problem: "Poisson", values: Any) -> Iterator[Tensor]:
         back, forth = A.sides[d] if held else (areas(grid.axes, d, g),) * 2
         below, above = torch.where(left, forth * g, 0.0), torch.where(right, back * g, 0.0)
         yield A.weigh(below.narrow(dim, 1, axis.n) + above.narrow(dim, 0, axis.n), but=d)
+
+
+def _of_cut_tensor(problem: "Poisson", values: Any, mask: Tensor, held: bool) -> Tensor:
+    """The same beside a full tensor, whose corners couple to the unknowns outside, too: - A g of those."""
+    if not held or isinstance(values, Faces):
+        raise ValueError(
+            "`mask_boundary` beside a full tensor gives the value of u at the unknowns outside of the mask: "
+            'mask_bc="dirichlet", and a number, an array or a callable. No other data are known there.'
+        )
+    grid = problem.grid
+    g, near = at_points("mask_boundary", values, grid, problem.kind), mask
+    batches(grid.ndim, "mask_boundary", g, "the `mask`", [mask])
+    for d, axis in enumerate(grid.axes):
+        faces = torch.bitwise_or(*beside(near, axis, d - grid.ndim))
+        near = faces.narrow(d - grid.ndim, 0, axis.n) | faces.narrow(d - grid.ndim, 1, axis.n)
+    g = looked_at(
+        torch.where(near & ~mask, g, 0.0), lambda data: finite("mask_boundary", data, "Clean the data on the cut.")
+    )
+    return -problem.whole.with_c(None).like(g)(g)
 
 
 def _on_cut(values: Any, grid: Grid, d: int, kind: Kind, left: Tensor, right: Tensor, held: bool) -> Tensor:

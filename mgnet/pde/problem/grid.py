@@ -175,9 +175,13 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @cached_property
+    def _shape(self) -> tuple[int, ...]:
         return tuple(axis.n for axis in self.axes)
 
-    @property
+    @cached_property
     def ndim(self) -> int:
         return len(self.axes)
 
@@ -185,15 +189,21 @@ class Grid:
     def size(self) -> int:
         return prod(self.shape)
 
-    @property
+    @cached_property
     def uniform(self) -> bool:
         """Whether all mesh widths of each axis, and all areas, are the same."""
         return all(axis.uniform for axis in self.axes)
 
-    @property
+    @cached_property
     def has_numbers(self) -> bool:
         """Whether the ends are words and numbers."""
         return all(axis.has_numbers for axis in self.axes)
+
+    @cached_property
+    def regular(self) -> bool:
+        """Whether faces are alike and ends are words."""
+        words = all(isinstance(end, str) for pair in self.bc for end in pair)
+        return words and self.uniform and self.cartesian and min(self.shape) > 1
 
     @property
     def cartesian(self) -> bool:

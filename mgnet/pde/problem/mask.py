@@ -6,7 +6,8 @@ conductances and reaction, so everything that solves on a box solves here:
 
     k = 0 on faces without an equation on both sides;   c <- c + k_cut / share   beside those that hold
 
-Other rows read d u = d g, d the mean diagonal, so that A is regular there and well scaled; g is 0 outside.
+and so it is with the corners of a full tensor (``cross``). Other rows read d u = d g, d the mean diagonal, so that A is
+regular there and well scaled; g is 0 outside.
 """
 
 from collections.abc import Sequence
@@ -108,7 +109,7 @@ class Domain:
         return cls(inside & ~fixed, fixed | ~inside if mask_bc == DIRICHLET else fixed)
 
     def cut(self, A: Any, outer: Tensor) -> Any:
-        """The operator, a ``Diffusion`` or a ``Convection``, with these equations alone; outer : d of others."""
+        """The operator, with these equations alone; outer : d of others."""
         zero = torch.zeros_like(self.unknown, dtype=A.k[0].dtype)
         c, sides = zero if A.c is None else A.c, []
         for d, ((back, forth), axis) in enumerate(zip(A.sides, A.axes, strict=True)):
@@ -121,6 +122,9 @@ class Domain:
                 both = (back * (below & right)).narrow(dim, 0, n) + (forth * (left & above)).narrow(dim, 1, n)
                 share = A.weights.shares[d]
                 c = c + (both if share is None else both / share)
+        if A.corners:
+            A, more = A.cut(self.unknown, self.holding)
+            c = c + more
         return A.having_sides(sides, torch.where(self.unknown, c, outer))
 
     def parts(self, grid: Grid, opens: Sequence[np.ndarray] | None = None) -> Parts:

@@ -161,6 +161,11 @@ class Diffusion:
         return replace(self, k=tuple(k), c=c)
 
     @property
+    def corners(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Nothing couples unknowns across corners."""
+        return ()
+
+    @property
     def sides(self) -> list[tuple[Tensor, Tensor]]:
         """Per axis what its faces couple the unknowns above, and those below, to the others by: k, twice."""
         return [(k, k) for k in self.k]

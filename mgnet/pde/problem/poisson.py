@@ -13,13 +13,13 @@ from mgnet.pde.problem.axis import DIRICHLET, NEUMANN
 from mgnet.pde.problem.checks import REAL, batches, no_graph, real, word
 from mgnet.pde.problem.coefficients import (
     array_betas,
-    array_conductance,
     at_unknowns,
     check,
     is_number,
     is_scalar,
     kind_of,
     on_faces,
+    plain_conductance,
 )
 from mgnet.pde.problem.conductances import conductance
 from mgnet.pde.problem.data import alphas_of, of_cut, of_ends
@@ -129,6 +129,10 @@ class Poisson:
         """The problem of some planes of a grid, all equations in A: what only the whole grid tells is not asked."""
         self = object.__new__(cls)
         self._pose(grid, a, c, velocity, scheme, mask, mask_bc, fixed, like)
+        if self.tensor is not None and not self._whole_box:
+            raise ValueError(
+                "`a` as a full tensor on several processes needs the whole box; leave out `mask` and `fixed`."
+            )
         self.order, self.parts = 2, None
         return self
 
@@ -137,31 +141,31 @@ class Poisson:
     ) -> None:
         """Each equation by itself."""
         self.grid, self.kind, self.given = grid, kind_of(like), (a, c, velocity)
-        a, self.tensor = full_tensor(a, grid, self.kind, mask, fixed)
+        word("mask_bc", mask_bc, (DIRICHLET, NEUMANN))
+        self.mask: Tensor | None = None if mask is None else values(masks.inside(mask, grid).to(self.kind.device))
+        a, self.tensor = full_tensor(a, grid, self.kind, self.mask, mask_bc == DIRICHLET)
         a = a.per_axis(grid) if isinstance(a, Faces) else a
         a = tuple(a) if isinstance(a, (tuple, list)) else (a,) * grid.ndim
         if len(a) != grid.ndim:
             raise ValueError(f"`a` as a tuple must have one entry per axis ({grid.ndim}); it has {len(a)}.")
         self._a, self._c = tuple(1.0 if a_d is None else a_d for a_d in a), 0.0 if c is None else c
-        word("mask_bc", mask_bc, (DIRICHLET, NEUMANN))
-        self.mask: Tensor | None = None if mask is None else values(masks.inside(mask, grid).to(self.kind.device))
         if velocity is not None and self.tensor is not None:
             raise ValueError("`velocity` does not go with a full tensor `a`. Leave one of them out.")
         self.velocity = velocity_of(velocity, scheme, grid, self.kind, self.mask)
         self._velocity, self.scheme = velocity, scheme
         self.mask_bc = mask_bc
-        self.betas: list[tuple[Tensor, Tensor] | None] = []
+        self._betas: list[tuple[Tensor, Tensor] | None] = []  # with a velocity found when they are asked for
         self._alphas = [alphas_of(grid, d, self.kind, self.mask) for d in range(grid.ndim)]
         base = self._without_c()
         k = base.tensors
         no_c = is_number(self._c) and self._c == 0
         self.c = None if no_c else at_unknowns("c", self._c, grid, self.kind, self.mask)
-        for k_d in k:
+        for k_d in k if any(v.ndim > grid.ndim for v in k) else ():
             batches(grid.ndim, "a", k_d, "its other entries", k)
         if self.c is not None:
             batches(grid.ndim, "c", self.c, "`a`", k)
         self.fixed = None if fixed is None else Fixed.of(fixed, grid, self.kind, self.mask)
-        self.whole = base.with_c(self.c)  # with all equations
+        self.whole = base if self.c is None else base.with_c(self.c)  # with all equations
         self.A = self.whole
         self.domain: masks.Domain | None = None
         if not self._whole_box:
@@ -186,25 +190,48 @@ class Poisson:
     def _without_c(self) -> Any:
         """All but c, a Diffusion or what has all of it; and the weights of the data on each axis' ends."""
         if self.velocity is not None:
-            a = [self._given_or_on_faces(a_d, d) for d, a_d in enumerate(self._a)]
-            A, self.betas = self.velocity.operator(a, self._alphas)
-            return A
+            self._own_a = [a_d.copy() if isinstance(a_d, np.ndarray) else a_d for a_d in self._a]
+            found = [self._plain_conductance(a_d, d) for d, a_d in enumerate(self._a)] if self.velocity.is_plain else []
+            k = [v for v in found if v is not None]
+            A = self.velocity.of_plain(k) if len(k) == self.grid.ndim else None
+            return self._with_velocity() if A is None else A
         if self.tensor is not None:
-            self.betas = [None] * self.grid.ndim
+            self._betas = [None] * self.grid.ndim
             return self.tensor.operator(self._alphas)
         each = [self._conductance(a_d, d) for d, a_d in enumerate(self._a)]
-        self.betas = [betas for _, betas in each]
+        self._betas = [betas for _, betas in each]
         return Diffusion(self.grid.axes, tuple(k for k, _ in each), None)
+
+    def _with_velocity(self) -> Any:
+        """The same of diffusion and velocity, of anything that they may be."""
+        assert self.velocity is not None
+        a = [self._given_or_on_faces(a_d, d) for d, a_d in enumerate(self._own_a)]
+        A, self._betas = self.velocity.operator(a, self._alphas)
+        return A
+
+    @property
+    def betas(self) -> list[tuple[Tensor, Tensor] | None]:
+        """The weights of the data on each axis' ends; None where k tells them."""
+        if not self._betas:
+            self._with_velocity()
+        return self._betas
 
     def _conductance(self, a: Any, d: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """k on the faces of axis d, and the weights of the data on its ends, unless k tells them."""
         axis, dim, alphas = self.grid.axes[d], d - self.grid.ndim, self._alphas[d]
         if isinstance(a, OnFaces):
             return conductance(self.grid.axes, self._given_or_on_faces(a, d), d, alphas)
-        k = array_conductance(a, self.grid, d, self.kind) if self.mask is None else None
+        k = self._plain_conductance(a, d)
         if k is not None:
             return k, array_betas(a, axis, dim) if axis.has_through_ends else None
         return conductance(self.grid.axes, self._on_faces(a, d), d, alphas)
+
+    def _plain_conductance(self, a: Any, d: int) -> Tensor | None:
+        """k on the faces of axis d, where plain numbers are all that it takes."""
+        an_array = isinstance(a, (np.ndarray, Tensor))
+        if (self.mask is not None and not is_number(a)) or (self.grid.axes[d].has_through_ends and not an_array):
+            return None
+        return plain_conductance(a, self.grid, d, self.kind)
 
     def _given_or_on_faces(self, a: Any, d: int) -> Tensor:
         """a on the faces of axis d; 0 where ``Faces`` have walls."""
@@ -296,7 +323,7 @@ class Poisson:
             return floating(A.base, parts.part, parts.free)
         return floating(A.base, None, torch.ones(1, 1, dtype=torch.bool, device="cpu")) if self.grid.closed else None
 
-    @property
+    @cached_property
     def weighs(self) -> bool:
         """Whether some unknown has but a share of a cell."""
         return any(axis.weighs for axis in self.grid.axes)
@@ -492,8 +519,8 @@ class Poisson:
         """Refuse coefficients that ask for a gradient where arrays are to come out."""
         no_graph("alpha", *(alpha for pair in self._alphas for alpha in pair if alpha is not None))
         if self.velocity is not None:
-            no_graph("velocity", *self.velocity.faces)
-        no_graph("a", *self.A.base.k)
+            no_graph("velocity", *(() if self.velocity.is_plain else self.velocity.faces))
+        no_graph("a", *(v for pair in self.A.base.sides for v in pair))
         if self.c is not None:
             no_graph("c", self.c)
 

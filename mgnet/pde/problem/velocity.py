@@ -1,16 +1,17 @@
 """Velocities, from what a user may give to what flows through faces; see ``convection``."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.pde.native.conductances import flows
 from mgnet.pde.problem.axis import DIRICHLET, Axis
 from mgnet.pde.problem.checks import batches, finite, looked_at, word
-from mgnet.pde.problem.coefficients import Kind, array
+from mgnet.pde.problem.coefficients import Kind, array, plain_array
 from mgnet.pde.problem.conductances import areas, conductance, half_cell
 from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.faces import Faces, OnFaces
@@ -40,10 +41,6 @@ class Velocity:
         end the nearest), or a callable v(x, y, ...) evaluated on the faces; or ``Faces`` of them
     scheme : what flows through a face: "upwind" or "central"
     mask : what lies outside is not looked at; a face of the cut has what is inside
-
-    Attributes
-    ----------
-    faces : per axis v on its faces, (*batch, *grid with n_d + 1) or broadcastable to it
     """
 
     def __init__(self, velocity: Any, scheme: str, grid: Grid, kind: Kind, mask: Tensor | None = None):
@@ -57,9 +54,48 @@ class Velocity:
         if len(velocity) != grid.ndim:
             raise ValueError(f"`velocity` must have one entry per axis ({grid.ndim}); it has {len(velocity)}.")
         self.grid, self.scheme = grid, scheme
-        self.faces = tuple(_on_faces(v, grid, d, kind, mask) for d, v in enumerate(velocity))
-        for v in self.faces:
-            batches(grid.ndim, "velocity", v, "its other entries", self.faces)
+        self._kind, self._mask = kind, mask
+        self._given = [v.copy() if isinstance(v, np.ndarray) else v for v in velocity]  # ours, also later
+        self._plain = self._plain_arrays()
+        if self._plain is None:
+            self.faces  # noqa: B018  # which looks at them
+
+    @cached_property
+    def faces(self) -> tuple[Tensor, ...]:
+        """Per axis v on its faces, (*batch, *grid with n_d + 1) or broadcastable to it."""
+        faces = tuple(_on_faces(v, self.grid, d, self._kind, self._mask) for d, v in enumerate(self._given))
+        for v in faces:
+            batches(self.grid.ndim, "velocity", v, "its other entries", faces)
+        return faces
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is made of plain numbers, on a grid whose faces are alike."""
+        return self._plain is not None
+
+    def _plain_arrays(self) -> list[np.ndarray] | None:
+        """The same, at the unknowns or on the faces."""
+        grid, kind = self.grid, self._kind
+        if self._mask is not None or kind.device.type != "cpu" or not grid.regular:
+            return None
+        found = []
+        for d, v in enumerate(self._given):
+            array = plain_array(v, grid, kind, d)
+            if array is None or array.ndim > grid.ndim:
+                return None
+            found.append(array)
+        return found
+
+    def of_plain(self, k: Sequence[Tensor]) -> Convection | None:
+        """``operator`` of conductances and a velocity of plain numbers, in a pass; None: look at them more closely."""
+        assert self._plain is not None
+        axes, pairs = self.grid.axes, []
+        for d, (k_d, v) in enumerate(zip(k, self._plain, strict=True)):
+            pair = None if k_d.ndim > len(axes) else flows(k_d.numpy(), v, axes[d], d, self.scheme == UPWIND)
+            if pair is None:
+                return None
+            pairs.append(pair)
+        return Convection(axes, tuple(back for back, _ in pairs), tuple(forth for _, forth in pairs), None)
 
     def operator(
         self, a: Sequence[Tensor], alphas: Sequence[Sequence[Tensor | None]]

@@ -1,0 +1,31 @@
+// The equations of a grid's unknowns, of what couples them: through faces, from either side, and across corners.
+//
+//     (A u)_i = sum_d cross_d [back_{i-1/2} (u_i - u_{i-1}) + forth_{i+1/2} (u_i - u_{i+1})] + corners + m u_i
+//
+// as problem/convection.py and problem/cross.py have it; without convection, back and forth are one.
+#pragma once
+#include "conductances.h"
+#include "stream_mesh.h"
+
+namespace mgnet {
+
+struct Sides {
+    StreamMesh mesh;
+    long members = 1;
+    Field back[3], forth[3];       // no axes but the grid's
+    Field along[3], across[3];     // both diagonals of the corners of the two axes other than this one; perhaps none
+    Field c;                       // perhaps none
+    std::vector<double> share[3];  // of a cell, per axis
+    bool transposed = false;
+};
+
+// What they are made of, (members, n0, n1, n2) each: couplings, s[CENTRE] the diagonal; empty where there is none.
+struct Equations {
+    std::vector<double> s[27], excess;  // A 1, of which no digit is lost
+};
+
+// tame : |back - forth| / (back + forth) where there is to be no more; 0: as they are. See Convection.tame
+Equations equations_of(const Sides& A, double tame, int threads);
+bool is_tame(const Sides& A, double tame);
+
+}  // namespace mgnet
