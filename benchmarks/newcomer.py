@@ -106,7 +106,7 @@ def installed(folder: Path) -> list[dict[str, object]]:
     clone, python, noted = folder / "mgnet", folder / "environment/bin/python", folder / "steps.json"
     git, install = ["git", "-C", clone], [python, "-m", "pip", "install", "--quiet"]
     if noted.exists():
-        subprocess.run([*git, "fetch", "--quiet", "origin", "HEAD"], check=True)
+        subprocess.run([*git, "fetch", "--quiet", ROOT, "HEAD"], check=True)
         same = subprocess.run([*git, "diff", "--quiet", "HEAD", "FETCH_HEAD", "--", *PACKED]).returncode == 0
         if not same:
             print("mgnet has changed: installing it again", flush=True)
