@@ -25,7 +25,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
     seeds: options.Seeds = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run.", show_default="runs/DATASET-MODEL-seedN")
+        Path | None, typer.Option(help="Folder of the run.", show_default="runs/..., numbered")
     ] = None,
     recipe: options.Preset = "fast",
     change: options.Change = None,
