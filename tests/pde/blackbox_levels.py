@@ -6,13 +6,19 @@ import numpy as np
 import torch
 
 LEFT = 16  # numbers before the first unknown of a row
+BEYOND = 64  # numbers behind a field, where whole vectors may be read
+
+
+def with_room(shape: Sequence[int], value: float, dtype) -> np.ndarray:
+    """A field of a number, with room behind it."""
+    return np.full(int(np.prod(shape)) + BEYOND, value, dtype)[:-BEYOND].reshape(shape)
 
 
 def field(v: torch.Tensor, wraps: bool, dtype) -> np.ndarray:
     """(members, *grid) -> (members, rows, stride); what is beyond the ghosts is not a number."""
     n = v.shape[-1]
     stride = LEFT + -(-(n + 3) // 16) * 16
-    to = np.full((len(v), int(np.prod(v.shape[1:-1])), stride + 16 * (stride % 512 == 0)), np.nan, dtype)
+    to = with_room((len(v), int(np.prod(v.shape[1:-1])), stride + 16 * (stride % 512 == 0)), np.nan, dtype)
     to[:, :, LEFT - 2 : LEFT + n + 2] = 0
     to[:, :, LEFT : LEFT + n] = v.reshape(*to.shape[:2], n).numpy()
     if wraps:

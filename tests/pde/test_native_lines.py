@@ -16,7 +16,7 @@ from mgnet.pde.blackbox.hierarchy import first_coarse
 from mgnet.pde.blackbox.lines import line_steps
 from mgnet.pde.blackbox.stencil import shift
 from mgnet.pde.native import kernels, machine, machines
-from tests.pde.blackbox_levels import field, plain
+from tests.pde.blackbox_levels import field, plain, with_room
 from tests.pde.grids_and_data import random
 
 SHAPES = [
@@ -74,7 +74,7 @@ class Lines:
         of = self.levels.level(l) if l < len(self.levels) else self.levels.coarsest()
         n0, n1, n2 = of["n"]
         stride = field(torch.zeros(1, n2), False, float).shape[-1]
-        return np.zeros((batch, n0 * n1, stride), self.kind)
+        return with_room((batch, n0 * n1, stride), 0.0, self.kind)
 
 
 def readable(A, lines, u, f, reverse=False):

@@ -31,8 +31,8 @@ class StencilCycles {
     virtual void cycle(const void* x, void* x_out, const void* b, double* norms) = 0;  // x_out = x + M (b - A x)
     virtual void norms(const void* x, const void* b, double* norms) = 0;
 
-    // The verbs on grid l, on padded fields (batch, rows, stride). An iterate that is 0 is zero. Of a level alone whole
-    // vectors are read, and written, behind the fields' ends.
+    // The verbs on grid l, on padded fields (batch, rows, stride). An iterate that is 0 is zero. Whole vectors are read
+    // behind the fields' ends, and of a level alone written, too.
     virtual void smooth(int l, const void* u, const void* f, void* out, bool up) = 0;  // on the way up without clusters
     virtual void down(int l, const void* u, const void* f, void* out, void* f_c) = 0;
     virtual void up(int l, const void* u, const void* f, const void* e, void* out) = 0;
