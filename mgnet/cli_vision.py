@@ -24,9 +24,7 @@ def train(
     epochs: options.Epochs = None,
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
     seeds: options.Seeds = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the run.", show_default="runs/..., numbered")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/..., numbered")] = None,
     recipe: options.Preset = "fast",
     change: options.Change = None,
     image_size: Annotated[str | None, typer.Option(help="Folders: make the pictures of this size, n or H,W.")] = None,
