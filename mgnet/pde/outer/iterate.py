@@ -122,6 +122,28 @@ class RoundOff:
         return there & still
 
 
+def cycles(
+    hierarchy: Hierarchy, u: Any, f: Any, norms: np.ndarray, size: np.ndarray, tol: float, most: int
+) -> tuple[Any, Any, np.ndarray]:
+    """Up to ``most`` cycles between which there is nothing to decide: each halves the residuals above tol size.
+
+    Parameters
+    ----------
+    norms : (batch,) ||f - A u||
+
+    Returns
+    -------
+    the iterate before the last one (None for zero), the last one, (cycles, batch) ||f - A u|| after each cycle
+    """
+    history, enough, going = [norms], tol * size, True
+    while going and len(history) <= most:
+        old, u = u, hierarchy.full_multigrid(f) if u is None else hierarchy.cycle(u, f)
+        history.append(hierarchy.measured().cpu().numpy())
+        done = history[-1] <= enough
+        going = not done.all() and bool((done | (history[-1] <= STALLED * history[-2])).all())
+    return old, u, np.stack(history[1:])
+
+
 def iterate(
     hierarchy: Hierarchy,
     f: Any,
@@ -160,14 +182,10 @@ def iterate(
     done = relatives <= tol
     eps = torch.finfo(hierarchy.tensor(f).dtype).eps
     rounding, best = RoundOff(roundoff, size, eps, changed), Best(changed)
-    several = hierarchy.several if isinstance(hierarchy, ConjugateGradients) and callback is None else None
+    several = hierarchy.several if isinstance(hierarchy, ConjugateGradients) else partial(cycles, hierarchy)
     while not done.all() and len(residuals) <= max_cycles:
-        norms: Tensor | np.ndarray
-        if several is not None and not rounding.near:
-            old, u, norms = several(u, f, size, tol, max_cycles + 1 - len(residuals))
-        else:
-            old, u = u, hierarchy.full_multigrid(f) if u is None else hierarchy.cycle(u, f)
-            norms = hierarchy.measured()[None]
+        most = 1 if rounding.near or callback is not None else max_cycles + 1 - len(residuals)
+        old, u, norms = several(u, f, relatives * size, size, tol, most)
         history = [relatives, *relative(norms, size)]
         before, relatives = history[-2:]
         residuals += [float(each.max()) for each in history[1:]]  # NaN if there is one
