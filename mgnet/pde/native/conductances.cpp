@@ -129,15 +129,18 @@ class Surveyor {
         for (long at = begin; at < end; at++) {
             const long member = at / rows_, i = at % rows_ / A_.mesh.n[1], j = at % rows_ % A_.mesh.n[1];
             rows.make(member, i, j, own);
-            const double* c = A_.c.v ? rows.c(member, i, j) : nullptr;
-            const double* share = A_.share[2].data();
-            const double w = A_.share[0][i] * A_.share[1][j];
+            const double *c = A_.c.v ? rows.c(member, i, j) : nullptr, *share = A_.share[2].data();
+            const X::V w = X::splat(A_.share[0][i] * A_.share[1][j]), none = {};
+            auto held = [&](auto row, X::V v) {  // v where more than c holds u
+                const X::V of_c = c ? row(c) * (w * row(share)) : none;
+                return X::where(reinterpret_cast<X::M>(row(own.diagonal) > of_c), v, none);
+            };
             RowSums& to = sums[at];
-            for (long l = 0; l < n; l++) {
-                const bool held = own.diagonal[l] > (c ? c[l] * w * share[l] : 0);
-                to.diagonal += held ? own.diagonal[l] : 0, to.excess += held ? own.excess[l] : 0;
-                seen.lone |= own.near[l] == 0;
-            }
+            to.diagonal = sum<X>(n, [&](auto row) { return held(row, row(own.diagonal)); });
+            to.excess = sum<X>(n, [&](auto row) { return held(row, row(own.excess)); });
+            bool lone = false;
+            for (long l = 0; l < n; l++) lone |= own.near[l] == 0;
+            seen.lone |= lone;
             faces(rows, member, i, j, to, seen);
         }
     }
@@ -148,9 +151,7 @@ class Surveyor {
             if (!A_.k[d].v) continue;
             const double *k = rows.k(d, member, i, j, 0), *share = A_.share[2].data();
             const double w = (d == 0 ? 1.0 : A_.share[0][i]) * (d == 1 ? 1.0 : A_.share[1][j]);
-            double sum = 0;
-            for (long l = 0; l < n; l++) sum += d == 2 ? k[l] : k[l] * share[l];
-            to.faces[d] = w * sum;
+            to.faces[d] = w * sum<X>(n, [&](auto row) { return d == 2 ? row(k) : row(k) * row(share); });
             if (d < 2 && at[d] == 0) continue;  // an end
             const double* inner = d == 2 ? k + 1 : k;
             extremes(seen.each[d], d == 2 ? n - 1 : n, [&](auto row) { return row(inner); });
