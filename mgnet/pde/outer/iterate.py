@@ -182,10 +182,12 @@ def iterate(
     done = relatives <= tol
     eps = torch.finfo(hierarchy.tensor(f).dtype).eps
     rounding, best = RoundOff(roundoff, size, eps, changed), Best(changed)
-    several = hierarchy.several if isinstance(hierarchy, ConjugateGradients) else partial(cycles, hierarchy)
     while not done.all() and len(residuals) <= max_cycles:
         most = 1 if rounding.near or callback is not None else max_cycles + 1 - len(residuals)
-        old, u, norms = several(u, f, relatives * size, size, tol, most)
+        if isinstance(hierarchy, ConjugateGradients):
+            old, u, norms = hierarchy.several(u, f, size, tol, most)
+        else:
+            old, u, norms = cycles(hierarchy, u, f, relatives * size, size, tol, most)
         history = [relatives, *relative(norms, size)]
         before, relatives = history[-2:]
         residuals += [float(each.max()) for each in history[1:]]  # NaN if there is one

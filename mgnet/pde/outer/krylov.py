@@ -90,10 +90,13 @@ class ConjugateGradients:
         self._go_on(u, b)
         return self._step(u)
 
-    def several(
-        self, u: Any, b: Any, norms: np.ndarray, size: np.ndarray, tol: float, most: int
-    ) -> tuple[Any, Any, np.ndarray]:
-        """Up to ``most`` steps between which there is nothing to decide, as ``iterate.cycles``."""
+    def several(self, u: Any, b: Any, size: np.ndarray, tol: float, most: int) -> tuple[Any, Any, np.ndarray]:
+        """Up to ``most`` steps between which there is nothing to decide, towards ||b - A x|| <= tol size.
+
+        Returns
+        -------
+        the iterate before the last one (None for zero), the last one, (steps, batch) ||b - A x|| after each step
+        """
         self._go_on(u, b)
         self._state, before, norms = self.system.several(self._state, self._floor, size, tol, most)
         self._x = self.system.x
