@@ -38,14 +38,18 @@ def _energies(axis: Axis, k: np.ndarray, V: np.ndarray) -> np.ndarray:
     return energies[int(axis.periodic) :].sum(0)
 
 
-def _eigenvectors(axis: Axis, a: float) -> tuple[np.ndarray, np.ndarray]:
-    """V of an axis, and the energies of its columns."""
+def eigenvectors(axis: Axis, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """V of an axis whose faces' conductances are k, and the energies of its columns."""
     scale = 1 / np.sqrt(axis.share)
-    (faces,), _ = conductances([axis], [torch.full((axis.n + 1,), a, dtype=torch.float64, device="cpu")])
-    k = faces.numpy()
     _, Q = np.linalg.eigh(scale[:, None] * _line(axis, k) * scale)
     V = scale[:, None] * Q
     return V, _energies(axis, k, V)
+
+
+def _of_number(axis: Axis, a: float) -> tuple[np.ndarray, np.ndarray]:
+    """The same for a number a."""
+    (k,), _ = conductances([axis], [torch.full((axis.n + 1,), a, dtype=torch.float64, device="cpu")])
+    return eigenvectors(axis, k.numpy())
 
 
 def eigenbasis(axes: Sequence[Axis], a: Sequence[float], c: float) -> tuple[list[np.ndarray], np.ndarray]:
@@ -55,7 +59,7 @@ def eigenbasis(axes: Sequence[Axis], a: Sequence[float], c: float) -> tuple[list
     reciprocals of the summed eigenvalues, 0 for the null space.
     """
     Vs, eigenvalues = [], np.array(c, dtype=float)
-    for V, energies in once_each(_eigenvectors, zip(axes, a, strict=True)):
+    for V, energies in once_each(_of_number, zip(axes, a, strict=True)):
         Vs.append(V)
         eigenvalues = np.add.outer(eigenvalues, energies)
     null = eigenvalues <= NULL * eigenvalues.max()

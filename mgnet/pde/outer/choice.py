@@ -21,6 +21,7 @@ from mgnet.pde.levels.constant import DIRECT_WORK, ReadableHierarchy, grids, lin
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.lines import LineLevel
 from mgnet.pde.levels.richardson import contraction
+from mgnet.pde.levels.separable import SeparableLevel, separable_axis
 from mgnet.pde.levels.smoothers import COLOURED, Smoother
 from mgnet.pde.levels.streams import StreamLevel
 from mgnet.pde.levels.system import Robust
@@ -83,13 +84,15 @@ class Levels:
         self.in_float32, self.precise, self.solve = False, lines, False
         small = default and self.constant is None and base.symmetric and self.device.type == "cpu"
         self.eliminates = small and base.ndim > 1 and elimination_work(base.axes) <= LITTLE_WORK
+        stretched = default and base.ndim == 3 and base.symmetric and not all(axis.uniform for axis in base.axes)
+        self.separates = stretched and not self.eliminates and separable_axis(base) is not None
         self._leases: dict[Any, Lease] = {}
 
     @property
     def gamma(self) -> int | str:
         """The cycle index."""
         gamma = CYCLES[self.scheme.cycle]
-        if not self.base.symmetric:
+        if not self.base.symmetric or self.is_direct:
             return gamma
         varies = self.constant is None and (self.jumps or bool(self.base.diagonal_couplings))
         return index(gamma, self.device) if varies else gamma
@@ -165,8 +168,7 @@ class Levels:
                 direct = NativeStreams(base, b, eliminated=inf)
                 self.solve = direct.solves
                 return Lease(direct)
-            level = TransformLevel(A) if scheme.transform else LineLevel(A) if base.symmetric else StreamLevel(A)
-            return Lease(ReadableHierarchy([cast(Level, level)], [], A, 1))
+            return Lease(ReadableHierarchy([cast(Level, self._direct(A))], [], A, 1))
         if self.constant is None:
             how = b, scheme.smoother, scheme.nu, self.gamma
             levels: Any = self._robust(b) if base.symmetric else serve(Streaming(*how, base))
@@ -176,6 +178,12 @@ class Levels:
         self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
         key = (base.axes, self.constant, scheme, threads(), *key)
         return cache.lease(key, b.numel(), lambda: serve(self._constant(chain, b, symmetric)))
+
+    def _direct(self, A: Any) -> Any:
+        """What solves without levels, and without elimination of all unknowns by the kernels."""
+        if self.scheme.transform or self.separates:
+            return TransformLevel(A) if self.scheme.transform else SeparableLevel(A)
+        return LineLevel(A) if A.symmetric else StreamLevel(A)
 
     def _constant(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool = False) -> Constant:
         assert self.constant is not None
@@ -226,5 +234,6 @@ class Levels:
 
     @property
     def is_direct(self) -> bool:
-        """Whether a direct solver does without levels: a transform, or elimination in 1-D and of few unknowns."""
-        return self.scheme.transform or self.eliminates or (self.constant is None and self.base.ndim == 1)
+        """Whether there are no levels: a transform, separation of variables, elimination in 1-D and of few unknowns."""
+        direct = self.scheme.transform or self.eliminates or self.separates
+        return direct or (self.constant is None and self.base.ndim == 1)

@@ -107,7 +107,8 @@ class Multigrid:
         if self.levels.eliminates or (self.levels.solve and A.base is A):
             return ", ".join([*words, "elimination"])
         if self.levels.is_direct:
-            return ", ".join([*words, transforms(self.base.axes) if scheme.transform else "cyclic reduction"])
+            direct = "separation of variables" if self.levels.separates else "cyclic reduction"
+            return ", ".join([*words, transforms(self.base.axes) if scheme.transform else direct])
         outer = self._outer(A)
         words += [] if outer is None else [outer.name]
         if len(self.levels.sizes) == 1:  # all of the grid is the coarsest one
