@@ -89,7 +89,9 @@ struct KrylovPasses {
         KrylovPasses(pass, number).template go<X, false>(reinterpret_cast<T*>(workspace), pass.S);
     }
     static void step(const KrylovPass<T>& pass, long number, double* workspace) {
-        KrylovPasses(pass, number).template go<XD, true>(workspace, pass.S_wide);
+        const KrylovPasses here(pass, number);
+        if (!pass.x && !pass.p && !pass.x_out) return here.at_zero();
+        here.template go<XD, true>(workspace, pass.S_wide);
     }
     // ||b||^2
     static void size(const KrylovPass<T>& pass, long number, double*) { KrylovPasses(pass, number).of_b(); }
@@ -109,7 +111,7 @@ struct KrylovPasses {
 
     // Y: the vectors of the numbers that the stencil is applied to.
     template <class Y, bool Step, class N = typename Y::T>
-    void go(N* workspace, const N* S) {
+    void go(N* workspace, const N* S) const {
         for (long i = 0; i < stride; i++) workspace[i] = 0;
         const Neighbours<Y, P> grid(mesh, S, pass.between, workspace + LEFT);
         const long base = flat ? 0 : grid.clip(j0 - 1, 1), top = flat ? 1 : grid.clip(j1 + 1, 1);
@@ -144,6 +146,26 @@ struct KrylovPasses {
         }
         R::fill(row, n2, mesh.wraps[2]);
         if (copy) R::fill(copy, n2, mesh.wraps[2]);
+    }
+
+    // of x = 0: r = scale s b
+    void at_zero() const {
+        for (long i = i0; i < i1; i++)
+            for (long j = j0; j < j1; j++) {
+                const long number = i * mesh.n[1] + j, at = number * stride + LEFT;
+                const Data *b = plain<Data>(pass.b, number), *limit = plain<Data>(pass.b, all);
+                T* r = pass.r ? pass.r + at : nullptr;
+                typename D::V squares = {};
+                for (long k = 0; k < n2; k += D::W) {
+                    const auto left = masked(D::load(b + k, n2 - k, limit), n2 - k);
+                    squares += left * left;
+                    if (!r) continue;
+                    const auto narrow = D::template narrowed<T>(pass.scale * (D::load(pass.s + at + k) * left));
+                    D::template Narrow<T>::store(r + k, narrow);
+                }
+                if (r) R::fill(r, n2, mesh.wraps[2]);
+                pass.sums[number] = XD::sum(squares), pass.sums[all + number] = 0;
+            }
     }
 
     template <class N>
