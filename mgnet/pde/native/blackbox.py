@@ -15,6 +15,7 @@ from mgnet.pde.blackbox.traits import Survey
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.levels.system import HALVED, State
 from mgnet.pde.native import four, kernels, machine, threads
+from mgnet.pde.native.memory import Pool
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.operators import Diffusion
 
@@ -55,6 +56,7 @@ class NativeBlackBox:
         self._cycles = kernels.BlackBox(
             machine(), self._levels, like.dtype == torch.float32, 0 if gamma == "F" else int(gamma), batch, threads()
         )
+        self._pool = Pool(self._four, np.dtype(np.float32 if like.dtype == torch.float32 else np.float64))
         self._norms = np.zeros(batch)
         self.x: np.ndarray | None = None
         self._spare: np.ndarray | None = None  # the iterate before, or other memory for the next one
@@ -69,13 +71,13 @@ class NativeBlackBox:
     release = tensor
 
     def full_multigrid(self, b: np.ndarray, measure: bool = True) -> np.ndarray:
-        u = np.empty_like(b)
-        self._norms = self._cycles.full_multigrid(u, b)
+        u = self._pool.empty()
+        self._norms = self._cycles.full_multigrid(u, b, measure)
         return u
 
     def cycle(self, u: np.ndarray | None, b: np.ndarray, measure: bool = True) -> np.ndarray:
-        out = np.empty_like(b)
-        self._norms = self._cycles.cycle(u, out, b)
+        out = self._pool.empty()
+        self._norms = self._cycles.cycle(u, out, b, measure)
         return out
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
@@ -105,7 +107,7 @@ class NativeBlackBox:
     def several(
         self, before: State, floor: Tensor, size: np.ndarray, tol: float, most: int
     ) -> tuple[State, np.ndarray | None, np.ndarray]:
-        x, out = np.empty_like(self._b) if self.x is None else self.x, self._other()
+        x, out = self._pool.empty() if self.x is None else self.x, self._other()
         least, norms, rz, rp = (v.numpy() for v in (floor, *before))
         norms, rz, rp = self._cycles.advance(
             x, out, self.x is None, self._b, least, norms, rz, rp, size, tol, HALVED, most
@@ -118,7 +120,7 @@ class NativeBlackBox:
     def _other(self) -> np.ndarray:
         """Memory for the next iterate."""
         if self._spare is None:
-            self._spare = np.empty_like(self._b)
+            self._spare = self._pool.empty()
         return self._spare
 
 

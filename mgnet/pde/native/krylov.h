@@ -90,6 +90,7 @@ struct KrylovPasses {
     }
     static void step(const KrylovPass<T>& pass, long number, double* workspace) {
         const KrylovPasses here(pass, number);
+        if (!pass.b) return here.only_x(workspace + LEFT);
         if (!pass.x && !pass.p && !pass.x_out) return here.at_zero();
         here.template go<XD, true>(workspace, pass.S_wide);
     }
@@ -146,6 +147,12 @@ struct KrylovPasses {
         }
         R::fill(row, n2, mesh.wraps[2]);
         if (copy) R::fill(copy, n2, mesh.wraps[2]);
+    }
+
+    // no residual is asked for
+    void only_x(double* row) const {
+        for (long i = i0; i < i1; i++)
+            for (long j = j0; j < j1; j++) make_x(row, i * mesh.n[1] + j, true);
     }
 
     // of x = 0: r = scale s b

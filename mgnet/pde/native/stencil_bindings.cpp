@@ -417,17 +417,17 @@ class BlackBox {
         return nb::make_tuple(numpy_of(history.data(), {static_cast<std::size_t>(steps), std::size_t(run_.batch)}),
                               numpy_of(state[1]), numpy_of(state[2]));
     }
-    nb::object full_multigrid(Output x_out, Input b) {
+    nb::object full_multigrid(Output x_out, Input b, bool measured) {
         whole();
         const void* datum = data(b, "b");
         void* to = other(x_out, nullptr);
-        return numbers([&](double* norms) { cycles_->full_multigrid(to, datum, norms); });
+        return numbers([&](double* norms) { cycles_->full_multigrid(to, datum, measured, norms); });
     }
-    nb::object cycle(std::optional<Input> x, Output x_out, Input b) {
+    nb::object cycle(std::optional<Input> x, Output x_out, Input b, bool measured) {
         whole();
         const void *from = data(x, "x"), *datum = data(b, "b");
         void* to = other(x_out, from);
-        return numbers([&](double* norms) { cycles_->cycle(from, to, datum, norms); });
+        return numbers([&](double* norms) { cycles_->cycle(from, to, datum, measured, norms); });
     }
     nb::object norms(std::optional<Input> x, Input b) {
         const void *from = data(x, "x"), *datum = data(b, "b");
@@ -589,8 +589,8 @@ void bind_stencils(nb::module_& m) {
         .def("step", &BlackBox::step, "alpha"_a, "x"_a.none(), "x_out"_a, "b"_a)
         .def("advance", &BlackBox::advance, "x"_a, "x_out"_a, "zero"_a, "b"_a, "floor"_a, "norms"_a, "rz"_a, "rp"_a,
              "size"_a, "tol"_a, "enough"_a, "most"_a)
-        .def("full_multigrid", &BlackBox::full_multigrid, "x_out"_a, "b"_a)
-        .def("cycle", &BlackBox::cycle, "x"_a.none(), "x_out"_a, "b"_a)
+        .def("full_multigrid", &BlackBox::full_multigrid, "x_out"_a, "b"_a, "measured"_a = true)
+        .def("cycle", &BlackBox::cycle, "x"_a.none(), "x_out"_a, "b"_a, "measured"_a = true)
         .def("norms", &BlackBox::norms, "x"_a.none(), "b"_a)
         .def("dot", &BlackBox::dot, "v"_a, "w"_a)
         .def("turn", &BlackBox::turn, "z"_a, "p"_a, "beta"_a, "p_out"_a)

@@ -111,18 +111,18 @@ class StencilEngine final : public StencilCycles {
         });
         std::swap(p_, q_);
     }
-    void full_multigrid(void* x_out, const void* b, double* norms) override {
+    void full_multigrid(void* x_out, const void* b, bool measured, double* norms) override {
         each_member([&](Member m) {
             begin(m, nullptr, b, norms);
             T* u = full_multigrid(m);
-            norms[m.b] = moved(m, nullptr, u, sizes_[m.b], x_out, b, at(r_, m), nullptr);
+            norms[m.b] = moved(m, nullptr, u, sizes_[m.b], x_out, measured ? b : nullptr, nullptr, nullptr);
         });
     }
-    void cycle(const void* x, void* x_out, const void* b, double* norms) override {
+    void cycle(const void* x, void* x_out, const void* b, bool measured, double* norms) override {
         each_member([&](Member m) {
             begin(m, x, b, norms);
             T* z = visit(m, 0, nullptr, nullptr, at(r_, m), run_.gamma, nullptr);
-            norms[m.b] = moved(m, x, z, sizes_[m.b], x_out, b, at(r_, m), nullptr);
+            norms[m.b] = moved(m, x, z, sizes_[m.b], x_out, measured ? b : nullptr, nullptr, nullptr);
         });
     }
     void norms(const void* x, const void* b, double* norms) override {
@@ -467,7 +467,7 @@ class StencilEngine final : public StencilCycles {
         return std::sqrt(total(p.sums));
     }
 
-    // x_out = x + alpha s p, its residual to r if that is not 0; ||b - A x_out||, and (r, p)
+    // x_out = x + alpha s p, its residual to r if that is not 0; ||b - A x_out||, and (r, p), unless b is 0
     double moved(Member m, const void* x, const T* p, double alpha, void* x_out, const void* b, T* r, double* rp) {
         return std::sqrt(moved(m, x, p, alpha, x_out, b, 1 / sizes_[m.b], r, rp));
     }
@@ -477,6 +477,7 @@ class StencilEngine final : public StencilCycles {
         pass.x = data(x, m), pass.b = data(b, m), pass.x_out = const_cast<void*>(data(x_out, m));
         pass.p = p, pass.r = r, pass.factor = alpha, pass.scale = scale;
         run_krylov(m, 1, pass);
+        if (!b) return 0;
         if (rp) *rp = total(pass.sums + mesh_.rows());
         return total(pass.sums);
     }

@@ -27,8 +27,9 @@ class StencilCycles {
     // One iteration of conjugate gradients (krylov.py), which leaves members alone whose norm is at the floor.
     virtual void advance(const void* x, void* x_out, const void* b, const double* floor, double* norms, double* rz,
                          double* rp) = 0;
-    virtual void full_multigrid(void* x_out, const void* b, double* norms) = 0;                 // full multigrid
-    virtual void cycle(const void* x, void* x_out, const void* b, double* norms) = 0;  // x_out = x + M (b - A x)
+    // Full multigrid, and x_out = x + M (b - A x); norms are 0 unless `measured`.
+    virtual void full_multigrid(void* x_out, const void* b, bool measured, double* norms) = 0;
+    virtual void cycle(const void* x, void* x_out, const void* b, bool measured, double* norms) = 0;
     virtual void norms(const void* x, const void* b, double* norms) = 0;
 
     // The verbs on grid l, on padded fields (batch, rows, stride). An iterate that is 0 is zero. Whole vectors are read

@@ -280,8 +280,8 @@ class Multigrid:
         """u, unless it is not finite: then say why."""
         if self.levels.constant is not None:  # a NaN anywhere reaches all that are coupled
             clean = all(map(isfinite, u.reshape(len(u), -1)[:, 0].tolist()))
-        else:
-            clean = bool(torch.isfinite(u).all())
+        else:  # a sum is quickly made; that of large numbers may overflow
+            clean = isfinite(float(u.sum())) or bool(torch.isfinite(u).all())
         if clean:
             return u
         _finite_data(b, guess, name)
