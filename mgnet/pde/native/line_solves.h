@@ -7,7 +7,7 @@
 
 namespace mgnet {
 
-constexpr long AHEAD = 6;  // rows that memory is asked for before they are worked on
+constexpr long AHEAD = 6;  // rows that memory, the factors' too, is asked for before they are worked on
 
 template <class X>
 struct LineSolves {
@@ -204,7 +204,7 @@ struct LineSolves {
             T* y = space + i * K;
             const T* at = b.factors + i * D;
             for (long k = 0, j = from; k < pairs * W; k += W, j += 2 * W) {
-                r.fetch(j + ahead);
+                r.fetch(j + ahead), __builtin_prefetch(at + AHEAD * D + k);
                 const V low = r.at(j), high = r.at(j + W), v = Odd ? X::odds(low, high) : X::evens(low, high);
                 const V now = v + X::load(at + k) * X::load(before + k);
                 X::store(y + k, now);
@@ -236,6 +236,7 @@ struct LineSolves {
             T* const to = u + g.row(sheet, 0, i) * g.stride + LEFT;
             const T* at = b.factors + i * D;
             for (long k = 0, j = from; k < pairs * W; k += W, j += 2 * W) {
+                __builtin_prefetch(at - AHEAD * D + k), __builtin_prefetch(at - AHEAD * D + K + k);
                 V e = X::load(space + i * K + k);
                 if (!Closed || i < g.n - 1) e *= X::load(at + K + k);
                 e += X::load(at + D + k) * X::load(after + k);
