@@ -5,6 +5,8 @@
    the ends.
 3  What hardly holds u, c or alpha of 1e-9, is not lost.
 4  Batches, float32, one pass, gradients and reactions work; coefficients that vary, and walls, go to the levels.
+5  The compiled solve is the readable one, on every instruction set, whichever axis the lines lie along; any number of
+   threads gives equal bits; arrays that do not fit are refused.
 """
 
 from itertools import permutations
@@ -15,6 +17,9 @@ import scipy.sparse.linalg as sparse
 import torch
 
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve
+from mgnet.pde.levels.separable import SeparableLevel, parts_of
+from mgnet.pde.native import kernels, machine, machines
+from mgnet.pde.native.separable import NativeSeparable
 from tests.pde.stretched import graded, smooth
 
 PI = np.pi
@@ -137,3 +142,67 @@ def test_gradients():
 def test_others_have_levels(keywords):
     grid = Grid.from_faces([graded(16, 100.0), smooth(15), smooth(14)])
     assert "cycles" in solve(random(grid.shape), grid=grid, **keywords).method
+
+
+# 5
+
+
+@pytest.mark.parametrize("shape", [(19, 16, 17), (4, 33, 9), (7, 3, 40), (21, 8, 8)], ids=str)
+@pytest.mark.parametrize("t", range(3))
+def test_compiled_solve_is_the_readable_one(shape, t):
+    bc = ["periodic" if d != t else MIXED for d in range(3)]
+    grid = Grid.from_faces([graded(n, 30.0) for n in shape], bc)
+    parts, f = parts_of(Poisson(grid, c=0.3).A), torch.from_numpy(random((2, *shape)))
+    assert parts.dim == t - 3
+    theirs = SeparableLevel(parts).smooth(None, f)
+    ours = NativeSeparable(parts).smooth(None, f)
+    assert ours.dtype == torch.float64
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12 * float(theirs.abs().max()))
+
+
+def kernel(parts, on=None, threads=1):
+    m, s, one, two = (v.contiguous().numpy() for v in (parts.m, parts.s, *parts.V))
+    return kernels.Separable(on or machine(), m, s, one, two, threads)
+
+
+def parts_and_data(batch=1):
+    grid = Grid.from_faces([graded(31, 30.0), smooth(23), smooth(26)], "dirichlet")  # lines along the longest axis
+    return parts_of(Poisson(grid).A), random((batch, *grid.shape))
+
+
+@pytest.mark.parametrize("on", machines())
+def test_every_instruction_set(on):
+    parts, f = parts_and_data(2)
+    u = np.empty_like(f)
+    kernel(parts, on).solve(f, u)
+    theirs = SeparableLevel(parts).smooth(None, torch.from_numpy(f))
+    np.testing.assert_allclose(u, theirs, rtol=0, atol=1e-12 * float(theirs.abs().max()))
+
+
+def test_threads_give_equal_bits():
+    parts, f = parts_and_data()
+    assert f.size > 6_000  # else there is one thread
+    one, two, three = (np.empty_like(f) for _ in range(3))
+    for threads, u in enumerate((one, two, three), 1):
+        kernel(parts, threads=threads).solve(f, u)
+    np.testing.assert_array_equal(two, one)
+    np.testing.assert_array_equal(three, one)
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    parts, f = parts_and_data()
+    m, s, one, two = (v.contiguous().numpy() for v in (parts.m, parts.s, *parts.V))
+    for wrong, name in (((m[0], s, one, two), "m"), ((m, s[1:], one, two), "s"), ((m, s, two, two), "one"),
+                        ((m, s, one, one), "two")):  # fmt: skip
+        with pytest.raises(ValueError, match=f"`{name}` must"):
+            kernels.Separable(machine(), *(v.copy() for v in wrong), 1)
+    with pytest.raises(ValueError, match="`threads` must"):
+        kernels.Separable(machine(), m, s, one, two, 0)
+    solver = kernel(parts)
+    for wrong in (f[:, :-1].copy(), f.astype(np.float32), f[0]):
+        with pytest.raises(ValueError, match="`f` must be"):
+            solver.solve(wrong, np.empty_like(f))
+    with pytest.raises(ValueError, match="`u` must be"):
+        solver.solve(f, f[:, :-1].copy())
+    with pytest.raises(ValueError, match="`u` must be other memory"):
+        solver.solve(f, f)

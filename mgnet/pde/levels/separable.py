@@ -12,6 +12,8 @@ time than line smoothing on any grid that fits into memory. If all axes are peri
 Source: Lynch, Rice & Thomas 1964, Numer. Math. 6, 185; Swarztrauber 1974, SIAM J. Numer. Anal. 11, 1136.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -55,35 +57,55 @@ def _factors(A: Diffusion, e: int, t: int) -> tuple[np.ndarray, np.ndarray] | No
     return (kappa, g) if (abs(both - np.outer(kappa, g)) <= PRODUCT * both).all() else None
 
 
-class SeparableLevel:
-    """The only grid: u = A^-1 b; where A is singular one of the solutions. In float64, whatever the data's precision.
+@dataclass(frozen=True)
+class Separated:
+    """A in the modes of all axes but t, in float64.
 
-    Parameters
-    ----------
-    A : for which ``separable_axis`` has an axis
+    dim : t, counted from the last axis;   V : the modes of the others, in order
+    V_t : those of t where it is periodic
+    m, s : row sums of the lines along t, (n_t, ...), and what couples a plane to the next one, (n_t - 1,)
     """
 
-    def __init__(self, A: Diffusion):
-        t = separable_axis(A)
-        assert t is not None
-        self._dim, others, like = t - A.ndim, [e for e in range(A.ndim) if e != t], A.k[t].detach().double()
-        self._V, self._V_t = [], None
-        m = _along(torch.zeros(A.axes[t].n) if A.c is None else A.c, 0, A.ndim).to(like)
-        for number, e in enumerate(others, 1):
-            kappa, g = _factors(A, e, t)  # type: ignore[misc]
-            V, lam = modes(A.axes[e], kappa)
-            self._V.append(torch.from_numpy(V).to(like))
-            m = m + (_along(g, 0, A.ndim) * _along(lam, number, A.ndim)).to(like)
-        k, share = like.flatten(), _along(A.axes[t].share, 0, A.ndim).to(like)
-        if A.axes[t].periodic:
-            V, lam = modes(A.axes[t], k.cpu().numpy())
-            self._V_t, k = torch.from_numpy(V).to(like), torch.zeros_like(k)
-            m = m + _along(lam, 0, A.ndim).to(like)
-        else:
-            m = m * share
-        m[0] += k[0]
-        m[-1] += k[-1]
-        self._factor(m, k[1:-1])
+    dim: int
+    V: list[Tensor]
+    V_t: Tensor | None
+    m: Tensor
+    s: Tensor
+
+
+def parts_of(A: Diffusion) -> Separated:
+    """Of an operator for which ``separable_axis`` has an axis."""
+    t = separable_axis(A)
+    assert t is not None
+    others, like = [e for e in range(A.ndim) if e != t], A.k[t].detach().double()
+    V, V_t = [], None
+    m = _along(torch.zeros(A.axes[t].n) if A.c is None else A.c, 0, A.ndim).to(like)
+    for number, e in enumerate(others, 1):
+        kappa, g = _factors(A, e, t)  # type: ignore[misc]
+        of_e, lam = modes(A.axes[e], kappa)
+        V.append(torch.from_numpy(of_e).to(like))
+        m = m + (_along(g, 0, A.ndim) * _along(lam, number, A.ndim)).to(like)
+    k, share = like.flatten(), _along(A.axes[t].share, 0, A.ndim).to(like)
+    if A.axes[t].periodic:
+        of_t, lam = modes(A.axes[t], k.cpu().numpy())
+        V_t, k = torch.from_numpy(of_t).to(like), torch.zeros_like(k)
+        m = m + _along(lam, 0, A.ndim).to(like)
+    else:
+        m = m * share
+    m[0] += k[0]
+    m[-1] += k[-1]
+    return Separated(t - A.ndim, V, V_t, m, k[1:-1])
+
+
+class SeparableLevel:
+    """The only grid: u = A^-1 b; where A is singular one of the solutions.
+
+    In float64, whatever the data's precision. ``native.separable`` is its compiled twin.
+    """
+
+    def __init__(self, of: Separated):
+        self._dim, self._V, self._V_t = of.dim, of.V, of.V_t
+        self._factor(of.m, of.s)
 
     def _factor(self, m: Tensor, s: Tensor) -> None:
         """Eliminate plane after plane: what each passes on to the next, and the reciprocals of the pivots."""

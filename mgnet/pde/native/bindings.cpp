@@ -20,6 +20,7 @@ namespace mgnet {
 void bind_stencils(nb::module_& m);  // stencil_bindings.cpp
 void bind_streams(nb::module_& m);  // stream_bindings.cpp
 void bind_mailboxes(nb::module_& m);  // mailbox_bindings.cpp
+void bind_separable(nb::module_& m);  // separable_bindings.cpp
 
 namespace {
 
@@ -342,8 +343,7 @@ NB_MODULE(_native, m) {
     bind_arrays<float>(m), bind_arrays<double>(m);
     m.def("components", &components_of, "inside"_a.noconvert(), "opens"_a.noconvert(), "wraps"_a,
           "label"_a.noconvert());
-    bind_stencils(m);
-    bind_streams(m);
+    bind_stencils(m), bind_streams(m), bind_separable(m);
     bind_mailboxes(m);
     nb::class_<Table>(m, "Table")
         .def(

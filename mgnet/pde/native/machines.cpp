@@ -9,6 +9,7 @@ extern const ConstantKernels constant;
 extern const SetUpKernels set_up;
 extern const StencilKernels stencil;
 extern const StreamKernels streams;
+extern const SeparableKernels separable;
 }  // namespace baseline
 
 #ifdef MGNET_X86
@@ -17,12 +18,14 @@ extern const ConstantKernels constant;
 extern const SetUpKernels set_up;
 extern const StencilKernels stencil;
 extern const StreamKernels streams;
+extern const SeparableKernels separable;
 }  // namespace avx2
 namespace avx512 {
 extern const ConstantKernels constant;
 extern const SetUpKernels set_up;
 extern const StencilKernels stencil;
 extern const StreamKernels streams;
+extern const SeparableKernels separable;
 }  // namespace avx512
 #endif
 
@@ -46,10 +49,13 @@ constexpr const char* BASELINE = "baseline";
 
 const Machine MACHINES[] = {
 #ifdef MGNET_X86
-    {"avx512", has_avx512, &avx512::constant, &avx512::set_up, &avx512::stencil, &avx512::streams},
-    {"avx2", has_avx2, &avx2::constant, &avx2::set_up, &avx2::stencil, &avx2::streams},
+    {"avx512", has_avx512, &avx512::constant, &avx512::set_up, &avx512::stencil, &avx512::streams,
+     &avx512::separable},
+    {"avx2", has_avx2, &avx2::constant, &avx2::set_up, &avx2::stencil, &avx2::streams,
+     &avx2::separable},
 #endif
-    {BASELINE, always, &baseline::constant, &baseline::set_up, &baseline::stencil, &baseline::streams},
+    {BASELINE, always, &baseline::constant, &baseline::set_up, &baseline::stencil, &baseline::streams,
+     &baseline::separable},
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cycles.h"
+#include "separable_solver.h"
 #include "stencil_cycles.h"
 #include "streams.h"
 
@@ -34,6 +35,7 @@ struct Machine {
     const SetUpKernels* set_up;
     const StencilKernels* stencil;
     const StreamKernels* streams;
+    const SeparableKernels* separable;
 };
 
 std::vector<std::string> machines();  // those that run here, the fastest first

@@ -21,13 +21,14 @@ from mgnet.pde.levels.constant import DIRECT_WORK, ReadableHierarchy, grids, lin
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.lines import LineLevel
 from mgnet.pde.levels.richardson import contraction
-from mgnet.pde.levels.separable import SeparableLevel, separable_axis
+from mgnet.pde.levels.separable import SeparableLevel, parts_of, separable_axis
 from mgnet.pde.levels.smoothers import COLOURED, Smoother
 from mgnet.pde.levels.streams import StreamLevel
 from mgnet.pde.levels.system import Robust
 from mgnet.pde.levels.transform import TransformLevel
 from mgnet.pde.native import kernels, threads
 from mgnet.pde.native.blackbox import surveyed
+from mgnet.pde.native.separable import NativeSeparable
 from mgnet.pde.native.streams import NativeStreams
 from mgnet.pde.outer.at_once import LITTLE_WORK, elimination_work
 from mgnet.pde.outer.backends import Constant, Streaming, Varying, compiled, compiles, plain_torch, serve
@@ -181,8 +182,12 @@ class Levels:
 
     def _direct(self, A: Any) -> Any:
         """What solves without levels, and without elimination of all unknowns by the kernels."""
-        if self.scheme.transform or self.separates:
-            return TransformLevel(A) if self.scheme.transform else SeparableLevel(A)
+        if self.scheme.transform:
+            return TransformLevel(A)
+        if self.separates:
+            parts = parts_of(A)
+            native = parts.m.device.type == "cpu" and parts.V_t is None
+            return NativeSeparable(parts) if native else SeparableLevel(parts)
         return LineLevel(A) if A.symmetric else StreamLevel(A)
 
     def _constant(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool = False) -> Constant:
