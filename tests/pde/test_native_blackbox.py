@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mgnet.pde import Grid, Poisson
+from mgnet.pde import Grid, Poisson, Solver
 from mgnet.pde.blackbox import ReadableBlackBox
 from mgnet.pde.native.blackbox import NativeBlackBox
 from mgnet.pde.outer.krylov import ConjugateGradients
@@ -293,3 +293,33 @@ def test_several_steps_in_one_call_are_those_one_by_one(batch):
     assert (norms[-1] <= 1e-8 * size).all()
     assert not (norms[-2] <= 1e-8 * size).all()
     assert len(many.several(u, data[0], size, 1e-30, 50)[2]) < 50  # round-off: no residual is halved any more
+
+
+@pytest.mark.parametrize("shape", [(37, 52), (13, 16, 11)], ids=str)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_iterates_do_not_depend_on_whether_they_are_measured(shape, threads):
+    """And no memory that is used again is another iterate's."""
+    A, b = problem(shape, "periodic", "node").A, randn(2, *shape)
+    ours = native(A, b, batch=2, threads=threads)
+    f = ours.data(b)
+    for begin in (None, ours.cycle(None, f)):
+        one, two = (ours.cycle(begin, f, measure) for measure in (True, False))
+        assert one is not two
+        assert np.array_equal(one, two)
+        assert not ours.measured().any()
+    assert np.array_equal(ours.full_multigrid(f, True), ours.full_multigrid(f, False))
+    zero = torch.zeros_like(b)
+    for data in (b, zero):  # the residual of zero is the datum
+        assert torch.equal(ours.begin(None, ours.data(data)), ours.norms(None, ours.data(data)))
+
+
+def test_what_is_not_finite_shows_and_what_is_large_does_not():
+    grid = Grid((40, 41))
+    a = np.exp(np.random.default_rng(0).standard_normal(grid.shape))
+    huge = np.full(grid.shape, 3e37, np.float32)
+    u = Solver(Poisson(grid, a)).cycle(None, huge)
+    assert np.isfinite(u).all()
+    assert not np.isfinite(torch.from_numpy(u).sum())
+    huge[3, 4] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        Solver(Poisson(grid, a)).cycle(None, huge)
