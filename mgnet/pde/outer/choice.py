@@ -93,7 +93,7 @@ class Levels:
     def gamma(self) -> int | str:
         """The cycle index."""
         gamma = CYCLES[self.scheme.cycle]
-        if not self.base.symmetric or self.is_direct:
+        if not self.base.symmetric or self.separates:
             return gamma
         varies = self.constant is None and (self.jumps or bool(self.base.diagonal_couplings))
         return index(gamma, self.device) if varies else gamma
