@@ -3,7 +3,7 @@
 Claims: k is to the last bit what torch makes of the same array, for all ends, centrings and dtypes, and where an array
 is to be refused there is none; a survey tells what the functions in torch tell; a hierarchy made of conductances has
 the finest grid of one made of the finished stencil; the size of a residual that rounding leaves is that of torch, for
-any batch; arrays of other shapes are refused.
+any batch, and so is A u; arrays of other shapes are refused.
 """
 
 import numpy as np
@@ -175,3 +175,25 @@ def test_magnitudes_refuse_other_shapes():
     for b in (np.ones((2, 9, 8), np.float32), np.ones((2, 8, 9)), np.ones((2, 9, 16))[..., ::2]):
         with pytest.raises(ValueError, match="`b` must"):
             A.faces.magnitudes(np.ones((2, 9, 8)), b, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("members", [(), (3,)])
+@pytest.mark.parametrize("bc", ENDS, ids=str)
+@pytest.mark.parametrize("shape", [(7, 10), (16, 33), (3, 4, 5), (12, 9, 13)], ids=str)
+def test_products_are_those_of_torch(shape, bc, members, dtype):
+    """Whatever the batch of coefficients, the precision and the number of threads."""
+    A = Poisson(grid_of(shape, bc), rough((*members, *shape)), rough(shape, 1)).A
+    u = torch.from_numpy(np.random.default_rng(2).standard_normal((3, *shape))).to(dtype)
+    expected = A(u.double())
+    for threads in (1, 3):
+        found = np.full(u.shape, np.nan)
+        A.faces.apply(u.numpy(), found, threads)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13 * float(expected.abs().max()))
+
+
+def test_products_refuse_other_arrays():
+    A, u = Poisson(grid_of((9, 8), "dirichlet"), rough((9, 8))).A, np.ones((1, 9, 8))
+    for wrong, out in ((np.ones((1, 8, 9)), u.copy()), (u, np.ones((2, 9, 8))), (u, u), (u, u.astype(np.float32))):
+        with pytest.raises(ValueError, match=r"`u` must|`out` must"):
+            A.faces.apply(wrong, out, 1)

@@ -199,18 +199,19 @@ class Surveyor {
     Seen seen_;
 };
 
-// The rows of |A||u| + |b|, one after the other, for one worker.
-class MagnitudeRows {
+// The rows of |A||u| + |b| (`Sizes`), or of A u, one after the other, for one worker.
+template <bool Sizes>
+class ProductRows {
     using V = X::V;
 
   public:
-    MagnitudeRows(const Conductances& A, const Field& u, const Field& b)
-        : A_(A), u_(u), b_(b), n_(A.mesh.n[2]), faces_(A), room_(4 * (n_ + 2)) {}
+    ProductRows(const Conductances& A, const Field& u) : A_(A), u_(u), n_(A.mesh.n[2]), faces_(A), room_(3 * (n_ + 2)) {}
 
-    double square(long member, long i, long j) {
-        double *out = room(0), *here = room(1) + 1;
+    // adds to out
+    void operator()(long member, long i, long j, double* out) {
+        double* here = room(0) + 1;
         const double *share = A_.share[2].data(), w = A_.share[0][i] * A_.share[1][j];
-        size_of(b_, member, i, j, out), size_of(u_, member, i, j, here);
+        load(u_, member, i, j, here);
         const bool wraps = A_.mesh.wraps[2];
         here[-1] = wraps ? here[n_ - 1] : 0, here[n_] = wraps ? here[0] : 0;
         if (A_.c.v) {
@@ -221,19 +222,20 @@ class MagnitudeRows {
             if (A_.k[d].v) across(d, member, i, j, here, out);
         const double* k = faces_.k(2, member, i, j, 4);
         each<X>(out, n_, [&](auto row) {
-            const V low = row(k) * (row(here) + row(here - 1)), high = row(k + 1) * (row(here) + row(here + 1));
+            const V low = row(k) * apart(row(here), row(here - 1)), high = row(k + 1) * apart(row(here), row(here + 1));
             return row(out) + X::splat(w) * (low + high);
         });
-        return sum<X>(n_, [&](auto row) { return row(out) * row(out); });
+    }
+
+    // a row of u or b, or its sizes
+    void load(const Field& of, long member, long i, long j, double* out) {
+        const double* v = of.row(member, i, j, n_, room(2));
+        each<X>(out, n_, [&](auto row) { return Sizes ? X::where(row(v) < V{}, -row(v), row(v)) : row(v); });
     }
 
   private:
     double* room(int number) { return room_.data() + number * (n_ + 2); }
-
-    void size_of(const Field& of, long member, long i, long j, double* out) {
-        const double* v = of.row(member, i, j, n_, room(3));
-        each<X>(out, n_, [&](auto row) { return X::where(row(v) < V{}, -row(v), row(v)); });
-    }
+    static V apart(V here, V beyond) { return Sizes ? here + beyond : here - beyond; }
 
     // The faces before and after a row; beyond an end is nothing.
     void across(int d, long member, long i, long j, const double* here, double* out) {
@@ -243,18 +245,18 @@ class MagnitudeRows {
             at[d] += 2 * side - 1, face[d] += side;
             const bool there = A_.mesh.wraps[d] || (at[d] >= 0 && at[d] < A_.mesh.n[d]);
             at[d] = (at[d] + A_.mesh.n[d]) % A_.mesh.n[d];
-            double* beyond = room(2);
-            if (there) size_of(u_, member, at[0], at[1], beyond);
+            double* beyond = room(1);
+            if (there) load(u_, member, at[0], at[1], beyond);
             const double* k = faces_.k(d, member, face[0], face[1], side);
             const V w = X::splat(A_.share[1 - d][d == 0 ? j : i]);
             each<X>(out, n_, [&](auto row) {
-                return row(out) + w * row(share) * row(k) * (there ? row(here) + row(beyond) : row(here));
+                return row(out) + w * row(share) * row(k) * (there ? apart(row(here), row(beyond)) : row(here));
             });
         }
     }
 
     const Conductances& A_;
-    const Field &u_, &b_;
+    const Field& u_;
     const long n_;
     OperatorRows<X> faces_;
     std::vector<double> room_;
@@ -263,16 +265,33 @@ class MagnitudeRows {
 }  // namespace
 
 void magnitudes(const Conductances& A, const Field& u, const Field& b, long members, double* squares, int threads) {
-    const long rows = A.mesh.rows();
+    const long rows = A.mesh.rows(), n = A.mesh.n[2];
     std::vector<double> each(members * rows);
-    in_parts(members * rows, 4 * A.mesh.n[2], threads, [&](long begin, long end, long) {
-        MagnitudeRows of(A, u, b);
-        for (long r = begin; r < end; r++) each[r] = of.square(r / rows, r % rows / A.mesh.n[1], r % rows % A.mesh.n[1]);
+    in_parts(members * rows, 4 * n, threads, [&](long begin, long end, long) {
+        ProductRows<true> of(A, u);
+        std::vector<double> out(n + 2);
+        for (long r = begin; r < end; r++) {
+            const long member = r / rows, i = r % rows / A.mesh.n[1], j = r % rows % A.mesh.n[1];
+            of.load(b, member, i, j, out.data()), of(member, i, j, out.data());
+            each[r] = sum<X>(n, [&](auto row) { return row(out.data()) * row(out.data()); });
+        }
     });
     for (long m = 0; m < members; m++) {
         squares[m] = 0;
         for (long r = m * rows; r < (m + 1) * rows; r++) squares[m] += each[r];
     }
+}
+
+void apply(const Conductances& A, const Field& u, long members, double* out, int threads) {
+    const long rows = A.mesh.rows(), n = A.mesh.n[2];
+    in_parts(members * rows, 4 * n, threads, [&](long begin, long end, long) {
+        ProductRows<false> of(A, u);
+        for (long r = begin; r < end; r++) {
+            double* to = out + r * n;
+            for (long k = 0; k < n; k++) to[k] = 0;
+            of(r / rows, r % rows / A.mesh.n[1], r % rows % A.mesh.n[1], to);
+        }
+    });
 }
 
 template <class T>

@@ -155,4 +155,7 @@ Survey survey(const Conductances& A, double varies, int threads);
 // squares (members) = || |A||u| + |b| ||^2: where 2 eps of its root is all of a residual, rounding has left it
 void magnitudes(const Conductances& A, const Field& u, const Field& b, long members, double* squares, int threads);
 
+// out (members, n0, n1, n2) = A u
+void apply(const Conductances& A, const Field& u, long members, double* out, int threads);
+
 }  // namespace mgnet

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mgnet.pde.levels.separable import Separated
 from mgnet.pde.native import kernels, machine, threads
+from mgnet.pde.problem.operators import Diffusion
 
 
 class NativeSeparable:
@@ -21,3 +22,15 @@ class NativeSeparable:
         out = np.empty_like(planes)
         self._kernel.solve(planes, out)
         return torch.from_numpy(out).movedim(1, self._dim).to(f.dtype).contiguous()
+
+
+class Applied:
+    """u -> A u for u (batch, *grid), in one pass, in float64 whatever u's precision."""
+
+    def __init__(self, A: Diffusion):
+        self.ndim, self._faces = A.ndim, A.faces
+
+    def __call__(self, u: Tensor) -> Tensor:
+        out = np.empty(u.shape)
+        self._faces.apply(u.detach().contiguous().numpy(), out, threads())
+        return torch.from_numpy(out).to(u.dtype)

@@ -66,22 +66,42 @@ class Faces {
     }
 
     nb::object magnitudes(const Input& u, const Input& b, int threads) const {
-        const long *n = of_.mesh.n, members = u.ndim() > 0 ? static_cast<long>(u.shape(0)) : 0;
-        require(members > 0 && (of_.members == 1 || of_.members == members), "`u` must have as many members as `k` and `c`");
-        std::vector<long> shape{members};
-        for (std::size_t k = 0; k < dims(); k++) shape.push_back(n[place(k, dims())]);
         const bool single = u.dtype() == nb::dtype<float>();
+        const std::vector<long> shape = shape_of(u);
         check(u, single, shape, "u"), check(b, single, shape, "b");
-        auto field = [&](const Input& v) { return Field{v.data(), single, {n[0] * n[1] * n[2], n[1] * n[2], n[2], 1}}; };
-        std::vector<double> squares(members);
+        std::vector<double> squares(shape[0]);
         {
             nb::gil_scoped_release release;
-            mgnet::magnitudes(of_, field(u), field(b), members, squares.data(), threads);
+            mgnet::magnitudes(of_, iterate(u, single), iterate(b, single), shape[0], squares.data(), threads);
         }
         return numpy_of(squares);
     }
 
+    // out = A u
+    void apply(const Input& u, const Output& out, int threads) const {
+        const bool single = u.dtype() == nb::dtype<float>();
+        const std::vector<long> shape = shape_of(u);
+        check(u, single, shape, "u"), check(out, false, shape, "out");
+        require(u.data() != out.data(), "`out` must be other memory than `u`");
+        auto* to = static_cast<double*>(out.data());
+        nb::gil_scoped_release release;
+        mgnet::apply(of_, iterate(u, single), shape[0], to, threads);
+    }
+
   private:
+    // (members, *grid) of an iterate
+    std::vector<long> shape_of(const Input& u) const {
+        const long *n = of_.mesh.n, members = u.ndim() > 0 ? static_cast<long>(u.shape(0)) : 0;
+        require(members > 0 && (of_.members == 1 || of_.members == members), "`u` must have as many members as `k` and `c`");
+        std::vector<long> shape{members};
+        for (std::size_t k = 0; k < dims(); k++) shape.push_back(n[place(k, dims())]);
+        return shape;
+    }
+    Field iterate(const Input& v, bool single) const {
+        const long* n = of_.mesh.n;
+        return {v.data(), single, {n[0] * n[1] * n[2], n[1] * n[2], n[2], 1}};
+    }
+
     Field field(const Input& v, const std::vector<long>& shape, int axis, const std::string& name) const {
         std::vector<bool> longer(shape.size(), false);
         if (axis >= 0) longer[axis] = true;
@@ -559,7 +579,8 @@ void bind_stencils(nb::module_& m) {
                       const std::vector<Input>&, const std::optional<Input>&>(),
              "shape"_a, "wraps"_a, "shares"_a, "k"_a, "c"_a.none())
         .def("survey", &Faces::surveyed, "varies"_a, "threads"_a)
-        .def("magnitudes", &Faces::magnitudes, "u"_a, "b"_a, "threads"_a);
+        .def("magnitudes", &Faces::magnitudes, "u"_a, "b"_a, "threads"_a)
+        .def("apply", &Faces::apply, "u"_a, "out"_a, "threads"_a);
     nb::class_<Hierarchy>(m, "StencilHierarchy")
         .def(nb::init<const std::string&, bool, const Faces&, const std::vector<long>&, bool, bool, std::vector<double>,
                       std::vector<double>, const std::vector<int>&, int>(),

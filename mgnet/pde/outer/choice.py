@@ -28,7 +28,7 @@ from mgnet.pde.levels.system import Robust
 from mgnet.pde.levels.transform import TransformLevel
 from mgnet.pde.native import kernels, threads
 from mgnet.pde.native.blackbox import surveyed
-from mgnet.pde.native.separable import NativeSeparable
+from mgnet.pde.native.separable import Applied, NativeSeparable
 from mgnet.pde.native.streams import NativeStreams
 from mgnet.pde.outer.at_once import LITTLE_WORK, elimination_work
 from mgnet.pde.outer.backends import Constant, Streaming, Varying, compiled, compiles, plain_torch, serve
@@ -169,7 +169,8 @@ class Levels:
                 direct = NativeStreams(base, b, eliminated=inf)
                 self.solve = direct.solves
                 return Lease(direct)
-            return Lease(ReadableHierarchy([cast(Level, self._direct(A))], [], A, 1))
+            level, product = self._direct(A)
+            return Lease(ReadableHierarchy([cast(Level, level)], [], product, 1))
         if self.constant is None:
             how = b, scheme.smoother, scheme.nu, self.gamma
             levels: Any = self._robust(b) if base.symmetric else serve(Streaming(*how, base))
@@ -180,15 +181,15 @@ class Levels:
         key = (base.axes, self.constant, scheme, threads(), *key)
         return cache.lease(key, b.numel(), lambda: serve(self._constant(chain, b, symmetric)))
 
-    def _direct(self, A: Any) -> Any:
-        """What solves without levels, and without elimination of all unknowns by the kernels."""
+    def _direct(self, A: Any) -> tuple[Any, Any]:
+        """What solves without levels, and without elimination of all unknowns by the kernels; and u -> A u."""
         if self.scheme.transform:
-            return TransformLevel(A)
+            return TransformLevel(A), A
         if self.separates:
             parts = parts_of(A)
             native = parts.m.device.type == "cpu" and parts.V_t is None
-            return NativeSeparable(parts) if native else SeparableLevel(parts)
-        return LineLevel(A) if A.symmetric else StreamLevel(A)
+            return (NativeSeparable(parts), Applied(A)) if native else (SeparableLevel(parts), A)
+        return LineLevel(A) if A.symmetric else StreamLevel(A), A
 
     def _constant(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool = False) -> Constant:
         assert self.constant is not None
