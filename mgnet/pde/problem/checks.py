@@ -62,8 +62,10 @@ def _dense(name: str, v: Any) -> None:
 def as_tensor(v: Any) -> Tensor:
     """v as a tensor where it lies; ``torch.as_tensor`` would send it to a default device that somebody has set."""
     if isinstance(v, Tensor):
-        return v
-    return torch.from_numpy(v) if type(v) is np.ndarray and v.flags.writeable else torch.as_tensor(v, device="cpu")
+        return v.resolve_neg()
+    if isinstance(v, np.ndarray) and not v.flags.writeable:
+        v = v.copy()  # of others torch warns
+    return torch.from_numpy(v) if type(v) is np.ndarray else torch.as_tensor(v, device="cpu")
 
 
 def real(name: str, v: Any) -> Tensor:

@@ -175,7 +175,7 @@ def plain_array(value: Any, grid: Grid, kind: Kind, on: int | None = None) -> np
     if is_number(value):
         return np.array(value, dtype, ndmin=grid.ndim)
     if isinstance(value, Tensor) and value.device.type == "cpu" and value.layout == torch.strided and plain(value):
-        value = None if value.is_nested or value.is_neg() else numbers(value)
+        value = None if value.is_nested or value.is_neg() or value.dtype != kind.dtype else numbers(value)
     if type(value) is not np.ndarray or value.dtype != dtype or not value.flags.aligned:
         return None
     return value if value.shape[value.ndim - grid.ndim :] == shape else None
