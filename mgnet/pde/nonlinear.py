@@ -111,7 +111,9 @@ def solve_nonlinear(
     begun = time.perf_counter()
     b = data[0]
     try:
-        outcome = iterate(hierarchy, b, start, tol, max_cycles, hierarchy.roundoff(b), callback, _scale(hierarchy, b))
+        outcome = iterate(
+            hierarchy, b, start, tol, max_cycles, hierarchy.roundoff(b), callback, _scale(hierarchy, b), linear=False
+        )
     except FloatingPointError as error:
         checks.finite("f", b0, CLEAN)
         if start is not None:

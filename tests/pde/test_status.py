@@ -2,19 +2,21 @@
 
 1  residuals, cycles, factor, status, converged, work and method are those of the iteration that ran.
 2  Round-off is not failure: float32 and smooth float64 problems end with the status "round-off".
-3  A guess is used (warm start); a callback sees every cycle; dtype and kind are kept; f is not modified.
-4  Members of a batch do not influence each other; scaling f scales u and nothing else.
+3  A guess is used (warm start) and costs no digits; a callback sees every cycle; dtype and kind are kept; f is not
+   modified.
+4  Members of a batch do not influence each other; scaling f scales u and nothing else, until that underflows.
 5  A residual may be relative to the guess's; `reached_tol`, and a warning, tell round-off far above tol.
 6  A solver whose coefficients were replaced is as good as a new one.
 """
 
+import itertools
 import warnings
 
 import numpy as np
 import pytest
 import torch
 
-from mgnet.pde import Grid, Poisson, RoundOffWarning, Solver, solve
+from mgnet.pde import Grid, NotConverged, Poisson, RoundOffWarning, Solver, solve
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from tests.pde.grids_and_data import random
 
@@ -82,6 +84,52 @@ def test_a_guess_is_a_warm_start():
     assert near.cycles < cold.cycles
     torch.testing.assert_close(torch.as_tensor(near.u), torch.as_tensor(cold.u * (1 + 1e-4)), rtol=0, atol=1e-9)
     assert solve(f, guess=cold.u, tol=None).cycles == 1
+
+
+def test_a_guess_stays_the_callers():
+    """No u is its memory; it may be read-only."""
+    f = random((70, 60))
+    guess = solve(f, tol=1e-10).u
+    for given in (guess, torch.from_numpy(guess)):
+        u = solve(torch.from_numpy(f) if isinstance(given, torch.Tensor) else f, guess=given).u
+        u -= 1.0
+        assert abs(guess).max() < 0.5
+    guess.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert solve(f, guess=guess).cycles == 0
+
+
+def test_negated_views_and_narrow_coefficients():
+    f, a = torch.from_numpy(random((12, 9))), torch.full((12, 9), 2.0)
+    u = solve(f, a=2.0).u
+    torch.testing.assert_close(solve(torch._neg_view(-f), a=a.bfloat16()).u, u, rtol=0, atol=1e-12)
+    torch.testing.assert_close(solve(f, a=torch._neg_view(-a).double()).u, u, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("problem", [{}, {"a": lambda x, y: 1 + x * y}, {"velocity": (9.0, -5.0)}], ids=str)
+def test_one_pass_is_as_right_from_any_guess(problem):
+    """A full pass for what the guess leaves; a guess worse than none counts for nothing."""
+    f = 1 + random((70, 60))
+    exact = solve(f, tol=1e-10, **problem).u
+    for guess in (0 * f, 1e4 * random((70, 60), 1), 0.99 * exact):
+        once = solve(f, guess=guess, tol=None, **problem).u
+        assert abs(once - exact).max() < 0.05 * abs(exact).max()
+    for tol, bad in itertools.product((None, 1e-8), (np.nan, np.inf)):
+        with pytest.raises(ValueError, match=r"`guess` must be finite.*first at \(3, 4\)"):
+            solve(f, guess=np.where(np.arange(4200).reshape(70, 60) == 184, bad, 0.0), tol=tol, **problem)
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (20, 25), (70, 60)])
+def test_the_constant_of_a_guess_takes_no_digits(shape):
+    """Where u is known up to a constant, a pressure of 1e5 and what it changes by; or a guess of any size."""
+    f = random(shape).astype(np.float32)
+    f -= f.mean()
+    for a in (1.0, 1.0 + abs(random(shape, 2)).astype(np.float32)):
+        u = solve(f, a=a, bc="periodic").u
+        for guess in (1e5 + u, 1e5 * random(shape, 1).astype(np.float32)):
+            again = solve(f, a=a, bc="periodic", guess=guess).u
+            np.testing.assert_allclose(again, u, rtol=0, atol=1e-4 * abs(u).max())
 
 
 @pytest.mark.parametrize("a", ["constant", "variable"])
@@ -202,6 +250,22 @@ def test_any_scale_of_f(shape, dtype, scale):
     s, t = solve(f * dtype(scale), tol=1e-3), solve(f, tol=1e-3)
     np.testing.assert_allclose(s.u / dtype(scale), t.u, rtol=0, atol=2e-3 * abs(t.u).max())
     assert s.status == t.status
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float32, 1e-30), (np.float64, 1e-280), (np.float64, 1e280)])
+@pytest.mark.parametrize("problem", [{"a": lambda x, y: 1 + x * y}, {"velocity": (9.0, -5.0)}], ids=str)
+def test_one_pass_at_any_scale_of_f(problem, dtype, scale):
+    f = random((75, 80)).astype(dtype)
+    once, scaled = solve(f, tol=None, **problem).u, solve(f * dtype(scale), tol=None, **problem).u
+    np.testing.assert_allclose(scaled / dtype(scale), once, rtol=0, atol=1e-4 * abs(once).max())
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e-36), (np.float64, 1e-313)])
+def test_what_underflows_is_no_answer(dtype, size):
+    f = np.full((70, 60), size, dtype)
+    with pytest.raises(NotConverged, match=r"underflows.*Scale the problem"):
+        solve(f, upper=1e-3)
+    assert not solve(0 * f, upper=1e-3).u.any()
 
 
 def test_updated_coefficients():

@@ -46,7 +46,7 @@ class Best:
             self.u, self.relatives = u.clone(), relatives
             return
         better = relatives < self.relatives
-        self.u = torch.where(_each(better, u), u, self.u)
+        self.u = torch.where(per_member(better, u), u, self.u)
         self.relatives = np.where(better, relatives, self.relatives)
 
     def or_last(self, u: Tensor, relatives: np.ndarray, done: np.ndarray, settled: float) -> Tensor:
@@ -54,7 +54,7 @@ class Best:
         if self.u is None:
             return u
         better = (self.relatives < relatives) & (~done | (self._changed(u, self.u) <= settled))
-        return torch.where(_each(better, u), self.u, u) if better.any() else u
+        return torch.where(per_member(better, u), self.u, u) if better.any() else u
 
 
 def relative(norms: Tensor | np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ def change(u: Tensor, before: Tensor | None) -> np.ndarray:
     return relative(torch.linalg.vector_norm((u - before).flatten(1), dim=1), size)
 
 
-def _each(members: np.ndarray, like: Tensor) -> Tensor:
+def per_member(members: np.ndarray, like: Tensor) -> Tensor:
     """(batch, 1, ...) a flag per member."""
     return torch.from_numpy(members).to(like.device).reshape(-1, *[1] * (like.ndim - 1))
 
@@ -156,6 +156,7 @@ def iterate(
     hopeless: Callable[[list[float]], bool] | None = None,
     of_guess: bool = False,
     changed: Changed = change,
+    linear: bool = True,
 ) -> Outcome:
     """Cycle until every member of the batch is done; the best iterate is returned.
 
@@ -164,7 +165,7 @@ def iterate(
     Parameters
     ----------
     f : the right-hand side, in the format of the levels
-    guess : (batch, *grid)
+    guess : (batch, *grid); where A is linear, members whose residual is larger than that of zero start from zero
     roundoff : u -> (batch,) the residual that rounding alone leaves, 2 eps || |A||u| + |b| ||
     callback : called with (cycle, largest relative residual) after each cycle
     scale : (batch,) the residual of zero, where it is known already
@@ -178,6 +179,10 @@ def iterate(
     first, second = (v.cpu().numpy() for v in ((of_begin, of_zero) if of_guess else (of_zero, of_begin)))
     size = np.where(first == 0, second, first)
     relatives = relative(of_begin, size)
+    worse = (relatives > 1) & (first > 0)
+    if guess is not None and linear and worse.any():  # than zero: it would cost digits
+        u = None if worse.all() else hierarchy.data(torch.where(per_member(worse, guess), 0.0, guess))
+        relatives = np.where(worse, 1.0, relatives)
     residuals = [float(relatives.max())]
     done = relatives <= tol
     eps = torch.finfo(hierarchy.tensor(f).dtype).eps
@@ -206,6 +211,7 @@ def iterate(
         if hopeless is not None and hopeless(residuals):
             break
     result = torch.zeros_like(hierarchy.tensor(f)) if u is None else hierarchy.release(u)
+    result = result.clone() if len(residuals) == 1 and guess is not None else result  # the guess stays the caller's
     result = best.or_last(result, relatives, done, SETTLED * sqrt(eps))
     if not done.all():
         return Outcome(result, residuals, "not converged", guess is not None)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from math import ceil, isfinite, log, pi
+from math import ceil, isfinite, log, pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from mgnet.pde.levels.smoothers import damped
 from mgnet.pde.levels.transform import words as transforms
 from mgnet.pde.outer.at_once import SQUARABLE, at_once
 from mgnet.pde.outer.choice import CPU, CYCLES, Levels, Scheme
-from mgnet.pde.outer.iterate import Outcome, iterate
+from mgnet.pde.outer.iterate import Outcome, iterate, per_member, relative
 from mgnet.pde.outer.krylov import (
     FINISHING_STEPS,
     MANY,
@@ -33,7 +33,7 @@ from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem.bodies import LOOSE, LOOSE_OF_ORDER_4
 from mgnet.pde.problem.checks import finite
 from mgnet.pde.problem.nullspace import NullSpace
-from mgnet.pde.problem.operators import Diffusion, Operator
+from mgnet.pde.problem.operators import Diffusion, Operator, norms
 from mgnet.pde.problem.precision import unaffected
 
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
@@ -42,6 +42,7 @@ PATIENCE, FAR = 20, 40  # so many cycles with levels in float32; then float64 on
 GAIN = 1.5  # times fewer cycles, for which float64 levels, whose cycles take longer, are kept
 LITTLE, FACTOR = 1.0, 0.2  # c, in units of the slowest wave's a |k|^2, that asks for nothing; of a cycle
 TINY = 1e-300
+VOID = 1e-2  # of ||b||, that rounding leaves of A u: beyond, a residual says nothing
 CLEAN, SCRATCH = "Clean the right-hand side.", "Pass None to start from scratch."
 HARDLY_HELD = (
     "Part of the domain is held by less than float64 shows beside its own couplings (a tiny `a` around it, `c` or "
@@ -51,6 +52,7 @@ NOT_TAME = (
     "Where |v| h / a is large, central differences leave a matrix that is nearly singular. Pass "
     'scheme="upwind", or refine the grid.'
 )
+UNDERFLOWS = "The solution is so small that it underflows. Scale the problem."
 RELATIVE_TO = ("data", "guess")  # what residuals are relative to
 
 
@@ -139,6 +141,47 @@ class Multigrid:
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         unweighted : b is not weighted by the shares of a cell; only where ``takes_unweighted``, for one full pass
         """
+        if b.dtype == torch.float32 and not self.base.symmetric:
+            wide = self._from(A.like(b.double()), b.double(), None if guess is None else guess.double(), stop, project)
+            return _narrowed(A, b, wide, stop)
+        return self._from(A, b, guess, stop, project, parts, unweighted)
+
+    def _from(
+        self,
+        A: Operator,
+        b: Tensor,
+        guess: Tensor | None,
+        stop: Stop,
+        project: bool,
+        parts: Sequence[Tensor] = (),
+        unweighted: bool = False,
+    ) -> Outcome:
+        """``run`` in b's precision."""
+        if guess is None:
+            return self._run(A, b, None, stop, project, parts, unweighted)
+        if not isfinite(float(guess.sum())):
+            finite("guess", guess, SCRATCH)
+        null = None if self._kernel is None else self._kernel.to(b)
+        guess = guess if null is None else null.centred(guess.clone())  # a constant would take the digits of the rest
+        if stop.tol is not None:
+            return self._run(A, b, guess, stop, project)
+        b = b if null is None else null.compatible(b, check=not project)
+        rest = b - A.like(b)(guess)
+        used = per_member(norms(rest) <= norms(b), b)
+        outcome = self._run(A, torch.where(used, rest, b), None, stop, project=True)  # as right as without a guess
+        return replace(outcome, u=outcome.u + torch.where(used, guess, 0.0), guessed=True)
+
+    def _run(
+        self,
+        A: Operator,
+        b: Tensor,
+        guess: Tensor | None,
+        stop: Stop,
+        project: bool,
+        parts: Sequence[Tensor] = (),
+        unweighted: bool = False,
+    ) -> Outcome:
+        """``run`` from a guess of mean zero, or from none; the latter alone for one full pass."""
         if guess is None and stop.callback is None and A.base is A and not unweighted:
             outcome = self._at_once(b, stop, project)
             if outcome is not None:
@@ -152,14 +195,14 @@ class Multigrid:
         null = None if self._kernel is None else self._kernel.to(b)
         with on_device(b, self.base.ndim, self.levels.constant is not None):
             nested = self.levels.nested(b)
-            whole = stop.tol is None and guess is None and not parts and self.finishing == 0
+            whole = stop.tol is None and not parts and self.finishing == 0
             centred = null is not None and whole and nested is not None and nested.centres
             counted = nested if centred and not project else None  # sums b on the coarse grid, where data are fewer
             if null is not None and counted is None:
                 b = null.compatible(b, check=not project, exact=stop.tol is not None, unweighted=unweighted)
             hierarchy = self._accelerated(A.like(b), b, null, stop)
             if stop.tol is None:
-                outcome = self._pass(hierarchy, nested, b, guess, parts, unweighted)
+                outcome = self._pass(hierarchy, nested, b, parts, unweighted)
             elif self.levels.in_float32 and not self._tried and A.base is A:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop, partial(far, tol=stop.tol))
                 if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
@@ -168,12 +211,18 @@ class Multigrid:
                 outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
             if isinstance(null, NullSpace) and counted is not None and not null.balanced(*counted.sums(), b.dtype):
                 rest = null.compatible(b, check=True, exact=False, unweighted=unweighted)
-                outcome = outcome if rest is b else self._pass(hierarchy, nested, rest, guess, parts, unweighted)
+                outcome = outcome if rest is b else self._pass(hierarchy, nested, rest, parts, unweighted)
         if null is not None and not centred:
             outcome.u = null.centred(outcome.u)
         if outcome.status in ("round-off", "not converged") and (hardly.loose is not None or hardly.lost):
             return replace(outcome, status="not converged", remedy=HARDLY_HELD)
-        if outcome.status == "not converged" and not self.base.symmetric and not self.base.is_tame:
+        return outcome if self.base.symmetric else self._told(A.like(b), b, outcome)
+
+    def _told(self, A: Operator, b: Tensor, outcome: Outcome) -> Outcome:
+        """The outcome with convection, whose steps residuals decide: those of nothing but rounding lead nowhere."""
+        if outcome.status == "round-off" and (relative(self._roundoff(A, b)(outcome.u), norms(b)) > VOID).any():
+            outcome = replace(outcome, status="not converged", remedy=HARDLY_HELD)
+        if outcome.status == "not converged" and not self.base.is_tame:
             return replace(outcome, remedy=NOT_TAME)
         return outcome
 
@@ -244,7 +293,7 @@ class Multigrid:
         if not outcome.residuals:
             steps = self.finishing + FINISHING_STEPS * (outer is ConjugateGradients)
             whole = full_multigrid_work(self.levels.sizes, nu, self.levels.gamma) + one * steps
-            return one if outcome.guessed else whole
+            return whole + float(outcome.guessed)
         if cycles and not outcome.guessed and outer is not ConjugateGradients and self.base.symmetric:
             return full_multigrid_work(self.levels.sizes, nu, self.levels.gamma) + one * (cycles - 1)
         return one * cycles
@@ -256,25 +305,25 @@ class Multigrid:
         return constant and self.levels.compiled(CPU)
 
     def _pass(
-        self,
-        hierarchy: Hierarchy,
-        nested: Nested | None,
-        b: Tensor,
-        guess: Tensor | None,
-        parts: Sequence[Tensor],
-        unweighted: bool,
+        self, hierarchy: Hierarchy, nested: Nested | None, b: Tensor, parts: Sequence[Tensor], unweighted: bool
     ) -> Outcome:
-        f = hierarchy.data(b)
-        if guess is not None:
-            u = hierarchy.cycle(hierarchy.data(guess), f, measure=False)
-        elif nested is not None and (parts or unweighted):
-            u = nested.full_multigrid(f, measure=False, parts=[part.to(b) for part in parts], unweighted=unweighted)
-        else:
-            u = hierarchy.full_multigrid(f, measure=False)
-        for _ in range(0 if guess is not None else self.finishing):
-            u = hierarchy.cycle(u, f, measure=False)
-        status = "transform" if self.levels.scheme.transform else "full multigrid"
-        return Outcome(self._finite(hierarchy.release(u), b, guess), [], status, guess is not None)
+        """One full multigrid pass, with no residual."""
+
+        def whole(b: Tensor, guess: Tensor | None = None) -> Outcome:
+            f = hierarchy.data(b)
+            if nested is not None and (parts or unweighted):
+                u = nested.full_multigrid(f, measure=False, parts=[part.to(b) for part in parts], unweighted=unweighted)
+            else:
+                u = hierarchy.full_multigrid(f, measure=False)
+            for _ in range(self.finishing):
+                u = hierarchy.cycle(u, f, measure=False)
+            status = "transform" if self.levels.scheme.transform else "full multigrid"
+            return Outcome(self._finite(hierarchy.release(u), b, None), [], status)
+
+        squares = isinstance(hierarchy, (ConjugateGradients, Preconditioned))
+        if squares and _extreme(hierarchy.norms(None, hierarchy.data(b)), b.dtype):
+            return self._rescaled(self.base.like(b), b, None, None, whole)
+        return whole(b)
 
     def _finite(self, u: Tensor, b: Tensor, guess: Tensor | None, name: str = "guess") -> Tensor:
         """u, unless it is not finite: then say why."""
@@ -326,16 +375,17 @@ class Multigrid:
         hopeless: Callable[[list[float]], bool] | None = None,
     ) -> Outcome:
         assert stop.tol is not None
-        f = hierarchy.data(b)
+        f, ends = hierarchy.data(b), (stop.tol, stop.max_cycles)
         scale = hierarchy.norms(None, f)
-        low, high = SQUARABLE[b.dtype]
-        if any(size < low or size > high for size in scale.tolist()):
-            return self._rescaled(A, hierarchy, b, guess, stop)
+
+        def cycled(b: Tensor, guess: Tensor | None, scale: Tensor | None = None) -> Outcome:
+            data, roundoff = hierarchy.data(b), self._roundoff(A, b)
+            return iterate(hierarchy, data, guess, *ends, roundoff, stop.callback, scale, hopeless, stop.of_guess)
+
+        if _extreme(scale, b.dtype):
+            return self._rescaled(A, b, guess, stop.tol, cycled)
         try:
-            roundoff = self._roundoff(A, b)
-            return iterate(
-                hierarchy, f, guess, stop.tol, stop.max_cycles, roundoff, stop.callback, scale, hopeless, stop.of_guess
-            )
+            return cycled(b, guess, scale)
         except FloatingPointError:
             _finite_data(b, guess)
             raise
@@ -357,21 +407,33 @@ class Multigrid:
             self.levels.choose(precise=False)
         return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
 
-    def _rescaled(self, A: Operator, hierarchy: Hierarchy, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
-        """The problem is linear: solve for data of size 1 where squares of b would under- or overflow."""
+    def _rescaled(
+        self,
+        A: Operator,
+        b: Tensor,
+        guess: Tensor | None,
+        tol: float | None,
+        solve: Callable[[Tensor, Tensor | None], Outcome],
+    ) -> Outcome:
+        """The problem is linear: solve for data of size 1 where squares of b would under- or overflow.
+
+        Sizes are powers of two, so that nothing is rounded but what underflows.
+        """
         _finite_data(b, guess)
-        assert stop.tol is not None
-        size = b.abs().amax(self._dims, keepdim=True)
-        size = torch.where(size == 0, torch.ones_like(size), size)
-        begin, unit = None if guess is None else guess / size, b / size
-        f, roundoff = hierarchy.data(unit), self._roundoff(A, unit)
-        outcome = iterate(
-            hierarchy, f, begin, stop.tol, stop.max_cycles, roundoff, stop.callback, of_guess=stop.of_guess
-        )
-        outcome.u = outcome.u * size
-        if not torch.isfinite(outcome.u).all():
+        largest = b.abs().amax(self._dims, keepdim=True)
+        size = torch.where(largest > 0, largest / (2 * torch.frexp(largest).mantissa), 1.0)
+        unit = b / size
+        outcome = solve(unit, None if guess is None else guess / size)
+        u = outcome.u * size
+        if not torch.isfinite(u).all():
             raise FloatingPointError(f"the solution is too large for {b.dtype}: it overflows. Scale the problem.")
-        return outcome
+        back = u / size
+        if tol is not None and outcome.status != "not converged" and not torch.equal(back, outcome.u):
+            left = float(relative(norms(unit - A(back)), norms(unit)).max())
+            if left > tol:
+                status = "round-off" if left < sqrt(torch.finfo(b.dtype).eps) else "not converged"
+                outcome = Outcome(u, [*outcome.residuals[:-1], left], status, outcome.guessed, UNDERFLOWS)
+        return replace(outcome, u=u)
 
     def _outer(self, A: Operator) -> type[ConjugateGradients | MinimalResiduals | Chebyshev] | None:
         """The iteration around the cycles."""
@@ -419,6 +481,24 @@ def far(residuals: Sequence[float], tol: float) -> bool:
     if len(residuals) <= PATIENCE:
         return False
     return rate(residuals[-PATIENCE // 2 :]) * FAR < log(max(residuals[-1], TINY) / max(tol, TINY))
+
+
+def _narrowed(A: Operator, b: Tensor, wide: Outcome, stop: Stop) -> Outcome:
+    """What was solved for in float64, in b's float32, with what rounding of u leaves of its residual."""
+    u = wide.u.to(b)
+    if not torch.isfinite(u).all():
+        raise FloatingPointError(f"the solution is too large for {b.dtype}: it overflows. Scale the problem.")
+    if stop.tol is None or wide.status == "not converged" or stop.of_guess:
+        return replace(wide, u=u)
+    left = float(relative(norms(b.double() - A.like(wide.u)(u.double())), norms(b.double())).max())
+    status = wide.status if left <= stop.tol else "round-off"
+    return replace(wide, u=u, residuals=[*wide.residuals[:-1], left], status=status)
+
+
+def _extreme(sizes: Tensor, dtype: torch.dtype) -> bool:
+    """Whether squares of data of these sizes under- or overflow."""
+    low, high = SQUARABLE[dtype]
+    return any(size < low or size > high for size in sizes.tolist())
 
 
 def _finite_data(b: Tensor, guess: Tensor | None, name: str = "guess") -> None:
