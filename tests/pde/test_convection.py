@@ -6,7 +6,7 @@
 3  20 cycles at most to 1e-8 from cell Peclet numbers of 0.01 to 1e4 (central: 8): flows at any angle, and
    recirculating ones; u is elimination's.
 4  Singular problems: f is to be orthogonal to what A^T maps to zero, by eigenvectors of the dense matrix.
-5  Batches, precisions, few unknowns, three dimensions, scipy's GMRES, updates, gradients both ways.
+5  Batches, precisions, what little holds, few unknowns, three dimensions, scipy's GMRES, updates, gradients both ways.
 6  What is no velocity, or has no operator here, is refused.
 """
 
@@ -403,6 +403,22 @@ def test_precision_and_one_pass(dtype):
         s = solve(f, velocity=whirl(1), a=1e-3, tol=tol)
         assert s.u.dtype == dtype
         assert abs(s.u - exact).max() < most * abs(exact).max()
+
+
+@pytest.mark.parametrize("c", [1e-3, 1e-6])
+def test_what_little_holds_in_single_precision(c):
+    """Residuals of float32 are rounding here, and lead nowhere: u is found in float64."""
+    f = random((40, 30)).astype(np.float32) + np.float32(0.3)
+    exact, u = (solve(v, velocity=whirl(1), a=1e-2, c=c, bc="neumann").u for v in (f.astype(float), f))
+    np.testing.assert_allclose(u, exact, rtol=0, atol=1e-6 * abs(exact).max())
+
+
+@pytest.mark.parametrize(("seed", "c"), [(0, 1e-17), (4, 1e-15), (6, 1e-17)])
+def test_what_rounding_decides_is_no_answer(seed, c):
+    rng = np.random.default_rng(seed)
+    velocity = tuple(5 * rng.normal(size=(4, 3)) for _ in range(2))
+    with pytest.raises(NotConverged, match="is held by less than float64 shows"):
+        solve(np.ones((4, 3)), bc="neumann", c=c, velocity=velocity)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
