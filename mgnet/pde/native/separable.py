@@ -1,11 +1,11 @@
 """Separation of variables in compiled kernels, on CPUs."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mgnet.pde.levels.separable import Separated
 from mgnet.pde.native import kernels, machine, threads
+from mgnet.pde.native.memory import pool
 from mgnet.pde.problem.operators import Diffusion
 
 
@@ -19,7 +19,7 @@ class NativeSeparable:
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
         """A^-1 f for f (batch, *grid)."""
         planes = f.detach().double().movedim(self._dim, 1).contiguous().numpy()
-        out = np.empty_like(planes)
+        out = pool(planes.shape, "float64").empty()
         self._kernel.solve(planes, out)
         return torch.from_numpy(out).movedim(1, self._dim).to(f.dtype).contiguous()
 
@@ -31,6 +31,6 @@ class Applied:
         self.ndim, self._faces = A.ndim, A.faces
 
     def __call__(self, u: Tensor) -> Tensor:
-        out = np.empty(u.shape)
+        out = pool(tuple(u.shape), "float64").empty()
         self._faces.apply(u.detach().contiguous().numpy(), out, threads())
         return torch.from_numpy(out).to(u.dtype)
