@@ -3,8 +3,9 @@
     python -m benchmarks.grids [--repeats 9] [--threads 1] [--only grids tensors small]
 
 Grids: a cycle, and a solve to a relative residual of 1e-8 with the levels there, on stretched and curvilinear grids, of
-numbers, over the same on a uniform grid of as many unknowns (levels of constant coefficients). Tensors: the same over
-a scalar coefficient that varies. Small: coefficients to solution beside scipy's spsolve, which begins with the
+numbers, over the same on a uniform grid of as many unknowns (levels of constant coefficients). In space numbers need no
+levels, and a cycle is one separation of variables; a callable has levels there. Tensors: the same over a scalar
+coefficient that varies. Small: coefficients to solution beside scipy's spsolve, which begins with the
 matrix; both with their set-up. Medians of ratios in the same block, f random, one thread unless it is said otherwise.
 Writes benchmarks/results/grids.json.
 """
@@ -68,6 +69,8 @@ def grids(repeats: int) -> list[dict]:
             faces = [even[0], TURN * even[1], even[2]]
             others["cylindrical"] = Grid.from_faces(faces, [round_[0], "periodic", "dirichlet"], "cylindrical")
         problems = {"uniform": Poisson(Grid(shape, centering="cell"))} | {k: Poisson(g) for k, g in others.items()}
+        if ndim == 3:
+            problems["stretched 10:1, a(x)"] = Poisson(others["stretched 10:1"], lambda *x: np.exp(np.sin(3 * sum(x))))
         rows += [{"dimensions": ndim, "shape": shape} | row for row in beside(problems, repeats)]
     return rows
 
@@ -89,22 +92,27 @@ def tensors(repeats: int) -> list[dict]:
 def beside(problems: dict[str, Poisson], repeats: int) -> list[dict]:
     """A cycle and a solve of each problem over those of the first, block by block."""
     shape = next(iter(problems.values())).grid.shape
-    f, times, cycles = np.random.default_rng(0).normal(size=shape), [], {}
+    f, times, solved = np.random.default_rng(0).normal(size=shape), [], {}
     solvers = {name: Solver(problem) for name, problem in problems.items()}
     for k in range(repeats + 1):
         block = {}
         for name, solver in solvers.items():
             cycle = clock(lambda solver=solver: solver.cycle(None, f))
-            spent = clock(lambda solver=solver, name=name: cycles.update({name: solver.solve(f, tol=TOL).cycles}))
+            spent = clock(lambda solver=solver, name=name: solved.update({name: how(solver.solve(f, tol=TOL))}))
             block[name] = cycle, spent
         times += [block] if k else []
     first, *others = problems
     middle = {name: [median(1e3 * block[name][j] for block in times) for j in (0, 1)] for name in problems}
-    rows = [{"name": first, "ms": middle[first], "cycles": cycles[first]}]
+    rows = [{"name": first, "ms": middle[first], **solved[first]}]
     for name in others:
         ratio = [median(block[name][j] / block[first][j] for block in times) for j in (0, 1)]
-        rows.append({"name": name, "ms": middle[name], "ratio": ratio, "cycles": cycles[name]})
+        rows.append({"name": name, "ms": middle[name], "ratio": ratio, **solved[name]})
     return rows
+
+
+def how(solution: Any) -> dict:
+    """Solution, but for u: its memory is free for the next solve."""
+    return {"cycles": solution.cycles, "method": solution.method}
 
 
 def small(repeats: int) -> list[dict]:
@@ -163,9 +171,10 @@ def costs() -> str:
         ratio = [f"{r:.2f}" for r in row["ratio"]] if "ratio" in row else ["1", "1"]
         shape = " x ".join(map(str, row["shape"]))
         cells = [row["name"], shape, f"{row['ms'][0]:.2f}", ratio[0], f"{row['ms'][1]:.1f}", ratio[1], row["cycles"]]
-        rows.append(cells)
-    head = ("problem", "unknowns", "a cycle, ms", "over the first", "to 1e-8, ms", "over the first", "cycles")
-    return f"{told(result)}\n\n" + "\n".join(tables.table(head, rows))
+        rows.append([*cells, row["method"]])
+    head = ("problem", "unknowns", "a cycle, ms", "over the first", "to 1e-8, ms", "over the first", "cycles", "method")
+    words = "In space a cycle for numbers on a stretched or cylindrical grid is one separation of variables."
+    return f"{told(result)} {words}\n\n" + "\n".join(tables.table(head, rows))
 
 
 def elimination() -> str:
