@@ -23,10 +23,12 @@ from mgnet.operators.symmetries import Symmetry, symmetries
 from mgnet.operators.weights import Card, Make
 from mgnet.training.extras import need_tensorboard
 from mgnet.training.loop import fit
+from mgnet.training.order import takes_channels_last
 from mgnet.training.placement import placed
 from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
 from mgnet.training.randomness import seed_of
+from mgnet.training.recipe import whole
 from mgnet.training.runs import Row, folder_of
 from mgnet.training.threads import at_most, worth
 
@@ -96,6 +98,7 @@ def train(
     (2, True)
     """
     need_tensorboard(tensorboard)
+    seed = whole("seed", seed)
     recipe = dataclasses.replace(recipe, epochs=epochs) if epochs is not None else recipe
     samples, tested = _split(data, test)
     with joined(device) as process:
@@ -104,6 +107,8 @@ def train(
         network = _network(model, kept, seed)
         sides = symmetries(kept.grid) if _turns(recipe, kept) else symmetries(kept.grid)[:1]
         x, u = tensors_of(kept)
+        if not isinstance(network, MgNO) and not takes_channels_last(network, x[:1]):
+            recipe = dataclasses.replace(recipe, channels_last=False)
         normalised = Normalised(network, moments(x, recipe.inputs, sides), moments(u, recipe.outputs, sides))
         card = _card(network, kept, samples, recipe)
         task = Regression(kept, validation, tested, sides, card, recipe, seed, process)

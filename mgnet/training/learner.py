@@ -10,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mgnet.training.optimizers import make_optimizer
+from mgnet.training.order import axes, channels_last
 from mgnet.training.process import Process
 from mgnet.training.randomness import seed_of
 from mgnet.training.recipe import Steps
@@ -42,7 +43,7 @@ class Learner:
     ):
         self.losses, self.recipe, self.seed = losses, recipe, seed
         self.steps_per_epoch, self.process = steps_per_epoch, process
-        order = self._order(max((p.ndim for p in model.parameters()), default=0))
+        order = self._order(axes(model))
         self.model = model.to(process.device, memory_format=order).train()  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.model, recipe)
         average = get_ema_multi_avg_fn(recipe.ema)
@@ -52,8 +53,7 @@ class Learner:
 
     def _order(self, ndim: int) -> torch.memory_format:
         """Of tensors with so many axes."""
-        orders = {4: torch.channels_last, 5: torch.channels_last_3d} if self.recipe.channels_last else {}
-        return orders.get(ndim, torch.contiguous_format)
+        return channels_last(ndim) if self.recipe.channels_last else torch.contiguous_format
 
     def _wrapped(self, idle: bool) -> nn.Module:
         model = self.model

@@ -60,7 +60,8 @@ class Sampler:
         if min(count, batch_size) < least * parts:
             raise ValueError(
                 f"each of the {parts} parts of a batch must have {least} samples or more; there are {count} training "
-                f"samples in batches of {batch_size}. Use fewer processes or a smaller `accumulate`."
+                f"samples in batches of {batch_size}. Use a larger `batch_size`, fewer processes or "
+                "a smaller `accumulate`."
             )
         self.batch_size = min(batch_size, count) // parts * parts
         self.steps_per_epoch = count // self.batch_size

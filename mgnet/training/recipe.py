@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Literal
+
+import numpy as np
 
 _CHOICES = {
     "optimizer": ("sgd", "adamw", "muon"),
@@ -66,10 +68,13 @@ class Steps:
     validation: float = 0.1
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), np.generic):  # a number of numpy's is one
+                object.__setattr__(self, field.name, value.item())
         for name, known in _CHOICES.items():
             check_choice(name, getattr(self, name), known)
         for name in ("epochs", "batch_size", "step_epochs", "accumulate"):
-            check(name, getattr(self, name), "a whole number of at least 1", lambda v: isinstance(v, int) and v >= 1)
+            check(name, getattr(self, name), "a whole number of at least 1", lambda v: type(v) is int and v >= 1)
         for name in ("lr", "muon_lr", "step_factor"):
             check(name, getattr(self, name), "positive", lambda v: 0 < v < math.inf)
         for name in ("weight_decay", "muon_decay", "warmup", "clip"):
@@ -99,6 +104,23 @@ class Steps:
         return self.lr * self.step_factor ** (epoch // self.step_epochs)
 
 
+def whole(name: str, value: object) -> int:
+    """A whole number, of Python's or numpy's, as Python's.
+
+    Raises
+    ------
+    TypeError : another thing
+
+    Example
+    -------
+    >>> whole("seed", np.int64(3))
+    3
+    """
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return int(value)
+    raise TypeError(f"`{name}` must be a whole number; it is {value!r}.")
+
+
 def check(name: str, value: object, requirement: str, holds: Callable[..., bool]) -> None:
     """That a field has a value it can have.
 
@@ -113,11 +135,7 @@ def check(name: str, value: object, requirement: str, holds: Callable[..., bool]
     ...
     ValueError: `crop` must be between 0 and 1; it is 2.0.
     """
-    try:
-        right = not isinstance(value, str) and holds(value)
-    except TypeError:  # None, say, is neither below nor above anything
-        right = False
-    if not right:
+    if not (isinstance(value, (int, float)) and holds(value)):
         raise ValueError(f"`{name}` must be {requirement}; it is {value!r}.")
 
 

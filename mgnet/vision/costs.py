@@ -1,7 +1,9 @@
 """What a network costs: parameters and multiply-adds, part by part."""
 
 import copy
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from torch import nn
 from mgnet.training.placement import placed
 from mgnet.vision.models import Model, name_of, network_of
 from mgnet.vision.network import MgNet, OneChannel
+from mgnet.vision.trial import tried
 
 _SEQUENCE = "A B alpha norms R Pi"
 _COUNTED = (nn.Conv2d, nn.Linear, OneChannel)
@@ -71,10 +74,10 @@ def summary(model: Model, in_channels: int = 3, num_classes: int = 10, image_siz
     """
     if image_size < 1 or in_channels < 1 or num_classes < 1:
         raise ValueError("`in_channels`, `num_classes` and `image_size` must be at least 1.")
-    with torch.device("meta"):
-        network = network_of(model, in_channels, num_classes, (image_size, image_size)).to("meta").eval()
-        x = torch.empty(1, in_channels, image_size, image_size)
-    parts = count(network, network.forward, x)
+    with torch.device("meta") if isinstance(model, str) else nullcontext():
+        network = network_of(model, in_channels, num_classes, (image_size, image_size)).eval()
+        x = torch.zeros(1, in_channels, image_size, image_size)
+    parts = count(network, lambda x: tried(network, x), x)
     name = name_of(model, network)
     lines = [f"{name} on {in_channels}x{image_size}x{image_size} images, {num_classes} classes", ""]
     lines += _table(parts)
@@ -114,16 +117,16 @@ def count(model: nn.Module, forward, x: torch.Tensor) -> list[Part]:  # type: ig
     return sorted(found, key=lambda part: (groups.index(_group(part)), _SEQUENCE.find(part.name.split(" ")[-1])))
 
 
-def forward_pass(model: nn.Module, in_channels: int, image_size: tuple[int, int]) -> int:
-    """Multiply-adds of one image; nothing is computed.
+def forward_pass(model: nn.Module, in_channels: int, image_size: tuple[int, int], own: bool = False) -> int:
+    """Multiply-adds of one image; nothing is computed, but where the network is its user's own and may ask for values.
 
     Example
     -------
     >>> forward_pass(MgNet("MgNet[2,1]-16-B^l"), 3, (32, 32))
     11649184
     """
-    model = copy.deepcopy(model).to("meta").eval()
-    x = torch.empty(1, in_channels, *image_size, device="meta")
+    model = model.eval() if own else copy.deepcopy(model).to("meta").eval()
+    x = torch.zeros(1, in_channels, *image_size, device="cpu" if own else "meta")
     return sum(part.multiply_adds for part in count(model, model.forward, x))
 
 
@@ -133,8 +136,9 @@ def _group(part: Part) -> str:
 
 
 def _noting(part: Part):  # type: ignore[no-untyped-def]
-    def note(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-        part.shape = "x".join(map(str, output.shape[1:]))
+    def note(module: nn.Module, inputs: tuple, output: Any) -> None:
+        first = output[0] if isinstance(output, tuple) else output  # attention and recurrent layers give several
+        part.shape = "x".join(map(str, first.shape[1:])) if isinstance(first, torch.Tensor) else ""
         counted = isinstance(module, _COUNTED)
         part.uses += counted or part.name.endswith("norms")
         part.multiply_adds += output.numel() * module.weight[0].numel() if counted else 0  # type: ignore[index]

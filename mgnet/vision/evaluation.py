@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset as TorchDataset
 
+from mgnet.training.order import order_of
 from mgnet.training.placement import placed
 from mgnet.training.process import Process, choose_device
 from mgnet.training.watch import Diverged
@@ -77,7 +78,8 @@ def evaluate(
     check_counts(batch_size, workers)
     images = _split(card, card.dataset if dataset is None else dataset, data, split)
     normalise = Normaliser(list(card.mean), list(card.std), place)
-    network = network.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(place)
+    network = network if card.own else network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return measure(
         network, images, card.image_size, card.classes, normalise, Process(0, 1, place),
         flip=flip, batch_size=batch_size, workers=workers,
@@ -193,10 +195,11 @@ def measure(
 ) -> Metrics:
     """The metrics of a model; each process takes its share of the images, none is counted twice."""
     tally = Tally(len(classes), process.device)
-    training = model.training
+    training, order = model.training, order_of(model)
     model.eval()
     with torch.no_grad(), arithmetic or torch.autocast(process.device.type, enabled=False):
         for x, labels in _inputs(images, size, normalise, process, batch_size or images_at_once(size), workers):
+            x = x.contiguous(memory_format=order)
             logits = model(x).float()
             mirrored = (logits + model(x.flip(3)).float()) / 2 if flip else None
             tally.add(logits, labels, mirrored)
@@ -215,8 +218,7 @@ def _inputs(
     """This process's share, normalised, in batches."""
     mine = torch.arange(process.rank, len(images), process.world)
     for pixels, labels in _batches(images, mine.split(batch_size), size, workers):
-        x = normalise(pixels.to(process.device)).contiguous(memory_format=torch.channels_last)
-        yield x, labels.to(process.device)
+        yield normalise(pixels.to(process.device)), labels.to(process.device)
 
 
 def _batches(

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import torch
@@ -44,6 +45,12 @@ def network_of(model: Model, in_channels: int, num_classes: int, size: tuple[int
             "`model` must be a notation, a name, a torch.nn.Module, or a function "
             f"(channels, classes, (H, W)) -> Module; it is a {type(model).__name__}."
         )
+    try:
+        signature(model).bind(in_channels, num_classes, size)
+    except TypeError as error:
+        raise TypeError(
+            f"`model` must be a function (channels, classes, (H, W)) -> Module; this one has {error}."
+        ) from None
     made = model(in_channels, num_classes, size)
     if not isinstance(made, nn.Module):
         raise TypeError(f"`model` must make a torch.nn.Module; it made a {type(made).__name__}.")

@@ -16,10 +16,10 @@ from mgnet.training.placement import placed
 from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
 from mgnet.training.randomness import seed_of
+from mgnet.training.recipe import whole
 from mgnet.training.runs import Row, folder_of
 from mgnet.training.threads import at_most, worth
 from mgnet.vision import plots
-from mgnet.vision.augment import smaller
 from mgnet.vision.balance import class_weights, shown
 from mgnet.vision.batches import Normaliser, make_batches
 from mgnet.vision.checking import check_files
@@ -35,6 +35,7 @@ from mgnet.vision.pictures import Fit
 from mgnet.vision.recipe import FAST, Recipe
 from mgnet.vision.report import write_report
 from mgnet.vision.runs import Run, read_metrics
+from mgnet.vision.trial import check_learns, check_takes
 from mgnet.vision.weights import Card
 
 
@@ -108,6 +109,7 @@ def train(
     (2, True)
     """
     need_tensorboard(tensorboard)
+    seed = whole("seed", seed)
     recipe = dataclasses.replace(recipe, epochs=epochs) if epochs is not None else recipe
     check_counts(None, workers)
     with joined(device) as process:
@@ -116,12 +118,14 @@ def train(
         if process.first and not (resume and out and (Path(out) / "config.json").exists()):
             check_files(loaded, workers)
         network = _network(model, loaded, seed)
-        _check_takes(network, loaded, recipe)
+        check_takes(network, loaded, recipe)
         new = list(begin_from(network, start)) if start is not None else None
         fixed = freeze_parts(network, freeze)
+        if not isinstance(model, str) and not check_learns(network, loaded):
+            recipe = dataclasses.replace(recipe, channels_last=False)
         card = _card(network, model, dataset, loaded, recipe)
         folder = folder_of(out, f"{loaded.name}-{_slug(card.model)}-seed{seed}", resume, process)
-        task = Classification(loaded, card, recipe, seed, process, _idle(network), workers)
+        task = Classification(loaded, card, recipe, seed, process, _idle(network, card), workers)
         task.config |= {"start": None if start is None else origin(start), "new": new, "frozen": fixed or None}
         with _threads(network, card, loaded, recipe, process):
             trained = train_task(
@@ -140,25 +144,10 @@ def _network(model: Model, data: Dataset, seed: int) -> nn.Module:
     return network_of(model, data.channels, len(data.classes), data.size)
 
 
-def _idle(network: nn.Module) -> bool:
-    """Whether the last A is not used: nothing is smoothed after its only step, or there is none."""
-    return isinstance(network, MgNet) and parse(network.notation).nu[-1] < 2
-
-
-def _check_takes(network: nn.Module, data: Dataset, recipe: Recipe) -> None:
-    """That the network takes the images, the small ones too where there are any, and has a logit a class."""
-    sizes = {"`model` must be another": tuple(data.size)}
-    sizes |= {"`small` must be 0": smaller(data.size)} if recipe.small else {}
-    for demand, size in sizes.items():
-        try:
-            with torch.no_grad():
-                logits = network.eval()(torch.zeros(1, data.channels, *size))
-        except (RuntimeError, ValueError, TypeError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise ValueError(f"{demand}: this network does not take images of {size} ({reason}).") from None
-        if not isinstance(logits, Tensor) or logits.shape != (1, len(data.classes)):
-            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ValueError(f"`model` must give logits (N, {len(data.classes)}); of one image it gives {found}.")
+def _idle(network: nn.Module, card: Card) -> bool:
+    """Whether the last A is not used: nothing is smoothed after its only step, or there is none. Of others' networks
+    nothing is known."""
+    return parse(network.notation).nu[-1] < 2 if isinstance(network, MgNet) else card.own
 
 
 def _threads(network: nn.Module, card: Card, data: Dataset, recipe: Recipe, process: Process) -> AbstractContextManager:
@@ -166,7 +155,7 @@ def _threads(network: nn.Module, card: Card, data: Dataset, recipe: Recipe, proc
     if process.device.type != "cpu" or isinstance(data.train, Files):
         return nullcontext()
     images = recipe.batch_size // (process.world * recipe.accumulate)
-    return at_most(worth(images * forward_pass(network, card.in_channels, card.image_size)))
+    return at_most(worth(images * forward_pass(network, card.in_channels, card.image_size, card.own)))
 
 
 def _card(network: nn.Module, model: Model, dataset: Any, data: Dataset, recipe: Recipe) -> Card:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from mgnet.vision import MgNet, Run, evaluate, export, load, predict, summary, train
@@ -70,6 +70,81 @@ def test_a_module_is_copied(tmp_path: Path) -> None:
     assert "Sequential" in summary(mine, 1, 2, 8)
 
 
+class Views(nn.Module):
+    """As tutorials write it: `view` after a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3), nn.Linear(144, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.conv(x).view(len(x), -1))
+
+
+class Rows(nn.Module):
+    """Attention and a recurrence, which give tuples; a constant made, and a value asked for, on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.lstm = nn.MultiheadAttention(8, 2, batch_first=True), nn.LSTM(8, 4, batch_first=True)
+        self.head = nn.Linear(32, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[:, 0] + torch.arange(8.0) / 8
+        x = x / 2 if x.abs().max() > 100 else x
+        return self.head(self.lstm(self.attention(x, x, x)[0])[0].flatten(1))
+
+
+class Planes(nn.Module):
+    """Parameters of four and of five axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.shift = nn.Conv2d(1, 2, 3), nn.Parameter(torch.zeros(1, 2, 6, 6, 1))
+        self.head = nn.Linear(72, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head((self.conv(x) + self.shift[..., 0]).flatten(1))
+
+
+@pytest.mark.parametrize("network", [Views, Rows, Planes])
+def test_networks_as_people_write_them(tmp_path: Path, network: type[nn.Module]) -> None:
+    run = quick(network(), PAIR, tmp_path / "run", epochs=1)
+    assert evaluate(run, PAIR) == run.metrics
+    assert evaluate(network(), PAIR, start=run.directory).confusion == run.metrics.confusion
+    assert network.__name__ in summary(network(), 1, 2, 8)
+
+
+class Second(nn.Module):
+    """Another output in training, as networks with auxiliary heads have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 2)
+
+    def forward(self, x: Tensor) -> object:
+        y = self.head(x.flatten(1))
+        return (y, y) if self.training else y
+
+
+class Fixed(nn.Module):
+    """Nothing to train."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1)[:, :2]
+
+
+class Complex(nn.Module):
+    """Logits that are no real numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(64, 2, dtype=torch.complex64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1).to(torch.complex64) @ self.weight
+
+
 @pytest.mark.parametrize(
     ("model", "says"),
     [
@@ -81,11 +156,27 @@ def test_a_module_is_copied(tmp_path: Path) -> None:
         ),
         (5, "`model` must be a notation, a name, a torch.nn.Module, or a function"),
         (nn.Identity(), r"`model` must give logits"),
+        (Second(), r"`model` must give logits \(N, 2\); of two images in training it gives tuple"),
+        (Complex(), r"`model` must give logits \(N, 2\); of one image it gives \(1, 2\) complex64"),
+        (Fixed(), "`model` must have parameters to train"),
+        (Second, r"`model` must be a function \(channels, classes, \(H, W\)\) -> Module"),
     ],
 )
 def test_models_that_are_none(tmp_path: Path, model: object, says: str) -> None:
     with pytest.raises((TypeError, ValueError), match=says):
         quick(model, PAIR, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_seed_of_numpys_is_a_number(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(SMALL, lr=np.float32(0.125), epochs=np.int64(1))
+    runs = [quick(TINY, PAIR, tmp_path / type(k).__name__, seed=k, recipe=recipe) for k in (1, np.int64(1))]
+    assert runs[0].metrics == runs[1].metrics
+    for wrong in (0.5, "0", True):
+        with pytest.raises(TypeError, match="`seed` must be a whole number"):
+            quick(TINY, PAIR, tmp_path / "run", seed=wrong)
+    with pytest.raises(ValueError, match="`epochs` must be a whole number"):
+        dataclasses.replace(SMALL, epochs=True)
     assert not (tmp_path / "run").exists()
 
 
