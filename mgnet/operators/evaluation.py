@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -70,13 +71,18 @@ def samples_of(name: str, data: Samples | str | Path) -> Samples:
 
     Raises
     ------
-    TypeError, ValueError : neither; no good samples
+    TypeError, ValueError : neither; no good samples, or one whose outputs are zero, of which no error is relative
     """
-    if isinstance(data, (str, Path)):
-        return load(data)
-    if not isinstance(data, Samples):
+    if not isinstance(data, (Samples, str, Path)):
         raise TypeError(f"`{name}` must be Samples or a file of them; it is {type(data).__name__}.")
-    return checked(data, f"`{name}`")
+    samples = checked(data, f"`{name}`") if isinstance(data, Samples) else checked(load(data), str(data))
+    zero = (~np.any(samples.outputs, axis=tuple(range(1, samples.outputs.ndim)))).nonzero()[0]
+    if len(zero):
+        raise ValueError(
+            f"`outputs` of `{name}` must not be zero everywhere, as errors are relative to them; those of {len(zero)} "
+            f"samples are, first of number {zero[0]}. Leave these out."
+        )
+    return samples
 
 
 def check_fit(card: Card, samples: Samples) -> None:

@@ -116,9 +116,13 @@ def checked(samples: Samples, source: str) -> Samples:
                 f"`{name}` of {source} must be (samples, *grid) or (samples, channels, *grid) with {ndim} grid axes; "
                 f"its shape is {v.shape}. Say `ndim`."
             )
+        if np.asarray(v).dtype.kind not in "iuf":
+            raise ValueError(f"`{name}` of {source} must be real numbers; they are {v.dtype}. Give parts as channels.")
         if not np.isfinite(v).all():
             bad = np.argwhere(~np.isfinite(v))[0].tolist()
             raise ValueError(f"`{name}` of {source} must be finite; it is not, first at {tuple(bad)}.")
+    if not len(x):
+        raise ValueError(f"{source} must have samples; it has none.")
     if len(x) != len(y) or x.shape[x.ndim - ndim :] != y.shape[y.ndim - ndim :]:
         raise ValueError(
             f"inputs and outputs of {source} must be as many, on one grid; their shapes are {x.shape} and {y.shape}."
@@ -151,7 +155,9 @@ def _own(file: "_File", path: Path) -> Samples:
     try:
         header = json.loads(str(file.file[_SETTINGS])) if isinstance(file, _Npz) else {}
         settings, ndim, digest = (header[name] for name in ("settings", "ndim", "sha256"))
-    except (ValueError, KeyError, TypeError):
+        if not (isinstance(settings, dict) and type(ndim) is int):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(
             f"{path} must be a file of samples; its settings are not. Say `inputs` and `outputs`."
         ) from None

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from mgnet.operators.symmetries import Symmetry, mean_over
 
 NORMALISE = ("pointwise", "scalar", "none")
-_LEAST = 1e-6  # of a deviation, as a share of the largest
+_LEAST = 1e-6  # of a deviation, as a share of its channel's largest
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -74,4 +74,5 @@ def moments(v: Tensor, how: str, symmetries: list[Symmetry]) -> tuple[Tensor, Te
     if how == "pointwise":
         variance = mean_over(variance, symmetries)
     std = variance.sqrt()
-    return mean.to(v), std.clamp(min=_LEAST * float(std.max()) or 1.0).to(v)
+    least = _LEAST * std.amax((0, *range(2, v.ndim)), keepdim=True)  # each channel has units of its own
+    return mean.to(v), torch.where(least > 0, torch.maximum(std, least), 1.0).to(v)

@@ -51,7 +51,10 @@ def predict(
     network, card = asked_on(grid, model, start)
     if not isinstance(inputs, (np.ndarray, torch.Tensor)):
         raise TypeError(f"`inputs` must be a numpy array or a tensor; it is {type(inputs).__name__}.")
-    x, ndim, place = torch.as_tensor(inputs).float(), len(card.grid), choose_device(device)
+    x, ndim, place = torch.as_tensor(inputs), len(card.grid), choose_device(device)
+    if x.is_complex() or 0 in x.shape:
+        raise ValueError(f"`inputs` must be real functions, one at least; they are {x.dtype} {tuple(x.shape)}.")
+    x = x.detach().float()
     plain = x.ndim == ndim + 1
     x = x.unsqueeze(1) if plain else x
     if x.ndim != ndim + 2 or x.shape[1] != card.channels[0]:

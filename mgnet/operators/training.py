@@ -135,6 +135,11 @@ def _split(data: Samples | str | Path, test: Samples | str | Path | None) -> tup
             raise ValueError(
                 f"`test` must lie on the grid of `data`, {samples.grid}; it has {tested.grid}. `evaluate` takes others."
             )
+        found = [[v.shape[1] for v in tensors_of(each[:1])] for each in (samples, tested)]
+        if found[0] != found[1]:
+            raise ValueError(
+                f"`test` must have the channels of `data`, {found[0]} of inputs and outputs; it has {found[1]}."
+            )
         return samples, tested
     count = int(TEST * len(samples))
     if count < 1:

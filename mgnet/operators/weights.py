@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mgnet.operators.network import MgNO
 from mgnet.operators.normalise import Normalised
-from mgnet.training.weights import copy_into, read_tensors
+from mgnet.training.weights import check_fits, copy_into, read_tensors
 
 KEY = "mgnet.operators"
 Make = Callable[[], nn.Module]
@@ -65,6 +65,9 @@ def load_weights(path: Path, make: Make | None = None) -> tuple[Normalised, Card
     FileNotFoundError, ValueError : missing; damaged, not ours, or of another architecture
     """
     stored, card = read_card(path)
+    if make is None:
+        with torch.device("meta"):  # what it says may be of any size
+            check_fits(card.build(), stored, path)
     model = card.build(make)
     copy_into(model, stored, path)
     return model.eval(), card
@@ -81,6 +84,9 @@ def read_card(path: Path) -> tuple[dict[str, Tensor], Card]:
     try:
         fields = json.loads(text)
         tuples = {name: tuple(fields[name]) for name in ("channels", "grid", "pointwise")}
-        return stored, Card(**{**fields, **tuples})
-    except (ValueError, TypeError, KeyError) as error:
+        card = Card(**{**fields, **tuples})
+        if not all(type(n) is int and n >= 1 for n in (*card.channels, *card.grid)) or len(card.channels) != 2:
+            raise ValueError("its channels or grid cannot be")
+        return stored, card
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: what it says of its network cannot be read ({error}).") from None

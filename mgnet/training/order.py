@@ -31,7 +31,7 @@ def takes_channels_last(network: nn.Module, x: Tensor) -> bool:
     True
     """
     try:
-        last = copy.deepcopy(network).to(memory_format=channels_last(axes(network)))  # type: ignore[call-overload]
+        last = copy.deepcopy(network).to(memory_format=channels_last(axes(network)))
         with torch.no_grad():
             last(x.contiguous(memory_format=channels_last(x.ndim)))
     except RuntimeError:

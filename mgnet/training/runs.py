@@ -57,16 +57,22 @@ def open_folder(out: Path, config: dict[str, Any], resume: bool) -> None:
     """
     path = out / "config.json"
     if not path.exists():
-        write_json(path, config)
         write_json(out / "environment.json", environment())
+        write_json(path, config)  # the last: with it the folder is a run's
         return
     if not resume:
         raise FileExistsError(f"`out` must be a new folder; {out} holds a run. Pass resume, or name another folder.")
     earlier, config = read_config(path), json.loads(json.dumps(config))
-    differ = [k for k in config if earlier.get(k) != config[k] and not (k == "epochs" and config[k] > earlier[k])]
+    differ = [
+        k for k in config if earlier.get(k) != config[k] and not (k == "epochs" and _more(config[k], earlier.get(k)))
+    ]
     if differ:
         said = "; ".join(f"{k}: {earlier.get(k)!r} then, {config[k]!r} now" for k in differ)
         raise ValueError(f"`resume` needs the configuration the run began with, or more epochs; {said}. See {path}.")
+
+
+def _more(epochs: int, earlier: Any) -> bool:
+    return type(earlier) is int and epochs > earlier
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -112,8 +118,11 @@ def locked(out: Path) -> Iterator[None]:
 
 def read_config(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}")
+        return content
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}. Start the run anew in another folder.") from None
 
 

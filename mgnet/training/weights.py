@@ -30,6 +30,19 @@ def copy_into(model: nn.Module, stored: dict[str, Tensor], source: Path) -> None
 
     Raises
     ------
+    ValueError : as of check_fits
+    """
+    check_fits(model, stored, source)
+    with torch.no_grad():
+        for name, t in tensors(model).items():
+            t.copy_(stored[name])
+
+
+def check_fits(model: nn.Module, stored: dict[str, Tensor], source: Path) -> None:
+    """That every parameter and buffer is stored; a model on the meta device costs nothing.
+
+    Raises
+    ------
     ValueError : a tensor too few, too many or of another shape
     """
     own = tensors(model)
@@ -39,9 +52,6 @@ def copy_into(model: nn.Module, stored: dict[str, Tensor], source: Path) -> None
             f"{source} must fit the network, but {len(wrong)} of its tensors do not, first {wrong[0]!r}: "
             "it is a checkpoint of another architecture. Name the model that was trained."
         )
-    with torch.no_grad():
-        for name, t in own.items():
-            t.copy_(stored[name])
 
 
 def write_tensors(path: Path, model: nn.Module, header: dict[str, str]) -> None:

@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import IterableDataset
 
 from mgnet.vision.images import Dataset, Images
+from mgnet.vision.pictures import pixels_of
 
 _CHANNELS = (1, 3, 4)
 
@@ -107,7 +110,7 @@ def as_pixels(images: object, name: str) -> Tensor:
     torch.Size([5, 3, 8, 9])
     """
     try:
-        pixels = torch.as_tensor(images)
+        pixels = torch.as_tensor(images).detach()
     except (TypeError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TypeError(f"`{name}` must be an array or tensor of numbers: {reason}") from None
@@ -142,23 +145,38 @@ def _names(labels: Any, name: str) -> list[str]:
         flat = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
     except ValueError:
         flat = np.zeros((0, 0))
-    if flat.ndim != 1 or flat.dtype.kind not in "iuUS" or (flat.dtype.kind in "iu" and flat.size and flat.min() < 0):
+    if flat.ndim != 1 or flat.dtype.kind not in "iuUO":
         raise ValueError(
             f"`dataset` must have labels (N,), names or whole numbers from 0 on; {name}'s have shape {flat.shape} "
             f"and are {flat.dtype}."
         )
-    return [str(label) for label in flat.tolist()]
+    return [_name(label, f"of {name}") for label in flat.tolist()]
+
+
+def _name(label: Any, where: str, known: Any = None) -> str:
+    """Of a class; where there are known ones, a number means one of them."""
+    if isinstance(label, Tensor | np.ndarray | np.generic) and np.ravel(label).size == 1:
+        label = label.item()
+    if isinstance(label, str):
+        return label
+    if type(label) is int and 0 <= label < (len(known) if isinstance(known, Sequence) else label + 1):
+        return str(known[label]) if isinstance(known, Sequence) else str(label)
+    most = f" to {len(known) - 1}" if isinstance(known, Sequence) else " on"
+    raise ValueError(
+        f"`dataset` must have labels that are names or whole numbers from 0{most}; one {where} is {label!r}."
+    )
 
 
 def _of_torch(part: Any, name: str) -> tuple[Tensor, list[str]]:
     """All of a torch Dataset, read once: what it does at random is then fixed."""
     images, names = [], []
     known = getattr(part, "classes", None)  # torchvision's Datasets have it
-    for i in range(len(part)):
-        image, label = part[i]
-        images.append(as_pixels(_array(image)[None], f"{name}[{i}]")[0])
-        label = label.item() if isinstance(label, Tensor) else label
-        names.append(str(known[label]) if known is not None and isinstance(label, int) else str(label))
+    items = part if isinstance(part, IterableDataset) else (part[i] for i in range(len(part)))
+    for i, item in enumerate(items):
+        if not is_pair(item):
+            raise TypeError(f"`dataset` must give (image, label); {name}[{i}] is no pair but a {type(item).__name__}.")
+        images.append(as_pixels(_array(item[0])[None], f"{name}[{i}]")[0])
+        names.append(_name(item[1], f"of {name}", known))
         if images[-1].shape != images[0].shape:
             raise ValueError(
                 f"`dataset` must have images of one size; {name}[{i}] has {tuple(images[-1].shape)}, {name}[0] "
@@ -173,6 +191,8 @@ def _array(image: Any) -> Tensor:
     """A tensor (C, H, W) or (H, W) as it is; a picture or array (H, W, C) with its channels first."""
     if isinstance(image, Tensor):
         return image
+    if isinstance(image, Image.Image):
+        return pixels_of(image)
     pixels = torch.from_numpy(np.array(image))
     return pixels.permute(2, 0, 1) if pixels.ndim == 3 and pixels.shape[2] in _CHANNELS else pixels
 

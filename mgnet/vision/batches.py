@@ -81,7 +81,7 @@ class Resident:
     def __init__(self, parts: Parts, images: Images):
         self.parts, self.sampler = parts, parts.sampler
         self.images = images.to(parts.device)
-        self.transform, self.margin = per_image(parts.recipe), round(parts.recipe.crop * images.size[0])
+        self.transform, self.margin = per_image(parts.recipe), round(parts.recipe.crop * min(images.size))
         self.side = torch.randint(0, 2, (len(images),), generator=generator(parts.seed, "side"))
 
     def stream(self, first: int, last: int) -> Iterator[list[Batch]]:

@@ -79,7 +79,7 @@ def evaluate(
     images = _split(card, card.dataset if dataset is None else dataset, data, split)
     normalise = Normaliser(list(card.mean), list(card.std), place)
     network = network.to(place)
-    network = network if card.own else network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network if card.own else network.to(memory_format=torch.channels_last)
     return measure(
         network, images, card.image_size, card.classes, normalise, Process(0, 1, place),
         flip=flip, batch_size=batch_size, workers=workers,

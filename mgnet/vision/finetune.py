@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from types import MethodType
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mgnet.training.checkpoints import newest_weights
 from mgnet.training.weights import copy_into, tensors
@@ -17,16 +19,17 @@ from mgnet.vision.weights import read_weights
 Start = str | Path | Run | nn.Module
 
 
-def begin_from(network: nn.Module, start: Start) -> tuple[str, ...]:
-    """Give a network the weights of another; a head of another shape stays as it was made.
+def begin_from(network: nn.Module, start: Start, classes: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """Give a network the weights of another; a head of another shape, or of other classes, stays as it was made.
 
     Parameters
     ----------
     start : a run or its folder, a .safetensors file, a checkpoint of the published code, or a module, as of pretrained
+    classes : of the network; None: they are not compared
 
     Returns
     -------
-    names of the tensors that the other did not have in this shape
+    names of the tensors that stay
 
     Raises
     ------
@@ -37,9 +40,14 @@ def begin_from(network: nn.Module, start: Start) -> tuple[str, ...]:
     >>> begin_from(MgNet("MgNet[1]-4-B^l", num_classes=2), MgNet("MgNet[1]-4-B^l", num_classes=5))
     ('head.weight', 'head.bias')
     """
-    stored, own = _weights(start), tensors(network)
-    new = tuple(name for name, t in own.items() if name not in stored or stored[name].shape != t.shape)
+    (stored, known), own = _weights(start), tensors(network)
     head = {name.rpartition(".")[0] for name in list(own)[-1:]} | _last_linear(network)
+    others = _last_linear(network) if None not in (classes, known) and classes != known else set()
+    new = tuple(
+        name
+        for name, t in own.items()
+        if name not in stored or stored[name].shape != t.shape or name.rpartition(".")[0] in others
+    )
     foreign = [name for name in (*new, *(stored.keys() - own.keys())) if name.rpartition(".")[0] not in head]
     if foreign:
         raise ValueError(
@@ -51,18 +59,22 @@ def begin_from(network: nn.Module, start: Start) -> tuple[str, ...]:
     return new
 
 
-def _weights(start: Start) -> dict[str, Tensor]:
+def _weights(start: Start) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
+    """Its tensors, and its classes where they are known."""
     if isinstance(start, Run):
-        return tensors(start.model)
+        return tensors(start.model), read_weights(newest_weights(start.directory, "start"))[1].classes
     if isinstance(start, nn.Module):
-        return tensors(start)
+        return tensors(start), None
     if not isinstance(start, str | Path):
         raise TypeError(
             "`start` must be a run, a run's folder, a .safetensors file, a checkpoint of the published code or a "
             f"torch.nn.Module; it is a {type(start).__name__}."
         )
     path = newest_weights(Path(start), "start")
-    return read_weights(path)[0] if path.suffix == ".safetensors" else tensors(load_published_checkpoint(path))
+    if path.suffix != ".safetensors":
+        return tensors(load_published_checkpoint(path)), None
+    stored, card = read_weights(path)
+    return stored, card.classes
 
 
 def origin(start: Start) -> str:
@@ -91,7 +103,7 @@ def _last_linear(network: nn.Module) -> set[str]:
 def freeze_parts(network: nn.Module, freeze: int | Sequence[str]) -> list[str]:
     """Fix parameters: of the stem and the first `freeze` grids, or those whose names begin with one of these.
 
-    A norm whose parameters are all fixed keeps its running statistics, too.
+    A norm whose parameters are all fixed keeps its running statistics, too, and normalises by them as in testing.
 
     Raises
     ------
@@ -115,9 +127,15 @@ def freeze_parts(network: nn.Module, freeze: int | Sequence[str]) -> list[str]:
             p.requires_grad_(False)
     for module in network.modules():
         own = list(module.parameters(recurse=False))
-        if isinstance(module, nn.BatchNorm2d) and own and not any(p.requires_grad for p in own):
-            module.momentum = 0.0
+        if fixed and isinstance(module, _BatchNorm) and own and not any(p.requires_grad for p in own):
+            module.eval()
+            module.train = MethodType(_stays, module)  # type: ignore[method-assign]
     return fixed
+
+
+def _stays(norm: nn.Module, mode: bool = True) -> nn.Module:
+    """`train` of a norm that is fixed."""
+    return norm
 
 
 def _prefixes(network: nn.Module, freeze: int | Sequence[str]) -> tuple[str, ...]:

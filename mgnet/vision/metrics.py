@@ -43,6 +43,6 @@ class Metrics:
         OSError : it cannot be written; a file that was there before is untouched
         """
         rows = ",\n  ".join(map(json.dumps, self.confusion))
-        text = json.dumps({**asdict(replace(self, confusion=())), "confusion": "rows"}, indent=1)
-        text = text.replace('"rows"', f"[\n  {rows}\n ]" if rows else "[]", 1)
+        text, empty = json.dumps(asdict(replace(self, confusion=())), indent=1), '\n "confusion": []'
+        text = text.replace(empty, f'\n "confusion": [\n  {rows}\n ]' if rows else empty)
         write(Path(path), lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))

@@ -34,17 +34,28 @@ def read_image(path: str | Path, channels: int | None = None) -> Tensor:
     ------
     ValueError : the file is no picture, is damaged, too large to be true, or has pixels of no known range
     """
-    modes = {count: mode for mode, count in _MODES.items()}
     try:
         with Image.open(path) as file:
-            image = ImageOps.exif_transpose(_eight_bits(file))
-            image = image.convert(modes[channels] if channels else _OF.get(image.mode, image.mode))
-            if image.mode not in _MODES:
-                raise ValueError(f"its mode is {image.mode}, none of {', '.join(_MODES)}. Convert it")
-            pixels = np.array(image)
+            return pixels_of(file, channels)
     except _DAMAGED as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} must be an image; it cannot be read: {reason}") from None
+
+
+def pixels_of(image: Image.Image, channels: int | None = None) -> Tensor:
+    """The same of an open picture; a palette's colours, and not their numbers.
+
+    Example
+    -------
+    >>> pixels_of(Image.new("P", (4, 2))).shape
+    torch.Size([3, 2, 4])
+    """
+    modes = {count: mode for mode, count in _MODES.items()}
+    image = ImageOps.exif_transpose(_eight_bits(image))
+    image = image.convert(modes[channels] if channels else _OF.get(image.mode, image.mode))
+    if image.mode not in _MODES:
+        raise ValueError(f"its mode is {image.mode}, none of {', '.join(_MODES)}. Convert it")
+    pixels = np.array(image)
     return torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1).permute(2, 0, 1).contiguous()
 
 

@@ -25,8 +25,9 @@ class Recipe(Steps):
         order, or numbers by their names; scaled to a mean of 1 over the images
     balanced : show as many images of each class in an epoch
     small : share of the epochs, the first ones, on images of 3/4 the side, which cost little more than half
-    crop, cutout : largest shift, and side of the erased square, as a share of the image's side; pictures on disk are
-        cropped at random places and scales, but with crop=0 in the centre, as in testing
+    crop, cutout : largest shift, as a share of the image's shorter side, and sides of the erased box, as a share of
+        the image's; pictures on disk are cropped at random places and scales, but with crop=0 in the centre, as in
+        testing
     flip : left-right, "alternating" flips each image every other epoch; never where a mirror image
         is of another class (digits)
     auto_augment, erasing : torchvision's RandAugment or TrivialAugment; probability of random erasing

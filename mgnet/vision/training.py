@@ -119,7 +119,7 @@ def train(
             check_files(loaded, workers)
         network = _network(model, loaded, seed)
         check_takes(network, loaded, recipe)
-        new = list(begin_from(network, start)) if start is not None else None
+        new = list(begin_from(network, start, loaded.classes)) if start is not None else None
         fixed = freeze_parts(network, freeze)
         if not isinstance(model, str) and not check_learns(network, loaded):
             recipe = dataclasses.replace(recipe, channels_last=False)

@@ -1,6 +1,7 @@
 """Weight files of classifiers: the card in their header says which network, and which images it wants."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mgnet.training.weights import copy_into, read_tensors, tensors, write_tensors
+from mgnet.training.weights import check_fits, copy_into, read_tensors, tensors, write_tensors
 from mgnet.vision.baselines import build
 from mgnet.vision.network import MgNet
-from mgnet.vision.pictures import Fit
+from mgnet.vision.pictures import FITS, Fit
 
 _KEY = "mgnet.vision"
 
@@ -146,6 +147,8 @@ def load_weights(path: Path) -> tuple[nn.Module, Card]:
     FileNotFoundError, ValueError : missing; damaged, not ours, or of another architecture
     """
     stored, card = read_weights(path)
+    with torch.device("meta"):  # what it says may be of any size
+        check_fits(card.build(), stored, path)
     model = card.build()
     copy_into(model, stored, path)
     return model.eval(), card
@@ -155,6 +158,31 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Card]:
     stored, text = read_tensors(path, _KEY)
     try:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()}
-        return stored, Card(**fields)
-    except (ValueError, TypeError, AttributeError) as error:
+        card = Card(**fields)
+        _check_card(card)
+        return stored, card
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: what it says of its network cannot be read ({error}).") from None
+
+
+def _check_card(card: Card) -> None:
+    """That each field is what it is said to be; a file may come from anywhere.
+
+    Raises
+    ------
+    ValueError, TypeError : it is not
+    """
+    size, numbers = card.image_size, (*card.mean, *card.std)
+    right = {
+        "model": isinstance(card.model, str),
+        "in_channels": type(card.in_channels) is int and card.in_channels >= 1,
+        "image_size": len(size) == 2 and all(type(n) is int and n >= 1 for n in size),
+        "classes": len(card.classes) > 0 and all(isinstance(name, str) for name in card.classes),
+        "mean, std": len(card.mean) == len(card.std) == card.in_channels
+        and all(math.isfinite(v) for v in numbers)
+        and all(v > 0 for v in card.std),
+        "fit": card.fit in FITS,
+    }
+    wrong = [name for name, holds in right.items() if not holds]
+    if wrong:
+        raise ValueError(f"its {wrong[0]} cannot be")

@@ -352,6 +352,64 @@ def test_samples_that_are_not_finite_are_refused(tmp_path, data):
         train(broken, out=tmp_path / "run", progress=False)
 
 
+def test_samples_of_which_no_error_is_relative(run, tmp_path, data):
+    nothing = replace(data, outputs=np.where(np.arange(60)[:, None] == 7, 0, data.u))
+    for refused in (lambda: train(nothing, out=tmp_path / "run"), lambda: evaluate(run, nothing)):
+        with pytest.raises(ValueError, match=r"`outputs` of `data` must not be zero .* first of number 7"):
+            refused()
+    save(nothing, tmp_path / "nothing.npz")
+    with pytest.raises(ValueError, match="must not be zero everywhere"):
+        evaluate(run, tmp_path / "nothing.npz")
+    broken = replace(data, inputs=np.where(data.f == data.f.max(), np.nan, data.f))
+    with pytest.raises(ValueError, match="must be finite"):
+        evaluate(run, save(broken, tmp_path / "broken.npz"))
+    with pytest.raises(ValueError, match="`inputs` of `data` must be real numbers; they are complex128"):
+        train(replace(data, inputs=data.f + 0j), out=tmp_path / "run")
+    for wrong in (data.f + 0j, data.f[:0], data.f[:, :0]):
+        with pytest.raises(ValueError, match="`inputs` must be real functions, one at least"):
+            predict(run, wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_samples_to_test_on_have_the_same_channels(tmp_path, data):
+    two = replace(data, inputs=np.stack([data.f, data.f], 1))
+    with pytest.raises(ValueError, match=r"`test` must have the channels of `data`, \[1, 1\] .*; it has \[2, 1\]"):
+        train(data, two, out=tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize("unit", [2.0**-100, 2.0**-70, 2.0**70])
+def test_errors_do_not_depend_on_the_unit(unit):
+    """Squares of numbers such as 1e-22 are none in single precision."""
+    u, exact = torch.rand(2, 3, 2, 16, 16, generator=torch.Generator().manual_seed(0))
+    for loss in LOSSES.values():
+        assert torch.equal(loss(unit * u, unit * exact), loss(u, exact))
+
+
+@pytest.mark.parametrize("how", ["scalar", "pointwise"])
+def test_each_channel_is_normalised_by_itself(how):
+    v = torch.rand(20, 2, 8, generator=torch.Generator().manual_seed(0)) + 0.5
+    units = torch.tensor([1e-12, 1e5])[:, None]
+    mean, std = moments(v * units, how, symmetries((8,))[:1])
+    torch.testing.assert_close(mean / units, moments(v, how, symmetries((8,))[:1])[0])
+    torch.testing.assert_close(std / units, moments(v, how, symmetries((8,))[:1])[1])
+
+
+class Flat(nn.Module):
+    """As tutorials write it: `view` after a convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(256, 64)
+
+    def forward(self, x):
+        return self.head(self.conv(x).view(len(x), -1)).view(x.shape)
+
+
+def test_a_network_that_says_view(tmp_path):
+    data = poisson(20, 8, reference=0)
+    assert train(data, epochs=1, out=tmp_path / "run", model=Flat, progress=False).error > 0
+
+
 def test_checkpoints_and_data_that_do_not_fit(run, tmp_path, data):
     with pytest.raises(ValueError, match="it was trained for axes 1, these have 2"):
         evaluate(run.directory, darcy(2, 16, reference=0))

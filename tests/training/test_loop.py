@@ -21,7 +21,7 @@ import pytest
 import torch
 from torch import nn
 
-from mgnet.training import loop
+from mgnet.training import loop, runs
 from mgnet.training.checkpoints import all_checkpoints
 from mgnet.training.learner import Learner
 from mgnet.training.precision import resolve_precision
@@ -181,6 +181,33 @@ def test_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         fit(folder, dataclasses.replace(STEPS, epochs=1))
         assert folder_of(None, "run", True, ALONE) == folder
     assert folder_of("runs/run", "run", False, ALONE) == Path("runs/run")
+
+
+def test_a_run_that_died_before_its_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever write it died in: the configuration is the last, and makes the folder a run's."""
+    whole = runs.write_json
+    for dies in range(2):
+        written = []
+
+        def write(path: Path, content: dict, dies: int = dies, written: list = written) -> None:
+            if len(written) == dies:
+                raise KeyboardInterrupt
+            written.append(path)
+            whole(path, content)
+
+        monkeypatch.setattr(runs, "write_json", write)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tmp_path / str(dies), STEPS)
+        monkeypatch.setattr(runs, "write_json", whole)
+        fit(tmp_path / str(dies), STEPS, resume=True)
+        assert runs.read_config(tmp_path / str(dies) / "environment.json")
+
+
+@pytest.mark.parametrize("text", ["[]", "[" * 100_000, '{"epochs": "1"}', "{}", '{"epochs": NaN}', "null", ""])
+def test_an_edited_configuration(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"is damaged|needs the configuration"):
+        fit(tmp_path, STEPS, resume=True)
 
 
 def test_bad_intervals_leave_no_folder(tmp_path: Path) -> None:

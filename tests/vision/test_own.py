@@ -6,17 +6,23 @@
 4  Fine-tuning begins from the weights, with a new head where the classes differ; what is frozen stays.
 """
 
+import copy
 import dataclasses
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
+from mgnet.training.process import Process
 from mgnet.vision import MgNet, Run, evaluate, export, load, predict, summary, train
 from mgnet.vision.arrays import from_pair
+from mgnet.vision.batches import Normaliser, make_batches
+from mgnet.vision.finetune import begin_from, freeze_parts
 from tests.vision.conftest import QUICK, TINY
 from tests.vision.samples import write_folder
 
@@ -204,6 +210,89 @@ def test_torch_datasets() -> None:
     assert torch.equal(data.train.pixels[:, 0], torch.from_numpy(pixels))  # type: ignore[union-attr]
 
 
+class Given(Dataset):
+    """Images and labels, with the names of the classes or without."""
+
+    def __init__(self, images: object, labels: object, classes: object = None):
+        self.images, self.labels, self.classes = images, labels, classes
+
+    def __len__(self) -> int:
+        return len(self.labels)  # type: ignore[arg-type]
+
+    def __getitem__(self, i: int) -> tuple[object, object]:
+        return self.images[i], self.labels[i]  # type: ignore[index]
+
+
+class Streamed(IterableDataset):
+    """The same without a length."""
+
+    def __init__(self, given: Given):
+        self.given = given
+
+    def __iter__(self) -> Iterator[tuple[object, object]]:
+        return iter([self.given[i] for i in range(len(self.given))])
+
+
+@pytest.mark.parametrize(
+    "kind", [list, np.array, torch.tensor, lambda y: np.array(y)[:, None], lambda y: torch.tensor(y)[:, None]]
+)
+def test_labels_of_torch_datasets(kind: Callable) -> None:
+    pixels, names = arrays()
+    numbers = [int(name == "light") for name in names]
+    images = torch.from_numpy(pixels)[:, None]
+    for known, want in ((None, ("0", "1")), (["dark", "light"], ("dark", "light"))):
+        given = Given(images, kind(numbers), known)
+        for part in (given, Streamed(given)):
+            data = from_pair((part, part))
+            if isinstance(part, Given):
+                assert data.classes == want
+            assert data.train.labels.tolist() == numbers
+
+
+@pytest.mark.parametrize("label", [-1, 2, 1.0, float("nan"), True, None, b"dark", np.eye(2)[0], torch.eye(2)[0]])
+def test_labels_that_mean_nothing(label: object) -> None:
+    part = Given(np.zeros((4, 8, 8), np.uint8), [0, 1, 0, label], ["dark", "light"])
+    with pytest.raises(ValueError, match="`dataset` must have labels that are names or whole numbers from 0 to 1"):
+        from_pair((part, part))
+
+
+def test_names_in_an_array_of_objects() -> None:
+    pixels, names = arrays(4)
+    part = (torch.from_numpy(pixels) / 255).requires_grad_(), np.array(names, object)
+    data = from_pair((part, part))
+    assert data.classes == ("dark", "light")
+    assert len(data.identity()["data_hash"]) == 16
+    with pytest.raises(ValueError, match="`dataset` must have labels that are names"):
+        from_pair(((pixels, np.array([*names[1:], None], object)), part))
+
+
+def test_pictures_mean_their_colours() -> None:
+    grey = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    palette = grey.convert("P")
+    palette.putpalette([255 - i // 3 for i in range(768)])
+    for picture, want in ((palette, grey.point(lambda v: 255 - v).convert("RGB")), (grey.convert("LA"), grey)):
+        data = from_pair((Given([picture] * 2, [0, 1]),) * 2)
+        exact = np.array(want).reshape(8, 8, -1).transpose(2, 0, 1)
+        assert np.array_equal(data.train.pixels[0], exact)  # type: ignore[union-attr]
+
+
+def test_items_that_are_no_pairs() -> None:
+    part = [{"image": 0, "label": 0}]
+    with pytest.raises(TypeError, match=r"`dataset` must give \(image, label\); train\[0\] is no pair but a dict"):
+        from_pair((Subset(part, [0]), PAIR[1]))
+
+
+def test_narrow_images_are_not_shifted_away(tmp_path: Path) -> None:
+    """Crops shift by a share of the shorter side."""
+    light = np.arange(60) % 2
+    pixels = np.broadcast_to((100 + 100 * light)[:, None, None], (60, 64, 2)).astype(np.uint8)
+    data = load(((pixels, light), (pixels, light)))
+    recipe = dataclasses.replace(SMALL, crop=0.125)
+    normalise = Normaliser([0.0], [1.0], torch.device("cpu"))
+    batches = make_batches(data, recipe, 0, normalise, Process(0, 1, torch.device("cpu")))
+    assert all((x > 0).all() for ((x, _),) in batches.stream(0, 3))
+
+
 @pytest.mark.parametrize(
     "part",
     [
@@ -282,6 +371,26 @@ def test_what_cannot_be_begun(tmp_path: Path, changes: dict, says: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=says):
         quick(TINY, PAIR, tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_head_of_other_classes_is_new(run: Run) -> None:
+    """As many classes that are others are others; a network alone has no names."""
+    start = MgNet(TINY, 1, 10)
+    assert begin_from(MgNet(TINY, 1, 10), run, tuple("0123456789")) == ()
+    assert begin_from(MgNet(TINY, 1, 10), run.directory, tuple("abcdefghij")) == ("head.weight", "head.bias")
+    assert begin_from(MgNet(TINY, 1, 10), start, tuple("abcdefghij")) == ()
+
+
+def test_what_is_frozen_computes_what_it_computes_in_testing(run: Run) -> None:
+    network = copy.deepcopy(run.model)
+    freeze_parts(network, 1)
+    x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 3
+    for net in (network, copy.deepcopy(network)):
+        with torch.no_grad():
+            exact = net.eval().stem(x)  # type: ignore[operator, union-attr]
+            assert torch.equal(net.train().stem(x), exact)  # type: ignore[operator, union-attr]
+        assert net.levels[1].Bs[0].norm_u.training  # type: ignore[index, union-attr]
+        assert not net.levels[0].Bs[0].norm_u.training  # type: ignore[index, union-attr]
 
 
 def test_a_start_of_another_architecture(run: Run, tmp_path: Path) -> None:

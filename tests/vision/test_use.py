@@ -15,10 +15,13 @@ from torch import nn
 
 import mgnet
 from mgnet.training.process import Process
+from mgnet.training.weights import read_tensors
 from mgnet.vision import Recipe, Run, evaluate, export, load, predict
 from mgnet.vision.batches import Normaliser
 from mgnet.vision.evaluation import Tally, measure
 from mgnet.vision.images import Images
+from mgnet.vision.metrics import Metrics
+from mgnet.vision.runs import read_metrics
 from mgnet.vision.weights import load_weights
 from tests.vision.samples import write_cifar10, write_folder
 
@@ -125,6 +128,42 @@ def test_several_processes_count_each_image_once() -> None:
 def test_metrics_are_json(run: Run, tmp_path: Path) -> None:
     run.metrics.save(tmp_path / "metrics.json")
     assert json.loads((tmp_path / "metrics.json").read_text())["accuracy"] == run.accuracy
+
+
+@pytest.mark.parametrize("name", ["rows", "confusion", '"confusion": []', "[]"])
+def test_a_class_of_any_name_is_kept(tmp_path: Path, name: str) -> None:
+    metrics = Metrics(3, 1.0, 1.0, 0.0, 0.0, {name: 1.0, "columns": 1.0}, ((1, 0), (0, 2)), 0.5)
+    metrics.save(tmp_path / "metrics.json")
+    assert read_metrics(tmp_path) == metrics
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "MgNet[9]-999999-B^l"},
+        {"model": 3},
+        {"in_channels": 10**9},
+        {"in_channels": "1"},
+        {"image_size": [8]},
+        {"image_size": [8.0, 8.0]},
+        {"classes": []},
+        {"classes": list(range(10))},
+        {"mean": [math.nan]},
+        {"mean": [0.1] * 3},
+        {"std": [0.0]},
+        {"std": ["a"]},
+        {"fit": "stretch"},
+    ],
+)
+def test_a_file_that_lies_of_its_network(run: Run, tmp_path: Path, changes: dict) -> None:
+    tensors, path = load_file(run.directory / "model.safetensors"), tmp_path / "model.safetensors"
+    card = json.loads(read_tensors(run.directory / "model.safetensors", "mgnet.vision")[1])
+    save_file(tensors, path, {"mgnet.vision": json.dumps(card | changes)})
+    with pytest.raises(ValueError, match=r"is damaged: what it says|must fit the network"):
+        predict(path, np.zeros((1, 8, 8)))
+    save_file(tensors, path, {"mgnet.vision": "[" * 100_000})
+    with pytest.raises(ValueError, match="is damaged"):
+        predict(path, np.zeros((1, 8, 8)))
 
 
 def test_predict_from_arrays(run: Run) -> None:
