@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset as TorchDataset
 
-from mgnet.training.order import order_of
+from mgnet.training.order import order_of, takes_channels_last
 from mgnet.training.placement import placed
 from mgnet.training.process import Process, choose_device
 from mgnet.training.watch import Diverged
@@ -78,8 +78,9 @@ def evaluate(
     check_counts(batch_size, workers)
     images = _split(card, card.dataset if dataset is None else dataset, data, split)
     normalise = Normaliser(list(card.mean), list(card.std), place)
+    if not card.own or takes_channels_last(network, torch.zeros(2, card.in_channels, *card.image_size)):
+        network = network.to(memory_format=torch.channels_last)
     network = network.to(place)
-    network = network if card.own else network.to(memory_format=torch.channels_last)
     return measure(
         network, images, card.image_size, card.classes, normalise, Process(0, 1, place),
         flip=flip, batch_size=batch_size, workers=workers,
