@@ -164,6 +164,21 @@ def test_where_it_is_zero_nothing_is_held(centering):
     close(solve(f, grid=held, tol=1e-13).u, box.solve(f, alpha=lambda d, side, i: alpha[i[1]]), 1e-9)
 
 
+@pytest.mark.parametrize("velocity", [None, (3.0, -2.0)])
+def test_a_wall_where_nothing_is_held(velocity):
+    """Of a = 0 and alpha = 0 none matters: what is given flows in, as at a Neumann end."""
+    alpha, open_, walls = abs(random((4,))), np.ones((6, 4)), np.ones((6, 4))
+    alpha[1], walls[0, 1] = 0, 0
+    grid = Grid((5, 4), bc=[(Robin(alpha), "dirichlet"), "neumann"], centering="cell")
+    data = {"boundary": [(2.0, 0.0), None], "velocity": velocity, "tol": 1e-12}
+    if velocity is not None:  # an end behind a wall has no u of its own
+        data["boundary"] = None
+    u, exact = (solve(random((5, 4)), grid=grid, a=Faces(a, 1.0), **data).u for a in (walls, open_))
+    assert np.isfinite(u).all()
+    if velocity is None:
+        close(u, exact)
+
+
 @pytest.mark.parametrize("centering", ["node", "cell"])
 def test_order_two(centering):
     """u = exp(x) cos(y) on the square, alpha = 1 + y at both ends of x."""

@@ -74,7 +74,10 @@ def end_coupling(
     alpha = torch.full_like(a, given) if alpha is None else alpha * torch.ones_like(a)
     if cell:
         half = a / through if around is None else a / (through * around.length)  # conductance from centre to face
-        return sized(alpha * half / (alpha + half) / h), sized(half / (alpha + half) / h)
+        both = alpha + half
+        free = both == 0  # a wall where nothing is held either: what is given flows in
+        both = torch.where(free, 1.0, both)
+        return sized(alpha * half / both / h), sized(torch.where(free, 1.0, half / both) / h)
     return sized(alpha / h), sized(torch.full_like(alpha, 1 / h))
 
 
