@@ -413,6 +413,16 @@ def test_what_little_holds_in_single_precision(c):
     np.testing.assert_allclose(u, exact, rtol=0, atol=1e-6 * abs(exact).max())
 
 
+def test_a_line_that_little_holds_in_single_precision():
+    """The same of a line without a flow, whose residuals are rounding of a / h^2 u."""
+    rng, widths = np.random.default_rng(0), 1000.0 ** np.linspace(0, 1, 129)
+    f, a = rng.normal(size=130), 1e4 ** rng.uniform(-0.5, 0.5, 130)
+    grid = Grid.from_nodes([np.concatenate([[0], np.cumsum(widths)]) / widths.sum()], "neumann")
+    f, a = (v.astype(np.float32) for v in (f, a))
+    exact, u = (solve(v, grid=grid, a=a.astype(v.dtype), c=1e-4).u for v in (f.astype(float), f))
+    np.testing.assert_allclose(u, exact, rtol=0, atol=1e-6 * abs(exact).max())
+
+
 @pytest.mark.parametrize(("seed", "c"), [(0, 1e-17), (4, 1e-15), (6, 1e-17)])
 def test_what_rounding_decides_is_no_answer(seed, c):
     rng = np.random.default_rng(seed)

@@ -266,6 +266,11 @@ def test_what_underflows_is_no_answer(dtype, size):
     with pytest.raises(NotConverged, match=r"underflows.*Scale the problem"):
         solve(f, upper=1e-3)
     assert not solve(0 * f, upper=1e-3).u.any()
+    jumps = np.where(random((20, 25)) > 0, 1e6, 1).astype(
+        dtype
+    )  # some digits of the smallest are lost, which is nothing
+    once, tiny = (solve(v * np.ones((20, 25), dtype), a=jumps, tol=1e-3).u for v in (1, 1e2 * size))
+    np.testing.assert_allclose(tiny / dtype(1e2 * size), once, rtol=0, atol=1e-3 * abs(once).max())
 
 
 def test_updated_coefficients():

@@ -17,7 +17,7 @@ from mgnet.pde.levels.smoothers import damped
 from mgnet.pde.levels.transform import words as transforms
 from mgnet.pde.outer.at_once import SQUARABLE, at_once
 from mgnet.pde.outer.choice import CPU, CYCLES, Levels, Scheme
-from mgnet.pde.outer.iterate import Outcome, iterate, per_member, relative
+from mgnet.pde.outer.iterate import Outcome, change, iterate, per_member, relative
 from mgnet.pde.outer.krylov import (
     FINISHING_STEPS,
     MANY,
@@ -141,10 +141,15 @@ class Multigrid:
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         unweighted : b is not weighted by the shares of a cell; only where ``takes_unweighted``, for one full pass
         """
-        if b.dtype == torch.float32 and not self.base.symmetric:
+        if b.dtype == torch.float32 and (not self.base.symmetric or self._on_a_line):
             wide = self._from(A.like(b.double()), b.double(), None if guess is None else guess.double(), stop, project)
             return _narrowed(A, b, wide, stop)
         return self._from(A, b, guess, stop, project, parts, unweighted)
+
+    @property
+    def _on_a_line(self) -> bool:
+        """Whether a line of varying coefficients is solved, which costs little in any precision."""
+        return self.base.ndim == 1 and self.levels.is_direct and not self.levels.scheme.transform
 
     def _from(
         self,
@@ -430,9 +435,10 @@ class Multigrid:
         back = u / size
         if tol is not None and outcome.status != "not converged" and not torch.equal(back, outcome.u):
             left = float(relative(norms(unit - A(back)), norms(unit)).max())
-            if left > tol:
-                status = "round-off" if left < sqrt(torch.finfo(b.dtype).eps) else "not converged"
-                outcome = Outcome(u, [*outcome.residuals[:-1], left], status, outcome.guessed, UNDERFLOWS)
+            status = outcome.status if left <= tol else "round-off"
+            if (change(back, outcome.u) > sqrt(torch.finfo(b.dtype).eps)).any():
+                status = "not converged"
+            outcome = Outcome(u, [*outcome.residuals[:-1], left], status, outcome.guessed, UNDERFLOWS)
         return replace(outcome, u=u)
 
     def _outer(self, A: Operator) -> type[ConjugateGradients | MinimalResiduals | Chebyshev] | None:
