@@ -17,6 +17,7 @@ from mgnet.core import Level
 from mgnet.pde import cuda
 from mgnet.pde.blackbox import JUMP, contrast, gradual, index, levels_precision, solved_axes, survey, variation
 from mgnet.pde.blackbox.traits import Survey
+from mgnet.pde.levels.alternating import Alternating, alternates, nearby
 from mgnet.pde.levels.constant import DIRECT_WORK, ReadableHierarchy, grids, line_axis, operator, thin_axis
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.lines import LineLevel
@@ -35,10 +36,12 @@ from mgnet.pde.outer.backends import Constant, Streaming, Varying, compiled, com
 from mgnet.pde.outer.cache import Lease, cache
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.operators import Diffusion
 from mgnet.pde.problem.precision import wide_enough
 
 CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
 CPU = torch.device("cpu")
+PLANES = 1e3  # ratio of two axes' couplings: where it varies by less, lines take 4 to 6 cycles (measured)
 SHOWING = 20_000  # unknowns of a grid on which the factor of a cycle shows
 
 
@@ -86,7 +89,8 @@ class Levels:
         small = default and self.constant is None and base.symmetric and self.device.type == "cpu"
         self.eliminates = small and base.ndim > 1 and elimination_work(base.axes) <= LITTLE_WORK
         stretched = default and base.ndim == 3 and base.symmetric and not all(axis.uniform for axis in base.axes)
-        self.separates = stretched and not self.eliminates and separable_axis(base) is not None
+        self._stretched = stretched and not self.eliminates
+        self.separates = self._stretched and separable_axis(base) is not None
         self._leases: dict[Any, Lease] = {}
 
     @property
@@ -106,7 +110,7 @@ class Levels:
     @cached_property
     def jumps(self) -> bool:
         """Whether variable coefficients do."""
-        return self.survey.contrast > JUMP and not self.gradual
+        return self.survey.contrast > JUMP and not self.gradual and not self.alternates
 
     @cached_property
     def faces(self) -> kernels.Conductances | None:
@@ -174,7 +178,8 @@ class Levels:
         if self.constant is None:
             how = b, scheme.smoother, scheme.nu, self.gamma
             levels: Any = self._robust(b) if base.symmetric else serve(Streaming(*how, base))
-            self.sizes, self.solve = levels.sizes, not base.symmetric and levels.solves
+            if not base.symmetric:
+                self.sizes, self.solve = levels.sizes, levels.solves
             return Lease(levels)
         chain = self.chain(b.device)
         self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
@@ -186,9 +191,7 @@ class Levels:
         if self.scheme.transform:
             return TransformLevel(A), A
         if self.separates:
-            parts = parts_of(A)
-            native = parts.m.device.type == "cpu" and parts.V_t is None
-            return (NativeSeparable(parts), Applied(A)) if native else (SeparableLevel(parts), A)
+            return separated(A), applied(A)
         return LineLevel(A) if A.symmetric else StreamLevel(A), A
 
     def _constant(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool = False) -> Constant:
@@ -221,13 +224,24 @@ class Levels:
         """Whether the levels of constant coefficients are Triton's."""
         return self.scheme.smoother != "zebra" and cuda.fusible(self.base.axes, device)
 
-    def _robust(self, b: Tensor) -> Robust:
+    def _robust(self, b: Tensor) -> Any:
         """Operator-induced multigrid."""
         scheme = self.scheme
         precision = torch.float64 if self.precise else levels_precision(self.base, self.survey)
         self.in_float32 = precision == torch.float32
         how = b, scheme.smoother, scheme.nu, self.gamma
-        return serve(Varying(*how, self.base, precision, self.solved, self.jumps, self.faces, self.survey.lone))
+        levels = serve(Varying(*how, self.base, precision, self.solved, self.jumps, self.faces, self.survey.lone))
+        self.sizes = levels.sizes
+        if not self.alternates:
+            return levels
+        A_0, S = nearby(self.base)
+        return Alternating(levels, applied(self.base.like(b)), S, separated(A_0))
+
+    @cached_property
+    def alternates(self) -> bool:
+        """Whether cycles alternate with separation of variables: lines would have to be planes."""
+        lines = self._stretched and not self.is_direct and bool(self.solved)
+        return lines and self.survey.variation > PLANES and not self.survey.lone and alternates(self.base)
 
     @cached_property
     def solved(self) -> tuple[int, ...]:
@@ -243,3 +257,15 @@ class Levels:
         """Whether there are no levels: a transform, separation of variables, elimination in 1-D and of few unknowns."""
         direct = self.scheme.transform or self.eliminates or self.separates
         return direct or (self.constant is None and self.base.ndim == 1)
+
+
+def separated(A: Diffusion) -> Any:
+    """The level that separates the variables of an operator for which ``separable_axis`` has an axis."""
+    parts = parts_of(A)
+    native = parts.m.device.type == "cpu" and parts.V_t is None
+    return NativeSeparable(parts) if native else SeparableLevel(parts)
+
+
+def applied(A: Diffusion) -> Any:
+    """u -> A u, by kernels on CPUs."""
+    return Applied(A) if A.k[0].device.type == "cpu" else A

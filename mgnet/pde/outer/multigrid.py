@@ -118,7 +118,8 @@ class Multigrid:
         kind = "" if self.levels.constant is not None else "black-box "
         word = next(word for word, gamma in CYCLES.items() if gamma == self.levels.gamma)
         smoother = "zebra" if self.levels.solved else scheme.smoother
-        return ", ".join([*words, f"{kind}{replace(scheme, cycle=word, smoother=smoother)}"])
+        words += [f"{kind}{replace(scheme, cycle=word, smoother=smoother)}"]
+        return ", ".join([*words, "separation of variables in between"] if self.levels.alternates else words)
 
     @unaffected
     @in_turn
@@ -294,7 +295,7 @@ class Multigrid:
         nu, outer, cycles = self.levels.scheme.nu, self._outer(A), len(outcome.residuals) - 1
         if self.levels.solve and A.base is A:
             return float(max(cycles, 1))
-        one = cycle_work(self.levels.sizes, nu, self.levels.gamma) + APPLICATIONS[outer]
+        one = cycle_work(self.levels.sizes, nu, self.levels.gamma) * (1 + self.levels.alternates) + APPLICATIONS[outer]
         if not outcome.residuals:
             steps = self.finishing + FINISHING_STEPS * (outer is ConjugateGradients)
             whole = full_multigrid_work(self.levels.sizes, nu, self.levels.gamma) + one * steps
@@ -447,7 +448,7 @@ class Multigrid:
             return Chebyshev
         if self.levels.constant is not None or self.levels.is_direct:
             return None
-        if not self.base.symmetric:
+        if not self.base.symmetric or self.levels.alternates:
             return MinimalResiduals
         return ConjugateGradients if self.levels.scheme.nu[0] == self.levels.scheme.nu[1] else MinimalResiduals
 
@@ -466,7 +467,7 @@ class Multigrid:
         if not self.base.symmetric:
             return Preconditioned(product, self.levels.of(b), MinimalResiduals(product, MANY), from_zero=True)
         step = MinimalResiduals(product) if outer is MinimalResiduals else Chebyshev(A.spectrum)
-        return Preconditioned(product, self.levels.of(b), step)
+        return Preconditioned(product, self.levels.of(b), step, from_zero=self.levels.alternates)
 
     def _roundoff(self, A: Operator, b: Tensor) -> Callable[[Tensor], np.ndarray]:
         """u -> 2 eps || |A||u| + |b| || per member: the residual that rounding alone leaves."""
