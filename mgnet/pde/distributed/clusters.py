@@ -63,6 +63,7 @@ def slow_clusters(
     label, common = _labels(partition, w, _strong(A), A.shape)
     name, dense = np.unique(label, return_inverse=True)
     dense = dense.reshape(label.shape)
+    del label
     own, K = dense[w.owned], len(name)
     D, D_c, dense_c = A.diagonal[0].numpy(), A_c.diagonal[0].numpy(), _on_coarse(dense, axes)
     sums = np.zeros((4, K))
@@ -97,9 +98,12 @@ def _chosen(sums: np.ndarray) -> np.ndarray:
 
 def _strong(A: Stencil) -> list[tuple[tuple[int, ...], np.ndarray]]:
     """Per coupling where it is strong: a window's, right but for its outermost planes."""
-    unit = A.unit()[0]
-    largest = torch.stack(list(unit.both.values())).amax(0)
-    return [(o, (s > STRONG * torch.maximum(largest, shift(largest, o)))[0].numpy()) for o, s in unit.couplings.items()]
+    couplings = A.unit()[0].couplings
+    largest = torch.full_like(A.diagonal, -torch.inf)
+    for o, s in couplings.items():
+        for one in (s, shift(s, [-step for step in o])):
+            torch.maximum(largest, one, out=largest)
+    return [(o, (s > STRONG * torch.maximum(largest, shift(largest, o)))[0].numpy()) for o, s in couplings.items()]
 
 
 def _labels(
@@ -112,16 +116,21 @@ def _labels(
     from scipy import sparse  # which would take as long to load as a solve
 
     stop = w.owned.stop + (w.after > 0)
-    slab = np.arange((stop - w.before) * int(np.prod(shape[1:]))).reshape(-1, *shape[1:])
+    size = (stop - w.before) * int(np.prod(shape[1:]))
+    slab = np.arange(size, dtype=np.int32 if size < 2**31 else np.int64).reshape(-1, *shape[1:])
     edges = []
     for o, there in strong:
         ahead = np.roll(slab, [-step for step in o], range(len(o)))
         there = there[w.before : stop].copy()
         there[slab.shape[0] - o[0] :] = False  # these lead out of it
         edges.append((slab[there], ahead[there]))
+        del ahead
     first, second = (np.concatenate(each) for each in zip(*edges, strict=True))
-    graph = sparse.coo_array((np.ones(len(first), bool), (first, second)), (slab.size, slab.size))
+    edges.clear()
+    graph = sparse.csr_array((np.ones(len(first), bool), (first, second)), (size, size))
+    del first, second
     count, mine = sparse.csgraph.connected_components(graph, directed=False)
+    del graph
     mine = mine.reshape(slab.shape)
     name, common = united(partition, w, mine, count)
     field = np.zeros(shape, np.int64)

@@ -59,7 +59,8 @@ class SharedSystem:
         return torch.from_numpy(u).reshape(self._batch, w.size, *shape[1:])[:, w.owned]
 
     def release(self, u: np.ndarray) -> Tensor:
-        return self.tensor(u).clone()
+        self.x, self._spare, self._b = None, None, np.empty(0)
+        return self.tensor(u).contiguous()
 
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
         if u is None:

@@ -27,6 +27,7 @@ from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.window import Window
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.native import kernels, machine, threads
+from mgnet.pde.native.memory import give_back
 from mgnet.pde.problem.axis import Axis
 
 REACH = 3  # planes that weights, a residual and its restriction add to what steps spoil
@@ -131,6 +132,7 @@ def set_up(
     lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
     ends, sizes = [partition.ends], [int(np.prod([axis.n for axis in axes]))]
     levels: list[SharedLevel] = []
+    give_back()  # what the look has left free: small blocks stay with the process, between what is still in use
     while shareable(lines, ends[-1], halo, partition.channel.least):
         w = Window(lines[0].n, lines[0].periodic, ends[-1][rank], ends[-1][rank + 1], halo, True)
         stencil = on_window(partition, w, block)
@@ -148,6 +150,8 @@ def set_up(
         here = slice(begin, begin + ends[-1][rank + 1] - ends[-1][rank])
         block = _coarse_block(level, here)
         found = _clusters(partition, level, stencil, block, here) if how.jumps else ()
+        del stencil, rows
+        give_back()
         levels.append(replace(level, clusters=found))
         lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
         sizes.append(int(np.prod([line.n for line in lines])))

@@ -3,7 +3,10 @@
 A fresh large array costs a page fault per page, as much as a third of a solve.
 """
 
+import ctypes
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 import numpy as np
@@ -43,3 +46,13 @@ class Pool:
 def pool(shape: tuple[int, ...], dtype: str) -> Pool:
     """The pool for arrays that live as long as one solve."""
     return Pool(shape, np.dtype(dtype))
+
+
+def give_back() -> None:
+    """What this process has free goes back to the system, as far as it can; where the C library has no word for it, not.
+
+    Arrays of up to 32 MB lie in one heap with everything else, and what is freed of it stays with the process.
+    """
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # of a library other than glibc
+            ctypes.CDLL(None).malloc_trim(0)

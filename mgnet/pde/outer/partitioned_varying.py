@@ -23,6 +23,7 @@ from mgnet.pde.distributed.problem import SharedPoisson, places
 from mgnet.pde.distributed.stencil_levels import SharedSystem
 from mgnet.pde.distributed.stencils import How, SharedHierarchy, set_up
 from mgnet.pde.distributed.sums import Sums
+from mgnet.pde.native.memory import give_back
 from mgnet.pde.outer.choice import CPU, CYCLES, Scheme
 from mgnet.pde.outer.iterate import Outcome, iterate
 from mgnet.pde.outer.krylov import FINISHING_STEPS, ConjugateGradients
@@ -191,6 +192,7 @@ class PartitionedVarying:
         key = len(b), b.dtype
         if key not in self._systems:
             assert self._shared is not None
+            give_back()
             self._systems = {key: SharedSystem(self.partition, self._shared, len(b), b.dtype, self._gamma)}
         return self._systems[key]
 
