@@ -17,6 +17,7 @@ from benchmarks import (
     gallery,
     grids,
     newcomer,
+    overlap,
     processes,
     report_gpu,
     scaling,
@@ -119,8 +120,8 @@ def trust() -> str:
 
 def on_processes() -> str:
     """Weak and strong scaling as measured, and a model of it."""
-    measured, model = (
-        json.loads((RESULTS / "processes" / f"{name}.json").read_text()) for name in ("results", "model")
+    measured, model, posted = (
+        json.loads((RESULTS / "processes" / f"{name}.json").read_text()) for name in ("results", "model", "overlap")
     )
     weak = next(row for row in measured["rows"] if row["kind"] == "weak")
     here = next(row for row in model["predicted"] if (row["processes"], row["rows"]) == (2, 2047))
@@ -128,7 +129,7 @@ def on_processes() -> str:
         f"For two processes here it says {100 * here['weak efficiency']:.0f}% where {100 * weak['efficiency']:.0f}% "
         "was measured: that one waits while the system takes the other's core is not in it."
     )
-    return "\n\n".join([processes.table(measured), scaling.table(model), told])
+    return "\n\n".join([processes.table(measured), scaling.table(model), told, overlap.table(posted)])
 
 
 def operators() -> str:

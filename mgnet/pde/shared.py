@@ -11,7 +11,7 @@ from torch import Tensor
 from mgnet.pde.distributed.data import right_hand_side
 from mgnet.pde.distributed.halo import Widened
 from mgnet.pde.distributed.moves import in_rows, moved
-from mgnet.pde.distributed.nearby import compared
+from mgnet.pde.distributed.nearby import compared, elsewhere_than_cpu
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.problem import SharedPoisson
 from mgnet.pde.outer.choice import Scheme
@@ -40,6 +40,7 @@ def posed(
         fault = "`partition` must be of the problem's grid; it is of another one."
     elif order != 2:
         fault = SECOND
+    fault = fault or elsewhere_than_cpu("f", like)
     partition.agree({"the kind of coefficients": "numbers" if numbers else "not numbers alone"} | asked, fault)
     if numbers and "given" not in asked.values():
         return Poisson(grid, a, c, like=like, **others)
@@ -151,8 +152,7 @@ class OnBlocks:
             fault = f"`f` must be this process's block, of shape (..., {block}); it has {tuple(f.shape)}."
         elif guess is not None and tuple(np.shape(guess)[-len(block) :]) != block:
             fault = f"`guess` must be this process's block, of shape (..., {block}); it has {tuple(np.shape(guess))}."
-        elif isinstance(f, Tensor) and f.device.type != "cpu":
-            fault = f"`partition` takes tensors on the CPU; f is on {f.device}."
+        fault = fault or elsewhere_than_cpu("f", f) or elsewhere_than_cpu("guess", guess)
         graph = isinstance(f, Tensor) and f.requires_grad
         self.partition.agree(
             said
@@ -360,4 +360,8 @@ def _check(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partitio
         fault = SECOND
     elif scheme.transform or scheme.smoother == "red-black":
         fault = '`partition` takes multigrid, smoothed by "chebyshev", "jacobi", "zebra" or steps of your own.'
+    elif problem.kind.device.type != "cpu":
+        fault = (
+            f"`partition` takes problems on the CPU; this one is on {problem.kind.device}. Pass a `like` on the CPU."
+        )
     partition.agree(said, fault)

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 
 from mgnet.pde import Faces, Grid, Partition, Poisson, Polynomial, Robin, SharedPoisson, Solver, solve
+from mgnet.pde.capabilities import Row, rows
 from mgnet.pde.distributed import channel
 from mgnet.pde.distributed.channel import Network
 from mgnet.pde.distributed.nearby import block_of
@@ -272,11 +273,34 @@ WITHIN: dict[str, dict[str, Any]] = {
         "shape": (60, 34, 30), "bc": ("periodic", "dirichlet", "dirichlet"), "tol": 1e-11,
         "a": ((1.0, 0.3, 0.1), (0.3, 1.0, 0.0), (0.1, 0.0, 2.0)),
     },
+    "a full tensor in islands": {
+        "shape": (180, 150), "told": {"mask": islands, "mask_bc": "neumann"}, "c": 3.0, "array": turned, "tol": 1e-11,
+        "boundary": True,
+    },
+    "a full tensor among electrodes": {
+        "shape": (170, 130), "told": {"mask": disc, "fixed": electrodes}, "array": turned, "tol": 1e-11,
+        "data": {"mask_boundary": lambda x, y: np.sin(4 * x) + y},
+    },
     "a velocity": {
         "shape": (90, 80), "tol": 1e-11, "array": smooth,
         "told": {"velocity": lambda shape: (30 * smooth(shape), lambda x, y: 10 * x), "mask": disc},
     },
 }  # fmt: skip
+
+
+def sampled() -> dict[str, Row]:
+    """Of the table of what works one row for each kind of coefficients and domain, and ends of several kinds."""
+    kinds: dict[tuple[str, str], list[Row]] = {}
+    for row in rows():
+        if row.ndim > 1:
+            kinds.setdefault((row.coefficients, row.domain), []).append(row)
+    some = [each[7 * k % len(each)] for k, each in enumerate(kinds.values())]
+    several = Row("varying robin", "stretched node", "numbers", 2), Row("varying robin", "cell", "array", 3)
+    told = ("ndim", "coefficients", "domain", "boundary", "centering")
+    return {", ".join(f"{getattr(row, name)}" for name in told): row for row in (*some, *several)}
+
+
+ROWS = sampled()
 
 
 def made(v: Any, shape: tuple[int, ...]) -> Any:
@@ -328,6 +352,14 @@ def on_blocks(case: dict[str, Any]) -> dict[str, Any]:
         "status": solution.status,
         "shared": shared,
     }
+
+
+def of_row(row: Row) -> np.ndarray:
+    """The whole solution of a row's problem."""
+    problem = row.problem()
+    partition = Partition(problem.grid)
+    f = np.random.default_rng(0).normal(size=problem.grid.shape)
+    return partition.gather(Solver(problem, partition=partition).solve(partition.scatter(f), tol=1e-11).u)
 
 
 def gradients() -> dict[str, np.ndarray]:
@@ -435,6 +467,10 @@ def faults() -> dict[str, str]:
         "other values": lambda: Solver(SharedPoisson(partition, f)).solve(f, fixed=1.0),
         "no tensor": lambda: solve(f, partition=partition, a=((1.0, 3.0), (3.0, 2.0))),
         "order 4": lambda: solve(f, partition=partition, order=4),
+        "f elsewhere": lambda: solve(torch.empty(f.shape, device="meta"), partition=partition),
+        "f elsewhere, varying": lambda: solve(torch.empty(f.shape, device="meta"), partition=partition, a=f),
+        "like elsewhere": lambda: SharedPoisson(partition, f, like=torch.empty(0, device="meta")),
+        "a elsewhere": lambda: solve(f, partition=partition, a=torch.empty(f.shape, device="meta")),
         "no mean on parts": lambda: solve(
             f, partition=Partition(Grid((120, 140), bc="neumann")), mask=f > 0, mask_bc="neumann"
         ),
@@ -478,6 +514,11 @@ def main(rank: int, count: int, by: str, folder: Path) -> None:
         found = on_blocks(case)
         if rank == 0:
             np.savez(folder / f"{name}.npz", **found)
+    Network.least = OneMachine.least = 2**9
+    solved = {name: of_row(row) for name, row in ROWS.items()}
+    if rank == 0:
+        np.savez(folder / "rows.npz", **solved)
+    Network.least = OneMachine.least = 2**11
     np.savez(folder / f"gradients{rank}.npz", **gradients(), **more_gradients())
     np.savez(folder / f"faults{rank}.npz", said=[f"{k}|{v}" for k, v in faults().items()])
     assert type(channel.channel(None)) is {"network": Network, "memory": OneMachine}[by]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
@@ -17,7 +18,7 @@ from mgnet.pde import Grid, Partition, Poisson, Solver, solve
 from mgnet.pde.distributed.testing import alone
 from mgnet.pde.distributed.window import Window, cut
 from mgnet.pde.problem.axis import Table
-from tests.pde.on_blocks import CASES, LEAVES, SEVERAL, VARYING, WITHIN, leaves, posed_of, problem_of, smooth
+from tests.pde.on_blocks import CASES, LEAVES, ROWS, SEVERAL, VARYING, WITHIN, leaves, posed_of, problem_of, smooth
 
 GATHERED = ("a full tensor, free", "a velocity")  # because of lines, and of streams
 SCRIPT = Path(__file__).with_name("on_blocks.py")
@@ -71,6 +72,16 @@ def test_within_as_one_process(name: str, folder: Path) -> None:
     found = np.load(folder / f"{name}.npz")
     assert found["shared"] == (name not in GATHERED)
     assert len(found["residuals"]) <= 15
+
+
+@pytest.mark.filterwarnings("ignore::mgnet.pde.RoundOffWarning")
+@pytest.mark.parametrize("name", ROWS)
+def test_what_one_process_takes_several_take(name: str, folder: Path) -> None:
+    row = ROWS[name]
+    problem = row.problem()
+    one = Solver(problem).solve(np.random.default_rng(0).normal(size=problem.grid.shape), tol=1e-11).u
+    rounding = 1e-7 if "jumps" in row.coefficients or "velocity" in row.coefficients else 1e-9
+    np.testing.assert_allclose(np.load(folder / "rows.npz")[name], one, rtol=0, atol=rounding * np.abs(one).max())
 
 
 @pytest.mark.parametrize("name", ["smooth a", "a callable, periodic cells", "noise, Robin", "stretched"])
@@ -174,6 +185,10 @@ def test_more_gradients(name: str, folder: Path) -> None:
         ("other values", "`fixed` gives values, but", "`fixed` gives values, but"),
         ("no tensor", "`a` must be positive definite", "`a` must be positive definite"),
         ("order 4", "knows order 2 alone", "knows order 2 alone"),
+        ("f elsewhere", "`f` is on meta. Pass f.cpu()", "`f` is on meta. Pass f.cpu()"),
+        ("f elsewhere, varying", "`f` is on meta. Pass f.cpu()", "`f` is on meta. Pass f.cpu()"),
+        ("like elsewhere", "`like` is on meta. Pass like.cpu()", "`like` is on meta. Pass like.cpu()"),
+        ("a elsewhere", "`a` is on meta. Pass a.cpu()", "`a` is on meta. Pass a.cpu()"),
         ("no mean on parts", "on each part that nothing holds", "on each part that nothing holds"),
         ("a of another shape", "process 1 was given what it refuses", "`a` must be this process's block"),
         ("a negative", "`a` must be positive", "`a` must be positive"),
@@ -204,6 +219,16 @@ def test_every_process_hears_of_a_fault(name: str, first: str, second: str, fold
 def test_without_a_group() -> None:
     with pytest.raises(RuntimeError, match="init_process_group"):
         Partition(Grid((8, 8)))
+
+
+def test_a_group_of_gpus_alone(tmp_path: Path) -> None:
+    dist.init_process_group("cuda:gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        with pytest.raises(ValueError, match=r"has cuda:gloo alone. Pass group=torch.distributed.new_group"):
+            Partition(Grid((8, 8)))
+        Partition(Grid((8, 8)), group=dist.new_group(backend="gloo"))
+    finally:
+        dist.destroy_process_group()
 
 
 def test_alone() -> None:

@@ -97,9 +97,16 @@ def _fault(name: str, v: Any, partition: Partition, faces_of: int | None = None)
         return f"`{name}` on several processes must be {KINDS}; it is {type(v).__name__}."
     if isinstance(v, ARRAYS) and v.ndim and tuple(v.shape[-len(shape) :]) != shape:
         return f"`{name}`{of} must be this process's block, of shape (..., {shape}); it has {tuple(v.shape)}."
-    if isinstance(v, Tensor) and v.device.type != "cpu":
-        return f"`partition` takes tensors on the CPU; `{name}` is on {v.device}."
-    return ""
+    return elsewhere_than_cpu(name, v)
+
+
+def elsewhere_than_cpu(name: str, v: Any) -> str:
+    """What is wrong with a tensor on a GPU."""
+    if not isinstance(v, Tensor) or v.device.type == "cpu":
+        return ""
+    return (
+        f"`partition` takes tensors on the CPU, where blocks are solved; `{name}` is on {v.device}. Pass {name}.cpu()."
+    )
 
 
 def _said(v: Any, ndim: int) -> str:

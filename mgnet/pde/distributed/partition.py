@@ -43,8 +43,8 @@ class Partition:
     ------
     RuntimeError : if there is no group yet
     TypeError : if grid is none
-    ValueError : if there are more blocks than unknowns along an axis, another number of them than of processes, or
-        sizes that do not add up to the grid's
+    ValueError : if there are more blocks than unknowns along an axis, another number of them than of processes, sizes
+        that do not add up to the grid's, or a group that exchanges what is on GPUs alone
 
     Example
     -------
@@ -65,6 +65,7 @@ class Partition:
         self.rank, self.count, one = dist.get_rank(group), dist.get_world_size(group), (1,) * grid.ndim
         if self.rank < 0:
             raise ValueError("this process does not belong to `group`. Make the Partition on those that do.")
+        _check_group(group)
         self.blocks = (self.count, *one[1:]) if blocks is None else tuple(int(n) for n in blocks)
         if len(self.blocks) != grid.ndim or min(self.blocks) < 1 or prod(self.blocks) != self.count:
             raise ValueError(
@@ -234,6 +235,15 @@ class Partition:
 
     def _everyones(self, v: np.ndarray) -> list[np.ndarray]:
         return [v] if self.count == 1 else self.channel.everyones(v)
+
+
+def _check_group(group: Any) -> None:
+    backends = dist.get_backend_config(group)  # "cpu:gloo,cuda:nccl", say
+    if not any(each.startswith("cpu:") for each in backends.split(",")):
+        raise ValueError(
+            f"`group` must exchange what lies on CPUs, where blocks are solved; it has {backends} alone. Pass "
+            'group=torch.distributed.new_group(backend="gloo"), or begin with init_process_group("cpu:gloo,cuda:nccl").'
+        )
 
 
 def _slices(cuts: Sequence[Sequence[int]], place: Sequence[int]) -> tuple[slice, ...]:

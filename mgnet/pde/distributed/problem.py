@@ -9,7 +9,16 @@ from torch import Tensor
 
 from mgnet.pde.distributed.data import weigh
 from mgnet.pde.distributed.moves import in_rows
-from mgnet.pde.distributed.nearby import around, block_of, compared, elsewhere, near_axes, planes_of_end, reached
+from mgnet.pde.distributed.nearby import (
+    around,
+    block_of,
+    compared,
+    elsewhere,
+    elsewhere_than_cpu,
+    near_axes,
+    planes_of_end,
+    reached,
+)
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.window import window
 from mgnet.pde.problem.checks import batches, no_graph
@@ -77,7 +86,8 @@ class SharedPoisson:
         self.split, self.partition, self.grid, self.kind = partition, partition.rows, partition.grid, kind_of(like)
         self.near = window(self.grid.axes[0], self.partition.ends, partition.rank, 1)
         given = {"a": a, "c": c, "velocity": velocity, "mask": mask, "fixed": fixed}
-        partition.agree(*compared(partition, given, scheme=scheme, mask_bc=mask_bc))
+        said, fault = compared(partition, given, scheme=scheme, mask_bc=mask_bc)
+        partition.agree(said, fault or elsewhere_than_cpu("like", like))
         self._given = velocity, scheme, mask, mask_bc, fixed
         given = {name: in_rows(partition, v) for name, v in given.items()}
         nearby = {name: around(self.partition, self.near, v, name) for name, v in given.items()}
@@ -212,7 +222,8 @@ class SharedPoisson:
         if self.grid.axes[0].has_numbers:
             return A if self.scale == 1.0 else A.made_of([first, *others])
         alphas = [end.alpha for end in self.grid.bc[0] if isinstance(end, Robin)]
-        return A.made_of([first + elsewhere(alphas, self.grid.ndim, first), *others])
+        first = first + elsewhere(alphas, self.grid.ndim, first)  # of one shape on all processes, too
+        return A.made_of([first.expand(np.broadcast_shapes(first.shape, (1, *self.near_shape[1:]))), *others])
 
     def _leave(self) -> None:
         """The equations of the domain alone."""
@@ -256,4 +267,5 @@ class SharedPoisson:
 def places(A: Any) -> list[tuple[int, ...]]:
     """Per tensor of an operator the axes whose faces it lies on; none for what lies at unknowns."""
     along = [(d,) for d in range(A.ndim)] * (2 if isinstance(A, Convection) else 1)
-    return [*along, *[()] * (A.c is not None), *(pairs(A.ndim) if isinstance(A, CrossDiffusion) else [])]
+    corners = pairs(A.ndim) * (2 if A.t else 1) if isinstance(A, CrossDiffusion) else []
+    return [*along, *[()] * (A.c is not None), *corners]

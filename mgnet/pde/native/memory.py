@@ -49,7 +49,7 @@ def pool(shape: tuple[int, ...], dtype: str) -> Pool:
 
 
 def give_back() -> None:
-    """What this process has free goes back to the system, as far as it can; where the C library has no word for it, not.
+    """What this process has free goes back to the system, as far as it can; not where the C library has no word for it.
 
     Arrays of up to 32 MB lie in one heap with everything else, and what is freed of it stays with the process.
     """

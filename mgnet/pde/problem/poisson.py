@@ -129,10 +129,6 @@ class Poisson:
         """The problem of some planes of a grid, all equations in A: what only the whole grid tells is not asked."""
         self = object.__new__(cls)
         self._pose(grid, a, c, velocity, scheme, mask, mask_bc, fixed, like)
-        if self.tensor is not None and not self._whole_box:
-            raise ValueError(
-                "`a` as a full tensor on several processes needs the whole box; leave out `mask` and `fixed`."
-            )
         self.order, self.parts = 2, None
         return self
 
