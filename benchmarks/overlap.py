@@ -46,7 +46,7 @@ def main() -> None:
         words = [sys.executable, "-m", "benchmarks.overlap", "--work", folder, *map(str, given.sizes)]
         environ = os.environ | {"OMP_NUM_THREADS": "1"}
         each = [subprocess.Popen([*words, str(rank)], env=environ) for rank in range(2)]
-        if any([process.wait() for process in each]):
+        if any(map(subprocess.Popen.wait, each)):
             raise SystemExit("a process failed; its message is above.")
         rows = json.loads(Path(folder, "said.json").read_text())
     given.out.write_text(json.dumps({"environment": environment(), "rows": rows}, indent=1) + "\n")
@@ -67,21 +67,21 @@ def work(folder: str, sizes: list[int], rank: int) -> None:
         def cycle(solver: Solver = solver, u: np.ndarray = u, f: np.ndarray = f) -> None:
             solver.cycle(u, f)
 
-        ways: dict[str, Callable[[], None]] = {
+        ways: dict[str, Callable[[], object]] = {
             "a cycle": cycle,
             "exchange, memory": lambda pair=pair: swapped(memory, rank, pair),
             "exchange, gloo": lambda pair=pair: swapped(network, rank, pair),
-            "after, gloo": lambda pair=pair, cycle=cycle: (swapped(network, rank, pair), cycle()) and None,
+            "after, gloo": lambda pair=pair, cycle=cycle: (swapped(network, rank, pair), cycle()),
             "beside, gloo": lambda pair=pair, cycle=cycle: beside(rank, pair, cycle),
         }
-        rows.append({"size": n} | {name: seconds for name, seconds in timed(ways).items()})
+        rows.append({"size": n} | timed(ways))
     if rank == 0:
         Path(folder, "said.json").write_text(json.dumps(rows))
     dist.barrier()
     dist.destroy_process_group()
 
 
-def timed(ways: dict[str, Callable[[], None]]) -> dict[str, float]:
+def timed(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
     """The median seconds of each."""
     found: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(REPEATS + 1):
@@ -122,8 +122,8 @@ def table(result: dict[str, Any]) -> str:
         *tables.table(("unknowns a process", *names), rows),
         "",
         f"At {last['size']}^2 a process, planes that travel by gloo while a cycle runs save {1e3 * saved:.2f} ms of "
-        f"{1e3 * last['after, gloo']:.1f}, {100 * saved / last['after, gloo']:.0f}%; through shared memory, where a process "
-        f"copies its planes itself and none can travel beside it, an exchange is "
+        f"{1e3 * last['after, gloo']:.1f}, {100 * saved / last['after, gloo']:.0f}%; through shared memory, where a "
+        "process copies its planes itself and none can travel beside it, an exchange is "
         f"{100 * last['exchange, memory'] / cycle:.1f}% of a cycle.",
     ]
     return "\n".join(lines)

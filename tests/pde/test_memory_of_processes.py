@@ -45,6 +45,6 @@ def test_memory_of_a_process(tmp_path: Path) -> None:
         folder.mkdir()
         words = [sys.executable, "-c", SOLVE, str(folder)]
         each = [subprocess.Popen([*words, str(rank), str(count)], env=environment) for rank in range(count)]
-        assert not any([process.wait(timeout=300) for process in each])
+        assert {process.wait(timeout=300) for process in each} == {0}
         megabytes[count] = max(float((folder / f"{count} {rank}").read_text()) for rank in range(count))
     assert megabytes[4] <= 1.2 / 4 * megabytes[1] + 60, megabytes
