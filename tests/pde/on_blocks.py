@@ -18,6 +18,7 @@ from mgnet.pde.distributed import channel
 from mgnet.pde.distributed.channel import Network
 from mgnet.pde.distributed.nearby import block_of
 from mgnet.pde.distributed.one_machine import OneMachine
+from mgnet.pde.shared import posed
 
 CASES: dict[str, dict[str, Any]] = {
     "dirichlet nodes": {"shape": (255, 200)},
@@ -295,9 +296,10 @@ def sampled() -> dict[str, Row]:
         if row.ndim > 1:
             kinds.setdefault((row.coefficients, row.domain), []).append(row)
     some = [each[7 * k % len(each)] for k, each in enumerate(kinds.values())]
-    several = Row("varying robin", "stretched node", "numbers", 2), Row("varying robin", "cell", "array", 3)
+    ends = [("stretched node", "numbers", 2), ("cell", "array", 3), ("node", "full tensor", 3)]
+    beside = [Row("varying robin", *of) for of in ends]  # where blocks at the end vary along more axes than others
     told = ("ndim", "coefficients", "domain", "boundary", "centering")
-    return {", ".join(f"{getattr(row, name)}" for name in told): row for row in (*some, *several)}
+    return {", ".join(f"{getattr(row, name)}" for name in told): row for row in (*some, *beside)}
 
 
 ROWS = sampled()
@@ -467,8 +469,8 @@ def faults() -> dict[str, str]:
         "other values": lambda: Solver(SharedPoisson(partition, f)).solve(f, fixed=1.0),
         "no tensor": lambda: solve(f, partition=partition, a=((1.0, 3.0), (3.0, 2.0))),
         "order 4": lambda: solve(f, partition=partition, order=4),
-        "f elsewhere": lambda: solve(torch.empty(f.shape, device="meta"), partition=partition),
-        "f elsewhere, varying": lambda: solve(torch.empty(f.shape, device="meta"), partition=partition, a=f),
+        "f elsewhere": lambda: posed(partition, grid, None, None, torch.empty(f.shape, device="meta")),
+        "f elsewhere, varying": lambda: posed(partition, grid, f, None, torch.empty(f.shape, device="meta")),
         "like elsewhere": lambda: SharedPoisson(partition, f, like=torch.empty(0, device="meta")),
         "a elsewhere": lambda: solve(f, partition=partition, a=torch.empty(f.shape, device="meta")),
         "no mean on parts": lambda: solve(

@@ -222,8 +222,7 @@ class SharedPoisson:
         if self.grid.axes[0].has_numbers:
             return A if self.scale == 1.0 else A.made_of([first, *others])
         alphas = [end.alpha for end in self.grid.bc[0] if isinstance(end, Robin)]
-        first = first + elsewhere(alphas, self.grid.ndim, first)  # of one shape on all processes, too
-        return A.made_of([first.expand(np.broadcast_shapes(first.shape, (1, *self.near_shape[1:]))), *others])
+        return A.made_of([first + elsewhere(alphas, self.grid.ndim, first), *others])
 
     def _leave(self) -> None:
         """The equations of the domain alone."""

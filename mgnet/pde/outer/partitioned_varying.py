@@ -236,10 +236,20 @@ def gathered(problem: SharedPoisson, A: Any) -> Any:
         v = v if 0 in on else v / problem.scale
         return v if v.ndim < ndim or v.shape[-ndim] == 1 < w.size + (0 in on) else whole_of(problem, v, 0 in on)
 
-    each = [whole(v, on) for v, on in zip(A.tensors, places(A), strict=True)]
+    each = [whole(v, on) for v, on in zip(_alike(problem, A), places(A), strict=True)]
     axes = problem.grid.axes
     crossed = isinstance(A, CrossDiffusion)
     return (replace(A, diffusion=replace(A.diffusion, axes=axes)) if crossed else replace(A, axes=axes)).made_of(each)
+
+
+def _alike(problem: SharedPoisson, A: Any) -> list[Tensor]:
+    """A's tensors, each of as many axes on every process; what lies near an end may vary along more of them."""
+    full = [[n + (d in on) for d, n in enumerate(problem.near_shape)] for on in places(A)]
+    varies = [np.array([1] * A.ndim + list(v.shape))[-A.ndim :] > 1 for v in A.tensors]
+    return [
+        v.expand(np.broadcast_shapes(v.shape, np.where(there, shape, 1))) if there.any() else v
+        for v, shape, there in zip(A.tensors, full, problem.partition.most(varies) > 0, strict=True)
+    ]
 
 
 def whole_of(problem: SharedPoisson, v: Tensor, faces: bool = False) -> Tensor:
