@@ -41,7 +41,7 @@ def write_page(
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
     page = f"{head}<style>{_STYLE}</style>{''.join(body)}</html>\n"
     path = folder / "report.html"
-    write(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    write(path, lambda temporary: temporary.write_text(page, encoding="utf-8", errors="backslashreplace"))
     return path
 
 

@@ -62,7 +62,7 @@ class Predictions:
         """
 
         def save(temporary: Path) -> None:
-            with temporary.open("w", newline="", encoding="utf-8") as file:
+            with temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:  # names as bytes
                 writer = csv.writer(file)
                 writer.writerow(["image", "class", *self.classes])
                 for image, name, row in zip(self.images, self.names, self.probabilities.tolist(), strict=True):

@@ -3,7 +3,10 @@
 import csv
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +131,21 @@ def test_several_processes_count_each_image_once() -> None:
 def test_metrics_are_json(run: Run, tmp_path: Path) -> None:
     run.metrics.save(tmp_path / "metrics.json")
     assert json.loads((tmp_path / "metrics.json").read_text())["accuracy"] == run.accuracy
+
+
+def test_files_of_any_name(run: Run, tmp_path: Path) -> None:
+    """Their names are bytes; a table of predictions has them as they are."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    names = sorted([b"\xff bad.png", b"new\nline.png", "\u00fc.png".encode()])
+    for name in names:
+        Image.new("L", (8, 8)).save(folder / os.fsdecode(name))
+    predict(run.directory, folder).write_csv(tmp_path / "p.csv")
+    with (tmp_path / "p.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        assert sorted(os.fsencode(Path(row["image"]).name) for row in csv.DictReader(file)) == names
+    command = [sys.executable, "-m", "mgnet", "predict", str(run.directory), str(folder)]
+    said = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert b"\\udcff bad.png" in said.stdout
 
 
 @pytest.mark.parametrize("name", ["rows", "confusion", '"confusion": []', "[]"])
