@@ -139,8 +139,15 @@ def solve_nonlinear(
 
 
 def _scale(hierarchy: NonlinearHierarchy, b: Tensor) -> Tensor:
-    """(batch,) the residual of u = 0; ||b|| where g(0) overflows, against which anything were small."""
-    of_zero = hierarchy.norms(None, b)
+    """(batch,) the residual of u = 0; ||b|| where g(0) overflows, against which anything were small.
+
+    Raises
+    ------
+    FloatingPointError : where that is only 0 because squares of b underflow
+    """
+    of_zero, size = hierarchy.norms(None, b), b.abs().flatten(1).amax(1)
+    if ((of_zero == 0) & (size > 0) & (size**2 == 0)).any():
+        raise FloatingPointError(f"squares of `f` underflow in {b.dtype}. Scale the problem.")
     return torch.where(torch.isfinite(of_zero), of_zero, vector_norm(b))
 
 

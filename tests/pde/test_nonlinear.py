@@ -281,3 +281,10 @@ def test_no_solution_is_no_answer():
     """Beyond the fold Bratu's problem has no solution."""
     with pytest.raises((NotConverged, FloatingPointError), match="check that a solution exists"):
         bratu(63, 20.0)
+
+
+def test_data_whose_squares_underflow_are_told():
+    """Beside them a residual of 0 says nothing; data that g(0) balances are solved by u = 0."""
+    with pytest.raises(FloatingPointError, match="squares of `f` underflow"):
+        solve_nonlinear(np.full((20, 20), 1e-200), lambda u: u**3, lambda u: 3 * u**2)
+    assert not solve_nonlinear(np.ones((20, 20)), lambda u: 1 + u**3, lambda u: 3 * u**2).u.any()
