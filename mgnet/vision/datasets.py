@@ -128,6 +128,6 @@ def _size(asked: int | Sequence[int] | None) -> tuple[int, int] | None:
     sides = (asked, asked) if isinstance(asked, int) else asked
     if sides is None:
         return None
-    if len(sides) != 2 or not all(isinstance(n, int) and n >= 1 for n in sides):
+    if not isinstance(sides, Sequence) or len(sides) != 2 or not all(isinstance(n, int) and n >= 1 for n in sides):
         raise ValueError(f"`image_size` must be a whole number of at least 1, or two, (H, W); it is {asked!r}.")
     return sides[0], sides[1]

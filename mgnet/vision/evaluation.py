@@ -90,7 +90,7 @@ def evaluate(
 def _split(card: Card, dataset: Any, data: str | Path, split: str) -> Images | Files:
     if split not in ("test", "validation"):
         raise ValueError(f"`split` must be test or validation; it is {split!r}.")
-    if dataset in ("arrays", "") and card.dataset == dataset:
+    if isinstance(dataset, str) and dataset in ("arrays", "") and card.dataset == dataset:
         raise ValueError("`dataset` must be given: what the network was trained on is not kept with it.")
     if split == "test" and (alone := _alone(card, dataset)) is not None:
         return alone

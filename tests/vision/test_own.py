@@ -373,6 +373,14 @@ def test_what_cannot_be_begun(tmp_path: Path, changes: dict, says: str) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_arguments_of_another_kind(run: Run) -> None:
+    with pytest.raises(TypeError, match="`dataset` must be a name, a folder or"):
+        evaluate(run, np.zeros((4, 8, 8), np.uint8))
+    for size in (8.0, np.zeros(2)):
+        with pytest.raises(ValueError, match="`image_size` must be a whole number"):
+            load("stripes", image_size=size)  # type: ignore[arg-type]
+
+
 def test_a_head_of_other_classes_is_new(run: Run) -> None:
     """As many classes that are others are others; a network alone has no names."""
     start = MgNet(TINY, 1, 10)
