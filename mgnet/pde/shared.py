@@ -121,7 +121,7 @@ class OnBlocks:
         if not tensor:
             blocks.check_no_graph()
         call = Call(stop, project, guess)
-        if stop.tol is None and guess is None and data.boundary is not None:
+        if stop.tol is None and data.boundary is not None:
             call.parts = blocks.parts(b.detach(), data.boundary)
         u = blocks.inside(blocks.solved(call, b))
         u = moved(rows, self.partition, u if g is None else u + g)

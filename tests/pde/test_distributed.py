@@ -239,6 +239,9 @@ def test_alone() -> None:
         np.testing.assert_array_equal(partition.gather(partition.scatter(f)), f)
         with pytest.raises(ValueError, match="must be a whole array"):
             partition.scatter(f[1:])
+        for a in (None, 1 + np.abs(f)):  # a full pass ends at the discretisation error, whatever it begins with
+            passes = [solve(f, a=a, partition=partition, tol=None, guess=guess).u for guess in (None, 1e3 * f)]
+            np.testing.assert_allclose(*passes, rtol=0, atol=1e-12)
         solver = Solver(Poisson(partition.grid), partition=partition)
         np.testing.assert_allclose(solver.update(a=2.0).solve(f).u, solve(f, a=2.0).u, rtol=0, atol=1e-12)
         with pytest.raises(ValueError, match="`mask_boundary` gives data on the cut of a `mask`, but there is none"):

@@ -42,18 +42,20 @@ class Partitioned:
     def run(
         self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False, parts: Sequence[Tensor] = ()
     ) -> Outcome:
-        """Solve A u = b, of this process's block: (batch, *block); parts as ``boundary_parts`` makes them."""
+        """Solve A u = b, of this process's block: (batch, *block); parts as ``boundary_parts`` makes them.
+
+        One full pass, for tol None, takes no guess: it ends at the discretisation error from any.
+        """
         b = self._sums.compatible(b, check=not project)
         levels = self._of(b)
         f = levels.data(b)
         if stop.tol is None:
-            begin = None if guess is None else levels.data(guess)
-            u = levels.full_multigrid(f, False, parts) if begin is None else levels.cycle(begin, f, False)
-            for _ in range(0 if guess is not None else self.multigrid.finishing):
+            u = levels.full_multigrid(f, False, parts)
+            for _ in range(self.multigrid.finishing):
                 u = levels.cycle(u, f, measure=False)
-            outcome = Outcome(levels.release(u), [], "full multigrid", guess is not None)
+            outcome = Outcome(levels.release(u), [], "full multigrid")
         else:
-            outcome = self._iterate(levels, f, b, guess, stop)
+            outcome = self._iterate(levels, f, b, None if guess is None else self._sums.centred(guess), stop)
         if stop.tol is None:  # else its residual is finite; a NaN anywhere reaches all unknowns
             self._sums.finite(outcome.u.flatten(1)[:, :1])
         return replace(outcome, u=self._sums.centred(outcome.u))

@@ -125,8 +125,6 @@ class PartitionedVarying:
         one = cycle_work(sizes, nu, self._gamma) + 2
         if outcome.residuals:
             return one * (len(outcome.residuals) - 1)
-        if outcome.guessed:
-            return one
         return full_multigrid_work(sizes, nu, self._gamma) + one * (self._finishing + FINISHING_STEPS)
 
     def run(self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False) -> Outcome:
@@ -134,8 +132,9 @@ class PartitionedVarying:
         if self.everywhere is not None:
             return self._everywhere(self.everywhere, b, guess, stop, project)
         b = self._sums.compatible(b, check=not project)
-        if stop.tol is None:
-            outcome = self._pass(b, guess, stop)
+        guess = None if guess is None else self._sums.centred(guess)
+        if stop.tol is None:  # ends at the discretisation error from any guess
+            outcome = self._pass(b)
         elif self._in_float32 and not self._tried:
             outcome = self._iterate(b, guess, stop, hopeless=True)
             if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
@@ -155,16 +154,13 @@ class PartitionedVarying:
 
     # On blocks -------------------------------------------------------------------------------------------------------
 
-    def _pass(self, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
+    def _pass(self, b: Tensor) -> Outcome:
         cycles = ConjugateGradients(self._system(b), None)
         f = cycles.data(b)
-        if guess is not None:
-            u = cycles.cycle(cycles.data(guess), f, measure=False)
-        else:
-            u = cycles.full_multigrid(f, measure=False)
-            for _ in range(self._finishing):
-                u = cycles.cycle(u, f, measure=False)
-        return Outcome(cycles.release(u), [], "full multigrid", guess is not None)
+        u = cycles.full_multigrid(f, measure=False)
+        for _ in range(self._finishing):
+            u = cycles.cycle(u, f, measure=False)
+        return Outcome(cycles.release(u), [], "full multigrid")
 
     def _iterate(self, b: Tensor, guess: Tensor | None, stop: Stop, hopeless: bool = False) -> Outcome:
         assert stop.tol is not None
