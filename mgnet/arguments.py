@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
-from math import prod, tau
+from math import tau
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -134,8 +134,11 @@ def wave(shape: tuple[int, ...], box: dict[str, Any]) -> "torch.Tensor":
     from mgnet.pde import Grid
 
     grid = Grid(shape, **box)
-    parts = zip(grid.coordinates(), grid.axes, strict=True)
-    return torch.as_tensor(prod(np.cos(tau * (x - axis.lower) / (axis.upper - axis.lower)) for x, axis in parts))
+    f = np.empty(shape)  # first: too little memory is told at once
+    f.fill(1.0)
+    for x, axis in zip(grid.coordinates(), grid.axes, strict=True):
+        f *= np.cos(tau * (x - axis.lower) / (axis.upper - axis.lower))
+    return torch.as_tensor(f)
 
 
 def load_datum(path: Path) -> "torch.Tensor":

@@ -118,7 +118,7 @@ SOLVE = [
     (["solve", "31", "--device", "abacus"], "`device`"),
     (["solve", "31", "--resolution", "3"], "--resolution"),
     (["solve", "0"], ""),
-    (["solve", "10000000"], "allocate"),
+    (["solve", "999999999"], "allocate"),
     (["solve", "missing.npy"], "missing.npy"),
     (["solve", "not-numbers.npy"], "not-numbers.npy"),
     (["solve", "words.npy"], "words.npy"),
