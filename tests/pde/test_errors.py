@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mgnet.pde import Grid, NotConverged, Poisson, Robin, Solver, solve
+from mgnet.pde import Grid, NotConverged, Poisson, Polynomial, Robin, Solver, solve
 from mgnet.pde.outer.iterate import iterate
 from tests.pde.grids_and_data import random
 
@@ -359,6 +359,12 @@ class Diverging:
 def test_overflow_on_the_way_stops_at_once_and_says_where():
     with pytest.raises(FloatingPointError, match=r"the residual became inf in cycle 3: f, the guess or the coeff"):
         iterate(Diverging(), torch.ones(1, 3), None, 1e-8, 100, lambda u: torch.zeros(1), None)
+
+
+def test_a_smoother_that_makes_errors_larger_is_told_from_overflow():
+    steps = Polynomial("steps", lambda nu, ndim, low: (9.0,) * nu)
+    with pytest.raises(FloatingPointError, match="each cycle makes the error larger. Pass another `smoother`"):
+        Solver(Poisson(Grid((63, 63))), smoother=steps).solve(np.ones((63, 63)), max_cycles=200)
 
 
 def test_red_black_refuses_variable_coefficients():

@@ -20,6 +20,7 @@ STALLED = HALVED  # a cycle that does not halve the residual asks whether round-
 NEAR = 10.0  # times round-off's residual: a stalled one below has every cycle ask
 SETTLED, NOISE = 0.1, 10.0  # the relative change of an iterate that has settled, times the root of eps; that so much
 UNSETTLED = 0.9  # times is round-off too, once it is no less than this part of the least change so far
+RUNAWAY = 1e3  # times the first residual: cycles that diverge
 
 
 @dataclass
@@ -197,10 +198,7 @@ def iterate(
         before, relatives = history[-2:]
         residuals += [float(each.max()) for each in history[1:]]  # NaN if there is one
         if not isfinite(residuals[-1]):
-            raise FloatingPointError(
-                f"the residual became {residuals[-1]} in cycle {len(residuals) - 1}: f, the guess or the coefficients "
-                f"overflow in {hierarchy.tensor(f).dtype}, or are not finite. Scale the problem or use float64."
-            )
+            raise FloatingPointError(_words(residuals, hierarchy.tensor(f).dtype))
         if callback is not None:
             callback(len(residuals) - 1, residuals[-1])
         now, then = partial(hierarchy.tensor, u), partial(_tensor, hierarchy, old)
@@ -217,6 +215,16 @@ def iterate(
         return Outcome(result, residuals, "not converged", guess is not None)
     status = "tolerance" if (relatives <= tol).all() else "round-off"
     return Outcome(result, residuals, status, guess is not None)
+
+
+def _words(residuals: list[float], dtype: torch.dtype) -> str:
+    """Why the last residual is not finite."""
+    became = f"the residual became {residuals[-1]} in cycle {len(residuals) - 1}: "
+    if residuals[-2] > RUNAWAY * residuals[0]:
+        return became + "each cycle makes the error larger. Pass another `smoother`, `cycle` or `nu`."
+    return became + (
+        f"f, the guess or the coefficients overflow in {dtype}, or are not finite. Scale the problem or use float64."
+    )
 
 
 def _tensor(hierarchy: Hierarchy, u: Any) -> Tensor | None:
