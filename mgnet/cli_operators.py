@@ -56,7 +56,7 @@ def data(
         made = getattr(operators, problem)(samples, size, **common, **given, progress=True)
     else:
         made = operators.load(problem, inputs=inputs, outputs=outputs)
-    made = made.every(every) if every > 1 else made
+    made = made if every == 1 else made.every(every)
     path = operators.save(made, out)
     error = f", mean relative error {made.error.mean():.3%}" if made.error.mean() == made.error.mean() else ""
     print(f"wrote {path}: {len(made)} samples on {' x '.join(map(str, made.grid))}{error}; sha256 {made.hash[:16]}")

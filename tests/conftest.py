@@ -37,6 +37,8 @@ def seed():
 
 
 def pytest_collection_modifyitems(items):
+    if nameless := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"Give `ids` to these: processes must agree on the names of tests.\n{nameless}")
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):

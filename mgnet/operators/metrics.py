@@ -30,7 +30,7 @@ class Metrics:
     grid: tuple[int, ...]
 
     def save(self, path: str | Path) -> None:
-        """Write JSON.
+        """Write JSON; what is not a number becomes null.
 
         Parameters
         ----------
@@ -40,5 +40,5 @@ class Metrics:
         ------
         OSError : it cannot be written; a file that was there before is untouched
         """
-        text = json.dumps(asdict(self), indent=1)
+        text = json.dumps({name: None if v != v else v for name, v in asdict(self).items()}, indent=1, allow_nan=False)
         write(Path(path), lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))

@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -37,5 +39,6 @@ class Run:
 
 def read_metrics(out: Path) -> Metrics:
     """What metrics.json in a run's folder says."""
-    fields = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    read = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    fields: dict[str, Any] = {name: nan if v is None else v for name, v in read.items()}
     return Metrics(**{**fields, "grid": tuple(fields["grid"])})

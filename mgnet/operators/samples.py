@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mgnet.operators.checks import whole
 from mgnet.operators.fields import averaged
 
 INPUTS = {"darcy": "a", "poisson": "f", "heat": "before"}  #: what the inputs of each problem are called
@@ -80,7 +81,12 @@ class Samples:
         Returns
         -------
         The samples
+
+        Raises
+        ------
+        ValueError, TypeError : step is less, or no whole number
         """
+        step = whole("step", step)
         return self._with("every", step, lambda v: v[(..., *(slice(None, None, step),) * self.ndim)], self.error)
 
     def averaged(self, factor: int) -> "Samples":
@@ -96,8 +102,9 @@ class Samples:
 
         Raises
         ------
-        ValueError : factor does not divide the grid
+        ValueError, TypeError : factor does not divide the grid, or is no whole number of at least 1
         """
+        factor = whole("factor", factor)
         if any(n % factor for n in self.grid):
             raise ValueError(f"`factor` must divide the grid's {self.grid}; it is {factor}.")
         return self._with("averaged", factor, lambda v: averaged(v, factor, self.ndim), self.error)

@@ -212,6 +212,9 @@ def test_samples_are_cut_and_thinned_and_say_so():
         _ = data[0]
     with pytest.raises(ValueError, match="`factor` must divide"):
         data.averaged(3)
+    for thinned in (data.every, data.averaged):
+        with pytest.raises(ValueError, match="must be a whole number of at least 1; it is 0"):
+            thinned(0)
 
 
 def test_a_batch_of_any_size_gives_the_same(monkeypatch):

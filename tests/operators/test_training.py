@@ -37,6 +37,7 @@ from mgnet.operators import (
 from mgnet.operators.batches import Turned, tensors_of
 from mgnet.operators.normalise import Normalised, moments, on_grid
 from mgnet.operators.norms import LOSSES, relative_h1, relative_l2, spectrum
+from mgnet.operators.runs import read_metrics
 from mgnet.operators.symmetries import symmetries, turned
 from mgnet.operators.training import network_for
 from mgnet.pde import solve
@@ -231,6 +232,9 @@ def test_other_grids(run, tmp_path):
     assert metrics.grid == (32,)
     assert metrics.samples == 8
     assert metrics.data_error == pytest.approx(finer.error.mean())
+    evaluate(run.directory, poisson(2, 32, ndim=1, reference=0)).save(tmp_path / "metrics.json")
+    assert json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)["data_error"] is None
+    assert np.isnan(read_metrics(tmp_path).data_error)
     assert predict(run.directory, finer.f).shape == (8, 32)
 
 

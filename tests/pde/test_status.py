@@ -107,7 +107,9 @@ def test_negated_views_and_narrow_coefficients():
     torch.testing.assert_close(solve(f, a=torch._neg_view(-a).double()).u, u, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("problem", [{}, {"a": lambda x, y: 1 + x * y}, {"velocity": (9.0, -5.0)}], ids=str)
+@pytest.mark.parametrize(
+    "problem", [{}, {"a": lambda x, y: 1 + x * y}, {"velocity": (9.0, -5.0)}], ids=["numbers", "a(x)", "velocity"]
+)
 def test_one_pass_is_as_right_from_any_guess(problem):
     """A full pass for what the guess leaves; a guess worse than none counts for nothing."""
     f = 1 + random((70, 60))
@@ -253,7 +255,9 @@ def test_any_scale_of_f(shape, dtype, scale):
 
 
 @pytest.mark.parametrize(("dtype", "scale"), [(np.float32, 1e-30), (np.float64, 1e-280), (np.float64, 1e280)])
-@pytest.mark.parametrize("problem", [{"a": lambda x, y: 1 + x * y}, {"velocity": (9.0, -5.0)}], ids=str)
+@pytest.mark.parametrize(
+    "problem", [{"a": lambda x, y: 1 + x * y}, {"velocity": (9.0, -5.0)}], ids=["a(x)", "velocity"]
+)
 def test_one_pass_at_any_scale_of_f(problem, dtype, scale):
     f = random((75, 80)).astype(dtype)
     once, scaled = solve(f, tol=None, **problem).u, solve(f * dtype(scale), tol=None, **problem).u
