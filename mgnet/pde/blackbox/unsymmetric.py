@@ -9,7 +9,6 @@ Compiled levels end at a finer grid, which they eliminate.
 Source: Dendy 1983, Appl. Math. Comput. 13, 261 (P of the symmetric part); de Zeeuw 1990, J. Comput. Appl. Math. 33, 1.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -26,6 +25,7 @@ from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
 from mgnet.pde.blackbox.lines import line_steps
 from mgnet.pde.blackbox.stencil import Unsymmetric, from_convection
 from mgnet.pde.blackbox.traits import COARSEST
+from mgnet.pde.levels.preconditioner import Preconditioner
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.convection import Convection
 
@@ -56,42 +56,6 @@ def dense_inverse(M: np.ndarray) -> np.ndarray:
     U, s, V = np.linalg.svd(M)
     kept = s > NULL * s[:, :1]
     return V.swapaxes(1, 2) @ (np.where(kept, 1 / np.where(kept, s, 1.0), 0.0)[..., None] * U.swapaxes(1, 2))
-
-
-class Preconditioner(ABC):
-    """A hierarchy whose cycles from zero are all that is asked for."""
-
-    _last: tuple[Tensor, Tensor]
-
-    @abstractmethod
-    def apply(self, u: Tensor) -> Tensor:
-        """A u."""
-
-    @abstractmethod
-    def precondition(self, r: Tensor) -> Tensor:
-        """A cycle from zero for A e = r."""
-
-    def data(self, b: Tensor) -> Tensor:
-        return b
-
-    def tensor(self, u: Tensor) -> Tensor:
-        return u
-
-    release = tensor
-
-    def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
-        return self.cycle(None, b)
-
-    def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
-        new = self.precondition(b) if u is None else u + self.precondition(b - self.apply(u))
-        self._last = new, b
-        return new
-
-    def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
-        return torch.linalg.vector_norm((b if u is None else b - self.apply(u)).flatten(1), dim=1)
-
-    def measured(self) -> Tensor:
-        return self.norms(*self._last)
 
 
 class ReadableStreams(Preconditioner):

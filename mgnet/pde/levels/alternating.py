@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mgnet.pde.levels.constant import operator
 from mgnet.pde.levels.hierarchy import Hierarchy
+from mgnet.pde.levels.preconditioner import Preconditioner
 from mgnet.pde.levels.separable import separable_axis
 from mgnet.pde.problem.operators import Diffusion
 
@@ -54,8 +55,8 @@ def _of_one(A: Diffusion, like: Tensor, c: float = 0.0) -> Diffusion:
     return operator(A.axes, (1.0,) * A.ndim, c, like)
 
 
-class Alternating:
-    """A hierarchy whose cycles are two of ``levels`` and the separation of variables in between.
+class Alternating(Preconditioner):
+    """Two cycles of ``levels``, and the separation of variables in between.
 
     Parameters
     ----------
@@ -68,29 +69,15 @@ class Alternating:
     def __init__(self, levels: Hierarchy, A: Callable[[Tensor], Tensor], S: Tensor, direct: Any):
         self.levels, self._A, self._S, self._direct = levels, A, S, direct
 
-    def data(self, b: Tensor) -> Tensor:
-        return b
+    def apply(self, u: Tensor) -> Tensor:
+        return self._A(u)
 
-    def tensor(self, u: Tensor) -> Tensor:
-        return u
+    def precondition(self, r: Tensor) -> Tensor:
+        u = self._smoothed(None, r)
+        left = self._S * (r - self._A(u))
+        return self._smoothed(u + (self._S * self._direct.smooth(None, left)).to(u), r)
 
-    release = tensor
-
-    def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
-        return self.cycle(None, b, measure)
-
-    def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
-        u = self._smoothed(u, b)
-        r = self._S * (b - self._A(u))
-        return self._smoothed(u + (self._S * self._direct.smooth(None, r)).to(u), b)
-
-    def _smoothed(self, u: Tensor | None, b: Tensor) -> Tensor:
-        levels, f = self.levels, self.levels.data(b)
+    def _smoothed(self, u: Tensor | None, r: Tensor) -> Tensor:
+        levels, f = self.levels, self.levels.data(r)
         begin: Any = None if u is None else levels.data(u)
         return levels.release(levels.cycle(begin, f, measure=False))
-
-    def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
-        return torch.linalg.vector_norm((b if u is None else b - self._A(u)).flatten(1), dim=1)
-
-    def measured(self) -> Tensor:
-        raise AssertionError("the iteration around these cycles measures")

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.levels.direct import eigenvectors
+from mgnet.pde.levels.lines import along_lines
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.operators import Diffusion
 
@@ -103,29 +104,14 @@ class SeparableLevel:
     """
 
     def __init__(self, of: Separated):
-        self._dim, self._V, self._V_t = of.dim, of.V, of.V_t
-        self._factor(of.m, of.s)
-
-    def _factor(self, m: Tensor, s: Tensor) -> None:
-        """Eliminate plane after plane: what each passes on to the next, and the reciprocals of the pivots."""
-        self._passed, self._inverse = torch.empty_like(m[1:]), torch.empty_like(m)
-        rest = m[0]
-        for i in range(len(s)):
-            self._inverse[i] = _reciprocal(rest + s[i])
-            self._passed[i] = s[i] * self._inverse[i]
-            rest = m[i + 1] + self._passed[i] * rest
-        self._inverse[-1] = _reciprocal(rest)
+        self._dim, self._V, self._V_t, self._m = of.dim, of.V, of.V_t, of.m
+        s = torch.cat([of.s, of.s.new_zeros(1)]).reshape(-1, *[1] * (of.m.ndim - 1))
+        self._lines = along_lines(of.m, s, -of.m.ndim)
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
         """A^-1 f for f (batch, *grid)."""
-        v = self._transformed(f.to(self._inverse).movedim(self._dim, 1), back=False)
-        planes = v.unbind(1)
-        for i in range(1, len(planes)):
-            planes[i].addcmul_(self._passed[i - 1], planes[i - 1])
-        v *= self._inverse
-        for i in range(len(planes) - 1, 0, -1):
-            planes[i - 1].addcmul_(self._passed[i - 1], planes[i])
-        return self._transformed(v, back=True).movedim(1, self._dim).to(f)
+        v = self._transformed(f.to(self._m).movedim(self._dim, 1), back=False)
+        return self._transformed(self._lines(v), back=True).movedim(1, self._dim).to(f)
 
     def _transformed(self, v: Tensor, back: bool) -> Tensor:
         """From values to coefficients of the eigenvectors, or back; v (batch, n_t, ...)."""
@@ -140,11 +126,6 @@ class SeparableLevel:
 def _along(v: Tensor | np.ndarray, d: int, ndim: int) -> Tensor:
     """A vector, or a number, as an array that varies along axis d."""
     return torch.as_tensor(v).detach().reshape([-1 if e == d else 1 for e in range(ndim)])
-
-
-def _reciprocal(d: Tensor) -> Tensor:
-    """1 / d, 0 where d is 0."""
-    return torch.where(d > 0, 1 / torch.where(d > 0, d, 1.0), 0.0)
 
 
 def modes(axis: Axis, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mgnet.pde.blackbox.hierarchy import SHORTEST, first_coarse
 from mgnet.pde.blackbox.traits import COARSEST
-from mgnet.pde.blackbox.unsymmetric import Preconditioner
+from mgnet.pde.levels.preconditioner import Preconditioner
 from mgnet.pde.native import four, kernels, machine, threads
 from mgnet.pde.problem.convection import TAME
 

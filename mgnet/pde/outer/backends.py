@@ -14,10 +14,12 @@ from torch import Tensor
 from mgnet.pde import cuda
 from mgnet.pde.blackbox import ReadableBlackBox, ReadableStreams
 from mgnet.pde.levels.constant import ReadableHierarchy, line_axis, operator, readable_levels
+from mgnet.pde.levels.separable import SeparableLevel, parts_of
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.native import kernels
 from mgnet.pde.native.blackbox import NativeBlackBox
 from mgnet.pde.native.hierarchy import constant_hierarchy, fusible
+from mgnet.pde.native.separable import Applied, NativeSeparable
 from mgnet.pde.native.streams import NativeStreams
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.convection import Convection
@@ -139,3 +141,15 @@ def serve(request: Constant | Varying | Streaming, backends: Sequence[Backend] =
         if found is not None:
             return found
     raise AssertionError("plain torch serves all")
+
+
+def separated(A: Diffusion) -> Any:
+    """The level that separates the variables of an operator for which ``separable_axis`` has an axis."""
+    parts = parts_of(A)
+    native = parts.m.device.type == "cpu" and parts.V_t is None
+    return NativeSeparable(parts) if native else SeparableLevel(parts)
+
+
+def applied(A: Diffusion) -> Any:
+    """u -> A u, by kernels on CPUs."""
+    return Applied(A) if A.k[0].device.type == "cpu" else A

@@ -22,21 +22,29 @@ from mgnet.pde.levels.constant import DIRECT_WORK, ReadableHierarchy, grids, lin
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.lines import LineLevel
 from mgnet.pde.levels.richardson import contraction
-from mgnet.pde.levels.separable import SeparableLevel, parts_of, separable_axis
+from mgnet.pde.levels.separable import separable_axis
 from mgnet.pde.levels.smoothers import COLOURED, Smoother
 from mgnet.pde.levels.streams import StreamLevel
 from mgnet.pde.levels.system import Robust
 from mgnet.pde.levels.transform import TransformLevel
 from mgnet.pde.native import kernels, threads
 from mgnet.pde.native.blackbox import surveyed
-from mgnet.pde.native.separable import Applied, NativeSeparable
 from mgnet.pde.native.streams import NativeStreams
 from mgnet.pde.outer.at_once import LITTLE_WORK, elimination_work
-from mgnet.pde.outer.backends import Constant, Streaming, Varying, compiled, compiles, plain_torch, serve
+from mgnet.pde.outer.backends import (
+    Constant,
+    Streaming,
+    Varying,
+    applied,
+    compiled,
+    compiles,
+    plain_torch,
+    separated,
+    serve,
+)
 from mgnet.pde.outer.cache import Lease, cache
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.grid import Grid
-from mgnet.pde.problem.operators import Diffusion
 from mgnet.pde.problem.precision import wide_enough
 
 CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
@@ -257,15 +265,3 @@ class Levels:
         """Whether there are no levels: a transform, separation of variables, elimination in 1-D and of few unknowns."""
         direct = self.scheme.transform or self.eliminates or self.separates
         return direct or (self.constant is None and self.base.ndim == 1)
-
-
-def separated(A: Diffusion) -> Any:
-    """The level that separates the variables of an operator for which ``separable_axis`` has an axis."""
-    parts = parts_of(A)
-    native = parts.m.device.type == "cpu" and parts.V_t is None
-    return NativeSeparable(parts) if native else SeparableLevel(parts)
-
-
-def applied(A: Diffusion) -> Any:
-    """u -> A u, by kernels on CPUs."""
-    return Applied(A) if A.k[0].device.type == "cpu" else A

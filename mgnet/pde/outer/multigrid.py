@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from math import ceil, isfinite, log, pi, sqrt
+from math import ceil, isfinite, log, pi
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,9 @@ from mgnet.pde.levels.constant import lowest
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.smoothers import damped
 from mgnet.pde.levels.transform import words as transforms
-from mgnet.pde.outer.at_once import SQUARABLE, at_once
+from mgnet.pde.outer.at_once import at_once
 from mgnet.pde.outer.choice import CPU, CYCLES, Levels, Scheme
-from mgnet.pde.outer.iterate import Outcome, change, iterate, per_member, relative
+from mgnet.pde.outer.iterate import Outcome, iterate, per_member, relative
 from mgnet.pde.outer.krylov import (
     FINISHING_STEPS,
     MANY,
@@ -27,6 +27,7 @@ from mgnet.pde.outer.krylov import (
     Preconditioned,
 )
 from mgnet.pde.outer.loose import Held, hardly_held, may_be_loose
+from mgnet.pde.outer.scale import extreme, narrowed, rescaled
 from mgnet.pde.outer.stationary import Stationary, stationary
 from mgnet.pde.outer.turns import Turn, in_turn
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
@@ -52,7 +53,6 @@ NOT_TAME = (
     "Where |v| h / a is large, central differences leave a matrix that is nearly singular. Pass "
     'scheme="upwind", or refine the grid.'
 )
-UNDERFLOWS = "The solution is so small that it underflows. Scale the problem."
 RELATIVE_TO = ("data", "guess")  # what residuals are relative to
 
 
@@ -91,7 +91,6 @@ class Multigrid:
         part: Tensor | None = None,
     ):
         self.base, self.null, self.part, self.levels = base, null, part, Levels(base, constant, scheme)
-        self._dims = tuple(range(-base.ndim, 0))
         self._methods: dict[tuple[bool, ...], str] = {}
         self._held: dict[float, Held] = {}
         self.turn = Turn(partial(Multigrid, base, constant, null, scheme, part))
@@ -142,29 +141,23 @@ class Multigrid:
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         unweighted : b is not weighted by the shares of a cell; only where ``takes_unweighted``, for one full pass
         """
-        if b.dtype == torch.float32 and (not self.base.symmetric or self._on_a_line):
-            wide = self._from(A.like(b.double()), b.double(), None if guess is None else guess.double(), stop, project)
-            return _narrowed(A, b, wide, stop)
-        return self._from(A, b, guess, stop, project, parts, unweighted)
+        narrow = b if b.dtype == torch.float32 and (not self.base.symmetric or self._on_a_line) else None
+        if narrow is not None:
+            b, guess = b.double(), None if guess is None else guess.double()
+            A = A.like(b)
+        if guess is None:
+            outcome = self._run(A, b, None, stop, project, parts, unweighted)
+        else:
+            outcome = self._from(A, b, guess, stop, project)
+        return outcome if narrow is None else narrowed(A, narrow, outcome, stop.tol, stop.of_guess)
 
     @property
     def _on_a_line(self) -> bool:
         """Whether a line of varying coefficients is solved, which costs little in any precision."""
         return self.base.ndim == 1 and self.levels.is_direct and not self.levels.scheme.transform
 
-    def _from(
-        self,
-        A: Operator,
-        b: Tensor,
-        guess: Tensor | None,
-        stop: Stop,
-        project: bool,
-        parts: Sequence[Tensor] = (),
-        unweighted: bool = False,
-    ) -> Outcome:
-        """``run`` in b's precision."""
-        if guess is None:
-            return self._run(A, b, None, stop, project, parts, unweighted)
+    def _from(self, A: Operator, b: Tensor, guess: Tensor, stop: Stop, project: bool) -> Outcome:
+        """``run`` from a guess."""
         if not isfinite(float(guess.sum())):
             finite("guess", guess, SCRATCH)
         null = None if self._kernel is None else self._kernel.to(b)
@@ -315,8 +308,7 @@ class Multigrid:
     ) -> Outcome:
         """One full multigrid pass, with no residual."""
 
-        def whole(b: Tensor, guess: Tensor | None = None) -> Outcome:
-            f = hierarchy.data(b)
+        def whole(b: Tensor, f: Any) -> Outcome:
             if nested is not None and (parts or unweighted):
                 u = nested.full_multigrid(f, measure=False, parts=[part.to(b) for part in parts], unweighted=unweighted)
             else:
@@ -326,10 +318,12 @@ class Multigrid:
             status = "transform" if self.levels.scheme.transform else "full multigrid"
             return Outcome(self._finite(hierarchy.release(u), b, None), [], status)
 
+        f = hierarchy.data(b)
         squares = isinstance(hierarchy, (ConjugateGradients, Preconditioned))
-        if squares and _extreme(hierarchy.norms(None, hierarchy.data(b)), b.dtype):
-            return self._rescaled(self.base.like(b), b, None, None, whole)
-        return whole(b)
+        if squares and extreme(hierarchy.norms(None, f), b.dtype):
+            _finite_data(b, None)
+            return rescaled(self.base.like(b), b, None, None, lambda b, guess: whole(b, hierarchy.data(b)))
+        return whole(b, f)
 
     def _finite(self, u: Tensor, b: Tensor, guess: Tensor | None, name: str = "guess") -> Tensor:
         """u, unless it is not finite: then say why."""
@@ -384,14 +378,16 @@ class Multigrid:
         f, ends = hierarchy.data(b), (stop.tol, stop.max_cycles)
         scale = hierarchy.norms(None, f)
 
-        def cycled(b: Tensor, guess: Tensor | None, scale: Tensor | None = None) -> Outcome:
-            data, roundoff = hierarchy.data(b), self._roundoff(A, b)
-            return iterate(hierarchy, data, guess, *ends, roundoff, stop.callback, scale, hopeless, stop.of_guess)
+        def cycled(b: Tensor, guess: Tensor | None, f: Any, scale: Tensor | None) -> Outcome:
+            roundoff = self._roundoff(A, b)
+            return iterate(hierarchy, f, guess, *ends, roundoff, stop.callback, scale, hopeless, stop.of_guess)
 
-        if _extreme(scale, b.dtype):
-            return self._rescaled(A, b, guess, stop.tol, cycled)
+        if extreme(scale, b.dtype):
+            _finite_data(b, guess)
+            unit = partial(rescaled, A, b, guess, stop.tol)
+            return unit(lambda b, guess: cycled(b, guess, hierarchy.data(b), None))
         try:
-            return cycled(b, guess, scale)
+            return cycled(b, guess, f, scale)
         except FloatingPointError:
             _finite_data(b, guess)
             raise
@@ -412,35 +408,6 @@ class Multigrid:
         if rate(second.residuals) <= GAIN * rate(first.residuals):
             self.levels.choose(precise=False)
         return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
-
-    def _rescaled(
-        self,
-        A: Operator,
-        b: Tensor,
-        guess: Tensor | None,
-        tol: float | None,
-        solve: Callable[[Tensor, Tensor | None], Outcome],
-    ) -> Outcome:
-        """The problem is linear: solve for data of size 1 where squares of b would under- or overflow.
-
-        Sizes are powers of two, so that nothing is rounded but what underflows.
-        """
-        _finite_data(b, guess)
-        largest = b.abs().amax(self._dims, keepdim=True)
-        size = torch.where(largest > 0, largest / (2 * torch.frexp(largest).mantissa), 1.0)
-        unit = b / size
-        outcome = solve(unit, None if guess is None else guess / size)
-        u = outcome.u * size
-        if not torch.isfinite(u).all():
-            raise FloatingPointError(f"the solution is too large for {b.dtype}: it overflows. Scale the problem.")
-        back = u / size
-        if tol is not None and outcome.status != "not converged" and not torch.equal(back, outcome.u):
-            left = float(relative(norms(unit - A(back)), norms(unit)).max())
-            status = outcome.status if left <= tol else "round-off"
-            if (change(back, outcome.u) > sqrt(torch.finfo(b.dtype).eps)).any():
-                status = "not converged"
-            outcome = Outcome(u, [*outcome.residuals[:-1], left], status, outcome.guessed, UNDERFLOWS)
-        return replace(outcome, u=u)
 
     def _outer(self, A: Operator) -> type[ConjugateGradients | MinimalResiduals | Chebyshev] | None:
         """The iteration around the cycles."""
@@ -488,24 +455,6 @@ def far(residuals: Sequence[float], tol: float) -> bool:
     if len(residuals) <= PATIENCE:
         return False
     return rate(residuals[-PATIENCE // 2 :]) * FAR < log(max(residuals[-1], TINY) / max(tol, TINY))
-
-
-def _narrowed(A: Operator, b: Tensor, wide: Outcome, stop: Stop) -> Outcome:
-    """What was solved for in float64, in b's float32, with what rounding of u leaves of its residual."""
-    u = wide.u.to(b)
-    if not torch.isfinite(u).all():
-        raise FloatingPointError(f"the solution is too large for {b.dtype}: it overflows. Scale the problem.")
-    if stop.tol is None or wide.status == "not converged" or stop.of_guess:
-        return replace(wide, u=u)
-    left = float(relative(norms(b.double() - A.like(wide.u)(u.double())), norms(b.double())).max())
-    status = wide.status if left <= stop.tol else "round-off"
-    return replace(wide, u=u, residuals=[*wide.residuals[:-1], left], status=status)
-
-
-def _extreme(sizes: Tensor, dtype: torch.dtype) -> bool:
-    """Whether squares of data of these sizes under- or overflow."""
-    low, high = SQUARABLE[dtype]
-    return any(size < low or size > high for size in sizes.tolist())
 
 
 def _finite_data(b: Tensor, guess: Tensor | None, name: str = "guess") -> None:
