@@ -79,14 +79,6 @@ def window(v, start, nc, rows, columns, WIDTH: tl.constexpr, dtype: tl.constexpr
 
 
 @triton.jit
-def moved_on(planes, v, before, start, nc, rows, columns, WIDTH: tl.constexpr, dtype: tl.constexpr):
-    """The window, moved on by one plane where its start has moved."""
-    if start > before:
-        planes = planes[1:] + (coarse_plane(v, start + WIDTH - 1, nc, rows, columns, dtype),)
-    return planes
-
-
-@triton.jit
 def interpolated(planes, table, p, WIDTH: tl.constexpr):
     """The window combined for plane p."""
     total = tl.load(table[1] + p * WIDTH) * planes[0]
@@ -106,6 +98,17 @@ def starts(table, t, n, n_c, WRAPS: tl.constexpr):
 
 
 @triton.jit
+def moved_on(
+    before, planes, v, table, t, n, nc, rows, columns, WIDTH: tl.constexpr, WRAPS: tl.constexpr, dtype: tl.constexpr
+):
+    """(start, window) for plane t, by one plane where the start has moved."""
+    start = starts(table, t, n, nc[0], WRAPS)
+    if start > before:
+        planes = planes[1:] + (coarse_plane(v, start + WIDTH - 1, nc, rows, columns, dtype),)
+    return start, planes
+
+
+@triton.jit
 def row_of(line, p, n):
     """(lower and upper coupling, centre, share, sum) of plane p."""
     return (
@@ -115,20 +118,22 @@ def row_of(line, p, n):
 
 
 @triton.jit
-def differences_beside(v, couplings, places):
+def differences_beside(v, near):
     """The differences of the neighbours in a plane from v, weighted by their couplings."""
-    total = couplings[0] * (tl.gather(v, places[0], 1) - v) + couplings[1] * (tl.gather(v, places[1], 1) - v)
+    k, at = near[0], near[1]
+    total = k[0] * (tl.gather(v, at[0], 1) - v) + k[1] * (tl.gather(v, at[1], 1) - v)
     if v.shape[0] > 1:
-        total += couplings[2] * (tl.gather(v, places[2], 0) - v) + couplings[3] * (tl.gather(v, places[3], 0) - v)
+        total += k[2] * (tl.gather(v, at[2], 0) - v) + k[3] * (tl.gather(v, at[3], 0) - v)
     return total
 
 
 @triton.jit
-def beside(v, couplings, places):
+def beside(v, near):
     """The neighbours in a plane, weighted by their couplings."""
-    total = couplings[0] * tl.gather(v, places[0], 1) + couplings[1] * tl.gather(v, places[1], 1)
+    k, at = near[0], near[1]
+    total = k[0] * tl.gather(v, at[0], 1) + k[1] * tl.gather(v, at[1], 1)
     if v.shape[0] > 1:
-        total += couplings[2] * tl.gather(v, places[2], 0) + couplings[3] * tl.gather(v, places[3], 0)
+        total += k[2] * tl.gather(v, at[2], 0) + k[3] * tl.gather(v, at[3], 0)
     return total
 
 
@@ -147,13 +152,159 @@ def contract(v, table, I, I_hi, base, AXIS: tl.constexpr, WIDTH: tl.constexpr):
 
 
 @triton.jit
-def restricted(ring, R, I, block1, block2, WIDTHS: tl.constexpr):
+def restricted(ring, R, I, to, WIDTHS: tl.constexpr):
     """Plane I of R r, a coarse tile, from the residual's last planes."""
     r = interpolated(ring, R[0], I, WIDTHS[0])
-    r = contract(r, R[2], block2[2], block2[1], block2[0], 1, WIDTHS[2])
+    r = contract(r, R[2], to[1][2], to[1][1], to[1][0], 1, WIDTHS[2])
     if r.shape[0] > 1:
-        r = contract(r, R[1], block1[2], block1[1], block1[0], 0, WIDTHS[1])
+        r = contract(r, R[1], to[0][2], to[0][1], to[0][0], 0, WIDTHS[1])
     return r
+
+
+@triton.jit
+def copies(v, N: tl.constexpr):
+    """N times v."""
+    out = (v,)
+    for _ in tl.static_range(N - 1):
+        out = out + (v,)
+    return out
+
+
+@triton.jit
+def shapes(sizes):
+    """n0, n1, n2 of the fine grid, and those of the coarse one."""
+    nc = (tl.load(sizes + 3), tl.load(sizes + 4), tl.load(sizes + 5))
+    return tl.load(sizes), tl.load(sizes + 1), tl.load(sizes + 2), nc
+
+
+@triton.jit
+def part_of(parts, sizes):
+    """(member, per axis what ``parts`` says of the block) of this program."""
+    blocks0, blocks1, blocks2 = tl.load(sizes + 6), tl.load(sizes + 7), tl.load(sizes + 8)
+    program = tl.program_id(0)
+    part0 = parts[0] + program // (blocks1 * blocks2) % blocks0 * 6
+    part1, part2 = parts[1] + program // blocks2 % blocks1 * 6, parts[2] + program % blocks2 * 6
+    return (program // (blocks0 * blocks1 * blocks2)).to(tl.int64), (part0, part1, part2)
+
+
+@triton.jit
+def indices(part, i, n):
+    """(the indices i of a tile along an axis, around it, and which of them are this program's own)."""
+    at = tl.load(part) + i
+    return wrap(at, n), (at >= tl.load(part + 1)) & (at < tl.load(part + 2))
+
+
+@triton.jit
+def planes_of(part):
+    """(first plane, this program's own from and to, coarse ones from and to, end of the march)."""
+    return (
+        tl.load(part), tl.load(part + 1), tl.load(part + 2), tl.load(part + 3), tl.load(part + 4), tl.load(part + 5)
+    )  # fmt: skip
+
+
+@triton.jit
+def coarse_tile(part, COARSE: tl.constexpr):
+    """Per axis of a plane (first index of the tile, end of this program's coarse indices, these)."""
+    return (
+        (tl.load(part[1]), tl.load(part[1] + 4), tl.load(part[1] + 3) + tl.arange(0, COARSE[0])[:, None]),
+        (tl.load(part[2]), tl.load(part[2] + 4), tl.load(part[2] + 3) + tl.arange(0, COARSE[1])[None, :]),
+    )
+
+
+@triton.jit
+def neighbours(lines, y, x, i, j, n1, n2, TILE: tl.constexpr):
+    """(couplings, places in the tile) of an unknown's neighbours along the axes of a plane."""
+    zero = tl.zeros(TILE, dtype=tl.int32)
+    left, right = tl.maximum(j - 1, 0) + zero, tl.minimum(j + 1, TILE[1] - 1) + zero
+    low, high = tl.maximum(i - 1, 0) + zero, tl.minimum(i + 1, TILE[0] - 1) + zero
+    couplings = (
+        tl.load(lines[2] + x), tl.load(lines[2] + n2 + x), tl.load(lines[1] + y), tl.load(lines[1] + n1 + y)
+    )  # fmt: skip
+    return couplings, (left, right, low, high)
+
+
+@triton.jit
+def in_planes(lines, y, x, n1, n2):
+    """(centre, share, sum) of a tile's unknowns along the axes of a plane."""
+    centre = tl.load(lines[1] + 2 * n1 + y) + tl.load(lines[2] + 2 * n2 + x)
+    share = tl.load(lines[1] + 3 * n1 + y) * tl.load(lines[2] + 3 * n2 + x)
+    return centre, share, tl.load(lines[1] + 4 * n1 + y) + tl.load(lines[2] + 4 * n2 + x)
+
+
+@triton.jit
+def ahead(v, base, n, size, inside, WRAPS: tl.constexpr):
+    """The AHEAD planes of v from base on."""
+    planes = (tl.load(v + place(base, n, WRAPS) * size + inside),)
+    for k in tl.static_range(1, AHEAD):
+        planes = planes + (tl.load(v + place(base + k, n, WRAPS) * size + inside),)
+    return planes
+
+
+@triton.jit
+def interpolant(v, table, base, y, x, n, nc, WIDTHS: tl.constexpr, WRAPS: tl.constexpr, dtype: tl.constexpr):
+    """(rows, columns, start, window) of a coarse v for the plane base; the last two move on from plane to plane."""
+    rows, columns = at_and_weights(table[1], y, nc[1], WIDTHS[1]), at_and_weights(table[2], x, nc[2], WIDTHS[2])
+    start = starts(table[0], base, n, nc[0], WRAPS)
+    return rows, columns, start, window(v, start, nc, rows, columns, WIDTHS[0], dtype)
+
+
+@triton.jit
+def stepped(
+    befores, middles, fs, rows, v, t, parity, n, centre, near, steps,
+    NU: tl.constexpr, ZERO: tl.constexpr, OWN: tl.constexpr, COLOURED: tl.constexpr, WRAPS: tl.constexpr,
+):  # fmt: skip
+    """The steps after plane t has entered as v: step s + 1 works on plane t - s - 1, between befores[s] and v.
+
+    Returns what the last one leaves, and all of them, each the middle plane of the next.
+    """
+    now = (v,)
+    for s in tl.static_range(NU):
+        diagonal, scale = centre + rows[s][2], tl.load(steps + 2 * s)
+        if OWN:
+            scale = scale / diagonal
+        if COLOURED:
+            colour = tl.load(steps + 2 * s + 1).to(tl.int32)
+            scale = tl.where((place(t - s - 1, n, WRAPS) + parity) % 2 == colour, scale, 0.0)
+        if s == 0 and ZERO:
+            v = scale * fs[0]
+        else:
+            around = rows[s][0] * befores[s] + rows[s][1] * v + beside(middles[s], near)
+            v = middles[s] + scale * (fs[s] - diagonal * middles[s] + around)
+        now = now + (v,)
+    return v, now
+
+
+@triton.jit
+def relaxed(v, begun, at, omega, own, TILE: tl.constexpr):
+    """omega v + (1 - omega) u_0; of several rows those of others are not asked for, who may be writing them."""
+    if TILE[0] == 1:
+        v_0 = tl.load(begun + at)
+    else:
+        v_0 = tl.load(begun + at, mask=own, other=0.0)
+    return v_0 + omega * (v - v_0)
+
+
+@triton.jit
+def residual_of(r, v, before, middle, row, excess, share, near, ZERO: tl.constexpr, WEIGHTED: tl.constexpr):
+    """f - A u of a plane between ``before`` and v for r = f / w, in differences of neighbours; ZERO: u is."""
+    if not ZERO:
+        fluxes = row[0] * (before - middle) + row[1] * (v - middle)
+        r += fluxes + differences_beside(middle, near)
+        r -= (excess + row[4]) * middle
+    if WEIGHTED:
+        r = r * (share * row[3])
+    return r
+
+
+@triton.jit
+def restrict(f_c, ring, R, I, I_hi, m, nc, to, WIDTHS: tl.constexpr):
+    """Write plane I of R r once m is the last plane of the residual that it needs; the next one to write."""
+    if (I < I_hi) & (m == tl.load(R[0][0] + tl.minimum(I, nc[0] - 1)) + WIDTHS[0] - 1):
+        y, x = to[0][2], to[1][2]
+        at = f_c + I * nc[1].to(tl.int64) * nc[2] + y * nc[2] + x
+        tl.store(at, restricted(ring, R, I, to, WIDTHS), mask=(y < to[0][1]) & (x < to[1][1]))
+        I += 1
+    return I
 
 
 @triton.jit
@@ -178,137 +329,62 @@ def march(
     WRAPS : axis 0 is periodic;   PW, QW, RW : widths of the tables
     """
     dtype: tl.constexpr = f.dtype.element_ty
-    n0, n1, n2 = tl.load(sizes), tl.load(sizes + 1), tl.load(sizes + 2)
-    nc = (tl.load(sizes + 3), tl.load(sizes + 4), tl.load(sizes + 5))
-    blocks0, blocks1, blocks2 = tl.load(sizes + 6), tl.load(sizes + 7), tl.load(sizes + 8)
-    program = tl.program_id(0)
-    part0 = parts[0] + program // (blocks1 * blocks2) % blocks0 * 6
-    part1, part2 = parts[1] + program // blocks2 % blocks1 * 6, parts[2] + program % blocks2 * 6
-    member = (program // (blocks0 * blocks1 * blocks2)).to(tl.int64)
-    u += member * n0 * n1 * n2
-    f += member * n0 * n1 * n2
-    out += member * n0 * n1 * n2
-    begun += member * n0 * n1 * n2
-    guess += member * nc[0] * nc[1] * nc[2]
-    e += member * nc[0] * nc[1] * nc[2]
-    f_c += member * nc[0] * nc[1] * nc[2]
-
-    # The tile: its indices, which of them are this program's own, and the operator's rows for them.
+    n0, n1, n2, nc = shapes(sizes)
+    member, part = part_of(parts, sizes)
+    fine, coarse = member * n0 * n1 * n2, member * nc[0] * nc[1] * nc[2]
+    u, f, out, begun = u + fine, f + fine, out + fine, begun + fine
+    guess, e, f_c = guess + coarse, e + coarse, f_c + coarse
     i, j = tl.arange(0, TILE[0])[:, None], tl.arange(0, TILE[1])[None, :]
-    base1, base2 = tl.load(part1), tl.load(part2)
-    own = (base1 + i >= tl.load(part1 + 1)) & (base1 + i < tl.load(part1 + 2))
-    own = own & (base2 + j >= tl.load(part2 + 1)) & (base2 + j < tl.load(part2 + 2))
-    y, x = wrap(base1 + i, n1), wrap(base2 + j, n2)
-    inside = y * n2 + x
-    size = n1.to(tl.int64) * n2
-    zero = tl.zeros(TILE, dtype=tl.int32)
-    places = (
-        tl.maximum(j - 1, 0) + zero, tl.minimum(j + 1, TILE[1] - 1) + zero,
-        tl.maximum(i - 1, 0) + zero, tl.minimum(i + 1, TILE[0] - 1) + zero,
-    )  # fmt: skip
-    couplings = (
-        tl.load(lines[2] + x), tl.load(lines[2] + n2 + x), tl.load(lines[1] + y), tl.load(lines[1] + n1 + y)
-    )  # fmt: skip
-    centre = tl.load(lines[1] + 2 * n1 + y) + tl.load(lines[2] + 2 * n2 + x)
-    share = tl.load(lines[1] + 3 * n1 + y) * tl.load(lines[2] + 3 * n2 + x)
-    excess = tl.load(lines[1] + 4 * n1 + y) + tl.load(lines[2] + 4 * n2 + x)
-
-    base0, lo0, hi0 = tl.load(part0), tl.load(part0 + 1), tl.load(part0 + 2)
-    I, I_hi, end0 = tl.load(part0 + 3), tl.load(part0 + 4), tl.load(part0 + 5)
+    y, own_y = indices(part[1], i, n1)
+    x, own_x = indices(part[2], j, n2)
+    own, inside, size = own_y & own_x, y * n2 + x, n1.to(tl.int64) * n2
+    near = neighbours(lines, y, x, i, j, n1, n2, TILE)
+    centre, share, excess = in_planes(lines, y, x, n1, n2)
+    base0, lo0, hi0, I, I_hi, end0 = planes_of(part[0])
     empty = tl.zeros(TILE, dtype=dtype)
-    nothing: tl.constexpr = not (FROM_U or FROM_Q or PLUS_P)
-    before, middle, fs, ring, total = (empty,), (empty,), (empty,), (empty,), empty
-    rows = (row_of(lines[0], place(base0, n0, WRAPS), n0),)
-    for _ in tl.static_range(NU):
-        before, middle, fs, rows = before + (empty,), middle + (empty,), fs + (empty,), rows + (rows[0],)
-    for _ in tl.static_range(RW[0] - 1):
-        ring = ring + (empty,)
-    f_ahead, u_ahead = (), ()
-    for k in tl.static_range(AHEAD):
-        f_ahead = f_ahead + (tl.load(f + place(base0 + k, n0, WRAPS) * size + inside),)
-        if FROM_U:
-            u_ahead = u_ahead + (tl.load(u + place(base0 + k, n0, WRAPS) * size + inside),)
+    zero: tl.constexpr = not (FROM_U or FROM_Q or PLUS_P)
+    before, middle, fs, ring = copies(empty, NU + 1), copies(empty, NU + 1), copies(empty, NU + 1), copies(empty, RW[0])
+    rows, total = copies(row_of(lines[0], place(base0, n0, WRAPS), n0), NU + 1), empty
+    f_ahead = ahead(f, base0, n0, size, inside, WRAPS)
+    if FROM_U:
+        u_ahead = ahead(u, base0, n0, size, inside, WRAPS)
     if PLUS_P:
-        P1, P2 = at_and_weights(P[1], y, nc[1], PW[1]), at_and_weights(P[2], x, nc[2], PW[2])
-        Ps = starts(P[0], base0, n0, nc[0], WRAPS)
-        Pe = window(e, Ps, nc, P1, P2, PW[0], dtype)
+        P1, P2, Ps, Pe = interpolant(e, P, base0, y, x, n0, nc, PW, WRAPS, dtype)
     if FROM_Q:
-        Q1, Q2 = at_and_weights(Q[1], y, nc[1], QW[1]), at_and_weights(Q[2], x, nc[2], QW[2])
-        Qs = starts(Q[0], base0, n0, nc[0], WRAPS)
-        Qg = window(guess, Qs, nc, Q1, Q2, QW[0], dtype)
+        Q1, Q2, Qs, Qg = interpolant(guess, Q, base0, y, x, n0, nc, QW, WRAPS, dtype)
     if RESTRICT:
-        block1 = (base1, tl.load(part1 + 4), tl.load(part1 + 3) + tl.arange(0, COARSE[0])[:, None])
-        block2 = (base2, tl.load(part2 + 4), tl.load(part2 + 3) + tl.arange(0, COARSE[1])[None, :])
+        to = coarse_tile(part, COARSE)
 
-    for t in range(base0, end0):
-        # The source's plane t; memory is asked for plane t + AHEAD.
+    for t in range(base0, end0):  # plane t enters; memory is asked for plane t + AHEAD
         p, later = place(t, n0, WRAPS), place(t + AHEAD, n0, WRAPS) * size + inside
-        datum = f_ahead[0]
+        datum, row, v = f_ahead[0], row_of(lines[0], p, n0), empty
         f_ahead = f_ahead[1:] + (tl.load(f + later),)
-        row = row_of(lines[0], p, n0)
         if WEIGHTED:
             datum = datum / (share * row[3])
-        v = empty
         if FROM_U:
             v = u_ahead[0]
             u_ahead = u_ahead[1:] + (tl.load(u + later),)
         if FROM_Q:
-            start = starts(Q[0], t, n0, nc[0], WRAPS)
-            Qg = moved_on(Qg, guess, Qs, start, nc, Q1, Q2, QW[0], dtype)
-            Qs = start
+            Qs, Qg = moved_on(Qs, Qg, guess, Q[0], t, n0, nc, Q1, Q2, QW[0], WRAPS, dtype)
             v += interpolated(Qg, Q[0], p, QW[0])
         if PLUS_P:
-            start = starts(P[0], t, n0, nc[0], WRAPS)
-            Pe = moved_on(Pe, e, Ps, start, nc, P1, P2, PW[0], dtype)
-            Ps = start
+            Ps, Pe = moved_on(Ps, Pe, e, P[0], t, n0, nc, P1, P2, PW[0], WRAPS, dtype)
             v += interpolated(Pe, P[0], p, PW[0])
-
-        # Step s + 1 works on plane t - s - 1, between before[s] and v.
-        befores, middles, data, lasts = (middle[0],), (v,), (datum,), (row,)
-        for s in tl.static_range(NU):
-            diagonal, scale = centre + rows[s][2], tl.load(steps + 2 * s)
-            if OWN:
-                scale = scale / diagonal
-            if COLOURED:
-                colour = tl.load(steps + 2 * s + 1).to(tl.int32)
-                scale = tl.where((place(t - s - 1, n0, WRAPS) + y + x) % 2 == colour, scale, 0.0)
-            if s == 0 and nothing:
-                v = scale * fs[0]
-            else:
-                around = rows[s][0] * before[s] + rows[s][1] * v + beside(middle[s], couplings, places)
-                v = middle[s] + scale * (fs[s] - diagonal * middle[s] + around)
-            befores, middles = befores + (middle[s + 1],), middles + (v,)
-            data, lasts = data + (fs[s],), lasts + (rows[s],)
+        m = t - NU
+        v, now = stepped(before, middle, fs, rows, v, t, y + x, n0, centre, near, steps, NU, zero, OWN, COLOURED, WRAPS)
         if RELAX:
-            at_0 = begun + place(t - NU, n0, WRAPS) * size + inside
-            if TILE[0] == 1:
-                v_0 = tl.load(at_0)
-            else:  # what others own, they may be writing; nobody asks for it here
-                v_0 = tl.load(at_0, mask=own, other=0.0)
-            v = v_0 + omega * (v - v_0)
-            middles = middles[:NU] + (v,)
-        if OUT and (t - NU >= lo0) & (t - NU < hi0):
-            tl.store(out + (t - NU) * size + inside, v, mask=own)
-
-        # The residual's plane t - NU - 1.
-        if RESTRICT or NORM:
-            m, r = t - NU - 1, fs[NU]
-            if NU > 0 or not nothing:
-                m_u = middle[NU]
-                fluxes = rows[NU][0] * (before[NU] - m_u) + rows[NU][1] * (v - m_u)
-                r += fluxes + differences_beside(m_u, couplings, places)
-                r -= (excess + rows[NU][4]) * m_u
-            if WEIGHTED:
-                r = r * (share * rows[NU][3])
+            v = relaxed(v, begun, place(m, n0, WRAPS) * size + inside, omega, own, TILE)
+            now = now[:NU] + (v,)
+        if OUT and (m >= lo0) & (m < hi0):
+            tl.store(out + m * size + inside, v, mask=own)
+        if RESTRICT or NORM:  # of plane m - 1
+            nothing: tl.constexpr = NU == 0 and zero
+            r = residual_of(fs[NU], v, before[NU], middle[NU], rows[NU], excess, share, near, nothing, WEIGHTED)
             if NORM:
-                total += tl.where(own & (m >= lo0) & (m < hi0), r * r, 0.0)
+                total += tl.where(own & (m > lo0) & (m <= hi0), r * r, 0.0)
             if RESTRICT:
                 ring = ring[1:] + (r,)
-                if (I < I_hi) & (m == tl.load(R[0][0] + tl.minimum(I, nc[0] - 1)) + RW[0] - 1):
-                    coarse = restricted(ring, R, I, block1, block2, RW)
-                    to = I * nc[1].to(tl.int64) * nc[2] + block1[2] * nc[2] + block2[2]
-                    tl.store(f_c + to, coarse, mask=(block1[2] < block1[1]) & (block2[2] < block2[1]))
-                    I += 1
-        before, middle, fs, rows = befores, middles, data, lasts
+                I = restrict(f_c, ring, R, I, I_hi, m - 1, nc, to, RW)
+        before, middle, fs, rows = middle, now, (datum,) + fs[:NU], (row,) + rows[:NU]
     if NORM:
-        tl.store(sums + program, tl.sum(total.to(tl.float64)))
+        tl.store(sums + tl.program_id(0), tl.sum(total.to(tl.float64)))
