@@ -101,18 +101,18 @@ def predict(
     Files that cannot be read are left out, and listed on stderr; the exit status is then 1.
     """
     from mgnet import vision
-    from mgnet.output import writable_directory
+    from mgnet.output import one_line, writable_directory
 
     if out is not None:
         writable_directory(out.parent)
     predictions = vision.predict(model, images[0] if len(images) == 1 else images, skip=True, device=device)
     best = predictions.probabilities.amax(1).tolist()
     for image, name, probability in zip(predictions.images, predictions.names, best, strict=True):
-        print(f"{image}  {name}  {probability:.2%}")
+        print(one_line(f"{image}  {name}  {probability:.2%}"))
     if out is not None:
         predictions.write_csv(out)
     for line in predictions.skipped:
-        complain(line, 1)
+        complain(one_line(line), 1)
     return 1 if predictions.skipped else 0
 
 
@@ -121,11 +121,12 @@ def check(
     folder: Annotated[Path, typer.Argument(help="A folder of pictures, with whatever folders below it.")],
 ) -> int:
     """Read every picture below a folder, and list those that cannot be read."""
+    from mgnet.output import one_line
     from mgnet.vision.checking import check_folder
 
     count, wrong = check_folder(folder)
     for line in wrong:
-        print(line)
+        print(one_line(line))
     print(f"{count - len(wrong):,} of {count:,} pictures can be read")
     return 1 if wrong else 0
 

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, in folders known to be writable before the work starts; what went wrong."""
 
 import os
+import re
 import sys
 import tempfile
 import textwrap
@@ -89,6 +90,17 @@ def folded(table: Sequence[str], width: int = 80) -> str:
         lines += textwrap.wrap("; ".join(said[3:]), width, initial_indent="  ", subsequent_indent="      ")
         above = said[:3]
     return "\n".join(lines)
+
+
+def one_line(text: str) -> str:
+    """What would end the line, or move in it, as Python writes it: names of files may hold it.
+
+    Example
+    -------
+    >>> print(one_line("new\\nline.png"))
+    new\\nline.png
+    """
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: ascii(found[0])[1:-1], text)
 
 
 def complain(message: str, status: int) -> int:

@@ -28,7 +28,7 @@ def from_pair(pair: Sequence[Any]) -> Dataset:
 
     Parameters
     ----------
-    pair : images (N, C, H, W), (N, H, W, C) or (N, H, W), uint8 or real in [0, 1]; labels (N,)
+    pair : images (N, C, H, W), (N, H, W, C) or (N, H, W), see `as_pixels`, uint8 or real in [0, 1]; labels (N,)
 
     Raises
     ------
@@ -98,28 +98,46 @@ def _split(part: Any, name: str) -> tuple[Tensor, list[str]]:
 
 
 def as_pixels(images: object, name: str) -> Tensor:
-    """(N, C, H, W), uint8 or float32 in [0, 1].
+    """(N, C, H, W) of images (N, C, H, W), (N, H, W, C) or (N, H, W), uint8 or float32 in [0, 1].
+
+    Channels are the axis, second or last, of 1, 3 or 4 numbers; where both or neither are, the one without which the
+    images are square; and where that does not tell either, the second if neither has so few.
 
     Raises
     ------
-    TypeError, ValueError : it is nothing of the kind
+    TypeError, ValueError : it is nothing of the kind, or may be both (N, C, H, W) and (N, H, W, C)
 
     Example
     -------
     >>> as_pixels(np.zeros((5, 8, 9, 3), np.uint8), "images").shape
     torch.Size([5, 3, 8, 9])
+    >>> as_pixels(np.zeros((5, 4, 4, 3), np.uint8), "images").shape
+    torch.Size([5, 3, 4, 4])
     """
     try:
         pixels = torch.as_tensor(images).detach()
     except (TypeError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TypeError(f"`{name}` must be an array or tensor of numbers: {reason}") from None
-    pixels = pixels[:, None] if pixels.ndim == 3 else pixels
-    if pixels.ndim == 4 and pixels.shape[1] not in _CHANNELS and pixels.shape[3] in _CHANNELS:
-        pixels = pixels.permute(0, 3, 1, 2)
-    if pixels.ndim != 4 or 0 in pixels.shape:
-        raise ValueError(f"`{name}` must have shape (N, C, H, W) or (N, H, W); it is {tuple(pixels.shape)}.")
+    if pixels.ndim not in (3, 4) or 0 in pixels.shape:
+        raise ValueError(
+            f"`{name}` must have shape (N, C, H, W), (N, H, W, C) or (N, H, W); it is {tuple(pixels.shape)}."
+        )
+    pixels = pixels[:, None] if pixels.ndim == 3 else _channels_first(pixels, name)
     return in_range(pixels, name).contiguous()
+
+
+def _channels_first(pixels: Tensor, name: str) -> Tensor:
+    """(N, C, H, W) of (N, C, H, W) or (N, H, W, C)."""
+    _, C, *_, last = shape = pixels.shape
+    first_is, last_is = C in _CHANNELS, last in _CHANNELS
+    if first_is == last_is:
+        first_is, last_is = shape[2] == last, C == shape[2]  # square
+    if first_is == last_is and C in _CHANNELS and max(shape[1:]) > 1:
+        raise ValueError(
+            f"`{name}` must be (N, C, H, W) or (N, H, W, C), and may be both: it is {tuple(shape)}. Pad the images."
+        )
+    return pixels.permute(0, 3, 1, 2) if last_is and not first_is else pixels
 
 
 def in_range(pixels: Tensor, name: str) -> Tensor:
@@ -175,7 +193,7 @@ def _of_torch(part: Any, name: str) -> tuple[Tensor, list[str]]:
     for i, item in enumerate(items):
         if not is_pair(item):
             raise TypeError(f"`dataset` must give (image, label); {name}[{i}] is no pair but a {type(item).__name__}.")
-        images.append(as_pixels(_array(item[0])[None], f"{name}[{i}]")[0])
+        images.append(_of_one(item[0], f"{name}[{i}]"))
         names.append(_name(item[1], f"of {name}", known))
         if images[-1].shape != images[0].shape:
             raise ValueError(
@@ -187,14 +205,11 @@ def _of_torch(part: Any, name: str) -> tuple[Tensor, list[str]]:
     return torch.stack(images), names
 
 
-def _array(image: Any) -> Tensor:
-    """A tensor (C, H, W) or (H, W) as it is; a picture or array (H, W, C) with its channels first."""
-    if isinstance(image, Tensor):
-        return image
+def _of_one(image: Any, name: str) -> Tensor:
+    """(C, H, W) of a picture, or of an array or tensor of those shapes that have an N less."""
     if isinstance(image, Image.Image):
         return pixels_of(image)
-    pixels = torch.from_numpy(np.array(image))
-    return pixels.permute(2, 0, 1) if pixels.ndim == 3 and pixels.shape[2] in _CHANNELS else pixels
+    return as_pixels((image if isinstance(image, Tensor) else torch.from_numpy(np.array(image)))[None], name)[0]
 
 
 def _kind(pixels: Tensor) -> str:

@@ -152,6 +152,23 @@ def per_image(recipe: Recipe) -> Callable[[Tensor, int], Tensor] | None:
     return Seeded(v2.Compose(chosen))
 
 
+def check_augments(recipe: Recipe, channels: int) -> None:
+    """That torchvision's policies know images of so many channels.
+
+    Raises
+    ------
+    ValueError : they do not
+
+    Example
+    -------
+    >>> check_augments(Recipe(), 4)
+    """
+    if recipe.auto_augment != "none" and channels not in (1, 3):
+        raise ValueError(
+            f"`auto_augment` must be none for images of {channels} channels: {recipe.auto_augment} knows 1 or 3."
+        )
+
+
 class Seeded:
     """A transform whose luck is a seed's; a class, so that worker processes can be sent one.
 

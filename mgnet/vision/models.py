@@ -29,7 +29,7 @@ def network_of(model: Model, in_channels: int, num_classes: int, size: tuple[int
 
     Raises
     ------
-    TypeError, ValueError : it is none of them
+    TypeError, ValueError : it is none of them, or is TorchScript
 
     Example
     -------
@@ -39,7 +39,7 @@ def network_of(model: Model, in_channels: int, num_classes: int, size: tuple[int
     if isinstance(model, str):
         return build(model, in_channels, num_classes, max(size))
     if isinstance(model, nn.Module):
-        return copy.deepcopy(model)
+        return copy.deepcopy(_watched(model))
     if not callable(model):
         raise TypeError(
             "`model` must be a notation, a name, a torch.nn.Module, or a function "
@@ -54,7 +54,19 @@ def network_of(model: Model, in_channels: int, num_classes: int, size: tuple[int
     made = model(in_channels, num_classes, size)
     if not isinstance(made, nn.Module):
         raise TypeError(f"`model` must make a torch.nn.Module; it made a {type(made).__name__}.")
-    return made
+    return _watched(made)
+
+
+def _watched(network: nn.Module) -> nn.Module:
+    """It, if its parts can be watched at work.
+
+    Raises
+    ------
+    TypeError : TorchScript, which takes no hooks
+    """
+    if any(isinstance(part, torch.jit.ScriptModule) for part in network.modules()):
+        raise TypeError("`model` must be a module in Python; this one is TorchScript. Pass what it was compiled of.")
+    return network
 
 
 def name_of(model: Model, network: nn.Module) -> str:

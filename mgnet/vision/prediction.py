@@ -11,7 +11,7 @@ from torch import Tensor
 from mgnet.training.files import write
 from mgnet.training.placement import placed
 from mgnet.training.process import choose_device
-from mgnet.vision.arrays import in_range
+from mgnet.vision.arrays import as_pixels
 from mgnet.vision.batches import Normaliser
 from mgnet.vision.evaluation import images_at_once
 from mgnet.vision.models import Source, trained
@@ -85,8 +85,8 @@ def predict(
     Parameters
     ----------
     model, start : as for `evaluate`
-    images : an image file, a folder of them, a list of those; or an array or tensor (N, C, H, W), or
-        (N, H, W) for one channel, uint8 or real in [0, 1]. Files of another size are resized (shorter
+    images : an image file, a folder of them, a list of those; or an array or tensor (N, C, H, W), (N, H, W, C), or
+        (N, H, W) for one channel, uint8 or real in [0, 1], as for `train`. Files of another size are resized (shorter
         side) and cropped (centre) to the size of training, and converted to its channels.
     skip : leave out files that cannot be read, and list them in `skipped`, instead of stopping at the first
     device : "cpu", "cuda", ...; default: an accelerator where there is one
@@ -190,12 +190,7 @@ def _shaped(image: Tensor, card: Card) -> Tensor:
 
 
 def _check_array(images: object, card: Card) -> Tensor:
-    try:
-        pixels = torch.as_tensor(images)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"`images` must be files, or an array or tensor of numbers: {_first(error)}") from None
-    pixels = pixels[:, None] if pixels.ndim == 3 and card.in_channels == 1 else pixels
-    wanted = (card.in_channels, *card.image_size)
-    if tuple(pixels.shape[1:]) != wanted or len(pixels) == 0:
+    pixels, wanted = as_pixels(images, "images"), (card.in_channels, *card.image_size)
+    if tuple(pixels.shape[1:]) != wanted:
         raise ValueError(f"`images` must have shape (N, {', '.join(map(str, wanted))}); it is {tuple(pixels.shape)}.")
-    return in_range(pixels, "images")
+    return pixels

@@ -20,6 +20,7 @@ from mgnet.training.recipe import whole
 from mgnet.training.runs import Row, folder_of
 from mgnet.training.threads import at_most, worth
 from mgnet.vision import plots
+from mgnet.vision.augment import check_augments
 from mgnet.vision.balance import class_weights, shown
 from mgnet.vision.batches import Normaliser, make_batches
 from mgnet.vision.checking import check_files
@@ -119,6 +120,7 @@ def train(
             check_files(loaded, workers)
         network = _network(model, loaded, seed)
         check_takes(network, loaded, recipe)
+        check_augments(recipe, loaded.channels)
         new = list(begin_from(network, start, loaded.classes)) if start is not None else None
         fixed = freeze_parts(network, freeze)
         if not isinstance(model, str) and not check_learns(network, loaded):

@@ -165,6 +165,8 @@ class Complex(nn.Module):
         (Second(), r"`model` must give logits \(N, 2\); of two images in training it gives tuple"),
         (Complex(), r"`model` must give logits \(N, 2\); of one image it gives \(1, 2\) complex64"),
         (Fixed(), "`model` must have parameters to train"),
+        (torch.jit.script(make(1, 2, (8, 8))), "`model` must be a module in Python; this one is TorchScript"),
+        (lambda *sizes: nn.Sequential(torch.jit.script(make(*sizes))), "this one is TorchScript"),
         (Second, r"`model` must be a function \(channels, classes, \(H, W\)\) -> Module"),
     ],
 )
@@ -198,6 +200,16 @@ def test_arrays_mean_the_same_in_every_order_and_range() -> None:
     torch.testing.assert_close(real.train.pixels * 255, want.train.pixels.float())  # type: ignore[union-attr]
     numbers = np.array([7 if name == "dark" else 12 for name in names])
     assert from_pair(((colour, numbers), (colour, numbers))).classes == ("7", "12")
+
+
+@pytest.mark.parametrize("policy", ["randaugment", "trivialaugment"])
+def test_policies_know_one_channel_or_three(tmp_path: Path, policy: str) -> None:
+    pixels, names = arrays()
+    four = (np.stack([pixels] * 4, 1), names)
+    recipe = dataclasses.replace(SMALL, auto_augment=policy)
+    with pytest.raises(ValueError, match=f"`auto_augment` must be none for images of 4 channels: {policy} knows 1 or"):
+        quick(TINY, (four, four), tmp_path / "run", recipe=recipe)
+    assert not (tmp_path / "run").exists()
 
 
 def test_torch_datasets() -> None:

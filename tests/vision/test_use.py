@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import mgnet
+from mgnet.cli import main
 from mgnet.training.process import Process
 from mgnet.training.weights import read_tensors
 from mgnet.vision import Recipe, Run, evaluate, export, load, predict
@@ -146,6 +147,21 @@ def test_files_of_any_name(run: Run, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mgnet", "predict", str(run.directory), str(folder)]
     said = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert b"\\udcff bad.png" in said.stdout
+    assert b"new\\nline.png" in said.stdout
+    assert len(said.stdout.splitlines()) == len(names)
+
+
+def test_a_line_for_each_file_of_any_name(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Of predict, also of what cannot be read, and of check."""
+    (tmp_path / "no\npicture\x1b.png").write_bytes(b"text")
+    assert main(["predict", str(run.directory), str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert (said.out, len(said.err.splitlines())) == ("", 1)
+    assert r"no\npicture\x1b.png must be an image" in said.err
+    assert main(["check", str(tmp_path)]) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert r"no\npicture\x1b.png must be an image" in first
+    assert second == "0 of 1 pictures can be read"
 
 
 @pytest.mark.parametrize("name", ["rows", "confusion", '"confusion": []', "[]"])
