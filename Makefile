@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Two test processes share the cores; sleeping threads must not spin.
+# Two test processes share the cores; sleeping threads must not spin. Each takes neighbours, so that what a file's tests share is made once.
 JOBS ?= 2
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
@@ -35,7 +35,7 @@ demo: setup
 test: lint types docs tests
 
 tests: setup
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --durations 10
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations 10
 
 # The kernels' tests under the address and undefined-behaviour sanitizers (the plainest instruction set); -s shows their report
 sanitize: setup

@@ -26,6 +26,7 @@ STAND_INS = {
     r"--dataset photos": "--dataset shapes",  # the folder that the same page has made
     r"--image-size 128": "--image-size 32",
     r"\]-(64|256)-": "]-8-",
+    r"solve 4095": "solve 255",
     r"--device cuda": "--device cpu",
     r"--nproc-per-node=4": "--nproc-per-node=2",
     r"--blocks 2,2": "--blocks 1,2",

@@ -30,7 +30,7 @@ def run(out: Path) -> None:
     """
     poisson(out, 1023)
     one_program(1023)
-    accuracy = classify(out, epochs=20)
+    accuracy = classify(out, epochs=15)
     assert accuracy >= ACCURACY, f"the classifier must reach {ACCURACY:.0%} on the validation images"
     print(f"\nPictures: {', '.join(sorted(str(path) for path in out.glob('*.png')))}")
 
@@ -145,7 +145,7 @@ def classify(out: Path, epochs: int) -> float:
     print("\n3. The same left leg with learned weights: a small MgNet on handwritten digits\n")
     start = perf_counter()
     with tempfile.TemporaryDirectory() as folder, one_thread():
-        run = vision.train("MgNet[2,2,2]-64-B^l", "digits", epochs=epochs, out=Path(folder) / "run")
+        run = vision.train("MgNet[2,2,2]-16-B^l", "digits", epochs=epochs, out=Path(folder) / "run")
     accuracy = run.history[-1]["validation_accuracy"]
     seconds = perf_counter() - start
     print(

@@ -1,4 +1,4 @@
-"""What the demo claims, on smaller problems; and that it would notice if a claim were false.
+"""What the demo claims; and that it would notice if a claim were false.
 
 1  The right-hand side belongs to the solution: the sine transform's error is of second order.
 2  Full multigrid is as accurate as the exact solution of the discrete equations.
@@ -60,14 +60,10 @@ def test_one_program_notices_another_operator(monkeypatch):
         demo.one_program(63)
 
 
-def test_classify(tmp_path, capsys):
-    assert demo.classify(tmp_path, epochs=4) > 0.5
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["features.png", "learning.png"]
-    assert "validation accuracy" in capsys.readouterr().out
-
-
 @pytest.mark.slow
 def test_the_whole_demo(tmp_path, capsys):
     demo.run(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["features.png", "learning.png", "poisson.png"]
-    assert str(tmp_path / "poisson.png") in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "validation accuracy" in printed
+    assert str(tmp_path / "poisson.png") in printed

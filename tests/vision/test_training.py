@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -382,11 +383,22 @@ def test_the_configuration_says_everything(run: Run) -> None:
     assert (config["model"], config["dataset"], config["seed"], config["parts"]) == (TINY, "digits", 3, 1)
 
 
-@pytest.mark.slow
-def test_compiled_training_learns(tmp_path: Path) -> None:
-    """Slow: the compiler needs half a minute."""
+def test_compiled_training_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graphs that the compiler gets, forwards and backwards, of two sizes of images; what it makes of them is run
+    as it is.
+    """
+    from torch._dynamo.backends.debugging import aot_eager  # two seconds
+
+    seen = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable:
+        seen.append(graph)
+        return aot_eager(graph, inputs)
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     recipe = dataclasses.replace(QUICK, epochs=4, compile=True, small=0.5)
     assert train("MgNet[1,1]-16-B^l", out=tmp_path / "run", recipe=recipe, progress=False).accuracy > 0.7
+    assert len(seen) == 2
 
 
 @pytest.mark.gpu
