@@ -27,7 +27,8 @@ def test_two_processes_train_as_one_with_two_parts(tmp_path: Path) -> None:
     """Weights agree to round-off. The running statistics of the norms are those of the first process."""
     script = tmp_path / "script.py"
     script.write_text(_SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    launcher = Path(__file__).parents[1] / "torchrun.py"
+    command = [sys.executable, str(launcher), "--standalone", "--nproc-per-node=2", str(script)]
     here = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*command, str(tmp_path / "two")], env=environment, capture_output=True, text=True)
