@@ -195,7 +195,9 @@ def test_second_order_and_one_pass_reaches_it(name):
         grid = grid_of(n)
         x, c = grid.coordinates(), 1.0 if grid.closed else None
         f = known.f(*x) + (0.0 if c is None else known.u(*x))
-        two = [solve(f, grid=grid, c=c, boundary=known.boundary(grid), tol=tol).u for tol in (1e-10, None)]
+        with_levels = np.full(grid.shape, c or 0.0) + 1e-9 * np.exp(random(grid.shape))  # c of numbers needs none
+        more = {"grid": grid, "boundary": known.boundary(grid)}
+        two = [solve(f, c=c, tol=1e-10, **more).u, solve(f, c=with_levels, tol=None, **more).u]
         errors.append([np.sqrt(((u - known.u(*x)) ** 2).mean()) for u in two])
     errors = np.array(errors)
     assert order(sizes, errors[:, 0]) == pytest.approx(2.0, abs=0.15), errors
@@ -206,8 +208,11 @@ def test_second_order_and_one_pass_reaches_it(name):
 
 
 def cycles(grid, **keywords):
-    s = solve(random(grid.shape), grid=grid, tol=1e-8, project=True, **keywords)
+    """In the plane with a little of a coefficient: numbers need no levels there."""
+    given = {"a": 1 + 1e-6 * random(grid.shape, 1)} if grid.ndim == 2 else {}
+    s = solve(random(grid.shape), grid=grid, tol=1e-8, project=True, **given | keywords)
     assert s.reached_tol
+    assert grid.ndim == 3 or "V(2,2)-cycles" in s.method
     return s.cycles
 
 
@@ -230,7 +235,7 @@ def test_cycles_on_stretched_grids_in_space(axes, ratio, both):
         assert cycles(Grid.from_faces(points, bc)) <= 12
 
 
-@pytest.mark.parametrize("n", [33, 128])
+@pytest.mark.parametrize("n", [45, 128])
 def test_cycles_around_the_axis(n):
     for inner in (0.0, 0.1):
         for outer in ("dirichlet", "neumann", Robin(3.0)):
@@ -238,7 +243,7 @@ def test_cycles_around_the_axis(n):
     for z in (0.1, 1.0, 20.0):
         tube = Grid.from_faces([np.linspace(0, 1, n + 1), np.linspace(0, z, n)], "neumann", "axisymmetric")
         assert cycles(tube) <= 10
-        assert cycles(tube, a=lambda r, z: 1 + r) <= 10
+        assert cycles(tube, a=lambda r, z: 1 + r + 0.1 * np.sin(z)) <= 10
 
 
 @pytest.mark.parametrize("n", [45, 128])
@@ -258,7 +263,8 @@ def test_cycles_in_a_ball():
 
 
 def test_lines_of_both_axes_are_told():
-    s = solve(np.ones((64, 64)), grid=Grid.from_faces([graded(64, 100), graded(64, 100)]))
+    grid = Grid.from_faces([graded(64, 100), graded(64, 100)])
+    s = solve(np.ones((64, 64)), grid=grid, a=lambda x, y: 1 + x + y)
     assert "zebra" in s.method
     assert "V(" in s.method
 

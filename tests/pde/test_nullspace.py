@@ -5,6 +5,7 @@
    for data too large to be round-off of a divergence (``test_compatibility``).
 3  A b that is compatible to the last digit comes back as it is.
 4  Where something fixes u, nothing is taken away.
+5  Of an unknown alone nothing is left; residuals of float32 are those of the data that are solved for.
 """
 
 import numpy as np
@@ -116,3 +117,22 @@ def test_with_a_reaction_data_keep_their_mean():
     s = Solver(problem).solve(f, tol=1e-10)
     assert s.converged
     np.testing.assert_allclose(problem.apply(s.u), problem.rhs(f), atol=1e-8)
+
+
+# 5
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_unknown_alone(dtype):
+    for at in np.linspace(0.1, 1.7, 15):
+        grid = Grid.from_faces([[at, 1.3 * at]], "neumann", "spherical")
+        s = Solver(Poisson(grid)).solve(np.array([at], dtype), project=True)
+        assert (s.status, s.cycles, s.u[0]) == ("tolerance", 0, 0.0)
+
+
+@pytest.mark.parametrize("more", [{}, {"velocity": (lambda x, y: 1 + x, 2.0)}], ids=["line", "velocity"])
+def test_residuals_of_float32_are_of_what_is_solved(more):
+    grid = Grid((9, 8) if more else (30,), bc="neumann")
+    f = random(grid.shape)
+    s = Solver(Poisson(grid, a=1 + f**2, **more)).solve(f.astype(np.float32), tol=1e-4, project=True)
+    assert s.status == "tolerance"

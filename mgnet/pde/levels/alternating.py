@@ -22,7 +22,7 @@ from torch import Tensor
 from mgnet.pde.levels.constant import operator
 from mgnet.pde.levels.hierarchy import Hierarchy
 from mgnet.pde.levels.preconditioner import Preconditioner
-from mgnet.pde.levels.separable import separable_axis
+from mgnet.pde.levels.separable import separation
 from mgnet.pde.problem.operators import Diffusion
 
 ROUGH = 30.0  # ratio of a at neighbouring unknowns, from which on W-cycles of the levels alone are as fast (measured)
@@ -36,7 +36,7 @@ def alternates(A: Diffusion) -> bool:
         return False
     inner = [k.narrow(d - A.ndim, 1, axis.n - 1) for d, (k, axis) in enumerate(zip(A.k, A.axes, strict=True))]
     A_0 = _of_one(A, A.k[0])
-    if not all(bool((k > 0).all()) for k in inner) or separable_axis(A_0) is None:
+    if not all(bool((k > 0).all()) for k in inner) or separation(A_0) is None:
         return False
     a = (A.with_c(None).diagonal / A_0.diagonal).log()
     return all(

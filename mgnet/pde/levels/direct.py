@@ -16,6 +16,7 @@ from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.conductances import conductances
 from mgnet.pde.problem.precision import wide_enough
 
+LONG = 40  # unknowns from which on a matrix is taken for the three diagonals that it has
 NULL = 1e-25  # of the largest eigenvalue: below it is round-off of 0
 
 
@@ -41,7 +42,12 @@ def _energies(axis: Axis, k: np.ndarray, V: np.ndarray) -> np.ndarray:
 def eigenvectors(axis: Axis, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """V of an axis whose faces' conductances are k, and the energies of its columns."""
     scale = 1 / np.sqrt(axis.share)
-    _, Q = np.linalg.eigh(scale[:, None] * _line(axis, k) * scale)
+    if axis.n < LONG or axis.periodic:
+        _, Q = np.linalg.eigh(scale[:, None] * _line(axis, k) * scale)
+    else:
+        from scipy.linalg import eigh_tridiagonal  # takes a while to import
+
+        _, Q = eigh_tridiagonal((k[:-1] + k[1:]) * scale**2, -k[1:-1] * scale[:-1] * scale[1:], lapack_driver="stevd")
     V = scale[:, None] * Q
     return V, _energies(axis, k, V)
 

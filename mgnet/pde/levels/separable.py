@@ -4,10 +4,11 @@ Where coefficients change along one axis t alone, and the other axes' operators 
 
     A = K_t (x) W (x) W  +  W_t g_1 (x) K_1 (x) W  +  W_t g_2 (x) W (x) K_2  +  c W_t (x) W (x) W,
 
-the eigenvectors K_e v = lambda W_e v of the two others leave a tridiagonal system along t for each pair of them:
-K_t + W_t (g_1 lambda_1 + g_2 lambda_2 + c). It is eliminated without subtraction, as in ``lines``, so that what little
-holds u loses no digit. Two products with matrices each way are 4 (n_1 + n_2) multiply-adds an unknown, which take less
-time than line smoothing on any grid that fits into memory. If all axes are periodic, t has its eigenvectors, too.
+the modes K_e v = lambda W_e v of the others (in the plane: of the other one) leave a tridiagonal system along t for
+each pair of them: K_t + W_t (g_1 lambda_1 + g_2 lambda_2 + c). It is eliminated without subtraction, as in ``lines``,
+so that what little holds u loses no digit. Transforms, or products with matrices, each way are 4 n_e multiply-adds an
+unknown at most, which take less time than cycles of lines up to n_e = ``MATRIX``. If all axes are periodic, t has its
+modes, too.
 
 Source: Lynch, Rice & Thomas 1964, Numer. Math. 6, 185; Swarztrauber 1974, SIAM J. Numer. Anal. 11, 1136.
 """
@@ -18,28 +19,74 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.levels.direct import eigenvectors
 from mgnet.pde.levels.lines import along_lines
-from mgnet.pde.problem.axis import Axis
+from mgnet.pde.levels.modes import Matrix, Transform, has_fast, modes
 from mgnet.pde.problem.operators import Diffusion
 
 PRODUCT = 1e-10  # of a conductance, by which it may differ from a product of two vectors
-POLISHING = 3  # steps of inverse iteration
+MATRIX = 800  # unknowns of an axis up to which products with its modes take no longer than 4 cycles of lines (measured)
 
 
-def separable_axis(A: Diffusion) -> int | None:
-    """The axis t along which alone A's coefficients change, if possible open and long; None: there is none."""
+@dataclass(frozen=True)
+class Separation:
+    """The axis t along which alone coefficients change, k and c along it, and (e, kappa_e, g_e) of the others.
+
+    k_e = kappa_e g_e along e and t; k on the n_t + 1 faces; c a number, or one per unknown; in float64
+    """
+
+    t: int
+    k: np.ndarray
+    c: np.ndarray
+    others: list[tuple[int, np.ndarray, np.ndarray]]
+
+
+def separation(A: Diffusion) -> Separation | None:
+    """How A separates, t not periodic if possible and the others' modes fast; None: not at all, or lines are faster."""
     if A.diagonal_couplings or any(v.ndim > A.ndim for v in A.tensors):
         return None
-    best = sorted(range(A.ndim), key=lambda d: (A.axes[d].periodic, -A.axes[d].n))
-    return next((t for t in best if _separates(A, t)), None)
+    A = A.detached()
+    A = A.having([_reduced(k, A.ndim, d) for d, k in enumerate(A.k)], None if A.c is None else _reduced(A.c, A.ndim))
+    found = [each for t in range(A.ndim) if (each := _along_others(A, t)) is not None]
+    best = min(found, key=lambda each: (A.axes[each.t].periodic, sum(_slow(A, each)), -A.axes[each.t].n), default=None)
+    return None if best is None or max(_slow(A, best), default=0) > MATRIX else best
 
 
-def _separates(A: Diffusion, t: int) -> bool:
-    others, alone = [e for e in range(A.ndim) if e != t], set() if A.axes[t].periodic else {t}
-    if not (A.c is None or _varies_along(A.c, A.ndim) <= alone) or not _varies_along(A.k[t], A.ndim) <= {t}:
-        return False
-    return all(_varies_along(A.k[e], A.ndim) <= {e, *alone} and _factors(A, e, t) is not None for e in others)
+def _slow(A: Diffusion, of: Separation) -> list[int]:
+    """The unknowns of the axes whose modes are matrices."""
+    each = [(e, kappa) for e, kappa, _ in of.others] + [(of.t, of.k)] * A.axes[of.t].periodic
+    return [A.axes[e].n for e, k in each if not has_fast(A.axes[e], k)]
+
+
+def _reduced(v: Tensor, ndim: int, but: int | None = None) -> Tensor:
+    """v with one number along the axes (but one) along which all are equal."""
+    for d in range(-min(v.ndim, ndim), 0):
+        first = v.narrow(d, 0, 1)
+        if d + ndim != but and v.shape[d] > 1 and _equal(v.narrow(d, 1, 1), first) and _equal(v, first):
+            v = first
+    return v
+
+
+def _equal(v: Tensor, w: Tensor) -> bool:
+    return bool(((v - w).abs() <= PRODUCT * w.abs()).all())
+
+
+def _along_others(A: Diffusion, t: int) -> Separation | None:
+    alone = set() if A.axes[t].periodic else {t}
+    c = A.k[t].new_zeros(1) if A.c is None else A.c
+    if not _varies_along(c, A.ndim) <= alone or not _varies_along(A.k[t], A.ndim) <= {t}:
+        return None
+    others = []
+    for e in range(A.ndim):
+        if e != t:
+            both = _factors(A, e, t) if _varies_along(A.k[e], A.ndim) <= {e, *alone} else None
+            if both is None or not (both[0][1:-1] > 0).all():  # walls leave modes that nothing holds
+                return None
+            others.append((e, *both))
+    return Separation(t, _numbers(A.k[t]).ravel(), _numbers(c).ravel(), others)
+
+
+def _numbers(v: Tensor) -> np.ndarray:
+    return v.double().cpu().numpy()
 
 
 def _varies_along(v: Tensor, ndim: int) -> set[int]:
@@ -49,12 +96,13 @@ def _varies_along(v: Tensor, ndim: int) -> set[int]:
 
 def _factors(A: Diffusion, e: int, t: int) -> tuple[np.ndarray, np.ndarray] | None:
     """(kappa, g) with k_e = kappa g, along its own axis and along t; None where it is no such product."""
-    k = A.k[e].detach().double().cpu()
-    k = k.movedim((e - A.ndim, t - A.ndim), (-2, -1)).reshape(A.axes[e].n + 1, -1)
-    both = k.expand(-1, A.axes[t].n).numpy()
-    i, j = np.unravel_index(both.argmax(), both.shape)
-    kappa, g = both[:, j], both[i] / (both[i, j] or 1.0)
-    return (kappa, g) if (abs(both - np.outer(kappa, g)) <= PRODUCT * both).all() else None
+    k = _numbers(A.k[e].movedim((e - A.ndim, t - A.ndim), (-2, -1)))
+    k = np.broadcast_to(k.reshape(k.shape[-2:]), (A.axes[e].n + 1, k.shape[-1]))
+    if k.shape[1] == 1:
+        return k[:, 0], np.ones(1)
+    i, j = np.unravel_index(k.argmax(), k.shape)
+    kappa, g = k[:, j], k[i] / (k[i, j] or 1.0)
+    return (kappa, g) if (abs(k - np.outer(kappa, g)) <= PRODUCT * k).all() else None
 
 
 @dataclass(frozen=True)
@@ -67,34 +115,34 @@ class Separated:
     """
 
     dim: int
-    V: list[Tensor]
-    V_t: Tensor | None
+    V: list[Matrix | Transform]
+    V_t: Matrix | Transform | None
     m: Tensor
     s: Tensor
 
 
-def parts_of(A: Diffusion) -> Separated:
-    """Of an operator for which ``separable_axis`` has an axis."""
-    t = separable_axis(A)
-    assert t is not None
-    others, like = [e for e in range(A.ndim) if e != t], A.k[t].detach().double()
-    V, V_t = [], None
-    m = _along(torch.zeros(A.axes[t].n) if A.c is None else A.c, 0, A.ndim).to(like)
-    for number, e in enumerate(others, 1):
-        kappa, g = _factors(A, e, t)  # type: ignore[misc]
-        of_e, lam = modes(A.axes[e], kappa)
-        V.append(torch.from_numpy(of_e).to(like))
-        m = m + (_along(g, 0, A.ndim) * _along(lam, number, A.ndim)).to(like)
-    k, share = like.flatten(), _along(A.axes[t].share, 0, A.ndim).to(like)
-    if A.axes[t].periodic:
-        of_t, lam = modes(A.axes[t], k.cpu().numpy())
-        V_t, k = torch.from_numpy(of_t).to(like), torch.zeros_like(k)
-        m = m + _along(lam, 0, A.ndim).to(like)
-    else:
-        m = m * share
-    m[0] += k[0]
-    m[-1] += k[-1]
-    return Separated(t - A.ndim, V, V_t, m, k[1:-1])
+def parts_of(A: Diffusion, of: Separation | None = None) -> Separated:
+    """Of an operator that separates, on its device."""
+    of = of or separation(A)
+    assert of is not None
+    axis, dim, like = A.axes[of.t], of.t - A.ndim, A.k[0].detach().new_zeros((), dtype=torch.float64)
+
+    def along(v: np.ndarray, d: int) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(v)).to(like).reshape([-1 if e == d else 1 for e in range(A.ndim)])
+
+    V: list[Matrix | Transform] = []
+    m = along(of.c, 0)
+    for number, (e, kappa, g) in enumerate(of.others, 1):
+        V.append(modes(A.axes[e], kappa, like))
+        m = m + along(g, 0) * along(V[-1].lam, number)
+    if axis.periodic:
+        V_t = modes(axis, of.k, like)
+        m = m + along(V_t.lam, 0)
+        return Separated(dim, V, V_t, m, like.new_zeros(len(m) - 1))
+    m = m * along(axis.share, 0)
+    m[0] += float(of.k[0])
+    m[-1] += float(of.k[-1])
+    return Separated(dim, V, None, m, along(of.k[1:-1], 0).flatten())
 
 
 class SeparableLevel:
@@ -104,61 +152,17 @@ class SeparableLevel:
     """
 
     def __init__(self, of: Separated):
-        self._dim, self._V, self._V_t, self._m = of.dim, of.V, of.V_t, of.m
+        self._of = of
         s = torch.cat([of.s, of.s.new_zeros(1)]).reshape(-1, *[1] * (of.m.ndim - 1))
         self._lines = along_lines(of.m, s, -of.m.ndim)
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
         """A^-1 f for f (batch, *grid)."""
-        v = self._transformed(f.to(self._m).movedim(self._dim, 1), back=False)
-        return self._transformed(self._lines(v), back=True).movedim(1, self._dim).to(f)
-
-    def _transformed(self, v: Tensor, back: bool) -> Tensor:
-        """From values to coefficients of the eigenvectors, or back; v (batch, n_t, ...)."""
-        first, last = (V if back else V.T for V in (self._V[0], self._V[-1]))
-        v = torch.matmul(v, last.T)
-        v = torch.matmul(first, v) if len(self._V) == 2 else v
-        if self._V_t is None:
-            return v
-        return torch.matmul(self._V_t if back else self._V_t.T, v.flatten(2)).reshape(v.shape)
-
-
-def _along(v: Tensor | np.ndarray, d: int, ndim: int) -> Tensor:
-    """A vector, or a number, as an array that varies along axis d."""
-    return torch.as_tensor(v).detach().reshape([-1 if e == d else 1 for e in range(ndim)])
-
-
-def modes(axis: Axis, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(V, lambda) with V^T K V = lambda and V^T W V = 1, for the conductances k of an axis' faces.
-
-    Rounding mixes the computed V by about 1e-16 of the largest lambda. Of the first one, which is almost constant where
-    little holds it, that would be much: it is iterated, and is constant where nothing does.
-    """
-    V, lam = eigenvectors(axis, k)
-    held = not axis.periodic and k[0] + k[-1] > 0
-    v = V[:, 0] if held else np.ones(axis.n)
-    if held:
-        for _ in range(POLISHING):
-            v = _eliminated(k, axis.share * v)
-            v = v / np.sqrt(axis.share @ v**2)
-    else:
-        lam[0] = 0.0
-    V[:, 0] = v / np.sqrt(axis.share @ v**2)
-    return V, lam
-
-
-def _eliminated(k: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """K^-1 r of an open axis with conductances k; nothing is subtracted. A few numbers: torch's calls take longer."""
-    s, rest = k.tolist(), float(k[0])  # s_i couples i - 1 and i
-    v: list[float] = []
-    q: list[float] = []
-    s[-1] = 0.0
-    for i, r_i in enumerate(r.tolist()):
-        rest += float(k[-1]) if i == len(r) - 1 else 0.0
-        pivot = rest + s[i + 1]
-        q.append(1 / pivot if pivot > 0 else 0.0)
-        v.append(q[i] * (r_i + s[i] * v[i - 1] if i else r_i))
-        rest *= s[i + 1] * q[i]
-    for i in range(len(v) - 2, -1, -1):
-        v[i] += q[i] * s[i + 1] * v[i + 1]
-    return np.array(v)
+        of, v = self._of, f.to(self._of.m).movedim(self._of.dim, 1)
+        each = [(V, dim) for dim, V in enumerate(of.V, -len(of.V))] + [(of.V_t, -1 - len(of.V))] * (of.V_t is not None)
+        for V, dim in each:
+            v = V.forth(v, dim)
+        v = self._lines(v)
+        for V, dim in each[::-1]:
+            v = V.back(v, dim)
+        return v.movedim(1, of.dim).to(f)

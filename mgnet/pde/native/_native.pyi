@@ -295,6 +295,12 @@ class Streams:
 
 class Separable:
     def __init__(
-        self, machine: str, m: np.ndarray, s: np.ndarray, one: np.ndarray, two: np.ndarray, threads: int
+        self,
+        machine: str,
+        m: np.ndarray,
+        s: np.ndarray,
+        one: np.ndarray | None,
+        two: np.ndarray | None,
+        threads: int,
     ) -> None: ...
     def solve(self, f: np.ndarray, u: np.ndarray) -> None: ...

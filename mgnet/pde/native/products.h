@@ -24,6 +24,22 @@ struct Products {
         return to;
     }
 
+    // the same in strips of 2 W columns, one behind the other: what a block reads of them lies together
+    static const T* strips(const double* M, long n, bool transposed, Arena& arena) {
+        const long columns = padded(n);
+        T* to = arena.take<T>(n * columns);
+        for (long i = 0; i < n; i++)
+            for (long j = 0; j < n; j++)
+                to[(j / (2 * W) * n + i) * 2 * W + j % (2 * W)] = static_cast<T>(transposed ? M[j * n + i] : M[i * n + j]);
+        return to;
+    }
+
+    // C = A B for a B (n, n) in strips: each is read once for all rows
+    static void by_strips(T* C, long step_C, const T* A, long step_A, const T* B, long rows, long n) {
+        for (long k = 0; k < padded(n); k += 2 * W, B += 2 * W * n)
+            product(C + k, step_C, A, step_A, B, 2 * W, rows, n, 2 * W);
+    }
+
     // C = A B for `rows` rows of A with `count` numbers each, and `columns` of B and C, a multiple of 2 W
     static void product(T* C, long step_C, const T* A, long step_A, const T* B, long step_B, long rows, long count,
                         long columns) {

@@ -20,9 +20,10 @@ class Separable {
         SeparableProblem problem{};
         for (int d = 0; d < 3; d++) problem.n[d] = n_[d] = static_cast<long>(m.shape(d));
         require(threads >= 1, "`threads` must be at least 1");
-        check(s, false, {n_[0] - 1}, "s"), check(one, false, {n_[1], n_[1]}, "one");
-        check(two, false, {n_[2], n_[2]}, "two");
-        problem.m = m.data(), problem.s = s.data(), problem.modes[0] = one.data(), problem.modes[1] = two.data();
+        check(s, false, {n_[0] - 1}, "s");
+        if (one.is_valid()) check(one, false, {n_[1], n_[1]}, "one"), problem.modes[0] = one.data();
+        if (two.is_valid()) check(two, false, {n_[2], n_[2]}, "two"), problem.modes[1] = two.data();
+        problem.m = m.data(), problem.s = s.data();
         problem.threads = std::min(threads, MOST_WORKERS);
         const SeparableKernels& kernels = *machine_called(machine).separable;
         nb::gil_scoped_release release;
@@ -49,7 +50,7 @@ class Separable {
 void bind_separable(nb::module_& m) {
     nb::class_<Separable>(m, "Separable")
         .def(nb::init<const std::string&, const Doubles&, const Doubles&, const Doubles&, const Doubles&, int>(),
-             "machine"_a, "m"_a, "s"_a, "one"_a, "two"_a, "threads"_a)
+             "machine"_a, "m"_a, "s"_a, "one"_a.none(), "two"_a.none(), "threads"_a)
         .def("solve", &Separable::solve, "f"_a, "u"_a);
 }
 

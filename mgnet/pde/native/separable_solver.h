@@ -5,7 +5,7 @@
 namespace mgnet {
 
 // Lines along axis 0 in the modes of axes 1 and 2: row sums m (n0, n1, n2), couplings s (n0 - 1,) between the planes,
-// and modes (n, n), a column each, of the two axes.
+// and modes (n, n), a column each, of the two axes; null where f and u are in an axis' modes.
 struct SeparableProblem {
     long n[3];
     const double *m, *s, *modes[2];

@@ -14,7 +14,7 @@ from torch import Tensor
 from mgnet.pde import cuda
 from mgnet.pde.blackbox import ReadableBlackBox, ReadableStreams
 from mgnet.pde.levels.constant import ReadableHierarchy, line_axis, operator, readable_levels
-from mgnet.pde.levels.separable import SeparableLevel, parts_of
+from mgnet.pde.levels.separable import SeparableLevel, Separation, parts_of
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.native import kernels
 from mgnet.pde.native.blackbox import NativeBlackBox
@@ -143,9 +143,9 @@ def serve(request: Constant | Varying | Streaming, backends: Sequence[Backend] =
     raise AssertionError("plain torch serves all")
 
 
-def separated(A: Diffusion) -> Any:
-    """The level that separates the variables of an operator for which ``separable_axis`` has an axis."""
-    parts = parts_of(A)
+def separated(A: Diffusion, how: Separation | None = None) -> Any:
+    """The level that separates the variables of an operator that has a ``separation``."""
+    parts = parts_of(A, how)
     native = parts.m.device.type == "cpu" and parts.V_t is None
     return NativeSeparable(parts) if native else SeparableLevel(parts)
 

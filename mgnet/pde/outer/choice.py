@@ -22,7 +22,7 @@ from mgnet.pde.levels.constant import DIRECT_WORK, ReadableHierarchy, grids, lin
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.lines import LineLevel
 from mgnet.pde.levels.richardson import contraction
-from mgnet.pde.levels.separable import separable_axis
+from mgnet.pde.levels.separable import separation
 from mgnet.pde.levels.smoothers import COLOURED, Smoother
 from mgnet.pde.levels.streams import StreamLevel
 from mgnet.pde.levels.system import Robust
@@ -96,10 +96,15 @@ class Levels:
         self.in_float32, self.precise, self.solve = False, lines, False
         small = default and self.constant is None and base.symmetric and self.device.type == "cpu"
         self.eliminates = small and base.ndim > 1 and elimination_work(base.axes) <= LITTLE_WORK
-        stretched = default and base.ndim == 3 and base.symmetric and not all(axis.uniform for axis in base.axes)
+        stretched = default and base.ndim > 1 and base.symmetric and not all(axis.uniform for axis in base.axes)
         self._stretched = stretched and not self.eliminates
-        self.separates = self._stretched and separable_axis(base) is not None
+        self.separation = separation(base) if self._stretched else None
         self._leases: dict[Any, Lease] = {}
+
+    @property
+    def separates(self) -> bool:
+        """Whether variables are separated."""
+        return self.separation is not None
 
     @property
     def gamma(self) -> int | str:
@@ -199,7 +204,7 @@ class Levels:
         if self.scheme.transform:
             return TransformLevel(A), A
         if self.separates:
-            return separated(A), applied(A)
+            return separated(A, self.separation), applied(A)
         return LineLevel(A) if A.symmetric else StreamLevel(A), A
 
     def _constant(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool = False) -> Constant:
@@ -248,7 +253,7 @@ class Levels:
     @cached_property
     def alternates(self) -> bool:
         """Whether cycles alternate with separation of variables: lines would have to be planes."""
-        lines = self._stretched and not self.is_direct and bool(self.solved)
+        lines = self._stretched and self.base.ndim == 3 and not self.is_direct and bool(self.solved)
         return lines and self.survey.variation > PLANES and not self.survey.lone and alternates(self.base)
 
     @cached_property

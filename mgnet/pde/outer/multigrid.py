@@ -149,7 +149,10 @@ class Multigrid:
             outcome = self._run(A, b, None, stop, project, parts, unweighted)
         else:
             outcome = self._from(A, b, guess, stop, project)
-        return outcome if narrow is None else narrowed(A, narrow, outcome, stop.tol, stop.of_guess)
+        if narrow is None:
+            return outcome
+        solved = b if self._kernel is None else self._kernel.to(b).compatible(b)
+        return narrowed(A, solved, narrow.dtype, outcome, stop.tol, stop.of_guess)
 
     @property
     def _on_a_line(self) -> bool:

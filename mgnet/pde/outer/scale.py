@@ -50,13 +50,13 @@ def rescaled(
     return replace(outcome, u=u)
 
 
-def narrowed(A: Operator, b: Tensor, wide: Outcome, tol: float | None, of_guess: bool) -> Outcome:
-    """What was solved for in float64, in b's float32, with what rounding of u leaves of its residual."""
-    u = wide.u.to(b)
+def narrowed(A: Operator, b: Tensor, dtype: torch.dtype, wide: Outcome, tol: float | None, of_guess: bool) -> Outcome:
+    """What was solved for in b's float64, in dtype, with what rounding of u leaves of its residual."""
+    u = wide.u.to(dtype)
     _check_finite(u)
     if tol is None or wide.status == "not converged" or of_guess:
         return replace(wide, u=u)
-    left = float(relative(norms(b.double() - A.like(wide.u)(u.double())), norms(b.double())).max())
+    left = float(relative(norms(b - A.like(b)(u.double())), norms(b)).max())
     status = wide.status if left <= tol else "round-off"
     return replace(wide, u=u, residuals=[*wide.residuals[:-1], left], status=status)
 

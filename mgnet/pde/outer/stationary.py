@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mgnet.pde.outer.choice import Scheme
 
 EXACT, FOUND = 1e-13, 1e-10  # relative residual of y that is aimed at, and of pi that will do
+ATTEMPTS = 4  # to find pi, each from the last
 FREE = 1e-14  # of the diagonal: no more flows together, and pi is 1
 
 
@@ -51,7 +52,7 @@ class Stationary:
         if self.pi is None or self.transposed:
             return self.null.compatible(b, check and self.pi is None, exact)
         total, size, cells = (self.null.sums(self.pi * v) for v in (b, b.abs(), self.null.w))
-        cells, eps = torch.where(cells > 0, cells, 1.0), torch.finfo(b.dtype).eps
+        cells, eps = torch.where(cells != 0, cells, 1.0), torch.finfo(b.dtype).eps
         mean = torch.where(self.null.floating, total / cells, 0.0)
         limit = torch.maximum(eps**0.5 * size / cells, torch.full_like(mean, ROUNDOFF * eps * self.null.slope))
         if check and not bool((mean.abs() <= limit).all()):  # as where there are NaN
@@ -70,7 +71,7 @@ class Stationary:
         if self.pi is None or not self.transposed:
             return self.null.centred(u)
         total, cells = self.null.sums(self.null.w * u), self.null.sums(self.null.w * self.pi)
-        mean = torch.where(self.null.floating & (cells > 0), total / torch.where(cells > 0, cells, 1.0), 0.0)
+        mean = torch.where(self.null.floating & (cells != 0), total / torch.where(cells != 0, cells, 1.0), 0.0)
         return u - self.pi * self.null.spread(mean)
 
 
@@ -90,13 +91,21 @@ def stationary(A: Convection, null: NullSpace, scheme: "Scheme") -> Stationary:
     together = torch.where(floats, A.excess.reshape(-1, *null.w.shape), 0.0)
     if bool((together.abs() <= FREE * A.diagonal).all()):
         return Stationary(null, None, transposed)
-    unknowns, levels = null.sums(floats.to(together)), Multigrid(A, None, None, scheme)
-    b = together - null.spread(null.sums(together) / unknowns.clamp(min=1)) * floats
-    one = 1 - levels.run(A, b, None, Stop(EXACT)).u
-    pi = torch.where(floats, one / null.spread(null.sums(one * floats) / unknowns.clamp(min=1)), 0.0)
-    if not (norms(A(pi)) <= FOUND * norms(A.magnitude(pi))).all():  # as where it is not finite
-        raise ValueError(
-            "`velocity` carries all to places between which little is exchanged, and the problem has only Neumann or "
-            "periodic ends and c = 0: what it asks of f, rounding decides. Give a Dirichlet end or c > 0."
-        )
-    return Stationary(null, pi, transposed)
+    unknowns, levels = null.sums(floats.to(together)).clamp(min=1), Multigrid(A, None, None, scheme)
+
+    def of_size_one(v: Tensor) -> Tensor:
+        size = null.sums(v.abs() * floats) / unknowns
+        return torch.where(floats, v / null.spread(torch.where(null.sums(v * floats) < 0, -size, size)), 0.0)
+
+    pi = floats.to(together)
+    for _ in range(ATTEMPTS):  # 1 may be far from pi, so that 1 + y is little but rounding
+        left = torch.where(floats, A(pi), 0.0)
+        b = left - null.spread(null.sums(left) / unknowns) * floats
+        pi = of_size_one(pi - levels.run(A, b, None, Stop(EXACT)).u)
+        if (norms(A(pi)) <= FOUND * norms(A.magnitude(pi))).all():  # not where it is not finite
+            return Stationary(null, pi, transposed)
+    remedy = "Give a Dirichlet end or c > 0." if A.is_tame else 'Pass scheme="upwind", or refine the grid.'
+    raise ValueError(
+        "`velocity` carries all to places between which little is exchanged, and the problem has only Neumann or "
+        f"periodic ends and c = 0: what it asks of f, rounding decides. {remedy}"
+    )

@@ -62,6 +62,8 @@ class NullSpace:
         compatible = self.balanced(total, size, b.dtype)
         if check and not compatible:
             self._check(self.w * b if unweighted else b, total, size)
+        if self.w.numel() == 1:  # an unknown alone: rounding would leave what no u can produce
+            return torch.where(self.floating.to(b.device).reshape(-1, *[1] * self.w.ndim), 0.0, b)
         if self.balanced(total, size / ROUNDOFF, b.dtype) if exact else compatible:
             return b
         mean = self.spread(torch.from_numpy(self._means(total)).to(b))
