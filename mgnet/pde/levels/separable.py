@@ -152,17 +152,18 @@ class SeparableLevel:
     """
 
     def __init__(self, of: Separated):
-        self._of = of
+        self._dim, self._like = of.dim, of.m
+        self._modes = [(V, dim) for dim, V in enumerate(of.V, -len(of.V))]
+        self._modes += [] if of.V_t is None else [(of.V_t, -1 - len(of.V))]
         s = torch.cat([of.s, of.s.new_zeros(1)]).reshape(-1, *[1] * (of.m.ndim - 1))
         self._lines = along_lines(of.m, s, -of.m.ndim)
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
         """A^-1 f for f (batch, *grid)."""
-        of, v = self._of, f.to(self._of.m).movedim(self._of.dim, 1)
-        each = [(V, dim) for dim, V in enumerate(of.V, -len(of.V))] + [(of.V_t, -1 - len(of.V))] * (of.V_t is not None)
-        for V, dim in each:
+        v = f.to(self._like).movedim(self._dim, 1)
+        for V, dim in self._modes:
             v = V.forth(v, dim)
         v = self._lines(v)
-        for V, dim in each[::-1]:
+        for V, dim in self._modes[::-1]:
             v = V.back(v, dim)
-        return v.movedim(1, of.dim).to(f)
+        return v.movedim(1, self._dim).to(f)
