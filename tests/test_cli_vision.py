@@ -31,6 +31,12 @@ def trained(tmp_path_factory):
     return out
 
 
+@pytest.fixture(autouse=True)
+def few_plots(monkeypatch):
+    """Drawing takes three quarters of a tiny training; that of `trained` has its plots."""
+    monkeypatch.setattr("mgnet.vision.training.Classification.illustrate", lambda self, run: None)
+
+
 def printed_table(capsys) -> dict[str, float]:
     """Shares are printed in per cent."""
     table = dict(line.split() for line in capsys.readouterr().out.splitlines())

@@ -20,6 +20,20 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
+def plots() -> None:
+    """For tests that look at the plots and the report of a run of their own."""
+
+
+@pytest.fixture(autouse=True)
+def few_plots(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Drawing takes three quarters of a tiny training; the run that tests share has its plots."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "plots" not in request.fixturenames:
+            patch.setattr("mgnet.vision.training.Classification.illustrate", lambda self, run: None)
+        yield
+
+
+@pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 

@@ -62,7 +62,7 @@ class Known:
     history: tuple = ()
 
 
-def test_the_runs_are_kept_without_their_weights(tmp_path: Path) -> None:
+def test_the_runs_are_kept_without_their_weights(tmp_path: Path, plots: None) -> None:
     recipe = Recipe(epochs=1, precision="float32")
     swept = sweep("MgNet[1]-4-B^l", seeds=(0, 1), out=tmp_path / "runs", recipe=recipe, progress=False)
     classifiers.collect(tmp_path / "runs", tmp_path / "results")

@@ -48,8 +48,9 @@ def quick(model: object, dataset: object, out: Path, **changes: object) -> Run:
 PAIR = (arrays(), arrays(20, 1))
 
 
-def test_a_function_makes_the_network(tmp_path: Path) -> None:
+def test_a_function_makes_the_network(tmp_path: Path, plots: None) -> None:
     run = quick(make, PAIR, tmp_path / "run")
+    assert (run.directory / "report.html").exists()
     assert run.accuracy == 1
     assert evaluate(run, PAIR) == run.metrics
     assert evaluate(make, PAIR[1], start=run.directory).accuracy == 1

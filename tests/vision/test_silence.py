@@ -104,7 +104,7 @@ def test_held_out_images_are_of_each_class_in_proportion() -> None:
     assert torch.bincount(labels[~held], minlength=5).min() >= 1
 
 
-def test_six_images_of_six_classes_are_not_split(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_six_images_of_six_classes_are_not_split(tmp_path: Path, rng: np.random.Generator, plots: None) -> None:
     root = write_folder(tmp_path / "few", rng, classes=tuple("abcdef"), count=1)
     with pytest.raises(ValueError, match="`validation` must be 0 where each class has one image"):
         trained(root, tmp_path / "run")

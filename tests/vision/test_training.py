@@ -123,13 +123,13 @@ _KILLED = """
 import torch, mgnet
 from mgnet.vision import Recipe, train
 torch.set_num_threads(1)
-recipe = Recipe(epochs=40, batch_size=64, precision="float32", ema=0.9)
+recipe = Recipe(epochs=10, batch_size=64, precision="float32", ema=0.9)
 train("MgNet[1,1]-8-B^l", out={out!r}, recipe=recipe, checkpoint_every=3, progress=False)
 """
 
 
 def test_resume_after_kill_9_is_bitwise(tmp_path: Path) -> None:
-    recipe = Recipe(epochs=40, batch_size=64, precision="float32", ema=0.9)
+    recipe = Recipe(epochs=10, batch_size=64, precision="float32", ema=0.9)
     process = subprocess.Popen([sys.executable, "-c", _KILLED.format(out=str(tmp_path / "cut"))], env=dict(os.environ))
     deadline = time.monotonic() + 120
     while len(all_checkpoints(tmp_path / "cut")) < 2 and process.poll() is None and time.monotonic() < deadline:
@@ -137,7 +137,7 @@ def test_resume_after_kill_9_is_bitwise(tmp_path: Path) -> None:
     process.kill()
     assert process.wait() == -signal.SIGKILL
     reached = int(all_checkpoints(tmp_path / "cut")[-1].name.split("-")[1])
-    assert 0 < reached < 40 * 20
+    assert 0 < reached < 10 * 20
     resumed = train(TINY, out=tmp_path / "cut", recipe=recipe, resume=True, progress=False)
     whole = train(TINY, out=tmp_path / "whole", recipe=recipe, progress=False)
     assert same_weights(whole, resumed)
@@ -323,12 +323,13 @@ def test_recipes_that_learn(tmp_path: Path, change: dict) -> None:
 
 @pytest.mark.parametrize("image_size", [None, 20])
 def test_a_class_folder_from_memory_and_from_disk(
-    tmp_path: Path, rng: np.random.Generator, image_size: int | None
+    tmp_path: Path, rng: np.random.Generator, image_size: int | None, plots: None
 ) -> None:
     root = write_folder(tmp_path / "pets", rng, count=24, size=(20, 20))
     recipe = dataclasses.replace(QUICK, epochs=6, batch_size=16, erasing=0.2)
     run = train(TINY, str(root), out=tmp_path / "run", recipe=recipe, image_size=image_size, progress=False)
     assert run.accuracy > 0.9
+    assert (run.directory / "plots" / "feature_maps.png").exists()
     assert mgnet.vision.evaluate(run.directory) == run.metrics
     predictions = mgnet.vision.predict(run.directory, root / "test")
     right = sum(
