@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 AnyRecipe = TypeVar("AnyRecipe", bound="Steps")
 ENDS = ("dirichlet", "neumann", "periodic")
+DATUM = "`f` must be a number of unknowns or a .npy file"
 
 
 def number(name: str, text: str) -> float:
@@ -54,7 +55,7 @@ def size(text: str | None) -> int | tuple[int, ...] | None:
     """
     if text is None:
         return None
-    if not all(part.isdigit() for part in text.split(",")):
+    if not all(part.isdecimal() for part in text.split(",")):
         raise ValueError(f"`image_size` must be n or H,W; it is {text!r}.")
     numbers = tuple(map(int, text.split(",")))
     return numbers if len(numbers) > 1 else numbers[0]
@@ -84,7 +85,7 @@ def counts(name: str, text: str) -> list[int]:
     [2, 2]
     """
     parts = text.split(",")
-    if not all(part.strip().isdigit() for part in parts):
+    if not all(part.strip().isdecimal() for part in parts):
         raise ValueError(f"`{name}` must be whole numbers, one an axis, as 2,2; it is {text!r}.")
     return [int(part) for part in parts]
 
@@ -141,15 +142,31 @@ def wave(shape: tuple[int, ...], box: dict[str, Any]) -> "torch.Tensor":
     return torch.as_tensor(f)
 
 
-def load_datum(path: Path) -> "torch.Tensor":
+def load_datum(path: Path, wanted: str = DATUM) -> "torch.Tensor":
     """A right-hand side from a .npy file, in its own precision; see ``open_datum``."""
     import torch
 
-    return torch.from_numpy(open_datum(path))
+    return torch.from_numpy(native(open_datum(path, wanted=wanted)))
 
 
-def open_datum(path: Path, mode: Literal["r"] | None = None) -> "numpy.ndarray":
+def native(array: "numpy.ndarray") -> "numpy.ndarray":
+    """Numbers as torch knows them: of this machine's byte order, of 64 bits at most.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> native(np.ones(2, ">f4")).dtype == np.float32, native(np.ones(2, np.longdouble)).dtype == np.float64
+    (True, True)
+    """
+    return array.astype(float if array.itemsize > 8 else array.dtype.newbyteorder("="), copy=False)
+
+
+def open_datum(path: Path, mode: Literal["r"] | None = None, wanted: str = DATUM) -> "numpy.ndarray":
     """The same as an array; mode "r": of what is looked at alone the file is read.
+
+    Parameters
+    ----------
+    wanted : what is said of another file
 
     Raises
     ------
@@ -159,12 +176,16 @@ def open_datum(path: Path, mode: Literal["r"] | None = None) -> "numpy.ndarray":
 
     try:
         array = np.load(path, mode, allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            array.close()
+            raise ValueError("it holds several arrays")
     except FileNotFoundError:
-        raise FileNotFoundError(f"`f` must be a number of unknowns or a .npy file; there is no file {path}.") from None
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"`f` must be a number of unknowns or a .npy file; {path} is neither ({error}).") from None
+        raise FileNotFoundError(f"{wanted}; there is no file {path}.") from None
+    except (ValueError, EOFError, IsADirectoryError) as error:
+        reason = "a folder" if isinstance(error, IsADirectoryError) else error
+        raise ValueError(f"{wanted}; {path} is none ({reason}).") from None
     if array.dtype.kind not in "iuf":
-        raise ValueError(f"`f` must hold real numbers; {path} holds {array.dtype}.")
+        raise ValueError(f"{wanted}, of real numbers; {path} holds {array.dtype}.")
     return array
 
 
@@ -232,7 +253,7 @@ def _read(field: str, value: str, kind: type) -> Any:
             raise ValueError(f"`{field}` must be true or false; it is {value!r}.")
         return value == "true"
     if kind is int:
-        return int(value) if value.lstrip("-").isdigit() else number(field, value)
+        return int(value) if value.lstrip("-").isdecimal() else number(field, value)
     return number(field, value) if kind is float else _words(field, value)
 
 

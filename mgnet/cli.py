@@ -122,7 +122,7 @@ def solve(
         raise ValueError(
             "`blocks` are of several processes, and there is one. Start them with torchrun, or leave it out."
         )
-    datum = arguments.wave((int(f),) * (ndim or 2), box) if f.isdigit() else arguments.load_datum(Path(f))
+    datum = arguments.wave((int(f),) * (ndim or 2), box) if f.isdecimal() else arguments.load_datum(Path(f))
     datum = arguments.cast(datum, dtype, device)
     folder = new_folder(out)
     try:

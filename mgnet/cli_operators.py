@@ -161,7 +161,8 @@ def predict(
     writable_directory(out.parent)
     if out.suffix != ".npy":
         raise ValueError(f"`out` must end in .npy; it is {str(out)!r}.")
-    given = arguments.load_datum(inputs).numpy() if inputs.suffix == ".npy" else operators.load(inputs).inputs
+    wanted = "`inputs` must be a .npy file of inputs, or a file of samples"
+    given = arguments.load_datum(inputs, wanted).numpy() if inputs.suffix == ".npy" else operators.load(inputs).inputs
     u = operators.predict(model, given, grid=grid, device=device)
     with replacing(out) as part:
         np.save(part, u)
@@ -187,6 +188,6 @@ def export(
 
 def _points(text: str) -> tuple[int, ...]:
     parts = text.split(",")
-    if not all(part.isdigit() for part in parts):
+    if not all(part.isdecimal() for part in parts):
         raise ValueError(f"`grid` must be whole numbers, as 64,64; it is {text!r}.")
     return tuple(int(part) for part in parts)

@@ -26,11 +26,11 @@ def solve(
     """As the command ``solve``, of a number or a file that every process can read, into a folder that all can write."""
     with _group():
         folder = _first(lambda: new_folder(out))
-        whole = None if f.isdigit() else arguments.open_datum(Path(f), "r")
+        whole = None if f.isdecimal() else arguments.open_datum(Path(f), "r")
         shape = (int(f),) * (ndim or 2) if whole is None else tuple(whole.shape)
         split = None if blocks is None else arguments.counts("blocks", blocks)
         partition = pde.Partition(pde.Grid(shape, **box), blocks=split)
-        block = _wave(partition) if whole is None else np.array(partition.scatter(whole))
+        block = _wave(partition) if whole is None else arguments.native(np.array(partition.scatter(whole)))
         datum = arguments.cast(torch.from_numpy(block), dtype, "cpu").numpy()
         try:
             solution = pde.solve(datum, partition=partition, **how)

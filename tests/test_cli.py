@@ -84,6 +84,13 @@ def test_solve_keeps_the_precision_of_a_file_and_takes_another(inside):
         assert np.load(f"runs/{folder}/u.npy").dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", [">f8", ">f4", np.longdouble, np.int16], ids=str)
+def test_solve_reads_numbers_of_any_kind(dtype, inside):
+    np.save("f.npy", np.ones((15, 15), dtype))
+    assert main(["solve", "f.npy", "--tol", "1e-4", "--out", "out"]) == 0
+    np.testing.assert_allclose(np.load("out/u.npy"), mgnet.pde.solve(np.ones((15, 15))).u, rtol=1e-3)
+
+
 def test_solve_overwrites_nothing(inside, capsys):
     for folder in ("solve", "solve-2"):
         assert main(["solve", "9"]) == 0
@@ -122,6 +129,9 @@ SOLVE = [
     (["solve", "missing.npy"], "missing.npy"),
     (["solve", "not-numbers.npy"], "not-numbers.npy"),
     (["solve", "words.npy"], "words.npy"),
+    (["solve", "several.npz"], "`f` must be a number of unknowns or a .npy file; several.npz is none"),
+    (["solve", "folder.npy"], "`f` must be a number of unknowns or a .npy file; folder.npy is none (a folder)"),
+    (["solve", "³"], "`f` must be a number of unknowns or a .npy file; there is no file"),
     (["solve", "nan.npy"], "NaN"),
     (["solve", "ones.npy", "--bc", "neumann"], "mean"),
     (["solve", "31", "--out", "file/below"], "file"),
@@ -139,6 +149,8 @@ def test_wrong_argument_gives_one_line_and_status_2(arguments, names, inside, ca
     np.save("words.npy", np.array(["a", "b"]))
     np.save("nan.npy", np.full((7, 7), np.nan))
     np.save("ones.npy", np.ones((7, 7)))
+    np.savez("several.npz", f=np.ones((7, 7)))
+    (inside / "folder.npy").mkdir()
     assert names in wrong(arguments, 2, capsys)
     assert not list(inside.rglob("u.npy"))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,11 +15,21 @@ from mgnet.training.randomness import Sampler, generator
 
 def tensors_of(samples: Samples, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """Inputs and outputs, (N, channels, *grid) float32."""
-    pair = []
-    for v in (samples.inputs, samples.outputs):
-        t = torch.as_tensor(v, dtype=torch.float32, device=device)
-        pair.append(t if t.ndim == samples.ndim + 2 else t.unsqueeze(1))
-    return pair[0], pair[1]
+    pair = (single(v).to(device) for v in (samples.inputs, samples.outputs))
+    x, u = (t if t.ndim == samples.ndim + 2 else t.unsqueeze(1) for t in pair)
+    return x, u
+
+
+def single(v: np.ndarray) -> Tensor:
+    """In float32, however v lies in memory; what is too large there is infinite.
+
+    Example
+    -------
+    >>> single(np.array([1.0, 2.0], ">f8")[::-1])
+    tensor([2., 1.])
+    """
+    with np.errstate(over="ignore"):
+        return torch.from_numpy(np.require(v, np.float32, ["C", "W"]))
 
 
 class Turned:

@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -71,16 +70,21 @@ def samples_of(name: str, data: Samples | str | Path) -> Samples:
 
     Raises
     ------
-    TypeError, ValueError : neither; no good samples, or one whose outputs are zero, of which no error is relative
+    TypeError, ValueError : neither; no good samples, or one whose outputs are zero, of which no error is relative, or
+        in units that float32 has no numbers for
     """
     if not isinstance(data, (Samples, str, Path)):
         raise TypeError(f"`{name}` must be Samples or a file of them; it is {type(data).__name__}.")
     samples = checked(data, f"`{name}`") if isinstance(data, Samples) else checked(load(data), str(data))
-    zero = (~np.any(samples.outputs, axis=tuple(range(1, samples.outputs.ndim)))).nonzero()[0]
-    if len(zero):
+    x, u = tensors_of(samples)
+    for what, v in (("inputs", x), ("outputs", u)):
+        if not v.isfinite().all():
+            raise ValueError(f"`{what}` of `{name}` must be numbers of float32, some are larger. Use other units.")
+    zero = (u.abs().flatten(1).amax(1) < torch.finfo(torch.float32).tiny).nonzero().flatten().tolist()
+    if zero:
         raise ValueError(
             f"`outputs` of `{name}` must not be zero everywhere, as errors are relative to them; those of {len(zero)} "
-            f"samples are, first of number {zero[0]}. Leave these out."
+            f"samples are in float32, first of number {zero[0]}. Leave these out, or use other units."
         )
     return samples
 
@@ -123,7 +127,7 @@ def measure(
         error=float(l2.mean()),
         h1_error=float(h1.mean()),
         loss=float(lost.mean()),
-        median=float(l2.median()),
+        median=float(l2.quantile(0.5)),
         worst=float(l2.max()),
         data_error=float(samples.error.mean()),
         grid=samples.grid,

@@ -107,16 +107,18 @@ def checked(samples: Samples, source: str) -> Samples:
 
     Raises
     ------
-    ValueError : other numbers of them, other grids, NaN or infinite values
+    ValueError, TypeError : other numbers of them, other grids, NaN or infinite values; no plain arrays
     """
     x, y, ndim = samples.inputs, samples.outputs, samples.ndim
     for name, v in (("inputs", x), ("outputs", y)):
+        if not isinstance(v, np.ndarray) or isinstance(v, np.ma.MaskedArray):
+            raise TypeError(f"`{name}` of {source} must be a plain numpy array; it is a {type(v).__name__}.")
         if v.ndim not in (ndim + 1, ndim + 2) or not 1 <= ndim <= 3:
             raise ValueError(
                 f"`{name}` of {source} must be (samples, *grid) or (samples, channels, *grid) with {ndim} grid axes; "
                 f"its shape is {v.shape}. Say `ndim`."
             )
-        if np.asarray(v).dtype.kind not in "iuf":
+        if v.dtype.kind not in "iuf":
             raise ValueError(f"`{name}` of {source} must be real numbers; they are {v.dtype}. Give parts as channels.")
         if not np.isfinite(v).all():
             bad = np.argwhere(~np.isfinite(v))[0].tolist()

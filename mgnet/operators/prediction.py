@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from mgnet.operators.batches import single
 from mgnet.operators.models import Source, asked_on
 from mgnet.training.placement import placed
 from mgnet.training.process import choose_device
@@ -51,10 +52,14 @@ def predict(
     network, card = asked_on(grid, model, start)
     if not isinstance(inputs, (np.ndarray, torch.Tensor)):
         raise TypeError(f"`inputs` must be a numpy array or a tensor; it is {type(inputs).__name__}.")
-    x, ndim, place = torch.as_tensor(inputs), len(card.grid), choose_device(device)
-    if x.is_complex() or 0 in x.shape:
-        raise ValueError(f"`inputs` must be real functions, one at least; they are {x.dtype} {tuple(x.shape)}.")
-    x = x.detach().float()
+    array, ndim, place = isinstance(inputs, np.ndarray), len(card.grid), choose_device(device)
+    real = inputs.dtype.kind in "biuf" if array else not inputs.is_complex()
+    if not real or 0 in inputs.shape or isinstance(inputs, np.ma.MaskedArray):
+        raise ValueError(
+            f"`inputs` must be plain real functions, one at least; they are {inputs.dtype} {tuple(inputs.shape)}, a "
+            f"{type(inputs).__name__}."
+        )
+    x = single(inputs) if array else inputs.detach().float()
     plain = x.ndim == ndim + 1
     x = x.unsqueeze(1) if plain else x
     if x.ndim != ndim + 2 or x.shape[1] != card.channels[0]:
@@ -63,10 +68,10 @@ def predict(
             f"{tuple(inputs.shape)}."
         )
     if not x.isfinite().all():
-        raise ValueError("`inputs` must be finite; they are not. Clean them.")
+        raise ValueError("`inputs` must be finite in float32; they are not. Clean them, or use other units.")
     network = network.to(place)
     with torch.no_grad():
         parts = x.split(max(1, _POINTS // x.shape[2:].numel()))
         u = torch.cat([network(part.to(place)) for part in parts]).cpu()
     u = u.squeeze(1) if plain and u.shape[1] == 1 else u
-    return u.numpy() if isinstance(inputs, np.ndarray) else u
+    return u.numpy() if array else u

@@ -1,6 +1,5 @@
 """What the training of an operator gives back."""
 
-import json
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -37,8 +36,7 @@ class Run:
         return f"Run({type(self.model).__name__}: test error {self.error:.3%} after {epochs}; {self.directory})"
 
 
-def read_metrics(out: Path) -> Metrics:
-    """What metrics.json in a run's folder says."""
-    read = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    fields: dict[str, Any] = {name: nan if v is None else v for name, v in read.items()}
+def metrics_of(read: dict[str, Any]) -> Metrics:
+    """Of what metrics.json says."""
+    fields = {name: nan if v is None else v for name, v in read.items()}
     return Metrics(**{**fields, "grid": tuple(fields["grid"])})

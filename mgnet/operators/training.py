@@ -17,7 +17,7 @@ from mgnet.operators.normalise import Normalised, moments
 from mgnet.operators.norms import LOSSES, relative_l2
 from mgnet.operators.recipe import FAST, Recipe
 from mgnet.operators.report import write_report
-from mgnet.operators.runs import Run, read_metrics
+from mgnet.operators.runs import Run, metrics_of
 from mgnet.operators.samples import INPUTS, Samples
 from mgnet.operators.symmetries import Symmetry, symmetries
 from mgnet.operators.weights import Card, Make
@@ -29,7 +29,7 @@ from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
 from mgnet.training.randomness import seed_of
 from mgnet.training.recipe import whole
-from mgnet.training.runs import Row, folder_of
+from mgnet.training.runs import Row, folder_of, read_metrics
 from mgnet.training.threads import at_most, worth
 
 PADDING: dict[str, Padding] = {"dirichlet": "zero", "neumann": "reflecting"}
@@ -119,7 +119,7 @@ def train(
                 normalised, task, recipe, seed, process, folder, resume=resume,
                 checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
             )  # fmt: skip
-            metrics = read_metrics(folder)
+            metrics = read_metrics(folder, metrics_of)
             run = Run(trained.model, trained.history, metrics.error, folder, metrics)
             if process.first:
                 task.illustrate(run)

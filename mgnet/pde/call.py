@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
 
 class Call:
-    """One solve on plain tensors: (A, b) -> u, and what happened."""
+    """One solve on plain tensors: (A, b, guess) -> u, and what happened."""
 
     def __init__(
         self,
         solver: "Solver",
-        guess: Any,
         stop: Stop,
         throw: bool,
         project: bool = False,
@@ -30,13 +29,12 @@ class Call:
         shape: Sequence[int] = (),
     ):
         self.solver, self.problem = solver, solver.problem  # which an `update` may replace before the end
-        self.guess, self.stop = guess, stop
-        self.throw, self.project, self.unweighted = throw, project, unweighted
+        self.stop, self.throw, self.project, self.unweighted = stop, throw, project, unweighted
         self.shape = shape  # of f as it was given
         self.outcome: Outcome
         self.work, self.method = 0.0, ""
 
-    def __call__(self, A: Operator, b: Tensor, *parts: Tensor) -> Tensor:
+    def __call__(self, A: Operator, b: Tensor, guess: Tensor | None = None, *parts: Tensor) -> Tensor:
         A, b = A.detached(), b.detach()
         ndim = len(A.axes)
         grid = b.shape[b.ndim - ndim :]
@@ -46,9 +44,7 @@ class Call:
             batch = np.broadcast_shapes(batch, *batched)
             A = A.flattened(batch)
         multigrid = self.solver.multigrid(A, self.problem, batch)
-        begin = None
-        if self.guess is not None:
-            begin = self.problem.inside(checks.guess_like(self.guess, (*batch, *grid), b)).reshape(-1, *grid)
+        begin = None if guess is None else self.problem.inside(guess.expand(*batch, *grid)).reshape(-1, *grid)
         flat = [v if v.ndim == ndim else v.expand(*batch, *v.shape[v.ndim - ndim :]) for v in parts]
         flat = [v.reshape(-1, *v.shape[v.ndim - ndim :]) for v in flat]
         own, b = b, b.expand(*batch, *grid).reshape(-1, *grid) if batch else b[None]
@@ -59,10 +55,15 @@ class Call:
             raise
         self.outcome, self.work, self.method = outcome, multigrid.work(A, outcome), multigrid.method(A)
         u = self.problem.inside(outcome.u.reshape(*batch, *grid))
-        if self.throw and outcome.status == "not converged":
-            assert self.stop.tol is not None
-            raise NotConverged(self.solution(u, 0.0), self.stop.tol, outcome.remedy)
+        if self.throw:
+            self.check(self.solution(u, 0.0))
         return u
+
+    def check(self, solution: Solution) -> None:
+        """Raise NotConverged where it has not."""
+        if not solution.converged:
+            assert self.stop.tol is not None
+            raise NotConverged(solution, self.stop.tol, self.outcome.remedy)
 
     def _look(self, b: Tensor, guess: Tensor | None) -> None:
         """Have errors about f and the guess name the place in the arrays that came (under vmap, in the whole batch)."""

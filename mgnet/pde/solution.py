@@ -188,13 +188,17 @@ class NotConverged(RuntimeError):
     """
 
     def __init__(self, solution: Solution, tol: float, remedy: str = ""):
-        self.solution = solution
+        self.solution, self.tol, self.remedy = solution, tol, remedy
         remedy = remedy or STALL * (solution.factor > STALLED) or "Raise `max_cycles` or loosen `tol`."
         last = ", ".join(f"{r:.1e}" for r in solution.residuals[-3:])
         super().__init__(
             f"not converged to {tol:g} in {solution.cycles} cycles: the last relative residuals are {last}, "
             f"a factor of {solution.factor:.2f} per cycle. {remedy} Or pass throw=False to get the iterate."
         )
+
+    def __reduce__(self) -> tuple[type["NotConverged"], tuple[Solution, float, str]]:
+        """What copies and pickles are made of, as from another process."""
+        return type(self), (self.solution, self.tol, self.remedy)
 
 
 def as_numpy(u: Any) -> np.ndarray:

@@ -182,8 +182,8 @@ class Solver:
         checks.word("relative_to", relative_to, RELATIVE_TO)
         if self.problem.order == 4 and tol is None:
             raise ValueError("`order` = 4 needs a tolerance; tol=None stops at second order. Pass a `tol`, 1e-10 say.")
+        stop = Stop(tol, max_cycles, callback, relative_to)
         if self._on_blocks is not None:
-            stop = Stop(tol, max_cycles, callback, relative_to)
             beside = Data(boundary, mask_boundary, fixed)
             return self._on_blocks.solve(f, beside, guess, stop, throw, bool(project))
         given = checks.as_tensor(f)
@@ -191,7 +191,6 @@ class Solver:
         check_cut(mask_boundary, self.problem.mask)
         begun = time.perf_counter()
         graph = isinstance(f, Tensor)
-        stop = Stop(tol, max_cycles, callback, relative_to)
         if not graph and guess is None and boundary is None and callback is None and f.shape == self.problem.grid.shape:
             solution = self._at_once(given, stop, begun)
             if solution is not None:
@@ -199,26 +198,32 @@ class Solver:
         plain = all(v is None for v in (tol, guess, boundary, mask_boundary))
         unweighted = not graph and plain and self._takes_unweighted
         shape = () if graph and transformed(given) else tuple(f.shape)
-        call = Call(self, guess, stop, throw, bool(project), unweighted, shape)
+        call = Call(self, stop, False, bool(project), unweighted, shape)
         if not graph:
             self.problem.check_no_graph()
         data = boundary, mask_boundary, g
         b = self.problem.on_grid("f", f) if unweighted else self.problem.data(given, *data, graph=graph)
-        parts = []
-        if tol is None and guess is None and boundary is not None and self.problem.constant is not None:
-            levels = self.multigrid(self.problem.A.detached()).levels
-            if levels.constant is not None:
-                parts = boundary_parts(self.problem, boundary, b, levels.scheme.smoother)
+        parts = self._parts(boundary, b) if tol is None and guess is None else []
         A = self.problem.A
+        begin = None if guess is None else checks.guess_like(guess, self.problem.shape_of_u(b), b)
         if graph:
-            adjoint = Call(self, None, Stop(tol, max_cycles), throw, project=True)
-            u: Any = self.problem.completed(Solve.apply(call, adjoint, A, b, *A.tensors, *parts), g)
+            adjoint = Call(self, Stop(tol, max_cycles), throw, project=True)
+            u: Any = self.problem.completed(Solve.apply(call, adjoint, A, b, begin, *A.tensors, *parts), g)
         else:
-            u = self.problem.completed(call(A, b.detach(), *parts), g).numpy()
+            u = self.problem.completed(call(A, b.detach(), begin, *parts), g).numpy()
         solution = call.solution(u, time.perf_counter() - begun)
+        if throw:
+            call.check(solution)
         if relative_to == "data":  # a guess may be at round-off already, as in a steady state
             warn_of_round_off(solution, tol)
         return solution
+
+    def _parts(self, boundary: Any, b: Tensor) -> list[Tensor]:
+        """The boundary's part of b on every grid, where a full pass is the better for it."""
+        if boundary is None or self.problem.constant is None:
+            return []
+        levels = self.multigrid(self.problem.A.detached()).levels
+        return [] if levels.constant is None else boundary_parts(self.problem, boundary, b, levels.scheme.smoother)
 
     def _at_once(self, f: Tensor, stop: Stop, begun: float) -> Solution | None:
         """The solution of a small problem of numbers, all of whose unknowns are eliminated; None: of no such one."""

@@ -9,10 +9,10 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -25,6 +25,7 @@ except ModuleNotFoundError:  # Windows: no lock
     fcntl = None  # type: ignore[assignment]
 
 Row = dict[str, float]
+Found = TypeVar("Found")
 
 
 def folder_of(out: str | Path | None, name: str, resume: bool, process: Process) -> Path:
@@ -124,6 +125,22 @@ def read_config(path: Path) -> dict[str, Any]:
         return content
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}. Start the run anew in another folder.") from None
+
+
+def read_metrics(out: Path, build: Callable[[dict[str, Any]], Found]) -> Found:
+    """What metrics.json in a run's folder says.
+
+    Raises
+    ------
+    ValueError : it is damaged
+    """
+    path = out / "metrics.json"
+    try:
+        return build(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is damaged: {error}. Remove it and resume: the test set is looked at again."
+        ) from None
 
 
 def environment() -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What the training of a classifier gives back."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -34,8 +34,6 @@ class Run:
         return f"Run({type(self.model).__name__}: test accuracy {self.accuracy:.2%} after {epochs}; {self.directory})"
 
 
-def read_metrics(out: Path) -> Metrics:
-    """What metrics.json in a run's folder says."""
-    fields = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    fields["confusion"] = tuple(tuple(row) for row in fields["confusion"])
-    return Metrics(**fields)
+def metrics_of(read: dict[str, Any]) -> Metrics:
+    """Of what metrics.json says."""
+    return Metrics(**{**read, "confusion": tuple(tuple(row) for row in read["confusion"])})

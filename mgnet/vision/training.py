@@ -17,7 +17,7 @@ from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
 from mgnet.training.randomness import seed_of
 from mgnet.training.recipe import whole
-from mgnet.training.runs import Row, folder_of
+from mgnet.training.runs import Row, folder_of, read_metrics
 from mgnet.training.threads import at_most, worth
 from mgnet.vision import plots
 from mgnet.vision.augment import check_augments
@@ -35,7 +35,7 @@ from mgnet.vision.notation import parse
 from mgnet.vision.pictures import Fit
 from mgnet.vision.recipe import FAST, Recipe
 from mgnet.vision.report import write_report
-from mgnet.vision.runs import Run, read_metrics
+from mgnet.vision.runs import Run, metrics_of
 from mgnet.vision.trial import check_learns, check_takes
 from mgnet.vision.weights import Card
 
@@ -134,7 +134,7 @@ def train(
                 network, task, recipe, seed, process, folder, resume=resume,
                 checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
             )  # fmt: skip
-            metrics = read_metrics(folder)
+            metrics = read_metrics(folder, metrics_of)
             run = Run(trained.model, trained.history, metrics.accuracy, folder, metrics)
             if process.first:
                 task.illustrate(run)

@@ -37,10 +37,11 @@ from mgnet.operators import (
 from mgnet.operators.batches import Turned, tensors_of
 from mgnet.operators.normalise import Normalised, moments, on_grid
 from mgnet.operators.norms import LOSSES, relative_h1, relative_l2, spectrum
-from mgnet.operators.runs import read_metrics
+from mgnet.operators.runs import metrics_of
 from mgnet.operators.symmetries import symmetries, turned
 from mgnet.operators.training import network_for
 from mgnet.pde import solve
+from mgnet.training.runs import read_metrics
 from mgnet.training.weights import read_tensors
 
 
@@ -231,10 +232,12 @@ def test_other_grids(run, tmp_path):
     metrics = evaluate(run.directory, save(finer, tmp_path / "finer.npz"))
     assert metrics.grid == (32,)
     assert metrics.samples == 8
+    each = [evaluate(run.directory, finer[k : k + 1]).error for k in range(8)]
+    assert (metrics.error, metrics.median, metrics.worst) == pytest.approx((np.mean(each), np.median(each), max(each)))
     assert metrics.data_error == pytest.approx(finer.error.mean())
     evaluate(run.directory, poisson(2, 32, ndim=1, reference=0)).save(tmp_path / "metrics.json")
     assert json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)["data_error"] is None
-    assert np.isnan(read_metrics(tmp_path).data_error)
+    assert np.isnan(read_metrics(tmp_path, metrics_of).data_error)
     assert predict(run.directory, finer.f).shape == (8, 32)
 
 
@@ -370,9 +373,50 @@ def test_samples_of_which_no_error_is_relative(run, tmp_path, data):
     with pytest.raises(ValueError, match="`inputs` of `data` must be real numbers; they are complex128"):
         train(replace(data, inputs=data.f + 0j), out=tmp_path / "run")
     for wrong in (data.f + 0j, data.f[:0], data.f[:, :0]):
-        with pytest.raises(ValueError, match="`inputs` must be real functions, one at least"):
+        with pytest.raises(ValueError, match="`inputs` must be plain real functions, one at least"):
             predict(run, wrong)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(1e40, 1.0), (1.0, 1e40), (1.0, 1e-40)], ids=str)
+def test_units_that_float32_has_no_numbers_for(run, data, inputs, outputs, tmp_path):
+    other = Samples(inputs * data.f, outputs * data.u, data.error, ndim=1)
+    for use in (
+        lambda: evaluate(run.directory, other),
+        lambda: train(other, out=tmp_path / "run", model=small, progress=False),
+    ):
+        with pytest.raises(ValueError, match=r"[Uu]se other units"):
+            use()
+
+
+@pytest.mark.parametrize(
+    "view", [lambda v: v[::-1].copy()[::-1], lambda v: v.astype(">f8")], ids=["reversed", "swapped"]
+)
+def test_any_memory_layout(run, data, view):
+    np.testing.assert_array_equal(predict(run.directory, view(data.f)), predict(run.directory, data.f))
+    there = evaluate(run.directory, Samples(view(data.f), view(data.u), data.error, ndim=1))
+    assert there == evaluate(run.directory, Samples(data.f, data.u, data.error, ndim=1))
+
+
+def test_arrays_that_are_none_are_refused(run, data):
+    """A masked array's numbers under the mask mean nothing."""
+    masked = np.ma.masked_array(data.f, data.f > 0)
+    with pytest.raises(ValueError, match=r"`inputs` must be plain real functions, .* a MaskedArray"):
+        predict(run.directory, masked)
+    for v in (masked, torch.as_tensor(data.f)):
+        with pytest.raises(TypeError, match=f"must be a plain numpy array; it is a {type(v).__name__}"):
+            evaluate(run.directory, Samples(v, data.u, data.error, ndim=1))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}"])
+def test_damaged_metrics_are_named(data, tmp_path, text):
+    given = {"recipe": replace(SHORT, epochs=1), "out": tmp_path / "run", "model": small, "progress": False}
+    first = train(data, **given)
+    (tmp_path / "run" / "metrics.json").write_text(text)
+    with pytest.raises(ValueError, match=r"metrics.json is damaged: .* Remove it and resume"):
+        train(data, resume=True, **given)
+    (tmp_path / "run" / "metrics.json").unlink()
+    assert train(data, resume=True, **given).error == first.error
 
 
 def test_samples_to_test_on_have_the_same_channels(tmp_path, data):

@@ -68,6 +68,8 @@ WRONG = {
     "centering type": ({"centering": ONES}, TypeError, "`centering` must be one of .*; it is a ndarray"),
     "centering typo": ({"centering": "cells"}, ValueError, "it is 'cells'. Did you mean 'cell'?"),
     "mask_bc typo": ({"mask_bc": "neuman"}, ValueError, "it is 'neuman'. Did you mean 'neumann'?"),
+    "masked mask": ({"mask": np.ma.masked_array(ONES > 0, ONES > 0)}, TypeError, "`mask` must be a plain array"),
+    "masked where": ({"fixed": (np.ma.masked_array(ONES > 0), 1.0)}, TypeError, "`fixed` must be a plain array"),
     "mask_bc type": ({"mask_bc": ONES}, TypeError, "`mask_bc` must be one of .*; it is a ndarray"),
     "relative_to": ({"relative_to": "gues"}, ValueError, "`relative_to` must be one of .* Did you mean 'guess'?"),
     "bc typo": ({"bc": "Dirichlett"}, ValueError, "axis 0 has 'Dirichlett'. Did you mean 'dirichlet'?"),

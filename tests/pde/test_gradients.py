@@ -145,6 +145,41 @@ def test_vmap_over_coefficients(mapped):
         torch.testing.assert_close(ours[i], each(i).u, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("name", ["boundary", "alpha", "a", "c", "guess", "guess beside one f", "guess of one"])
+def test_vmap_over_numbers_and_guesses(name):
+    f, guess = torch.as_tensor(random((3, 8, 7))), torch.as_tensor(random((3, 8, 7), 1))
+    g = torch.tensor([0.3, 1.0, 2.0], dtype=torch.float64)
+
+    def one(f, guess, g):
+        given = {"boundary": {"boundary": g}, "alpha": {"bc": Robin(g)}, "a": {"a": (g, 1.0)}, "c": {"c": g}}
+        how = given.get(name, {"guess": guess, "relative_to": "guess"})
+        return solve(f, tol=1e-12, **how).u
+
+    dims = {"guess": (0, 0, None), "guess beside one f": (None, 0, None), "guess of one": (0, None, None)}
+    dims = dims.get(name, (None, None, 0))
+    given = [v[0] if dim is None else v for v, dim in zip((f, guess, g), dims, strict=True)]
+    ours = torch.func.vmap(one, in_dims=dims)(*given)
+    for i in range(3):
+        expected = one(*(v if dim is None else v[i] for v, dim in zip(given, dims, strict=True)))
+        torch.testing.assert_close(ours[i], expected, rtol=0, atol=1e-11)
+
+
+def test_steps_in_time_under_transforms():
+    """A guess that depends on what is differentiated helps, and has no derivative."""
+    solver = Solver(Poisson(Grid((6, 5)), c=20.0, like=torch.ones(1, dtype=torch.float64)))
+    points = torch.as_tensor(random((2, 6, 5)))
+
+    def run(u):
+        for _ in range(2):
+            u = solver.solve(20 * u, guess=u, tol=1e-12, relative_to="guess").u
+        return u
+
+    torch.testing.assert_close(torch.func.jvp(run, (points[0],), (points[1],))[1], run(points[1]), rtol=0, atol=1e-10)
+    slopes = torch.func.vmap(torch.func.grad(lambda u: run(u).square().sum()))(points)
+    for u, slope in zip(points, slopes, strict=True):
+        torch.testing.assert_close(slope, 2 * run(run(u)), rtol=0, atol=1e-10)
+
+
 def test_grad_and_vmap_compose():
     """Per-sample gradients with respect to a coefficient."""
     f, a = torch.as_tensor(random((3, 8, 7))), torch.as_tensor(abs(random((3, 8, 7), 1)) + 0.5)

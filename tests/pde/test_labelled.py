@@ -1,15 +1,17 @@
 """DataArrays in, DataArrays out.
 
 1  The box is the one that puts the unknowns at the coordinates, for each end and centring; u has f's coordinates.
-2  Coordinates that fall are put in order, and back; other DataArrays come to f's order of dimensions.
-3  Batches keep their dimensions; arrays and tensors go through untouched.
+2  Coordinates that fall are put in order, and back; other DataArrays come to f's order of dimensions; plain arrays lie
+   as f does, and are refused where that says too little.
+3  Batches keep their dimensions, and meet by their names; arrays and tensors go through untouched.
 4  Coordinates that cannot make a box, and coefficients that lie elsewhere, are named.
 """
 
 import numpy as np
 import pytest
+import torch
 
-from mgnet.pde import Grid, solve
+from mgnet.pde import Faces, Grid, NotConverged, Robin, solve
 
 xarray = pytest.importorskip("xarray")
 SHAPE = (9, 12)
@@ -57,7 +59,62 @@ def test_batches():
     np.testing.assert_allclose(s.u[1], solve(f[1]).u, atol=1e-9)
     a = np.exp(f.rename(time="sample"))
     many = solve(f[0], a=a)
-    assert many.u.dims == ("member_0", "y", "x")
+    assert many.u.dims == ("sample", "y", "x")
+    np.testing.assert_array_equal(many.u.sample, a.sample)
+    assert solve(f[0], a=a.values).u.dims == ("member_0", "y", "x")
+
+
+def test_batches_meet_by_their_names():
+    """As everywhere in xarray, and as values of a coordinate do; sizes say nothing."""
+    numbers = np.random.default_rng(0).normal(size=(2, 2, *SHAPE))
+    square = xarray.DataArray(numbers, dict(array_on(GRID).coords), ("time", "member", "y", "x"))
+    a = np.exp(square[:, 0].assign_coords(time=[1, 0]))
+    s = solve(square.assign_coords(time=[0, 1]), a=a, ndim=2, tol=1e-11)
+    for i, j in np.ndindex(2, 2):
+        expected = solve(square[i, j], a=a[1 - i], tol=1e-11).u
+        np.testing.assert_allclose(s.u[i, j], expected, rtol=0, atol=1e-10 * abs(expected).max())
+    each = solve(square[0], a=a.rename(time="sample"), ndim=2, tol=1e-11).u
+    assert each.dims == ("sample", "member", "y", "x")
+    np.testing.assert_allclose(each[1, 0], solve(square[0, 0], a=a[1], tol=1e-11).u, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("order", [slice(None, None, -1), [3, 1, 2, 0, *range(4, 12)]], ids=["falling", "mixed"])
+def test_plain_arrays_lie_as_f_does(order):
+    f, turned = array_on(GRID), array_on(GRID).isel(x=order)
+    a, end = np.exp(array_on(GRID, 1).values), array_on(GRID, 2)[0]
+    known = f.values > 1.5
+    how = {"a": a, "fixed": (known, a), "velocity": (a, 1.0)}
+    expected = solve(f, boundary=[(end, 0.0), None], tol=1e-11, **how).u
+    np.testing.assert_allclose(
+        expected, solve(f.values, grid=GRID, tol=1e-11, boundary=[(end.values, 0.0), None], **how).u
+    )
+    how = {"a": a[:, order], "fixed": (torch.as_tensor(known[:, order].copy()), f.copy(data=a))}
+    s = solve(turned, boundary=[(end, 0.0), None], velocity=(turned.copy(data=a[:, order]), 1.0), tol=1e-11, **how)
+    np.testing.assert_allclose(s.u.sortby("x"), expected, rtol=0, atol=1e-10)
+    blank = turned.copy(data=a[:, order]).drop_vars("x")  # no coordinates: as f, too
+    np.testing.assert_array_equal(solve(turned, a=blank).u, solve(turned, a=a[:, order]).u)
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("alpha", {"bc": [Robin(np.ones(12)), "dirichlet"]}),
+        ("boundary", {"boundary": [(np.ones(12), 0.0), None]}),
+        ("a", {"a": Faces(np.ones((10, 12)), 1.0)}),
+    ],
+)
+def test_plain_arrays_elsewhere_need_coordinates_that_rise(name, how):
+    f = array_on(GRID)
+    assert solve(f, **how).converged
+    with pytest.raises(ValueError, match=rf"`{name}` must not be an array .* 'x' does not\. Sort both"):
+        solve(f.isel(x=slice(None, None, -1)), **how)
+
+
+def test_what_did_not_converge_is_labelled():
+    f = xarray.DataArray(np.random.default_rng(0).normal(size=(70, 60)), dims=("y", "x"))
+    with pytest.raises(NotConverged, match="in 1 cycles") as error:
+        solve(f, tol=1e-12, max_cycles=1)
+    assert error.value.solution.u.dims == ("y", "x")
 
 
 def test_without_coordinates_and_with_a_box_of_ones_own():

@@ -2,21 +2,23 @@
 
 1  residuals, cycles, factor, status, converged, work and method are those of the iteration that ran.
 2  Round-off is not failure: float32 and smooth float64 problems end with the status "round-off".
-3  A guess is used (warm start) and costs no digits; a callback sees every cycle; dtype and kind are kept; f is not
-   modified.
+3  A guess is used (warm start) and costs no digits; a callback sees every cycle; dtype and kind are kept, of what did
+   not converge, too; f is not modified; how arrays lie in memory changes nothing.
 4  Members of a batch do not influence each other; scaling f scales u and nothing else, until that underflows.
 5  A residual may be relative to the guess's; `reached_tol`, and a warning, tell round-off far above tol.
 6  A solver whose coefficients were replaced is as good as a new one.
 """
 
+import copy
 import itertools
+import pickle
 import warnings
 
 import numpy as np
 import pytest
 import torch
 
-from mgnet.pde import Grid, NotConverged, Poisson, RoundOffWarning, Solver, solve
+from mgnet.pde import Faces, Grid, NotConverged, Poisson, Robin, RoundOffWarning, Solver, solve
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from tests.pde.grids_and_data import random
 
@@ -220,6 +222,40 @@ def test_any_memory_layout(view):
     if view == "read-only":
         given.setflags(write=False)
     np.testing.assert_array_equal(solve(given).u, solve(f.copy()).u)
+
+
+@pytest.mark.parametrize(
+    "view", [lambda v: v[::-1].copy()[::-1], lambda v: v.astype(">f8")], ids=["reversed", "swapped"]
+)
+def test_any_memory_layout_of_what_stands_beside_f(view):
+    f, v, at = random((12, 15)), np.exp(random((12, 15), 1)), random((12, 15), 2) > 1
+    x = view(v[0])
+    mask = np.hypot(*(t - 0.5 for t in Grid((12, 15)).coordinates())) < 0.45
+    for make in (
+        lambda v, x: {"c": v, "guess": v, "a": (v, 1.0), "boundary": [(x, 0.0), None]},
+        lambda v, x: {"bc": [Robin(x), "dirichlet"], "fixed": (at, v), "velocity": (v, 1.0)},
+        lambda v, x: {"a": Faces(1.0, np.ones((12, 16))[:, ::-1]), "mask": mask, "mask_boundary": v},
+    ):
+        np.testing.assert_array_equal(solve(f, **make(view(v), x)).u, solve(f, **make(v, v[0])).u)
+    problem = Poisson(Grid((12, 15)))
+    np.testing.assert_array_equal(problem.apply(view(v)), problem.apply(v))
+    np.testing.assert_array_equal(problem.rhs(view(v)), problem.rhs(v))
+
+
+@pytest.mark.parametrize("make", [lambda f: f, torch.as_tensor], ids=["numpy", "torch"])
+def test_what_did_not_converge_is_of_the_kind_of_f(make):
+    """As with throw=False: fixed values, kind, time; and it survives the way from another process."""
+    f, where = random((70, 60)), random((70, 60), 1) > 2
+    how = {"tol": 1e-12, "max_cycles": 1, "fixed": (where, 1.0)}
+    expected = solve(make(f), throw=False, **how).u
+    with pytest.raises(NotConverged) as error:
+        solve(make(f), **how)
+    assert type(error.value.solution.u) is type(expected)
+    assert error.value.solution.seconds > 0
+    again = pickle.loads(pickle.dumps(error.value))
+    for each in (error.value, again, copy.deepcopy(error.value)):
+        np.testing.assert_array_equal(each.solution.u, expected)
+        assert str(each) == str(error.value)
 
 
 def test_members_of_a_batch_are_independent():

@@ -19,13 +19,14 @@ from torch import nn
 import mgnet
 from mgnet.cli import main
 from mgnet.training.process import Process
+from mgnet.training.runs import read_metrics
 from mgnet.training.weights import read_tensors
 from mgnet.vision import Recipe, Run, evaluate, export, load, predict
 from mgnet.vision.batches import Normaliser
 from mgnet.vision.evaluation import Tally, measure
 from mgnet.vision.images import Images
 from mgnet.vision.metrics import Metrics
-from mgnet.vision.runs import read_metrics
+from mgnet.vision.runs import metrics_of
 from mgnet.vision.weights import load_weights
 from tests.vision.samples import write_cifar10, write_folder
 
@@ -168,7 +169,7 @@ def test_a_line_for_each_file_of_any_name(run: Run, tmp_path: Path, capsys: pyte
 def test_a_class_of_any_name_is_kept(tmp_path: Path, name: str) -> None:
     metrics = Metrics(3, 1.0, 1.0, 0.0, 0.0, {name: 1.0, "columns": 1.0}, ((1, 0), (0, 2)), 0.5)
     metrics.save(tmp_path / "metrics.json")
-    assert read_metrics(tmp_path) == metrics
+    assert read_metrics(tmp_path, metrics_of) == metrics
 
 
 @pytest.mark.parametrize(

@@ -20,25 +20,25 @@ from torch import Tensor
 from mgnet.pde.problem.forward_mode import nested
 from mgnet.pde.problem.operators import Operator
 
-Run = Callable[..., Tensor]  # (A, b, *boundary parts of b on every grid) -> u, without a graph
+Run = Callable[..., Tensor]  # (A, b, guess or None, *boundary parts of b on every grid) -> u, without a graph
 
 
 class Solve(torch.autograd.Function):
     """u = A^-1 b.
 
-    Inputs: how to solve for u and for its derivatives, A, b of shape (*batch, *grid), A's tensors, and the
-    boundary's part of b on every grid (it only helps the first iterate); batch axes of the
-    coefficients broadcast with b's.
+    Inputs: how to solve for u and for its derivatives, A, b of shape (*batch, *grid), a guess of u or None, A's
+    tensors, and the boundary's part of b on every grid (like the guess it only helps the first iterate); batch axes
+    of the coefficients broadcast with b's.
     """
 
     @staticmethod
-    def forward(run: Run, derivative: Run, A: Operator, b: Tensor, *rest: Tensor) -> Tensor:
+    def forward(run: Run, derivative: Run, A: Operator, b: Tensor, guess: Tensor | None, *rest: Tensor) -> Tensor:
         m = len(A.tensors)
-        return run(A.made_of(rest[:m]), b, *rest[m:])
+        return run(A.made_of(rest[:m]), b, guess, *rest[m:])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        _, ctx.derivative, ctx.A, _, *rest = inputs
+        _, ctx.derivative, ctx.A, _, _, *rest = inputs
         m = len(ctx.A.tensors)
         ctx.unused = [None] * (len(rest) - m)
         ctx.save_for_backward(output, *rest[:m])
@@ -48,26 +48,28 @@ class Solve(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         u, *tensors = ctx.saved_tensors
         A, needs = ctx.A.made_of(tensors), ctx.needs_input_grad
-        adjoint = Solve.apply(ctx.derivative, ctx.derivative, A.T, gradients[0], *tensors)
+        adjoint = Solve.apply(ctx.derivative, ctx.derivative, A.T, gradients[0], None, *tensors)
         grads = [
-            A.derivative(k, adjoint, u).sum_to_size(v.shape) if needs[4 + k] else None for k, v in enumerate(tensors)
+            A.derivative(k, adjoint, u).sum_to_size(v.shape) if needs[5 + k] else None for k, v in enumerate(tensors)
         ]
-        return None, None, None, adjoint if needs[3] else None, *grads, *ctx.unused
+        return None, None, None, adjoint if needs[3] else None, None, *grads, *ctx.unused
 
     @staticmethod
     @nested
     def jvp(ctx: Any, saved: Any, *tangents: Any) -> Tensor:
         u, *tensors = saved
-        db, dA, parts = tangents[3], tangents[4 : 4 + len(tensors)], tangents[4 + len(tensors) :]
+        db, dA, parts = tangents[3], tangents[5 : 5 + len(tensors)], tangents[5 + len(tensors) :]
         A = ctx.A.made_of(tensors)
-        return Solve.apply(ctx.derivative, ctx.derivative, A, db - A.change(dA, u), *tensors, *parts)
+        return Solve.apply(ctx.derivative, ctx.derivative, A, db - A.change(dA, u), None, *tensors, *parts)
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, run: Run, derivative: Run, A: Operator, *tensors: Tensor) -> tuple[Tensor, int]:
+    def vmap(
+        info: Any, in_dims: Any, run: Run, derivative: Run, A: Operator, *tensors: Tensor | None
+    ) -> tuple[Tensor, int]:
         """The mapped axis becomes the first batch axis of everything that has it."""
         dims = in_dims[3:]
-        rank = max(v.ndim - (dim is not None) for v, dim in zip(tensors, dims, strict=True))
-        moved = [_lead(v, dim, rank) for v, dim in zip(tensors, dims, strict=True)]
+        rank = max(v.ndim - (dim is not None) for v, dim in zip(tensors, dims, strict=True) if v is not None)
+        moved = [v if v is None else _lead(v, dim, rank) for v, dim in zip(tensors, dims, strict=True)]
         if dims[0] is None:
             moved[0] = moved[0].expand(info.batch_size, *[-1] * moved[0].ndim)
         return Solve.apply(run, derivative, A, *moved), 0

@@ -49,7 +49,7 @@ def looked_at(value: Tensor, look: Callable[[Tensor], None]) -> Tensor:
     return _Values.apply(value, look)
 
 
-def _dense(name: str, v: Any) -> None:
+def dense(name: str, v: Any) -> None:
     """Refuse what is not an array or a tensor of plain numbers."""
     if not isinstance(v, (np.ndarray, Tensor)):
         raise TypeError(f"`{name}` must be a numpy array or a torch tensor; it is {type(v).__name__}.")
@@ -63,14 +63,14 @@ def as_tensor(v: Any) -> Tensor:
     """v as a tensor where it lies; ``torch.as_tensor`` would send it to a default device that somebody has set."""
     if isinstance(v, Tensor):
         return v.resolve_neg()
-    if isinstance(v, np.ndarray) and not v.flags.writeable:
-        v = v.copy()  # of others torch warns
+    if isinstance(v, np.ndarray) and (not v.flags.writeable or min(v.strides, default=0) < 0):
+        v = v.copy()  # torch warns of the former and refuses the latter
     return torch.from_numpy(v) if type(v) is np.ndarray else torch.as_tensor(v, device="cpu")
 
 
 def real(name: str, v: Any) -> Tensor:
     """An array or a tensor of real numbers as a tensor."""
-    _dense(name, v)
+    dense(name, v)
     if isinstance(v, np.ndarray) and v.dtype.kind in "fiu":
         v = v.astype(np.float64 if v.itemsize > 8 else v.dtype.newbyteorder("="), copy=False)
     elif isinstance(v, np.ndarray) or v.dtype == torch.bool or v.is_complex():
@@ -80,7 +80,7 @@ def real(name: str, v: Any) -> Tensor:
 
 def right_hand_side(f: Any) -> Any:
     """f as a real floating-point array or tensor."""
-    _dense("f", f)
+    dense("f", f)
     if isinstance(f, Tensor):
         if f.dtype in REAL:
             return f

@@ -201,6 +201,6 @@ def on_end(
         if callable(value):
             finite(name, data, place, points)
         else:
-            finite(name, data.squeeze(d - grid.ndim) if data.ndim else data, place)
+            finite(name, data.squeeze(d - grid.ndim) if data.ndim >= grid.ndim else data, place)
 
     return looked_at(g, look)

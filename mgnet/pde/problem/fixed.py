@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.problem.checks import as_tensor, batches, finite, looked_at, not_mapped
+from mgnet.pde.problem.checks import as_tensor, batches, dense, finite, looked_at, not_mapped
 from mgnet.pde.problem.coefficients import Kind, at_points
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.plain import values
@@ -89,6 +89,7 @@ def _where(where: Any, grid: Grid, kind: Kind, mask: Tensor | None) -> Tensor:
     given = where(*kind.meshes([axis.x for axis in grid.axes])) if callable(where) else where
     if not isinstance(given, ARRAYS):
         raise TypeError(f"`fixed` must say where by a boolean array; it does by {type(given).__name__}.")
+    dense("fixed", given)
     not_mapped("fixed", given)
     w = as_tensor(given.copy() if isinstance(given, np.ndarray) else given)
     if w.dtype != torch.bool:

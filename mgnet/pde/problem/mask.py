@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mgnet.pde.native.arrays import components
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
-from mgnet.pde.problem.checks import as_tensor, looked_at, not_mapped
+from mgnet.pde.problem.checks import as_tensor, dense, looked_at, not_mapped
 from mgnet.pde.problem.grid import Grid
 
 
@@ -28,8 +28,9 @@ def inside(mask: Any, grid: Grid) -> Tensor:
     """The mask as a tensor (*batch, *grid), checked."""
     if not isinstance(mask, (np.ndarray, Tensor)):
         raise TypeError(f"`mask` must be a boolean array, True inside; it is {type(mask).__name__}.")
+    dense("mask", mask)
     not_mapped("mask", mask)
-    tensor = as_tensor(mask.copy() if isinstance(mask, np.ndarray) else mask)  # which may be reversed or read-only
+    tensor = as_tensor(mask.copy() if isinstance(mask, np.ndarray) else mask)  # ours: later changes do not reach it
     if tensor.dtype != torch.bool:
         raise TypeError(f"`mask` must be boolean, True inside; its dtype is {tensor.dtype}. Pass mask != 0, say.")
     if tuple(tensor.shape[-grid.ndim :]) != grid.shape:

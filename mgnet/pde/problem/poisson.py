@@ -349,6 +349,11 @@ class Poisson:
         """Of the matrix."""
         return self.grid.size, self.grid.size
 
+    def shape_of_u(self, b: Tensor) -> tuple[int, ...]:
+        """(*batch, *grid) of the solution: b's batch axes and the coefficients', broadcast."""
+        ndim = self.grid.ndim
+        return np.broadcast_shapes(*(v.shape[: max(v.ndim - ndim, 0)] for v in (b, *self.A.tensors))) + self.grid.shape
+
     def apply(self, u: Any) -> Any:
         """A u for u of shape (*batch, *grid); numpy in, numpy out, u's dtype kept.
 
