@@ -52,14 +52,14 @@ def predict(
     network, card = asked_on(grid, model, start)
     if not isinstance(inputs, (np.ndarray, torch.Tensor)):
         raise TypeError(f"`inputs` must be a numpy array or a tensor; it is {type(inputs).__name__}.")
-    array, ndim, place = isinstance(inputs, np.ndarray), len(card.grid), choose_device(device)
-    real = inputs.dtype.kind in "biuf" if array else not inputs.is_complex()
+    ndim, place = len(card.grid), choose_device(device)
+    real = inputs.dtype.kind in "biuf" if isinstance(inputs, np.ndarray) else not inputs.is_complex()
     if not real or 0 in inputs.shape or isinstance(inputs, np.ma.MaskedArray):
         raise ValueError(
             f"`inputs` must be plain real functions, one at least; they are {inputs.dtype} {tuple(inputs.shape)}, a "
             f"{type(inputs).__name__}."
         )
-    x = single(inputs) if array else inputs.detach().float()
+    x = single(inputs) if isinstance(inputs, np.ndarray) else inputs.detach().float()
     plain = x.ndim == ndim + 1
     x = x.unsqueeze(1) if plain else x
     if x.ndim != ndim + 2 or x.shape[1] != card.channels[0]:
@@ -74,4 +74,4 @@ def predict(
         parts = x.split(max(1, _POINTS // x.shape[2:].numel()))
         u = torch.cat([network(part.to(place)) for part in parts]).cpu()
     u = u.squeeze(1) if plain and u.shape[1] == 1 else u
-    return u.numpy() if array else u
+    return u.numpy() if isinstance(inputs, np.ndarray) else u

@@ -38,5 +38,5 @@ class Run:
 
 def metrics_of(read: dict[str, Any]) -> Metrics:
     """Of what metrics.json says."""
-    fields = {name: nan if v is None else v for name, v in read.items()}
+    fields: dict[str, Any] = {name: nan if v is None else v for name, v in read.items()}
     return Metrics(**{**fields, "grid": tuple(fields["grid"])})

@@ -83,8 +83,8 @@ class Frame:
         ndim = len(self.dims)
         if isinstance(value, np.ndarray | Tensor) and tuple(value.shape[-ndim:]) == self.f.shape[-ndim:]:
             for d in self.unlike:
-                after = [slice(None)] * (ndim - 1 - self.dims.index(d))
-                value = value[(..., np.argsort(self.f[d].values), *after)]
+                at: Any = (..., np.argsort(self.f[d].values), *[slice(None)] * (ndim - 1 - self.dims.index(d)))
+                value = value[at]
         return value
 
     def laid_ends(self, boundary: Any) -> Any:

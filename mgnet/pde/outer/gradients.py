@@ -70,8 +70,9 @@ class Solve(torch.autograd.Function):
         dims = in_dims[3:]
         rank = max(v.ndim - (dim is not None) for v, dim in zip(tensors, dims, strict=True) if v is not None)
         moved = [v if v is None else _lead(v, dim, rank) for v, dim in zip(tensors, dims, strict=True)]
-        if dims[0] is None:
-            moved[0] = moved[0].expand(info.batch_size, *[-1] * moved[0].ndim)
+        b = moved[0]
+        if dims[0] is None and b is not None:
+            moved[0] = b.expand(info.batch_size, *[-1] * b.ndim)
         return Solve.apply(run, derivative, A, *moved), 0
 
 
