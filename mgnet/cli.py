@@ -92,7 +92,7 @@ def solve(
         Literal["float32", "float64"] | None,
         typer.Option(help="Precision of the computation.", show_default="float64 for N, FILE's own"),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1; under torchrun cuda.")] = "cpu",
     blocks: Annotated[
         str | None,
         typer.Option(
@@ -117,7 +117,7 @@ def solve(
         from mgnet import cli_processes
 
         how = {"a": a, "c": c, "boundary": boundary, "tol": tolerance, "max_cycles": max_cycles, "method": method}
-        return cli_processes.solve(f, box, ndim, dtype, blocks, out, how)
+        return cli_processes.solve(f, box, ndim, dtype, device, blocks, out, how)
     if blocks is not None:
         raise ValueError(
             "`blocks` are of several processes, and there is one. Start them with torchrun, or leave it out."

@@ -1,5 +1,6 @@
 """`torchrun -m mgnet solve`: one problem on the processes that torchrun started, and one file that all write."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod, tau
@@ -12,6 +13,7 @@ import torch.distributed as dist
 
 from mgnet import arguments, pde
 from mgnet.output import complain, new_folder
+from mgnet.training.process import choose_device
 
 
 def solve(
@@ -19,24 +21,25 @@ def solve(
     box: dict[str, Any],
     ndim: int | None,
     dtype: str | None,
+    device: str,
     blocks: str | None,
     out: Path | None,
     how: dict[str, Any],
 ) -> int:
     """As the command ``solve``, of a number or a file that every process can read, into a folder that all can write."""
-    with _group():
+    with _group(device) as place:
         folder = _first(lambda: new_folder(out))
         whole = None if f.isdecimal() else arguments.open_datum(Path(f), "r")
         shape = (int(f),) * (ndim or 2) if whole is None else tuple(whole.shape)
         split = None if blocks is None else arguments.counts("blocks", blocks)
         partition = pde.Partition(pde.Grid(shape, **box), blocks=split)
         block = _wave(partition) if whole is None else arguments.native(np.array(partition.scatter(whole)))
-        datum = arguments.cast(torch.from_numpy(block), dtype, "cpu").numpy()
+        datum = arguments.cast(torch.from_numpy(block), dtype, place)
         try:
             solution = pde.solve(datum, partition=partition, **how)
         except (pde.NotConverged, FloatingPointError) as error:
             return complain(str(error), 1) if partition.rank == 0 else 1
-        _write(solution.u, partition, folder / "u.npy")
+        _write(solution.u.cpu().numpy(), partition, folder / "u.npy")
         if partition.rank == 0:
             print(f"{solution}")
             print(f"wrote {folder / 'u.npy'}, {_split(partition)}")
@@ -44,10 +47,18 @@ def solve(
 
 
 @contextmanager
-def _group() -> Iterator[None]:
-    dist.init_process_group("gloo")
+def _group(device: str) -> Iterator[str]:
+    """All processes, and the device of this one: the GPU of its local rank, where GPUs are asked for and there."""
+    if ":" in device:
+        raise ValueError(
+            f"`device` under torchrun must be cpu or cuda, of which each process takes its own; it is {device!r}."
+        )
+    place = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo")
     try:
-        yield
+        yield str(place)
     finally:
         dist.destroy_process_group()
 

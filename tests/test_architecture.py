@@ -30,7 +30,7 @@ CHAPTERS = {
     "blackbox": {"blackbox", "levels", "problem"},
     "native": {"native", "blackbox", "levels", "problem"},
     "cuda": {"cuda", "blackbox", "levels", "problem"},
-    "distributed": {"distributed", "native", "blackbox", "levels", "problem"},
+    "distributed": {"distributed", "native", "cuda", "blackbox", "levels", "problem"},
     "outer": {"outer", "distributed", "native", "cuda", "blackbox", "levels", "problem"},
 }
 # loops over whole arrays: of problems they know an axis at most

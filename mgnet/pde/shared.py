@@ -11,8 +11,8 @@ from torch import Tensor
 from mgnet.pde.distributed.data import right_hand_side
 from mgnet.pde.distributed.halo import Widened
 from mgnet.pde.distributed.moves import in_rows, moved
-from mgnet.pde.distributed.nearby import compared, elsewhere_than_cpu
-from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.nearby import compared, out_of_reach
+from mgnet.pde.distributed.partition import HOST, Partition
 from mgnet.pde.distributed.problem import SharedPoisson
 from mgnet.pde.outer.choice import Scheme
 from mgnet.pde.outer.iterate import Outcome
@@ -40,9 +40,10 @@ def posed(
         fault = "`partition` must be of the problem's grid; it is of another one."
     elif order != 2:
         fault = SECOND
-    fault = fault or elsewhere_than_cpu("f", like)
+    alone = numbers and "given" not in asked.values()
+    fault = fault or out_of_reach(partition, "f", like)
     partition.agree({"the kind of coefficients": "numbers" if numbers else "not numbers alone"} | asked, fault)
-    if numbers and "given" not in asked.values():
+    if alone:
         return Poisson(grid, a, c, like=like, **others)
     return SharedPoisson(partition, a, c, like=like, **others)
 
@@ -57,6 +58,8 @@ class Data(NamedTuple):
 
 class Blocks(Protocol):
     """What solves with blocks (*batch, *block): for numbers, or for coefficients that vary."""
+
+    problem: Any
 
     @property
     def method(self) -> str: ...
@@ -115,8 +118,9 @@ class OnBlocks:
         tensor, blocks = isinstance(f, Tensor), self._blocks
         v, rows = as_tensor(f), self._solving
         if moves := rows is not self.partition:
-            v, guess = (in_rows(self.partition, each) for each in (v, guess))
-            data = data._replace(**{name: in_rows(self.partition, data._asdict()[name]) for name in data._fields[1:]})
+            v, guess = in_rows(self.partition, v, "f"), in_rows(self.partition, guess, "guess")
+            boundary, *others = zip(data._fields, data, strict=True)
+            data = Data(boundary[1], *(in_rows(self.partition, of, name) for name, of in others))
         b, g = blocks.right_hand_side(v if v.is_floating_point() else v.double(), data, graph=tensor)
         if not tensor:
             blocks.check_no_graph()
@@ -152,7 +156,13 @@ class OnBlocks:
             fault = f"`f` must be this process's block, of shape (..., {block}); it has {tuple(f.shape)}."
         elif guess is not None and tuple(np.shape(guess)[-len(block) :]) != block:
             fault = f"`guess` must be this process's block, of shape (..., {block}); it has {tuple(np.shape(guess))}."
-        fault = fault or elsewhere_than_cpu("f", f) or elsewhere_than_cpu("guess", guess)
+        there = f.device if isinstance(f, Tensor) else HOST
+        fault = fault or out_of_reach(self.partition, "f", f) or out_of_reach(self.partition, "guess", guess)
+        if not isinstance(self._blocks, OfNumbers) and there != self._blocks.problem.kind.device:
+            fault = fault or (
+                f"`f` must lie where the problem does, on {self._blocks.problem.kind.device}; it is on {there}. Make "
+                "the problem with `like` there."
+            )
         graph = isinstance(f, Tensor) and f.requires_grad
         self.partition.agree(
             said
@@ -341,9 +351,10 @@ def _blocks(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partiti
     lines = False
     if problem.constant is not None:
         multigrid = Multigrid(problem.A.detached().base, problem.constant, None, scheme)
-        if multigrid.levels.constant is not None:
+        lines = multigrid.levels.scheme.smoother == "zebra"
+        if not lines:
             return OfNumbers(problem, multigrid, partition)
-        lines, scheme = True, multigrid.levels.scheme
+        scheme = multigrid.levels.scheme
     return Varying(SharedPoisson.of(problem, partition.rows), scheme, precise=lines)
 
 
@@ -358,10 +369,6 @@ def _check(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partitio
         fault = "`partition` must be of the problem's grid; it is of another one."
     elif problem.order != 2:
         fault = SECOND
-    elif scheme.transform or scheme.smoother == "red-black":
-        fault = '`partition` takes multigrid, smoothed by "chebyshev", "jacobi", "zebra" or steps of your own.'
-    elif problem.kind.device.type != "cpu":
-        fault = (
-            f"`partition` takes problems on the CPU; this one is on {problem.kind.device}. Pass a `like` on the CPU."
-        )
+    elif scheme.transform:
+        fault = '`partition` takes multigrid. Leave method="transform" out.'
     partition.agree(said, fault)

@@ -23,7 +23,8 @@ from mgnet.pde.blackbox.hierarchy import READABLE
 from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.cuda import coarsening, interpolant, krylov, level, setup, stencil
 from mgnet.pde.cuda.blackbox import CudaBlackBox, cuda_levels, dot
-from mgnet.pde.cuda.level import CudaLevel, Interpolant
+from mgnet.pde.cuda.level import CudaLevel, Interpolant, inner
+from mgnet.pde.cuda.tables import described
 from mgnet.pde.levels.constant import grids
 from mgnet.pde.levels.smoothers import steps
 from mgnet.pde.levels.transfers import Transfer
@@ -75,7 +76,8 @@ def constant(shape, bc, smoother, dtype, starts=3):
     """Passes of a level with constant coefficients, from that many kinds of iterate: zero, an array, an interpolant."""
     axes, a = Grid(shape, bc=bc).axes, (1.0,) * len(shape)
     transfer = Transfer(*grids(axes, a, 100)[:2])
-    one = CudaLevel(transfer, a, 0.0, steps(smoother, (2, 2), len(shape), False, 0.0), torch.zeros((), dtype=dtype), 1)
+    both = steps(smoother, (2, 2), len(shape), False, 0.0)
+    one = CudaLevel(described(transfer, a, 0.0), inner(axes, a, 0.0), both, torch.zeros((), dtype=dtype), 1)
     u, f, e = (torch.zeros(s, dtype=dtype) for s in (one.shape, one.shape, one.coarse_shape))
     for v in (None, u, Interpolant(e, e))[:starts]:
         one.down(v, f, None)

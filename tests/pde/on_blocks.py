@@ -1,6 +1,6 @@
 """Several processes that solve the cases below on blocks; the first writes what came out, whole.
 
-python tests/pde/on_blocks.py COUNT (memory | network) FOLDER
+python tests/pde/on_blocks.py COUNT (memory | network | torch) FOLDER
 """
 
 import multiprocessing
@@ -19,6 +19,8 @@ from mgnet.pde.distributed import channel
 from mgnet.pde.distributed.channel import Network
 from mgnet.pde.distributed.nearby import block_of
 from mgnet.pde.distributed.one_machine import OneMachine
+from mgnet.pde.outer import makers
+from mgnet.pde.problem.coefficients import Kind
 from mgnet.pde.shared import posed
 
 CASES: dict[str, dict[str, Any]] = {
@@ -41,6 +43,8 @@ CASES: dict[str, dict[str, Any]] = {
     "F-cycles, Jacobi": {"shape": (255, 180), "cycle": "F", "smoother": "jacobi", "nu": (1, 2)},
     "steps of one's own": {"shape": (200, 180), "smoother": Polynomial("steps", lambda nu, ndim, low: (1.4, 0.6) * nu)},
     "uneven": {"shape": (255, 180), "uneven": True},
+    "red-black": {"shape": (200, 130), "smoother": "red-black", "nu": (1, 1), "bc": ("neumann", "dirichlet")},
+    "red-black, periodic": {"shape": (216, 120), "smoother": "red-black", "bc": "periodic", "c": 1.0},
     "small": {"shape": (40, 30)},
     "one dimension": {"shape": (200,)},
 }
@@ -71,6 +75,9 @@ SEVERAL: dict[str, dict[str, Any]] = {  # along several axes
     "blocks, boundary data, tol=None": {
         "shape": (150, 256), "centering": "cell", "boundary": True, "tol": None, "split": ""
     },
+    "blocks, red-black": {
+        "shape": (129, 216), "smoother": "red-black", "nu": (2, 1), "bc": ("dirichlet", "periodic"), "split": ""
+    },
     "blocks in space": {"shape": (64, 50, 44), "centering": "cell", "split": "2 x 2 x 1"},
     "blocks in space, not nested": {
         "shape": (70, 41, 37), "bc": ("neumann", "dirichlet", "periodic"), "c": 3.0, "split": "2 x 2 x 1"
@@ -81,7 +88,15 @@ SEVERAL: dict[str, dict[str, Any]] = {  # along several axes
     "blocks in space, all periodic": {"shape": (48, 40, 64), "bc": "periodic", "split": "2 x 1 x 2"},
 }  # fmt: skip
 METHOD = ("cycle", "smoother", "nu")
-RUNS = ("3 by memory", "4 by memory", "2 by network")
+RUNS, TORCH = ("3 by memory", "4 by memory", "2 by network"), "2 by torch"
+IN_TORCH = (  # what is solved in plain torch, as on GPUs
+    "cells, tol=None", "periodic", "robin", "anisotropic", "three dimensions, not nested", "float32",
+    "boundary data", "F-cycles, Jacobi", "red-black", "small", "blocks, mixed ends, c", "blocks, a batch",
+    "blocks, boundary data, tol=None", "blocks in space, all periodic", "blocks, red-black",
+    "a checkerboard of cells, free", "two materials", "noise, Robin", "an a for each member", "float32, varying",
+    "lines inside of blocks", "lines that are cut", "F-cycles at jumps", "one full pass, varying", "smooth a on blocks",
+    "a mask for each member", "electrodes in a disc, other values", "walls on blocks", "a full tensor", "a velocity",
+)  # fmt: skip
 
 
 def smooth(shape: tuple[int, ...]) -> np.ndarray:
@@ -257,6 +272,10 @@ WITHIN: dict[str, dict[str, Any]] = {
         "shape": (160, 150), "told": {"mask": disc}, "array": smooth, "tol": 1e-11, "split": "",
         "data": {"mask_boundary": smooth},
     },
+    "walls on blocks": {
+        "shape": (180, 120), "bc": "neumann", "centering": "cell", "project": True, "array": walls, "local": True,
+        "tol": 1e-11, "split": "",
+    },
     "walls, held": {"shape": (180, 120), "array": walls, "tol": 1e-11, "boundary": True},
     "Robin arrays": {
         "shape": (180, 120), "tol": 1e-11, "array": smooth,
@@ -309,8 +328,10 @@ ROWS = sampled()
 
 def asked(run: str) -> set[str]:
     """Cases of a run. In rows they are solved by three, of which one has neighbours on both sides, on 2 x 2 blocks by
-    four; every third case by all, and by messages of the group.
+    four; every third case by all, and by messages of the group. In plain torch, as on GPUs, some are solved by two.
     """
+    if run == TORCH:
+        return set(IN_TORCH)
     cases = CASES | SEVERAL | VARYING | WITHIN
     few = {name for names in (CASES, SEVERAL, VARYING, WITHIN, ROWS) for name in list(names)[::3]}
     split = {name for name in cases if "split" in cases[name]}
@@ -356,7 +377,7 @@ def on_blocks(case: dict[str, Any]) -> dict[str, Any]:
     partition = Partition(problem.grid, sizes=uneven if case.get("uneven") else None, blocks=blocks)
     how |= {name: block_of(partition, how[name]) for name in ("guess", "mask_boundary", "fixed") if name in how}
     if case.get("local"):
-        problem = SharedPoisson(partition, partition.scatter(case["array"](case["shape"])), like=f)
+        problem = SharedPoisson(partition, block_of(partition, case["array"](case["shape"])), like=f)
     solution = Solver(problem, partition=partition, **scheme).solve(partition.scatter(f), **how)
     assert solution.u.shape[-len(case["shape"]) :] == partition.shape
     shared = "on each of" not in solution.method
@@ -435,7 +456,7 @@ def more_gradients() -> dict[str, np.ndarray]:
     for name in LEAVES:
         v = leaves(name)
         grid, told = posed_of(name, v)
-        partition = Partition(grid)
+        partition = Partition(grid, blocks=SPLIT[""][dist.get_world_size()] if name == "walls" else None)
         told = {key: block_of(partition, told[key]) for key in told}
         solve(partition.scatter(v["f"]), partition=partition, tol=1e-12, **told).u.square().sum().backward()
         for key, each in v.items():
@@ -455,12 +476,18 @@ def lonely(f: np.ndarray, rank: int) -> np.ndarray:
     return mask
 
 
+def solve_of(partition: Partition, smoother: Any) -> None:
+    Solver(Poisson(partition.grid), smoother=smoother, partition=partition).solve(np.ones(partition.shape))
+
+
 def faults() -> dict[str, str]:
     """What is refused, and how this process hears of it."""
     said, rank = {}, dist.get_rank()
     grid = Grid((120, 140))
     partition = Partition(grid)
     f = np.ones(partition.shape)
+    beside = Partition(grid, blocks=(1, partition.count))
+    odd = Partition(Grid((141, 140), bc=("periodic", "dirichlet")))
     thin = Partition(Grid((6000, 7)), blocks=(1, partition.count))
     wrong = {
         "other c": lambda: Solver(Poisson(grid, c=float(rank)), partition=partition),
@@ -481,6 +508,8 @@ def faults() -> dict[str, str]:
         "other values": lambda: Solver(SharedPoisson(partition, f)).solve(f, fixed=1.0),
         "no tensor": lambda: solve(f, partition=partition, a=((1.0, 3.0), (3.0, 2.0))),
         "order 4": lambda: solve(f, partition=partition, order=4),
+        "f on a GPU": lambda: posed(partition, grid, None, None, Kind(False, device=torch.device("cuda:0"))),
+        "f on a GPU, varying": lambda: posed(partition, grid, f, None, Kind(False, device=torch.device("cuda:0"))),
         "f elsewhere": lambda: posed(partition, grid, None, None, torch.empty(f.shape, device="meta")),
         "f elsewhere, varying": lambda: posed(partition, grid, f, None, torch.empty(f.shape, device="meta")),
         "like elsewhere": lambda: SharedPoisson(partition, f, like=torch.empty(0, device="meta")),
@@ -492,7 +521,8 @@ def faults() -> dict[str, str]:
         "a negative": lambda: solve(f, partition=partition, a=-f if rank else f),
         "a of another kind": lambda: solve(f, partition=partition, a=f if rank else 2.0, c=f),
         "one cycle": lambda: Solver(SharedPoisson(partition, f)).cycle(None, f),
-        "red-black": lambda: Solver(Poisson(grid), smoother="red-black", partition=partition),
+        "red-black": lambda: Solver(SharedPoisson(partition, f), smoother="red-black"),
+        "an odd period": lambda: solve_of(odd, "red-black"),
         "another grid": lambda: Solver(Poisson(Grid((120, 141))), partition=partition),
         "shape on one": lambda: solve(f[1:] if rank else f, partition=partition),
         "guess on one": lambda: solve(f, partition=partition, guess=f[1:] if rank else f),
@@ -502,7 +532,9 @@ def faults() -> dict[str, str]:
         "sizes": lambda: Partition(grid, sizes=[120, 1]),
         "blocks": lambda: Partition(grid, blocks=(2, 3)),
         "thin blocks": lambda: solve(np.ones(thin.shape), partition=thin),
-        "faces on blocks": lambda: solve(np.ones(thin.shape), partition=thin, a=Faces(np.ones(thin.shape), 1.0)),
+        "faces that differ on blocks": lambda: solve(
+            np.ones(beside.shape), partition=beside, a=Faces(1.0, np.full((120, beside.shape[1] + 1), 1.0 + rank))
+        ),
         "too many": lambda: Partition(Grid((1, 50))),
         "a word": lambda: solve(f, grid=grid, partition="two"),
         "not converged": lambda: solve(
@@ -517,11 +549,20 @@ def faults() -> dict[str, str]:
     return said
 
 
+def as_on_gpus() -> None:
+    """Plain torch, and messages without tags: two of the same processes meet in the order in which they are posted."""
+    makers.MAKERS = (makers.PlainTorch(),)
+    message = dist.P2POp
+    dist.P2POp = lambda way, v, peer, group, tag=0: message(way, v, peer, group)  # type: ignore[misc, assignment]
+
+
 def main(rank: int, count: int, by: str, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=count)
-    if by == "network":
+    if by != "memory":
         channel.joined = lambda *group: None
+    if by == "torch":
+        as_on_gpus()
     names = asked(f"{count} by {by}")
     for name, case in (CASES | SEVERAL | VARYING | WITHIN).items():
         if name not in names:
@@ -531,6 +572,8 @@ def main(rank: int, count: int, by: str, folder: Path) -> None:
         found = on_blocks(case)
         if rank == 0:
             np.savez(folder / f"{name}.npz", **found)
+    if by == "torch":
+        return dist.destroy_process_group()
     Network.least = OneMachine.least = 2**9
     solved = {name: of_row(row) for name, row in ROWS.items() if name in names}
     if rank == 0:
@@ -538,7 +581,7 @@ def main(rank: int, count: int, by: str, folder: Path) -> None:
     Network.least = OneMachine.least = 2**11
     np.savez(folder / f"gradients{rank}.npz", **gradients(), **more_gradients())
     np.savez(folder / f"faults{rank}.npz", said=[f"{k}|{v}" for k, v in faults().items()])
-    assert type(channel.channel(None)) is {"network": Network, "memory": OneMachine}[by]
+    assert type(channel.channel(None, torch.device("cpu"))) is {"network": Network, "memory": OneMachine}[by]
     dist.destroy_process_group()
 
 

@@ -14,7 +14,8 @@ pytest.importorskip("triton", reason="needs Triton")
 from mgnet.core import cycle
 from mgnet.pde import Grid
 from mgnet.pde.cuda.hierarchy import CudaHierarchy
-from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant
+from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant, inner
+from mgnet.pde.cuda.tables import described
 from mgnet.pde.levels.constant import grids, lowest, readable_levels
 from mgnet.pde.levels.direct import DirectLevel
 from mgnet.pde.levels.smoothers import steps
@@ -53,7 +54,8 @@ class Pair:
         levels, (self.transfer,) = readable_levels(chain, a, 0.3, like, smoother, nu)
         both = steps(smoother, nu, grid.ndim, False, lowest(grid.axes, a, 0.3))
         self.plain = levels[0]
-        self.fused = CudaLevel(self.transfer, a, 0.3, both, like, batch, smoother == "red-black")
+        one = None if smoother == "red-black" else inner(grid.axes, a, 0.3)
+        self.fused = CudaLevel(described(self.transfer, a, 0.3), one, both, like, batch)
         coarse = [axis.n for axis in chain[1]]
         self.u, self.f, self.e = (
             torch.as_tensor(random((batch, *s), k)).to(like) for k, s in enumerate((shape, shape, coarse))

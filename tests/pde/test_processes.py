@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import mgnet
+from mgnet import cli_processes
 from mgnet.pde import solve
 
 
@@ -52,6 +54,11 @@ def in_turn(*commands: list[str]) -> list[list[tuple[int, str, str]]]:
     said = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     return [json.loads(out) for out, _ in said]
+
+
+def test_each_process_has_a_gpu_of_its_own() -> None:
+    with pytest.raises(ValueError, match="each process takes its own; it is 'cuda:1'"), cli_processes._group("cuda:1"):
+        pass
 
 
 def test_each_process_writes_its_block_and_a_fault_is_one_line(tmp_path: Path) -> None:

@@ -90,26 +90,45 @@ def choose_axes(
 
 
 def readable_levels(
-    grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smoother: Smoother, solved: Sequence[int] = ()
+    grids: Sequence[Grid],
+    like: Tensor,
+    nu: tuple[int, int],
+    smoother: Smoother,
+    solved: Sequence[int] = (),
+    above: int = 0,
+    signed: bool | None = None,
 ) -> list[Level]:
-    """The levels in plain torch: equations (1)-(3) word for word."""
+    """The levels in plain torch: equations (1)-(3) word for word.
+
+    above : how many finer grids there are elsewhere;   signed : as of ``bound``; None: the first one's couplings say it
+    """
     levels: list[Level] = []
-    signed = smallest(grids[0].A) < 0
-    for l, grid in enumerate(grids[:-1]):
+    signed = smallest(grids[0].A) < 0 if signed is None else signed
+    for l, grid in enumerate(grids[:-1], above):
         assert grid.P is not None
         A, P = grid.A.to(like), grid.P.to(like)
         if solved:
-            steps = [B for d in solved for B in line_steps(A, d)]
-            down, up = (steps * line_sweeps(n, len(solved)) for n in nu)
-            up = up[::-1]
+            down, up = line_ways(A, nu, solved)
         else:
-            down, up = ([_step(omega) for omega in way] for way in step_lengths(grid.A, l, nu, smoother, signed))
+            down, up = (point_steps(way) for way in step_lengths(grid.A, l, nu, smoother, signed))
         if grid.clusters is not None:
             B = grid.clusters.to(like)
             down, up = [*down, B], [B, *up]
         levels.append(ConvLevel(A, down, P.R, None, P.P, up))
     levels.append(CoarsestLevel(inverse(grids[-1].A, signed, grids[-1].parts).to(like)))  # type: ignore[arg-type]
     return levels
+
+
+def line_ways(A: Stencil, nu: tuple[int, int], solved: Sequence[int]) -> tuple[list[Any], list[Any]]:
+    """The Bs of the way down and of the way up that smooth lines."""
+    steps = [B for d in solved for B in line_steps(A, d)]
+    down, up = (steps * line_sweeps(n, len(solved)) for n in nu)
+    return down, up[::-1]
+
+
+def point_steps(omegas: Sequence[float]) -> list[Callable[[Tensor], Tensor]]:
+    """r -> omega r for each."""
+    return [_step(omega) for omega in omegas]
 
 
 def step_lengths(
@@ -135,7 +154,7 @@ class Forms(NamedTuple):
 
     stencil: Callable[[Stencil], Any]
     interpolation: Callable[[Interpolation], Any]
-    levels: Callable[[Sequence[Grid], Tensor, tuple[int, int], Smoother], list[Level]]
+    levels: Callable[..., list[Level]]
     cycle: Callable[[Sequence[Level], int | str], Callable[[Tensor], Tensor]]
     unit: Callable[[Stencil], tuple[Stencil, Tensor]] = Stencil.unit
     coarsen: Callable[[Stencil, Tensor, Sequence[Coarsening], bool], Coarsened] = coarsen
@@ -155,9 +174,16 @@ def coarse_operators(
     solved : the axes along which lines are smoothed
     jumps : whether there may be clusters to correct
     """
-    coarsest = max(COARSEST, isqrt(forms.entries // len(A.diagonal)))
-    masked = not bool(A.coupled.all())
     lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
+    return coarse_grids(A, lines, solved, forms, jumps, not bool(A.coupled.all()))
+
+
+def coarse_grids(
+    A: Stencil, lines: Sequence[Coarsening], solved: Sequence[int], forms: Forms, jumps: bool, masked: bool
+) -> tuple[list[Grid], Tensor]:
+    """The same of a grid whose axes may be coarsened so; masked : whether an unknown may be coupled to no other."""
+    coarsest, lines = max(COARSEST, isqrt(forms.entries // len(A.diagonal))), list(lines)
+    masked = not bool(A.coupled.all()) if masked is None else masked
     unit, finest = forms.unit(A)
     scale, grids = finest, []
     while A.diagonal[0].numel() > coarsest and (chosen := choose_axes(strengths(unit), lines, solved)) is not None:

@@ -185,10 +185,10 @@ class CudaStencilLevel:
         return self._spare[1 if u is self._spare[0] else 0]
 
 
-def cuda_levels(grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smoother: Smoother) -> list:
+def cuda_levels(grids: Sequence[Grid], like: Tensor, nu: tuple[int, int], smoother: Smoother, above: int = 0) -> list:
     """The levels in Triton, as ``readable_levels`` makes the readable ones."""
     levels: list = []
-    for l, grid in enumerate(grids[:-1]):
+    for l, grid in enumerate(grids[:-1], above):
         assert grid.P is not None
         omegas = step_lengths(grid.A, l, nu, smoother)
         clusters = None if grid.clusters is None else grid.clusters.to(like)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from mgnet.core import cycle, full_multigrid
-from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant
+from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant, inner
 from mgnet.pde.cuda.recording import Recording
+from mgnet.pde.cuda.tables import described
 from mgnet.pde.levels.constant import lowest
 from mgnet.pde.levels.richardson import Richardson
 from mgnet.pde.levels.smoothers import Smoother, steps
@@ -100,9 +101,12 @@ class CudaHierarchy:
                  smoother: Smoother, nu: tuple[int, int], gamma: int | str, symmetric: bool):  # fmt: skip
         transfers = [Transfer(tuple(f), tuple(g)) for f, g in zip(chain[:-1], chain[1:], strict=True)]
         ways = [steps(smoother, nu, len(chain[0]), symmetric, lowest(t.fine, a, c)) for t in transfers]
-        own, little = smoother == "red-black", held_by_little(chain[0], a, c, like.dtype)
+        little = held_by_little(chain[0], a, c, like.dtype)
         self._finest, *coarse = [
-            CudaLevel(t, a, c, way, like, batch, own, little) for t, way in zip(transfers, ways, strict=True)
+            CudaLevel(
+                described(t, a, c), None if smoother == "red-black" else inner(t.fine, a, c), way, like, batch, little
+            )
+            for t, way in zip(transfers, ways, strict=True)
         ]
         direct = CudaDirectLevel(chain[-1], a, c, like)
         self._tail = Tail([*coarse, direct], self._finest.f_c, gamma)

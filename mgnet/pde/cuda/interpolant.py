@@ -9,8 +9,6 @@ import triton.language as tl
 from torch import Tensor
 
 from mgnet.pde.cuda import LAUNCH
-from mgnet.pde.levels.interpolant import InterpolantOperator
-from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.problem.axis import Table
 
 BLOCK = 64  # unknowns of a row that a program computes
@@ -49,11 +47,10 @@ def residual(f, u, out, sizes, starts, M, K, blocks, W: tl.constexpr, BLOCK: tl.
 
 
 class InterpolantResidual:
-    """(R f, u_c) -> R (f - A Q u_c), arrays (batch, *coarse grid)."""
+    """(R f, u_c) -> R (f - A Q u_c), arrays (batch, *coarse grid); tables as ``InterpolantOperator`` has them."""
 
-    def __init__(self, transfer: Transfer, a: Sequence[float], c: float, like: Tensor):
-        operator = InterpolantOperator.of(transfer, a, c)
-        pairs = [aligned(M, K) for M, K in zip(operator.mass, operator.stiffness, strict=True)]
+    def __init__(self, mass: Sequence[Table], stiffness: Sequence[Table], like: Tensor):
+        pairs = [aligned(M, K) for M, K in zip(mass, stiffness, strict=True)]
         if len(pairs) == 2:
             pairs.insert(1, (np.zeros(1, int), np.ones((1, 1)), np.zeros((1, 1))))
         self._starts, self._M, self._K = (

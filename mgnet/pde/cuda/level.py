@@ -10,9 +10,8 @@ from torch import Tensor
 from mgnet.pde.cuda import LAUNCH
 from mgnet.pde.cuda.interpolant import InterpolantResidual
 from mgnet.pde.cuda.march import march
-from mgnet.pde.cuda.tables import fitting, line, packed, parts, unclipped
+from mgnet.pde.cuda.tables import Described, fitting, parts
 from mgnet.pde.levels.direct import eigenbasis
-from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.precision import wide_enough
 
@@ -33,45 +32,36 @@ class Interpolant(NamedTuple):
     restricted: Tensor  #: R f
 
 
-def three(v: Sequence) -> list:
-    """Per grid axis to per array axis (n0, n1, n2); two dimensions have no n1."""
-    return [v[0], None, v[1]] if len(v) == 2 else list(v)
-
-
 class CudaLevel:
     """One grid of a hierarchy; arrays are (batch, *grid), contiguous.
 
     Parameters
     ----------
-    transfer : to the next coarser grid
-    a, c : the coefficient per axis, and the reaction
+    grid : with its transfers to the next coarser one
+    diagonal : of A's inner equations; None: a step is scaled by that of each
     steps : (down, up): per step of either way its damping, and the colour it works on (-1: all)
     like : a tensor of the levels' dtype and device
     batch : number of right-hand sides
-    own : whether a step is scaled by the diagonal of A instead of that of an inner equation
     little : whether u is held by little: an interpolant's residual is then computed on this grid, in differences
     """
 
-    def __init__(self, transfer: Transfer, a: Sequence[float], c: float, steps: tuple[Sequence[Step], Sequence[Step]],
-                 like: Tensor, batch: int, own: bool = False, little: bool = False):  # fmt: skip
-        self._little = little
-        self.shape = (batch, *(axis.n for axis in transfer.fine))
-        self.coarse_shape = (batch, *(axis.n for axis in transfer.coarse))
-        self._like, self._transfer = like, transfer
-        self._tables(a, c)
-        d = 1.0 if own else c + sum(2 * a_d / axis.h**2 for axis, a_d in zip(transfer.fine, a, strict=True))
+    def __init__(self, grid: Described, diagonal: float | None, steps: tuple[Sequence[Step], Sequence[Step]],
+                 like: Tensor, batch: int, little: bool = False):  # fmt: skip
+        self._little, self._flat = little, len(grid.mass) == 2
+        self.shape, self.coarse_shape = ((batch, *flat(n, self._flat)) for n in (grid.n, grid.n_c))
+        self._like, self.grid, d = like, grid, 1.0 if diagonal is None else diagonal
+        self._put_tables()
         self._steps = {
             way: [(omega / d, colour) for omega, colour in s] for way, s in zip(("down", "up"), steps, strict=True)
         }
-        self._own, self._coloured = own, any(colour >= 0 for s in steps for _, colour in s)
-        self._flat = len(transfer.fine) == 2
+        self._own, self._coloured = diagonal is None, any(colour >= 0 for s in steps for _, colour in s)
         self._plans: dict[tuple[tuple[str, ...], bool], Plan] = {}
         self._iterates: list[Tensor | None] = [None, None]
         self._third: Tensor | None = None
         self._between: Tensor | None = None  # what three dimensions leave between two ways
         self.f_c = self._empty(self.coarse_shape)
         self._sums = self._empty((0,))
-        self._residual_of_interpolant = InterpolantResidual(transfer, a, c, like)
+        self.residual_of_interpolant = InterpolantResidual(grid.mass, grid.stiffness, like)
         # Watched, ``up`` takes the next cycle's steps down as well, and leaves the residual's norm and
         # restriction: a cycle is then one pass over this grid. The order of the steps is the same.
         self.measure = False
@@ -79,26 +69,27 @@ class CudaLevel:
         self._restricted: object = NOTHING  # the iterate whose restricted residual is in _f_c
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
-        return self._sweep(u, None, f, ("down",))
+        return self.sweep(u, None, f, ("down",), self._other(u))
 
     def down(self, u: Tensor | Interpolant | None, f: Tensor, coarse: object):
         if isinstance(u, Interpolant) and not self._little:
-            self._residual_of_interpolant(u.restricted, u.coarse, self.f_c)
+            self.residual_of_interpolant(u.restricted, u.coarse, self.f_c)
         elif isinstance(u, Interpolant) or (self.measure and u is not self._restricted):
-            self._pass(u, None, f, f_c=self.f_c)
+            self.go(u, None, f, f_c=self.f_c)
         elif not self.measure:
-            u = self._sweep(u, None, f, ("down",), self.f_c)
+            u = self.sweep(u, None, f, ("down",), self._other(u), self.f_c)
         return u, None, self.f_c
 
     def up(self, u: Tensor | Interpolant | None, f: Tensor, before: None, after: Tensor) -> Tensor:
         if not self.measure:
-            return self._sweep(u, after, f, ("up",))
-        self._restricted = self._sweep(u, after, f, ("up", "down"), self.f_c, norm=True, omega=self.omega)
+            return self.sweep(u, after, f, ("up",), self._other(u))
+        out = self._other(u)
+        self._restricted = self.sweep(u, after, f, ("up", "down"), out, self.f_c, norm=True, omega=self.omega)
         return self._restricted
 
     def restrict(self, f: Tensor, out: Tensor) -> Tensor:
         """R f."""
-        self._pass(None, None, f, f_c=out)
+        self.go(None, None, f, f_c=out)
         return out
 
     def squares(self) -> Tensor:
@@ -107,7 +98,7 @@ class CudaLevel:
 
     def residuals(self, u: Tensor | None, f: Tensor) -> Tensor:
         """(batch,) the squared norms of f - A u."""
-        self._pass(u, None, f, norm=True)
+        self.go(u, None, f, norm=True)
         return self.squares()
 
     def release(self, u: Tensor) -> Tensor:
@@ -120,29 +111,28 @@ class CudaLevel:
         """Take another array as the first workspace, which the next ``up`` of an interpolant fills; and back."""
         self._iterates[0], self._third = self._third, self._iterates[0]
 
-    def _sweep(self, u, e, f, ways, f_c=None, norm=False, omega=1.0) -> Tensor:
+    def sweep(self, u, e, f, ways, out, f_c=None, norm=False, omega=1.0) -> Tensor:
         """The steps of these ways, and what follows, in one pass (2-D) or in one after the other (3-D).
 
-        The iterate that they begin with stays as it is.
+        The iterate that they begin with stays as it is; ``out`` is not it.
         """
         relax = None if omega == 1 else (u, omega)
         if self._flat:
-            out = self._other(u)
-            self._pass(u, e, f, ways, out, f_c, norm, relax)
+            self.go(u, e, f, ways, out, f_c, norm, relax)
             return out
-        target = self._other(u)
         if isinstance(u, Interpolant):
-            self._pass(u, e, f, (), self._workspace(1))
+            self.go(u, e, f, (), self._workspace(1))
             u, e = self._workspace(1), None
         for way in ways:
-            out = target if way == ways[-1] else self._middle()
-            self._pass(u, e, f, (way,), out, relax=relax if way == ways[-1] else None)
-            u, e = out, None
+            to = out if way == ways[-1] else self._middle()
+            self.go(u, e, f, (way,), to, relax=relax if way == ways[-1] else None)
+            u, e = to, None
         if f_c is not None or norm:
-            self._pass(u, None, f, (), None, f_c, norm)
+            self.go(u, None, f, (), None, f_c, norm)
         return u
 
-    def _pass(self, u, e, f, ways=(), out=None, f_c=None, norm=False, relax=None) -> None:
+    def go(self, u, e, f, ways=(), out=None, f_c=None, norm=False, relax=None) -> None:
+        """One pass, see ``march``; relax : the iterate that the cycle began with, and omega."""
         guess, u = (u.coarse, None) if isinstance(u, Interpolant) else (None, u)
         plan = self._plan(ways, f_c is not None or norm)
         if norm:
@@ -154,7 +144,7 @@ class CudaLevel:
             TILE=plan.tile, COARSE=plan.coarse, NU=plan.nu, FROM_U=u is not None,
             FROM_Q=guess is not None, PLUS_P=e is not None, OUT=out is not None, RESTRICT=f_c is not None, NORM=norm,
             RELAX=relax is not None,
-            COLOURED=self._coloured, WEIGHTED=self._weighted, OWN=self._own, WRAPS=self._wraps,
+            COLOURED=self._coloured, WEIGHTED=self._weighted, OWN=self._own, WRAPS=self.grid.wraps,
             **self._widths, num_warps=plan.warps, **LAUNCH,
         )  # fmt: skip
 
@@ -181,19 +171,12 @@ class CudaLevel:
     def _empty(self, shape: Sequence[int]) -> Tensor:
         return torch.empty(tuple(shape), dtype=self._like.dtype, device=self._like.device)
 
-    def _tables(self, a: Sequence[float], c: float) -> None:
-        fine = three(self._transfer.fine)
-        self.n = [1 if axis is None else axis.n for axis in fine]
-        self.n_c = [1 if axis is None else axis.n for axis in three(self._transfer.coarse)]
-        lines = [line(axis, a_d) for axis, a_d in zip(fine, three(a), strict=True)]
-        lines[0][[2, 4]] += c
-        self._weighted = any((v[3] != 1).any() for v in lines)
-        self._wraps = bool(fine[0].periodic)
-        self._lines = tuple(self.put(v) for v in lines)
-        P, Q, R = (packed(three(tables), self.n) for tables in self._transfer.tables)
-        self.R = [unclipped(table) for table in R]
-        self._P, self._Q, self._R = (self._rows(tables) for tables in (P, Q, self.R))
-        names = zip(("PW", "QW", "RW"), (P, Q, self.R), strict=True)
+    def _put_tables(self) -> None:
+        grid = self.grid
+        self._weighted = any((v[3] != 1).any() for v in grid.lines)
+        self._lines = tuple(self.put(v) for v in grid.lines)
+        self._P, self._Q, self._R = (self._rows(tables) for tables in (grid.P, grid.Q, grid.R))
+        names = zip(("PW", "QW", "RW"), (grid.P, grid.Q, grid.R), strict=True)
         self._widths = {name: tuple(t.weights.shape[1] for t in tables) for name, tables in names}
 
     def _rows(self, tables):
@@ -210,19 +193,33 @@ class Plan:
 
     def __init__(self, level: CudaLevel, steps: Sequence[Step], residual: bool):
         self.tile, self.warps = TILES[len(level.shape) - 1]
-        nu, n, R = len(steps), level.n, level.R
+        grid, nu = level.grid, len(steps)
+        n, R, to = grid.n, grid.R, grid.rows
         self.nu = nu
-        rows = fitting(None if self.tile[0] == 1 else R[1], n[1], self.tile[0], nu, residual)
-        columns = fitting(R[2], n[2], self.tile[1], nu, residual)
+        rows = fitting(None if self.tile[0] == 1 else R[1], n[1], self.tile[0], nu, residual, to[1])
+        columns = fitting(R[2], n[2], self.tile[1], nu, residual, to[2])
         programs = level.shape[0] * len(rows) * len(columns)
-        planes = min(max(-(-level.n_c[0] * programs // PROGRAMS), PLANES[0]), PLANES[1])
-        planes = parts(R[0], n[0], planes, 0, nu, residual)
+        coarse = min(max(-(-grid.n_c[0] * programs // PROGRAMS), PLANES[0]), PLANES[1])
+        planes = parts(R[0], n[0], coarse, 0, nu, residual, to[0])
         self.coarse = (_power(rows), _power(columns))
         self.programs = programs * len(planes)
         self.parts = tuple(level.put(v.astype(np.int32)) for v in (planes, rows, columns))
-        self.sizes = level.put(np.array([*n, *level.n_c, len(planes), len(rows), len(columns)], np.int32))
+        counted = [at for there in grid.counted for at in (there.start, there.stop)]
+        self.sizes = level.put(
+            np.array([*n, *grid.n_c, len(planes), len(rows), len(columns), *counted], np.int32)
+        )  # fmt: skip
         self.steps = level.put(np.array(steps, float).reshape(-1, 2) if nu else np.zeros((1, 2)))
         self.sums = torch.zeros(self.programs, dtype=torch.float64, device=self.steps.device)
+
+
+def flat(n: Sequence[int], two: bool) -> Sequence[int]:
+    """Per array axis to per grid axis."""
+    return (n[0], n[2]) if two else n
+
+
+def inner(axes: Sequence[Axis], a: Sequence[float], c: float) -> float:
+    """The diagonal of an inner equation."""
+    return c + sum(2 * a_d / axis.h**2 for axis, a_d in zip(axes, a, strict=True))
 
 
 def _power(blocks: np.ndarray) -> int:

@@ -308,6 +308,14 @@ def restrict(f_c, ring, R, I, I_hi, m, nc, to, WIDTHS: tl.constexpr):
 
 
 @triton.jit
+def counted(sizes, own, y, x, lo, hi):
+    """(which of a tile's own unknowns, the first plane, behind the last) have a residual that counts."""
+    counts = own & (y >= tl.load(sizes + 11)) & (y < tl.load(sizes + 12))
+    counts = counts & (x >= tl.load(sizes + 13)) & (x < tl.load(sizes + 14))
+    return counts, tl.maximum(lo, tl.load(sizes + 9)), tl.minimum(hi, tl.load(sizes + 10))
+
+
+@triton.jit
 def march(
     u, guess, e, f, out, f_c, begun, sums, steps, omega, sizes, lines, P, Q, R, parts,
     TILE: tl.constexpr, COARSE: tl.constexpr, NU: tl.constexpr,
@@ -322,7 +330,8 @@ def march(
     ----------
     u, f, out, begun : fine arrays, ``begun`` u_0;   guess, e, f_c : coarse ones
     sums : (programs,) of squared residuals;   omega : of relaxing
-    steps : (NU, 2) scale and colour of each step;   sizes : n0 n1 n2 nc0 nc1 nc2, blocks along each axis
+    steps : (NU, 2) scale and colour of each step;   sizes : n0 n1 n2 nc0 nc1 nc2, blocks along each axis, and per axis
+        the unknowns [from, to) whose residual counts
     COLOURED : each step works on the unknowns of its colour only
     WEIGHTED : some shares are not 1
     OWN : a step's scale is divided by the diagonal of L (else it holds a constant one already)
@@ -352,6 +361,8 @@ def march(
         P1, P2, Ps, Pe = interpolant(e, P, base0, y, x, n0, nc, PW, WRAPS, dtype)
     if FROM_Q:
         Q1, Q2, Qs, Qg = interpolant(guess, Q, base0, y, x, n0, nc, QW, WRAPS, dtype)
+    if NORM:
+        counts, first, last = counted(sizes, own, y, x, lo0, hi0)
     if RESTRICT:
         to = coarse_tile(part, COARSE)
 
@@ -381,7 +392,7 @@ def march(
             nothing: tl.constexpr = NU == 0 and zero
             r = residual_of(fs[NU], v, before[NU], middle[NU], rows[NU], excess, share, near, nothing, WEIGHTED)
             if NORM:
-                total += tl.where(own & (m > lo0) & (m <= hi0), r * r, 0.0)
+                total += tl.where(counts & (m > first) & (m <= last), r * r, 0.0)
             if RESTRICT:
                 ring = ring[1:] + (r,)
                 I = restrict(f_c, ring, R, I, I_hi, m - 1, nc, to, RW)

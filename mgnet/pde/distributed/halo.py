@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.pde.distributed.channel import Pair
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.window import Window
 
 
 def exchange(partition: Partition, w: Window, v: Tensor, dim: int = 1, axis: int = 0) -> Tensor:
     """v, on a window, its halo along one axis of the grid filled by the neighbours, in place; dim : where v has it."""
-    a, lead, begin, end = v.detach().numpy(), (slice(None),) * dim, w.before, w.before + w.high - w.low
+    v_, begin, end = v.detach(), w.before, w.before + w.high - w.low
     to_before, to_after = w.given
-    out = a[(*lead, slice(begin, begin + to_before))], a[(*lead, slice(end - to_after, end))]
-    rooms = a[(*lead, slice(0, begin))] if begin else None, a[(*lead, slice(end, None))] if w.after else None
+    out = v_.narrow(dim, begin, to_before), v_.narrow(dim, end - to_after, to_after)
+    rooms = v_.narrow(dim, 0, begin) if begin else None, v_.narrow(dim, end, w.after) if w.after else None
     trade(partition, axis, [None if room is None else part for part, room in zip(out, rooms, strict=True)], rooms)
     return v
 
@@ -39,25 +39,24 @@ def widened(partition: Partition, w: Window, block: Tensor, dim: int) -> Tensor:
     return exchange(partition, w, v, v.ndim + dim)
 
 
-def trade(
-    partition: Partition, axis: int, out: Sequence[np.ndarray | None], rooms: Sequence[np.ndarray | None]
-) -> None:
+def trade(partition: Partition, axis: int, out: Pair, rooms: Pair) -> None:
     """Send to the process before along an axis and to the one after, and receive from both; None: there is none."""
-    into = [r if r is None or r.flags.c_contiguous else np.empty_like(r, order="C") for r in rooms]
-    _swap(partition, axis, [None if part is None else np.ascontiguousarray(part) for part in out], into)
+    into = [r if r is None or r.is_contiguous() else r.new_empty(r.shape) for r in rooms]
+    _swap(partition, axis, [None if part is None else part.contiguous() for part in out], into)
     for room, arrived in zip(rooms, into, strict=True):
-        if room is not None and arrived is not room:
-            room[...] = arrived
+        if room is not None and arrived is not None and arrived is not room:
+            room.copy_(arrived)
 
 
-def _swap(partition: Partition, axis: int, out: list[np.ndarray | None], into: list[np.ndarray | None]) -> None:
-    """The same of arrays that lie in one piece."""
+def _swap(partition: Partition, axis: int, out: Pair, into: Pair) -> None:
+    """The same of tensors that lie in one piece."""
     if partition.count == 1:  # a period closes on itself
         for block, room in zip(out[::-1], into, strict=True):
             if block is not None and room is not None:
-                room[...] = block
+                room.copy_(block)
         return
-    partition.channel.swap(axis, partition.beside[axis], out, into)
+    device = next((v.device for v in (*out, *into) if v is not None), torch.device("cpu"))
+    partition.channel(device).swap(axis, partition.beside[axis], out, into)
 
 
 class Widened(torch.autograd.Function):
@@ -84,14 +83,14 @@ class Folded(torch.autograd.Function):
         ctx.of = partition, w, dim
         v = v.detach()
         owned = v.narrow(dim, w.before, w.high - w.low).clone()
-        out = [v.narrow(dim, 0, w.before).contiguous().numpy() if w.before else None]
-        out.append(v.narrow(dim, v.shape[dim] - w.after, w.after).contiguous().numpy() if w.after else None)
+        out = [v.narrow(dim, 0, w.before).contiguous() if w.before else None]
+        out.append(v.narrow(dim, v.shape[dim] - w.after, w.after).contiguous() if w.after else None)
         counts = [count if there else 0 for count, there in zip(w.given, (w.before, w.after), strict=True)]
-        into = [v.new_empty(owned.narrow(dim, 0, count).shape).numpy() if count else None for count in counts]
+        into = [v.new_empty(owned.narrow(dim, 0, count).shape) if count else None for count in counts]
         _swap(partition, 0, out, into)
         for at, part in zip((0, owned.shape[dim] - counts[1]), into, strict=True):
             if part is not None:
-                owned.narrow(dim, at, part.shape[dim]).add_(torch.from_numpy(part))
+                owned.narrow(dim, at, part.shape[dim]).add_(part)
         return owned
 
     @staticmethod

@@ -102,7 +102,7 @@ class SharedLook:
         regions = {
             (d, e): (s[d] > DOMINANT * s[e], s[d] < ALIKE * s[e]) for d in range(ndim) for e in range(ndim) if d != e
         }
-        counts = self.partition.total(np.stack([self._inner(where, w) for pair in regions.values() for where in pair]))
+        counts = self.partition.total(torch.stack([self._inner(of, w) for pair in regions.values() for of in pair]))
         size = np.prod([axis.n for axis in self.axes])
         there = (counts > REGION * size).any(1).reshape(-1, 2)
         return tuple(sorted({d for (d, _), (most, least) in zip(regions, there, strict=True) if most and least}))
@@ -165,10 +165,10 @@ class SharedLook:
         whole = v.expand(*v.shape[: max(v.ndim - len(grid), 0)], *grid).reshape(-1, *grid)
         return self._problem.owned(whole).double()
 
-    def _inner(self, where: Tensor, w: Window) -> np.ndarray:
+    def _inner(self, where: Tensor, w: Window) -> Tensor:
         """(members,) how many of the block are there with all their neighbours."""
         inside = torch.stack([shift(where, o) for o in offsets(where.ndim - 1)]).all(0)
-        return inside[:, w.owned].flatten(1).sum(1).double().numpy()
+        return inside[:, w.owned].flatten(1).sum(1).double()
 
 
 def strengths(partition: Partition, unit: Stencil, w: Window) -> np.ndarray:

@@ -7,7 +7,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from mgnet.pde.distributed.channel import meeting
 from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.problem.faces import Faces
 
 
 class Moved(torch.autograd.Function):
@@ -24,29 +26,29 @@ class Moved(torch.autograd.Function):
         return None, None, Moved.apply(target, source, gradients[0])
 
 
-def _moved(source: Partition, target: Partition, block: Tensor) -> Tensor:
-    batch, group, work = block.shape[: block.ndim - source.grid.ndim], source.group, []
-    moved = block.new_empty((*batch, *target.shape))
-    arrived = []
+def _moved(source: Partition, target: Partition, given: Tensor) -> Tensor:
+    group, there = source.group, meeting(source.group, given.device) if source.count > 1 else given.device
+    block = given.to(there)
+    moved = block.new_empty((*block.shape[: block.ndim - source.grid.ndim], *target.shape))
+    posted, arrived = [], []
     for rank in range(source.count):
-        given, taken = _common(source, rank, target), _common(target, rank, source)
+        mine, theirs = _common(source, rank, target), _common(target, rank, source)
         if rank == source.rank:
-            if given is not None and taken is not None:
-                moved[taken] = block[given]
+            if mine is not None and theirs is not None:
+                moved[theirs] = block[mine]
             continue
         peer = rank if group is None else dist.get_global_rank(group, rank)
-        if given is not None:
-            work.append(dist.isend(block[given].contiguous(), peer, group))
-        if taken is not None:
-            room = torch.empty_like(moved[taken], memory_format=torch.contiguous_format)
-            work.append(dist.irecv(room, peer, group))
-            arrived.append((taken, room))
-    for each in work:
-        assert each is not None
+        if mine is not None:
+            posted.append(dist.P2POp(dist.isend, block[mine].contiguous(), peer, group))
+        if theirs is not None:
+            room = torch.empty_like(moved[theirs], memory_format=torch.contiguous_format)
+            posted.append(dist.P2POp(dist.irecv, room, peer, group))
+            arrived.append((theirs, room))
+    for each in dist.batch_isend_irecv(posted) if posted else ():
         each.wait()
-    for there, room in arrived:
-        moved[there] = room
-    return moved
+    for at, room in arrived:
+        moved[at] = room
+    return moved.to(given.device)
 
 
 def _common(mine: Partition, rank: int, others: Partition) -> tuple[Any, ...] | None:
@@ -63,15 +65,41 @@ def moved(source: Partition, target: Partition, block: Tensor) -> Tensor:
     return block if source is target else Moved.apply(source, target, block)
 
 
-def in_rows(partition: Partition, v: Any) -> Any:
-    """What is given on blocks, as ``partition.rows`` has it; sequences entry by entry."""
+def in_rows(partition: Partition, v: Any, name: str) -> Any:
+    """What is given on blocks, as ``partition.rows`` has it; sequences and ``Faces`` entry by entry."""
     if partition.in_rows:
         return v
     if isinstance(v, (tuple, list)):
-        return tuple(in_rows(partition, entry) for entry in v)
+        return tuple(in_rows(partition, entry, name) for entry in v)
+    if isinstance(v, Faces):
+        return Faces(*(_faces_in_rows(partition, entry, d, name) for d, entry in enumerate(v.values)))
     if not isinstance(v, (np.ndarray, Tensor)) or v.ndim == 0:
         return v
-    tensor = v if isinstance(v, Tensor) else torch.from_numpy(np.ascontiguousarray(v))
+    tensor = _tensor(v)
     numbers = tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor
     rows = moved(partition, partition.rows, numbers).to(tensor.dtype)
     return rows if isinstance(v, Tensor) else rows.numpy()
+
+
+def _faces_in_rows(partition: Partition, v: Any, d: int, name: str) -> Any:
+    """What is given on the faces of axis d: those below the unknowns and those above them are moved as these are."""
+    if not isinstance(v, (np.ndarray, Tensor)) or v.ndim == 0:
+        return v
+    dim, tensor = d - partition.grid.ndim, _tensor(v)
+    below, above = (
+        moved(partition, partition.rows, tensor.narrow(dim, at, partition.shape[d]).contiguous()) for at in (0, 1)
+    )
+    n = below.shape[dim]
+    check_shared(partition, torch.equal(below.narrow(dim, 1, n - 1), above.narrow(dim, 0, n - 1)), name)
+    both = torch.cat([below, above.narrow(dim, n - 1, 1)], dim)
+    return both if isinstance(v, Tensor) else both.numpy()
+
+
+def check_shared(partition: Partition, same: bool, name: str) -> None:
+    """Refuse, on every process, values that differ on a face that two blocks share."""
+    if partition.most(float(not same)):
+        raise ValueError(f"`{name}` = Faces must be the same on both blocks on the face that they share.")
+
+
+def _tensor(v: np.ndarray | Tensor) -> Tensor:
+    return v if isinstance(v, Tensor) else torch.from_numpy(np.ascontiguousarray(v))

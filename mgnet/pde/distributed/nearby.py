@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.pde.distributed.channel import kinds
 from mgnet.pde.distributed.halo import Widened
-from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.moves import check_shared
+from mgnet.pde.distributed.partition import BOTH, HOST, Partition
 from mgnet.pde.distributed.window import Window
 from mgnet.pde.problem.axis import DIRICHLET, Axis
-from mgnet.pde.problem.coefficients import is_number
+from mgnet.pde.problem.coefficients import Kind, is_number
 from mgnet.pde.problem.ends import Robin
 from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.grid import Grid
@@ -56,8 +58,7 @@ def block_of(partition: Partition, v: Any) -> Any:
 def _faces_of_block(partition: Partition, v: Any, d: int) -> Any:
     if not isinstance(v, ARRAYS) or v.ndim == 0:
         return v
-    rows = partition.slices[0]
-    there: Any = (..., slice(rows.start, rows.stop + (d == 0)), *[slice(None)] * (partition.grid.ndim - 1))
+    there: Any = (..., *(slice(s.start, s.stop + (e == d)) for e, s in enumerate(partition.slices)))
     return v[there]
 
 
@@ -77,8 +78,7 @@ def _faces_around(partition: Partition, w: Window, v: Any, d: int, name: str) ->
     tensor, n, dim = torch.as_tensor(v), w.high - w.low, -partition.grid.ndim
     wide, last = _wide(partition, w, tensor.narrow(dim, 0, n).contiguous()), tensor.narrow(dim, n, 1)
     shared = wide.narrow(dim, w.before + n, 1) if w.after else last
-    if partition.most(float(not torch.equal(shared, last))):
-        raise ValueError(f"`{name}` = Faces must be the same on both blocks on the face that they share.")
+    check_shared(partition, torch.equal(shared, last), name)
     beyond = wide.narrow(dim, w.size - 1, 1).detach() if w.after else last
     both = torch.cat([wide, beyond], dim)
     return both if isinstance(v, Tensor) else both.numpy()
@@ -88,8 +88,6 @@ def _fault(name: str, v: Any, partition: Partition, faces_of: int | None = None)
     if isinstance(v, (tuple, list)):
         return next(filter(None, (_fault(name, entry, partition) for entry in v)), "")
     if isinstance(v, Faces):
-        if not partition.in_rows and any(isinstance(entry, ARRAYS) and entry.ndim for entry in v.values):
-            return f"`{name}` takes arrays in `Faces` on blocks along the first axis alone, not {partition.blocks}."
         return next(filter(None, (_fault(name, entry, partition, d) for d, entry in enumerate(v.values))), "")
     shape = tuple(n + (d == faces_of) for d, n in enumerate(partition.shape))
     of = "" if faces_of is None else f" = Faces on axis {faces_of}"
@@ -97,15 +95,20 @@ def _fault(name: str, v: Any, partition: Partition, faces_of: int | None = None)
         return f"`{name}` on several processes must be {KINDS}; it is {type(v).__name__}."
     if isinstance(v, ARRAYS) and v.ndim and tuple(v.shape[-len(shape) :]) != shape:
         return f"`{name}`{of} must be this process's block, of shape (..., {shape}); it has {tuple(v.shape)}."
-    return elsewhere_than_cpu(name, v)
+    return out_of_reach(partition, name, v)
 
 
-def elsewhere_than_cpu(name: str, v: Any) -> str:
-    """What is wrong with a tensor on a GPU."""
-    if not isinstance(v, Tensor) or v.device.type == "cpu":
+def out_of_reach(partition: Partition, name: str, v: Any) -> str:
+    """What is wrong with where a tensor lies, between whose like messages have to go."""
+    device = v.device if isinstance(v, (Tensor, Kind)) else HOST
+    remedy = f"pass {name}.cpu()" if isinstance(v, Tensor) else f"make `{name}` on the CPU"
+    if device.type not in ("cpu", "cuda"):
+        return f"`{name}` must lie on a CPU or a CUDA device; it is on {device}: {remedy}."
+    if device == HOST or partition.count == 1 or device.type in kinds(partition.group):
         return ""
     return (
-        f"`partition` takes tensors on the CPU, where blocks are solved; `{name}` is on {v.device}. Pass {name}.cpu()."
+        f"`{name}` is on {device}, and `partition` has a group that exchanges nothing between GPUs. Begin with {BOTH}, "
+        f"or {remedy}."
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from mgnet.pde.native import kernels
 
@@ -47,7 +48,7 @@ class Shared:
         self._boxes = kernels.Mailboxes(np.frombuffer(self._memory, np.uint8), rank, count)
 
     def exchange(self, out: Sequence[tuple[int, int, np.ndarray]], into: Sequence[tuple[int, int, np.ndarray]]) -> None:
-        """Contiguous blocks: (to which process, to whom, block) and (from which process, to whom, room)."""
+        """Bytes: (to which process, to whom, block) and (from which process, to whom, room)."""
         begun = time.monotonic()
 
         def waiting(rank: int) -> None:
@@ -58,12 +59,7 @@ class Shared:
                     f"process {rank} of the group {what}; look for its own message, and start all again."
                 )
 
-        self._boxes.exchange(
-            [(rank, whom, _bytes(v)) for rank, whom, v in out],
-            [(rank, whom, _bytes(v)) for rank, whom, v in into],
-            PATIENCE,
-            waiting,
-        )
+        self._boxes.exchange(out, into, PATIENCE, waiting)
 
     def _alive(self, rank: int) -> bool:
         try:
@@ -83,18 +79,18 @@ class OneMachine:
         self._memory, self._rank, self._count = memory, rank, count
 
     def swap(
-        self, axis: int, peers: tuple[int, int], out: Sequence[np.ndarray | None], into: Sequence[np.ndarray | None]
+        self, axis: int, peers: tuple[int, int], out: Sequence[Tensor | None], into: Sequence[Tensor | None]
     ) -> None:
         sides = [2 * axis + side for side in (BEFORE, AFTER)]
         self._memory.exchange(
-            [(rank, side, v) for rank, side, v in zip(peers, sides, out, strict=True) if v is not None],
-            [(rank, side, v) for rank, side, v in zip(peers, sides[::-1], into, strict=True) if v is not None],
+            [(rank, side, _bytes(v)) for rank, side, v in zip(peers, sides, out, strict=True) if v is not None],
+            [(rank, side, _bytes(v)) for rank, side, v in zip(peers, sides[::-1], into, strict=True) if v is not None],
         )
 
-    def everyones(self, v: np.ndarray) -> list[np.ndarray]:
-        each = [v if rank == self._rank else np.empty_like(v) for rank in range(self._count)]
-        others = [(rank, EVERYONE, room) for rank, room in enumerate(each) if rank != self._rank]
-        self._memory.exchange([(self._rank, EVERYONE, v)], others)
+    def everyones(self, v: Tensor) -> list[Tensor]:
+        each = [v if rank == self._rank else torch.empty_like(v) for rank in range(self._count)]
+        others = [(rank, EVERYONE, _bytes(room)) for rank, room in enumerate(each) if rank != self._rank]
+        self._memory.exchange([(self._rank, EVERYONE, _bytes(v))], others)
         return each
 
 
@@ -136,5 +132,7 @@ def _timeout(group: Any) -> timedelta:
     return getattr(getattr(backend, "options", None), "_timeout", None) or dist.default_pg_timeout
 
 
-def _bytes(v: np.ndarray) -> np.ndarray:
-    return v.reshape(-1).view(np.uint8)
+def _bytes(v: Tensor) -> np.ndarray:
+    """The memory of a contiguous tensor."""
+    array: np.ndarray = v.numpy().reshape(-1).view(np.uint8)
+    return array

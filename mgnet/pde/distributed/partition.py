@@ -12,9 +12,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mgnet.pde.distributed.channel import Channel, channel
+from mgnet.pde.distributed.channel import Channel, channel, kinds
 from mgnet.pde.problem.grid import Grid
 
+HOST = torch.device("cpu")
+HOSTS, BOTH = 'group=torch.distributed.new_group(backend="gloo")', 'init_process_group("cpu:gloo,cuda:nccl")'
 START = "Start the processes with torchrun, and call torch.distributed.init_process_group() first."
 
 
@@ -182,15 +184,15 @@ class Partition:
 
     def joined(self, block: Tensor, dim: int, cuts: Sequence[Sequence[int]]) -> Tensor:
         """Blocks that end there along axes dim, dim + 1, ..., put together."""
-        mine, lead, stop = block.detach().numpy(), (slice(None),) * dim, dim + len(cuts)
+        mine, lead, stop = block.detach(), (slice(None),) * dim, dim + len(cuts)
         before, behind = mine.shape[:dim], mine.shape[stop:]
-        most = np.zeros((*before, *(max(b - a for a, b in pairwise(ends)) for ends in cuts), *behind), mine.dtype)
+        most = mine.new_zeros((*before, *(max(b - a for a, b in pairwise(ends)) for ends in cuts), *behind))
         most[(*lead, *map(slice, mine.shape[dim:stop]))] = mine
-        whole = np.empty((*before, *(ends[-1] for ends in cuts), *behind), mine.dtype)
+        whole = mine.new_empty((*before, *(ends[-1] for ends in cuts), *behind))
         for rank, part in enumerate(self._everyones(most)):
             there = _slices(cuts, self.place_of(rank))
             whole[(*lead, *there)] = part[(*lead, *(slice(s.stop - s.start) for s in there))]
-        return torch.from_numpy(whole)
+        return whole
 
     def total(self, v: Any) -> np.ndarray:
         """The sum of all processes' numbers, in their order: the same digits on each."""
@@ -200,10 +202,13 @@ class Partition:
         """The largest of all processes' numbers."""
         return self._numbers(v).max(0)
 
-    @property
-    def channel(self) -> Channel:
-        """By which the processes speak to each other."""
-        return channel(self.group)
+    def channel(self, device: torch.device = HOST) -> Channel:
+        """By which the processes exchange what lies on such a device."""
+        return channel(self.group, device)
+
+    def least(self, device: torch.device = HOST) -> int:
+        """Unknowns of a grid that is worth sharing, on such devices."""
+        return 0 if self.count == 1 else self.channel(device).least
 
     def agree(self, said: dict[str, str], fault: str = "") -> None:
         """Raise on every process where one found a fault, or where they were told differently."""
@@ -226,23 +231,27 @@ class Partition:
 
     def _alike(self, said: str) -> bool:
         """Whether every process says the same."""
-        digest = np.frombuffer(bytearray(sha256(said.encode()).digest()), np.uint8)
-        return all(np.array_equal(other, digest) for other in self._everyones(digest))
+        digest = torch.frombuffer(bytearray(sha256(said.encode()).digest()), dtype=torch.uint8)
+        return all(torch.equal(other, digest) for other in self._everyones(digest))
 
     def _numbers(self, v: Any) -> np.ndarray:
-        """(processes, ...) the numbers of each."""
-        return np.stack(self._everyones(np.array(np.asarray(v, float), order="C")))
+        """(processes, ...) the numbers of each, which may lie on a device."""
+        mine = v.detach().double().contiguous() if isinstance(v, Tensor) else torch.from_numpy(_array(v))
+        return torch.stack(self._everyones(mine)).cpu().numpy()
 
-    def _everyones(self, v: np.ndarray) -> list[np.ndarray]:
-        return [v] if self.count == 1 else self.channel.everyones(v)
+    def _everyones(self, v: Tensor) -> list[Tensor]:
+        return [v] if self.count == 1 else self.channel(v.device).everyones(v)
+
+
+def _array(v: Any) -> np.ndarray:
+    return np.array(np.asarray(v, float), order="C")
 
 
 def _check_group(group: Any) -> None:
-    backends = dist.get_backend_config(group)  # "cpu:gloo,cuda:nccl", say
-    if not any(each.startswith("cpu:") for each in backends.split(",")):
+    if not kinds(group):
         raise ValueError(
-            f"`group` must exchange what lies on CPUs, where blocks are solved; it has {backends} alone. Pass "
-            'group=torch.distributed.new_group(backend="gloo"), or begin with init_process_group("cpu:gloo,cuda:nccl").'
+            f"`group` must exchange what lies on CPUs or on GPUs; it has {dist.get_backend_config(group)} alone. "
+            f"Pass {HOSTS}, or begin with {BOTH}."
         )
 
 

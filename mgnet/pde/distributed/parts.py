@@ -42,17 +42,16 @@ def shared_parts(problem: SharedPoisson, A: Any, excess: Tensor) -> SharedParts:
 
     def members(v: Tensor, d: int | None = None) -> np.ndarray:
         whole = [n + (e == d) for e, n in enumerate(shape)]
-        return (
-            v.expand(*v.shape[: max(v.ndim - ndim, 0)], *whole).reshape(-1, *whole).expand(len(excess), *whole).numpy()
-        )
+        every = v.cpu().expand(*v.shape[: max(v.ndim - ndim, 0)], *whole)
+        return every.reshape(-1, *whole).expand(len(excess), *whole).numpy()
 
     inside = members(torch.ones(shape, dtype=torch.bool) if problem.unknown is None else problem.unknown)
     opens = [members(k > 0, d) for d, k in enumerate(A.k)]
     D = members(A.diagonal)
-    each = [_parts_of(problem, inside[m], [k[m] for k in opens], D[m], v) for m, v in enumerate(excess.numpy())]
+    each = [_parts_of(problem, inside[m], [k[m] for k in opens], D[m], v) for m, v in enumerate(excess.cpu().numpy())]
     counts = np.array([count for _, count, _ in each])
     floats = np.arange(max(counts.max(), 1)) < counts[:, None]
-    part = torch.from_numpy(np.stack([part for part, _, _ in each]))
+    part = torch.from_numpy(np.stack([part for part, _, _ in each])).to(excess.device)
     return SharedParts(part, floats, min(least for _, _, least in each))
 
 

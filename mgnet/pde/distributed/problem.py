@@ -14,8 +14,8 @@ from mgnet.pde.distributed.nearby import (
     block_of,
     compared,
     elsewhere,
-    elsewhere_than_cpu,
     near_axes,
+    out_of_reach,
     planes_of_end,
     reached,
 )
@@ -87,9 +87,9 @@ class SharedPoisson:
         self.near = window(self.grid.axes[0], self.partition.ends, partition.rank, 1)
         given = {"a": a, "c": c, "velocity": velocity, "mask": mask, "fixed": fixed}
         said, fault = compared(partition, given, scheme=scheme, mask_bc=mask_bc)
-        partition.agree(said, fault or elsewhere_than_cpu("like", like))
+        partition.agree(said, fault or out_of_reach(partition, "like", like))
         self._given = velocity, scheme, mask, mask_bc, fixed
-        given = {name: in_rows(partition, v) for name, v in given.items()}
+        given = {name: in_rows(partition, v, name) for name, v in given.items()}
         nearby = {name: around(self.partition, self.near, v, name) for name, v in given.items()}
         self.walls = isinstance(a, Faces)
         self._pose(nearby, scheme, mask_bc)
@@ -251,7 +251,7 @@ class SharedPoisson:
 
     def _anywhere(self, here: Tensor) -> Tensor:
         """What holds on some process."""
-        return torch.from_numpy(np.asarray(self.partition.most(here.double().numpy()))) > 0
+        return torch.from_numpy(np.asarray(self.partition.most(here.double()))) > 0
 
     def _of_block(self, boundary: Any) -> Any:
         """What data on whole ends are on this block's."""

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from mgnet.pde.distributed.halo import trade
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.window import Window
+from mgnet.pde.native import four
 
 ROOM = 64  # numbers behind an array, which kernels may read
 
@@ -30,14 +33,16 @@ class Slabs(NamedTuple):
         return window
 
 
-def slabs(partition: Partition, w: Window, block: np.ndarray) -> Slabs:
-    """A block (batch, planes, n1, n2) and its neighbours' planes, for a window along the first axis."""
+def slabs(partition: Partition, w: Window, b: Tensor) -> Slabs:
+    """A block (batch, *block) and its neighbours' planes, for a window along the first axis."""
+    block = b.contiguous().numpy().reshape(len(b), *four(b.shape[1:]))
     before, after = _planes(block, w.before), _planes(block, w.halo + w.after)
     to_before, to_after = w.given
     n = block.shape[1]
     after[:, : w.halo] = block[:, n - w.halo :]
     out = block[:, :to_before] if w.before else None, block[:, n - to_after :] if w.after else None
-    trade(partition, 0, out, (before if w.before else None, after[:, w.halo :] if w.after else None))
+    rooms = before if w.before else None, after[:, w.halo :] if w.after else None
+    trade(partition, 0, *([None if v is None else torch.from_numpy(v) for v in pair] for pair in (out, rooms)))
     return Slabs(before, block, after)
 
 

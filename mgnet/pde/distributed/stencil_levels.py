@@ -203,8 +203,8 @@ class SharedGrid:
 
     def __init__(self, partition: Partition, level: Any, batch: int, single_data: bool):
         self.partition, self.level, self.window = partition, level, level.window
-        self.kernels: kernels.BlackBox = level.cycles(single_data, batch)
-        of = level.hierarchy.level(0)
+        counted, of = (level.window.owned.start, level.window.owned.stop), level.of.level(0)
+        self.kernels = kernels.BlackBox(machine(), level.of, single_data, 1, batch, threads(), counted)
         self._rows, self._dtype, self._batch = of["S"].shape[2:], of["S"].dtype, batch
         self._fine = n0, n1, n2 = of["n"]
         self.shape = (n0, n2) if len(level.axes) == 2 else (n0, n1, n2)

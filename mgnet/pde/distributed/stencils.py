@@ -1,21 +1,20 @@
 """The set-up of black-box levels whose blocks lie on several processes, level by level.
 
 A process has the stencils of a window: its block's planes, and so many of its neighbours' as the steps of a cycle
-spoil. The kernels of one process make P and the Galerkin product of it; what they make of the block's own planes is
-right, and the coarse block's neighbours are asked for theirs. What decides how, strengths and bounds of spectra, is
-summed up over all processes. The first grid that is small, or whose blocks would be thinner than that, is gathered,
-and all below it is the set-up of one process, on each.
+spoil. What makes one process's levels makes P and the Galerkin product of it (``Stencils``: the compiled kernels, or
+torch on any device); what it makes of the block's own planes is right, and the coarse block's neighbours are asked for
+theirs. What decides how, strengths and bounds of spectra, is summed up over all processes. The first grid that is
+small, or whose blocks would be thinner than that, is gathered, and all below it is the set-up of one process, on each.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.blackbox.coarsest import dense_inverse
 from mgnet.pde.blackbox.hierarchy import bound, choose_axes, damping, first_coarse
 from mgnet.pde.blackbox.interpolation import Coarsening
 from mgnet.pde.blackbox.lines import line_sweeps
@@ -23,10 +22,10 @@ from mgnet.pde.blackbox.stencil import Stencil
 from mgnet.pde.blackbox.traits import smallest
 from mgnet.pde.distributed.clusters import SharedClusters, slow_clusters
 from mgnet.pde.distributed.look import on_window, strengths
-from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.partition import HOST, Partition
 from mgnet.pde.distributed.window import Window
 from mgnet.pde.levels.smoothers import Smoother
-from mgnet.pde.native import kernels, machine, threads
+from mgnet.pde.levels.system import Robust
 from mgnet.pde.native.memory import give_back
 from mgnet.pde.problem.axis import Axis
 
@@ -75,22 +74,17 @@ class SharedLevel:
     Parameters
     ----------
     window : of this process
-    hierarchy : the window's level, alone
+    of : the window's level, alone, as those who made it have it
     axes : how the grid is coarsened
     coarse : the planes of the coarse grid that lie in the window, from the first to behind the last
     clusters : to correct, of each member; none: of no member
     """
 
     window: Window
-    hierarchy: kernels.StencilHierarchy
+    of: Any
     axes: tuple[Coarsening, ...]
     coarse: tuple[int, int]
     clusters: tuple[SharedClusters | None, ...] = ()
-
-    def cycles(self, single_data: bool, batch: int) -> kernels.BlackBox:
-        owned = self.window.owned
-        counted = owned.start, owned.stop
-        return kernels.BlackBox(machine(), self.hierarchy, single_data, 1, batch, threads(), counted)
 
 
 @dataclass(frozen=True)
@@ -107,14 +101,45 @@ class SharedHierarchy:
 
     levels: list[SharedLevel]
     ends: list[tuple[int, ...]]
-    rest: kernels.StencilHierarchy
+    rest: Any
     root: Tensor
     sizes: tuple[int, ...]
+
+
+class Stencils(Protocol):
+    """Who makes levels of stencils, and works with them: compiled kernels, or torch and Triton on any device."""
+
+    def level(
+        self, w: Window, chosen: Sequence[Coarsening], A: Stencil, excess: Tensor | None, how: How, spectrum: float
+    ) -> SharedLevel:
+        """Of a window's operator; excess : A 1 there, of the finest grid."""
+        ...
+
+    def coarse(self, level: SharedLevel, here: slice) -> Stencil:
+        """Planes of the coarse operator of the window, as the block that they are."""
+        ...
+
+    def rest(self, whole: Stencil, lines: Sequence[Coarsening], how: How) -> Any:
+        """The levels of one process, from the gathered grid on; ``.sizes()`` of them."""
+        ...
+
+    def system(
+        self, partition: Partition, shared: SharedHierarchy, batch: int, like: Tensor, gamma: int | str
+    ) -> Robust:
+        """The steps of conjugate gradients around the cycles, for data of a dtype."""
+        ...
 
 
 def coarse_block_ends(axis: Coarsening, ends: Sequence[int]) -> tuple[int, ...]:
     """Where the blocks end on the next coarser grid: coarse unknowns stay with the process that has them."""
     return tuple(int(v) for v in np.searchsorted(axis.index, ends))
+
+
+def coarse_planes(w: Window, axis: Coarsening) -> tuple[int, int]:
+    """The planes of the coarse grid that lie in a window, from the first to behind the last."""
+    first = axis.first if axis.halved else 0
+    begin, end = (-(-(at - first) // 2) if axis.halved else at for at in (w.begin, w.end))
+    return begin, end
 
 
 def shareable(axes: Sequence[Coarsening], ends: Sequence[int], halo: int, least: int) -> bool:
@@ -125,7 +150,7 @@ def shareable(axes: Sequence[Coarsening], ends: Sequence[int], halo: int, least:
 
 
 def set_up(
-    partition: Partition, axes: Sequence[Axis], block: Stencil, excess: Tensor, how: How
+    partition: Partition, axes: Sequence[Axis], block: Stencil, excess: Tensor, how: How, by: Stencils
 ) -> SharedHierarchy | None:
     """The levels of an operator whose block this is, and A 1 there; None where no grid is worth to be shared."""
     halo, rank = how.halo(len(axes)), partition.rank
@@ -133,7 +158,8 @@ def set_up(
     ends, sizes = [partition.ends], [int(np.prod([axis.n for axis in axes]))]
     levels: list[SharedLevel] = []
     give_back()  # what the look has left free: small blocks stay with the process, between what is still in use
-    while shareable(lines, ends[-1], halo, partition.channel.least):
+    least = partition.least(excess.device)
+    while shareable(lines, ends[-1], halo, least):
         w = Window(lines[0].n, lines[0].periodic, ends[-1][rank], ends[-1][rank + 1], halo, True)
         stencil = on_window(partition, w, block)
         del block  # at most one copy of a grid's operator beside the kernels' own
@@ -144,12 +170,12 @@ def set_up(
         spectrum = 2.0 if plain else _bound(partition, unit, how.signed)
         del unit
         rows = on_window(partition, w, Stencil(excess, {})).diagonal if not levels else None
-        level = _level(w, chosen, stencil, rows, how, spectrum)
+        level = by.level(w, chosen, stencil, rows, how, spectrum)
         ends.append(coarse_block_ends(chosen[0], ends[-1]) if chosen[0].halved else ends[-1])
         begin = ends[-1][rank] - level.coarse[0]
         here = slice(begin, begin + ends[-1][rank + 1] - ends[-1][rank])
-        block = _coarse_block(level, here)
-        found = _clusters(partition, level, stencil, block, here) if how.jumps else ()
+        block = by.coarse(level, here)
+        found = _clusters(partition, level, _on_host(stencil), _on_host(block), here) if how.jumps else ()
         del stencil, rows
         give_back()
         levels.append(replace(level, clusters=found))
@@ -161,45 +187,13 @@ def set_up(
         partition.gathered(block.diagonal, 1, ends[-1]),
         {o: partition.gathered(s, 1, ends[-1]) for o, s in block.couplings.items()},
     )
-    rest = _rest(whole, lines, how)
+    rest = by.rest(whole, lines, how)
     return SharedHierarchy(levels, ends, rest, whole.diagonal.rsqrt(), (*sizes[:-1], *rest.sizes()))
 
 
 def _bound(partition: Partition, unit: Stencil, signed: bool) -> float:
     """Of the spectrum of an operator: the largest one of its windows, whose eigenvalues are no larger than its own."""
     return float(partition.most(bound(smallest(unit), lambda: unit, signed)))
-
-
-def _level(
-    w: Window, chosen: Sequence[Coarsening], stencil: Stencil, excess: Tensor | None, how: How, spectrum: float
-) -> SharedLevel:
-    first = chosen[0].first if chosen[0].halved else 0
-    hierarchy: Any = kernels.StencilHierarchy(
-        machine(),
-        how.precision == torch.float32,
-        stencil.shape,
-        [False, *(axis.periodic for axis in chosen[1:])],
-        [axis.first for axis in chosen],
-        _array(stencil.diagonal),
-        [(o, _array(s)) for o, s in stencil.couplings.items()],
-        None if excess is None else _array(excess),
-        how.masked,
-        False,
-        *how.steps(stencil.ndim, spectrum),
-        list(how.lines),
-        threads(),
-        True,
-        [axis.halved for axis in chosen],
-    )
-    begin, end = (-(-(at - first) // 2) if chosen[0].halved else at for at in (w.begin, w.end))
-    return SharedLevel(w, hierarchy, tuple(chosen), (begin, end))
-
-
-def _coarse_block(level: SharedLevel, here: slice) -> Stencil:
-    """The block of the coarse operator: so many planes of the window's."""
-    diagonal, couplings = level.hierarchy.coarse()
-    block = {tuple(o): torch.from_numpy(s)[:, here].clone() for o, s in couplings}
-    return Stencil(torch.from_numpy(diagonal)[:, here].clone(), block)
 
 
 def _clusters(
@@ -213,34 +207,9 @@ def _clusters(
     return tuple(found) if any(B is not None for B in found) else ()
 
 
+def _on_host(A: Stencil) -> Stencil:
+    return A if A.diagonal.device == HOST else A.to(A.diagonal.new_zeros((), device=HOST))
+
+
 def _member(A: Stencil, m: int) -> Stencil:
     return Stencil(A.diagonal[m : m + 1], {o: s[m : m + 1] for o, s in A.couplings.items()})
-
-
-def _rest(whole: Stencil, lines: Sequence[Coarsening], how: How) -> kernels.StencilHierarchy:
-    """The levels of one process, from the gathered grid on."""
-    excess = whole.diagonal - sum(whole.both.values())
-    rest: Any = kernels.StencilHierarchy(
-        machine(),
-        how.precision == torch.float32,
-        whole.shape,
-        [line.periodic for line in lines],
-        [line.first for line in lines],
-        _array(whole.diagonal),
-        [(o, _array(s)) for o, s in whole.couplings.items()],
-        _array(excess),
-        how.masked,
-        how.jumps,
-        *how.steps(whole.ndim, 2.0),
-        list(how.lines),
-        threads(),
-        not how.signed,  # which the kernels see of the first grid that is none of theirs
-    )
-    if (dense := rest.coarsest()["dense"]) is not None:
-        parts = how.masked and not how.jumps
-        rest.set_inverse(dense_inverse(torch.tensor(dense), how.signed, parts).numpy())
-    return rest
-
-
-def _array(v: Tensor) -> np.ndarray:
-    return v.contiguous().numpy()

@@ -70,7 +70,8 @@ class Sums:
     @cached_property
     def _parts(self) -> NullSpace:
         """Those of the block."""
-        one = weigh(self.partition, torch.ones(self.partition.shape, dtype=torch.float64))
+        like = torch.zeros(()) if self._part is None else self._part
+        one = weigh(self.partition, like.new_ones(self.partition.shape, dtype=torch.float64))
         return NullSpace(one, None, self._part, torch.from_numpy(self.floats), 0.0)
 
     @cached_property
@@ -81,7 +82,7 @@ class Sums:
 
     def _totals(self, *each: Tensor) -> np.ndarray:
         """(numbers, batch, parts) the sums of each over the grid."""
-        return self.partition.total(np.stack([self._parts.sums(v.double()).numpy() for v in each]))
+        return self.partition.total(torch.stack([self._parts.sums(v.double()) for v in each]))
 
     def _each(self, v: np.ndarray, like: Tensor) -> Tensor:
         """(batch, *block), or broadcastable to it, of a number per part."""

@@ -10,14 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.distributed.data import right_hand_side, weigh
 from mgnet.pde.distributed.levels import REACH, EveryonesLevels, SharedLevels, parts
 from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.passes import windows_of
 from mgnet.pde.distributed.sums import Sums
 from mgnet.pde.levels.nested import boundary_parts, on_grid
-from mgnet.pde.levels.smoothers import steps
+from mgnet.pde.levels.smoothers import COLOURED, steps
 from mgnet.pde.outer.backends import Constant, serve
 from mgnet.pde.outer.iterate import Outcome, iterate
+from mgnet.pde.outer.makers import serve_passes
 from mgnet.pde.outer.multigrid import Multigrid, Stop
 from mgnet.pde.problem.poisson import Poisson
 
@@ -46,6 +49,10 @@ class Partitioned:
 
         One full pass, for tol None, takes no guess: it ends at the discretisation error from any.
         """
+        with on_device(b, self._ndim, True):
+            return self._run(b, guess, stop, project, parts)
+
+    def _run(self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool, parts: Sequence[Tensor]) -> Outcome:
         b = self._sums.compatible(b, check=not project)
         levels = self._of(b)
         f = levels.data(b)
@@ -82,10 +89,11 @@ class Partitioned:
     def _made(self, b: Tensor) -> SharedLevels | EveryonesLevels:
         levels, scheme = self.multigrid.levels, self.multigrid.levels.scheme
         assert levels.constant is not None
-        (a, c), chain = levels.constant, levels.chain()
+        (a, c), chain = levels.constant, levels.chain(b.device)
         levels.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
         spoilt = sum(len(way) for way in steps(scheme.smoother, scheme.nu, self._ndim, False, 0.0))
-        shared = parts(chain, self.partition, spoilt + REACH)
+        least, coloured = self.partition.least(b.device), scheme.smoother in COLOURED
+        shared = parts(chain, self.partition, spoilt + REACH, least, coloured)
         rest = chain[shared.shared :]
         whole = b.new_zeros((len(b), *(axis.n for axis in rest[0])))
         gathered, once = (
@@ -94,8 +102,9 @@ class Partitioned:
         )
         if not shared.shared:
             return EveryonesLevels(self.partition, gathered)
-        how = scheme.smoother, scheme.nu, levels.gamma
-        return SharedLevels(self.partition, chain, a, c, b.dtype, len(b), *how, gathered, once, shared)
+        asked = windows_of(chain, shared.windows, a, c, (scheme.smoother, scheme.nu), b.new_zeros(()), len(b))
+        how = len(b), scheme.nu[0] > 0, levels.gamma
+        return SharedLevels(self.partition, serve_passes(asked), *how, gathered, once, shared)
 
     def boundary_parts(self, problem: Poisson, boundary: Any, like: Tensor) -> list[Tensor]:
         """The boundary data's part of b: blocks of grids that are shared and of the one gathered, then whole grids."""
@@ -104,7 +113,7 @@ class Partitioned:
         whole = boundary_parts(problem, boundary, like, self.multigrid.levels.scheme.smoother, max(len(cuts) - 1, 0))
         blocks = []
         for l, each in enumerate(cuts):
-            coarse, data = on_grid(problem, boundary, self.multigrid.levels.chain()[l])
+            coarse, data = on_grid(problem, boundary, self.multigrid.levels.chain(like.device)[l])
             partition = self.partition.on(coarse.grid, each)
             zero = like.new_zeros((1, *partition.shape))
             blocks.append(right_hand_side(coarse, partition, zero, data))
@@ -112,10 +121,10 @@ class Partitioned:
 
     def _rounding(self, u: Tensor, b: Tensor) -> np.ndarray:
         """2 eps || |A||u| + |b| ||, the neighbours' planes taken for this block's own next to them; slab by slab."""
-        squares, n = np.zeros(len(u)), u.shape[1]
+        squares, n = u.new_zeros(len(u), dtype=torch.float64), u.shape[1]
         for begin in range(0, n, SLAB):
             slab = self._magnitude(u, b, begin, min(begin + SLAB, n))
-            squares += torch.linalg.vector_norm(slab.flatten(1), dim=1, dtype=torch.float64).numpy() ** 2
+            squares += torch.linalg.vector_norm(slab.flatten(1), dim=1, dtype=torch.float64) ** 2
         return 2 * torch.finfo(b.dtype).eps * np.sqrt(self.partition.total(squares))
 
     def _magnitude(self, u: Tensor, b: Tensor, begin: int, end: int) -> Tensor:

@@ -16,18 +16,19 @@ from torch import Tensor
 
 from mgnet.pde.blackbox.stencil import excess
 from mgnet.pde.blackbox.traits import JUMP, changes_gradually, index, levels_precision, line_axes
+from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.distributed.halo import widened
 from mgnet.pde.distributed.look import SharedLook, block_stencil
 from mgnet.pde.distributed.parts import SharedParts, shared_parts
 from mgnet.pde.distributed.problem import SharedPoisson, places
-from mgnet.pde.distributed.stencil_levels import SharedSystem
-from mgnet.pde.distributed.stencils import How, SharedHierarchy, set_up
+from mgnet.pde.distributed.stencils import How, SharedHierarchy, Stencils, set_up
 from mgnet.pde.distributed.sums import Sums
 from mgnet.pde.native.memory import give_back
 from mgnet.pde.outer.choice import CPU, CYCLES, Scheme
 from mgnet.pde.outer.iterate import Outcome, iterate
 from mgnet.pde.outer.krylov import FINISHING_STEPS, ConjugateGradients
 from mgnet.pde.outer.loose import CONTRAST
+from mgnet.pde.outer.makers import serve_stencils
 from mgnet.pde.outer.multigrid import GAIN, Multigrid, Stop, far, rate
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem.bodies import LOOSE
@@ -53,7 +54,7 @@ class PartitionedVarying:
     ):
         self.problem, self.partition, self.A, self.scheme = problem, problem.partition, A, scheme
         self._precise, self._tried, self._batch = precise, precise, batch
-        self._systems: dict[tuple[int, torch.dtype], SharedSystem] = {}
+        self._systems: dict[tuple[int, torch.dtype], Any] = {}
 
     @cached_property
     def everywhere(self) -> Multigrid | None:
@@ -102,7 +103,7 @@ class PartitionedVarying:
     def _sums(self) -> Sums:
         if self._parts is not None:
             return Sums(self.partition, self._parts.floats, self._parts.part)
-        held = self.partition.total(self._excess.abs().flatten(1).sum(1).numpy())
+        held = self.partition.total(self._excess.abs().flatten(1).sum(1))
         return Sums(self.partition, held[:, None] == 0)
 
     # ------------------------------------------------------------------------------------------------------------------
@@ -129,6 +130,10 @@ class PartitionedVarying:
 
     def run(self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False) -> Outcome:
         """Solve A u = b, of this process's block: (batch, *block)."""
+        with on_device(b, self.A.ndim, False):
+            return self._run(b, guess, stop, project)
+
+    def _run(self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool) -> Outcome:
         if self.everywhere is not None:
             return self._everywhere(self.everywhere, b, guess, stop, project)
         b = self._sums.compatible(b, check=not project)
@@ -183,13 +188,14 @@ class PartitionedVarying:
             self._precise, self._systems, self.__dict__["_shared"] = False, {}, in_float32
         return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
 
-    def _system(self, b: Tensor) -> SharedSystem:
+    def _system(self, b: Tensor) -> Any:
         """The levels for b's batch and dtype; the last ones stay."""
         key = len(b), b.dtype
         if key not in self._systems:
             assert self._shared is not None
             give_back()
-            self._systems = {key: SharedSystem(self.partition, self._shared, len(b), b.dtype, self._gamma)}
+            like = b.new_zeros(())
+            self._systems = {key: self._stencils.system(self.partition, self._shared, len(b), like, self._gamma)}
         return self._systems[key]
 
     @cached_property
@@ -199,7 +205,16 @@ class PartitionedVarying:
         lone, signed = (False, True) if self.A.diagonal_couplings else (seen.lone, False)
         how = How(scheme.smoother, scheme.nu, self._lines, precision, lone, self._jumps, signed)
         grid = self.problem.grid
-        return set_up(self.partition, grid.axes, block_stencil(self.problem, self.A), self._excess, how)
+        return set_up(self.partition, grid.axes, block_stencil(self.problem, self.A), self._excess, how, self._stencils)
+
+    @property
+    def _device(self) -> torch.device:
+        """Where the blocks lie."""
+        return self.problem.kind.device
+
+    @cached_property
+    def _stencils(self) -> Stencils:
+        return serve_stencils(self.problem.grid.axes, self._device)
 
     @property
     def _in_float32(self) -> bool:
@@ -208,7 +223,7 @@ class PartitionedVarying:
     @property
     def _gamma(self) -> int | str:
         gamma = CYCLES[self.scheme.cycle]
-        return index(gamma, CPU) if self._jumps or self.A.diagonal_couplings else gamma
+        return index(gamma, self._device) if self._jumps or self.A.diagonal_couplings else gamma
 
     @property
     def _finishing(self) -> int:
@@ -266,6 +281,8 @@ def parts_of_whole(problem: SharedPoisson, A: Any, batch: Sequence[int]) -> tupl
     if problem.unknown is None or problem.holding is None:
         domain = Domain.of(grid, CPU, None, DIRICHLET, None)
     else:
-        domain = Domain(*(whole_of(problem, v.byte()).bool() for v in (problem.unknown, problem.holding)))
-    parts = domain.parts(grid, open_faces(A.k, grid)).flattened(grid.ndim, batch)
-    return floating(A, parts.part, parts.free), parts.part
+        domain = Domain(*(whole_of(problem, v.byte()).bool().cpu() for v in (problem.unknown, problem.holding)))
+    parts = domain.parts(grid, open_faces([k.cpu() for k in A.k], grid)).flattened(grid.ndim, batch)
+    part, free = (None if v is None else v.to(A.k[0].device) for v in (parts.part, parts.free))
+    assert free is not None
+    return floating(A, part, free), part
