@@ -34,7 +34,7 @@ from mgnet.pde.distributed.channel import Channel, Network, channel
 
 RESULTS = Path(__file__).parent / "results" / "processes" / "overlap.json"
 REPEATS = 25
-Pair = tuple[np.ndarray, np.ndarray]
+Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 def main() -> None:
@@ -57,9 +57,9 @@ def work(folder: str, sizes: list[int], rank: int) -> None:
     """One process; the first writes what it saw."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
-    memory, network, rows = channel(None), Network(None, 2), []
+    memory, network, rows = channel(None, torch.device("cpu")), Network(None, 2), []
     for n in sizes:
-        planes, rooms = np.ones((HALO, n)), np.empty((HALO, n))
+        planes, rooms = torch.ones(HALO, n, dtype=torch.float64), torch.empty(HALO, n, dtype=torch.float64)
         pair = (planes, rooms)
         solver, f = Solver(Poisson(Grid((n, n)))), np.random.default_rng(rank).normal(size=(n, n))
         u = solver.cycle(None, f)
@@ -100,7 +100,7 @@ def swapped(by: Channel, rank: int, pair: Pair) -> None:
 
 
 def beside(rank: int, pair: Pair, cycle: Callable[[], None]) -> None:
-    planes, room = map(torch.from_numpy, pair)
+    planes, room = pair
     posted = [dist.isend(planes, 1 - rank), dist.irecv(room, 1 - rank)]
     cycle()
     for each in posted:

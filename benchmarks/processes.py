@@ -1,6 +1,7 @@
 """One problem on several processes of one thread each: weak and strong scaling, and memory.
 
     python -m benchmarks.processes [--size 2047] [--processes 1 2] [--tol 1e-9]
+    python -m benchmarks.processes --device cuda --size 8191 --processes 1 2 4 8 --out gpus.json    a GPU a process
 
 Weak: each process has --size rows (or one more) of --size unknowns, so the grid is the longer the more there are.
 Strong: they share one of --size^2. Apart: each solves one of --size^2 for itself, which is what the machine's memory
@@ -37,18 +38,19 @@ def main() -> None:
     asked.add_argument("--size", type=int, default=2047)
     asked.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     asked.add_argument("--tol", type=float, default=1e-9)
+    asked.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     asked.add_argument("--out", type=Path, default=RESULTS)
     given = asked.parse_args()
     result: dict[str, Any] = {"environment": environment(), "rows": []}
     for tol in (given.tol, None):
-        for row in rows(given.size, given.processes, tol):
+        for row in rows(given.size, given.processes, tol, given.device):
             result["rows"].append(row)
             print(*cells(row), sep=" | ", flush=True)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def rows(n: int, processes: list[int], tol: float | None) -> list[dict[str, Any]]:
+def rows(n: int, processes: list[int], tol: float | None, device: str = "cpu") -> list[dict[str, Any]]:
     """One process, then the others in each way; all in turn, ROUNDS times, so that what else happens falls on all."""
     cases = [("one process", 1, (n, n))]
     for count in processes:
@@ -57,7 +59,7 @@ def rows(n: int, processes: list[int], tol: float | None) -> list[dict[str, Any]
     found: list[list[dict[str, Any]]] = [[] for _ in cases]
     for _ in range(ROUNDS):
         for (kind, count, shape), each in zip(cases, found, strict=True):
-            each.append(run(count, shape, tol, kind != "apart"))
+            each.append(run(count, shape, tol, kind != "apart", device))
     seconds = [median(t for said in each for t in said["seconds"]) for each in found]
     made = []
     for (kind, count, shape), each, t in zip(cases, found, seconds, strict=True):
@@ -68,7 +70,9 @@ def rows(n: int, processes: list[int], tol: float | None) -> list[dict[str, Any]
     return made
 
 
-def run(count: int, shape: tuple[int, int], tol: float | None, together: bool = True) -> dict[str, Any]:
+def run(
+    count: int, shape: tuple[int, int], tol: float | None, together: bool = True, device: str = "cpu"
+) -> dict[str, Any]:
     """What the first of so many processes says, which solve together or each for itself."""
     with tempfile.TemporaryDirectory() as folder:
         environ = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -82,6 +86,7 @@ def run(count: int, shape: tuple[int, int], tol: float | None, together: bool = 
             *map(str, shape),
             str(tol),
             str(together),
+            device,
         ]
         each = [subprocess.Popen([*words, str(rank)], env=environ) for rank in range(count)]
         if any(process.wait() for process in each):
@@ -89,21 +94,29 @@ def run(count: int, shape: tuple[int, int], tol: float | None, together: bool = 
         return json.loads(Path(folder, "said.json").read_text())
 
 
-def work(folder: str, count: int, shape: tuple[int, int], tol: float | None, together: bool, rank: int) -> None:
+def work(
+    folder: str, count: int, shape: tuple[int, int], tol: float | None, together: bool, device: str, rank: int
+) -> None:
     """One process; the first writes what it saw."""
     torch.set_num_threads(1)
+    if device == "cuda":
+        torch.cuda.set_device(rank)
     solve(np.ones((100, 100)))
     before, grid = peak(), Grid(shape, upper=((shape[0] + 1) / (shape[1] + 1), 1.0))  # square cells
     if count > 1:
-        dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=count)
+        group = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+        dist.init_process_group(group, init_method=f"file://{folder}/group", rank=rank, world_size=count)
     partition = Partition(grid) if count > 1 and together else None
     f = np.random.default_rng(rank).normal(size=shape if partition is None else partition.shape)
-    solver, seconds = Solver(Poisson(grid), partition=partition), []
+    f = torch.from_numpy(f).to(f"cuda:{rank}") if device == "cuda" else f
+    solver, seconds = Solver(Poisson(grid, like=f), partition=partition), []
     for _ in range(REPEATS + 1):
         if count > 1:
             dist.barrier()
         begun = time.perf_counter()
         cycles = solver.solve(f, tol=tol).cycles
+        if device == "cuda":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - begun)
     if rank == 0:
         said = {"seconds": seconds[1:], "cycles": cycles, "megabytes": peak() - before}
@@ -138,8 +151,8 @@ def cells(row: dict[str, Any]) -> list[Any]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--work"]:
-        folder, count, n, m, tol, together, rank = sys.argv[2:]
+        folder, count, n, m, tol, together, device, rank = sys.argv[2:]
         shape, tolerance = (int(n), int(m)), None if tol == "None" else float(tol)
-        work(folder, int(count), shape, tolerance, together == "True", int(rank))
+        work(folder, int(count), shape, tolerance, together == "True", device, int(rank))
     else:
         main()

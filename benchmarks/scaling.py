@@ -156,7 +156,7 @@ def _cycle(n: int) -> Callable[[], Any]:
 
 def _exchange(n: int, rank: int) -> Callable[[], Any]:
     partition = Partition(Grid((64, n)))
-    assert isinstance(channel(None), OneMachine)
+    assert isinstance(channel(None, torch.device("cpu")), OneMachine)
     w = window(partition.grid.axes[0], partition.ends, rank, HALO)
     v = torch.zeros(1, w.size, n, dtype=torch.float64)
     return lambda: exchange(partition, w, v)

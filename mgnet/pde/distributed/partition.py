@@ -28,7 +28,7 @@ class Partition:
     Parameters
     ----------
     grid : the whole grid, the same on every process
-    group : of torch.distributed; None: all processes
+    group : of torch.distributed; None: all processes. One with nccl, "cpu:gloo,cuda:nccl" say, lets blocks lie on GPUs
     sizes : how many unknowns the blocks have along the first axis, or, given ``blocks``, along each axis (None there:
         about the same); None: about the same
     blocks : how many there are along each axis, as (2, 2), the last axis' neighbours next to each other in the group;
@@ -46,7 +46,7 @@ class Partition:
     RuntimeError : if there is no group yet
     TypeError : if grid is none
     ValueError : if there are more blocks than unknowns along an axis, another number of them than of processes, sizes
-        that do not add up to the grid's, or a group that exchanges what is on GPUs alone
+        that do not add up to the grid's, or a group that exchanges neither what is on CPUs nor what is on GPUs
 
     Example
     -------
