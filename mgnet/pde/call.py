@@ -10,7 +10,7 @@ from mgnet.pde.outer.iterate import Outcome
 from mgnet.pde.outer.multigrid import CLEAN, SCRATCH, Stop
 from mgnet.pde.problem import checks
 from mgnet.pde.problem.operators import Operator
-from mgnet.pde.solution import NotConverged, Solution
+from mgnet.pde.solution import NotConverged, Solution, warn_of_derivative
 
 if TYPE_CHECKING:
     from mgnet.pde.solver import Solver
@@ -27,10 +27,11 @@ class Call:
         project: bool = False,
         unweighted: bool = False,
         shape: Sequence[int] = (),
+        derivative: bool = False,
     ):
         self.solver, self.problem = solver, solver.problem  # which an `update` may replace before the end
         self.stop, self.throw, self.project, self.unweighted = stop, throw, project, unweighted
-        self.shape = shape  # of f as it was given
+        self.shape, self.derivative = shape, derivative  # of f as it was given; whether nobody sees the outcome
         self.outcome: Outcome
         self.work, self.method = 0.0, ""
 
@@ -57,6 +58,8 @@ class Call:
         u = self.problem.inside(outcome.u.reshape(*batch, *grid))
         if self.throw:
             self.check(self.solution(u, 0.0))
+        elif self.derivative:
+            warn_of_derivative(self.solution(u, 0.0))
         return u
 
     def check(self, solution: Solution) -> None:

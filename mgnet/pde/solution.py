@@ -151,6 +151,17 @@ def warn_of_round_off(solution: Solution, tol: float | None) -> None:
     )
 
 
+def warn_of_derivative(solution: Solution) -> None:
+    """Say that a derivative's system has not converged, whose residuals nobody sees."""
+    if not solution.converged:
+        warnings.warn(
+            f"the system of a derivative has not converged: after {solution.cycles} cycles its relative residual is "
+            f"{solution.residuals[-1]:.1e}, and gradients are as inexact. Raise `max_cycles`, or leave throw=True.",
+            RuntimeWarning,
+            stacklevel=_outside(),
+        )
+
+
 def _outside() -> int:
     """The stack level, seen from the function that calls, of the first frame that is not ours."""
     frame, level = sys._getframe(1), 1

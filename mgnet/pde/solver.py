@@ -207,7 +207,7 @@ class Solver:
         A = self.problem.A
         begin = None if guess is None else checks.guess_like(guess, self.problem.shape_of_u(b), b)
         if graph:
-            adjoint = Call(self, Stop(tol, max_cycles), throw, project=True)
+            adjoint = Call(self, Stop(tol, max_cycles), throw, project=True, derivative=True)
             u: Any = self.problem.completed(Solve.apply(call, adjoint, A, b, begin, *A.tensors, *parts), g)
         else:
             u = self.problem.completed(call(A, b.detach(), begin, *parts), g).numpy()
@@ -480,6 +480,7 @@ def solve(
     Warns
     -----
     RoundOffWarning : where round-off ends the solve at more than 10 times a tol that f's dtype can express
+    RuntimeWarning : with throw=False, where the system of a derivative does not converge
 
     Source: Brandt 1977; Trottenberg, Oosterlee & Schueller 2001.
 

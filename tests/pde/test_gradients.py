@@ -289,3 +289,11 @@ def test_fused_products_of_differences_are_their_twins(shape, bc, dtype):
         twin = -A.face_differences(u, k) * A.transposed_face_differences(v, k)
         with torch.no_grad():
             torch.testing.assert_close(A.derivative(k, v, u), twin)
+
+
+def test_a_derivative_that_has_not_converged_says_so():
+    """Nobody sees its residuals; by default it raises."""
+    f = tensor(63, 63)
+    u = solve(f, tol=1e-12, max_cycles=1, throw=False).u
+    with pytest.warns(RuntimeWarning, match=r"derivative has not converged.*max_cycles"):
+        u.square().sum().backward()
