@@ -24,7 +24,7 @@ from mgnet.pde.problem.coefficients import is_number
 from mgnet.pde.problem.data import check_cut
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
-from mgnet.pde.solution import NotConverged, Solution, warn_of_round_off
+from mgnet.pde.solution import NotConverged, Solution, warn_of_derivative, warn_of_round_off
 
 SECOND = "`partition` knows order 2 alone. Solve this problem on one process."
 
@@ -124,7 +124,7 @@ class OnBlocks:
         b, g = blocks.right_hand_side(v if v.is_floating_point() else v.double(), data, graph=tensor)
         if not tensor:
             blocks.check_no_graph()
-        call = Call(stop, project, guess)
+        call = Call(stop, project, throw, guess)
         if stop.tol is None and data.boundary is not None:
             call.parts = blocks.parts(b.detach(), data.boundary)
         u = blocks.inside(blocks.solved(call, b))
@@ -186,17 +186,39 @@ class Call:
 
     Parameters
     ----------
+    throw : whether a derivative's raises where it has not converged; it warns if not
     guess, parts : of the first iterate
+    derivative : whether nobody sees the outcome
     """
 
-    def __init__(self, stop: Stop, project: bool, guess: Any = None, parts: Sequence[Tensor] = ()):
-        self.stop, self.project, self.guess, self.parts = stop, project, guess, parts
+    def __init__(
+        self,
+        stop: Stop,
+        project: bool,
+        throw: bool,
+        guess: Any = None,
+        parts: Sequence[Tensor] = (),
+        derivative: bool = False,
+    ):
+        self.stop, self.project, self.throw, self.guess, self.parts = stop, project, throw, guess, parts
+        self.derivative = derivative
         self.outcome: Outcome
 
     @property
     def adjoint(self) -> "Call":
         """The same solve of another right-hand side."""
-        return Call(Stop(self.stop.tol, self.stop.max_cycles), True)
+        return Call(Stop(self.stop.tol, self.stop.max_cycles), True, self.throw, derivative=True)
+
+    def ended(self, outcome: Outcome, grid: Grid) -> None:
+        """With that outcome."""
+        self.outcome = outcome
+        if not self.derivative or outcome.status != "not converged":
+            return
+        solution: Solution = Solution(outcome.u, outcome.residuals, False, outcome.status, grid)
+        if self.throw:
+            assert self.stop.tol is not None
+            raise NotConverged(solution, self.stop.tol, outcome.remedy)
+        warn_of_derivative(solution)
 
     def begin(self, blocks: Blocks, shape: Sequence[int], like: Tensor) -> Tensor | None:
         """The guess of that shape, flattened as data are."""
@@ -246,8 +268,9 @@ class OfNumbers:
     def run(self, call: Call, b: Tensor) -> Tensor:
         """A^-1 b, without a graph."""
         flat = b.detach().reshape(-1, *self.partition.shape)
-        call.outcome = self.levels.run(flat, call.begin(self, b.shape, flat), call.stop, call.project, call.parts)
-        return call.outcome.u.reshape(b.shape)
+        outcome = self.levels.run(flat, call.begin(self, b.shape, flat), call.stop, call.project, call.parts)
+        call.ended(outcome, self.problem.grid)
+        return outcome.u.reshape(b.shape)
 
 
 class Shared(torch.autograd.Function):
@@ -314,8 +337,9 @@ class Varying:
             levels = PartitionedVarying(self.problem, A.flattened(batch), self._scheme, self._precise, shared)
             self._levels = kept | {key: levels}
         self._last = self._levels[key]
-        call.outcome = self._last.run(flat, call.begin(self, (*batch, *block), flat), call.stop, call.project)
-        return call.outcome.u.reshape(*batch, *block)
+        outcome = self._last.run(flat, call.begin(self, (*batch, *block), flat), call.stop, call.project)
+        call.ended(outcome, self.problem.grid)
+        return outcome.u.reshape(*batch, *block)
 
     def near(self, v: Tensor) -> Tensor:
         """v of the block, and of the planes beside it."""

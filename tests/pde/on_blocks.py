@@ -480,6 +480,14 @@ def solve_of(partition: Partition, smoother: Any) -> None:
     Solver(Poisson(partition.grid), smoother=smoother, partition=partition).solve(np.ones(partition.shape))
 
 
+def derivative(partition, a=None):
+    """What is solved in no cycle, of a guess; its gradient is not in one."""
+    f = torch.from_numpy(np.random.default_rng(0).normal(size=partition.shape)).requires_grad_()
+    of = {"partition": partition, "a": a and (lambda x, y: a(np.sin(3 * x)))}
+    u = solve(f.detach(), tol=1e-10, **of).u
+    solve(f, guess=u, max_cycles=1, **of).u.square().sum().backward()
+
+
 def faults() -> dict[str, str]:
     """What is refused, and how this process hears of it."""
     said, rank = {}, dist.get_rank()
@@ -540,6 +548,8 @@ def faults() -> dict[str, str]:
         "not converged": lambda: solve(
             np.random.default_rng(0).normal(size=f.shape), partition=partition, max_cycles=2
         ),
+        "not converged, a derivative": lambda: derivative(partition),
+        "not converged, a derivative's, a(x)": lambda: derivative(partition, np.exp),
     }
     for name, call in wrong.items():
         try:

@@ -242,6 +242,8 @@ def test_more_gradients(name: str, folder: Path) -> None:
         ("too many", "has blocks for 1 processes at most", "has blocks for 1 processes at most"),
         ("a word", "TypeError: `partition` must be", "TypeError: `partition` must be"),
         ("not converged", "NotConverged", "NotConverged"),
+        ("not converged, a derivative", "NotConverged", "NotConverged"),
+        ("not converged, a derivative's, a(x)", "NotConverged", "NotConverged"),
     ],
 )
 def test_every_process_hears_of_a_fault(name: str, first: str, second: str, folder: Path) -> None:
