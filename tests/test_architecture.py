@@ -162,7 +162,6 @@ def test_the_check_of_chapters_catches_them(file, line, caught, tmp_path, monkey
 
 
 MOST_LINES = 60
-ONE_KERNEL = "mgnet/pde/cuda/march.py march"  # a whole pass of a program's registers
 
 
 def long_functions(path: Path) -> list[str]:
@@ -196,7 +195,7 @@ def test_no_function_is_longer_than_one_can_see_at_once():
     known = {f"{p.relative_to(ROOT.parent).as_posix()} {name}" for p in FILES for name in long_functions(p)}
     kernels = [*(ROOT / "pde/native").glob("*.h"), *(ROOT / "pde/native").glob("*.cpp")]
     known |= {f"{p.name} {head}" for p in kernels for head in long_blocks(p)}
-    assert known == {ONE_KERNEL}
+    assert not known
 
 
 def test_long_functions_are_found(tmp_path):

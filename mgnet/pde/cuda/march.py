@@ -98,17 +98,6 @@ def starts(table, t, n, n_c, WRAPS: tl.constexpr):
 
 
 @triton.jit
-def moved_on(
-    before, planes, v, table, t, n, nc, rows, columns, WIDTH: tl.constexpr, WRAPS: tl.constexpr, dtype: tl.constexpr
-):
-    """(start, window) for plane t, by one plane where the start has moved."""
-    start = starts(table, t, n, nc[0], WRAPS)
-    if start > before:
-        planes = planes[1:] + (coarse_plane(v, start + WIDTH - 1, nc, rows, columns, dtype),)
-    return start, planes
-
-
-@triton.jit
 def row_of(line, p, n):
     """(lower and upper coupling, centre, share, sum) of plane p."""
     return (
@@ -232,20 +221,52 @@ def in_planes(lines, y, x, n1, n2):
 
 
 @triton.jit
-def ahead(v, base, n, size, inside, WRAPS: tl.constexpr):
-    """The AHEAD planes of v from base on."""
-    planes = (tl.load(v + place(base, n, WRAPS) * size + inside),)
-    for k in tl.static_range(1, AHEAD):
-        planes = planes + (tl.load(v + place(base + k, n, WRAPS) * size + inside),)
+def ahead(v, base, n, size, inside, THERE: tl.constexpr, WRAPS: tl.constexpr):
+    """The AHEAD planes of v from base on, if it is there."""
+    planes = ()
+    if THERE:
+        for k in tl.static_range(AHEAD):
+            planes = planes + (tl.load(v + place(base + k, n, WRAPS) * size + inside),)
     return planes
 
 
 @triton.jit
-def interpolant(v, table, base, y, x, n, nc, WIDTHS: tl.constexpr, WRAPS: tl.constexpr, dtype: tl.constexpr):
-    """(rows, columns, start, window) of a coarse v for the plane base; the last two move on from plane to plane."""
-    rows, columns = at_and_weights(table[1], y, nc[1], WIDTHS[1]), at_and_weights(table[2], x, nc[2], WIDTHS[2])
-    start = starts(table[0], base, n, nc[0], WRAPS)
-    return rows, columns, start, window(v, start, nc, rows, columns, WIDTHS[0], dtype)
+def arrived(planes, at, empty, THERE: tl.constexpr):
+    """(the planes from the next one on, with that from ``at``; the first one), or zero."""
+    if THERE:
+        return planes[1:] + (tl.load(at),), planes[0]
+    else:
+        return planes, empty
+
+
+@triton.jit
+def interpolant(
+    v, table, base, y, x, n, nc,
+    WIDTHS: tl.constexpr, THERE: tl.constexpr, WRAPS: tl.constexpr, dtype: tl.constexpr,
+):  # fmt: skip
+    """(rows, columns, start, window) of a coarse v for the plane base, if it is there."""
+    if THERE:
+        rows, columns = at_and_weights(table[1], y, nc[1], WIDTHS[1]), at_and_weights(table[2], x, nc[2], WIDTHS[2])
+        start = starts(table[0], base, n, nc[0], WRAPS)
+        return rows, columns, start, window(v, start, nc, rows, columns, WIDTHS[0], dtype)
+    else:
+        return ()
+
+
+@triton.jit
+def added(
+    of, u, v, table, t, p, n, nc,
+    WIDTH: tl.constexpr, THERE: tl.constexpr, WRAPS: tl.constexpr, dtype: tl.constexpr,
+):  # fmt: skip
+    """(the interpolant of v for plane t, by one plane on where its start has moved; u plus that plane)."""
+    if THERE:
+        rows, columns, before, planes = of[0], of[1], of[2], of[3]
+        start = starts(table, t, n, nc[0], WRAPS)
+        if start > before:
+            planes = planes[1:] + (coarse_plane(v, start + WIDTH - 1, nc, rows, columns, dtype),)
+        return (rows, columns, start, planes), u + interpolated(planes, table, p, WIDTH)
+    else:
+        return of, u
 
 
 @triton.jit
@@ -354,33 +375,22 @@ def march(
     zero: tl.constexpr = not (FROM_U or FROM_Q or PLUS_P)
     before, middle, fs, ring = copies(empty, NU + 1), copies(empty, NU + 1), copies(empty, NU + 1), copies(empty, RW[0])
     rows, total = copies(row_of(lines[0], place(base0, n0, WRAPS), n0), NU + 1), empty
-    f_ahead = ahead(f, base0, n0, size, inside, WRAPS)
-    if FROM_U:
-        u_ahead = ahead(u, base0, n0, size, inside, WRAPS)
-    if PLUS_P:
-        P1, P2, Ps, Pe = interpolant(e, P, base0, y, x, n0, nc, PW, WRAPS, dtype)
-    if FROM_Q:
-        Q1, Q2, Qs, Qg = interpolant(guess, Q, base0, y, x, n0, nc, QW, WRAPS, dtype)
-    if NORM:
-        counts, first, last = counted(sizes, own, y, x, lo0, hi0)
-    if RESTRICT:
-        to = coarse_tile(part, COARSE)
+    f_ahead = ahead(f, base0, n0, size, inside, True, WRAPS)
+    u_ahead = ahead(u, base0, n0, size, inside, FROM_U, WRAPS)
+    Pe = interpolant(e, P, base0, y, x, n0, nc, PW, PLUS_P, WRAPS, dtype)
+    Qg = interpolant(guess, Q, base0, y, x, n0, nc, QW, FROM_Q, WRAPS, dtype)
+    counts, first, last = counted(sizes, own, y, x, lo0, hi0)
+    to = coarse_tile(part, COARSE)
 
     for t in range(base0, end0):  # plane t enters; memory is asked for plane t + AHEAD
         p, later = place(t, n0, WRAPS), place(t + AHEAD, n0, WRAPS) * size + inside
-        datum, row, v = f_ahead[0], row_of(lines[0], p, n0), empty
-        f_ahead = f_ahead[1:] + (tl.load(f + later),)
+        f_ahead, datum = arrived(f_ahead, f + later, empty, True)
+        u_ahead, v = arrived(u_ahead, u + later, empty, FROM_U)
+        Qg, v = added(Qg, v, guess, Q[0], t, p, n0, nc, QW[0], FROM_Q, WRAPS, dtype)
+        Pe, v = added(Pe, v, e, P[0], t, p, n0, nc, PW[0], PLUS_P, WRAPS, dtype)
+        row = row_of(lines[0], p, n0)
         if WEIGHTED:
             datum = datum / (share * row[3])
-        if FROM_U:
-            v = u_ahead[0]
-            u_ahead = u_ahead[1:] + (tl.load(u + later),)
-        if FROM_Q:
-            Qs, Qg = moved_on(Qs, Qg, guess, Q[0], t, n0, nc, Q1, Q2, QW[0], WRAPS, dtype)
-            v += interpolated(Qg, Q[0], p, QW[0])
-        if PLUS_P:
-            Ps, Pe = moved_on(Ps, Pe, e, P[0], t, n0, nc, P1, P2, PW[0], WRAPS, dtype)
-            v += interpolated(Pe, P[0], p, PW[0])
         m = t - NU
         v, now = stepped(before, middle, fs, rows, v, t, y + x, n0, centre, near, steps, NU, zero, OWN, COLOURED, WRAPS)
         if RELAX:
