@@ -30,7 +30,7 @@ from mgnet.vision.images import Images
 MOST = 300_000  # parameters
 SIZE = (32, 32)
 RESULTS = Path(__file__).parent / "results" / "small.json"
-RECIPE = replace(FAST, epochs=10, small=0.5, validation=0.0)
+RECIPE = replace(FAST, epochs=6, warmup=1.0, small=0.5, validation=0.0)
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Entry:
 
 ENTRIES = (
     Entry("ResNet-20", "resnet20"),
-    Entry("MgNet, a B on each grid", "MgNet[2,2,2,2]-[20,40,56,64]-B^l"),
-    Entry("MgNet, share-all", "MgNet[1,2,2,2]-88-B"),
+    Entry("MgNet, a B on each grid", "MgNet[2,2,2,2]-[16,32,64,64]-B^l"),
+    Entry("MgNet, share-all", "MgNet[1,2,2,2]-64-B"),
 )
 
 
