@@ -52,7 +52,7 @@ ENTRIES = {
         (0,),
         0.90,
     ),
-    "alexnet": Entry("cifar10", "alexnet", replace(FAST, epochs=40, validation=0.0), (0,), 0.76),
+    "alexnet": Entry("cifar10", "alexnet", replace(FAST, epochs=20, validation=0.0), (0,), 0.75),
     "cifar10-256": Entry("cifar10", "MgNet[2,2,2,2]-256-B^l", WIDE, (0, 1, 2), 0.96),
     "cifar10-256-cutout": Entry("cifar10", "MgNet[2,2,2,2]-256-B^l", replace(WIDE, cutout=0.5), (0,), 0.965),
     "cifar10-256-own": Entry("cifar10", "MgNet[2,2,2,2]-256-B^{l,i}", WIDE, (0,), 0.96),
