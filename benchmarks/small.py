@@ -131,12 +131,14 @@ HEAD = ("network", "notation or name", "parameters", "multiply-adds", "ms an ima
 def table(result: dict) -> str:
     """Markdown; multiply-adds as multiples of the first row's, too."""
     rows, machine = result["rows"], result["environment"]
+    minutes = sum(sum(r["processor_minutes"]) for r in rows)
     seeds, few = len(rows[0]["accuracies"]), f", the first {n} images" if (n := result["images"]) else ""
     lines = [
         "### Accuracy for few parameters",
         "",
         f"CIFAR-10{few}, {result['epochs']} epochs of the same recipe, {seeds} seeds, test accuracy of the last epoch; "
-        f"{machine['cores']} cores of {machine['processor']}; `python -m benchmarks.small`.",
+        f"{minutes:.0f} processor minutes in all, {machine['cores']} cores of {machine['processor']}; "
+        "`python -m benchmarks.small`.",
         "",
     ]
     told = []
