@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -148,7 +149,17 @@ def table(result: dict) -> str:
         cells = [r["name"], r["model"], f"{r['parameters']:,}", f"{r['multiply_adds'] / 1e6:.1f} M ({times:.1f})"]
         cells += [f"{1e3 * r['latency']:.2f}", f"{100 * r['mean']:.2f}{spread}%"]
         told.append(cells)
-    return "\n".join([*lines, *tables.table(HEAD, told)])
+    return "\n".join([*lines, *tables.table(HEAD, told), "", *map(partial(beside, rows[0]), rows[1:])])
+
+
+def beside(first: dict, row: dict) -> str:
+    """A sentence: for how much more, or less, of everything a network is how good beside the first one."""
+    few, work = (row[name] / first[name] for name in ("parameters", "multiply_adds"))
+    points = 100 * (row["mean"] - first["mean"])
+    return (
+        f"{row['name']}: {few:.2f} times the parameters and {work:.1f} times the multiply-adds of {first['name']}, "
+        f"{abs(points):.1f} points {'more' if points > 0 else 'less'}."
+    )
 
 
 if __name__ == "__main__":
