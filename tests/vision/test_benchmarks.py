@@ -49,8 +49,12 @@ def test_small_networks_are_small(capsys: pytest.CaptureFixture[str]) -> None:
         rows.append(small.row(entry, seconds, swept))
     machine = {"cores": 2, "processor": "a"}
     shown = small.table({"rows": rows, "epochs": 1, "images": None, "environment": machine}).splitlines()
-    assert shown[-3].startswith("| ResNet-20 | resnet20 | 269,722 | 40.6 M (1.0) |")
-    assert all("| 60.00 +- 14.14% |" in line for line in shown[-3:])
+    *_, first, second, third, empty, beside, last = shown
+    assert first.startswith("| ResNet-20 | resnet20 | 269,722 | 40.6 M (1.0) |")
+    assert not empty
+    assert all("| 60.00 +- 14.14% |" in line for line in (first, second, third))
+    assert last.startswith("MgNet, share-all: 0.57 times the parameters and 3.7 times the multiply-adds of ResNet-20")
+    assert beside.endswith("0.0 points less.")
     assert all(row["parameters"] <= small.MOST for row in rows)
 
 
