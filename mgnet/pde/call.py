@@ -10,7 +10,7 @@ from mgnet.pde.outer.iterate import Outcome
 from mgnet.pde.outer.multigrid import CLEAN, SCRATCH, Stop
 from mgnet.pde.problem import checks
 from mgnet.pde.problem.operators import Operator
-from mgnet.pde.solution import NotConverged, Solution, warn_of_derivative
+from mgnet.pde.solution import Solution, check_derivative
 
 if TYPE_CHECKING:
     from mgnet.pde.solver import Solver
@@ -23,15 +23,15 @@ class Call:
         self,
         solver: "Solver",
         stop: Stop,
-        throw: bool,
         project: bool = False,
         unweighted: bool = False,
         shape: Sequence[int] = (),
-        derivative: bool = False,
+        derivative: bool | None = None,
     ):
         self.solver, self.problem = solver, solver.problem  # which an `update` may replace before the end
-        self.stop, self.throw, self.project, self.unweighted = stop, throw, project, unweighted
-        self.shape, self.derivative = shape, derivative  # of f as it was given; whether nobody sees the outcome
+        self.stop, self.project, self.unweighted = stop, project, unweighted
+        self.shape = shape  # of f as it was given
+        self.derivative = derivative  # whether it raises where it has not converged; None: it is the solution's own
         self.outcome: Outcome
         self.work, self.method = 0.0, ""
 
@@ -56,17 +56,9 @@ class Call:
             raise
         self.outcome, self.work, self.method = outcome, multigrid.work(A, outcome), multigrid.method(A)
         u = self.problem.inside(outcome.u.reshape(*batch, *grid))
-        if self.throw:
-            self.check(self.solution(u, 0.0))
-        elif self.derivative:
-            warn_of_derivative(self.solution(u, 0.0))
+        if self.derivative is not None:
+            check_derivative(self.solution(u, 0.0), self.stop.tol, outcome.remedy, self.derivative)
         return u
-
-    def check(self, solution: Solution) -> None:
-        """Raise NotConverged where it has not."""
-        if not solution.converged:
-            assert self.stop.tol is not None
-            raise NotConverged(solution, self.stop.tol, self.outcome.remedy)
 
     def _look(self, b: Tensor, guess: Tensor | None) -> None:
         """Have errors about f and the guess name the place in the arrays that came (under vmap, in the whole batch)."""

@@ -24,7 +24,7 @@ from mgnet.pde.problem.coefficients import is_number
 from mgnet.pde.problem.data import check_cut
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
-from mgnet.pde.solution import NotConverged, Solution, warn_of_derivative, warn_of_round_off
+from mgnet.pde.solution import Solution, check_converged, check_derivative, warn_of_round_off
 
 SECOND = "`partition` knows order 2 alone. Solve this problem on one process."
 
@@ -141,9 +141,8 @@ class OnBlocks:
             work=blocks.work(outcome),
             seconds=time.perf_counter() - begun,
         )
-        if throw and not solution.converged:
-            assert stop.tol is not None
-            raise NotConverged(solution, stop.tol, outcome.remedy)
+        if throw:
+            check_converged(solution, stop.tol, outcome.remedy)
         if not stop.of_guess:
             warn_of_round_off(solution, stop.tol)
         return solution
@@ -212,13 +211,10 @@ class Call:
     def ended(self, outcome: Outcome, grid: Grid) -> None:
         """With that outcome."""
         self.outcome = outcome
-        if not self.derivative or outcome.status != "not converged":
-            return
-        solution: Solution = Solution(outcome.u, outcome.residuals, False, outcome.status, grid)
-        if self.throw:
-            assert self.stop.tol is not None
-            raise NotConverged(solution, self.stop.tol, outcome.remedy)
-        warn_of_derivative(solution)
+        if self.derivative:
+            converged = outcome.status != "not converged"
+            solution: Solution = Solution(outcome.u, outcome.residuals, converged, outcome.status, grid)
+            check_derivative(solution, self.stop.tol, outcome.remedy, self.throw)
 
     def begin(self, blocks: Blocks, shape: Sequence[int], like: Tensor) -> Tensor | None:
         """The guess of that shape, flattened as data are."""

@@ -151,9 +151,18 @@ def warn_of_round_off(solution: Solution, tol: float | None) -> None:
     )
 
 
-def warn_of_derivative(solution: Solution) -> None:
-    """Say that a derivative's system has not converged, whose residuals nobody sees."""
+def check_converged(solution: Solution, tol: float | None, remedy: str) -> None:
+    """Raise NotConverged where it has not."""
     if not solution.converged:
+        assert tol is not None
+        raise NotConverged(solution, tol, remedy)
+
+
+def check_derivative(solution: Solution, tol: float | None, remedy: str, throw: bool) -> None:
+    """Raise, or warn, where a derivative's system has not converged, whose residuals nobody sees."""
+    if throw:
+        check_converged(solution, tol, remedy)
+    elif not solution.converged:
         warnings.warn(
             f"the system of a derivative has not converged: after {solution.cycles} cycles its relative residual is "
             f"{solution.residuals[-1]:.1e}, and gradients are as inexact. Raise `max_cycles`, or leave throw=True.",

@@ -27,7 +27,7 @@ from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import transformed
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.shared import Data, OnBlocks, posed
-from mgnet.pde.solution import Array, Field, Solution, warn_of_round_off
+from mgnet.pde.solution import Array, Field, Solution, check_converged, warn_of_round_off
 
 if TYPE_CHECKING:
     import scipy.sparse.linalg as splinalg
@@ -198,7 +198,7 @@ class Solver:
         plain = all(v is None for v in (tol, guess, boundary, mask_boundary))
         unweighted = not graph and plain and self._takes_unweighted
         shape = () if graph and transformed(given) else tuple(f.shape)
-        call = Call(self, stop, False, bool(project), unweighted, shape)
+        call = Call(self, stop, bool(project), unweighted, shape)
         if not graph:
             self.problem.check_no_graph()
         data = boundary, mask_boundary, g
@@ -207,13 +207,13 @@ class Solver:
         A = self.problem.A
         begin = None if guess is None else checks.guess_like(guess, self.problem.shape_of_u(b), b)
         if graph:
-            adjoint = Call(self, Stop(tol, max_cycles), throw, project=True, derivative=True)
+            adjoint = Call(self, Stop(tol, max_cycles), project=True, derivative=throw)
             u: Any = self.problem.completed(Solve.apply(call, adjoint, A, b, begin, *A.tensors, *parts), g)
         else:
             u = self.problem.completed(call(A, b.detach(), begin, *parts), g).numpy()
         solution = call.solution(u, time.perf_counter() - begun)
         if throw:
-            call.check(solution)
+            check_converged(solution, tol, call.outcome.remedy)
         if relative_to == "data":  # a guess may be at round-off already, as in a steady state
             warn_of_round_off(solution, tol)
         return solution

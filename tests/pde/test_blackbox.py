@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve
-from mgnet.pde.blackbox import coarse_operators, from_diffusion
+from mgnet.pde.blackbox import ReadableBlackBox, coarse_operators, from_diffusion
 from mgnet.pde.blackbox.hierarchy import step_lengths
 from mgnet.pde.blackbox.lines import dominant_axes
 from mgnet.pde.blackbox.traits import may_dominate
@@ -434,3 +434,11 @@ def test_no_step_makes_anything_larger(shape):
 def test_odd_rings_in_three_dimensions():
     s = solve(np.random.default_rng(0).normal(size=(41, 41, 20)), a=inclusion((41, 41, 20)), c=1.0, bc="periodic")
     assert s.cycles <= 12
+
+
+def test_levels_in_float32_take_data_of_any_scale():
+    """The plain torch ones: what float32 has no number for is divided out before."""
+    A, b = Poisson(Grid((20, 20)), a=smooth).A.detached(), torch.from_numpy(rough(20))[None]
+    levels = ReadableBlackBox(A, b)
+    one, large = (levels.cycle(None, s * b) for s in (1.0, 1e60))
+    torch.testing.assert_close(large / 1e60, one, rtol=1e-6, atol=0.0)

@@ -23,7 +23,7 @@ from mgnet.pde.blackbox.lines import line_steps, line_sweeps
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 from mgnet.pde.blackbox.traits import COARSEST, NEGATIVE, smallest, strengths
 from mgnet.pde.levels.smoothers import Smoother, omegas
-from mgnet.pde.levels.system import State, advance, one
+from mgnet.pde.levels.unit_form import UnitForm
 from mgnet.pde.problem.axis import DIRICHLET, Axis
 from mgnet.pde.problem.operators import Diffusion
 
@@ -243,11 +243,8 @@ def _step(omega: float):  # type: ignore[no-untyped-def]
     return lambda r: omega * r
 
 
-class ReadableBlackBox:
+class ReadableBlackBox(UnitForm):
     """The hierarchy of any operator, as a ``Hierarchy`` and as the ``System`` of conjugate gradients.
-
-    Residuals and directions live in the unit-diagonal form: r = D^-1/2 (b - A x), x = D^-1/2 v. b - A x is computed
-    in differences of x, as ``Diffusion`` does: D would round away c and weak ends, and with them what little holds u.
 
     Parameters
     ----------
@@ -276,10 +273,10 @@ class ReadableBlackBox:
         solved: Sequence[int] = (),
         jumps: bool = False,
     ):
-        self._gamma, self._dims, forms = gamma, tuple(range(1, A.ndim + 1)), self.forms
+        self._gamma, forms = gamma, self.forms
         stencil = from_diffusion(A)
         grids, scale = coarse_operators(stencil, A.axes, solved, forms, jumps)
-        small = like.new_zeros((), dtype=precision)
+        small = self.small = like.new_zeros((), dtype=precision)
         self.sizes = tuple(grid.A.diagonal[0].numel() for grid in grids)
         self.A, self.unit, self.scale = self._operator(A, like), forms.stencil(grids[0].A.to(small)), scale.to(like)
         self.levels = (
@@ -306,60 +303,7 @@ class ReadableBlackBox:
         for P in self._P:
             fs.append(P.R(fs[-1]))
         u = full_multigrid(self.levels, fs, lambda l, u: self._P[l].P(u), self._gamma)
-        return self._measured((self._size * self.scale * u).to(b), b)
+        return self._moved(None, u, b)
 
-    def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
-        self.begin(u, b)
-        self.precondition()
-        v = (self._size * self.scale * self.z).to(b)
-        return self._measured(v if u is None else u + v, b)
-
-    def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
-        return torch.linalg.vector_norm(b if u is None else b - self.A(u), dim=self._dims)
-
-    def measured(self) -> Tensor:
-        return self.norms(*self._last)
-
-    def _measured(self, u: Tensor, b: Tensor) -> Tensor:
-        self._last = u, b
-        return u
-
-    def begin(self, x: Tensor | None, b: Tensor) -> Tensor:
-        self.x, self.b = x, b
-        self.p = torch.zeros_like(b, dtype=self.unit.diagonal.dtype)
-        norms = self.norms(None, b)
-        self._size = self._each(torch.where(norms > 0, norms, 1.0)).to(b)  # float32 has a narrow range
-        return self._residual()
-
-    def _residual(self) -> Tensor:
-        r = self.b if self.x is None else self.b - self.A(self.x)
-        self.r = (self.scale * r / self._size).to(self.p)
-        return torch.linalg.vector_norm(r, dim=self._dims)
-
-    def precondition(self) -> Tensor:
-        self.z = self._cycle(self.r)
-        return self._dot(self.r, self.z)
-
-    def direct(self, beta: Tensor) -> Tensor:
-        self.p = self.z + self._each(beta) * self.p
-        return self._dot(self.p, self.unit(self.p))
-
-    def step(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        moved = (self._each(alpha).to(self.b) * self._size * self.scale * self.p).to(self.b)
-        self.x = moved if self.x is None else self.x + moved  # the iterate before stays
-        norms = self._residual()
-        return norms, self._dot(self.r, self.p)
-
-    def advance(self, before: State, floor: Tensor) -> State:
-        return advance(self, before, floor)
-
-    def several(
-        self, before: State, floor: Tensor, size: np.ndarray, tol: float, most: int
-    ) -> tuple[State, Tensor | None, np.ndarray]:
-        return one(self, before, floor)
-
-    def _each(self, v: Tensor) -> Tensor:
-        return v.reshape(-1, *[1] * len(self._dims)).to(self.p)
-
-    def _dot(self, v: Tensor, w: Tensor) -> Tensor:
-        return (v.double() * w).sum(self._dims)
+    def correction(self, r: Tensor) -> Tensor:
+        return self._cycle(r)

@@ -225,10 +225,6 @@ class CudaBlackBox(ReadableBlackBox):
         self._other_x, self._other_p = torch.empty_like(b), torch.empty_like(self.p)
         return norms
 
-    def precondition(self) -> Tensor:
-        self.z = self._cycle(self.r)
-        return dot(self.r, self.z)
-
     def direct(self, beta: Tensor) -> Tensor:
         pAp = self.unit.direct(self.z, self.p, beta.to(self.p), self._other_p)
         self.p, self._other_p = self._other_p, self.p
@@ -239,6 +235,9 @@ class CudaBlackBox(ReadableBlackBox):
         products = self.A.advance(x, self.p, self.b, alpha.to(size) * size, self.scale, size, out, self.r)
         self.x, self._other_x = out, torch.empty_like(out) if x is None else x
         return products
+
+    def _dot(self, v: Tensor, w: Tensor) -> Tensor:
+        return dot(v, w)
 
 
 def dot(v: Tensor, w: Tensor) -> Tensor:

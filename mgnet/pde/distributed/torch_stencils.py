@@ -144,4 +144,4 @@ class TorchStencils:
     def system(
         self, partition: Partition, shared: SharedHierarchy, batch: int, like: Tensor, gamma: int | str
     ) -> TorchSystem:
-        return TorchSystem(partition, shared, batch, like, gamma)
+        return TorchSystem(partition, shared, like, gamma)

@@ -4,8 +4,6 @@ Of the finest grid z alone is exchanged in a step: p, x and then the residual ar
 coarser grid takes two exchanges, of its data and of its correction.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,7 +13,7 @@ from mgnet.pde.distributed.halo import exchange
 from mgnet.pde.distributed.levels import again
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.stencils import SharedHierarchy, SharedLevel
-from mgnet.pde.levels.system import State, advance, one
+from mgnet.pde.levels.unit_form import UnitForm
 
 
 class ClustersOfTensors:
@@ -43,7 +41,7 @@ class ClustersOfTensors:
         return torch.from_numpy(v if v.dtype == np.float64 else v.astype(np.int64)).to(self._device)
 
 
-class TorchSystem:
+class TorchSystem(UnitForm):
     """The hierarchy, as a ``Hierarchy`` and as the ``System`` of conjugate gradients.
 
     Iterates and data are windows (batch, *window) in the data's precision, r, z and p in the levels'.
@@ -51,20 +49,18 @@ class TorchSystem:
     Parameters
     ----------
     shared : the set-up, of ``TorchStencils``
-    like : a tensor of the data's dtype and device;   batch : of the data;   gamma : the cycle index
+    like : a tensor of the data's dtype and device;   gamma : the cycle index
     """
 
-    def __init__(self, partition: Partition, shared: SharedHierarchy, batch: int, like: Tensor, gamma: int | str):
+    def __init__(self, partition: Partition, shared: SharedHierarchy, like: Tensor, gamma: int | str):
         self.partition, self.shared, self.sizes, self._gamma = partition, shared, shared.sizes, gamma
-        self._levels, self._batch = shared.levels, batch
-        finest = shared.levels[0]
-        self._window, self._A, self._scale = finest.window, finest.of.differences.to(like), finest.of.scale.to(like)
+        self._levels, finest = shared.levels, shared.levels[0]
+        self._window, self.A, self.unit = finest.window, finest.of.differences.to(like), finest.of.A
+        self.scale, self.small = finest.of.scale.to(like), finest.of.A.diagonal.new_zeros(())
         self._clusters = [
             [None if B is None else ClustersOfTensors(B, like.device) for B in level.clusters]
             for level in shared.levels
         ]
-        self._small = finest.of.A.diagonal.dtype
-        self.x: Tensor | None = None
 
     def data(self, b: Tensor) -> Tensor:
         return self._windowed(self._levels[0], b)
@@ -75,12 +71,6 @@ class TorchSystem:
     def release(self, u: Tensor) -> Tensor:
         self.x = None
         return self.tensor(u).contiguous()
-
-    def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
-        return self._norms(b if u is None else b - self._A(u))
-
-    def measured(self) -> Tensor:
-        return self.norms(*self._last)
 
     def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
         self.begin(None, b)
@@ -93,52 +83,8 @@ class TorchSystem:
             e = self._exchanged(self._levels[l], self._visit(l, guess, data[l], self._gamma))
         return self._moved(None, e, b)
 
-    def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
-        self.begin(u, b)
-        self.precondition()
-        return self._moved(u, self.z, b)
-
-    def _moved(self, x: Tensor | None, z: Tensor, b: Tensor) -> Tensor:
-        """x plus a correction that has its halo."""
-        v = (self._size * self._scale * z).to(b)
-        self._last = v if x is None else x + v, b
-        return self._last[0]
-
-    # Conjugate gradients ---------------------------------------------------------------------------------------------
-
-    def begin(self, x: Tensor | None, b: Tensor) -> Tensor:
-        self.x, self._b = x, b
-        self.p = torch.zeros_like(b, dtype=self._small)
-        norms = self.norms(None, b)
-        self._size = self._each(torch.where(norms > 0, norms, 1.0)).to(b)  # float32 has a narrow range
-        return self._residual()
-
-    def _residual(self) -> Tensor:
-        r = self._b if self.x is None else self._b - self._A(self.x)
-        self.r = (self._scale * r / self._size).to(self.p)
-        return self._norms(r)
-
-    def precondition(self) -> Tensor:
-        self.z = self._exchanged(self._levels[0], self._visit(0, None, self.r, self._gamma))
-        return self._dot(self.r, self.z)
-
-    def direct(self, beta: Tensor) -> Tensor:
-        self.p = self.z + self._each(beta).to(self.p) * self.p
-        return self._dot(self.p, self._levels[0].of.A(self.p))
-
-    def step(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        moved = (self._each(alpha).to(self._b) * self._size * self._scale * self.p).to(self._b)
-        self.x = moved if self.x is None else self.x + moved  # the iterate before stays
-        norms = self._residual()
-        return norms, self._dot(self.r, self.p)
-
-    def advance(self, before: State, floor: Tensor) -> State:
-        return advance(self, before, floor)
-
-    def several(
-        self, before: State, floor: Tensor, size: np.ndarray, tol: float, most: int
-    ) -> tuple[State, Any, np.ndarray]:
-        return one(self, before, floor)
+    def correction(self, r: Tensor) -> Tensor:
+        return self._exchanged(self._levels[0], self._visit(0, None, r, self._gamma))
 
     # One grid --------------------------------------------------------------------------------------------------------
 
@@ -199,9 +145,6 @@ class TorchSystem:
 
     def _exchanged(self, level: SharedLevel, v: Tensor) -> Tensor:
         return exchange(self.partition, level.window, v)
-
-    def _each(self, v: Tensor) -> Tensor:
-        return v.reshape(-1, *[1] * (self._scale.ndim - 1)).to(self._scale.device)
 
     def _dot(self, v: Tensor, w: Tensor) -> Tensor:
         """(batch,) over all processes."""
