@@ -57,8 +57,16 @@ class Linearised:
 
 
 def solved(L: Tensor, c: Tensor, r: Tensor) -> Tensor:
-    """(L + diag(c))^-1 r with a dense L; a singular matrix gives NaN, not an exception."""
-    e, _ = torch.linalg.solve_ex(L + torch.diag_embed(c.flatten(1)), r.flatten(1))
+    """(L + diag(c))^-1 r with a dense L; a singular matrix gives NaN, not an exception.
+
+    On a CPU one member after the other, each with all threads: those of a batch, each with threads of its own, have
+    been seen to wait for one another for ever (MKL's dgetrf within a parallel region).
+    """
+    M, v = L + torch.diag_embed(c.flatten(1)), r.flatten(1)
+    if r.device.type == "cpu":
+        e = torch.stack([torch.linalg.solve_ex(m, b)[0] for m, b in zip(M.expand(len(v), -1, -1), v, strict=True)])
+    else:
+        e, _ = torch.linalg.solve_ex(M, v)
     return e.reshape(r.shape)
 
 
