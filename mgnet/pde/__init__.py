@@ -5,6 +5,7 @@ from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.problem import SharedPoisson
 from mgnet.pde.levels.convolution import conv_levels
 from mgnet.pde.levels.smoothers import Polynomial
+from mgnet.pde.linear import solve
 from mgnet.pde.nonlinear import solve_nonlinear
 from mgnet.pde.outer import fork as fork
 from mgnet.pde.problem.axis import Robin
@@ -12,7 +13,7 @@ from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import NotConverged, RoundOffWarning, Solution
-from mgnet.pde.solver import Solver, solve
+from mgnet.pde.solver import Solver
 
 __all__ = [
     "Faces",

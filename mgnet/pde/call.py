@@ -10,7 +10,7 @@ from mgnet.pde.outer.iterate import Outcome
 from mgnet.pde.outer.multigrid import CLEAN, SCRATCH, Stop
 from mgnet.pde.problem import checks
 from mgnet.pde.problem.operators import Operator
-from mgnet.pde.solution import Solution, check_derivative
+from mgnet.pde.solution import Solution, check_derivative, solution_of
 
 if TYPE_CHECKING:
     from mgnet.pde.solver import Solver
@@ -66,13 +66,4 @@ class Call:
         checks.all_finite(("f", given, CLEAN), ("guess", guess, SCRATCH))
 
     def solution(self, u: Any, seconds: float) -> Solution:
-        return Solution(
-            u=u,
-            residuals=self.outcome.residuals,
-            converged=self.outcome.status != "not converged",
-            status=self.outcome.status,
-            grid=self.problem.grid,
-            method=self.method,
-            work=self.work,
-            seconds=seconds,
-        )
+        return solution_of(self.outcome, u, self.problem.grid, self.method, self.work, seconds)

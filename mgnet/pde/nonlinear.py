@@ -22,7 +22,7 @@ from mgnet.pde.problem.coefficients import is_number
 from mgnet.pde.problem.ends import Ends
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
-from mgnet.pde.solution import NotConverged, Solution
+from mgnet.pde.solution import Solution, check_converged, solution_of
 
 REMEDY = "Give a better `guess`, check `dg`, check that a solution exists (g' < 0 may leave none)."
 
@@ -123,18 +123,11 @@ def solve_nonlinear(
     work = cycle_work(hierarchy.sizes, (2, 2), 1) * (len(outcome.residuals) - 1 + hierarchy.linear_cycles)
     if start is None and len(outcome.residuals) > 1:
         work += full_multigrid_work(hierarchy.sizes, (2, 2), 1) - cycle_work(hierarchy.sizes, (2, 2), 1)
-    solution = Solution(
-        u=u.numpy() if isinstance(f, np.ndarray) else u,
-        residuals=outcome.residuals,
-        converged=outcome.status != "not converged",
-        status=outcome.status,
-        grid=grid,
-        method="FAS V(2,2)-cycles, Newton-Chebyshev smoother" + (", damped Newton" if hierarchy.stiff.any() else ""),
-        work=work,
-        seconds=time.perf_counter() - begun,
-    )
-    if throw and not solution.converged:
-        raise NotConverged(solution, tol, REMEDY)
+    u = u.numpy() if isinstance(f, np.ndarray) else u
+    method = "FAS V(2,2)-cycles, Newton-Chebyshev smoother" + (", damped Newton" if hierarchy.stiff.any() else "")
+    solution = solution_of(outcome, u, grid, method, work, time.perf_counter() - begun)
+    if throw:
+        check_converged(solution, tol, REMEDY)
     return solution
 
 

@@ -14,17 +14,17 @@ from mgnet.pde.distributed.moves import in_rows, moved
 from mgnet.pde.distributed.nearby import compared, out_of_reach
 from mgnet.pde.distributed.partition import HOST, Partition
 from mgnet.pde.distributed.problem import SharedPoisson
-from mgnet.pde.outer.choice import Scheme
 from mgnet.pde.outer.iterate import Outcome
 from mgnet.pde.outer.multigrid import Multigrid, Stop
 from mgnet.pde.outer.partitioned import Partitioned
 from mgnet.pde.outer.partitioned_varying import PartitionedVarying
+from mgnet.pde.outer.scheme import Scheme
 from mgnet.pde.problem.checks import as_tensor, guess_like, no_graph
 from mgnet.pde.problem.coefficients import is_number
 from mgnet.pde.problem.data import check_cut
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
-from mgnet.pde.solution import Solution, check_converged, check_derivative, warn_of_round_off
+from mgnet.pde.solution import Solution, check_derivative, concluded, solution_of
 
 SECOND = "`partition` knows order 2 alone. Solve this problem on one process."
 
@@ -131,21 +131,9 @@ class OnBlocks:
         u = moved(rows, self.partition, u if g is None else u + g)
         outcome = call.outcome
         out: Any = u if tensor else u.detach().numpy()
-        solution: Solution = Solution(
-            u=out,
-            residuals=outcome.residuals,
-            converged=outcome.status != "not converged",
-            status=outcome.status,
-            grid=self.problem.grid,
-            method=blocks.method + ", moved to rows" * moves,
-            work=blocks.work(outcome),
-            seconds=time.perf_counter() - begun,
-        )
-        if throw:
-            check_converged(solution, stop.tol, outcome.remedy)
-        if not stop.of_guess:
-            warn_of_round_off(solution, stop.tol)
-        return solution
+        method, seconds = blocks.method + ", moved to rows" * moves, time.perf_counter() - begun
+        solution = solution_of(outcome, out, self.problem.grid, method, blocks.work(outcome), seconds)
+        return concluded(solution, stop, outcome.remedy, throw)
 
     def _agree(self, f: Any, data: Data, guess: Any, stop: Stop, throw: bool, project: bool) -> None:
         """Refuse, on every process, what is wrong on one or differs."""
@@ -212,9 +200,7 @@ class Call:
         """With that outcome."""
         self.outcome = outcome
         if self.derivative:
-            converged = outcome.status != "not converged"
-            solution: Solution = Solution(outcome.u, outcome.residuals, converged, outcome.status, grid)
-            check_derivative(solution, self.stop.tol, outcome.remedy, self.throw)
+            check_derivative(solution_of(outcome, outcome.u, grid), self.stop.tol, outcome.remedy, self.throw)
 
     def begin(self, blocks: Blocks, shape: Sequence[int], like: Tensor) -> Tensor | None:
         """The guess of that shape, flattened as data are."""

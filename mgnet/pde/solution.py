@@ -11,6 +11,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from torch import Tensor
 
+from mgnet.pde.outer.iterate import Outcome
+from mgnet.pde.outer.multigrid import Stop
 from mgnet.pde.problem.grid import Grid
 
 Array = TypeVar("Array", np.ndarray, Tensor)
@@ -149,6 +151,23 @@ def warn_of_round_off(solution: Solution, tol: float | None) -> None:
         RoundOffWarning,
         stacklevel=_outside(),
     )
+
+
+def solution_of(
+    outcome: Outcome, u: Any, grid: Grid, method: str = "", work: float = 0.0, seconds: float = 0.0
+) -> Solution:
+    """What has become of a solve, with its iterate in the form that was asked for."""
+    converged = outcome.status != "not converged"
+    return Solution(u, outcome.residuals, converged, outcome.status, grid, method, work, seconds)
+
+
+def concluded(solution: Solution, stop: Stop, remedy: str, throw: bool) -> Solution:
+    """The solution, once all that there is to say of it is said."""
+    if throw:
+        check_converged(solution, stop.tol, remedy)
+    if not stop.of_guess:  # a guess may be at round-off already, as in a steady state
+        warn_of_round_off(solution, stop.tol)
+    return solution
 
 
 def check_converged(solution: Solution, tol: float | None, remedy: str) -> None:

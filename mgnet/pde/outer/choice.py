@@ -5,7 +5,7 @@ operator-induced ones. One dimension: no levels, elimination.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from math import inf, prod
 from typing import Any, cast
@@ -23,7 +23,7 @@ from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.lines import LineLevel
 from mgnet.pde.levels.richardson import contraction
 from mgnet.pde.levels.separable import separation
-from mgnet.pde.levels.smoothers import COLOURED, Smoother
+from mgnet.pde.levels.smoothers import COLOURED
 from mgnet.pde.levels.streams import StreamLevel
 from mgnet.pde.levels.system import Robust
 from mgnet.pde.levels.transform import TransformLevel
@@ -43,30 +43,14 @@ from mgnet.pde.outer.backends import (
     serve,
 )
 from mgnet.pde.outer.cache import Lease, cache
+from mgnet.pde.outer.scheme import CYCLES, DEFAULT, Scheme
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.precision import wide_enough
 
-CYCLES: dict[str, int | str] = {"V": 1, "W": 2, "F": "F"}
 CPU = torch.device("cpu")
 PLANES = 1e3  # ratio of two axes' couplings: where it varies by less, lines take 4 to 6 cycles (measured)
 SHOWING = 20_000  # unknowns of a grid on which the factor of a cycle shows
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """How to iterate: the cycle, the smoother, and its sweeps down and up; or by one fast transform."""
-
-    cycle: str = "V"
-    smoother: Smoother = "chebyshev"
-    nu: tuple[int, int] = (2, 2)
-    transform: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.cycle}({self.nu[0]},{self.nu[1]})-cycles, {self.smoother} smoother"
-
-
-DEFAULT = Scheme()
 
 
 class Levels:

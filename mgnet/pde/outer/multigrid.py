@@ -16,7 +16,7 @@ from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.smoothers import damped
 from mgnet.pde.levels.transform import words as transforms
 from mgnet.pde.outer.at_once import at_once
-from mgnet.pde.outer.choice import CPU, CYCLES, Levels, Scheme
+from mgnet.pde.outer.choice import CPU, Levels
 from mgnet.pde.outer.iterate import Outcome, iterate, per_member, relative
 from mgnet.pde.outer.krylov import (
     FINISHING_STEPS,
@@ -28,6 +28,7 @@ from mgnet.pde.outer.krylov import (
 )
 from mgnet.pde.outer.loose import Held, hardly_held, may_be_loose
 from mgnet.pde.outer.scale import extreme, narrowed, rescaled
+from mgnet.pde.outer.scheme import CYCLES, Scheme
 from mgnet.pde.outer.stationary import Stationary, stationary
 from mgnet.pde.outer.turns import Turn, in_turn
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work

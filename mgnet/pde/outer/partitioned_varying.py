@@ -24,12 +24,13 @@ from mgnet.pde.distributed.problem import SharedPoisson, places
 from mgnet.pde.distributed.stencils import How, SharedHierarchy, Stencils, set_up
 from mgnet.pde.distributed.sums import Sums
 from mgnet.pde.native.memory import give_back
-from mgnet.pde.outer.choice import CPU, CYCLES, Scheme
+from mgnet.pde.outer.choice import CPU
 from mgnet.pde.outer.iterate import Outcome, iterate
 from mgnet.pde.outer.krylov import FINISHING_STEPS, ConjugateGradients
 from mgnet.pde.outer.loose import CONTRAST
 from mgnet.pde.outer.makers import serve_stencils
 from mgnet.pde.outer.multigrid import GAIN, Multigrid, Stop, far, rate
+from mgnet.pde.outer.scheme import CYCLES, Scheme
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem.bodies import LOOSE
 from mgnet.pde.problem.cross import CrossDiffusion

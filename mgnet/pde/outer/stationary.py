@@ -20,7 +20,7 @@ from mgnet.pde.problem.nullspace import ROUNDOFF, NullSpace
 from mgnet.pde.problem.operators import norms
 
 if TYPE_CHECKING:
-    from mgnet.pde.outer.choice import Scheme
+    from mgnet.pde.outer.scheme import Scheme
 
 EXACT, FOUND = 1e-13, 1e-10  # relative residual of y that is aimed at, and of pi that will do
 ATTEMPTS = 4  # to find pi, each from the last
