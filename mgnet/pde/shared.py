@@ -21,7 +21,7 @@ from mgnet.pde.outer.partitioned_varying import PartitionedVarying
 from mgnet.pde.outer.scheme import Scheme
 from mgnet.pde.problem.checks import as_tensor, guess_like, no_graph
 from mgnet.pde.problem.coefficients import is_number
-from mgnet.pde.problem.data import check_cut
+from mgnet.pde.problem.data import check_cut, fixed_values
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import Solution, check_derivative, concluded, solution_of
@@ -225,7 +225,7 @@ class OfNumbers:
         return self.multigrid.work(self.multigrid.base, outcome)
 
     def right_hand_side(self, f: Tensor, data: Data, graph: bool) -> tuple[Tensor, None]:
-        self.problem.known(data.fixed, f)
+        fixed_values(self.problem, data.fixed, f)
         check_cut(data.mask_boundary, None)
         b = right_hand_side(self.problem, self.partition, f, data.boundary)
         if not graph:

@@ -10,6 +10,7 @@ from torch import Tensor
 from mgnet.pde.call import Call
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.problem import SharedPoisson
+from mgnet.pde.levels.constant import constants_of
 from mgnet.pde.levels.nested import boundary_parts
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.outer.at_once import Direct, at_once, direct_of
@@ -18,7 +19,7 @@ from mgnet.pde.outer.gradients import Solve
 from mgnet.pde.outer.multigrid import CLEAN, RELATIVE_TO, SCRATCH, Callback, Multigrid, Stop
 from mgnet.pde.outer.scheme import CYCLES, DEFAULT, Scheme, check_scheme
 from mgnet.pde.problem import checks
-from mgnet.pde.problem.data import check_cut
+from mgnet.pde.problem.data import check_cut, fixed_values, right_hand_side
 from mgnet.pde.problem.grid import Grid  # noqa: F401  # in the examples
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import transformed
@@ -183,7 +184,7 @@ class Solver:
             beside = Data(boundary, mask_boundary, fixed)
             return self._on_blocks.solve(f, beside, guess, stop, throw, bool(project))
         given = checks.as_tensor(f)
-        g = self.problem.known(fixed, given)
+        g = fixed_values(self.problem, fixed, given)
         check_cut(mask_boundary, self.problem.mask)
         begun = time.perf_counter()
         graph = isinstance(f, Tensor)
@@ -197,17 +198,21 @@ class Solver:
         call = Call(self, stop, bool(project), unweighted, shape)
         if not graph:
             self.problem.check_no_graph()
-        data = boundary, mask_boundary, g
-        b = self.problem.on_grid("f", f) if unweighted else self.problem.data(given, *data, graph=graph)
+        if unweighted:
+            b = self.problem.on_grid("f", f)
+        else:
+            b = right_hand_side(self.problem, given, boundary, mask_boundary, g, graph)
         parts = self._parts(boundary, b) if tol is None and guess is None else []
         A = self.problem.A
         begin = None if guess is None else checks.guess_like(guess, self.problem.shape_of_u(b), b)
         if graph:
             adjoint = Call(self, Stop(tol, max_cycles), project=True, derivative=throw)
-            u: Any = self.problem.completed(Solve.apply(call, adjoint, A, b, begin, *A.tensors, *parts), g)
+            u: Any = Solve.apply(call, adjoint, A, b, begin, *A.tensors, *parts)
         else:
-            u = self.problem.completed(call(A, b.detach(), begin, *parts), g).numpy()
-        return concluded(call.solution(u, time.perf_counter() - begun), stop, call.outcome.remedy, throw)
+            u = call(A, b.detach(), begin, *parts)
+        u = u if g is None else u + g
+        solution = call.solution(u if graph else u.numpy(), time.perf_counter() - begun)
+        return concluded(solution, stop, call.outcome.remedy, throw)
 
     def _parts(self, boundary: Any, b: Tensor) -> list[Tensor]:
         """The boundary's part of b on every grid, where a full pass is the better for it."""
@@ -247,7 +252,7 @@ class Solver:
         kept, problem = getattr(self, name), problem or self.problem
         if kept is None or kept.turn.lost or not _same(kept.base, A.base):
             null, part = problem.null_space(A, batch), problem.part(batch)
-            kept = Multigrid(A.base, problem.constants_of(A), null, self._scheme, part)
+            kept = Multigrid(A.base, constants_of(problem, A), null, self._scheme, part)
             if problem is self.problem:
                 setattr(self, name, kept)
         return kept
@@ -284,7 +289,8 @@ class Solver:
         with checks.located(("f", b, CLEAN), ("u", begin, SCRATCH)):
             flat = None if begin is None else begin.reshape(-1, *self.problem.grid.shape)
             out = self.multigrid(A).cycle(A.like(b), flat, b.reshape(-1, *self.problem.grid.shape)).reshape(b.shape)
-        out = self.problem.completed(out, self.problem.solved_rows(given))
+        others = self.problem.solved_rows(given)
+        out = out if others is None else out + others
         return out.numpy() if isinstance(f, np.ndarray) else out
 
     def aslinearoperator(self) -> "splinalg.LinearOperator":

@@ -14,7 +14,7 @@ import torch
 from scipy.sparse.linalg import spsolve
 
 from mgnet.pde import Grid, Poisson, Solver, solve
-from mgnet.pde.problem import poisson
+from mgnet.pde.problem import diffusivity
 from mgnet.pde.problem.tensor import FullTensor
 from mgnet.pde.problem.velocity import Velocity
 from tests.pde.grids_and_data import CENTERINGS, random
@@ -66,7 +66,7 @@ def test_passes_assemble_what_torch_does(shape, bc, centering, monkeypatch):
     for case in cases:
         ours = Poisson(grid, **case)
         with monkeypatch.context() as patch:
-            patch.setattr(poisson, "plain_conductance", lambda *_: None)
+            patch.setattr(diffusivity, "plain_conductance", lambda *_: None)
             patch.setattr(Velocity, "_plain_arrays", lambda _: None)
             patch.setattr(FullTensor, "_of_plain", lambda _: None)
             theirs = Poisson(grid, **case)

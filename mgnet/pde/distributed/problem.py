@@ -25,7 +25,7 @@ from mgnet.pde.problem.checks import batches, no_graph
 from mgnet.pde.problem.coefficients import kind_of
 from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.cross import CrossDiffusion, pairs
-from mgnet.pde.problem.data import boundary_pairs
+from mgnet.pde.problem.data import added, boundary_pairs, fixed_values
 from mgnet.pde.problem.ends import Robin
 from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.fixed import Fixed, check_holds
@@ -174,8 +174,8 @@ class SharedPoisson:
         cut = around(self.partition, self.near, cut, "mask_boundary")
         fixed = around(self.partition, self.near, fixed, "fixed")
         try:
-            g = near.known(fixed, f)
-            for name, datum in near.added(self._of_block(boundary), cut, g):
+            g = fixed_values(near, fixed, f)
+            for name, datum in added(near, self._of_block(boundary), cut, g):
                 if not graph:
                     no_graph(name, datum)
                 batches(self.grid.ndim, name, datum, "`f`", [b])

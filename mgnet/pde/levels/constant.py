@@ -17,7 +17,8 @@ from mgnet.pde.levels.smoothers import COLOURED, Smoother, omegas
 from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
 from mgnet.pde.problem.conductances import along, conductances
-from mgnet.pde.problem.operators import Diffusion
+from mgnet.pde.problem.operators import Diffusion, Operator
+from mgnet.pde.problem.poisson import Poisson
 
 DIRECT_WORK = 300_000  # multiply-adds of a direct solve that is cheaper than another level
 ISOTROPIC = 0.3  # an axis with at least this share of the strongest coupling a / h^2 is coarsened
@@ -86,6 +87,21 @@ def line_axis(smoother: Smoother, axes: tuple[Axis, ...], a: tuple[float, ...]) 
         return None
     thin = thin_axis(axes, a)
     return int(np.argmax(_couplings(axes, a))) if thin is None else thin
+
+
+def constants_of(problem: Poisson, A: Operator) -> tuple[tuple[float, ...], float] | None:
+    """(a per axis, c) of a problem's operator as plain tensors; also where a scalar tensor came."""
+    uniform = problem.domain is None and problem.grid.uniform and problem.grid.has_numbers
+    if problem.constant is not None or not (uniform and problem.has_numbers):
+        return problem.constant
+    k, c = A.base.k, A.base.c
+    if any(v.ndim > problem.grid.ndim for v in k) or (c is not None and c.ndim > 0):
+        return None  # one number per member of a batch
+    middle = [v.flatten()[axis.n // 2] for v, axis in zip(k, problem.grid.axes, strict=True)]
+    if any(axis.n < 2 for axis in problem.grid.axes):
+        return None
+    a = tuple(float(v) * axis.h**2 for v, axis in zip(middle, problem.grid.axes, strict=True))
+    return a, 0.0 if c is None else float(c)
 
 
 def operator(axes: Sequence[Axis], a: Sequence[float], c: float, like: Tensor) -> Diffusion:

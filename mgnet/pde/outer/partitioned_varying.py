@@ -277,13 +277,11 @@ def parts_of_whole(problem: SharedPoisson, A: Any, batch: Sequence[int]) -> tupl
     """What a whole operator maps to zero, and the number of each unknown's part, as ``Poisson`` has them."""
     grid = problem.grid
     if not problem.in_parts:
-        one = torch.ones(1, 1, dtype=torch.bool, device="cpu")
-        return (floating(A, None, one) if grid.closed else None), None
+        return (floating(A) if grid.closed else None), None
     if problem.unknown is None or problem.holding is None:
         domain = Domain.of(grid, CPU, None, DIRICHLET, None)
     else:
         domain = Domain(*(whole_of(problem, v.byte()).bool().cpu() for v in (problem.unknown, problem.holding)))
     parts = domain.parts(grid, open_faces([k.cpu() for k in A.k], grid)).flattened(grid.ndim, batch)
-    part, free = (None if v is None else v.to(A.k[0].device) for v in (parts.part, parts.free))
-    assert free is not None
+    part, free = (v.to(A.k[0].device) for v in (parts.part, parts.free))
     return floating(A, part, free), part

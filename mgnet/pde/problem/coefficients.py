@@ -294,3 +294,14 @@ def array(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
             f"`{name}` must have the grid's shape {grid.shape} as its last axes; it has {tuple(array.shape)}."
         )
     return kind.tensor(array)
+
+
+def in_words(v: Any) -> str:
+    """A coefficient, for a repr."""
+    if isinstance(v, tuple):
+        return f"({', '.join(map(in_words, v))})"
+    if is_number(v):
+        return f"{float(v):g}"
+    if isinstance(v, (np.ndarray, Tensor)):
+        return f"array {tuple(v.shape)}"
+    return getattr(v, "__name__", type(v).__name__)

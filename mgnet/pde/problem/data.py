@@ -1,4 +1,4 @@
-"""What the data on the ends of the box, and on the cut of a mask, make of b."""
+"""b of A u = b: f, and what the data on the ends of the box, on the cut of a mask, and at fixed unknowns make of it."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, PERIODIC, Robin
-from mgnet.pde.problem.checks import batches, finite, looked_at, real
+from mgnet.pde.problem.checks import batches, finite, looked_at, no_graph, real
 from mgnet.pde.problem.coefficients import Kind, at_points, is_number, is_scalar
 from mgnet.pde.problem.conductances import areas
 from mgnet.pde.problem.faces import Faces
@@ -18,6 +18,45 @@ from mgnet.pde.problem.mask import beside
 
 if TYPE_CHECKING:
     from mgnet.pde.problem.poisson import Poisson
+
+
+def right_hand_side(
+    problem: "Poisson", v: Tensor, boundary: Any = None, cut: Any = None, g: Tensor | None = None, graph: bool = True
+) -> Tensor:
+    """b of the equations, 0 elsewhere, for f = v, data on the ends and the cut, and g at what is fixed.
+
+    graph : whether these may ask for a gradient
+    """
+    v = problem.on_grid("f", v)
+    b = problem.A.like(v).weigh(v)
+    for name, datum in added(problem, boundary, cut, g):
+        if not graph:
+            no_graph(name, datum)
+        batches(problem.grid.ndim, name, datum, "`f`", [b])
+        b = b + datum.to(v)
+    return problem.inside(b)
+
+
+def added(problem: "Poisson", boundary: Any, cut: Any, g: Tensor | None) -> Iterator[tuple[str, Tensor]]:
+    """What adds to b."""
+    if boundary is not None:
+        yield from (("boundary", datum) for datum in of_ends(problem, boundary))
+    if cut is not None:
+        yield from (("mask_boundary", datum) for datum in of_cut(problem, cut))
+    if g is not None:
+        yield "fixed", -problem.whole.with_c(None).like(g)(g)
+
+
+def fixed_values(problem: "Poisson", fixed: Any, like: Tensor) -> Tensor | None:
+    """(*batch, *grid) the values of what is fixed (others, if they are given), 0 elsewhere; None: nothing is."""
+    if problem.fixed is None:
+        if fixed is not None:
+            raise ValueError("`fixed` gives values, but the problem has no fixed unknowns. Make it with `fixed`.")
+        return None
+    chosen = problem.fixed if fixed is None else problem.fixed.having(fixed)
+    g = chosen.values(problem.grid, problem.kind).to(like)
+    batches(problem.grid.ndim, "fixed", g, "the coefficients", problem.A.base.tensors)
+    return g
 
 
 def of_ends(problem: "Poisson", boundary: Any) -> Iterator[Tensor]:

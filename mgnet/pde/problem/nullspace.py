@@ -177,8 +177,9 @@ def constants(A: Diffusion, part: Tensor | None, floating: Tensor) -> NullSpace:
     return NullSpace(w, shares, part, floating, slope).to(A.k[0])
 
 
-def floating(A: Diffusion, part: Tensor | None, free: Tensor) -> NullSpace | None:
-    """Those of ``free`` parts that c does not hold either; None: there are none."""
+def floating(A: Diffusion, part: Tensor | None = None, free: Tensor | None = None) -> NullSpace | None:
+    """Those of ``free`` parts, or of the one there is, that c does not hold either; None: there are none."""
+    free = torch.ones(1, 1, dtype=torch.bool, device="cpu") if free is None else free
     if not free.any():
         return None
     null = constants(A, part, free)

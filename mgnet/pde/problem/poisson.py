@@ -1,6 +1,6 @@
 """The problem -div(a grad u) + v . grad u + c u = f on a grid, as the linear system A u = b."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,24 +11,15 @@ from torch import Tensor
 from mgnet.pde.problem import mask as masks
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN
 from mgnet.pde.problem.checks import REAL, batches, no_graph, real, word
-from mgnet.pde.problem.coefficients import (
-    array_betas,
-    at_unknowns,
-    check,
-    is_number,
-    is_scalar,
-    kind_of,
-    on_faces,
-    plain_conductance,
-)
-from mgnet.pde.problem.conductances import conductance
-from mgnet.pde.problem.data import alphas_of, of_cut, of_ends
-from mgnet.pde.problem.faces import Faces, OnFaces, open_faces
+from mgnet.pde.problem.coefficients import at_unknowns, in_words, is_number, is_scalar, kind_of
+from mgnet.pde.problem.data import alphas_of, fixed_values, right_hand_side
+from mgnet.pde.problem.diffusivity import Betas, Diffusivity, per_axis
+from mgnet.pde.problem.faces import Faces, open_faces
 from mgnet.pde.problem.fixed import Fixed, check_holds
 from mgnet.pde.problem.fourth_order import FourthOrder, check_order
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.nullspace import NullSpace, floating
-from mgnet.pde.problem.operators import Diffusion, Operator
+from mgnet.pde.problem.operators import Operator
 from mgnet.pde.problem.plain import values
 from mgnet.pde.problem.tensor import full_tensor
 from mgnet.pde.problem.velocity import velocity_of
@@ -140,17 +131,13 @@ class Poisson:
         word("mask_bc", mask_bc, (DIRICHLET, NEUMANN))
         self.mask: Tensor | None = None if mask is None else values(masks.inside(mask, grid).to(self.kind.device))
         a, self.tensor = full_tensor(a, grid, self.kind, self.mask, mask_bc == DIRICHLET)
-        a = a.per_axis(grid) if isinstance(a, Faces) else a
-        a = tuple(a) if isinstance(a, (tuple, list)) else (a,) * grid.ndim
-        if len(a) != grid.ndim:
-            raise ValueError(f"`a` as a tuple must have one entry per axis ({grid.ndim}); it has {len(a)}.")
-        self._a, self._c = tuple(1.0 if a_d is None else a_d for a_d in a), 0.0 if c is None else c
+        self._a, self._c = per_axis(a, grid), 0.0 if c is None else c
         if velocity is not None and self.tensor is not None:
             raise ValueError("`velocity` does not go with a full tensor `a`. Leave one of them out.")
         self.velocity = velocity_of(velocity, scheme, grid, self.kind, self.mask)
         self._velocity, self.scheme = velocity, scheme
         self.mask_bc = mask_bc
-        self._betas: list[tuple[Tensor, Tensor] | None] = []  # with a velocity found when they are asked for
+        self._betas: list[Betas] = []  # with a velocity found when they are asked for
         self._alphas = [alphas_of(grid, d, self.kind, self.mask) for d in range(grid.ndim)]
         base = self._without_c()
         k = base.tensors
@@ -164,7 +151,7 @@ class Poisson:
         self.whole = base if self.c is None else base.with_c(self.c)  # with all equations
         self.A = self.whole
         self.domain: masks.Domain | None = None
-        if not self._whole_box:
+        if self.mask is not None or self.fixed is not None:
             where = None if self.fixed is None else self.fixed.where
             self.domain = masks.Domain.of(grid, self.kind.device, self.mask, mask_bc, where)
 
@@ -176,84 +163,42 @@ class Poisson:
 
     def __repr__(self) -> str:
         a = self._a[0] if len(set(map(str, self._a))) == 1 else self._a
-        a_said = "a full tensor" if self.tensor is not None else _in_words(a)
-        said = [f"{self.grid!r}", f"a={a_said}", f"c={_in_words(self._c)}"]
-        said += [] if self.velocity is None else [f"velocity={_in_words(self._velocity)}, scheme={self.scheme!r}"]
+        a_said = "a full tensor" if self.tensor is not None else in_words(a)
+        said = [f"{self.grid!r}", f"a={a_said}", f"c={in_words(self._c)}"]
+        said += [] if self.velocity is None else [f"velocity={in_words(self._velocity)}, scheme={self.scheme!r}"]
         said += [f"mask of {int(self.mask.sum()):,} unknowns"] if self.mask is not None else []
         said += [f"{int(self.fixed.where.sum()):,} fixed"] if self.fixed is not None else []
         return f"Poisson({', '.join(said)}{', order=4' * (self.order == 4)})"
 
     def _without_c(self) -> Any:
-        """All but c, a Diffusion or what has all of it; and the weights of the data on each axis' ends."""
-        if self.velocity is not None:
-            self._own_a = [a_d.copy() if isinstance(a_d, np.ndarray) else a_d for a_d in self._a]
-            found = [self._plain_conductance(a_d, d) for d, a_d in enumerate(self._a)] if self.velocity.is_plain else []
-            k = [v for v in found if v is not None]
-            A = self.velocity.of_plain(k) if len(k) == self.grid.ndim else None
-            return self._with_velocity() if A is None else A
+        """All but c: diffusion, along the axes or by a full tensor, and convection."""
         if self.tensor is not None:
             self._betas = [None] * self.grid.ndim
             return self.tensor.operator(self._alphas)
-        each = [self._conductance(a_d, d) for d, a_d in enumerate(self._a)]
-        self._betas = [betas for _, betas in each]
-        return Diffusion(self.grid.axes, tuple(k for k, _ in each), None)
+        if self.velocity is None:
+            A, self._betas = self._diffusivity(self._a).operator()
+            return A
+        self._own_a = [a_d.copy() if isinstance(a_d, np.ndarray) else a_d for a_d in self._a]
+        k = self._diffusivity(self._own_a).plain_conductances() if self.velocity.is_plain else None
+        plain = None if k is None else self.velocity.of_plain(k)
+        return self._with_velocity() if plain is None else plain
 
     def _with_velocity(self) -> Any:
-        """The same of diffusion and velocity, of anything that they may be."""
+        """The same of diffusion and convection, of anything that they may be."""
         assert self.velocity is not None
-        a = [self._given_or_on_faces(a_d, d) for d, a_d in enumerate(self._own_a)]
-        A, self._betas = self.velocity.operator(a, self._alphas)
+        A, self._betas = self.velocity.operator(self._diffusivity(self._own_a).on_faces(), self._alphas)
         return A
 
+    def _diffusivity(self, a: Sequence[Any]) -> Diffusivity:
+        flows = self.velocity is not None and self.grid.centering == "cell"  # by data at Neumann ends, and by a
+        return Diffusivity(a, self.grid, self.kind, self._alphas, self.mask, self.mask_bc == DIRICHLET, flows)
+
     @property
-    def betas(self) -> list[tuple[Tensor, Tensor] | None]:
-        """The weights of the data on each axis' ends; None where k tells them."""
+    def betas(self) -> list[Betas]:
+        """Per axis the weights of the data on its ends."""
         if not self._betas:
             self._with_velocity()
         return self._betas
-
-    def _conductance(self, a: Any, d: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-        """k on the faces of axis d, and the weights of the data on its ends, unless k tells them."""
-        axis, dim, alphas = self.grid.axes[d], d - self.grid.ndim, self._alphas[d]
-        if isinstance(a, OnFaces):
-            return conductance(self.grid.axes, self._given_or_on_faces(a, d), d, alphas)
-        k = self._plain_conductance(a, d)
-        if k is not None:
-            return k, array_betas(a, axis, dim) if axis.has_through_ends else None
-        return conductance(self.grid.axes, self._on_faces(a, d), d, alphas)
-
-    def _plain_conductance(self, a: Any, d: int) -> Tensor | None:
-        """k on the faces of axis d, where plain numbers are all that it takes."""
-        an_array = isinstance(a, (np.ndarray, Tensor))
-        if (self.mask is not None and not is_number(a)) or (self.grid.axes[d].has_through_ends and not an_array):
-            return None
-        return plain_conductance(a, self.grid, d, self.kind)
-
-    def _given_or_on_faces(self, a: Any, d: int) -> Tensor:
-        """a on the faces of axis d; 0 where ``Faces`` have walls."""
-        if isinstance(a, OnFaces):
-            return self._beside(a.tensor(self.grid, d, self.kind), self._alphas[d])
-        return self._on_faces(a, d)
-
-    def _on_faces(self, a: Any, d: int) -> Tensor:
-        """a on the faces of axis d, positive."""
-        given = (
-            self.velocity is not None and self.grid.centering == "cell"
-        )  # data at Neumann ends tell what flows there
-        faces = on_faces("a", a, self.grid, d, self.kind, self.mask, self.mask_bc == DIRICHLET, all_ends=given)
-        return self._beside(check("a", faces, positive=True, h=self.grid.axes[d].h), self._alphas[d])
-
-    def _beside(self, a: Tensor, alphas: Sequence[Tensor | None]) -> Tensor:
-        """a, whose batch axes go with those of what Robin ends couple to."""
-        for alpha in alphas:
-            if alpha is not None:
-                batches(self.grid.ndim, "alpha", alpha, "`a`", [a])
-        return a
-
-    @property
-    def coefficients(self) -> tuple[tuple[Any, ...], Any]:
-        """(a per axis, c) as they were given, 1 and 0 where they were not."""
-        return self._a, self._c
 
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:
@@ -266,7 +211,7 @@ class Poisson:
     @property
     def constant_a(self) -> tuple[float, ...] | None:
         """a per axis if it is made of numbers."""
-        numbers = self._whole_box and self._along_axes and all(is_number(v) for v in self._a)
+        numbers = self.domain is None and self._along_axes and all(is_number(v) for v in self._a)
         return tuple(float(v) for v in self._a) if numbers else None
 
     @property
@@ -279,30 +224,6 @@ class Poisson:
         """Whether there is nothing but diffusion along the axes, and reaction."""
         return self.tensor is None and self.velocity is None
 
-    @property
-    def _whole_box(self) -> bool:
-        """Whether all unknowns have an equation."""
-        return self.mask is None and self.fixed is None
-
-    @property
-    def _unknown(self) -> Tensor | None:
-        """(*batch, *grid) which of them have; None: all."""
-        return None if self._whole_box or self.domain is None else self.domain.unknown
-
-    def constants_of(self, A: Operator) -> tuple[tuple[float, ...], float] | None:
-        """(a per axis, c) of this problem's operator as plain tensors; also where a scalar tensor came."""
-        uniform = self._whole_box and self.grid.uniform and self.grid.has_numbers
-        if self.constant is not None or not (uniform and self.has_numbers):
-            return self.constant
-        k, c = A.base.k, A.base.c
-        if any(v.ndim > self.grid.ndim for v in k) or (c is not None and c.ndim > 0):
-            return None  # one number per member of a batch
-        middle = [v.flatten()[axis.n // 2] for v, axis in zip(k, self.grid.axes, strict=True)]
-        if any(axis.n < 2 for axis in self.grid.axes):
-            return None
-        a = tuple(float(v) * axis.h**2 for v, axis in zip(middle, self.grid.axes, strict=True))
-        return a, 0.0 if c is None else float(c)
-
     def part(self, batch: Sequence[int] = ()) -> Tensor | None:
         """(batch or 1, *grid) the number of each unknown's part of the domain, -1 in none; None: all are in one."""
         return None if self.parts is None else self.parts.flattened(self.grid.ndim, batch).part
@@ -314,10 +235,10 @@ class Poisson:
         ----------
         batch : the axes that the batch axis of A's tensors was made of
         """
-        if self.parts is not None:
-            parts = self.parts.flattened(self.grid.ndim, batch)
-            return floating(A.base, parts.part, parts.free)
-        return floating(A.base, None, torch.ones(1, 1, dtype=torch.bool, device="cpu")) if self.grid.closed else None
+        if self.parts is None:
+            return floating(A.base) if self.grid.closed else None
+        parts = self.parts.flattened(self.grid.ndim, batch)
+        return floating(A.base, parts.part, parts.free)
 
     @cached_property
     def weighs(self) -> bool:
@@ -382,8 +303,8 @@ class Poisson:
             self.check_no_graph()
         A = self.A.like(v)
         out = A(self.inside(v))
-        if not self._whole_box:  # other rows are diagonal, and no equation reads what is there
-            out = out + self._scaled(self.outside(v))
+        if self.domain is not None:  # other rows are diagonal, and no equation reads what is there
+            out = out + self._scaled(torch.where(self.domain.unknown.to(v.device), 0.0, v))
         return out.detach().numpy() if isinstance(u, np.ndarray) else out
 
     def rhs(self, f: Any, boundary: Any = None, mask_boundary: Any = None, fixed: Any = None) -> Any:
@@ -417,35 +338,10 @@ class Poisson:
         [5.0, 0.0, 7.0]
         """
         v = self.on_grid("f", f)
-        g = self.known(fixed, v)
-        b = self.data(v, boundary, mask_boundary, g, graph=isinstance(f, Tensor))
+        g = fixed_values(self, fixed, v)
+        b = right_hand_side(self, v, boundary, mask_boundary, g, graph=isinstance(f, Tensor))
         b = b if g is None else b + self._scaled(g)
         return b.detach().numpy() if isinstance(f, np.ndarray) else b
-
-    def data(
-        self, v: Tensor, boundary: Any = None, cut: Any = None, g: Tensor | None = None, graph: bool = True
-    ) -> Tensor:
-        """b of the equations, 0 elsewhere, for f = v, data on the ends and the cut, and g at what is fixed.
-
-        graph : whether these may ask for a gradient
-        """
-        v = self.on_grid("f", v)
-        b = self.A.like(v).weigh(v)
-        for name, datum in self.added(boundary, cut, g):
-            if not graph:
-                no_graph(name, datum)
-            batches(self.grid.ndim, name, datum, "`f`", [b])
-            b = b + datum.to(v)
-        return self.inside(b)
-
-    def added(self, boundary: Any, cut: Any, g: Tensor | None) -> Iterator[tuple[str, Tensor]]:
-        """What adds to b."""
-        if boundary is not None:
-            yield from (("boundary", datum) for datum in of_ends(self, boundary))
-        if cut is not None:
-            yield from (("mask_boundary", datum) for datum in of_cut(self, cut))
-        if g is not None:
-            yield "fixed", -self.whole.with_c(None).like(g)(g)
 
     def m_matrix(self) -> np.ndarray:
         """(*grid) where no other unknown has a positive entry in an equation; if everywhere, f >= 0 makes u >= 0.
@@ -483,26 +379,7 @@ class Poisson:
 
     def inside(self, v: Tensor) -> Tensor:
         """v of shape (*batch, *grid), 0 where there are no equations."""
-        return v if self._unknown is None else torch.where(self._unknown.to(v.device), v, 0.0)
-
-    def outside(self, v: Tensor) -> Tensor:
-        """v where there are no equations, else 0."""
-        return torch.zeros_like(v) if self._unknown is None else torch.where(self._unknown.to(v.device), 0.0, v)
-
-    def known(self, fixed: Any, like: Tensor) -> Tensor | None:
-        """(*batch, *grid) the values of what is fixed (others, if they are given), 0 elsewhere; None: nothing is."""
-        if self.fixed is None:
-            if fixed is not None:
-                raise ValueError("`fixed` gives values, but the problem has no fixed unknowns. Make it with `fixed`.")
-            return None
-        chosen = self.fixed if fixed is None else self.fixed.having(fixed)
-        g = chosen.values(self.grid, self.kind).to(like)
-        batches(self.grid.ndim, "fixed", g, "the coefficients", self.A.base.tensors)
-        return g
-
-    def completed(self, u: Tensor, g: Tensor | None) -> Tensor:
-        """u with g at what is fixed."""
-        return u if g is None else u + g
+        return v if self.domain is None else torch.where(self.domain.unknown.to(v.device), v, 0.0)
 
     def solved_rows(self, b: Tensor) -> Tensor | None:
         """(*batch, *grid) the u of the rows of what is fixed, 0 elsewhere; None: nothing is."""
@@ -534,14 +411,3 @@ class Poisson:
             )
         batches(self.grid.ndim, name, tensor, "the coefficients", self.A.base.tensors)
         return tensor if tensor.dtype in REAL else tensor.to(self.kind.dtype)
-
-
-def _in_words(v: Any) -> str:
-    """A coefficient, for a repr."""
-    if isinstance(v, tuple):
-        return f"({', '.join(map(_in_words, v))})"
-    if is_number(v):
-        return f"{float(v):g}"
-    if isinstance(v, (np.ndarray, Tensor)):
-        return f"array {tuple(v.shape)}"
-    return getattr(v, "__name__", type(v).__name__)
