@@ -179,14 +179,16 @@ class Engine final : public Cycles {
     // the coarsest grid's solution
     void solve(Member m, const T* f, T* u) { direct_(f, u, spaces_[m.who]); }
 
-    using Block = void (*)(const Pass<T>& p, int dims, long number, T* space);
-
     void run_pass(Member m, int l, Pass<T> p, bool norm) {
+        const Level<T>& g = levels_[l];
+        const bool alone = m.crew == 1 || g.small;
         p.squares = norm ? lanes_[apart_ ? m.who : 0].squares : nullptr;
-        const long tasks = share(m, l, p, [](const Pass<T>& p, int dims, long number, T* space) {
-            if (dims == 1) Passes<X, 1>::block(p, number, space);
-            if (dims == 2) Passes<X, 2>::block(p, number, space);
-            if (dims == 3) Passes<X, 3>::block(p, number, space);
+        p.blocks0 = alone ? 1 : g.planes, p.blocks1 = g.rows;
+        const long tasks = p.blocks0 * p.blocks1;
+        share(m, tasks, alone ? 1 : crew_, spaces_, [&](long number, T* space) {
+            if (dims_ == 1) Passes<X, 1>::block(p, number, space);
+            if (dims_ == 2) Passes<X, 2>::block(p, number, space);
+            if (dims_ == 3) Passes<X, 3>::block(p, number, space);
         });
         if (!norm) return;
         double total = 0;
@@ -194,49 +196,13 @@ class Engine final : public Cycles {
         squares_[m.b] = total;
     }
 
-    // Blocks of a pass over grid l, on several threads if it is worth it; returns how many.
-    long share(Member m, int l, Pass<T>& p, Block block) {
-        const Level<T>& g = levels_[l];
-        const bool alone = m.crew == 1 || g.small;
-        p.blocks0 = alone ? 1 : g.planes, p.blocks1 = g.rows;
-        struct Job {
-            Pass<T> p;
-            Block block;
-            T** spaces;
-            int who, dims;
-        } job{p, block, spaces_, m.who, dims_};
-        const long tasks = p.blocks0 * p.blocks1;
-        run(
-            tasks, alone ? 1 : crew_,
-            [](void* at, long number, int who) {
-                const Job& job = *static_cast<Job*>(at);
-                job.block(job.p, job.dims, number, job.spaces[job.who + who]);
-            },
-            &job);
-        return tasks;
-    }
-
     void residual_of_interpolant(Member m, int l, const T* f, const T* u, T* out) {
-        struct Job {
-            const Level<T>* level;
-            const T *f, *u;
-            T* out;
-            T** spaces;
-            int who;
-            long blocks;
-        } job{&levels_[l], f, u, out, spaces_, m.who, 1};
         const Level<T>& g = levels_[l];
         const bool alone = m.crew == 1 || g.coarse_size <= (l == 0 ? SMALL : SMALLER);
-        job.blocks = alone ? 1 : least(g.nc0, 2 * crew_);
-        run(
-            job.blocks, alone ? 1 : crew_,
-            [](void* at, long t, int who) {
-                const Job& job = *static_cast<Job*>(at);
-                const long n = job.level->nc0;
-                Interpolants<X>::planes(*job.level, job.f, job.u, job.out, t * n / job.blocks, (t + 1) * n / job.blocks,
-                                        job.spaces[job.who + who]);
-            },
-            &job);
+        const long n = g.nc0, blocks = alone ? 1 : least(n, 2 * crew_);
+        share(m, blocks, alone ? 1 : crew_, spaces_, [&](long t, T* space) {
+            Interpolants<X>::planes(g, f, u, out, t * n / blocks, (t + 1) * n / blocks, space);
+        });
     }
 
     // One cycle on grid l; the iterate is u, or the interpolant of `guess` (smooth already: no steps down), or zero.

@@ -23,4 +23,21 @@ void each_member(long batch, int crew, bool apart, const Body& body) {
     for (long b = 0; b < batch; b++) body(Member{b, 0, crew});
 }
 
+// body(task, workspace) for a member's tasks, by so many threads, of which each has a workspace
+template <class T, class Body>
+void share(Member m, long tasks, int threads, T* const* spaces, const Body& body) {
+    struct Job {
+        const Body* body;
+        T* const* spaces;
+        int who;
+    } job{&body, spaces, m.who};
+    run(
+        tasks, threads,
+        [](void* at, long number, int who) {
+            const Job& job = *static_cast<Job*>(at);
+            (*job.body)(number, job.spaces[job.who + who]);
+        },
+        &job);
+}
+
 }  // namespace mgnet

@@ -41,8 +41,6 @@ struct Pass {
     Apart<T> apart{};  // of f
 };
 
-static inline long most(long a, long b) { return a > b ? a : b; }
-static inline long least(long a, long b) { return a < b ? a : b; }
 // Numbers from one row of the ring to the next: room for a ghost value and a vector, and not a page apart.
 static inline long stride_of(long n, long size) {
     const long bytes = (n * size + 63) / 64 * 64 + 64;

@@ -6,6 +6,9 @@
 
 namespace mgnet {
 
+static inline long most(long a, long b) { return a > b ? a : b; }
+static inline long least(long a, long b) { return a < b ? a : b; }
+
 // T numbers, as many as fill `Bytes`. `Machine` names the instruction set: it keeps what is compiled for one set
 // apart from what is compiled for another, down to the linker's names.
 template <class Number, int Bytes, class Machine>
