@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from mgnet.pde.outer.iterate import Outcome
-from mgnet.pde.outer.multigrid import CLEAN, SCRATCH, Stop
+from mgnet.pde.outer.stopping import Stop
 from mgnet.pde.problem import checks
 from mgnet.pde.problem.operators import Operator
 from mgnet.pde.solution import Solution, check_derivative, solution_of
@@ -63,7 +63,7 @@ class Call:
     def _look(self, b: Tensor, guess: Tensor | None) -> None:
         """Have errors about f and the guess name the place in the arrays that came (under vmap, in the whole batch)."""
         given = checks.as_given(b, self.shape) if self.shape and self.shape != b.shape else b
-        checks.all_finite(("f", given, CLEAN), ("guess", guess, SCRATCH))
+        checks.finite_data(given, guess)
 
     def solution(self, u: Any, seconds: float) -> Solution:
         return solution_of(self.outcome, u, self.problem.grid, self.method, self.work, seconds)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.labelled import labelled
 from mgnet.pde.outer.eager import eager
-from mgnet.pde.outer.multigrid import Callback
+from mgnet.pde.outer.stopping import Callback
 from mgnet.pde.problem import checks
 from mgnet.pde.problem.ends import Ends
 from mgnet.pde.problem.grid import Grid

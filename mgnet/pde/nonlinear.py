@@ -14,7 +14,7 @@ from mgnet.pde.levels.newton import vector_norm
 from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.outer.eager import eager
 from mgnet.pde.outer.iterate import iterate
-from mgnet.pde.outer.multigrid import CLEAN, SCRATCH, Callback
+from mgnet.pde.outer.stopping import Callback
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem import checks
 from mgnet.pde.problem.axis import Robin
@@ -115,9 +115,7 @@ def solve_nonlinear(
             hierarchy, b, start, tol, max_cycles, hierarchy.roundoff(b), callback, _scale(hierarchy, b), linear=False
         )
     except FloatingPointError as error:
-        checks.finite("f", b0, CLEAN)
-        if start is not None:
-            checks.finite("guess", start.reshape(f.shape), SCRATCH)
+        checks.finite_data(b0, None if start is None else start.reshape(f.shape))
         raise FloatingPointError(f"{error} {REMEDY}") from None
     u: Any = outcome.u.reshape(f.shape)
     work = cycle_work(hierarchy.sizes, (2, 2), 1) * (len(outcome.residuals) - 1 + hierarchy.linear_cycles)

@@ -15,10 +15,11 @@ from mgnet.pde.distributed.nearby import compared, out_of_reach
 from mgnet.pde.distributed.partition import HOST, Partition
 from mgnet.pde.distributed.problem import SharedPoisson
 from mgnet.pde.outer.iterate import Outcome
-from mgnet.pde.outer.multigrid import Multigrid, Stop
+from mgnet.pde.outer.multigrid import Multigrid
 from mgnet.pde.outer.partitioned import Partitioned
 from mgnet.pde.outer.partitioned_varying import PartitionedVarying
 from mgnet.pde.outer.scheme import Scheme
+from mgnet.pde.outer.stopping import Stop
 from mgnet.pde.problem.checks import as_tensor, guess_like, no_graph
 from mgnet.pde.problem.coefficients import is_number
 from mgnet.pde.problem.data import check_cut, fixed_values

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from mgnet.pde.outer.iterate import Outcome
-from mgnet.pde.outer.multigrid import Stop
+from mgnet.pde.outer.stopping import Stop
 from mgnet.pde.problem.grid import Grid
 
 Array = TypeVar("Array", np.ndarray, Tensor)

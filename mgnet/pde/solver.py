@@ -16,8 +16,9 @@ from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.outer.at_once import Direct, at_once, direct_of
 from mgnet.pde.outer.eager import eager
 from mgnet.pde.outer.gradients import Solve
-from mgnet.pde.outer.multigrid import CLEAN, RELATIVE_TO, SCRATCH, Callback, Multigrid, Stop
+from mgnet.pde.outer.multigrid import Multigrid
 from mgnet.pde.outer.scheme import CYCLES, DEFAULT, Scheme, check_scheme
+from mgnet.pde.outer.stopping import RELATIVE_TO, Callback, Stop
 from mgnet.pde.problem import checks
 from mgnet.pde.problem.data import check_cut, fixed_values, right_hand_side
 from mgnet.pde.problem.grid import Grid  # noqa: F401  # in the examples
@@ -286,7 +287,7 @@ class Solver:
         b = self.problem.inside(given)
         begin = None if u is None else self.problem.inside(checks.guess_like(u, b.shape, b, "u"))
         A = self.problem.single("cycle")
-        with checks.located(("f", b, CLEAN), ("u", begin, SCRATCH)):
+        with checks.located(b, begin, "u"):
             flat = None if begin is None else begin.reshape(-1, *self.problem.grid.shape)
             out = self.multigrid(A).cycle(A.like(b), flat, b.reshape(-1, *self.problem.grid.shape)).reshape(b.shape)
         others = self.problem.solved_rows(given)

@@ -15,7 +15,7 @@ from mgnet.pde.blackbox.hierarchy import step_lengths
 from mgnet.pde.blackbox.lines import dominant_axes
 from mgnet.pde.blackbox.traits import may_dominate
 from mgnet.pde.native.blackbox import NativeBlackBox
-from mgnet.pde.outer.multigrid import PATIENCE
+from mgnet.pde.outer.stopping import PATIENCE
 from tests.pde.coefficients_2d import anisotropic, checkerboard, smooth, thin_inclusion, white_noise
 
 CASES = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -10,11 +10,9 @@ from torch import Tensor
 
 from mgnet.pde.native.streams import NativeStreams
 from mgnet.pde.outer.iterate import Outcome
+from mgnet.pde.outer.stopping import Stop
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.plain import plain
-
-if TYPE_CHECKING:
-    from mgnet.pde.outer.multigrid import Stop
 
 LITTLE_WORK = 1.2e6  # multiplications of eliminating a grid, so few that no levels are quicker: 32^2, 10^3
 SQUARABLE = {torch.float32: (1e-8, 1e15), torch.float64: (1e-100, 1e150)}  # norms whose squares, times tol^2, exist
@@ -26,7 +24,7 @@ class Direct(Protocol):
         ...
 
 
-def at_once(direct: Direct, b: Tensor, stop: "Stop") -> Outcome | None:
+def at_once(direct: Direct, b: Tensor, stop: Stop) -> Outcome | None:
     """The outcome of one solve; None where there is more to do, or to say."""
     u, norms = direct.solve(b)
     (low, high), each = SQUARABLE[b.dtype], norms.tolist()

@@ -27,6 +27,7 @@ from mgnet.pde.levels.smoothers import COLOURED
 from mgnet.pde.levels.streams import StreamLevel
 from mgnet.pde.levels.system import Robust
 from mgnet.pde.levels.transform import TransformLevel
+from mgnet.pde.levels.transform import words as transforms
 from mgnet.pde.native import kernels, threads
 from mgnet.pde.native.blackbox import surveyed
 from mgnet.pde.native.streams import NativeStreams
@@ -89,6 +90,23 @@ class Levels:
     def separates(self) -> bool:
         """Whether variables are separated."""
         return self.separation is not None
+
+    def words(self, outer: str, higher: bool) -> str:
+        """The iteration; outer : what goes on around cycles, higher : whether they precondition the fourth order."""
+        words = ["order 4"] * higher
+        if self.eliminates or (self.solve and not higher):
+            return ", ".join([*words, "elimination"])
+        if self.is_direct:
+            direct = "separation of variables" if self.separates else "cyclic reduction"
+            return ", ".join([*words, transforms(self.base.axes) if self.scheme.transform else direct])
+        words += [outer] if outer else []
+        if len(self.sizes) == 1:  # all of the grid is the coarsest one
+            return ", ".join([*words, "elimination" if self.constant is None else "fast diagonalisation"])
+        kind = "" if self.constant is not None else "black-box "
+        cycle = next(word for word, gamma in CYCLES.items() if gamma == self.gamma)
+        smoother = "zebra" if self.solved else self.scheme.smoother
+        words += [f"{kind}{replace(self.scheme, cycle=cycle, smoother=smoother)}"]
+        return ", ".join([*words, "separation of variables in between"] if self.alternates else words)
 
     @property
     def gamma(self) -> int | str:

@@ -20,13 +20,14 @@ from torch import Tensor
 
 from mgnet.pde.blackbox.traits import Survey
 from mgnet.pde.outer.iterate import Outcome
+from mgnet.pde.outer.stopping import Stop
 from mgnet.pde.problem.bodies import bodies
 from mgnet.pde.problem.fourth_order import FourthOrder
 from mgnet.pde.problem.nullspace import NullSpace, constants
 from mgnet.pde.problem.operators import Diffusion, Operator
 
 if TYPE_CHECKING:
-    from mgnet.pde.outer.multigrid import Multigrid, Stop
+    from mgnet.pde.outer.multigrid import Multigrid
 
 ROUNDS = 6
 SAME = 1e-10  # relative change that is to come when u is known
@@ -66,7 +67,7 @@ class Loose:
             most = self.bodies.spread(STIFF * energy / self._size.clamp(min=1))
             self.stiff = levels(A.having([_limited(A, d, h, most) for d, h in enumerate(held)], A.c), null)
 
-    def run(self, A: Operator, b: Tensor, guess: Tensor | None, stop: "Stop") -> Outcome | None:
+    def run(self, A: Operator, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome | None:
         """As ``Multigrid.run``; None where the rounds do not settle, or A is of order 4 and more than c holds."""
         A_0: Operator = self.inner.base
         sums: FourthOrder | None = None
@@ -96,7 +97,7 @@ class Loose:
         return None
 
     def _held(
-        self, b: Tensor, y: Tensor, w: Tensor, stop: "Stop", residuals: list[float], A_0: FourthOrder | None
+        self, b: Tensor, y: Tensor, w: Tensor, stop: Stop, residuals: list[float], A_0: FourthOrder | None
     ) -> Tensor:
         """y, given w; A_0 where the sums of A_0 w on bodies are not 0."""
         if self.stiff is None:
@@ -126,7 +127,7 @@ class Loose:
         of_u = (v.abs().amax(self._dims) for v in (moved, u))
         return torch.stack([_ratio(*of_u).amax(), _ratio(*of_data).amax()]).cpu()
 
-    def _whole(self, A: Operator, b: Tensor, u: Tensor, residuals: list[float], begun: bool, stop: "Stop") -> Outcome:
+    def _whole(self, A: Operator, b: Tensor, u: Tensor, residuals: list[float], begun: bool, stop: Stop) -> Outcome:
         """With what rounding of u leaves of its residual."""
         if stop.tol is None:
             return Outcome(u, [], "full multigrid", begun)

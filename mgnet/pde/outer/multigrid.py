@@ -1,9 +1,9 @@
 """The solver behind the doors: plain tensors in, an iterate and its history out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
-from math import ceil, isfinite, log, pi
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -11,41 +11,26 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.cuda.memory import on_device
-from mgnet.pde.levels.constant import lowest
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
-from mgnet.pde.levels.smoothers import damped
-from mgnet.pde.levels.transform import words as transforms
 from mgnet.pde.outer.at_once import at_once
 from mgnet.pde.outer.choice import CPU, Levels
+from mgnet.pde.outer.finishing import cycles_after
 from mgnet.pde.outer.iterate import Outcome, iterate, per_member, relative
-from mgnet.pde.outer.krylov import (
-    FINISHING_STEPS,
-    MANY,
-    Chebyshev,
-    ConjugateGradients,
-    MinimalResiduals,
-    Preconditioned,
-)
+from mgnet.pde.outer.krylov import MANY, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
 from mgnet.pde.outer.loose import Held, hardly_held, may_be_loose
 from mgnet.pde.outer.scale import extreme, narrowed, rescaled
-from mgnet.pde.outer.scheme import CYCLES, Scheme
+from mgnet.pde.outer.scheme import Scheme
 from mgnet.pde.outer.stationary import Stationary, stationary
+from mgnet.pde.outer.stopping import Stop, far, gone_on
 from mgnet.pde.outer.turns import Turn, in_turn
-from mgnet.pde.outer.work import cycle_work, full_multigrid_work
+from mgnet.pde.outer.work import solve_work
 from mgnet.pde.problem.bodies import LOOSE, LOOSE_OF_ORDER_4
-from mgnet.pde.problem.checks import finite
+from mgnet.pde.problem.checks import finite_data
 from mgnet.pde.problem.nullspace import NullSpace
 from mgnet.pde.problem.operators import Diffusion, Operator, norms
 from mgnet.pde.problem.precision import unaffected
 
-APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
-Callback = Callable[[int, float], None]
-PATIENCE, FAR = 20, 40  # so many cycles with levels in float32; then float64 ones are tried if so many are to come
-GAIN = 1.5  # times fewer cycles, for which float64 levels, whose cycles take longer, are kept
-LITTLE, FACTOR = 1.0, 0.2  # c, in units of the slowest wave's a |k|^2, that asks for nothing; of a cycle
-TINY = 1e-300
 VOID = 1e-2  # of ||b||, that rounding leaves of A u: beyond, a residual says nothing
-CLEAN, SCRATCH = "Clean the right-hand side.", "Pass None to start from scratch."
 HARDLY_HELD = (
     "Part of the domain is held by less than float64 shows beside its own couplings (a tiny `a` around it, `c` or "
     "Robin alpha, and no jump in between), so rounding decides what u is there. Hold it by more, or mask it out."
@@ -54,22 +39,6 @@ NOT_TAME = (
     "Where |v| h / a is large, central differences leave a matrix that is nearly singular. Pass "
     'scheme="upwind", or refine the grid.'
 )
-RELATIVE_TO = ("data", "guess")  # what residuals are relative to
-
-
-@dataclass(frozen=True)
-class Stop:
-    """When to stop, and whom to tell after each cycle; tol None: one full multigrid pass."""
-
-    tol: float | None = 1e-8
-    max_cycles: int = 100
-    callback: Callback | None = None
-    relative_to: str = "data"  # or "guess"
-
-    @property
-    def of_guess(self) -> bool:
-        """Whether residuals are relative to the guess's."""
-        return self.relative_to == "guess"
 
 
 class Multigrid:
@@ -101,25 +70,9 @@ class Multigrid:
         """The iteration for A in words."""
         kind = A.base is not A, len(self.levels.sizes) == 1, self.levels.solve
         if kind not in self._methods:
-            self._methods[kind] = self._words(A)
+            outer = self._outer(A)
+            self._methods[kind] = self.levels.words("" if outer is None else outer.name, higher=A.base is not A)
         return self._methods[kind]
-
-    def _words(self, A: Operator) -> str:
-        words, scheme = ["order 4"] if A.base is not A else [], self.levels.scheme
-        if self.levels.eliminates or (self.levels.solve and A.base is A):
-            return ", ".join([*words, "elimination"])
-        if self.levels.is_direct:
-            direct = "separation of variables" if self.levels.separates else "cyclic reduction"
-            return ", ".join([*words, transforms(self.base.axes) if scheme.transform else direct])
-        outer = self._outer(A)
-        words += [] if outer is None else [outer.name]
-        if len(self.levels.sizes) == 1:  # all of the grid is the coarsest one
-            return ", ".join([*words, "elimination" if self.levels.constant is None else "fast diagonalisation"])
-        kind = "" if self.levels.constant is not None else "black-box "
-        word = next(word for word, gamma in CYCLES.items() if gamma == self.levels.gamma)
-        smoother = "zebra" if self.levels.solved else scheme.smoother
-        words += [f"{kind}{replace(scheme, cycle=word, smoother=smoother)}"]
-        return ", ".join([*words, "separation of variables in between"] if self.levels.alternates else words)
 
     @unaffected
     @in_turn
@@ -163,7 +116,7 @@ class Multigrid:
     def _from(self, A: Operator, b: Tensor, guess: Tensor, stop: Stop, project: bool) -> Outcome:
         """``run`` from a guess."""
         if not isfinite(float(guess.sum())):
-            finite("guess", guess, SCRATCH)
+            finite_data(None, guess)
         null = None if self._kernel is None else self._kernel.to(b)
         guess = guess if null is None else null.centred(guess.clone())  # a constant would take the digits of the rest
         if stop.tol is not None:
@@ -255,12 +208,14 @@ class Multigrid:
         """What varying coefficients hardly hold, and what solves for it."""
         limit = LOOSE if A.base is A else LOOSE_OF_ORDER_4
         if limit not in self._held:
-            direct, scheme = self.levels.is_direct and not self.levels.eliminates, self.levels.scheme
+            direct = self.levels.is_direct and not self.levels.eliminates
             varies = self.levels.constant is None and not direct and self.base.symmetric
             asked = varies and may_be_loose(self.base, self.part, self.levels.survey, limit)
-            levels = partial(_varying, scheme=scheme)
-            self._held[limit] = hardly_held(self.base, self.null, self.part, limit, levels) if asked else Held()
+            self._held[limit] = hardly_held(self.base, self.null, self.part, limit, self._varying) if asked else Held()
         return self._held[limit]
+
+    def _varying(self, A: Diffusion, null: NullSpace | None) -> "Multigrid":
+        return Multigrid(A, None, null, self.levels.scheme)
 
     @unaffected
     def cycle(self, A: Operator, u: Tensor | None, b: Tensor, symmetric: bool = False) -> Tensor:
@@ -289,17 +244,14 @@ class Multigrid:
         loose = self._hardly(A).loose
         if loose is not None and not self.levels.sizes:
             return loose.inner.work(loose.inner.base, outcome)
-        nu, outer, cycles = self.levels.scheme.nu, self._outer(A), len(outcome.residuals) - 1
         if self.levels.solve and A.base is A:
-            return float(max(cycles, 1))
-        one = cycle_work(self.levels.sizes, nu, self.levels.gamma) * (1 + self.levels.alternates) + APPLICATIONS[outer]
-        if not outcome.residuals:
-            steps = self.finishing + FINISHING_STEPS * (outer is ConjugateGradients)
-            whole = full_multigrid_work(self.levels.sizes, nu, self.levels.gamma) + one * steps
-            return whole + float(outcome.guessed)
-        if cycles and not outcome.guessed and outer is not ConjugateGradients and self.base.symmetric:
-            return full_multigrid_work(self.levels.sizes, nu, self.levels.gamma) + one * (cycles - 1)
-        return one * cycles
+            return float(max(len(outcome.residuals) - 1, 1))
+        return solve_work(self.levels, self._outer(A), self.finishing, outcome)
+
+    @cached_property
+    def finishing(self) -> int:
+        """Cycles after a full pass that is to end at the discretisation error, beside conjugate gradients' own."""
+        return cycles_after(self.levels)
 
     @cached_property
     def takes_unweighted(self) -> bool:
@@ -325,7 +277,7 @@ class Multigrid:
         f = hierarchy.data(b)
         squares = isinstance(hierarchy, (ConjugateGradients, Preconditioned))
         if squares and extreme(hierarchy.norms(None, f), b.dtype):
-            _finite_data(b, None)
+            finite_data(b)
             return rescaled(self.base.like(b), b, None, None, lambda b, guess: whole(b, hierarchy.data(b)))
         return whole(b, f)
 
@@ -337,37 +289,8 @@ class Multigrid:
             clean = isfinite(float(u.sum())) or bool(torch.isfinite(u).all())
         if clean:
             return u
-        _finite_data(b, guess, name)
+        finite_data(b, guess, name)
         raise FloatingPointError(f"the solution is not finite: it overflows in {b.dtype}. Scale the problem.")
-
-    @cached_property
-    def finishing(self) -> int:
-        """Cycles after a full pass that is to end at the discretisation error, beside conjugate gradients' own.
-
-        Constant coefficients: what is interpolated to a grid of which no unknown lies on a coarse one is worse
-        beside corners, up to 3 times that error; one cycle mends it. Others: linear interpolation, which knows
-        nothing of the boundary's data, leaves a tenth of u, and a step a tenth of that or less; h^2 is aimed at.
-        """
-        if self.levels.is_direct or self.levels.solve:
-            return 0
-        if self.levels.constant is None:
-            steps = self.base.ndim - 1 + ceil(0.75 * log(max(axis.n for axis in self.base.axes)))
-            return max(0, steps - FINISHING_STEPS) if self.base.symmetric else 2 * steps
-        chain = self.levels.chain()[:2]
-        pairs = [(f, c) for f, c in zip(chain[0], chain[-1], strict=True) if f != c]
-        return int(any(f.centering == "cell" or f.intervals % 2 == 1 for f, _ in pairs)) + self._for_reaction
-
-    @cached_property
-    def _for_reaction(self) -> int:
-        """Cycles after a full pass because of c: where u is about f / c, the discretisation errs by less than
-        restricting f does, in the ratio of the slowest wave's a |k|^2 to c, and cycles have to make up for that.
-        """
-        assert self.levels.constant is not None
-        (a, c), axes = self.levels.constant, self.base.axes
-        waves = sum(a_d * (pi / (axis.upper - axis.lower)) ** 2 for a_d, axis in zip(a, axes, strict=True))
-        if c <= LITTLE * waves:
-            return 0
-        return ceil(log(c / (LITTLE * waves)) / -log(max(min(FACTOR, damped(lowest(axes, a, c))), TINY)))
 
     def _iterate(
         self,
@@ -387,31 +310,25 @@ class Multigrid:
             return iterate(hierarchy, f, guess, *ends, roundoff, stop.callback, scale, hopeless, stop.of_guess)
 
         if extreme(scale, b.dtype):
-            _finite_data(b, guess)
+            finite_data(b, guess)
             unit = partial(rescaled, A, b, guess, stop.tol)
             return unit(lambda b, guess: cycled(b, guess, hierarchy.data(b), None))
         try:
             return cycled(b, guess, f, scale)
         except FloatingPointError:
-            _finite_data(b, guess)
+            finite_data(b, guess)
             raise
 
     def _again(self, A: Operator, b: Tensor, guess: Tensor | None, null: Any, stop: Stop, first: Outcome) -> Outcome:
-        """Go on with levels in float64, and from now on if they gain.
-
-        What float32 rounds off the corrections matters where many of them are large beside their residual: where
-        strong couplings make lines or parts that little holds. Then the iterate may even have run away.
-        """
+        """Go on with levels in float64, and from now on if they gain."""
         self._tried = True
         self.levels.choose(precise=True)
-        told, done = stop.callback or (lambda k, r: None), len(first.residuals) - 1
-        rest = replace(stop, max_cycles=stop.max_cycles - done, callback=lambda k, r: told(done + k, r))
-        anew = first.residuals[-1] >= first.residuals[0] or (guess is not None and stop.of_guess)
-        begin = guess if anew else first.u
-        second = self._iterate(A, self._accelerated(A, b, null, stop), b, begin, rest)
-        if rate(second.residuals) <= GAIN * rate(first.residuals):
+        outcome, gains = gone_on(
+            first, guess, stop, lambda u, rest: self._iterate(A, self._accelerated(A, b, null, stop), b, u, rest)
+        )
+        if not gains:
             self.levels.choose(precise=False)
-        return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
+        return outcome
 
     def _outer(self, A: Operator) -> type[ConjugateGradients | MinimalResiduals | Chebyshev] | None:
         """The iteration around the cycles."""
@@ -443,25 +360,3 @@ class Multigrid:
     def _roundoff(self, A: Operator, b: Tensor) -> Callable[[Tensor], np.ndarray]:
         """u -> 2 eps || |A||u| + |b| || per member: the residual that rounding alone leaves."""
         return lambda u: 2 * torch.finfo(b.dtype).eps * A.rounding(u, b)
-
-
-def _varying(A: Diffusion, null: NullSpace | None, scheme: Scheme) -> Multigrid:
-    return Multigrid(A, None, null, scheme)
-
-
-def rate(residuals: Sequence[float]) -> float:
-    """-log of the mean factor per cycle."""
-    return -log(max(residuals[-1], TINY) / max(residuals[0], TINY)) / max(len(residuals) - 1, 1)
-
-
-def far(residuals: Sequence[float], tol: float) -> bool:
-    """Whether PATIENCE cycles are done, and at the rate of the last of them more than FAR are to come."""
-    if len(residuals) <= PATIENCE:
-        return False
-    return rate(residuals[-PATIENCE // 2 :]) * FAR < log(max(residuals[-1], TINY) / max(tol, TINY))
-
-
-def _finite_data(b: Tensor, guess: Tensor | None, name: str = "guess") -> None:
-    finite("f", b, CLEAN)
-    if guess is not None:
-        finite(name, guess, SCRATCH)

@@ -21,7 +21,8 @@ from mgnet.pde.levels.smoothers import COLOURED, steps
 from mgnet.pde.outer.backends import Constant, serve
 from mgnet.pde.outer.iterate import Outcome, iterate
 from mgnet.pde.outer.makers import serve_passes
-from mgnet.pde.outer.multigrid import Multigrid, Stop
+from mgnet.pde.outer.multigrid import Multigrid
+from mgnet.pde.outer.stopping import Stop
 from mgnet.pde.problem.poisson import Poisson
 
 SLAB = 64  # planes whose rounding is asked for at once

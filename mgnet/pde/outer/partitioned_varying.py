@@ -7,7 +7,6 @@ axis and would be cut, or no grid is large enough, or the problem asks for more 
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from math import ceil, log
 from typing import Any
 
 import numpy as np
@@ -25,12 +24,14 @@ from mgnet.pde.distributed.stencils import How, SharedHierarchy, Stencils, set_u
 from mgnet.pde.distributed.sums import Sums
 from mgnet.pde.native.memory import give_back
 from mgnet.pde.outer.choice import CPU
+from mgnet.pde.outer.finishing import steps_of
 from mgnet.pde.outer.iterate import Outcome, iterate
 from mgnet.pde.outer.krylov import FINISHING_STEPS, ConjugateGradients
 from mgnet.pde.outer.loose import CONTRAST
 from mgnet.pde.outer.makers import serve_stencils
-from mgnet.pde.outer.multigrid import GAIN, Multigrid, Stop, far, rate
+from mgnet.pde.outer.multigrid import Multigrid
 from mgnet.pde.outer.scheme import CYCLES, Scheme
+from mgnet.pde.outer.stopping import Stop, far, gone_on
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem.bodies import LOOSE
 from mgnet.pde.problem.cross import CrossDiffusion
@@ -178,16 +179,13 @@ class PartitionedVarying:
         )  # fmt: skip
 
     def _again(self, b: Tensor, guess: Tensor | None, stop: Stop, first: Outcome) -> Outcome:
-        """Go on with levels in float64, and from now on if they gain: see ``Multigrid._again``."""
+        """Go on with levels in float64, and from now on if they gain."""
         self._tried, in_float32 = True, self.__dict__.pop("_shared")
         self._precise, self._systems = True, {}
-        told, done = stop.callback or (lambda k, r: None), len(first.residuals) - 1
-        rest = replace(stop, max_cycles=stop.max_cycles - done, callback=lambda k, r: told(done + k, r))
-        anew = first.residuals[-1] >= first.residuals[0] or (guess is not None and stop.of_guess)
-        second = self._iterate(b, guess if anew else first.u, rest)
-        if rate(second.residuals) <= GAIN * rate(first.residuals):
+        outcome, gains = gone_on(first, guess, stop, partial(self._iterate, b))
+        if not gains:
             self._precise, self._systems, self.__dict__["_shared"] = False, {}, in_float32
-        return replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
+        return outcome
 
     def _system(self, b: Tensor) -> Any:
         """The levels for b's batch and dtype; the last ones stay."""
@@ -229,9 +227,7 @@ class PartitionedVarying:
     @property
     def _finishing(self) -> int:
         """As ``Multigrid.finishing``."""
-        axes = self.problem.grid.axes
-        steps = len(axes) - 1 + ceil(0.75 * log(max(axis.n for axis in axes)))
-        return max(0, steps - FINISHING_STEPS)
+        return max(0, steps_of(self.problem.grid.axes) - FINISHING_STEPS)
 
     def _rounding(self, u: Tensor, b: Tensor) -> np.ndarray:
         """2 eps || |A||u| + |b| ||."""

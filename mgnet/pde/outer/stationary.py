@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mgnet.pde.problem.checks import finite
+from mgnet.pde.problem.checks import finite_data
 from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.nullspace import ROUNDOFF, NullSpace
 from mgnet.pde.problem.operators import norms
@@ -56,7 +56,7 @@ class Stationary:
         mean = torch.where(self.null.floating, total / cells, 0.0)
         limit = torch.maximum(eps**0.5 * size / cells, torch.full_like(mean, ROUNDOFF * eps * self.null.slope))
         if check and not bool((mean.abs() <= limit).all()):  # as where there are NaN
-            finite("f", b, "Clean the right-hand side.")
+            finite_data(b)
             raise ValueError(
                 f"`f` must be orthogonal to the density that `velocity` carries together (with the boundary data; of "
                 f"mean zero where that has no divergence on the grid): the problem has only Neumann or periodic ends "
@@ -82,7 +82,8 @@ def stationary(A: Convection, null: NullSpace, scheme: "Scheme") -> Stationary:
     ------
     ValueError : where rounding decides what pi is
     """
-    from mgnet.pde.outer.multigrid import Multigrid, Stop
+    from mgnet.pde.outer.multigrid import Multigrid
+    from mgnet.pde.outer.stopping import Stop
 
     transposed = A.transposed
     A = A if transposed else A.T

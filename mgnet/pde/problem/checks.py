@@ -155,21 +155,22 @@ def finite(name: str, v: Tensor, remedy: str, points: Sequence[np.ndarray] | Non
         raise ValueError(f"`{name}` must be finite; it has {int(bad.sum())} {what}{where}. {remedy}")
 
 
+def finite_data(f: Tensor | None, guess: Tensor | None = None, name: str = "guess") -> None:
+    """The same of f and of a first iterate."""
+    if f is not None:
+        finite("f", f, "Clean the right-hand side.")
+    if guess is not None:
+        finite(name, guess, "Pass None to start from scratch.")
+
+
 @contextmanager
-def located(*data: tuple[str, Tensor | None, str]) -> Iterator[None]:
-    """Have errors about (name, values, remedy) not finite name the place in the arrays as they were given."""
+def located(f: Tensor, guess: Tensor | None, name: str) -> Iterator[None]:
+    """Have errors about data not finite name the place in the arrays as they were given."""
     try:
         yield
     except ValueError:
-        all_finite(*data)
+        finite_data(f, guess, name)
         raise
-
-
-def all_finite(*data: tuple[str, Tensor | None, str]) -> None:
-    """Refuse NaN and infinity in any of (name, values, remedy)."""
-    for name, v, remedy in data:
-        if v is not None:
-            finite(name, v, remedy)
 
 
 def as_given(v: Tensor, shape: Sequence[int]) -> Tensor:

@@ -7,14 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from mgnet.pde.problem.checks import batches
-from mgnet.pde.problem.coefficients import (
-    Kind,
-    array_betas,
-    check,
-    is_number,
-    on_faces,
-    plain_conductance,
-)
+from mgnet.pde.problem.coefficients import Kind, array_betas, check, is_number, on_faces, plain_conductance
 from mgnet.pde.problem.conductances import conductance
 from mgnet.pde.problem.faces import Faces, OnFaces
 from mgnet.pde.problem.grid import Grid

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.native.arrays import shift_, weighted_sums
-from mgnet.pde.problem.checks import finite
+from mgnet.pde.problem.checks import finite_data
 from mgnet.pde.problem.operators import Diffusion
 from mgnet.pde.problem.plain import runs_here
 
@@ -92,7 +92,7 @@ class NullSpace:
             self._refuse(b, mean, size / self._weights, limit)
 
     def _refuse(self, b: Tensor, mean: np.ndarray, size: np.ndarray, limit: np.ndarray) -> None:
-        finite("f", b, "Clean the right-hand side.")
+        finite_data(b)
         member, part = divmod(int((mean - limit).argmax()), mean.shape[1])
         raise ValueError(
             f"`f` must have mean zero{self._where(member, part)} (with the boundary data, weighted by each unknown's "
