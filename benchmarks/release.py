@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from benchmarks.classifiers import ENTRIES, parser
-from mgnet.training.files import write
+from mgnet.files import write
 from mgnet.vision import evaluate
 from mgnet.vision.releases import FOLDER, INDEX
 from mgnet.vision.weights import load_weights, save_weights

@@ -29,6 +29,7 @@ app = typer.Typer(
     help="Solve Poisson problems, train MgNet classifiers and neural operators with one multigrid core.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # whose tables cut names where the terminal is narrow
 )
 
 
@@ -41,9 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return app(arguments, prog_name="mgnet", standalone_mode=False) or 0
         except TyperException as error:
+            if type(error).__name__ == "NoArgsIsHelpError":  # which typer does not export
+                print(error.format_message())
+                return 2
             return complain(error.format_message(), 2)
         except (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError) as error:  # the last: a missing extra
-            return complain(str(error), 2)
+            return complain(str(error) or type(error).__name__, 2)
 
 
 def _version(asked: bool) -> None:
@@ -109,7 +113,7 @@ def solve(
     has a block, reads its part of FILE and writes its part of u.npy.
     """
     from mgnet import arguments, pde
-    from mgnet.output import new_folder
+    from mgnet.files import new_folder
 
     box = arguments.box(bc, lower, upper, centering)
     tolerance = arguments.tolerance(tol)
@@ -124,7 +128,7 @@ def solve(
         )
     datum = arguments.wave((int(f),) * (ndim or 2), box) if f.isdecimal() else arguments.load_datum(Path(f))
     datum = arguments.cast(datum, dtype, device)
-    folder = new_folder(out)
+    folder = new_folder(out, Path("runs/solve"), "u.npy", "solution.png")
     try:
         solution = pde.solve(
             datum, a=a, c=c, boundary=boundary, ndim=ndim, tol=tolerance, max_cycles=max_cycles, method=method, **box
@@ -138,13 +142,11 @@ def solve(
 def _write_solution(solution: "Solution", folder: Path) -> None:
     import numpy as np
 
-    from mgnet.output import replacing
+    from mgnet.files import write
 
-    with replacing(folder / "u.npy") as part:
-        np.save(part, solution.u.cpu().numpy())
+    write(folder / "u.npy", lambda part: np.save(part, solution.u.cpu().numpy()))
     solution.plot(folder / "solution.png")
-    residual = f", residual {solution.residuals[-1]:.1e}, factor {solution.factor:.3f}" if solution.residuals else ""
-    print(f"{solution.status}: {solution.cycles} cycle{'s' * (solution.cycles != 1)}{residual}")
+    print(solution)
     print(f"wrote {folder / 'u.npy'} and {folder / 'solution.png'}")
 
 
@@ -168,13 +170,15 @@ def info(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("mgnet-demo"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures.", show_default="mgnet-demo, numbered")
+    ] = None,
 ) -> None:
     """Do both jobs in about a minute: solve a Poisson problem, train a classifier, show that they are one."""
-    from mgnet.demo import run
-    from mgnet.output import writable_directory
+    from mgnet.demo import PICTURES, run
+    from mgnet.files import new_folder
 
-    run(writable_directory(out))
+    run(new_folder(out, Path("mgnet-demo"), *PICTURES))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -47,7 +47,11 @@ def data(
 ) -> None:
     """Solve for samples, each with its measured error, and write them; or write those of a published file."""
     from mgnet import operators
+    from mgnet.files import new_file
 
+    if out.suffix != ".npz":
+        raise ValueError(f"`out` must end in .npz; it is {str(out)!r}.")
+    new_file(out)
     if problem in PROBLEMS:
         given: dict[str, Any] = {"kind": kind, "recipe": recipe, "bc": bc, "ndim": ndim, "time": time}
         given = {name: value for name, value in given.items() if value is not None}
@@ -117,7 +121,7 @@ def train(
     except operators.Diverged as error:
         return complain(str(error), 1)
     except KeyboardInterrupt as error:
-        return complain(str(error), 130)
+        return complain(str(error) or "stopped", 130)
     print(f"test error {run.error:.3%} after epoch {len(run.history)}; the run lies in {run.directory}")
     return 0
 
@@ -132,14 +136,15 @@ def evaluate(
 ) -> None:
     """Measure a trained operator, on samples of any grid."""
     from mgnet import operators
-    from mgnet.output import writable_directory
+    from mgnet.files import new_file
+    from mgnet.training.report import share
 
     if out is not None:
-        writable_directory(out.parent)
+        new_file(out)
     metrics = operators.evaluate(model, data, grid=grid, device=device)
     print(f"{'samples':18s} {metrics.samples:,}\n{'grid':18s} {' x '.join(map(str, metrics.grid))}")
     for name in ("error", "h1_error", "median", "worst", "data_error"):
-        print(f"{name:18s} {getattr(metrics, name):.3%}")
+        print(f"{name:18s} {share(getattr(metrics, name), 3)}")
     if out is not None:
         metrics.save(out)
 
@@ -156,16 +161,15 @@ def predict(
     import numpy as np
 
     from mgnet import arguments, operators
-    from mgnet.output import replacing, writable_directory
+    from mgnet.files import new_file, write
 
-    writable_directory(out.parent)
     if out.suffix != ".npy":
         raise ValueError(f"`out` must end in .npy; it is {str(out)!r}.")
+    new_file(out)
     wanted = "`inputs` must be a .npy file of inputs, or a file of samples"
     given = arguments.load_datum(inputs, wanted).numpy() if inputs.suffix == ".npy" else operators.load(inputs).inputs
     u = operators.predict(model, given, grid=grid, device=device)
-    with replacing(out) as part:
-        np.save(part, u)
+    write(out, lambda part: np.save(part, u))
     print(f"wrote {out}: {' x '.join(map(str, u.shape))}")
 
 
@@ -179,9 +183,9 @@ def export(
 ) -> None:
     """Write a trained operator for use without mgnet, and check what was written."""
     from mgnet import operators
-    from mgnet.output import writable_directory
+    from mgnet.files import new_file
 
-    writable_directory(path.parent)
+    new_file(path, "path")
     points = None if grid is None else _points(grid)
     print(f"wrote {operators.export(model, path, grid=points)}")
 

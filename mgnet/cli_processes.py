@@ -12,7 +12,8 @@ import torch
 import torch.distributed as dist
 
 from mgnet import arguments, pde
-from mgnet.output import complain, new_folder
+from mgnet.files import new_folder
+from mgnet.output import complain
 from mgnet.training.process import choose_device
 
 
@@ -28,7 +29,7 @@ def solve(
 ) -> int:
     """As the command ``solve``, of a number or a file that every process can read, into a folder that all can write."""
     with _group(device) as place:
-        folder = _first(lambda: new_folder(out))
+        folder = _first(lambda: new_folder(out, Path("runs/solve"), "u.npy"))
         whole = None if f.isdecimal() else arguments.open_datum(Path(f), "r")
         shape = (int(f),) * (ndim or 2) if whole is None else tuple(whole.shape)
         split = None if blocks is None else arguments.counts("blocks", blocks)

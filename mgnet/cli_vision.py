@@ -53,7 +53,7 @@ def train(
     except vision.Diverged as error:
         return complain(str(error), 1)
     except KeyboardInterrupt as error:
-        return complain(str(error), 130)
+        return complain(str(error) or "stopped", 130)
     print(f"test accuracy {run.accuracy:.2%} after epoch {len(run.history)}; the run lies in {run.directory}")
     return 0
 
@@ -74,10 +74,10 @@ def evaluate(
 ) -> None:
     """Measure a trained classifier."""
     from mgnet import vision
-    from mgnet.output import writable_directory
+    from mgnet.files import new_file
 
     if out is not None:
-        writable_directory(out.parent)
+        new_file(out)
     metrics = vision.evaluate(
         model, dataset, data, split=split, flip=flip, batch_size=batch_size, workers=workers, device=device
     )
@@ -101,10 +101,11 @@ def predict(
     Files that cannot be read are left out, and listed on stderr; the exit status is then 1.
     """
     from mgnet import vision
-    from mgnet.output import one_line, writable_directory
+    from mgnet.files import new_file
+    from mgnet.output import one_line
 
     if out is not None:
-        writable_directory(out.parent)
+        new_file(out)
     predictions = vision.predict(model, images[0] if len(images) == 1 else images, skip=True, device=device)
     best = predictions.probabilities.amax(1).tolist()
     for image, name, probability in zip(predictions.images, predictions.names, best, strict=True):
@@ -138,9 +139,9 @@ def export(
 ) -> None:
     """Write a trained classifier for use without mgnet, and check what was written."""
     from mgnet import vision
-    from mgnet.output import writable_directory
+    from mgnet.files import new_file
 
-    writable_directory(path.parent)
+    new_file(path, "path")
     print(f"wrote {vision.export(model, path)}")
 
 

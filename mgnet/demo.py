@@ -18,6 +18,7 @@ from mgnet.pde.levels.constant import grids
 from mgnet.pde.native.hierarchy import constant_hierarchy
 from mgnet.vision.images import Images, mean_and_std
 
+PICTURES = ("poisson.png", "learning.png", "features.png")
 ACCURACY = 0.97  #: what the classifier must reach on the validation images
 
 
@@ -32,7 +33,7 @@ def run(out: Path) -> None:
     one_program(1023)
     accuracy = classify(out, epochs=15)
     assert accuracy >= ACCURACY, f"the classifier must reach {ACCURACY:.0%} on the validation images"
-    print(f"\nPictures: {', '.join(sorted(str(path) for path in out.glob('*.png')))}")
+    print(f"\nPictures: {', '.join(str(out / name) for name in sorted(PICTURES))}")
 
 
 class Row(NamedTuple):
@@ -63,7 +64,7 @@ def poisson(out: Path, n: int) -> list[Row]:
     for row in (("", "ms, best of 7", "largest error", "cycles"), *map(_cells, rows)):
         print("   {:32s}{:>14s}{:>16s}{:>8s}".format(*row))
     assert rows[0].error < 1.2 * rows[2].error, "full multigrid must reach the discretisation error"
-    solution.plot(out / "poisson.png")
+    solution.plot(out / PICTURES[0])
     return rows
 
 
@@ -154,8 +155,8 @@ def classify(out: Path, epochs: int) -> float:
     digits = vision.load("digits")
     assert isinstance(digits.test, Images)
     mean, std = (torch.tensor(v)[:, None, None] for v in mean_and_std(digits.train))
-    vision.plots.learning_curves(run.history, out / "learning.png")
-    vision.plots.feature_maps(run.model, (digits.test.pixels[0] / 255 - mean) / std, out / "features.png")
+    vision.plots.learning_curves(run.history, out / PICTURES[1])
+    vision.plots.feature_maps(run.model, (digits.test.pixels[0] / 255 - mean) / std, out / PICTURES[2])
     return accuracy
 
 

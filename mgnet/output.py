@@ -1,73 +1,9 @@
-"""Files that appear whole or not at all, in folders known to be writable before the work starts; what went wrong."""
+"""What a command prints: tables, lines, what went wrong."""
 
-import os
 import re
 import sys
-import tempfile
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-
-
-def writable_directory(path: str | Path) -> Path:
-    """Make the folder if need be and prove that a file can be made in it.
-
-    Raises
-    ------
-    OSError : the folder cannot be made, or cannot be written to
-
-    Example
-    -------
-    >>> writable_directory(tempfile.gettempdir()).is_dir()
-    True
-    """
-    directory = Path(path)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            return directory
-    except OSError as error:
-        raise OSError(
-            f"`out` must be a folder that can be written to; {directory} is not ({error.strerror}). Pass another."
-        ) from error
-
-
-def new_folder(out: Path | None) -> Path:
-    """Where a solution goes: `out`, if it has none yet; else runs/solve, numbered from the second on.
-
-    Raises
-    ------
-    FileExistsError, OSError : it has one; it cannot be made or written to
-    """
-    from mgnet.training.files import numbered
-
-    if out is not None and (out / "u.npy").exists():
-        raise FileExistsError(
-            f"`out` must be a folder without u.npy, which would be lost; {out} has one. Pass another."
-        )
-    return writable_directory(numbered(Path("runs/solve"), "u.npy") if out is None else out)
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name of the same suffix beside ``path``; rename it to ``path`` if all went well.
-
-    Example
-    -------
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with replacing(Path(folder) / "u.txt") as part:
-    ...         _ = part.write_text("whole")
-    ...     [(p.name, p.read_text()) for p in Path(folder).iterdir()]
-    [('u.txt', 'whole')]
-    """
-    path = Path(path)
-    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+from collections.abc import Sequence
 
 
 def folded(table: Sequence[str], width: int = 80) -> str:
@@ -108,9 +44,8 @@ def complain(message: str, status: int) -> int:
 
     Example
     -------
-    >>> complain("", 2)
+    >>> complain("no such file", 2)
     2
     """
-    if message:  # the help page that stands in for a missing command has none
-        print("mgnet: " + " ".join(message.split()), file=sys.stderr)
+    print("mgnet: " + " ".join(message.split()), file=sys.stderr)
     return status

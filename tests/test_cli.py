@@ -102,7 +102,7 @@ def test_solve_overwrites_nothing(inside, capsys):
 
 def test_tol_none_is_one_full_multigrid_pass(inside, capsys):
     assert main(["solve", "63", "--tol", "none"]) == 0
-    assert "full multigrid: 1 cycle" in capsys.readouterr().out
+    assert "full multigrid after 1 cycle" in capsys.readouterr().out
 
 
 SOLVE = [
@@ -227,7 +227,12 @@ def test_bench_says_where_benchmarks_are(source_tree, capsys):
 
 
 def commands() -> dict[str, typer.core.TyperCommand]:
-    return typer.main.get_command(app).commands
+    """Each command by the words that call it."""
+    named = typer.main.get_command(app).commands
+    below = {
+        f"{group} {name}": command for group in named for name, command in getattr(named[group], "commands", {}).items()
+    }
+    return named | below
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
@@ -235,6 +240,15 @@ def test_every_option_is_documented(name):
     command = commands()[name]
     assert command.help
     assert [p.name for p in command.params if not p.help] == []
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "60", "100"])
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_no_name_is_cut_however_narrow_the_terminal(name, columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main([*name.split(), "--help"]) == 0
+    words = capsys.readouterr().out.split()
+    assert {option for p in commands()[name].params for option in p.opts if option.startswith("-")} <= set(words)
 
 
 @pytest.mark.parametrize("name", sorted(commands()))

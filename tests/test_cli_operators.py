@@ -65,8 +65,8 @@ def test_evaluate_predict_and_export(folder, tmp_path, capsys):
     expected = operators.predict(run, data.f)
     np.save(tmp_path / "f.npy", data.f)
     for given in (folder / "data.npz", tmp_path / "f.npy"):
-        assert main(["operator", "predict", str(run), str(given), "--out", str(tmp_path / "u.npy")]) == 0
-        np.testing.assert_array_equal(np.load(tmp_path / "u.npy"), expected)
+        assert main(["operator", "predict", str(run), str(given), "--out", str(tmp_path / f"{given.stem}-u.npy")]) == 0
+        np.testing.assert_array_equal(np.load(tmp_path / f"{given.stem}-u.npy"), expected)
     assert main(["operator", "export", str(run), str(tmp_path / "model.pt2"), "--grid", "24"]) == 0
     assert (tmp_path / "model.pt2").exists()
 
@@ -87,7 +87,7 @@ def test_several_seeds(folder, tmp_path, capsys):
         ("data poisson --kind rough", "`kind` is none of poisson's options"),
         ("data darcy --size 2", "`size` must be a whole number of at least 4"),
         ("data stokes", "`path` must be a .npz or .mat file of samples; there is no file stokes"),
-        ("data darcy --out d.mat --samples 1 --size 8", "`path` must end in .npz"),
+        ("data darcy --out d.mat --samples 1 --size 8", "`out` must end in .npz"),
         ("train {}/no.npz", "there is no file"),
         ("train {}/data.npz --set los=1", "it is 'los=1'. Did you mean 'loss'?"),
         ("train {}/data.npz --grids 6 --out {}/other", "`x` must have 17 points or more along each axis for 6 grids"),
@@ -109,3 +109,16 @@ def test_a_loss_that_is_not_finite_is_status_1(folder, tmp_path, capsys):
     line = f"operator train {folder}/data.npz --width 2 --layers 1 --grids 2 --epochs 9 --out {tmp_path}/run"
     assert main([*line.split(), "--set", "muon_lr=1e30", "--set", "warmup=0"]) == 1
     assert "the loss is not finite" in capsys.readouterr().err
+
+
+def test_what_was_not_measured_is_said_in_words(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    line = "operator data poisson --ndim 1 --samples 30 --size 16 --reference 0"
+    assert main(line.split()) == 0
+    line = "operator train samples.npz --width 2 --layers 1 --grids 2 --epochs 1 --set validation=0 --out run"
+    assert main(line.split()) == 0
+    assert main(["operator", "evaluate", "run", "samples.npz"]) == 0
+    assert "not measured" in capsys.readouterr().out
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("not measured") == 2
+    assert "nan" not in page.lower()

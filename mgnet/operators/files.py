@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mgnet.files import write
 from mgnet.operators.checks import whole
 from mgnet.operators.samples import Samples
 from mgnet.training.extras import need
-from mgnet.training.files import write
 
 #: What files call the inputs and the outputs.
 INPUT_KEYS = ("inputs", "a", "coeff", "x", "f", "input")

@@ -7,20 +7,19 @@ from typing import Any
 from mgnet.operators.recipe import Recipe
 from mgnet.operators.runs import Run
 from mgnet.training.extension import extensions, looks
-from mgnet.training.report import effort, table, write_page
+from mgnet.training.report import effort, share, table, write_page
 from mgnet.training.runs import read_config
 
 
 def write_report(run: Run) -> Path:
     """report.html in the run's folder, from what lies there."""
     config, metrics = read_config(run.directory / "config.json"), run.metrics
-    measured = metrics.data_error == metrics.data_error
     headline = {
         "test error": f"{metrics.error:.3%} relative L2, {metrics.h1_error:.3%} relative H1, of {metrics.samples:,} "
         f"samples, {looks(run.directory)}",
         "median; worst": f"{metrics.median:.3%}; {metrics.worst:.3%}",
-        "error of the samples themselves": f"{metrics.data_error:.3%}" if measured else "not measured",
-        "validation error, last epoch": f"{run.history[-1]['validation_error']:.3%}",
+        "error of the samples themselves": share(metrics.data_error, 3),
+        "validation error, last epoch": share(run.history[-1]["validation_error"], 3),
         "training": effort(run.history, "samples"),
     }
     samples = ["<h2>The samples</h2>", table(config["samples"])]

@@ -9,7 +9,7 @@ from mgnet.operators.runs import Run
 from mgnet.operators.samples import Samples
 from mgnet.operators.training import train
 from mgnet.operators.weights import Make
-from mgnet.training.seeds import Scores, train_each
+from mgnet.training.seeds import SCORES, Scores, train_each
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def sweep(
 
     Raises
     ------
-    ValueError : no seed, or one twice
+    ValueError, FileExistsError : no seed, or one twice; `out` has scores, and is not resumed
 
     Example
     -------
@@ -76,7 +76,7 @@ def sweep(
             checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
         )  # fmt: skip
 
-    runs = train_each(seeds, Path(out), once)
+    runs = train_each(seeds, Path(out), once, resume)
     result = Sweep(runs, Scores("test error", tuple(seeds), tuple(run.error for run in runs)))
-    result.scores.save(Path(out) / "seeds.csv")
+    result.scores.save(Path(out) / SCORES)
     return result

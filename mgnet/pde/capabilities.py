@@ -66,7 +66,7 @@ class Row:
         else:
             points = [_graded(axis.intervals) for axis in Grid(shape, bc=bc, centering=place).axes]
             grid = (Grid.from_faces if place == "cell" else Grid.from_nodes)(points, bc)
-        like = torch.empty(0, dtype=torch.float64)
+        like = torch.empty(0, dtype=torch.float64, device="cpu")
         return Poisson(grid, self._a(grid), 1.0, order=order, like=like, **self._within(grid), **self._carried())
 
     def _carried(self) -> dict[str, Any]:

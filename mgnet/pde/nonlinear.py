@@ -65,7 +65,7 @@ def solve_nonlinear(
 
     Returns
     -------
-    Solution : without a graph
+    Solution : without a graph; what asks for a gradient is refused
 
     Raises
     ------
@@ -101,7 +101,7 @@ def solve_nonlinear(
     if tol is None:
         raise ValueError("`tol` must be a number between 0 and 1 for a nonlinear problem; it is None.")
     _check_evaluable(a, boundary, grid)
-    b0 = checks.as_tensor(f).detach()
+    b0 = checks.as_tensor(f)
     grids = chain(grid)
     functions = [_pointwise(name, v, f, grids) for name, v in (("g", g), ("dg", dg))]
     problems = [Poisson(level, a, like=f) for level in grids]
@@ -144,9 +144,12 @@ def _scale(hierarchy: NonlinearHierarchy, b: Tensor) -> Tensor:
 
 def _data(problems: Sequence[Poisson], f: Tensor, boundary: Any) -> list[Tensor]:
     """b on every grid: means of f, which stay within f's range, with the boundary data of that grid."""
+    checks.no_derivative("f", "solve_nonlinear", f)
+    checks.no_derivative("a", "solve_nonlinear", *problems[0].A.tensors)
     data = []
     for problem, coarse in zip(problems, [*problems[1:], None], strict=True):
-        data.append(problem.rhs(f, boundary).detach())
+        data.append(problem.rhs(f, boundary))
+        checks.no_derivative("boundary", "solve_nonlinear", data[-1])
         if coarse is not None:
             R, w = Transfer(problem.grid.axes, coarse.grid.axes).R, problem.A.base.weigh(torch.ones_like(f))
             f = R(w * f) / R(w)
@@ -170,7 +173,8 @@ def _pointwise(name: str, function: Any, f: Any, grids: Sequence[Grid]) -> Point
             if shape == grids[0].shape and len(u) == 1:
                 raise
             raise ValueError(f"`{name}` failed on {tuple(u.shape)}: {error}. {_advice(name, grids[0].ndim)}") from error
-        value = value.detach().to(dtype=like.dtype, device=like.device)
+        checks.no_derivative(name, "solve_nonlinear", value)
+        value = value.to(dtype=like.dtype, device=like.device)
         if value.ndim and value.shape != u.shape:
             raise ValueError(
                 f"`{name}` must return one value per unknown, {tuple(u.shape)}; it returned {tuple(value.shape)}. "

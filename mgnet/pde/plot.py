@@ -1,13 +1,17 @@
 """Pictures of a solution."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mgnet.files import write
+
 if TYPE_CHECKING:
     from mgnet.pde.solution import Solution
+
+
+NOTHING = 1e-17  # relative residuals below it are drawn there: a logarithmic axis has no 0
 
 
 def draw(solution: "Solution", path: str | Path | None, axes: Any) -> Any:
@@ -23,7 +27,8 @@ def draw(solution: "Solution", path: str | Path | None, axes: Any) -> Any:
     _field(left, solution)
     _history(right, solution)
     if path is not None:
-        _save(left.figure, Path(path))
+        kind = Path(path).suffix[1:] or "png"
+        write(path, lambda part: left.figure.savefig(part, dpi=150, format=kind))
     return left.figure
 
 
@@ -85,19 +90,9 @@ def _history(ax: Any, solution: "Solution") -> None:
         ax.set_axis_off()
         return
     cycles = np.arange(len(solution.residuals))
-    ax.semilogy(cycles, np.maximum(solution.residuals, 1e-300), "o-", color="C3")
+    ax.semilogy(cycles, np.maximum(solution.residuals, NOTHING), "o-", color="C3")
     ax.set_xlabel("cycle")
     ax.set_ylabel("relative residual")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_title(f"{solution.status}: factor {solution.factor:.3f} per cycle")
+    ax.set_title(f"{solution.status}{solution._factor}")
     ax.grid(True, which="major", alpha=0.3)
-
-
-def _save(figure: Any, path: Path) -> None:
-    """Write beside the target, then rename."""
-    part = path.with_name(f".{path.stem}.part{path.suffix or '.png'}")
-    try:
-        figure.savefig(part, dpi=150)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

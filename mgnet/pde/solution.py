@@ -4,7 +4,7 @@ import sys
 import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from math import isnan
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mgnet.pde.outer.iterate import Outcome
 from mgnet.pde.outer.stopping import Stop
+from mgnet.pde.problem.checks import deep_copy
 from mgnet.pde.problem.grid import Grid
 
 Array = TypeVar("Array", np.ndarray, Tensor)
@@ -69,11 +70,14 @@ class Solution(Generic[Field]):
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.u.shape))
         residual = f", residual {self.residuals[-1]:.1e}" if self.residuals else ""
-        factor = "" if isnan(self.factor) else f", factor {self.factor:.3f}"
+        cycles = f"{self.cycles} cycle{'s' * (self.cycles != 1)}"
         return (
-            f"Solution({shape}: {self.status} after {self.cycles} cycle{'s' * (self.cycles != 1)}{residual}{factor}, "
+            f"Solution({shape}: {self.status} after {cycles}{residual}{self._factor}, "
             f"{self.work:.1f} work units, {1e3 * self.seconds:.1f} ms; {self.method})"
         )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Solution":
+        return deep_copy(self, memo, "Detach u")
 
     @property
     def cycles(self) -> int:
@@ -89,9 +93,14 @@ class Solution(Generic[Field]):
     def factor(self) -> float:
         """Geometric mean of the residual's reduction per cycle (NaN without a residual history)."""
         r = self.residuals
-        if len(r) < 2 or r[0] == 0:
+        if len(r) < 2 or not 0 < r[0] < inf:
             return float("nan")
         return float((r[-1] / r[0]) ** (1 / (len(r) - 1)))
+
+    @property
+    def _factor(self) -> str:
+        """In words, after others; none where there is none."""
+        return f", factor {self.factor:.3f}" if isfinite(self.factor) else ""
 
     def plot(self, path: str | Path | None = None, axes: Any = None) -> Any:
         """Draw the solution (the middle slice in 3-D, the first of a batch) and the convergence.
@@ -230,9 +239,10 @@ class NotConverged(RuntimeError):
         self.solution, self.tol, self.remedy = solution, tol, remedy
         remedy = remedy or STALL * (solution.factor > STALLED) or "Raise `max_cycles` or loosen `tol`."
         last = ", ".join(f"{r:.1e}" for r in solution.residuals[-3:])
+        factor = f", a factor of {solution.factor:.2f} per cycle" if isfinite(solution.factor) else ""
         super().__init__(
-            f"not converged to {tol:g} in {solution.cycles} cycles: the last relative residuals are {last}, "
-            f"a factor of {solution.factor:.2f} per cycle. {remedy} Or pass throw=False to get the iterate."
+            f"not converged to {tol:g} in {solution.cycles} cycles: the last relative residuals are {last}{factor}. "
+            f"{remedy} Or pass throw=False to get the iterate."
         )
 
     def __reduce__(self) -> tuple[type["NotConverged"], tuple[Solution, float, str]]:

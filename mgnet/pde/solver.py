@@ -267,7 +267,7 @@ class Solver:
 
         Returns
         -------
-        u : (*batch, *grid), of f's kind
+        u : (*batch, *grid), of f's kind, without a graph; what asks for a gradient is refused
 
         Raises
         ------
@@ -283,10 +283,12 @@ class Solver:
         self._on_one_process("cycle")
         f = checks.right_hand_side(f)
         checks.not_empty(f)
-        given = self.problem.on_grid("f", f).detach()
+        given = self.problem.on_grid("f", f)
         b = self.problem.inside(given)
         begin = None if u is None else self.problem.inside(checks.guess_like(u, b.shape, b, "u"))
         A = self.problem.single("cycle")
+        for name, v in (("f", [b]), ("u", [u] if isinstance(u, Tensor) else []), ("problem", self.problem.A.tensors)):
+            checks.no_derivative(name, "cycle", *v)
         with checks.located(b, begin, "u"):
             flat = None if begin is None else begin.reshape(-1, *self.problem.grid.shape)
             out = self.multigrid(A).cycle(A.like(b), flat, b.reshape(-1, *self.problem.grid.shape)).reshape(b.shape)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mgnet.training.files import unwritable
+from mgnet.files import unwritable
 from mgnet.training.weights import write_tensors
 
 _KEPT = 2

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mgnet.files import write
 from mgnet.training.extras import need
-from mgnet.training.files import write
 
 SUFFIXES = (".onnx", ".pt2")
 TOLERANCE = 1e-4  # of what was written, as a share of the largest output

@@ -46,8 +46,7 @@ class Learner:
         order = self._order(axes(model))
         self.model = model.to(process.device, memory_format=order).train()  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.model, recipe)
-        average = get_ema_multi_avg_fn(recipe.ema)
-        self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True) if recipe.ema else None
+        self.average = AveragedModel(self.model, multi_avg_fn=self._mix, use_buffers=True) if recipe.ema else None
         self.network = self._wrapped(idle)
         self.names: tuple[str, ...] = ()  # of the losses, "loss" first
 
@@ -60,6 +59,12 @@ class Learner:
         if self.process.world > 1:
             model = DistributedDataParallel(model, find_unused_parameters=idle)
         return torch.compile(model, dynamic=False) if self.recipe.compile else model  # type: ignore[return-value]
+
+    def _mix(self, averaged: Any, current: Any, n: Any) -> None:
+        """Into the average of n steps' weights that of one more: older ones count ema^k, and all together 1."""
+        assert self.average is not None
+        decay, n = self.recipe.ema, int(self.average.n_averaged)  # on the CPU, which waits for nothing
+        get_ema_multi_avg_fn(1 - (1 - decay) / (1 - decay ** (n + 1)))(averaged, current, n)
 
     @property
     def tested(self) -> nn.Module:

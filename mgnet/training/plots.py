@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mgnet.training.files import write
+from mgnet.files import write
 
 
 def curves(history: Sequence[Mapping[str, float]], path: str | Path, *shares: str) -> Path:
@@ -30,6 +30,8 @@ def curves(history: Sequence[Mapping[str, float]], path: str | Path, *shares: st
         scale = 100 if what in shares else 1
         for split, style in (("train", "C0"), ("validation", "C1")):
             values = [scale * row[f"{split}_{what}"] for row in history]
+            if values[-1] != values[-1]:
+                continue  # not measured: no sample is held out
             axes.plot(epochs, values, f"{style}.-", label=f"{split}, last {values[-1]:.3g}", markersize=3)
         axes.set(xlabel="epoch", title=what + (" in %" if what in shares else ""))
         axes.set_yscale("linear" if what == "accuracy" else "log")
@@ -41,5 +43,5 @@ def curves(history: Sequence[Mapping[str, float]], path: str | Path, *shares: st
 def save(figure: Figure, path: str | Path) -> Path:
     """Written whole or not at all."""
     path = Path(path)
-    write(path, lambda temporary: figure.savefig(temporary, dpi=120))
+    write(path, lambda temporary: figure.savefig(temporary, dpi=120, format=path.suffix[1:] or "png"))
     return path

@@ -29,10 +29,10 @@ class Steps:
     momentum, nesterov : of SGD and Muon; whether its gradient is taken ahead
     muon_lr, muon_decay : Muon's peak learning rate; its weight decay, a share of the weights times the rate
     lr, schedule, warmup : peak learning rate; its decay, "cosine" or "one-cycle" (a straight line) to
-        zero or "step"; epochs of linear rise before it
+        zero or "step"; epochs of linear rise before it, half of all at most
     step_epochs, step_factor : of "step": the rate times the factor, each time so many epochs are over
     weight_decay, decay_norms : L2 penalty; whether norms and biases have it too
-    ema : decay per step of the averaged weights that are tested and saved (0: off)
+    ema : decay per step of the averaged weights that are tested and saved (0: off); the average is over the steps done
     clip : largest norm of the gradient (0: off)
     accumulate : parts in which a process computes the gradient of its samples
     precision : of the network's arithmetic; "auto" is bfloat16 where the hardware has it
@@ -94,9 +94,10 @@ class Steps:
         >>> [round(Steps(epochs=10, warmup=2).learning_rate(t), 3) for t in (1, 2, 6, 10)]
         [0.05, 0.1, 0.05, 0.0]
         """
-        if epoch < self.warmup:
-            return self.lr * epoch / self.warmup
-        t = (epoch - self.warmup) / max(self.epochs - self.warmup, 1e-9)
+        rise = min(self.warmup, self.epochs / 2)
+        if epoch < rise:
+            return self.lr * epoch / rise
+        t = (epoch - rise) / (self.epochs - rise)
         if self.schedule == "cosine":
             return self.lr * (1 + math.cos(math.pi * min(t, 1))) / 2
         if self.schedule == "one-cycle":

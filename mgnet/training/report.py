@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mgnet.training.files import write
+from mgnet.files import write
 from mgnet.training.runs import Row, read_config
 
 _STYLE = (
@@ -55,6 +55,17 @@ def table(rows: Mapping[str, Any]) -> str:
     """
     cells = (f"<tr><th>{html.escape(str(k))}</th><td>{html.escape(str(v))}</td></tr>" for k, v in rows.items())
     return f"<table>{''.join(cells)}</table>"
+
+
+def share(value: float, digits: int = 2) -> str:
+    """In per cent; NaN was not measured, as of a validation on no sample.
+
+    Example
+    -------
+    >>> share(0.5), share(0.0123, 3), share(float("nan"))
+    ('50.00%', '1.230%', 'not measured')
+    """
+    return f"{value:.{digits}%}" if value == value else "not measured"
 
 
 def effort(history: Sequence[Row], unit: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from mgnet.training.files import numbered, unwritable, write
+from mgnet.files import numbered, unwritable, write
 from mgnet.training.process import Process
 
 try:
@@ -26,6 +26,7 @@ except ModuleNotFoundError:  # Windows: no lock
 
 Row = dict[str, float]
 Found = TypeVar("Found")
+_KEPT = ("history.csv", "metrics.json", "model.safetensors", "report.html", "checkpoints", "plots")
 
 
 def folder_of(out: str | Path | None, name: str, resume: bool, process: Process) -> Path:
@@ -52,12 +53,15 @@ def open_folder(out: Path, config: dict[str, Any], resume: bool) -> None:
 
     Raises
     ------
-    FileExistsError : it holds a run and resume was not asked for
+    FileExistsError : it holds a run and resume was not asked for; or another's files of a run's names
     ValueError : it holds a run with another configuration
     OSError : it cannot be written
     """
     path = out / "config.json"
     if not path.exists():
+        for name in _KEPT:
+            if (out / name).exists():
+                raise FileExistsError(f"`out` must be a folder without {name}, which would be lost; {out} has one.")
         write_json(out / "environment.json", environment())
         write_json(path, config)  # the last: with it the folder is a run's
         return

@@ -7,9 +7,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TypeVar
 
-from mgnet.training.files import write
+from mgnet.files import write
 
 Run = TypeVar("Run")
+SCORES = "seeds.csv"
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,14 @@ class Scores:
         write(path, save)
 
 
-def train_each(seeds: Sequence[int], folder: Path, train: Callable[[int, Path], Run]) -> tuple[Run, ...]:
-    """train(seed, a folder of its own) for each seed.
+def train_each(
+    seeds: Sequence[int], folder: Path, train: Callable[[int, Path], Run], resume: bool = False
+) -> tuple[Run, ...]:
+    """train(seed, a folder of its own) for each seed, whose scores the folder has not yet, or `resume`.
 
     Raises
     ------
-    ValueError : no seed, or one twice
+    ValueError, FileExistsError : no seed, or one twice; the folder has scores
 
     Example
     -------
@@ -68,4 +71,8 @@ def train_each(seeds: Sequence[int], folder: Path, train: Callable[[int, Path], 
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"`seeds` must be different numbers, at least one; they are {list(seeds)}.")
+    if not resume and (folder / SCORES).exists():
+        raise FileExistsError(
+            f"`out` must be a folder without {SCORES}, which would be lost; {folder} has one. Pass resume, or another."
+        )
     return tuple(train(seed, folder / f"seed{seed}") for seed in seeds)

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from mgnet.training.files import write
+from mgnet.files import write
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mgnet.training.files import write
+from mgnet.files import write
 
 
 @dataclass(frozen=True)

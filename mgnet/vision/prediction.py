@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mgnet.training.files import write
+from mgnet.files import write
 from mgnet.training.placement import placed
 from mgnet.training.process import choose_device
 from mgnet.vision.arrays import as_pixels

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mgnet.training.extension import extensions, looks
-from mgnet.training.report import effort, table, write_page
+from mgnet.training.report import effort, share, table, write_page
 from mgnet.training.runs import read_config
 from mgnet.vision.recipe import Recipe
 from mgnet.vision.runs import Run
@@ -18,10 +18,10 @@ def write_report(run: Run) -> Path:
         "test accuracy": f"{metrics.accuracy:.2%} of {metrics.images:,} images, {looks(run.directory)}",
         "among the first five": f"{metrics.top5:.2%}",
         "loss; calibration error": f"{metrics.loss:.4f}; {metrics.calibration_error:.4f}",
-        "validation accuracy, last epoch": f"{run.history[-1]['validation_accuracy']:.2%}",
+        "validation accuracy, last epoch": share(run.history[-1]["validation_accuracy"]),
         "training": effort(run.history, "images"),
     }
-    classes = {name: f"{share:.2%}" for name, share in metrics.per_class.items()}
+    classes = {name: share(accuracy) for name, accuracy in metrics.per_class.items()}
     title = f"{config['model']} on {Path(config['dataset']).name}"
     plots = ("learning_curves", "confusion_matrix", "feature_maps")
     return write_page(run.directory, title, headline, call(config), plots, ["<h2>Each class</h2>", table(classes)])

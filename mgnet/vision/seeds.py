@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mgnet.training.seeds import Scores, train_each
+from mgnet.training.seeds import SCORES, Scores, train_each
 from mgnet.vision.finetune import Start
 from mgnet.vision.models import Model
 from mgnet.vision.pictures import Fit
@@ -84,7 +84,7 @@ def sweep(
 
     Raises
     ------
-    ValueError : no seed, or one twice
+    ValueError, FileExistsError : no seed, or one twice; `out` has scores, and is not resumed
 
     Example
     -------
@@ -103,6 +103,6 @@ def sweep(
             checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
         )  # fmt: skip
 
-    result = Sweep(tuple(seeds), train_each(seeds, Path(out), once))
-    result.scores.save(Path(out) / "seeds.csv")
+    result = Sweep(tuple(seeds), train_each(seeds, Path(out), once, resume))
+    result.scores.save(Path(out) / SCORES)
     return result

@@ -278,7 +278,7 @@ def test_every_problem_is_learned_with_the_networks_of_its_kind(samples, tmp_pat
 def test_the_published_recipe_runs(tmp_path):
     run = train(darcy(12, 17), epochs=1, out=tmp_path / "run", recipe=preset("paper"), progress=False)
     assert np.isnan(run.history[-1]["validation_error"])
-    assert run.history[-1]["learning_rate"] < 5e-4
+    assert run.history[-1]["learning_rate"] == pytest.approx(5e-4)  # of one step, in the middle of one epoch
 
 
 def test_any_network_can_be_learned(tmp_path, data):
@@ -484,7 +484,7 @@ def test_checkpoints_and_data_that_do_not_fit(run, tmp_path, data):
 def test_a_file_of_samples_is_as_good_as_samples(run, data, tmp_path):
     path = save(data, tmp_path / "data.npz")
     again = train(
-        path, out=tmp_path / "run", recipe=replace(SHORT, epochs=1, schedule="step"), model=small, progress=False
+        path, out=tmp_path / "run", recipe=replace(SHORT, epochs=4, schedule="step"), model=small, progress=False
     )
     assert again.history[0]["train_loss"] == run.history[0]["train_loss"]
     assert load(path).hash == data.hash

@@ -373,3 +373,42 @@ def test_red_black_refuses_variable_coefficients():
     problem = Poisson(Grid((15, 15)), lambda x, y: 1 + x)
     with pytest.raises(ValueError, match='`smoother` "red-black" needs constant coefficients'):
         Solver(problem, smoother="red-black")
+
+
+TAKEN = [
+    "bc",
+    "lower",
+    "centering",
+    "boundary",
+    "guess",
+    "ndim",
+    "tol",
+    "max_cycles",
+    "project",
+    "method",
+    "order",
+    "a",
+]
+LONG = {"array": np.ones((60, 60)), "list": np.ones((60, 60)).tolist(), "word": "x" * 5000}
+
+
+@pytest.mark.parametrize("value", LONG.values(), ids=LONG)
+@pytest.mark.parametrize("name", TAKEN)
+def test_messages_are_short_whatever_came(name, value):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        solve(np.ones((9, 9)), **{name: value})
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("f", "kind"),
+    [
+        (torch.ones(9, 9, device="meta"), r"torch.strided on meta. Give it numbers"),
+        (torch.ones(9, 9).to_sparse(), "torch.sparse_coo"),
+        (torch.nested.nested_tensor([torch.ones(9)], layout=torch.jagged), "nested"),
+    ],
+    ids=["meta", "sparse", "nested"],
+)
+def test_tensors_without_plain_numbers(f, kind):
+    with pytest.raises(TypeError, match=rf"`f` must be a dense tensor; it is {kind}"):
+        solve(f)

@@ -1,9 +1,13 @@
 """Solutions have the precision of their data and lie beside them, whatever the caller has set for networks."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from mgnet import pde
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve, solve_nonlinear
 from mgnet.pde.problem.precision import wide_enough
 
@@ -19,6 +23,7 @@ PROBLEMS = {
     "nonlinear": lambda f: solve_nonlinear(f, lambda u: u**3, lambda u: 3 * u**2, tol=1e-4).u,
 }
 MASK = np.hypot(*(np.indices((40, 35)) - 18)) < 15
+TENSOR = [2.0 + MASK, 0.5 * MASK, 3.0 - MASK]
 OTHERS = {
     "numpy": lambda f: torch.from_numpy(solve(f.numpy(), tol=1e-4).u),
     "one dimension": lambda f: solve(f[0], a=lambda x: 1 + x, tol=1e-4).u,
@@ -29,6 +34,7 @@ OTHERS = {
     "jumps": lambda f: solve(f, a=np.where(MASK, 1.0, 1e5), tol=1e-4).u,
     "mask": lambda f: solve(f, mask=MASK, tol=1e-4).u,
     "mask, no flux": lambda f: solve(f, c=1.0, mask=MASK, mask_bc="neumann", tol=1e-4).u,
+    "full tensor": lambda f: torch.from_numpy(solve(f.numpy(), a=((TENSOR[0], TENSOR[1]), TENSOR[1:]), tol=1e-4).u),
     "one axis strong": lambda f: solve(f, a=(1.0, 1e4), tol=1e-4).u,
     "minimal residuals": lambda f: Solver(Poisson(Grid(f.shape), lambda x, y: 1 + x), nu=(2, 1)).solve(f, tol=1e-4).u,
     "preconditioner": lambda f: torch.from_numpy(Solver(Poisson(Grid((9, 8)))).aspreconditioner() @ np.ones(72)),
@@ -84,6 +90,19 @@ def test_defaults_change_nothing(problem, f):
         assert u.device == want.device
         assert u.dtype == want.dtype
         assert torch.equal(u, want)
+
+
+FACTORIES = {"zeros", "ones", "full", "empty", "arange", "linspace", "eye", "tensor", "as_tensor", "rand", "randn"}
+MODULES = {"convolution.py"}  # which torch makes on the default device, as it should
+
+
+@pytest.mark.parametrize("path", sorted(Path(pde.__file__).parent.rglob("*.py")), ids=lambda path: path.name)
+def test_what_is_made_of_nothing_says_where(path):
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    made = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in FACTORIES]
+    torchs = [call for call in made if isinstance(call.func.value, ast.Name) and call.func.value.id == "torch"]
+    silent = [ast.unparse(call) for call in torchs if all(keyword.arg != "device" for keyword in call.keywords)]
+    assert silent == [] or path.name in MODULES
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from math import isnan
 import numpy as np
 import pytest
 
-from mgnet.pde import Grid, Poisson, Solver
+from mgnet.pde import Grid, Poisson, Solver, solve
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.solution import NotConverged, Solution
 
@@ -76,3 +76,15 @@ def test_reprs():
     assert repr(solver).startswith("Solver(V(2,2)-cycles, chebyshev smoother; Poisson(")
     solver.solve(np.ones((63, 63)))
     assert [row.split()[1] for row in repr(solver).splitlines()[2:]] == ["3,969", "961"]
+
+
+@pytest.mark.parametrize("residuals", [[], [0.0], [0.5], [0.0, 0.0], [float("inf"), 1.0], [float("nan")] * 2], ids=str)
+def test_what_is_no_number_is_not_said(residuals):
+    said = solution(residuals)
+    title = said.plot().axes[1].get_title()
+    assert "factor" not in repr(said) + title + str(NotConverged(said, 1e-8) if residuals else "")
+
+
+def test_the_solution_of_zero_is_drawn(tmp_path):
+    axes = solve(np.zeros((7, 7))).plot(tmp_path / "u.png").axes[1]
+    assert axes.get_ylim()[0] > 1e-30

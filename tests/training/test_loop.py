@@ -257,6 +257,20 @@ def test_channels_last_whatever_the_dimension(ndim: int) -> None:
     torch.testing.assert_close(*sums)
 
 
+def test_the_average_of_few_steps_is_of_all_of_them() -> None:
+    """Each step's weights count ema^age and all together 1; the first ones count no more than the others."""
+    recipe = dataclasses.replace(STEPS, ema=0.99)
+    task, model = Antiderivative(recipe), network()
+    learner, seen = Learner(model, task.losses, recipe, 0, 4, ALONE), []
+    for step, parts in enumerate(task.batches.stream(0, 4)):
+        learner.update(step, parts)
+        seen.append([p.detach().clone() for p in learner.model.parameters()])
+    shares = 0.99 ** torch.arange(3, -1, -1.0)
+    shares /= shares.sum()
+    for average, each in zip(learner.tested.parameters(), zip(*seen, strict=True), strict=True):
+        torch.testing.assert_close(average, torch.tensordot(shares, torch.stack(each), 1))
+
+
 def test_bfloat16_losses_are_of_single_precision() -> None:
     recipe = dataclasses.replace(STEPS, precision="bfloat16")
     task = Antiderivative(recipe)

@@ -47,3 +47,12 @@ def test_schedules_rise_then_fall(schedule: str) -> None:
     assert rates[25] == pytest.approx(recipe.lr / 2)
     assert all(a >= b for a, b in zip(rates[50:], rates[51:], strict=False))
     assert rates[-1] == pytest.approx(1e-4 if schedule == "step" else 0)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one-cycle"])
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_few_epochs_reach_the_peak_and_fall_from_it(epochs: int, schedule: str) -> None:
+    recipe = Steps(epochs=epochs, warmup=2, schedule=schedule)
+    rates = [recipe.learning_rate(epochs * t / 100) for t in range(101)]
+    assert max(rates) == pytest.approx(recipe.lr)
+    assert rates[-1] == pytest.approx(0)

@@ -48,3 +48,10 @@ def test_the_file_has_a_line_a_seed(tmp_path: Path) -> None:
 def test_seeds_must_differ(seeds: tuple[int, ...], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`seeds` must be different numbers, at least one"):
         sweep(seeds=seeds, out=tmp_path)
+
+
+def test_scores_are_not_replaced_by_those_of_other_seeds(tmp_path: Path) -> None:
+    THREE.scores.save(tmp_path / "seeds.csv")
+    with pytest.raises(FileExistsError, match=r"without seeds\.csv, which would be lost"):
+        sweep(seeds=(0,), out=tmp_path)
+    assert len((tmp_path / "seeds.csv").read_text().splitlines()) == 6

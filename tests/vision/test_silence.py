@@ -28,9 +28,9 @@ from PIL import Image
 from torch import nn
 
 import mgnet
+from mgnet.files import write
 from mgnet.training import loop, runs
 from mgnet.training.checkpoints import all_checkpoints
-from mgnet.training.files import write
 from mgnet.training.learner import Learner
 from mgnet.training.process import Process
 from mgnet.training.watch import Diverged

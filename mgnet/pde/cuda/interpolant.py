@@ -54,7 +54,7 @@ class InterpolantResidual:
         if len(pairs) == 2:
             pairs.insert(1, (np.zeros(1, int), np.ones((1, 1)), np.zeros((1, 1))))
         self._starts, self._M, self._K = (
-            tuple(torch.as_tensor(v).to(device=like.device, dtype=dtype).contiguous() for v in values)
+            tuple(torch.as_tensor(v, device=like.device).to(dtype).contiguous() for v in values)
             for values, dtype in zip(zip(*pairs, strict=True), (torch.int32, like.dtype, like.dtype), strict=True)
         )
         self._n = [len(start) for start, _, _ in pairs]

@@ -113,5 +113,5 @@ def _hosts(group: Any) -> Channel:
 
 def _devices(group: Any) -> Channel:
     made = Devices(group, dist.get_world_size(group))
-    made.everyones(torch.zeros(1))  # all processes have to take part in what nccl does first
+    made.everyones(torch.zeros(1, device="cpu"))  # all processes have to take part in what nccl does first
     return made

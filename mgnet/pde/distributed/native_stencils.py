@@ -15,6 +15,7 @@ from mgnet.pde.distributed.stencil_levels import SharedSystem
 from mgnet.pde.distributed.stencils import How, SharedHierarchy, SharedLevel, coarse_planes
 from mgnet.pde.distributed.window import Window
 from mgnet.pde.native import kernels, machine, threads
+from mgnet.pde.problem.checks import as_tensor
 
 
 class NativeStencils:
@@ -67,7 +68,7 @@ class NativeStencils:
         )
         if (dense := rest.coarsest()["dense"]) is not None:
             parts = how.masked and not how.jumps
-            rest.set_inverse(dense_inverse(torch.tensor(dense), how.signed, parts).numpy())
+            rest.set_inverse(dense_inverse(as_tensor(dense), how.signed, parts).numpy())
         return rest
 
     def system(

@@ -14,6 +14,7 @@ from mgnet.pde.distributed.moves import check_shared
 from mgnet.pde.distributed.partition import BOTH, HOST, Partition
 from mgnet.pde.distributed.window import Window
 from mgnet.pde.problem.axis import DIRICHLET, Axis
+from mgnet.pde.problem.checks import as_tensor
 from mgnet.pde.problem.coefficients import Kind, is_number
 from mgnet.pde.problem.ends import Robin
 from mgnet.pde.problem.faces import Faces
@@ -75,7 +76,7 @@ def _faces_around(partition: Partition, w: Window, v: Any, d: int, name: str) ->
         return v
     if d > 0:
         return around(partition, w, v, name)
-    tensor, n, dim = torch.as_tensor(v), w.high - w.low, -partition.grid.ndim
+    tensor, n, dim = as_tensor(v), w.high - w.low, -partition.grid.ndim
     wide, last = _wide(partition, w, tensor.narrow(dim, 0, n).contiguous()), tensor.narrow(dim, n, 1)
     shared = wide.narrow(dim, w.before + n, 1) if w.after else last
     check_shared(partition, torch.equal(shared, last), name)
@@ -139,7 +140,7 @@ def elsewhere(data: Sequence[Any], ndim: int, like: Tensor) -> Tensor:
     total = like.new_zeros(())
     for v in data:
         if isinstance(v, ARRAYS):
-            batch = torch.as_tensor(v).to(like).reshape(*v.shape[: max(v.ndim - ndim + 1, 0)], -1)
+            batch = as_tensor(v).to(like).reshape(*v.shape[: max(v.ndim - ndim + 1, 0)], -1)
             nothing = torch.where(torch.zeros_like(batch, dtype=torch.bool), batch, 0.0).sum(-1)
             total = total + nothing.reshape(*nothing.shape, *[1] * ndim)
     return total

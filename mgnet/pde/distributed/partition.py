@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from mgnet.pde.distributed.channel import Channel, channel, kinds
+from mgnet.pde.problem.checks import as_tensor
 from mgnet.pde.problem.grid import Grid
 
 HOST = torch.device("cpu")
@@ -175,7 +176,7 @@ class Partition:
             raise ValueError(
                 f"`u` must be this process's block, of shape (..., {self.shape}); it has {tuple(u.shape)}."
             )
-        whole = self.joined(torch.as_tensor(u), u.ndim - self.grid.ndim, self.cuts)
+        whole = self.joined(as_tensor(u), u.ndim - self.grid.ndim, self.cuts)
         return whole.numpy() if isinstance(u, np.ndarray) else whole
 
     def gathered(self, block: Tensor, dim: int, ends: Sequence[int]) -> Tensor:

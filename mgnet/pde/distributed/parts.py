@@ -45,7 +45,7 @@ def shared_parts(problem: SharedPoisson, A: Any, excess: Tensor) -> SharedParts:
         every = v.cpu().expand(*v.shape[: max(v.ndim - ndim, 0)], *whole)
         return every.reshape(-1, *whole).expand(len(excess), *whole).numpy()
 
-    inside = members(torch.ones(shape, dtype=torch.bool) if problem.unknown is None else problem.unknown)
+    inside = members(torch.ones(shape, dtype=torch.bool, device="cpu") if problem.unknown is None else problem.unknown)
     opens = [members(k > 0, d) for d, k in enumerate(A.k)]
     D = members(A.diagonal)
     each = [_parts_of(problem, inside[m], [k[m] for k in opens], D[m], v) for m, v in enumerate(excess.cpu().numpy())]

@@ -192,7 +192,7 @@ class SharedPoisson:
         """Per tensor of A which of its numbers, faces and unknowns, are this process's to count: a factor 1 or 0."""
         w, ndim = self.near, self.grid.ndim
         last = not w.periodic and w.high == w.n
-        planes = torch.zeros(w.size + 1, dtype=torch.float64)
+        planes = torch.zeros(w.size + 1, dtype=torch.float64, device="cpu")
         planes[w.owned] = 1.0
         faces = planes.clone()
         faces[w.owned.stop] = float(last)

@@ -45,12 +45,12 @@ class SharedSystem:
         self.x: np.ndarray | None = None
         self._spare: np.ndarray | None = None
         self._b = np.empty(0)
-        self._norms, self._size = torch.zeros(batch), np.ones(batch)
+        self._norms, self._size = torch.zeros(batch, device="cpu"), np.ones(batch)
 
     def data(self, b: Tensor) -> np.ndarray:
         w = self._finest.window
         shape = four([w.size, *b.shape[2:]])
-        v = torch.zeros((self._batch, w.size, *b.shape[2:]), dtype=b.dtype)
+        v = torch.zeros((self._batch, w.size, *b.shape[2:]), dtype=b.dtype, device="cpu")
         v[:, w.owned] = b
         return exchange(self.partition, w, v).numpy().reshape(self._batch, *shape)
 

@@ -70,7 +70,7 @@ class Sums:
     @cached_property
     def _parts(self) -> NullSpace:
         """Those of the block."""
-        like = torch.zeros(()) if self._part is None else self._part
+        like = torch.zeros((), device="cpu") if self._part is None else self._part
         one = weigh(self.partition, like.new_ones(self.partition.shape, dtype=torch.float64))
         return NullSpace(one, None, self._part, torch.from_numpy(self.floats), 0.0)
 

@@ -17,6 +17,7 @@ from mgnet.pde.levels.system import HALVED, State
 from mgnet.pde.native import four, kernels, machine, threads
 from mgnet.pde.native.memory import Pool
 from mgnet.pde.problem.axis import Axis
+from mgnet.pde.problem.checks import as_tensor
 from mgnet.pde.problem.operators import Diffusion
 
 
@@ -172,5 +173,5 @@ def set_up(
     make: Any = kernels.StencilHierarchy  # of either kind of operator
     levels: kernels.StencilHierarchy = make(machine(), precision == torch.float32, *operator, *how)
     if (dense := levels.coarsest()["dense"]) is not None:
-        levels.set_inverse(dense_inverse(torch.tensor(dense), signed, masked and not jumps).numpy())
+        levels.set_inverse(dense_inverse(as_tensor(dense), signed, masked and not jumps).numpy())
     return levels

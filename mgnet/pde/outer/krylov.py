@@ -55,7 +55,7 @@ class ConjugateGradients:
     def __init__(self, system: System, tol: float | None):
         self.system, self._tol = system, 0.0 if tol is None else tol
         self._x: Any = None
-        self._state, self._floor = State(*[torch.zeros(0)] * 3), torch.zeros(0)
+        self._state, self._floor = State(*[torch.zeros(0, device="cpu")] * 3), torch.zeros(0, device="cpu")
 
     def data(self, b: Tensor) -> Any:
         return self.system.data(b)
@@ -146,7 +146,7 @@ class Preconditioned:
     def __init__(self, A: Callable[[Tensor], Tensor], levels: Hierarchy, step: Steps, from_zero: bool = False):
         self.A, self.levels, self.step, self._from_zero = A, levels, step, from_zero
         self._x: Tensor | None = None
-        self._r = torch.zeros(0)
+        self._r = torch.zeros(0, device="cpu")
 
     def data(self, b: Tensor) -> Tensor:
         return b

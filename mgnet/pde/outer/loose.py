@@ -79,7 +79,7 @@ class Loose:
         data = b.double()
         y = torch.zeros_like(data) if guess is None else self._constants(guess.double())
         w = torch.zeros_like(data) if guess is None else torch.where(self.within, guess.double() - y, 0.0)
-        residuals, before, change = [1.0], y, torch.ones(2, dtype=torch.float64)
+        residuals, before, change = [1.0], y, torch.ones(2, dtype=torch.float64, device="cpu")
         y = self._held(data, y, w, exact, residuals, sums)
         for done in range(ROUNDS):
             if not torch.isfinite(y.to(b)).all():

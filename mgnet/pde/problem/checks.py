@@ -1,5 +1,7 @@
 """What the public doors ask of their arguments. Kernels check nothing."""
 
+import copy
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -56,7 +58,24 @@ def dense(name: str, v: Any) -> None:
     if isinstance(v, np.ma.MaskedArray):
         raise TypeError(f"`{name}` must be a plain array; it is a masked one. Fill it; solve takes a `mask`.")
     if isinstance(v, Tensor) and (v.layout != torch.strided or v.is_meta or v.is_nested or v.is_quantized):
-        raise TypeError(f"`{name}` must be a dense tensor; it is {v.layout} on {v.device}. Convert it with to_dense.")
+        kind = "nested" if v.is_nested else "quantized" if v.is_quantized else ""
+        remedy = "Give it numbers." if v.is_meta else "Convert it with to_dense."
+        raise TypeError(f"`{name}` must be a dense tensor; it is {kind or v.layout} on {v.device}. {remedy}")
+    if isinstance(v, Tensor) and _traced(v):
+        raise TypeError(
+            f"`{name}` must be a tensor of numbers; it is of a tracer (torch.export, torch.jit.trace, make_fx), which "
+            f"cannot see what is done to it here. torch.compile can go around."
+        )
+
+
+def _traced(v: Tensor) -> bool:
+    """Whether operations on v are recorded, or done on no numbers: what numpy and kernels do would be left out."""
+    if torch.jit.is_tracing():
+        return True
+    tracers, fake = (sys.modules.get(name) for name in ("torch.fx.experimental.proxy_tensor", "torch._subclasses"))
+    if tracers is not None and tracers.get_proxy_mode() is not None:
+        return True
+    return fake is not None and isinstance(values(v), fake.FakeTensor)
 
 
 def as_tensor(v: Any) -> Tensor:
@@ -106,7 +125,7 @@ def grid_shape(f: Any, ndim: int | None) -> tuple[int, ...]:
             )
         ndim = f.ndim
     if not isinstance(ndim, (int, np.integer)) or isinstance(ndim, bool) or not 1 <= ndim <= 3:
-        raise ValueError(f"`ndim` must be 1, 2 or 3; it is {ndim!r}.")
+        raise ValueError(f"`ndim` must be 1, 2 or 3; it is {ndim!r:.80}.")
     if f.ndim < ndim:
         raise ValueError(f"`f` must have at least ndim = {ndim} axes; its shape is {tuple(f.shape)}.")
     not_empty(f)
@@ -187,7 +206,7 @@ def word(name: str, value: Any, words: Sequence[str]) -> None:
         raise TypeError(f"`{name}` must be one of {', '.join(map(repr, words))}; it is a {type(value).__name__}.")
     if value not in words:
         raise ValueError(
-            f"`{name}` must be one of {', '.join(map(repr, words))}; it is {value!r}.{meant(value, words)}"
+            f"`{name}` must be one of {', '.join(map(repr, words))}; it is {value!r:.80}.{meant(value, words)}"
         )
 
 
@@ -204,9 +223,41 @@ def meant(value: Any, words: Sequence[str]) -> str:
     return f" Did you mean {spelt[near[0]]!r}?" if near else ""
 
 
+def asks(v: Tensor) -> bool:
+    """Whether v asks for a gradient, or belongs to a transform of torch.func."""
+    return (v.requires_grad and torch.is_grad_enabled()) or transformed(v)
+
+
+def no_derivative(name: str, door: str, *tensors: Tensor) -> None:
+    """Refuse what asks for a gradient of what has none, which would be missing without a word."""
+    if any(map(asks, tensors)):
+        raise TypeError(
+            f"`{name}` asks for a gradient or belongs to a torch.func transform, and `{door}` has no derivatives. "
+            f"Detach it, or call under torch.no_grad(); batches are leading axes."
+        )
+
+
+def deep_copy(of: Any, memo: dict[int, Any], remedy: str) -> Any:
+    """What ``copy.deepcopy`` makes of an object, or what to do where it hangs on tensors that ask for a gradient.
+
+    torch copies no such tensor: the copy would hang on the old ones, and not on copies of these.
+    """
+    memo[id(of)] = other = object.__new__(type(of))
+    try:
+        vars(other).update(copy.deepcopy(vars(of), memo))
+    except RuntimeError as error:
+        if "deepcopy" not in str(error):
+            raise
+        raise TypeError(
+            f"a {type(of).__name__} that hangs on tensors which ask for a gradient has no deep copy: it could not "
+            f"follow copies of them. {remedy}, make it under torch.no_grad(), or pickle it, which keeps numbers."
+        ) from error
+    return other
+
+
 def no_graph(name: str, *tensors: Tensor) -> None:
     """Refuse what asks for a gradient where an array is to come out, which has none."""
-    if any((v.requires_grad and torch.is_grad_enabled()) or transformed(v) for v in tensors):
+    if any(map(asks, tensors)):
         raise TypeError(
             f"`{name}` is made of tensors that ask for a gradient, but arrays come out where arrays go in, and those "
             f"have none. Pass f (or u) as a tensor, torch.as_tensor(f), or call under torch.no_grad()."
@@ -223,23 +274,23 @@ def sweeps(nu: Any) -> tuple[int, int]:
     """(down, up), two counts of smoothing sweeps."""
     counts = isinstance(nu, (tuple, list)) and len(nu) == 2 and all(type(n) is int and n >= 0 for n in nu)
     if not counts or sum(nu) < 1:
-        raise ValueError(f"`nu` must be two sweep counts >= 0, not both zero, like (2, 2); it is {nu!r}.")
+        raise ValueError(f"`nu` must be two sweep counts >= 0, not both zero, like (2, 2); it is {nu!r:.80}.")
     return nu[0], nu[1]
 
 
 def flag(name: str, value: Any) -> None:
     """Refuse what is neither True nor False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"`{name}` must be True or False; it is {value!r}.")
+        raise TypeError(f"`{name}` must be True or False; it is {value!r:.80}.")
 
 
 def controls(tol: Any, max_cycles: Any, throw: Any, callback: Any = None) -> None:
     """When to stop."""
     number = isinstance(tol, (int, float, np.integer, np.floating)) and not isinstance(tol, bool)
     if tol is not None and not (number and 0 < tol < 1):
-        raise ValueError(f"`tol` must be a number between 0 and 1, or None; it is {tol!r}.")
+        raise ValueError(f"`tol` must be a number between 0 and 1, or None; it is {tol!r:.80}.")
     if not isinstance(max_cycles, (int, np.integer)) or isinstance(max_cycles, bool) or max_cycles < 1:
-        raise ValueError(f"`max_cycles` must be a positive integer; it is {max_cycles!r}.")
+        raise ValueError(f"`max_cycles` must be a positive integer; it is {max_cycles!r:.80}.")
     flag("throw", throw)
     if callback is not None and not callable(callback):
-        raise TypeError(f"`callback` must be a function of (cycle, residual), or None; it is {callback!r}.")
+        raise TypeError(f"`callback` must be a function of (cycle, residual), or None; it is {callback!r:.80}.")

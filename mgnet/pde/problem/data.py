@@ -185,7 +185,7 @@ def boundary_pairs(boundary: Any, ndim: int) -> list[tuple[Any, Any]]:
             return [(pair[0], pair[1]) for pair in pairs]
     raise TypeError(
         f"`boundary` must be None, a number, a callable, or one (low, high) pair of those per axis ({ndim}); "
-        f"it is {boundary!r}."
+        f"it is {boundary!r:.80}."
     )
 
 

@@ -41,7 +41,7 @@ class Robin:
         number = isinstance(self.alpha, (int, float, np.integer, np.floating)) and not isinstance(self.alpha, bool)
         if not (number and np.isfinite(self.alpha) and self.alpha >= 0):
             raise ValueError(
-                f"`alpha` of Robin must be a finite number >= 0, an array or a callable; it is {self.alpha!r}."
+                f"`alpha` of Robin must be a finite number >= 0, an array or a callable; it is {self.alpha!r:.80}."
             )
 
     @property

@@ -287,7 +287,7 @@ class FourthOrder:
 def check_order(order: object, problem: "Poisson") -> None:
     """Say where the fourth order is not to be had."""
     if not isinstance(order, (int, np.integer)) or order not in (2, 4):
-        raise ValueError(f"`order` must be 2 or 4; it is {order!r}.")
+        raise ValueError(f"`order` must be 2 or 4; it is {order!r:.80}.")
     if order == 2:
         return
     if problem.mask is not None or problem.fixed is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
-from mgnet.pde.problem.checks import meant, word
+from mgnet.pde.problem.checks import asks, meant, word
 from mgnet.pde.problem.ends import Ends
 from mgnet.pde.problem.geometry import GEOMETRIES, Geometry, Measure, angles, coordinates, measures
 
@@ -257,7 +257,7 @@ def _positions(name: str, points: Any) -> list[np.ndarray]:
         raise ValueError(f"`{name}` must have one to three axes; it has {len(points)}.{hint}")
     out = []
     for d, x in enumerate(points):
-        if isinstance(x, Tensor) and x.requires_grad:
+        if isinstance(x, Tensor) and asks(x):
             raise TypeError(f"`{name}` of axis {d} asks for a gradient, and positions have none. Detach it.")
         try:
             vector = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
@@ -325,7 +325,7 @@ def _shape(shape: Any) -> tuple[int, ...]:
     if not isinstance(shape, Sequence) or not all(
         isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in shape
     ):
-        raise TypeError(f"`shape` must be a tuple of integers; it is {shape!r}.")
+        raise TypeError(f"`shape` must be a tuple of integers; it is {shape!r:.80}.")
     if not 1 <= len(shape) <= 3:
         raise ValueError(f"`shape` must have one to three axes; it has {len(shape)}.")
     if min(shape) < 1:
@@ -337,12 +337,12 @@ def _pairs(bc: Any, ndim: int) -> list[tuple[BoundaryType, BoundaryType]]:
     bc = bc.tolist() if isinstance(bc, np.ndarray) else bc
     entries = [bc] * ndim if isinstance(bc, (str, Robin)) else bc
     if not isinstance(entries, (list, tuple)):
-        raise TypeError(f"`bc` must be a word, Robin(alpha) or a sequence with one entry per axis; it is {bc!r}.")
+        raise TypeError(f"`bc` must be a word, Robin(alpha) or a sequence with one entry per axis; it is {bc!r:.80}.")
     if len(entries) != ndim:
         hint = ' In 1-D a mixed axis is [("dirichlet", "neumann")].' if ndim == 1 else ""
         raise ValueError(
             f"`bc` must have one entry per axis ({ndim}), each a word or a (low, high) pair; "
-            f"it has {len(entries)}: {bc!r}.{hint}"
+            f"it has {len(entries)}: {bc!r:.80}.{hint}"
         )
     return [_pair(entry, d) for d, entry in enumerate(entries)]
 
@@ -351,7 +351,7 @@ def _pair(entry: Any, d: int) -> tuple[BoundaryType, BoundaryType]:
     entry = entry.tolist() if isinstance(entry, np.ndarray) else entry
     pair = (entry, entry) if isinstance(entry, (str, Robin)) else entry
     if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-        raise TypeError(f"`bc` of axis {d} must be a word, Robin(alpha) or a (low, high) pair; it is {entry!r}.")
+        raise TypeError(f"`bc` of axis {d} must be a word, Robin(alpha) or a (low, high) pair; it is {entry!r:.80}.")
     for end in pair:
         if not isinstance(end, (Robin, str)):
             raise TypeError(
@@ -360,11 +360,11 @@ def _pair(entry: Any, d: int) -> tuple[BoundaryType, BoundaryType]:
             )
         if end not in _WORDS and not isinstance(end, Robin):
             raise ValueError(
-                f'`bc` must be "dirichlet", "neumann", "periodic" or Robin(alpha); axis {d} has {end!r}.'
+                f'`bc` must be "dirichlet", "neumann", "periodic" or Robin(alpha); axis {d} has {end!r:.80}.'
                 f"{meant(end, _WORDS)}"
             )
     if (pair[0] == PERIODIC) != (pair[1] == PERIODIC):
-        raise ValueError(f"`bc` of axis {d} must be periodic at both ends or at neither; it is {tuple(pair)!r}.")
+        raise ValueError(f"`bc` of axis {d} must be periodic at both ends or at neither; it is {tuple(pair)!r:.80}.")
     return pair[0], pair[1]
 
 
@@ -372,13 +372,15 @@ def _per_axis(name: str, value: Any, ndim: int) -> tuple[float, ...]:
     several = isinstance(value, Sequence) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim > 0)
     values = list(value) if several and not isinstance(value, str) else [value] * ndim
     if any(isinstance(v, (str, bool)) for v in values):
-        raise TypeError(f"`{name}` must be a number or one per axis; it is {value!r}.")
+        raise TypeError(f"`{name}` must be a number or one per axis; it is {value!r:.80}.")
+    if any(isinstance(v, Tensor) and asks(v) for v in values):
+        raise TypeError(f"`{name}` asks for a gradient, and positions have none. Detach it.")
     if len(values) != ndim:
         raise ValueError(f"`{name}` must be a number or one per axis ({ndim}); it has {len(values)}.")
     try:
         numbers = tuple(float(v) for v in values)
     except (TypeError, ValueError):
-        raise TypeError(f"`{name}` must be a number or one per axis; it is {value!r}.") from None
+        raise TypeError(f"`{name}` must be a number or one per axis; it is {value!r:.80}.") from None
     if not all(map(isfinite, numbers)):
-        raise ValueError(f"`{name}` must be finite; it is {value!r}.")
+        raise ValueError(f"`{name}` must be finite; it is {value!r:.80}.")
     return numbers

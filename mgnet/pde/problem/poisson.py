@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mgnet.pde.problem import mask as masks
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN
-from mgnet.pde.problem.checks import REAL, batches, no_graph, real, word
+from mgnet.pde.problem.checks import REAL, batches, deep_copy, no_graph, real, word
 from mgnet.pde.problem.coefficients import at_unknowns, in_words, is_number, is_scalar, kind_of
 from mgnet.pde.problem.data import alphas_of, fixed_values, right_hand_side
 from mgnet.pde.problem.diffusivity import Betas, Diffusivity, per_axis
@@ -60,6 +60,8 @@ class Poisson:
         symmetric: its rows of fixed unknowns are d u = d value, d the mean diagonal
     order : of the error in the mesh width: 2, or 4 (``FourthOrder``: `a` of numbers, no mask)
     like : a tensor or array whose kind, dtype and device the operator has; default numpy float64
+
+    Like a tensor that is no leaf, a problem that hangs on tensors which ask for a gradient has no deep copy.
 
     Raises
     ------
@@ -160,6 +162,9 @@ class Poisson:
         assert self.domain is not None
         base = self.domain.cut(self.whole, outer)
         self.A, self.c = base, base.c
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Poisson":
+        return deep_copy(self, memo, "Make another from the copies")
 
     def __repr__(self) -> str:
         a = self._a[0] if len(set(map(str, self._a))) == 1 else self._a

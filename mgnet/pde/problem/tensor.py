@@ -27,7 +27,7 @@ from torch import Tensor
 
 from mgnet.pde.native.conductances import corners
 from mgnet.pde.problem.axis import Axis
-from mgnet.pde.problem.checks import finite, looked_at
+from mgnet.pde.problem.checks import as_tensor, finite, looked_at
 from mgnet.pde.problem.coefficients import (
     Kind,
     array,
@@ -328,7 +328,7 @@ def _symmetric(v: Any, w: Any, d: int, e: int, mask: Tensor | None) -> Any:
     if not same and is_number(v) and is_number(w):
         same = v == w
     elif not same and all(isinstance(entry, (np.ndarray, Tensor)) for entry in (v, w)) and v.shape == w.shape:
-        one, other = (entry if isinstance(entry, Tensor) else torch.as_tensor(entry) for entry in (v, w))
+        one, other = (as_tensor(entry) for entry in (v, w))
         same = transformed(one) or transformed(other) or _same(values(one), values(other), mask)
         v = (v + w) / 2 if same and isinstance(v, Tensor) and isinstance(w, Tensor) else v
     if not same:
