@@ -31,7 +31,7 @@ def write(path: str | Path, save: Callable[[Path], object]) -> None:
     target = Path(os.path.realpath(path))  # a link stays one
     temporary = temporary_of(target)
     try:
-        _replaceable(target)
+        _replaceable(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         save(temporary)
         _flush(temporary)

@@ -1,6 +1,6 @@
 """One training with several seeds: a mean and a spread instead of a lucky number."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from mgnet.operators.runs import Run
 from mgnet.operators.samples import Samples
 from mgnet.operators.training import train
 from mgnet.operators.weights import Make
-from mgnet.training.seeds import SCORES, Scores, train_each
+from mgnet.training.seeds import SCORES, Scores, numbers, train_each
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def sweep(
     data: Samples | str | Path,
     test: Samples | str | Path | None = None,
     epochs: int | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: Iterable[int] = (0, 1, 2),
     out: str | Path = "runs/operators",
     *,
     model: Make | None = None,
@@ -58,7 +58,7 @@ def sweep(
 
     Raises
     ------
-    ValueError, FileExistsError : no seed, or one twice; `out` has scores, and is not resumed
+    ValueError, TypeError, FileExistsError : none, one twice, or no whole number; `out` has scores, and no resume
 
     Example
     -------
@@ -70,13 +70,15 @@ def sweep(
     True
     """
 
+    swept = numbers(seeds)
+
     def once(seed: int, folder: Path) -> Run:
         return train(
             data, test, epochs, seed, folder, model=model, recipe=recipe, resume=resume, device=device,
             checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
         )  # fmt: skip
 
-    runs = train_each(seeds, Path(out), once, resume)
-    result = Sweep(runs, Scores("test error", tuple(seeds), tuple(run.error for run in runs)))
+    runs = train_each(swept, Path(out), once, resume)
+    result = Sweep(runs, Scores("test error", swept, tuple(run.error for run in runs)))
     result.scores.save(Path(out) / SCORES)
     return result

@@ -1,13 +1,14 @@
 """One training with several seeds: a mean and a spread instead of a lucky number."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TypeVar
 
 from mgnet.files import write
+from mgnet.training.recipe import whole
 
 Run = TypeVar("Run")
 SCORES = "seeds.csv"
@@ -55,22 +56,40 @@ class Scores:
         write(path, save)
 
 
+def numbers(seeds: Iterable[int]) -> tuple[int, ...]:
+    """The seeds of a sweep, all looked at before the first is trained with.
+
+    Raises
+    ------
+    ValueError, TypeError : none, or one twice; not whole numbers
+
+    Example
+    -------
+    >>> numbers(range(3))
+    (0, 1, 2)
+    """
+    if not isinstance(seeds, Iterable) or isinstance(seeds, str):
+        raise TypeError(f"`seeds` must be whole numbers, as (0, 1, 2); it is {seeds!r:.80}.")
+    each = tuple(whole("seeds", seed) for seed in seeds)
+    if not each or len(set(each)) < len(each):
+        raise ValueError(f"`seeds` must be different numbers, at least one; they are {list(each)}.")
+    return each
+
+
 def train_each(
-    seeds: Sequence[int], folder: Path, train: Callable[[int, Path], Run], resume: bool = False
+    seeds: tuple[int, ...], folder: Path, train: Callable[[int, Path], Run], resume: bool = False
 ) -> tuple[Run, ...]:
     """train(seed, a folder of its own) for each seed, whose scores the folder has not yet, or `resume`.
 
     Raises
     ------
-    ValueError, FileExistsError : no seed, or one twice; the folder has scores
+    FileExistsError : the folder has scores
 
     Example
     -------
     >>> [path.name for path in train_each((0, 4), Path("runs"), lambda seed, out: out)]
     ['seed0', 'seed4']
     """
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"`seeds` must be different numbers, at least one; they are {list(seeds)}.")
     if not resume and (folder / SCORES).exists():
         raise FileExistsError(
             f"`out` must be a folder without {SCORES}, which would be lost; {folder} has one. Pass resume, or another."

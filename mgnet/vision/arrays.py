@@ -97,6 +97,25 @@ def _split(part: Any, name: str) -> tuple[Tensor, list[str]]:
     return pixels, names
 
 
+def as_tensor(v: Any) -> Tensor:
+    """``torch.as_tensor`` of arrays of any memory: reversed, read-only, of another byte order.
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError : it is no array of numbers; a masked one, whose mask would be passed over
+
+    Example
+    -------
+    >>> as_tensor(np.arange(3, dtype=">f4")[::-1])
+    tensor([2., 1., 0.])
+    """
+    if isinstance(v, np.ma.MaskedArray):
+        raise TypeError("it is masked. Fill it.")
+    if isinstance(v, np.ndarray):
+        v = np.require(v, v.dtype.newbyteorder("="), ["C", "W"])
+    return torch.as_tensor(v)
+
+
 def as_pixels(images: object, name: str) -> Tensor:
     """(N, C, H, W) of images (N, C, H, W), (N, H, W, C) or (N, H, W), uint8 or float32 in [0, 1].
 
@@ -115,7 +134,7 @@ def as_pixels(images: object, name: str) -> Tensor:
     torch.Size([5, 3, 4, 4])
     """
     try:
-        pixels = torch.as_tensor(images).detach()
+        pixels = as_tensor(images).detach()
     except (TypeError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TypeError(f"`{name}` must be an array or tensor of numbers: {reason}") from None
@@ -209,7 +228,7 @@ def _of_one(image: Any, name: str) -> Tensor:
     """(C, H, W) of a picture, or of an array or tensor of those shapes that have an N less."""
     if isinstance(image, Image.Image):
         return pixels_of(image)
-    return as_pixels((image if isinstance(image, Tensor) else torch.from_numpy(np.array(image)))[None], name)[0]
+    return as_pixels(as_tensor(image if isinstance(image, Tensor) else np.array(image))[None], name)[0]
 
 
 def _kind(pixels: Tensor) -> str:

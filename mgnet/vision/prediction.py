@@ -11,7 +11,7 @@ from torch import Tensor
 from mgnet.files import write
 from mgnet.training.placement import placed
 from mgnet.training.process import choose_device
-from mgnet.vision.arrays import as_pixels
+from mgnet.vision.arrays import as_pixels, as_tensor
 from mgnet.vision.batches import Normaliser
 from mgnet.vision.evaluation import images_at_once
 from mgnet.vision.models import Source, trained
@@ -144,7 +144,7 @@ def _read(images: object, card: Card, skip: bool) -> Iterator[_Batch]:
 def _stacked(images: Sequence[object]) -> Tensor:
     """A list of arrays as one."""
     try:
-        return torch.stack([torch.as_tensor(image) for image in images])
+        return torch.stack([as_tensor(image) for image in images])
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"`images` must be all files, or all arrays of one shape: {_first(error)}") from None
 

@@ -1,11 +1,11 @@
 """One training with several seeds: a mean and a spread instead of a lucky number."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mgnet.training.seeds import SCORES, Scores, train_each
+from mgnet.training.seeds import SCORES, Scores, numbers, train_each
 from mgnet.vision.finetune import Start
 from mgnet.vision.models import Model
 from mgnet.vision.pictures import Fit
@@ -54,7 +54,7 @@ def sweep(
     dataset: Any = "digits",
     data: str | Path = "data",
     epochs: int | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: Iterable[int] = (0, 1, 2),
     out: str | Path = "runs/sweep",
     *,
     recipe: Recipe = FAST,
@@ -84,7 +84,7 @@ def sweep(
 
     Raises
     ------
-    ValueError, FileExistsError : no seed, or one twice; `out` has scores, and is not resumed
+    ValueError, TypeError, FileExistsError : none, one twice, or no whole number; `out` has scores, and no resume
 
     Example
     -------
@@ -95,6 +95,8 @@ def sweep(
     ((0, 1), True)
     """
 
+    swept = numbers(seeds)
+
     def once(seed: int, folder: Path) -> Run:
         return train(
             model, dataset, data, epochs, seed, folder,
@@ -103,6 +105,6 @@ def sweep(
             checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
         )  # fmt: skip
 
-    result = Sweep(tuple(seeds), train_each(seeds, Path(out), once, resume))
+    result = Sweep(swept, train_each(swept, Path(out), once, resume))
     result.scores.save(Path(out) / SCORES)
     return result

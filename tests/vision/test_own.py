@@ -20,7 +20,7 @@ from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from mgnet.training.process import Process
 from mgnet.vision import MgNet, Run, evaluate, export, load, predict, summary, train
-from mgnet.vision.arrays import from_pair
+from mgnet.vision.arrays import as_pixels, from_pair
 from mgnet.vision.batches import Normaliser, make_batches
 from mgnet.vision.finetune import begin_from, freeze_parts
 from tests.vision.conftest import QUICK, TINY
@@ -418,3 +418,34 @@ def test_a_start_of_another_architecture(run: Run, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`start` must fit the network but for its head"):
         quick("MgNet[2,2]-16-B^l", PAIR, tmp_path / "run", start=run.directory)
     assert isinstance(run.model, MgNet)
+
+
+def _locked(v: np.ndarray) -> np.ndarray:
+    v = v.copy()
+    v.setflags(write=False)
+    return v
+
+
+MEMORIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "reversed": lambda v: v[:, ::-1, :, ::-1].copy()[:, ::-1, :, ::-1],
+    "read-only": _locked,
+    "of the other byte order": lambda v: v.astype(v.dtype.newbyteorder()),
+    "transposed": lambda v: v.T.copy().T,
+    "every other": lambda v: v.repeat(2, 1)[:, ::2],
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("memory", MEMORIES.values(), ids=MEMORIES)
+@pytest.mark.filterwarnings("error")
+def test_arrays_of_any_memory(
+    memory: Callable[[np.ndarray], np.ndarray], dtype: type, rng: np.random.Generator
+) -> None:
+    images = rng.integers(0, 2, (4, 8, 9, 3)).astype(dtype)
+    want = torch.from_numpy(images).permute(0, 3, 1, 2)
+    assert torch.equal(as_pixels(memory(images), "images"), want)
+
+
+def test_masked_images_are_refused() -> None:
+    with pytest.raises(TypeError, match="`images` must be an array or tensor of numbers: it is masked"):
+        as_pixels(np.ma.masked_greater(np.ones((4, 8, 8)), 0.5), "images")

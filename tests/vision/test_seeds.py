@@ -4,9 +4,12 @@ import csv
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from mgnet.training.seeds import numbers
 from mgnet.vision import sweep
 from mgnet.vision.seeds import Sweep
 
@@ -55,3 +58,14 @@ def test_scores_are_not_replaced_by_those_of_other_seeds(tmp_path: Path) -> None
     with pytest.raises(FileExistsError, match=r"without seeds\.csv, which would be lost"):
         sweep(seeds=(0,), out=tmp_path)
     assert len((tmp_path / "seeds.csv").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize("seeds", [5, None, "01", (0, "a"), (0, 1.5), np.array([[0, 1]])], ids=str)
+def test_seeds_are_whole_numbers_which_is_seen_before_the_first_is_trained(seeds: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"`seeds` must be (a )?whole number"):
+        sweep(seeds=seeds, out=tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_seeds_may_be_any_whole_numbers() -> None:
+    assert numbers(np.arange(2)) == numbers(iter([0, 1])) == (0, 1)
