@@ -129,8 +129,8 @@ def writable_directory(path: str | Path, argument: str = "out") -> Path:
             return directory
     except OSError as error:
         raise OSError(
-            f"`{argument}` must lie in a folder that can be written to; {directory} is none ({error.strerror}). "
-            "Pass another."
+            f"`{argument}` must be, or lie in, a folder that can be written to; {directory} is none "
+            f"({error.strerror}). Pass another."
         ) from error
 
 

@@ -6,16 +6,23 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import mgnet
-from mgnet import operators
+from mgnet import operators, vision
 from mgnet.cli import main
 from mgnet.files import write
+from mgnet.training.checkpoints import save_checkpoint
+from mgnet.training.exporting import write_program
 from mgnet.training.runs import open_folder
+from mgnet.training.weights import write_tensors
+from mgnet.vision.prediction import Predictions
 
 SMALL = mgnet.pde.solve(np.ones((7, 7)))
 
@@ -71,6 +78,43 @@ def test_pictures_have_the_name_and_the_format_asked_for(name, tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == [name]
     signs = {".svg": b"<?xml", ".pdf": b"%PDF"}
     assert (tmp_path / "new" / name).read_bytes().startswith(signs.get(Path(name).suffix, b"\x89PNG"))
+
+
+@contextmanager
+def little_space(size: int) -> Iterator[None]:
+    """No file can be larger: what a full disk does, but for the number of the error."""
+    resource = pytest.importorskip("resource", reason="limits of files are Unix's")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def example(n):
+    return torch.ones(n, 300)
+
+
+DOORS = {
+    "samples": lambda path: operators.save(
+        operators.Samples(np.ones((2, 300)), np.ones((2, 300)), np.zeros(2), 1), path
+    ),
+    "picture": lambda path: SMALL.plot(path.with_suffix(".png")),
+    "pt2": lambda path: write_program(torch.nn.Linear(300, 9).eval(), example, path.with_suffix(".pt2"), ("x", "y")),
+    "onnx": lambda path: write_program(torch.nn.Linear(300, 9).eval(), example, path.with_suffix(".onnx"), ("x", "y")),
+    "weights": lambda path: write_tensors(path, torch.nn.Linear(300, 9), {}),
+    "checkpoint": lambda path: save_checkpoint(path.parent, 3, torch.nn.Linear(300, 9), {}, {"x": torch.ones(900)}),
+    "classes": lambda path: Predictions(list("abc") * 300, torch.ones(900, 1), ("one",)).write_csv(path),
+    "confusion": lambda path: vision.Metrics(1, 1.0, 1.0, 1.0, 1.0, {str(i): 1.0 for i in range(900)}, ()).save(path),
+}
+
+
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+def test_a_full_disk_costs_a_clear_error_and_nothing_else(door, tmp_path):
+    with little_space(2000), pytest.raises(OSError, match=r"cannot be written: .* Free some space, or write elsewhere"):
+        door(tmp_path / "x.npz")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 COMMANDS = [

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -65,7 +66,9 @@ def _program(module: nn.Module, example: Example) -> torch.export.ExportedProgra
 
 
 def _torch(module: nn.Module, example: Example, path: Path, names: tuple[str, str], notes: dict[str, str]) -> None:
-    torch.export.save(_program(module, example), path, extra_files=dict(notes))
+    packed = BytesIO()  # on a full disk torch's own writer ends the process
+    torch.export.save(_program(module, example), packed, extra_files=dict(notes))
+    path.write_bytes(packed.getbuffer())
     kept = dict.fromkeys(notes, "")
     again = torch.export.load(path, extra_files=kept).module()
     assert kept == notes
