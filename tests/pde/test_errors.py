@@ -69,6 +69,8 @@ WRONG = {
     "centering typo": ({"centering": "cells"}, ValueError, "it is 'cells'. Did you mean 'cell'?"),
     "mask_bc typo": ({"mask_bc": "neuman"}, ValueError, "it is 'neuman'. Did you mean 'neumann'?"),
     "masked mask": ({"mask": np.ma.masked_array(ONES > 0, ONES > 0)}, TypeError, "`mask` must be a plain array"),
+    "mask of objects": ({"mask": (ONES > 0).astype(object)}, TypeError, "`mask` must be boolean.*its dtype is object"),
+    "where of objects": ({"fixed": ((ONES > 0).astype(object), 1.0)}, TypeError, "`fixed` must say.*dtype is object"),
     "masked where": ({"fixed": (np.ma.masked_array(ONES > 0), 1.0)}, TypeError, "`fixed` must be a plain array"),
     "mask_bc type": ({"mask_bc": ONES}, TypeError, "`mask_bc` must be one of .*; it is a ndarray"),
     "relative_to": ({"relative_to": "gues"}, ValueError, "`relative_to` must be one of .* Did you mean 'guess'?"),
@@ -412,3 +414,8 @@ def test_messages_are_short_whatever_came(name, value):
 def test_tensors_without_plain_numbers(f, kind):
     with pytest.raises(TypeError, match=rf"`f` must be a dense tensor; it is {kind}"):
         solve(f)
+
+
+def test_masked_positions():
+    with pytest.raises(TypeError, match="`faces` must be a plain array; it is a masked one"):
+        Grid.from_faces([np.ma.masked_array(np.arange(9.0), np.arange(9) == 4)])

@@ -15,6 +15,7 @@ from mgnet.pde.problem.forward_mode import nested
 from mgnet.pde.problem.plain import plain, transformed, values
 
 REAL = (torch.float32, torch.float64)
+BOOLEAN = (np.dtype(bool), torch.bool)
 
 
 class _Values(torch.autograd.Function):

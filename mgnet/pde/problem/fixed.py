@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.problem.checks import as_tensor, batches, dense, finite, looked_at, not_mapped
+from mgnet.pde.problem.checks import BOOLEAN, as_tensor, batches, dense, finite, looked_at, not_mapped
 from mgnet.pde.problem.coefficients import Kind, at_points
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.plain import values
@@ -91,9 +91,9 @@ def _where(where: Any, grid: Grid, kind: Kind, mask: Tensor | None) -> Tensor:
         raise TypeError(f"`fixed` must say where by a boolean array; it does by {type(given).__name__}.")
     dense("fixed", given)
     not_mapped("fixed", given)
-    w = as_tensor(given.copy() if isinstance(given, np.ndarray) else given)
-    if w.dtype != torch.bool:
+    if given.dtype not in BOOLEAN:
         raise TypeError(f"`fixed` must say where by a boolean array; its dtype is {given.dtype}. Pass where != 0, say.")
+    w = as_tensor(given.copy() if isinstance(given, np.ndarray) else given)
     if callable(where) and w.ndim < grid.ndim:
         w = w.expand(grid.shape)
     if tuple(w.shape[-grid.ndim :]) != grid.shape:

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
-from mgnet.pde.problem.checks import asks, meant, word
+from mgnet.pde.problem.checks import asks, dense, meant, word
 from mgnet.pde.problem.ends import Ends
 from mgnet.pde.problem.geometry import GEOMETRIES, Geometry, Measure, angles, coordinates, measures
 
@@ -259,6 +259,8 @@ def _positions(name: str, points: Any) -> list[np.ndarray]:
     for d, x in enumerate(points):
         if isinstance(x, Tensor) and asks(x):
             raise TypeError(f"`{name}` of axis {d} asks for a gradient, and positions have none. Detach it.")
+        if isinstance(x, np.ma.MaskedArray):
+            dense(name, x)
         try:
             vector = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
             real = vector.dtype.kind in "fiu" and vector.ndim == 1

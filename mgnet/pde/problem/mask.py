@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mgnet.pde.native.arrays import components
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
-from mgnet.pde.problem.checks import as_tensor, dense, looked_at, not_mapped
+from mgnet.pde.problem.checks import BOOLEAN, as_tensor, dense, looked_at, not_mapped
 from mgnet.pde.problem.grid import Grid
 
 
@@ -30,9 +30,9 @@ def inside(mask: Any, grid: Grid) -> Tensor:
         raise TypeError(f"`mask` must be a boolean array, True inside; it is {type(mask).__name__}.")
     dense("mask", mask)
     not_mapped("mask", mask)
+    if mask.dtype not in BOOLEAN:
+        raise TypeError(f"`mask` must be boolean, True inside; its dtype is {mask.dtype}. Pass mask != 0, say.")
     tensor = as_tensor(mask.copy() if isinstance(mask, np.ndarray) else mask)  # ours: later changes do not reach it
-    if tensor.dtype != torch.bool:
-        raise TypeError(f"`mask` must be boolean, True inside; its dtype is {tensor.dtype}. Pass mask != 0, say.")
     if tuple(tensor.shape[-grid.ndim :]) != grid.shape:
         raise ValueError(
             f"`mask` must have the grid's shape {grid.shape} as its last axes; it has {tuple(tensor.shape)}."
