@@ -152,4 +152,4 @@ def _check_grid(grid: Any, ndim: int | None, *words: Any) -> None:
     if given:
         raise ValueError(f"`grid` takes the place of `{given[0]}`; both were given. Make the grid with it.")
     if ndim is not None and ndim != grid.ndim:
-        raise ValueError(f"`ndim` must be that of `grid`, {grid.ndim}, or not given; it is {ndim!r}.")
+        raise ValueError(f"`ndim` must be that of `grid`, {grid.ndim}, or not given; it is {ndim!r:.80}.")
