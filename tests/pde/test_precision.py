@@ -126,3 +126,20 @@ def test_reduced_products_of_float32_change_nothing(problem, matmul_precision, f
     want = problem(f)
     matmul_precision("medium")
     assert (problem(f) - want).abs().max() < 1e-5 * want.abs().max()
+
+
+@pytest.mark.parametrize("tol", [1e-5, None])
+@pytest.mark.parametrize("a", ["number", "array", "callable", "closed"])
+def test_float32_takes_a_of_any_size(a, tol):
+    """1e-30 is in range, but not its products with what solves for it: no residual was at round-off, or it was NaN."""
+    f = np.random.default_rng(0).normal(size=(63, 60)).astype(np.float32)
+    jumps = np.where(f > 0, 1.0, 9.0).astype(np.float32)
+    kinds = {
+        "number": lambda size: {"a": size},
+        "array": lambda size: {"a": np.float32(size) * jumps},
+        "callable": lambda size: {"a": lambda x, y: size * (1 + x + y)},
+        "closed": lambda size: {"a": np.float32(size) * jumps, "bc": "neumann", "project": True},
+    }
+    once, tiny = (solve(f, tol=tol, **kinds[a](size)) for size in (1.0, 1e-30))
+    assert tiny.converged
+    np.testing.assert_allclose(1e-30 * tiny.u.astype(float), once.u, rtol=0, atol=1e-3 * np.abs(once.u).max())

@@ -31,6 +31,7 @@ from mgnet.pde.problem.operators import Diffusion, Operator, norms
 from mgnet.pde.problem.precision import unaffected
 
 VOID = 1e-2  # of ||b||, that rounding leaves of A u: beyond, a residual says nothing
+TINY = 1e-20  # conductances below it: what they are multiplied with and divided by is beyond float32 (1e-30 and 1e30)
 HARDLY_HELD = (
     "Part of the domain is held by less than float64 shows beside its own couplings (a tiny `a` around it, `c` or "
     "Robin alpha, and no jump in between), so rounding decides what u is there. Hold it by more, or mask it out."
@@ -95,7 +96,8 @@ class Multigrid:
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         unweighted : b is not weighted by the shares of a cell; only where ``takes_unweighted``, for one full pass
         """
-        narrow = b if b.dtype == torch.float32 and (not self.base.symmetric or self._on_a_line) else None
+        doubled = b.dtype == torch.float32 and (not self.base.symmetric or self._on_a_line or self._is_tiny)
+        narrow = b if doubled else None
         if narrow is not None:
             b, guess = b.double(), None if guess is None else guess.double()
             A = A.like(b)
@@ -112,6 +114,11 @@ class Multigrid:
     def _on_a_line(self) -> bool:
         """Whether a line of varying coefficients is solved, which costs little in any precision."""
         return self.base.ndim == 1 and self.levels.is_direct and not self.levels.scheme.transform
+
+    @cached_property
+    def _is_tiny(self) -> bool:
+        """Whether A is so small that products with what it solves for leave float32's range."""
+        return all(float(k.detach().max()) < TINY for k in self.base.k)
 
     def _from(self, A: Operator, b: Tensor, guess: Tensor, stop: Stop, project: bool) -> Outcome:
         """``run`` from a guess."""
