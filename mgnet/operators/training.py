@@ -27,7 +27,7 @@ from mgnet.training.order import takes_channels_last
 from mgnet.training.placement import placed
 from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
-from mgnet.training.randomness import seed_of
+from mgnet.training.randomness import begun, seed_of
 from mgnet.training.recipe import whole
 from mgnet.training.runs import Row, folder_of, read_metrics
 from mgnet.training.threads import at_most, worth
@@ -162,8 +162,8 @@ def _network(model: Make | None, samples: Samples, seed: int) -> nn.Module:
     if isinstance(model, nn.Module) or not (model is None or callable(model)):
         raise TypeError("`model` must make a network, so that the seed decides its weights: pass lambda: MgNO(...).")
     x, u = tensors_of(samples[:1])
-    torch.manual_seed(seed_of(seed, "weights"))
-    network = model() if model is not None else network_for(samples)
+    with begun(seed_of(seed, "weights")):
+        network = model() if model is not None else network_for(samples)
     if not isinstance(network, nn.Module):
         raise TypeError(f"`model` must make a torch.nn.Module; it made a {type(network).__name__}.")
     with torch.no_grad():

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from mgnet.training.optimizers import make_optimizer
 from mgnet.training.order import axes, channels_last
 from mgnet.training.process import Process
-from mgnet.training.randomness import seed_of
+from mgnet.training.randomness import begun, seed_of
 from mgnet.training.recipe import Steps
 from mgnet.training.weights import tensors
 
@@ -73,10 +73,10 @@ class Learner:
 
     def update(self, step: int, parts: list[Batch]) -> Tensor:
         """One step; returns the sums over the batch of each of `names`, and of samples."""
-        torch.manual_seed(seed_of(self.seed, "dropout", step, self.process.rank))
         self._set_learning_rate(step)
         self.optimizer.zero_grad()
-        sums = torch.stack([self._gradient(parts, i) for i in range(len(parts))]).sum(0)
+        with begun(seed_of(self.seed, "dropout", step, self.process.rank)):
+            sums = torch.stack([self._gradient(parts, i) for i in range(len(parts))]).sum(0)
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimizer.step()

@@ -5,13 +5,28 @@ step, part of the batch). Nothing has to be saved to resume: the position is eno
 """
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import RLock
 
 import torch
 from torch import Generator, Tensor
 
 #: A generator -> the indices of an epoch's samples, as many as there are samples.
 Order = Callable[[Generator], Tensor]
+
+_TURN = RLock()  # torch's own generators are one for all threads
+
+
+def _of_a_child() -> None:
+    """A process that was forked while another thread had its turn waits for no one."""
+    global _TURN
+    _TURN = RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_of_a_child)
 
 
 def seed_of(*where: int | str) -> int:
@@ -28,6 +43,44 @@ def seed_of(*where: int | str) -> int:
 def generator(*where: int | str) -> Generator:
     """A generator on the CPU, seeded by a position."""
     return torch.Generator().manual_seed(seed_of(*where))
+
+
+@contextmanager
+def begun(seed: int) -> Iterator[None]:
+    """torch's own generators begin with a seed, for what draws from them: weights, dropout. Threads take turns.
+
+    Example
+    -------
+    >>> with begun(3):
+    ...     torch.rand(1) == torch.rand(1, generator=torch.Generator().manual_seed(3))
+    tensor([True])
+    """
+    with _TURN:
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """torch's own generators are afterwards as they were.
+
+    Example
+    -------
+    >>> before = torch.random.get_rng_state()
+    >>> with kept():
+    ...     _ = torch.manual_seed(3)
+    >>> torch.equal(torch.random.get_rng_state(), before)
+    True
+    """
+    with _TURN:
+        state = torch.random.get_rng_state()
+        gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    try:
+        yield
+    finally:
+        with _TURN:
+            torch.random.set_rng_state(state)
+            torch.cuda.set_rng_state_all(gpus)
 
 
 class Sampler:

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from mgnet.training.randomness import seed_of
+from mgnet.training.randomness import begun, kept, seed_of
 from mgnet.vision.recipe import Recipe
 
 
@@ -183,8 +183,7 @@ class Seeded:
         self.transform = transform
 
     def __call__(self, image: Tensor, seed: int) -> Tensor:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with kept(), begun(seed):
             return self.transform(image)
 
 

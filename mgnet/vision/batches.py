@@ -201,6 +201,7 @@ def picture_batches(
         num_workers=min(8, torch.get_num_threads()) if workers is None else workers,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_leave_interrupts_to_the_main_process,
+        generator=generator(0, "workers"),  # a loader draws a number whether it has some or not, else from torch's own
     )
     try:
         for batch in loader:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mgnet.training.randomness import generator
 from mgnet.vision.images import Dataset as Data
 from mgnet.vision.images import Files
 from mgnet.vision.pictures import list_images, read_image
@@ -43,7 +44,8 @@ def unreadable(paths: Sequence[str | Path], workers: int | None = None) -> list[
     found = _Readable(list(map(str, paths)))
     number = min(8, torch.get_num_threads()) if workers is None else workers
     number = number if len(found) > 256 else 0  # a few are read before a process has started
-    return [line for lines in DataLoader(found, 64, num_workers=number, collate_fn=list) for line in lines if line]
+    loader = DataLoader(found, 64, num_workers=number, collate_fn=list, generator=generator(0, "workers"))
+    return [line for lines in loader for line in lines if line]
 
 
 def check_files(data: Data, workers: int | None = None) -> None:

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,7 +14,7 @@ from mgnet.training.loop import fit as train_task
 from mgnet.training.placement import placed
 from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
-from mgnet.training.randomness import seed_of
+from mgnet.training.randomness import begun, seed_of
 from mgnet.training.recipe import whole
 from mgnet.training.runs import Row, folder_of, read_metrics
 from mgnet.training.threads import at_most, worth
@@ -142,8 +141,8 @@ def train(
 
 
 def _network(model: Model, data: Dataset, seed: int) -> nn.Module:
-    torch.manual_seed(seed_of(seed, "weights"))
-    return network_of(model, data.channels, len(data.classes), data.size)
+    with begun(seed_of(seed, "weights")):
+        return network_of(model, data.channels, len(data.classes), data.size)
 
 
 def _idle(network: nn.Module, card: Card) -> bool:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mgnet.training.order import takes_channels_last
+from mgnet.training.randomness import begun
 from mgnet.vision.augment import smaller
 from mgnet.vision.images import Dataset
 from mgnet.vision.recipe import Recipe
@@ -34,11 +35,13 @@ def check_learns(network: nn.Module, data: Dataset) -> bool:
     """
     x = torch.zeros(2, data.channels, *data.size)
     copied = copy.deepcopy(network).train()
-    logits = tried(copied, x, "`model` must be another")
+    with begun(0):
+        logits = tried(copied, x, "`model` must be another")
     _check_logits(logits, 2, data)
     if not logits.requires_grad:
         raise ValueError("`model` must have parameters to train; what it gives depends on none that is not fixed.")
-    return takes_channels_last(copied, x)
+    with begun(0):
+        return takes_channels_last(copied, x)
 
 
 def tried(network: nn.Module, x: Tensor, demand: str = "`model` must be another") -> Tensor:

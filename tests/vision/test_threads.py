@@ -1,10 +1,12 @@
-"""Threads: none where there is little work, all where there is much, and the user's number afterwards."""
+"""Threads: none where there is little work, all where there is much, the user's number after it; trainings in some."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from mgnet.training.threads import at_most, worth
 from mgnet.vision import Recipe, train
@@ -43,3 +45,30 @@ def test_a_training_leaves_the_threads_as_they_were(four_threads: None, tmp_path
     with pytest.raises(FileExistsError):
         train("MgNet[1]-4-B^l", out=tmp_path / "run", recipe=Recipe(epochs=1), device="cpu", progress=False)
     assert torch.get_num_threads() == 4
+
+
+def test_random_numbers_of_the_caller_are_his_own_after_a_training(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    want = torch.rand(3)
+    torch.manual_seed(5)
+    train("MgNet[1]-4-B^l", out=tmp_path / "run", recipe=Recipe(epochs=1), device="cpu", progress=False)
+    assert torch.equal(torch.rand(3), want)
+
+
+def test_trainings_in_threads_are_those_of_one(tmp_path: Path) -> None:
+    def trained(name: str) -> float:
+        recipe = Recipe(epochs=1, batch_size=512, precision="float32")
+        run = train(Noisy, "digits", out=tmp_path / name, recipe=recipe, device="cpu", progress=False)
+        return run.history[-1]["train_loss"]
+
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(trained, map(str, range(4)))) == {trained("alone")}
+
+
+class Noisy(nn.Sequential):
+    """Its weights, of many layers, and its dropout draw from torch's own generator."""
+
+    def __init__(self, channels: int, classes: int, size: tuple[int, int]):
+        inside = [nn.Linear(9, 9, bias=False) for _ in range(100)]
+        first, last = nn.Linear(channels * size[0] * size[1], 9), nn.Linear(9, classes)
+        super().__init__(nn.Flatten(), nn.Dropout(0.5), first, nn.ReLU(), inside[-1], last)
