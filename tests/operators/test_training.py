@@ -488,3 +488,16 @@ def test_a_file_of_samples_is_as_good_as_samples(run, data, tmp_path):
     )
     assert again.history[0]["train_loss"] == run.history[0]["train_loss"]
     assert load(path).hash == data.hash
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_a_default_dtype_changes_nothing(dtype, run, data, tmp_path):
+    want, error = predict(run.directory, data.f), evaluate(run.directory, data).error
+    torch.set_default_dtype(dtype)
+    try:
+        np.testing.assert_array_equal(predict(run.directory, data.f), want)
+        assert evaluate(run.directory, data).error == error
+        assert export(run.directory, tmp_path / "m.onnx").exists()
+        assert train(data, epochs=1, out=tmp_path / "run", model=small, progress=False).error < 2
+    finally:
+        torch.set_default_dtype(torch.float32)

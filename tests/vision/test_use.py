@@ -52,6 +52,24 @@ def test_a_default_device_changes_nothing(run: Run, tmp_path: Path) -> None:
     assert evaluate(tmp_path / "run", device="cpu") == run.metrics
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_a_default_dtype_changes_nothing(dtype: torch.dtype, run: Run, tmp_path: Path) -> None:
+    images, recipe = load("digits").test.pixels[:3], Recipe(epochs=2, batch_size=64, precision="float32", warmup=0.5)
+    want = predict(run.directory, images, device="cpu").probabilities
+    torch.set_default_dtype(dtype)
+    try:
+        assert evaluate(run.directory, device="cpu") == run.metrics
+        assert torch.equal(predict(run.directory, images, device="cpu").probabilities, want)
+        assert export(run.directory, tmp_path / "net.onnx").exists()
+        again = mgnet.vision.train(
+            "MgNet[1,1]-8-B^l", seed=3, out=tmp_path / "run", recipe=recipe, progress=False, device="cpu"
+        )
+        assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert again.metrics == run.metrics
+
+
 def test_validation_is_the_part_the_run_held_out(run: Run) -> None:
     metrics = evaluate(run.directory, split="validation")
     assert metrics.accuracy == pytest.approx(run.history[-1]["validation_accuracy"])
