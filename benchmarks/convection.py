@@ -1,13 +1,13 @@
 """Convection beside elimination and algebraic multigrid: set-up and solve, on the same matrices, in turn.
 
     python -m benchmarks.convection [--sizes 31 63 127 255 511] [--peclet 1 100 1e4] [--repeats 5] [--threads 1]
-    python -m benchmarks.convection --cycles    # writes benchmarks/results/convection.json: no times, no rivals
+    python -m benchmarks.convection --cycles    # no times, no rivals
 
 -div(a grad u) + v . grad u = f on the unit square, f random, v oblique or a vortex, upwind differences; a by the
 cell Peclet number |v| h / a. Ours from coefficients to a relative residual of 1e-8; the rivals begin with the matrix:
 scipy's spsolve, and PyAMG's AIR (approximate ideal restriction, made for convection), around which GMRES goes on to
 the same residual. Each line has medians in milliseconds, ratios to ours of the same block, and the
-residuals reached.
+residuals reached. Both write benchmarks/results/convection.json.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import torch
 from scipy.sparse.linalg import gmres, spsolve
 
 from benchmarks import tables
+from benchmarks.report import environment
 from mgnet.pde import Grid, Poisson, Solver
 
 TOL = 1e-8
@@ -67,7 +68,10 @@ def clock(work: Callable[[], tuple[np.ndarray, str]]) -> tuple[float, np.ndarray
     return 1e3 * (time.perf_counter() - begun), u, said
 
 
-def row(n: int, peclet: float, flow: str, repeats: int, largest: int) -> str:
+NAMES = ("ours", "spsolve", "AIR")
+
+
+def row(n: int, peclet: float, flow: str, repeats: int, largest: int) -> dict[str, Any]:
     f, A = np.random.default_rng(0).normal(size=(n, n)), problem_of(n, peclet, flow).to_scipy()
     b, csc = f.ravel(), A.tocsc()
     rivals: list[Callable[[], tuple[np.ndarray, str]]] = [
@@ -84,11 +88,64 @@ def row(n: int, peclet: float, flow: str, repeats: int, largest: int) -> str:
             block.append(spent)
             left[k] = float(np.linalg.norm(b - A @ u.ravel()) / np.linalg.norm(b))
         times.append(block)
-    middle = [median(column) for column in zip(*times, strict=True)]
-    ratio = [median(block[k] / block[0] for block in times) for k in range(len(rivals))]
-    cells = [f"{m:10.1f}{f' {r:6.1f}x' if k else ''} {e:8.1e} {s:>3}" for k, (m, r, e, s) in
-             enumerate(zip(middle, ratio, left, said, strict=False))]  # fmt: skip
-    return f"{flow:8} {peclet:8g} {n:5} | {' | '.join(cells)}"
+    found: dict[str, Any] = {"flow": flow, "peclet": peclet, "n": n}
+    for k, name in enumerate(NAMES[: len(rivals)]):
+        ratio = median(block[k] / block[0] for block in times)
+        found[name] = {"ms": median(block[k] for block in times), "ratio": ratio, "residual": left[k], "steps": said[k]}
+    return found
+
+
+def line(found: dict[str, Any]) -> str:
+    cells = []
+    for name in filter(found.__contains__, NAMES):
+        of = found[name]
+        ratio = "" if name == "ours" else f" {of['ratio']:6.1f}x"
+        cells.append(f"{of['ms']:10.1f}{ratio} {of['residual']:8.1e} {of['steps']:>3}")
+    return f"{found['flow']:8} {found['peclet']:8g} {found['n']:5} | {' | '.join(cells)}"
+
+
+def compare(given: argparse.Namespace) -> None:
+    """Rows asked for replace those of the same flow, number and grid that are there."""
+    print("flow       Peclet     n |    ours: ms, residual, cycles |  spsolve | PyAMG's AIR: steps")
+    for n in given.sizes:
+        for flow in FLOWS:
+            for peclet in given.peclet:
+                found = row(n, peclet, flow, given.repeats, given.largest)
+                print(line(found), flush=True)
+                save(found)
+
+
+def save(found: dict[str, Any]) -> None:
+    result = json.loads(RESULTS.read_text())
+    key = found["flow"], found["peclet"], found["n"]
+    rows = [r for r in result.get("rivals", []) if (r["flow"], r["peclet"], r["n"]) != key]
+    result |= {"rivals": [*rows, found], "environment": environment()}
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def raced() -> str:
+    """The table of ``compare``, for the guide."""
+    result, rows = json.loads(RESULTS.read_text()), []
+    for found in sorted(result["rivals"], key=lambda r: (r["n"], r["flow"], r["peclet"])):
+        cells = [
+            f"{found['n']}^2",
+            found["flow"],
+            f"{found['peclet']:g}",
+            f"{found['ours']['ms']:.1f}",
+            found["ours"]["steps"],
+        ]
+        rows.append([*cells, *(f"{found[name]['ratio']:.1f}" if name in found else "" for name in NAMES[1:])])
+    head = (
+        "unknowns",
+        "flow",
+        "cell Peclet number",
+        "ours, ms",
+        "cycles",
+        "spsolve over ours",
+        "PyAMG's AIR over ours",
+    )
+    said = f"float64, one thread of {result['environment']['processor']}; `python -m benchmarks.convection`."
+    return f"{said}\n\n" + "\n".join(tables.table(head, rows))
 
 
 def count() -> None:
@@ -102,7 +159,7 @@ def count() -> None:
                 cycles[flow][str(n)] = [ours(n, peclet, flow, f, scheme)[1] for peclet in peclets]
                 print(scheme, flow, n, cycles[flow][str(n)], flush=True)
         found[scheme] = {"peclet": peclets, "cycles": cycles}
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(json.loads(RESULTS.read_text()) | found, indent=1) + "\n")
 
 
 def counted() -> str:
@@ -146,11 +203,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     if given.cycles:
         return count()
-    print("flow       Peclet     n |    ours: ms, residual, cycles |  spsolve | PyAMG's AIR: steps")
-    for flow in FLOWS:
-        for peclet in given.peclet:
-            for n in given.sizes:
-                print(row(n, peclet, flow, given.repeats, given.largest), flush=True)
+    compare(given)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,12 @@ def poisson_gpu() -> str:
 
 def of_grids() -> str:
     """What grids and coefficients cost, and small problems."""
-    return f"### Grids and coefficients\n\n{grids.costs()}\n\n### Small problems\n\n{grids.elimination()}"
+    parts = {
+        "Grids and coefficients": grids.costs(),
+        "Small problems": grids.elimination(),
+        "Convection": convection.raced(),
+    }
+    return "\n\n".join(f"### {name}\n\n{part}" for name, part in parts.items())
 
 
 def trust() -> str:

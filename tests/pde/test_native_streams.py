@@ -9,6 +9,8 @@ import torch
 
 from mgnet.pde import Grid, Poisson
 from mgnet.pde.blackbox import ReadableStreams
+from mgnet.pde.blackbox.stencil import from_convection
+from mgnet.pde.blackbox.turns import in_turn
 from mgnet.pde.native.streams import NativeStreams
 from tests.pde.grids_and_data import random
 
@@ -51,6 +53,72 @@ def test_compiled_levels_are_the_readable_ones(shape, bc, scheme, precision):
         u, v = ours.apply(b), A.like(b)(b)
         torch.testing.assert_close(u, v, rtol=0, atol=tolerance * float(v.abs().max()))
         torch.testing.assert_close(ours.norms(b, b), theirs.norms(b, b), rtol=tolerance, atol=0)
+
+
+TURNS = [
+    ((37, 52), "dirichlet"),
+    ((36, 53), [("neumann", "dirichlet"), "periodic"]),
+    ((32, 48), ["neumann", "periodic"]),
+    ((5, 90), ["dirichlet", "neumann"]),
+    ((8, 9, 12), ["neumann", "dirichlet", "neumann"]),
+    ((9, 8, 11), ["dirichlet", "dirichlet", "periodic"]),
+]
+
+
+def gentle(shape, bc, members):
+    """An operator whose rows are smoothed in turn: the velocity is random, but not what diffuses."""
+    velocity = tuple(3 * random((members, *shape), 1 + d) for d in range(len(shape)))
+    return Poisson(Grid(shape, bc=bc), 0.5, 0.1, velocity=velocity).A.detached().flattened((members,))
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("shape", "bc"), TURNS, ids=str)
+def test_rows_in_turn_are_the_readable_ones(shape, bc, precision):
+    b = torch.as_tensor(random((2, *shape), 9)).to(precision)
+    tolerance = 1e-10 if precision == torch.float64 else 1e-3
+    for members, transposed, nu, gamma in [(2, False, (2, 2), 1), (1, True, (1, 3), 1), (1, False, (2, 1), "F")]:
+        A = gentle(shape, bc, members)
+        A = A.T if transposed else A
+        assert in_turn(from_convection(A), A.axes, finest=True)
+        ours, theirs = NativeStreams(A, b, nu, gamma, eliminated=0), ReadableStreams(A, b, nu, gamma)
+        start = None
+        for _ in range(2):
+            u, v = (levels.cycle(start, b) for levels in (ours, theirs))
+            torch.testing.assert_close(u, v, rtol=0, atol=tolerance * float(v.abs().max()))
+            start = v / 2
+
+
+@pytest.mark.parametrize(
+    ("shape", "bc"), [((160, 130), "dirichlet"), ((24, 31, 33), ["neumann", "neumann", "periodic"])], ids=str
+)
+def test_rows_in_turn_are_the_same_on_any_number_of_threads(shape, bc):
+    b, before, found = torch.as_tensor(random((1, *shape))), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(NativeStreams(gentle(shape, bc, 1), b, eliminated=0).precondition(b))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(u, found[0]) for u in found)
+
+
+def test_rows_are_not_taken_in_turn_where_that_does_not_smooth():
+    shape, flow = (32, 40), (1.0, 0.4)
+    held = Poisson(Grid(shape), (9.0, 1.0), velocity=flow)  # across the rows, from both sides
+    central = Poisson(Grid(shape), 1e-3, velocity=flow, scheme="central")  # against the flow
+    closed = Poisson(Grid(shape, bc=["periodic", "dirichlet"]), 1e-3, velocity=flow)  # round and round
+    for problem, turn in (
+        (held, False),
+        (central, False),
+        (closed, False),
+        (Poisson(Grid(shape), 1e-3, velocity=flow), True),
+    ):
+        assert in_turn(from_convection(problem.A), problem.A.axes, finest=True) is turn
+        b = torch.as_tensor(random((1, *shape)))
+        u, v = (
+            kind(problem.A, b).precondition(b) for kind in (lambda *a: NativeStreams(*a, eliminated=0), ReadableStreams)
+        )
+        torch.testing.assert_close(u, v, rtol=0, atol=1e-9 * float(v.abs().max()))
 
 
 @pytest.mark.parametrize("scheme", ["upwind", "central"])

@@ -1,10 +1,10 @@
 """Levels of an operator with convection, readable: plain torch, any device and dtype.
 
-P is induced by A's symmetric part, R^T by A^T, coarse operators are R A P, and lines along all axes are smoothed, of
-one colour and then of the other: what flows far goes along lines, whatever its direction, and what it leaves are
-errors that coarse grids know. Where central differences meet cell Peclet numbers beyond 6, the levels have more
-diffusion, see ``Convection.tame``. The cycle is a preconditioner, for minimal residuals.
-Compiled levels end at a finer grid, which they eliminate.
+P is induced by A's symmetric part, R^T by A^T, coarse operators are R A P. Where no coupling is negative, rows are
+smoothed in turn, see ``turns``; elsewhere lines along all axes are, of one colour and then of the other: what flows far
+goes along lines, whatever its direction, and what it leaves are errors that coarse grids know. Where central
+differences meet cell Peclet numbers beyond 6, the levels have more diffusion, see ``Convection.tame``. The cycle is a
+preconditioner, for minimal residuals. Compiled levels end at a finer grid, which they eliminate.
 
 Source: Dendy 1983, Appl. Math. Comput. 13, 261 (P of the symmetric part); de Zeeuw 1990, J. Comput. Appl. Math. 33, 1.
 """
@@ -25,6 +25,7 @@ from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
 from mgnet.pde.blackbox.lines import line_steps
 from mgnet.pde.blackbox.stencil import Unsymmetric, from_convection
 from mgnet.pde.blackbox.traits import COARSEST
+from mgnet.pde.blackbox.turns import in_turn, smooth_alone, smoothed_by, turns
 from mgnet.pde.levels.preconditioner import Preconditioner
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.convection import Convection
@@ -59,7 +60,7 @@ def dense_inverse(M: np.ndarray) -> np.ndarray:
 
 
 class ReadableStreams(Preconditioner):
-    """The hierarchy of an operator with convection.
+    """The hierarchy of an operator with convection. Rows in turn are one after the other, so on CPUs alone.
 
     Parameters
     ----------
@@ -74,13 +75,26 @@ class ReadableStreams(Preconditioner):
         self.sizes, self.solves = tuple(A_l.diagonal[0].numel() for A_l, _, _ in grids), False
         solved = [d for d, axis in enumerate(A.axes) if axis.n > 1]
         self.levels: list[Level] = []
+        turn = like.device.type == "cpu"
+        self._alone: ConvLevel | None = None  # the finest grid, if it does without coarser ones
         for A_l, Q, P in grids[:-1]:
             assert Q is not None
             assert P is not None
+            here = turn and in_turn(A_l, A.axes, finest=not self.levels)
+            turn = turn if self.levels else here
             A_l, Q, P = A_l.to(like), Q.to(like), P.to(like)
-            steps = [B for d in solved for B in line_steps(A_l, d)]
-            down, up = (steps * n for n in nu)
-            self.levels.append(ConvLevel(A_l, down, Q.R, None, P.P, up[::-1]))
+            if here:
+                down, up = turns(A_l, nu[0], "out"), turns(A_l, nu[1], "in")
+                if not self.levels and smooth_alone(A_l, [*down, *up], like):
+                    self._alone, self.sizes = ConvLevel(A_l, [*down, *up]), self.sizes[:1]
+                    break
+            else:
+                steps = [B for d in solved for B in line_steps(A_l, d)]
+                down, up = steps * nu[0], (steps * nu[1])[::-1]
+            self.levels.append(ConvLevel(A_l, down, Q.R, None, P.P, up))
+        self.smoother = smoothed_by(turn, self._alone is not None, len(self.sizes))
+        if self._alone is not None:
+            return
         M = dense_inverse(grids[-1][0].dense().cpu().numpy())  # small: torch's threads would cost more than they bring
         self.levels.append(CoarsestLevel(torch.from_numpy(M).to(like)))  # type: ignore[arg-type]
 
@@ -88,5 +102,5 @@ class ReadableStreams(Preconditioner):
         return self._A(u)
 
     def precondition(self, r: Tensor) -> Tensor:
-        e: Any = cycle(self.levels, None, r, self._gamma)
+        e: Any = self._alone.smooth(None, r) if self._alone else cycle(self.levels, None, r, self._gamma)
         return e

@@ -1,6 +1,6 @@
 #include "equations.h"
 
-#include <atomic>
+#include <algorithm>
 #include <cmath>
 
 #include "parts.h"
@@ -11,20 +11,22 @@ namespace {
 // The equations of a row of unknowns after the other, for one worker.
 class EquationRows {
   public:
-    EquationRows(const Sides& A, double tame, Equations& to)
+    EquationRows(const Sides& A, double tame, const Equations& to)
         : A_(A), tame_(tame), to_(to), n_(A.mesh.n[2]), value_(n_), room_{std::vector<double>(n_ + 1), std::vector<double>(n_ + 1)} {}
 
     void make(long member, long r) {
-        member_ = member, at_[0] = r / A_.mesh.n[1], at_[1] = r % A_.mesh.n[1];
-        row_ = (member * A_.mesh.rows() + r) * n_;
+        member_ = member, of_ = &to_.of[member], row_ = A_.mesh.begin(r);
+        at_[0] = r / A_.mesh.n[1], at_[1] = r % A_.mesh.n[1];
         if (A_.c.v) {
             const double *c = A_.c.row(member, at_[0], at_[1], n_, room_[0].data()), w = weight(0) * weight(1);
-            for (long l = 0; l < n_; l++) to_.excess[row_ + l] = to_.s[CENTRE][row_ + l] = c[l] * (w * A_.share[2][l]);
+            for (long l = 0; l < n_; l++) of_->m[row_ + l] = of_->s[CENTRE][row_ + l] = c[l] * (w * A_.share[2][l]);
         }
         for (int d = 0; d < 3; d++)
             for (int side = 0; side < 2 && A_.back[d].v; side++) through_face(d, side);
         for (int other = 0; other < 3; other++)
             for (int way = 0; way < 4 && A_.along[other].v; way++) across_corner(other, way / 2, way % 2);
+        for (int o = 0; o < 27; o++)
+            if (of_->s[o]) of_->close(o, r);
     }
 
   private:
@@ -65,8 +67,8 @@ class EquationRows {
     // add what couples the row to the unknowns a step away, or beyond an end
     void couple(const int step[3]) {
         const long *n = A_.mesh.n, r = A_.mesh.row(at_[0] * n[1] + at_[1], step[0], step[1]);
-        double *D = &to_.s[CENTRE][row_], *m = &to_.excess[row_];
-        double* const s = r < 0 ? m : &to_.s[number_of(step[0], step[1], step[2])][row_];
+        double *D = of_->s[CENTRE] + row_, *m = of_->m + row_;
+        double* const s = r < 0 ? m : of_->s[number_of(step[0], step[1], step[2])] + row_;
         for (long l = 0; l < n_; l++) D[l] += value_[l], s[l] += value_[l];
         if (r < 0 || step[2] == 0 || A_.mesh.wraps[2]) return;
         const long end = step[2] < 0 ? 0 : n_ - 1;
@@ -75,57 +77,65 @@ class EquationRows {
 
     const Sides& A_;
     const double tame_;
-    Equations& to_;
+    const Equations& to_;
+    const StreamOperator* of_ = nullptr;
     const long n_;
     long member_ = 0, at_[2] = {}, row_ = 0;
     std::vector<double> value_, room_[2];
 };
 
+// zeros for what couples A's unknowns
+std::shared_ptr<Equations> room_for(const Sides& A) {
+    auto to = std::make_shared<Equations>();
+    auto there = [&](int o) {
+        const int steps[3] = {step_of(o, 0) != 0, step_of(o, 1) != 0, step_of(o, 2) != 0};
+        const int count = steps[0] + steps[1] + steps[2];
+        for (int d = 0; d < 3; d++)
+            if (count == 1 ? steps[d] && A.back[d].v : count == 2 && !steps[d] && A.along[d].v) return true;
+        return o == CENTRE;
+    };
+    for (long member = 0; member < A.members; member++) {
+        to->of.push_back(StreamOperator::of(A.mesh, to->arena, there));
+        to->of.back().m = A.mesh.take<double>(to->arena);
+    }
+    return to;
+}
+
 // s_o(i) <- s_{-o}(i + o), and the row sums with them: where A is symmetric nothing is lost of those
-void transpose(const Sides& A, Equations& of, int threads) {
+std::shared_ptr<Equations> transposed(const Sides& A, const Equations& of, int threads) {
     const StreamMesh& mesh = A.mesh;
     const long n = mesh.n[2];
-    Equations to;
-    for (int o = 0; o < 27; o++) to.s[o].assign(of.s[o].size(), 0.0);
-    to.s[CENTRE] = of.s[CENTRE], to.excess = of.excess;
+    auto to = room_for(A);
     in_parts(A.members * mesh.rows(), n, threads, [&](long begin, long end, long) {
         for (long at = begin; at < end; at++) {
-            const long member = at / mesh.rows(), r = at % mesh.rows();
+            const StreamOperator &from = of.of[at / mesh.rows()], &made = to->of[at / mesh.rows()];
+            const long r = at % mesh.rows(), i = mesh.begin(r);
+            std::copy_n(from.s[CENTRE] + i, n, made.s[CENTRE] + i), std::copy_n(from.m + i, n, made.m + i);
             for (int o = 0; o < 27; o++) {
-                if (o == CENTRE || of.s[o].empty()) continue;
+                if (o == CENTRE || !from.s[o]) continue;
                 const long row = mesh.row(r, step_of(o, 0), step_of(o, 1));
+                const double *own = from.s[o] + i, *back = row < 0 ? nullptr : from.s[26 - o] + mesh.begin(row) + step_of(o, 2);
                 for (long l = 0; l < n; l++) {
-                    const long k = mesh.inside(l + step_of(o, 2), 2), i = at * n + l;
-                    to.s[o][i] = row < 0 || k < 0 ? 0.0 : of.s[26 - o][(member * mesh.rows() + row) * n + k];
-                    to.excess[i] += of.s[o][i] - to.s[o][i];
+                    const double s = back ? back[l] : 0.0;
+                    made.s[o][i + l] = s, made.m[i + l] += own[l] - s;
                 }
+                made.close(o, r);
             }
         }
     });
-    of = std::move(to);
+    return to;
 }
 
 }  // namespace
 
-Equations equations_of(const Sides& A, double tame, int threads) {
-    Equations to;
-    const long size = A.members * A.mesh.unknowns();
-    to.s[CENTRE].assign(size, 0.0), to.excess.assign(size, 0.0);
-    for (int o = 0; o < 27; o++) {
-        int steps[3] = {step_of(o, 0) != 0, step_of(o, 1) != 0, step_of(o, 2) != 0};
-        const int count = steps[0] + steps[1] + steps[2];
-        bool there = false;
-        for (int d = 0; d < 3; d++)
-            there |= count == 1 ? steps[d] && A.back[d].v : count == 2 && !steps[d] && A.along[d].v;
-        if (there) to.s[o].assign(size, 0.0);
-    }
+std::shared_ptr<const Equations> equations_of(const Sides& A, double tame, int threads) {
+    auto to = room_for(A);
     const long rows = A.mesh.rows();
     in_parts(A.members * rows, 8 * A.mesh.n[2], threads, [&](long begin, long end, long) {
-        EquationRows each(A, tame, to);
+        EquationRows each(A, tame, *to);
         for (long at = begin; at < end; at++) each.make(at / rows, at % rows);
     });
-    if (A.transposed) transpose(A, to, threads);
-    return to;
+    return A.transposed ? transposed(A, *to, threads) : to;
 }
 
 bool is_tame(const Sides& A, double tame) {

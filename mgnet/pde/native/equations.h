@@ -4,6 +4,8 @@
 //
 // as problem/convection.py and problem/cross.py have it; without convection, back and forth are one.
 #pragma once
+#include <memory>
+
 #include "conductances.h"
 #include "stream_mesh.h"
 
@@ -19,13 +21,8 @@ struct Sides {
     bool transposed = false;
 };
 
-// What they are made of, (members, n0, n1, n2) each: couplings, s[CENTRE] the diagonal; empty where there is none.
-struct Equations {
-    std::vector<double> s[27], excess;  // A 1, of which no digit is lost
-};
-
 // tame : |back - forth| / (back + forth) where there is to be no more; 0: as they are. See Convection.tame
-Equations equations_of(const Sides& A, double tame, int threads);
+std::shared_ptr<const Equations> equations_of(const Sides& A, double tame, int threads);
 bool is_tame(const Sides& A, double tame);
 
 }  // namespace mgnet

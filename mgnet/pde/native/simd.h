@@ -38,6 +38,8 @@ struct Vectors {
     static inline void store_some(T* p, V v, long count) {
         for (long k = 0; k < count && k < W; k++) p[k] = v[k];
     }
+    // the first `count` numbers, all of them where there are as many
+    static inline void put(T* p, V v, long count) { count >= W ? store(p, v) : store_some(p, v, count); }
     static inline M below(long count) { return numbered(Lanes{}) < M{} + static_cast<Integer>(count < W ? count : W); }
     static inline M lane(long k) { return numbered(Lanes{}) == M{} + static_cast<Integer>(k >= 0 && k < W ? k : -1); }
     static inline V first(V v, long count) { return reinterpret_cast<V>(reinterpret_cast<M>(v) & below(count)); }

@@ -1,7 +1,6 @@
 // A u in the data's precision: differences of u times couplings, and what c and the ends hold u by.
 #pragma once
-#include "simd.h"
-#include "stream_lines.h"
+#include "stream_smoother.h"
 #include "streams.h"
 
 namespace mgnet {
@@ -13,51 +12,38 @@ class StreamApply {
     static constexpr long W = X::W;
 
   public:
-    StreamApply(const StreamProblem& problem, long member)
-        : mesh_(problem.mesh), threads_(problem.threads), u_(mesh_.size() + 2 * SIDE), excess_(u_) {
-        const long offset = member * mesh_.unknowns();
-        fill(problem.excess + offset, excess_);
-        for (int o = 0; o < 27; o++) {
-            if (!problem.a[o]) continue;
-            couplings_.push_back({{step_of(o, 0), step_of(o, 1), step_of(o, 2)}, std::vector<T>(u_.size())});
-            fill(problem.a[o] + offset, couplings_.back().s);
-        }
-    }
+    StreamApply(const StreamOperator& A, int threads, Arena& arena)
+        : mesh_(A.mesh), threads_(threads), u_(mesh_.take<T>(arena)), m_(numbers_of<T>(A.m, mesh_, threads, arena)),
+          couplings_(couplings_of<T>(A, threads, arena)) {}
 
     // u, out (n0, n1, n2)
-    void operator()(const T* u, T* out) {
+    void operator()(const T* u, T* out) const {
         const long n = mesh_.n[2];
-        fill(u, u_);
         share_out(mesh_.rows(), threads_, [&](long r) {
-            const long at = mesh_.begin(r);
+            std::copy_n(u + r * n, n, u_ + mesh_.begin(r)), mesh_.close(u_ + mesh_.begin(r));
+        });
+        share_out(mesh_.rows(), threads_, [&](long r) {
+            const T *s[26], *beside[26], *const here = u_ + mesh_.begin(r), *const m = m_ + mesh_.begin(r);
+            int count = 0;
+            for (const auto& c : couplings_) {
+                const long other = mesh_.row(r, c.step[0], c.step[1]);
+                if (other < 0) continue;
+                s[count] = c.s + mesh_.begin(r), beside[count++] = u_ + mesh_.begin(other) + c.step[2];
+            }
             for (long j = 0; j < n; j += W) {
-                const V here = X::load(&u_[at + j]);
-                V v = X::load(&excess_[at + j]) * here;
-                for (const auto& c : couplings_) {
-                    const long other = mesh_.row(r, c.step[0], c.step[1]);
-                    if (other >= 0) v += X::load(&c.s[at + j]) * (here - X::load(&u_[mesh_.begin(other) + c.step[2] + j]));
-                }
-                X::store_some(out + r * n + j, v, n - j);
+                const V v = X::load(here + j);
+                V sum = X::load(m + j) * v;
+                for (int k = 0; k < count; k++) sum += X::load(s[k] + j) * (v - X::load(beside[k] + j));
+                X::put(out + r * n + j, sum, n - j);
             }
         });
     }
 
   private:
-    // rows with their ghosts
-    template <class Number>
-    void fill(const Number* from, std::vector<T>& to) const {
-        const long n = mesh_.n[2];
-        share_out(mesh_.rows(), threads_, [&](long r) {
-            T* const row = &to[mesh_.begin(r)];
-            for (long j = 0; j < n; j++) row[j] = static_cast<T>(from[r * n + j]);
-            if (mesh_.wraps[2]) row[-1] = row[n - 1], row[n] = row[0];
-        });
-    }
-
     const StreamMesh mesh_;
     const int threads_;
-    std::vector<T> u_, excess_;
-    std::vector<StreamCoupling<T>> couplings_;
+    T *const u_, *const m_;
+    const std::vector<StreamCoupling<T>> couplings_;
 };
 
 }  // namespace mgnet

@@ -23,7 +23,7 @@ class Levels {
     Levels(const std::string& machine, bool single, const std::vector<long>& shape, const std::vector<bool>& wraps,
            const std::vector<long>& first, const std::vector<Doubles>& shares, const Arrays& back, const Arrays& forth,
            const Arrays& along, const Arrays& across, const std::optional<Input>& c, bool transposed, double tame,
-           const std::vector<int>& lines, int down, int up, int gamma, long coarsest, double eliminated, long shortest,
+           const std::vector<int>& lines, int down, int up, int gamma, long coarsest, double eliminated, double in_turn, long shortest,
            int threads)
         : single_(single) {
         const std::size_t dims = shape.size();
@@ -41,24 +41,20 @@ class Levels {
         }
         const Sides sides = sides_of(to.mesh, shape, shares, back, forth, along, across, c, transposed);
         require(down >= 0 && up >= 0 && gamma >= 0 && coarsest > 0 && threads > 0, "counts must not be negative");
-        to.members = sides.members, to.down = down, to.up = up, to.gamma = gamma, to.coarsest = coarsest;
-        to.eliminated = eliminated, to.shortest = shortest, to.threads = threads;
+        to.down = down, to.up = up, to.gamma = gamma, to.coarsest = coarsest;
+        to.eliminated = eliminated, to.in_turn = in_turn, to.shortest = shortest, to.threads = threads;
         const StreamKernels& kernels = *machine_called(machine).streams;
-        mesh_ = to.mesh, members_ = to.members;
+        mesh_ = to.mesh, members_ = sides.members;
         nb::gil_scoped_release release;
         tamed_ = !is_tame(sides, tame);
-        const Equations own = equations_of(sides, 0, threads), more = tamed_ ? equations_of(sides, tame, threads) : Equations();
-        const Equations& of = tamed_ ? more : own;
-        for (int o = 0; o < 27; o++) {
-            if (!own.s[o].empty() && o != CENTRE) to.a[o] = own.s[o].data();
-            if (!of.s[o].empty()) to.s[o] = of.s[o].data();
-        }
-        to.excess = own.excess.data(), to.sums = of.excess.data();
+        to.A = equations_of(sides, 0, threads), to.tame = tamed_ ? equations_of(sides, tame, threads) : to.A;
         levels_ = single ? kernels.make32(to) : kernels.make64(to);
     }
 
     std::vector<long> sizes() const { return levels_->sizes(); }
     bool tamed() const { return tamed_; }
+    bool in_turn() const { return levels_->in_turn(); }
+    bool alone() const { return levels_->alone(); }
     double weakest() const { return levels_->weakest(); }
 
     void cycle(const Input& b, const Output& out) {
@@ -211,12 +207,14 @@ void bind_streams(nb::module_& m) {
         .def(nb::init<const std::string&, bool, const std::vector<long>&, const std::vector<bool>&, const std::vector<long>&,
                       const std::vector<Doubles>&, const Levels::Arrays&, const Levels::Arrays&, const Levels::Arrays&,
                       const Levels::Arrays&, const std::optional<Input>&, bool, double, const std::vector<int>&, int, int, int, long, double,
-                      long, int>(),
+                      double, long, int>(),
              "machine"_a, "single"_a, "shape"_a, "wraps"_a, "first"_a, "shares"_a, "back"_a, "forth"_a, "along"_a, "across"_a,
-             "c"_a.none(), "transposed"_a, "tame"_a, "lines"_a, "down"_a, "up"_a, "gamma"_a, "coarsest"_a, "eliminated"_a,
+             "c"_a.none(), "transposed"_a, "tame"_a, "lines"_a, "down"_a, "up"_a, "gamma"_a, "coarsest"_a, "eliminated"_a, "in_turn"_a,
              "shortest"_a, "threads"_a)
         .def("sizes", &Levels::sizes, "unknowns of each grid, the finest first")
         .def("tamed", &Levels::tamed, "whether levels have more diffusion than the operator")
+        .def("in_turn", &Levels::in_turn, "whether the finest grid's rows are smoothed in turn")
+        .def("alone", &Levels::alone, "whether it does without coarser ones, then")
         .def("weakest", &Levels::weakest, "the smallest pivot of the coarsest grid over its diagonal, but for zeros")
         .def("solve", &Levels::solve, "b"_a, "out"_a)
         .def("cycle", &Levels::cycle, "b"_a, "out"_a)

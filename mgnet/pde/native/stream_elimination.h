@@ -52,7 +52,7 @@ class BandOrder {
         step_[axes[2]] = 1, step_[axes[1]] = mesh_.n[axes[2]], step_[axes[0]] = step_[axes[1]] * mesh_.n[axes[1]];
         long widest = 1;
         for (int o = 0; o < 27; o++) {
-            if (A.s[o].empty()) continue;
+            if (!A.s[o]) continue;
             long reach = 0;
             for (int d = 0; d < 3; d++)
                 if (step_of(o, d)) reach += step_[d] * std::min(mesh_.n[d] - 1, mesh_.wraps[d] ? 2L : 1L);
@@ -144,19 +144,19 @@ class StreamElimination {
     void gather(const StreamOperator& A, double* S, double* m, double* d) {
         int offsets[26], count = 0;
         for (int o = 0; o < 27; o++)
-            if (o != CENTRE && !A.s[o].empty()) offsets[count++] = o;
-        exact_ = !A.m.empty();
+            if (o != CENTRE && A.s[o]) offsets[count++] = o;
+        exact_ = A.m != nullptr;
         for (long r = 0, k = 0; r < mesh_.rows(); r++) {
             long rows[26];
             for (int q = 0; q < count; q++) rows[q] = mesh_.row(r, step_of(offsets[q], 0), step_of(offsets[q], 1)) * mesh_.n[2];
             for (long j = 0; j < mesh_.n[2]; j++, k++) {
                 const long i = number_[k], at = mesh_.begin(r) + j;
-                d[i] = A.s[CENTRE][at], m[i] = A.m.empty() ? d[i] : A.m[at];
+                d[i] = A.s[CENTRE][at], m[i] = A.m ? A.m[at] : d[i];
                 exact_ &= m[i] >= 0;
                 for (int q = 0; q < count; q++) {
                     const double s = A.s[offsets[q]][at];
                     if (s == 0) continue;
-                    if (A.m.empty()) m[i] -= s;
+                    if (!A.m) m[i] -= s;
                     exact_ &= s > 0;
                     const long c = mesh_.inside(j + step_of(offsets[q], 2), 2);
                     if (rows[q] < 0 || c < 0) continue;

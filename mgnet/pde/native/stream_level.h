@@ -1,67 +1,158 @@
 // One grid of an operator with convection: its lines, its residual, and the way to the next coarser grid and back.
 #pragma once
-#include "stream_lines.h"
 #include "stream_set_up.h"
+#include "stream_smoother.h"
 #include "streams.h"
 
 namespace mgnet {
 
 template <class X>
+inline typename X::V least(typename X::V a, typename X::V b) {
+    return X::where(a < b, a, b);
+}
+
+// Whether Gauss-Seidel by rows in turn smooths: couplings that are negative, which it would add up against the flow, are
+// none, or few on coarse grids; nowhere do others than those along the rows hold unknowns together from both sides; and
+// no other axis is closed, where what flows meets itself.
+template <class X>
+bool smooths_in_turn(const StreamOperator& A, bool finest) {
+    using V = typename X::V;
+    constexpr double ALIKE = 4, LITTLE = 0.05, FEW = 1e-3, NEGATIVE = 0.25;
+    const StreamMesh& mesh = A.mesh;
+    if ((mesh.wraps[0] && mesh.n[0] > 1) || (mesh.wraps[1] && mesh.n[1] > 1)) return false;
+    V negative = {}, across = {};
+    for (long r = 0; r < mesh.rows(); r++) {
+        const long here = mesh.begin(r);
+        const double *own[6] = {}, *back[6] = {};
+        for (int k = 0; k < 6; k++) {
+            const int side = k % 2 ? 1 : -1, o = number_of(k / 2 == 0 ? side : 0, k / 2 == 1 ? side : 0, k / 2 == 2 ? side : 0);
+            const long other = A.s[o] ? mesh.row(r, step_of(o, 0), step_of(o, 1)) : -1;
+            if (other >= 0) own[k] = A.s[o] + here, back[k] = A.s[26 - o] + mesh.begin(other) + step_of(o, 2);
+        }
+        for (long j = 0; j < mesh.n[2]; j += X::W) {
+            const auto those = X::below(mesh.n[2] - j);  // of the vector that belong to the row
+            const V d = X::where(those, X::load(A.s[CENTRE] + here + j), V{});
+            const V inverse = X::where(d > V{}, 1 / X::where(d > V{}, d, X::splat(1)), V{});
+            for (int o = 0; o < 27; o++)
+                if (o != CENTRE && A.s[o]) negative -= least<X>(X::load(A.s[o] + here + j), V{}) * inverse;
+            V both[3] = {};
+            for (int k = 0; k < 6; k++)
+                if (own[k]) both[k / 2] += least<X>(X::load(own[k] + j), X::load(back[k] + j));
+            V most = both[2] * ALIKE, few = d * LITTLE;
+            most = X::where(most > few, most, few);
+            for (int d = 0; d < 2; d++) across += X::where((both[d] > most) & those, X::splat(1), V{});
+        }
+    }
+    return X::sum(negative) <= (finest ? 0 : NEGATIVE * mesh.unknowns()) && X::sum(across) <= FEW * mesh.unknowns();
+}
+
+template <class X, class Doubles>
 class StreamLevel {
     using T = typename X::T;
     using V = typename X::V;
     static constexpr long W = X::W;
+    using Transfer = StreamTransfer<Doubles>;
+    using Product = StreamProduct<Doubles>;
 
   public:
-    StreamLevel(const StreamProblem& problem, const StreamOperator& A, const StreamHalving& halving,
-                const StreamProduct& product, const StreamTransfer& Q, const StreamTransfer& P)
-        : mesh_(A.mesh), halving_(halving), down_(problem.down), up_(problem.up), threads_(problem.threads) {
-        const long size = mesh_.size() + 2 * SIDE;
-        u_.assign(size, T(0)), f_ = u_, r_ = u_, D_ = u_;
-        for (long k = 0; k < mesh_.size(); k++) D_[k] = static_cast<T>(A.s[CENTRE][k]);
-        for (int o = 0; o < 27; o++) {
-            if (o == CENTRE || A.s[o].empty()) continue;
-            StreamCoupling<T> c{{step_of(o, 0), step_of(o, 1), step_of(o, 2)}, std::vector<T>(size, T(0))};
-            for (long k = 0; k < mesh_.size(); k++) c.s[k] = static_cast<T>(A.s[o][k]);
-            couplings_.push_back(std::move(c));
-        }
+    // in_turn : whether rows are smoothed in turn, or lines along all axes by colours
+    StreamLevel(const StreamProblem& problem, const StreamOperator& A, const StreamHalving& halving, bool in_turn, Arena& arena)
+        : mesh_(A.mesh), halving_(halving), down_(problem.down), up_(problem.up), threads_(problem.threads), in_turn_(in_turn),
+          u_(mesh_.take<T>(arena)), f_(mesh_.take<T>(arena)), r_(mesh_.take<T>(arena)),
+          D_(numbers_of<T>(A.s[CENTRE], mesh_, threads_, arena)), couplings_(couplings_of<T>(A, threads_, arena)),
+          smoother_(mesh_, couplings_, threads_, arena), squares_(2 * mesh_.rows()) {
         for (int d = 0; d < 3; d++)
-            if (problem.smoothed[d]) lines_.push_back(StreamLines<T>::of(A, d, threads_));
-        smoother_ = std::make_unique<StreamSmoother<X>>(mesh_, couplings_, threads_);
-        for (int delta = 0; delta < 27; delta++) weigh(delta, product, Q, P);
+            if (in_turn ? d == 2 : problem.smoothed[d]) lines_.push_back(StreamLines<T>::of(A, d, threads_, arena));
     }
     StreamLevel(StreamLevel&&) = delete;
 
+    // A_c, and what takes residuals to its grid and corrections back
+    StreamOperator coarser(const StreamOperator& A, Arena& arena, Arena& of_product) {
+        Arena passing;
+        passing.reserve(2 * Transfer::arrays(halving_) * mesh_.bytes<double>());
+        const Transfer Q(A, halving_, true, threads_, passing), P(A, halving_, false, threads_, passing);
+        const Product product(A, halving_, Q, P);
+        for (int delta = 0; delta < 27; delta++) {
+            bool possible = true;
+            for (int d = 0; d < 3; d++) possible &= !step_of(delta, d) || halving_.halved[d];
+            if (!possible) continue;
+            const StreamMesh& coarse = halving_.coarse;
+            const Weights w{delta, coarse.take<T>(arena), coarse.take<T>(arena)};
+            share_out(coarse.rows(), threads_, [&](long R) {
+                product.weights(Q, R, delta, w.q + coarse.begin(R)), product.weights(P, R, delta, w.p + coarse.begin(R));
+                coarse.close(w.p + coarse.begin(R));
+            });
+            weights_.push_back(w);
+        }
+        return product(threads_, of_product);
+    }
+
     const StreamMesh& mesh() const { return mesh_; }
-    T* u() { return u_.data(); }
-    T* f() { return f_.data(); }
+    T* u() { return u_; }
+    T* f() { return f_; }
 
     void smooth_down(bool zero) {
-        if (zero) std::fill(u_.begin(), u_.end(), T(0));
-        for (int sweep = 0; sweep < down_; sweep++)
+        if (zero) std::fill(u_, u_ + mesh_.size(), T(0));
+        for (int sweep = 0; sweep < down_; sweep++) {
+            if (in_turn_) smoother_.sweep(lines_[0], sweep % 2 == 1, sweep % 2 == 0, f_, u_);
             for (const auto& lines : lines_)
-                for (int k = 0; k < 27; k++) solve(lines, k);
+                for (int k = 0; k < 27 && !in_turn_; k++) solve(lines, k);
+        }
     }
     void smooth_up() {
-        for (int sweep = 0; sweep < up_; sweep++)
+        for (int sweep = 0; sweep < up_; sweep++) {
+            if (in_turn_) smoother_.sweep(lines_[0], sweep % 2 == 0, sweep % 2 == 0, f_, u_);
             for (auto lines = lines_.rbegin(); lines != lines_.rend(); ++lines)
-                for (int k = 26; k >= 0; k--) solve(*lines, k);
+                for (int k = 26; k >= 0 && !in_turn_; k--) solve(*lines, k);
+        }
+    }
+
+    void smooth() { smooth_down(true), smooth_up(); }
+
+    // Whether sweeps down and up leave little of residuals: of noise, and of what they leave of it.
+    bool smooths_alone() {
+        constexpr double ALONE = 0.25;
+        constexpr int TIMES = 3;
+        std::uint32_t noise = 1;
+        for (long r = 0; r < mesh_.rows(); r++)
+            for (long j = 0; j < mesh_.n[2]; j++) {
+                noise = noise * 1664525u + 1013904223u;
+                f_[mesh_.begin(r) + j] = static_cast<T>(noise / 4294967296.0 - 0.5);
+            }
+        for (int k = 0; k < TIMES; k++) {
+            smooth();
+            if (!(residual() <= ALONE)) return false;
+            for (long r = 0; r < mesh_.rows(); r++) std::copy_n(r_ + mesh_.begin(r), mesh_.n[2], f_ + mesh_.begin(r));
+        }
+        return true;
+    }
+
+    // r = f - A u; returns ||r|| / ||f||
+    double residual() {
+        share_out(mesh_.rows(), threads_, [&](long r) { residual(r); });
+        double left = 0, whole = 0;
+        for (long r = 0; r < mesh_.rows(); r++) left += squares_[2 * r], whole += squares_[2 * r + 1];
+        return whole > 0 ? std::sqrt(left / whole) : 0.0;
     }
 
     // f_c = Q^T (f - A u)
     void restrict_residual(T* f_c) {
-        share_out(mesh_.rows(), threads_, [&](long r) { residual(r); });
+        residual();
         const StreamMesh& coarse = halving_.coarse;
+        const long step = halving_.halved[2] ? 2 : 1;
         share_out(coarse.rows(), threads_, [&](long R) {
-            T* to = f_c + coarse.begin(R);
-            std::fill(to, to + coarse.n[2], T(0));
+            const T *q[27], *from[27];
+            int count = 0;
             for (const Weights& w : weights_) {
                 const long r = beside(R, w.delta);
                 if (r < 0) continue;
-                const T *from = r_.data() + mesh_.begin(r) + halving_.fine_of(0, 2) + step_of(w.delta, 2),
-                        *q = w.q.data() + coarse.begin(R);
-                const long step = halving_.halved[2] ? 2 : 1;
-                for (long J = 0; J < coarse.n[2]; J++) to[J] += q[J] * from[J * step];
+                q[count] = w.q + coarse.begin(R);
+                from[count++] = r_ + mesh_.begin(r) + halving_.fine_of(0, 2) + step_of(w.delta, 2);
+            }
+            for (long J = 0; J < coarse.n[2]; J += W) {
+                V sum = {};
+                for (int k = 0; k < count; k++) sum += X::load(q[k] + J) * every(from[k] + J * step, step);
+                X::put(f_c + coarse.begin(R) + J, sum, coarse.n[2] - J);
             }
         });
     }
@@ -69,63 +160,84 @@ class StreamLevel {
     // u += P u_c
     void correct(const T* u_c) {
         share_out(mesh_.rows(), threads_, [&](long r) {
-            T* const to = u_.data() + mesh_.begin(r);
-            const long n = mesh_.n[2], step = halving_.halved[2] ? 2 : 1;
+            T* const to = u_ + mesh_.begin(r);
+            Part parts[3];  // of the unknowns before coarse ones along the row, at them, and behind
             for (const Weights& w : weights_) {
                 const long R = coarse_row(r, w.delta);
                 if (R < 0) continue;
-                const StreamMesh& coarse = halving_.coarse;
-                const T *p = w.p.data() + coarse.begin(R), *from = u_c + coarse.begin(R);
-                const long shift = halving_.fine_of(0, 2) + step_of(w.delta, 2);
-                const long begin = shift < 0 ? 1 : 0, end = std::min(coarse.n[2], (n - shift + step - 1) / step);
-                for (long J = begin; J < end; J++) to[J * step + shift] += p[J] * from[J];
-                if (begin == 1) to[n + shift] += p[0] * from[0];  // 0 unless the axis wraps
-                for (long J = std::max(begin, end); J < coarse.n[2]; J++) to[J * step + shift - n] += p[J] * from[J];
+                Part& part = parts[step_of(w.delta, 2) + 1];
+                part.p[part.count] = w.p + halving_.coarse.begin(R), part.u[part.count++] = u_c + halving_.coarse.begin(R);
             }
-            if (mesh_.wraps[2]) to[-1] = to[n - 1], to[n] = to[0];
+            halving_.halved[2] ? spread(parts, to) : add(parts[1], to);
+            mesh_.close(to);
         });
     }
 
   private:
     struct Weights {
         int delta;
-        std::vector<T> q, p;
+        T *q, *p;
+    };
+    struct Part {
+        const T *p[9], *u[9];
+        int count = 0;
+        V at(long J) const {
+            V sum = {};
+            for (int k = 0; k < count; k++) sum += X::load(p[k] + J) * X::load(u[k] + J);
+            return sum;
+        }
+        T one(long J) const {
+            T sum = 0;
+            for (int k = 0; k < count; k++) sum += p[k][J] * u[k][J];
+            return sum;
+        }
     };
 
-    void weigh(int delta, const StreamProduct& product, const StreamTransfer& Q, const StreamTransfer& P) {
-        const StreamMesh& coarse = halving_.coarse;
-        for (int d = 0; d < 3; d++)
-            if (step_of(delta, d) && !halving_.halved[d]) return;
-        Weights w{delta, std::vector<T>(coarse.size(), T(0)), std::vector<T>(coarse.size(), T(0))};
-        share_out(coarse.rows(), threads_, [&](long R) {
-            for (long J = 0; J < coarse.n[2]; J++) {
-                const long I[3] = {R / coarse.n[1], R % coarse.n[1], J};
-                w.q[coarse.begin(R) + J] = static_cast<T>(product.weight(Q, I, delta));
-                w.p[coarse.begin(R) + J] = static_cast<T>(product.weight(P, I, delta));
-            }
-        });
-        weights_.push_back(std::move(w));
+    static V every(const T* from, long step) { return step == 1 ? X::load(from) : X::evens(X::load(from), X::load(from + W)); }
+
+    void add(const Part& part, T* to) const {
+        for (long j = 0; j < mesh_.n[2]; j += W) X::put(to + j, X::load(to + j) + part.at(j), mesh_.n[2] - j);
+    }
+
+    // a coarse unknown's and that between it and the next one
+    void spread(const Part parts[3], T* to) const {
+        const long n = mesh_.n[2], first = halving_.first[2];
+        if (first == 1) to[0] += parts[0].one(0) + parts[2].one(-1);
+        for (long J = 0; J < halving_.coarse.n[2]; J += W) {
+            const V at = parts[1].at(J), behind = parts[2].at(J) + parts[0].at(J + 1);
+            T* const here = to + first + 2 * J;
+            const V low = X::load(here) + X::merge_low(at, behind), high = X::load(here + W) + X::merge_high(at, behind);
+            const long left = n - first - 2 * J;
+            X::put(here, low, left);
+            if (left > W) X::put(here + W, high, left - W);
+        }
     }
 
     void solve(const StreamLines<T>& lines, int k) {
         int colour[3] = {k / 9, k / 3 % 3, k % 3};
         for (int d = 0; d < 3; d++)
             if (d == lines.axis ? colour[d] > 0 : colour[d] >= std::min<long>(mesh_.colours(d), mesh_.n[d])) return;
-        smoother_->solve(lines, colour, f_.data(), u_.data());
+        smoother_.solve(lines, colour, f_, u_);
     }
 
     void residual(long r) {
         const long n = mesh_.n[2], at = mesh_.begin(r);
-        T* const to = r_.data() + at;
-        for (long j = 0; j < n; j += W) {
-            V v = X::load(f_.data() + at + j) - X::load(D_.data() + at + j) * X::load(u_.data() + at + j);
-            for (const auto& c : couplings_) {
-                const long other = mesh_.row(r, c.step[0], c.step[1]);
-                if (other >= 0) v += X::load(c.s.data() + at + j) * X::load(u_.data() + mesh_.begin(other) + c.step[2] + j);
-            }
-            X::store_some(to + j, v, n - j);
+        const T *s[26], *v[26];
+        int count = 0;
+        for (const auto& c : couplings_) {
+            const long other = mesh_.row(r, c.step[0], c.step[1]);
+            if (other >= 0) s[count] = c.s + at, v[count++] = u_ + mesh_.begin(other) + c.step[2];
         }
-        to[-1] = mesh_.wraps[2] ? to[n - 1] : T(0), to[n] = mesh_.wraps[2] ? to[0] : T(0);
+        V left = {}, whole = {};
+        for (long j = 0; j < n; j += W) {
+            const V f = X::load(f_ + at + j);
+            V sum = f - X::load(D_ + at + j) * X::load(u_ + at + j);
+            for (int k = 0; k < count; k++) sum += X::load(s[k] + j) * X::load(v[k] + j);
+            X::store(r_ + at + j, sum);
+            sum = X::first(sum, n - j), left += sum * sum, whole += f * f;
+        }
+        squares_[2 * r] = X::sum(left), squares_[2 * r + 1] = X::sum(whole);
+        mesh_.close(r_ + at);
     }
 
     // the fine row delta beside a coarse one, or -1
@@ -149,11 +261,13 @@ class StreamLevel {
     const StreamMesh mesh_;
     const StreamHalving halving_;
     const int down_, up_, threads_;
-    std::vector<T> u_, f_, r_, D_;
-    std::vector<StreamCoupling<T>> couplings_;
+    const bool in_turn_;
+    T *const u_, *const f_, *const r_, *const D_;
+    const std::vector<StreamCoupling<T>> couplings_;
     std::vector<StreamLines<T>> lines_;
     std::vector<Weights> weights_;
-    std::unique_ptr<StreamSmoother<X>> smoother_;
+    StreamSmoother<X> smoother_;
+    std::vector<double> squares_;  // of each row's residuals, and of its data
 };
 
 }  // namespace mgnet

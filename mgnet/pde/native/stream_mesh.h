@@ -5,6 +5,7 @@
 #pragma once
 #include <vector>
 
+#include "arena.h"
 #include "pool.h"
 
 namespace mgnet {
@@ -24,6 +25,21 @@ struct StreamMesh {
     long size() const { return rows() * stride(); }
     long unknowns() const { return n[0] * n[1] * n[2]; }
     long begin(long r) const { return r * stride() + SIDE; }
+
+    template <class T>
+    std::size_t bytes() const {
+        return (size() + 4 * SIDE) * sizeof(T);
+    }
+    // zeros for a grid, and behind it what vectors may read
+    template <class T>
+    T* take(Arena& arena) const {
+        return arena.take<T>(size() + 2 * SIDE);
+    }
+    // the ghosts of a row of which the numbers are there
+    template <class T>
+    void close(T* row) const {
+        row[-1] = wraps[2] ? row[n[2] - 1] : T(0), row[n[2]] = wraps[2] ? row[0] : T(0);
+    }
 
     // wrapped, or -1 beyond an end
     long inside(long i, int d) const {
@@ -50,11 +66,28 @@ struct StreamHalving {
     long fine_of(long I, int d) const { return halved[d] ? first[d] + 2 * I : I; }
 };
 
-// One member's: s[CENTRE] is the diagonal; empty where there is none.
+// One member's: s[CENTRE] is the diagonal; null where there is none. Of closed rows the ghosts are there, too.
 struct StreamOperator {
     StreamMesh mesh;
-    std::vector<double> s[27];
-    std::vector<double> m;  // row sums, where they are better known than as differences
+    double* s[27] = {};
+    double* m = nullptr;  // row sums, where they are better known than as differences
+
+    // arrays of zeros for what is there
+    template <class There>
+    static StreamOperator of(const StreamMesh& mesh, Arena& arena, const There& there) {
+        StreamOperator to;
+        to.mesh = mesh;
+        for (int o = 0; o < 27; o++)
+            if (there(o)) to.s[o] = mesh.take<double>(arena);
+        return to;
+    }
+    void close(int o, long r) const { mesh.close(s[o] + mesh.begin(r)); }
+};
+
+// What each member's equations are made of.
+struct Equations {
+    Arena arena;
+    std::vector<StreamOperator> of;  // with m = A 1, of which no digit is lost
 };
 
 // work(task) on the pool's threads

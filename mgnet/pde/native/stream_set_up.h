@@ -1,210 +1,308 @@
 // From one grid's operator to the next one's, as blackbox/unsymmetric.py does it: P of the symmetric part, Q of A^T,
 // A_c = Q^T A P.
 #pragma once
-#include <algorithm>
-
+#include "parts.h"
+#include "simd.h"
 #include "stream_mesh.h"
 
 namespace mgnet {
 
-// w_sigma at every unknown, as if it lay between coarse ones along the axes where sigma is not 0.
-using StreamWeights = std::vector<double>[27];
+// from[step k], for k < W
+template <class X>
+inline typename X::V strided(const double* from, long step) {
+    return step == 1 ? X::load(from) : X::evens(X::load(from), X::load(from + X::W));
+}
 
+// The weights of coarse unknowns in the fine ones between them: w_sigma of the coarse one that lies towards sigma.
+template <class X>
 class StreamTransfer {
+    using V = typename X::V;
+    static constexpr long W = X::W;
+
   public:
     // transposed : of A^T; else of its symmetric part
-    StreamTransfer(const StreamOperator& A, const StreamHalving& halving, bool transposed, int threads)
-        : A_(A), mesh_(A.mesh), halving_(halving), threads_(threads) {
-        positive(transposed);
-        ones_.assign(mesh_.stride(), 1.0);
-        for (int size = 1; size <= 3; size++)
-            for (int sigma = 0; sigma < 27; sigma++) {
-                int counted = 0;
-                bool possible = true;
-                for (int d = 0; d < 3; d++) counted += step_of(sigma, d) != 0, possible &= !step_of(sigma, d) || halving.halved[d];
-                if (counted == size && possible) towards(sigma);
-            }
-        for (auto& c : c_) c.clear();
+    StreamTransfer(const StreamOperator& A, const StreamHalving& halving, bool transposed, int threads, Arena& arena)
+        : A_(A), mesh_(A.mesh), halving_(halving), transposed_(transposed) {
+        for (int sigma = 0; sigma < 27; sigma++) {
+            bool possible = sigma != CENTRE;
+            for (int d = 0; d < 3; d++) possible &= !step_of(sigma, d) || halving.halved[d];
+            if (possible) to_[sigma] = mesh_.take<double>(arena);
+        }
+        for (int between = 0; between <= 2; between++)  // rows' weights are made of those of rows between fewer
+            in_parts(mesh_.rows(), 16 * mesh_.n[2], threads, [&](long begin, long end, long) {
+                Row row(mesh_);
+                for (long r = begin; r < end; r++)
+                    if (is_between(r, 0) + is_between(r, 1) == between) weigh(r, row);
+            });
+    }
+
+    static long arrays(const StreamHalving& halving) {
+        long count = 1;
+        for (bool halved : halving.halved) count *= halved ? 3 : 1;
+        return count - 1;
     }
 
     // of an unknown towards sigma
-    double operator()(int sigma, long at) const { return sigma == CENTRE ? 1.0 : to_[sigma].empty() ? 0.0 : to_[sigma][at]; }
-    // of the unknowns of a row from there on; nullptr: none
-    const double* from(int sigma, long at) const {
-        return sigma == CENTRE ? ones_.data() : to_[sigma].empty() ? nullptr : &to_[sigma][at];
-    }
+    double operator()(int sigma, long at) const { return sigma == CENTRE ? 1.0 : to_[sigma] ? to_[sigma][at] : 0.0; }
+    // of the unknowns of a row from there on; of the coarse ones themselves, which is 1, null
+    const double* from(int sigma, long at) const { return sigma == CENTRE ? nullptr : to_[sigma] + at; }
 
   private:
-    // the couplings that count, and the row sum
-    void positive(bool transposed) {
-        const long n = mesh_.n[2];
-        m_.assign(mesh_.size(), 0.0);
-        for (int o = 0; o < 27; o++)
-            if (o != CENTRE && (!A_.s[o].empty() || !A_.s[26 - o].empty())) c_[o].assign(mesh_.size(), 0.0);
-        share_out(mesh_.rows(), threads_, [&](long r) {
-            const long here = mesh_.begin(r);
-            for (long j = 0; j < n; j++) m_[here + j] = A_.s[CENTRE][here + j];
-            for (int o = 0; o < 27; o++) {
-                if (c_[o].empty()) continue;
-                const long other = mesh_.row(r, step_of(o, 0), step_of(o, 1));
-                const std::vector<double>&own = A_.s[o], &back = A_.s[26 - o];
-                for (long j = 0; j < n; j++) {
-                    const long k = mesh_.inside(j + step_of(o, 2), 2);
-                    const double forth = own.empty() ? 0.0 : own[here + j];
-                    const double from = back.empty() || other < 0 || k < 0 ? 0.0 : back[mesh_.begin(other) + k];
-                    const double s = transposed ? from : (forth + from) / 2;
-                    m_[here + j] -= s;
-                    c_[o][here + j] = std::max(s, 0.0);
-                }
-            }
-            for (long j = 0; j < n; j++) m_[here + j] = std::max(m_[here + j], 0.0);
-        });
+    // The couplings of a row that count, and its row sums.
+    struct Row {
+        explicit Row(const StreamMesh& mesh) : size(mesh.stride() + SIDE), numbers(29 * size), inverse(&numbers[28 * size]) {}
+        double* c(int o) { return &numbers[o * size]; }  // from the row's first unknown on
+        double* m() { return &numbers[27 * size]; }
+        const long size;
+        std::vector<double> numbers;
+        double* const inverse;
+        bool there[27] = {};
+    };
+
+    bool is_between(long r, int d) const {
+        return d < 2 && !halving_.is_coarse(d == 0 ? r / mesh_.n[1] : r % mesh_.n[1], d);
     }
 
-    void towards(int sigma) {
-        to_[sigma].assign(mesh_.size(), 0.0);
-        int ways[27], part[27], rest[27], count = 0;
+    void weigh(long r, Row& row) {
+        const int between[2] = {is_between(r, 0), is_between(r, 1)};
+        if (!between[0] && !between[1] && !halving_.halved[2]) return;
+        count(r, row);
+        for (int along = 0; along <= halving_.halved[2]; along++) {
+            if (!between[0] && !between[1] && !along) continue;
+            invert(between, along, row);
+            for (int s0 = -between[0]; s0 <= between[0]; s0 += 2)
+                for (int s1 = -between[1]; s1 <= between[1]; s1 += 2)
+                    for (int s2 = -along; s2 <= along; s2 += 2) towards(r, s0, s1, s2, row);
+        }
+    }
+
+    // c = max(s, 0), m = max(d - sum s, 0)
+    void count(long r, Row& row) {
+        const long n = mesh_.n[2], here = mesh_.begin(r);
+        double* const m = row.m();
+        for (long j = 0; j < n; j += W) X::store(m + j, X::load(A_.s[CENTRE] + here + j));
         for (int o = 0; o < 27; o++) {
-            if (c_[o].empty()) continue;
-            int p[3], q[3];
+            if (o == CENTRE || (!A_.s[o] && !A_.s[26 - o])) continue;
+            const long other = mesh_.row(r, step_of(o, 0), step_of(o, 1));
+            const double *own = A_.s[o] ? A_.s[o] + here : nullptr;
+            const double *back = A_.s[26 - o] && other >= 0 ? A_.s[26 - o] + mesh_.begin(other) + step_of(o, 2) : nullptr;
+            row.there[o] = true;
+            double* const c = row.c(o);
+            for (long j = 0; j < n; j += W) {
+                const V from = back ? X::load(back + j) : V{};
+                const V s = transposed_ ? from : ((own ? X::load(own + j) : V{}) + from) / 2;
+                X::store(m + j, X::load(m + j) - s), X::store(c + j, X::where(s > V{}, s, V{}));
+            }
+        }
+        for (long j = 0; j < n; j += W) X::store(m + j, X::where(X::load(m + j) > V{}, X::load(m + j), V{}));
+    }
+
+    // whether o couples an unknown to others that lie elsewhere along the axes it lies between coarse ones on
+    static bool is_across(int o, const int between[2], int along) {
+        return (between[0] && step_of(o, 0)) || (between[1] && step_of(o, 1)) || (along && step_of(o, 2));
+    }
+
+    // 1 / the sum of what couples across, 0 where there is none
+    void invert(const int between[2], int along, Row& row) {
+        for (long j = 0; j < mesh_.n[2]; j += W) {
+            V sum = X::load(row.m() + j);
+            for (int o = 0; o < 27; o++)
+                if (row.there[o] && is_across(o, between, along)) sum += X::load(row.c(o) + j);
+            X::store(row.inverse + j, X::where(sum > V{}, 1 / X::where(sum > V{}, sum, X::splat(1)), V{}));
+        }
+    }
+
+    void towards(long r, int s0, int s1, int s2, Row& row) {
+        const int sigma[3] = {s0, s1, s2};
+        const double *plain[26], *c[26], *w[26];
+        int plains = 0, products = 0;
+        for (int o = 0; o < 27; o++) {
+            if (!row.there[o]) continue;
+            int part[3], rest[3];
             bool any = false, along = true;
             for (int d = 0; d < 3; d++) {
-                p[d] = step_of(sigma, d) ? step_of(o, d) : 0, q[d] = step_of(sigma, d) - p[d];
-                any |= p[d] != 0, along &= p[d] == 0 || p[d] == step_of(sigma, d);
+                part[d] = sigma[d] ? step_of(o, d) : 0, rest[d] = sigma[d] - part[d];
+                any |= part[d] != 0, along &= part[d] == 0 || part[d] == sigma[d];
             }
-            if (!any) continue;
-            part[count] = number_of(p[0], p[1], p[2]), rest[count] = along ? number_of(q[0], q[1], q[2]) : -1;
-            ways[count++] = o;
+            const long other = any && along ? mesh_.row(r, part[0], part[1]) : -1;
+            if (other < 0) continue;
+            const int left = number_of(rest[0], rest[1], rest[2]);
+            if (left == CENTRE)
+                plain[plains++] = row.c(o);
+            else
+                c[products] = row.c(o), w[products++] = to_[left] + mesh_.begin(other) + part[2];
         }
-        share_out(mesh_.rows(), threads_, [&](long r) {
-            const long here = mesh_.begin(r);
-            const double *s_of[27], *to_of[27];  // rows; none to add
-            int across[27];
-            for (int k = 0; k < count; k++) {
-                const long row = rest[k] < 0 ? -1 : mesh_.row(r, step_of(part[k], 0), step_of(part[k], 1));
-                s_of[k] = &c_[ways[k]][here], across[k] = step_of(part[k], 2);
-                to_of[k] = row < 0 ? nullptr : rest[k] == CENTRE ? ones_.data() + SIDE : &to_[rest[k]][mesh_.begin(row)];
-            }
-            for (long j = 0; j < mesh_.n[2]; j++) {
-                double total = 0, sum = m_[here + j];
-                for (int k = 0; k < count; k++) {
-                    const double s = s_of[k][j];
-                    sum += s;
-                    if (to_of[k] && s != 0) total += s * to_of[k][mesh_.inside(j + across[k], 2)];
-                }
-                to_[sigma][here + j] = sum > 0 ? total / sum : 0.0;
-            }
-        });
+        double* const to = to_[number_of(s0, s1, s2)] + mesh_.begin(r);
+        for (long j = 0; j < mesh_.n[2]; j += W) {
+            V total = {};
+            for (int k = 0; k < plains; k++) total += X::load(plain[k] + j);
+            for (int k = 0; k < products; k++) total += X::load(c[k] + j) * X::load(w[k] + j);
+            X::store(to + j, total * X::load(row.inverse + j));
+        }
+        mesh_.close(to);
     }
 
     const StreamOperator& A_;
     const StreamMesh mesh_;
     const StreamHalving& halving_;
-    const int threads_;
-    std::vector<double> m_, ones_;
-    StreamWeights c_, to_;
+    const bool transposed_;
+    double* to_[27] = {};
 };
 
 // A_c = Q^T A P, and the weights of coarse unknowns in the fine ones delta beside them: W_delta = towards(-delta).
+template <class X>
 class StreamProduct {
+    using V = typename X::V;
+    static constexpr long W = X::W;
+    using Transfer = StreamTransfer<X>;
+
   public:
-    StreamProduct(const StreamOperator& A, const StreamHalving& halving, const StreamTransfer& Q, const StreamTransfer& P)
+    StreamProduct(const StreamOperator& A, const StreamHalving& halving, const Transfer& Q, const Transfer& P)
         : A_(A), halving_(halving), Q_(Q), P_(P) {}
 
-    StreamOperator operator()(int threads) const {
-        StreamOperator to;
-        to.mesh = halving_.coarse;
-        for (int O = 0; O < 27; O++) {
+    StreamOperator operator()(int threads, Arena& arena) const {
+        const StreamMesh& coarse = halving_.coarse;
+        const StreamOperator to = StreamOperator::of(coarse, arena, [&](int O) {
             bool there = true;
-            for (int d = 0; d < 3; d++) there &= step_of(O, d) == 0 || to.mesh.n[d] > 1;
-            if (there) to.s[O].assign(to.mesh.size(), 0.0);
-        }
-        const long n = to.mesh.n[2], inner = regular();
-        share_out(to.mesh.rows(), threads, [&](long R) {
-            std::vector<double> part(std::max(inner, 1L));
-            if (inner > 0) numbers(R, 1, inner, part.data(), to);
-            for (long J = 0; J < n; J++)
-                if (J < 1 || J > inner) numbers(R, J, 1, part.data(), to);
+            for (int d = 0; d < 3; d++) there &= step_of(O, d) == 0 || coarse.n[d] > 1;
+            return there;
+        });
+        in_parts(coarse.rows(), 64 * coarse.n[2], threads, [&](long begin, long end, long) {
+            std::vector<double> part(coarse.n[2] + W);
+            for (long R = begin; R < end; R++) {
+                for_alike([&](long J, long count) { numbers(R, J, count, part.data(), to); });
+                for (int O = 0; O < 27; O++)
+                    if (to.s[O]) to.close(O, R);
+            }
         });
         return to;
     }
 
-    // the weight of coarse unknown I in the fine one delta beside it, of Q or P
-    double weight(const StreamTransfer& of, const long I[3], int delta) const {
-        long i[3];
-        return beside(I, delta, i) ? of(26 - delta, place(i)) : 0.0;
+    // the weights of row R's unknowns in those delta beside them, of Q or P
+    template <class T>
+    void weights(const Transfer& of, long R, int delta, T* to) const {
+        const long step = halving_.halved[2] ? 2 : 1;
+        for_alike([&](long J, long count) {
+            const long I[3] = {R / halving_.coarse.n[1], R % halving_.coarse.n[1], J};
+            long i[3];
+            const bool there = beside(I, delta, i);
+            const double* from = there ? of.from(26 - delta, place(i)) : nullptr;
+            for (long k = 0; k < count; k += W) {
+                const V v = from ? strided<X>(from + k * step, step) : X::splat(there ? 1.0 : 0.0);
+                for (long l = 0; l < std::min(W, count - k); l++) to[J + k + l] = static_cast<T>(v[l]);
+            }
+        });
     }
 
   private:
     long place(const long i[3]) const { return A_.mesh.begin(i[0] * A_.mesh.n[1] + i[1]) + i[2]; }
 
-    // the fine unknown delta beside coarse unknown I, if that lies between coarse ones along delta
+    // the fine unknown delta beside coarse unknown I, if that lies between coarse ones along delta; before the first
+    // one of an open row there are zeros
     bool beside(const long I[3], int delta, long i[3]) const {
         for (int d = 0; d < 3; d++) {
             const int step = step_of(delta, d);
             if (step && !halving_.halved[d]) return false;
-            i[d] = A_.mesh.inside(halving_.fine_of(I[d], d) + step, d);
+            i[d] = halving_.fine_of(I[d], d) + step;
+            if (is_open(d)) continue;
+            i[d] = A_.mesh.inside(i[d], d);
             if (i[d] < 0 || (step && halving_.is_coarse(i[d], d))) return false;
         }
         return true;
     }
 
-    // how many numbers of a row, from the second on, are alike: no end is near, and no seam
-    long regular() const {
-        const long n = halving_.coarse.n[2], last = halving_.halved[2] ? (A_.mesh.n[2] - 3 - halving_.first[2]) / 2 : n - 2;
-        return std::max(0L, std::min(n - 2, last));
+    // Open rows are alike from end to end: beyond them there are zeros.
+    bool is_open(int d) const { return d == 2 && !A_.mesh.wraps[2]; }
+
+    // what(J, count) for unknowns of a row that are alike: all of them, or those away from a closed row's seam, and each
+    // of the others
+    template <class What>
+    void for_alike(const What& what) const {
+        const long n = halving_.coarse.n[2];
+        if (is_open(2)) return what(0, n);
+        const long last = halving_.halved[2] ? (A_.mesh.n[2] - 3 - halving_.first[2]) / 2 : n - 2;
+        const long inner = std::max(0L, std::min(n - 2, last));
+        if (inner > 0) what(1, inner);
+        for (long J = 0; J < n; J++)
+            if (J < 1 || J > inner) what(J, 1);
     }
 
     // rows of A_c: `count` of row R from J on, which are alike
-    void numbers(long R, long J, long count, double* part, StreamOperator& to) const {
+    void numbers(long R, long J, long count, double* part, const StreamOperator& to) const {
         const long I[3] = {R / to.mesh.n[1], R % to.mesh.n[1], J}, step = halving_.halved[2] ? 2 : 1;
         for (int delta = 0; delta < 27; delta++) {
             long i[3];
             if (!beside(I, delta, i)) continue;
             const double* q = Q_.from(26 - delta, place(i));
-            for (int o = 0; o < 27 && q; o++) {
-                if (A_.s[o].empty()) continue;
-                const double* s = &A_.s[o][place(i)];
-                for (long k = 0; k < count; k++) part[k] = q[k * step] * s[k * step];
+            for (int o = 0; o < 27; o++) {
+                if (!A_.s[o]) continue;
+                const double* s = A_.s[o] + place(i);
+                if (count == 1) {
+                    part[0] = q ? *q * *s : *s;
+                } else {
+                    for (long k = 0; k < count; k += W) {
+                        const V v = strided<X>(s + k * step, step);
+                        X::store(part + k, q ? strided<X>(q + k * step, step) * v : v);
+                    }
+                }
                 spread(I, i, o, part, count, to);
             }
         }
     }
 
     // what the rows of P at i + o make of entries
-    void spread(const long I[3], const long i[3], int o, const double* part, long count, StreamOperator& to) const {
+    void spread(const long I[3], const long i[3], int o, const double* part, long count, const StreamOperator& to) const {
         long j[3];
-        bool between[3];
+        Side sides[3][2];
+        int there[3];
         for (int d = 0; d < 3; d++) {
-            j[d] = A_.mesh.inside(i[d] + step_of(o, d), d);
-            if (j[d] < 0) return;
-            between[d] = !halving_.is_coarse(j[d], d);
+            j[d] = is_open(d) ? i[d] + step_of(o, d) : A_.mesh.inside(i[d] + step_of(o, d), d);
+            if (j[d] < 0 && !is_open(d)) return;
+            there[d] = sides_of(j[d], d, I[d], step_of(o, d), sides[d]);
         }
-        const long at = place(j), step = halving_.halved[2] ? 2 : 1;
-        for (int sides = 0; sides < 8; sides++) {
-            int sigma[3], O[3];
-            bool there = true;
-            for (int d = 0; d < 3 && there; d++) {
-                const int side = sides >> d & 1;
-                sigma[d] = between[d] ? 2 * side - 1 : 0;
-                const long t = A_.mesh.inside(j[d] + sigma[d], d);
-                there = t >= 0 && (between[d] || !side);
-                if (!there) break;
-                const long n = halving_.coarse.n[d], far = halving_.coarse_of(t, d) - I[d];
-                O[d] = !halving_.halved[d] ? step_of(o, d) : static_cast<int>(far > 1 ? far - n : far < -1 ? far + n : far);
-            }
-            const double* p = there ? P_.from(number_of(sigma[0], sigma[1], sigma[2]), at) : nullptr;
-            std::vector<double>* const row = p ? &to.s[number_of(O[0], O[1], O[2])] : nullptr;
-            if (!row || row->empty()) continue;
-            double* const sum = row->data() + to.mesh.begin(I[0] * to.mesh.n[1] + I[1]) + I[2];
-            const double sign = (o == CENTRE) == (row == &to.s[CENTRE]) ? 1.0 : -1.0;  // couplings are minus entries
-            for (long k = 0; k < count; k++) sum[k] += sign * part[k] * p[k * step];
+        const long at = place(j), step = halving_.halved[2] ? 2 : 1, here = to.mesh.begin(I[0] * to.mesh.n[1] + I[1]) + I[2];
+        for (int a = 0; a < there[0]; a++)
+            for (int b = 0; b < there[1]; b++)
+                for (int c = 0; c < there[2]; c++) {
+                    const int O = number_of(sides[0][a].O, sides[1][b].O, sides[2][c].O);
+                    if (!to.s[O]) continue;
+                    const double* p = P_.from(number_of(sides[0][a].sigma, sides[1][b].sigma, sides[2][c].sigma), at);
+                    const double sign = (o == CENTRE) == (O == CENTRE) ? 1.0 : -1.0;  // couplings are minus entries
+                    add(to.s[O] + here, sign, part, p, step, count);
+                }
+    }
+
+    static void add(double* sum, double sign, const double* part, const double* p, long step, long count) {
+        if (count == 1) {
+            *sum += sign * part[0] * (p ? *p : 1.0);
+            return;
         }
+        for (long k = 0; k < count; k += W) {
+            const V v = X::load(part + k) * sign;
+            X::put(sum + k, X::load(sum + k) + (p ? strided<X>(p + k * step, step) * v : v), count - k);
+        }
+    }
+
+    struct Side {
+        int sigma, O;  // where a coarse unknown lies, from fine unknown j and from coarse unknown I
+    };
+    // of the coarse unknowns beside j, which is `step` from one beside I
+    int sides_of(long j, int d, long I, int step, Side sides[2]) const {
+        if (!halving_.halved[d]) return sides[0] = {0, step}, 1;
+        const bool between = is_open(d) ? (j - halving_.first[d]) & 1 : !halving_.is_coarse(j, d);
+        int count = 0;
+        for (int sigma = -between; sigma <= between; sigma += 2) {
+            long t = j + sigma;
+            if (!is_open(d) && (t = A_.mesh.inside(t, d)) < 0) continue;
+            const long n = halving_.coarse.n[d], far = (t - halving_.first[d]) / 2 - I;
+            sides[count++] = {sigma, static_cast<int>(is_open(d) || (far >= -1 && far <= 1) ? far : far > 1 ? far - n : far + n)};
+        }
+        return count;
     }
 
     const StreamOperator& A_;
     const StreamHalving& halving_;
-    const StreamTransfer &Q_, &P_;
+    const Transfer &Q_, &P_;
 };
 
 }  // namespace mgnet

@@ -16,24 +16,37 @@ struct Here {};
 template <class T>
 class Engine : public Streams {
     using X = Vectors<T, MGNET_BYTES, Here>;
-    using Elimination = StreamElimination<Vectors<double, MGNET_BYTES, Here>>;
-    using Level = StreamLevel<X>;
+    using Doubles = Vectors<double, MGNET_BYTES, Here>;
+    using Elimination = StreamElimination<Doubles>;
+    using Level = StreamLevel<X, Doubles>;
 
   public:
     explicit Engine(const StreamProblem& problem) : problem_(problem) {
-        for (long m = 0; m < problem.members; m++) members_.emplace_back(problem, m);
+        for (const StreamOperator& A : problem.A->of) members_.emplace_back(problem, A);
+        for (std::size_t m = 0; m < members_.size(); m++) members_[m].fine = problem.tame->of[m];
+        plan();
+        for (Member& member : members_)
+            if (!plan_.empty()) member.add(problem_, plan_[0], turn_);
+        alone_ = turn_;
+        for (Member& member : members_) alone_ = alone_ && member.levels[0].smooths_alone();
+        if (!alone_) coarsen();
+        if (!std::is_same_v<T, double>) problem_.A.reset(), problem_.tame.reset();  // floats are copies
     }
 
     std::vector<long> sizes() const override {
-        std::vector<long> to;
-        for (const Level& level : members_[0].levels) to.push_back(level.mesh().unknowns());
-        to.push_back(members_[0].coarsest->mesh().unknowns());
+        std::vector<long> to{problem_.mesh.unknowns()};
+        for (const StreamHalving& halving : plan_)
+            if (!alone_) to.push_back(halving.coarse.unknowns());
         return to;
     }
 
+    bool in_turn() const override { return turn_; }
+    bool alone() const override { return alone_; }
+
     double weakest() const override {
         double least = 1;
-        for (const Member& member : members_) least = std::min(least, member.coarsest->weakest());
+        for (const Member& member : members_)
+            if (member.coarsest) least = std::min(least, member.coarsest->weakest());
         return least;
     }
 
@@ -51,7 +64,7 @@ class Engine : public Streams {
             const T* from = static_cast<const T*>(b) + k * mesh.unknowns();
             T *to = static_cast<T*>(out) + k * mesh.unknowns(), *f = member.datum(0), *u = member.iterate(0);
             for (long r = 0; r < mesh.rows(); r++) std::copy(from + r * n, from + (r + 1) * n, f + mesh.begin(r));
-            member.cycle(0, problem_.gamma, true);
+            alone_ ? member.levels[0].smooth() : member.cycle(0, problem_.gamma, true);
             for (long r = 0; r < mesh.rows(); r++) std::copy(u + mesh.begin(r), u + mesh.begin(r) + n, to + r * n);
         }
     }
@@ -74,56 +87,44 @@ class Engine : public Streams {
 
   private:
     struct Member {
+        Arena arena;
+        std::deque<Arena> passing;  // what levels of floats do not keep of operators
+        StreamOperator fine;        // of the coarsest grid that there is
         StreamApply<X> A;
         std::deque<Level> levels;
         std::unique_ptr<Elimination> coarsest;
-        std::vector<T> u_c, f_c;
+        T *u_c = nullptr, *f_c = nullptr;
 
-        Member(const StreamProblem& problem, long member) : A(problem, member) {
-            StreamOperator fine;
-            fine.mesh = problem.mesh;
-            const long size = problem.mesh.unknowns(), n = problem.mesh.n[2];
-            for (int o = 0; o < 27; o++) {
-                if (!problem.s[o]) continue;
-                fine.s[o].assign(fine.mesh.size(), 0.0);
-                const double* from = problem.s[o] + member * size;
-                for (long r = 0; r < fine.mesh.rows(); r++) std::copy(from + r * n, from + (r + 1) * n, &fine.s[o][fine.mesh.begin(r)]);
-            }
-            fine.m.assign(fine.mesh.size(), 0.0);
-            for (long r = 0; r < fine.mesh.rows(); r++)
-                std::copy_n(problem.sums + member * size + r * n, n, &fine.m[fine.mesh.begin(r)]);
-            StreamHalving halving;
-            while (!small(problem, fine) && halve(problem, fine.mesh, halving)) {
-                const StreamTransfer Q(fine, halving, true, problem.threads), P(fine, halving, false, problem.threads);
-                const StreamProduct product(fine, halving, Q, P);
-                levels.emplace_back(problem, fine, halving, product, Q, P);
-                fine = product(problem.threads);
-            }
+        Member(const StreamProblem& problem, const StreamOperator& A) : A(A, problem.threads, held(problem)) {}
+
+        // about as much as levels take
+        Arena& held(const StreamProblem& problem) {
+            arena.reserve(25 * problem.mesh.bytes<T>());
+            return arena;
+        }
+
+        void add(const StreamProblem& problem, const StreamHalving& halving, bool in_turn) {
+            levels.emplace_back(problem, fine, halving, in_turn, arena);
+        }
+
+        void coarsen() {
+            if (!std::is_same_v<T, double>) passing.emplace_back();
+            fine = levels.back().coarser(fine, arena, passing.empty() ? arena : passing.back());
+            if (passing.size() > 1) passing.pop_front();
+        }
+
+        void end() {
             coarsest = std::make_unique<Elimination>(fine);
-            u_c.assign(fine.mesh.size(), T(0)), f_c = u_c;
+            u_c = fine.mesh.template take<T>(arena), f_c = fine.mesh.template take<T>(arena);
+            passing.clear();
         }
 
-        static bool small(const StreamProblem& problem, const StreamOperator& A) {
-            return A.mesh.unknowns() <= problem.coarsest || BandOrder(A).work() <= problem.eliminated;
-        }
-
-        static bool halve(const StreamProblem& problem, const StreamMesh& mesh, StreamHalving& to) {
-            bool any = false;
-            to.coarse = mesh;
-            for (int d = 0; d < 3; d++) {
-                to.first[d] = problem.first[d];
-                to.halved[d] = problem.axes[d] && mesh.n[d] >= (mesh.wraps[d] ? problem.shortest : 2);
-                if (to.halved[d]) to.coarse.n[d] = (mesh.n[d] - to.first[d] + 1) / 2, any = true;
-            }
-            return any;
-        }
-
-        T* datum(std::size_t l) { return l < levels.size() ? levels[l].f() : f_c.data(); }
-        T* iterate(std::size_t l) { return l < levels.size() ? levels[l].u() : u_c.data(); }
+        T* datum(std::size_t l) { return l < levels.size() ? levels[l].f() : f_c; }
+        T* iterate(std::size_t l) { return l < levels.size() ? levels[l].u() : u_c; }
 
         // for the datum of grid l, from its iterate or from zero
         void cycle(std::size_t l, int gamma, bool zero) {
-            if (l == levels.size()) return (*coarsest)(f_c.data(), u_c.data());
+            if (l == levels.size()) return (*coarsest)(f_c, u_c);
             levels[l].smooth_down(zero);
             levels[l].restrict_residual(datum(l + 1));
             cycle(l + 1, gamma, true);
@@ -134,9 +135,53 @@ class Engine : public Streams {
         }
     };
 
+    // Which axes are halved from grid to grid, and whether rows are smoothed in turn.
+    void plan() {
+        StreamOperator A = members_[0].fine;
+        StreamHalving halving;
+        constexpr double SOLVES = 5;  // as many cycles as are saved where elimination solves
+        double one = 1;
+        turn_ = A.mesh.unknowns() > problem_.coarsest && BandOrder(A).work() > SOLVES * problem_.in_turn;
+        for (const Member& member : members_) turn_ = turn_ && smooths_in_turn<Doubles>(member.fine, true);
+        while (!small(A) && halve(A.mesh, halving)) {
+            plan_.push_back(halving);
+            A.mesh = halving.coarse;
+            for (auto& s : A.s) s = &one;  // there may be couplings
+        }
+    }
+
+    void coarsen() {
+        for (std::size_t l = 0; l < plan_.size(); l++) {
+            bool here = turn_;
+            for (const Member& member : members_) here = here && (l == 0 || smooths_in_turn<Doubles>(member.fine, false));
+            for (Member& member : members_) {
+                if (l > 0) member.add(problem_, plan_[l], here);
+                member.coarsen();
+            }
+        }
+        for (Member& member : members_) member.end();
+    }
+
+    bool small(const StreamOperator& A) const {
+        return A.mesh.unknowns() <= problem_.coarsest || BandOrder(A).work() <= (turn_ ? problem_.in_turn : problem_.eliminated);
+    }
+
+    bool halve(const StreamMesh& mesh, StreamHalving& to) const {
+        bool any = false;
+        to.coarse = mesh;
+        for (int d = 0; d < 3; d++) {
+            to.first[d] = problem_.first[d];
+            to.halved[d] = problem_.axes[d] && mesh.n[d] >= (mesh.wraps[d] ? problem_.shortest : 2);
+            if (to.halved[d]) to.coarse.n[d] = (mesh.n[d] - to.first[d] + 1) / 2, any = true;
+        }
+        return any;
+    }
+
     Member& member_of(long k) { return members_[members_.size() == 1 ? 0 : k]; }
 
-    const StreamProblem problem_;
+    StreamProblem problem_;
+    std::vector<StreamHalving> plan_;
+    bool turn_ = false, alone_ = false;
     std::deque<Member> members_;
 };
 

@@ -11,15 +11,12 @@ struct StreamProblem {
     long first[3] = {};        // coarse unknowns of the axes
     bool axes[3] = {};         // which axes the grid has
     bool smoothed[3] = {};     // along which lines are solved
-    long members = 1;          // of the coefficients
-    const double* s[27] = {};  // what levels are made of, (members, n0, n1, n2); s[CENTRE] the diagonal
-    const double* a[27] = {};  // the operator's couplings, the same
-    const double* excess = nullptr;  // A 1, the same
-    const double* sums = nullptr;    // and that of what levels are made of
+    std::shared_ptr<const Equations> A, tame;  // the operator, and what levels are made of; often one
     int down = 1, up = 1;      // sweeps
     int gamma = 1;             // cycle index; 0: the F-cycle
     long coarsest = 100;       // unknowns that need no coarser grid,
-    double eliminated = 0;     // or multiplications that eliminating them may take
+    double eliminated = 0;     // or multiplications that eliminating them may take,
+    double in_turn = 0;        // and where rows are smoothed in turn
     long shortest = 5;         // of a periodic axis that is halved
     int threads = 1;
 };
@@ -28,6 +25,8 @@ class Streams {
   public:
     virtual ~Streams() = default;
     virtual std::vector<long> sizes() const = 0;            // unknowns of each grid, the finest first
+    virtual bool in_turn() const = 0;                       // whether the finest one's rows are smoothed in turn
+    virtual bool alone() const = 0;                         // and no coarser grid is needed
     virtual double weakest() const = 0;                     // pivot of the coarsest one over its diagonal
     virtual void cycle(const void* b, void* out, long batch) = 0;  // (batch, n0, n1, n2): one cycle from zero
     // and (batch, 2) ||b|| and ||b - A out||

@@ -13,17 +13,20 @@ from torch import Tensor
 
 from mgnet.pde.blackbox.hierarchy import SHORTEST, first_coarse
 from mgnet.pde.blackbox.traits import COARSEST
+from mgnet.pde.blackbox.turns import smoothed_by
 from mgnet.pde.levels.preconditioner import Preconditioner
 from mgnet.pde.native import four, kernels, machine, threads
 from mgnet.pde.problem.convection import TAME
 
 HELD = 1e-10  # of a pivot over its diagonal
 LEAST, EACH, MOST = 3e7, 1.1e3, 1e9  # multiplications that eliminating the coarsest grid may take; each unknown's share
+TURN_LEAST, TURN_EACH = 2e6, 200.0  # where rows are smoothed in turn, whose cycles take no longer
 
 
 class NativeStreams(Preconditioner):
     """The compiled hierarchy; parameters as of ``ReadableStreams``, its twin.
 
+    Where rows smoothed in turn leave little of a residual, there are no coarser grids.
     What coarse grids leave of recirculating flows adds up from grid to grid, so the coarsest one is as fine as
     elimination allows: four vortices at 1023^2 and cell Peclet numbers of 1e4 take 23 cycles above one of 63^2.
 
@@ -64,12 +67,14 @@ class NativeStreams(Preconditioner):
             0 if gamma == "F" else int(gamma),
             COARSEST,
             min(max(LEAST, EACH * unknowns), MOST) if eliminated is None else eliminated,
+            min(max(TURN_LEAST, TURN_EACH * unknowns), MOST) if eliminated is None else eliminated,
             SHORTEST,
             threads(),
         )
         self.sizes: Sequence[int] = tuple(self._levels.sizes())
+        self.smoother = smoothed_by(self._levels.in_turn(), self._levels.alone(), len(self.sizes))
         # whether a cycle does: what is held by less than that, data that sum to nearly nothing decide
-        self.solves = len(self.sizes) == 1 and not self._levels.tamed() and self._levels.weakest() > HELD
+        self.solves = not self.smoother and not self._levels.tamed() and self._levels.weakest() > HELD
 
     def solve(self, b: Tensor) -> tuple[Tensor, np.ndarray]:
         """(u, (batch, 2) ||b|| and ||b - A u||) of a cycle for A u = b from zero."""

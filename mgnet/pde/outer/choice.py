@@ -66,7 +66,7 @@ class Levels:
     ----------
     sizes, device : unknowns of each grid of the last levels, and where those are
     in_float32 : whether those are in float32;   precise : whether the next may not be
-    solve : whether one of their cycles solves
+    solve : whether one of their cycles solves;   streams : what smooths levels of convection
     """
 
     def __init__(self, base: Any, constant: tuple[tuple[float, ...], float] | None, scheme: Scheme):
@@ -79,6 +79,7 @@ class Levels:
         self.sizes: tuple[int, ...] = ()
         self.device = base.tensors[0].device
         self.in_float32, self.precise, self.solve = False, lines, False
+        self.streams = "" if base.symmetric else "zebra or row Gauss-Seidel"
         small = default and self.constant is None and base.symmetric and self.device.type == "cpu"
         self.eliminates = small and base.ndim > 1 and elimination_work(base.axes) <= LITTLE_WORK
         stretched = default and base.ndim > 1 and base.symmetric and not all(axis.uniform for axis in base.axes)
@@ -100,11 +101,13 @@ class Levels:
             direct = "separation of variables" if self.separates else "cyclic reduction"
             return ", ".join([*words, transforms(self.base.axes) if self.scheme.transform else direct])
         words += [outer] if outer else []
+        if self.streams and len(self.sizes) == 1:
+            return ", ".join([*words, self.streams])
         if len(self.sizes) == 1:  # all of the grid is the coarsest one
             return ", ".join([*words, "elimination" if self.constant is None else "fast diagonalisation"])
         kind = "" if self.constant is not None else "black-box "
         cycle = next(word for word, gamma in CYCLES.items() if gamma == self.gamma)
-        smoother = "zebra" if self.solved else self.scheme.smoother
+        smoother: Any = self.streams or ("zebra" if self.solved else self.scheme.smoother)
         words += [f"{kind}{replace(self.scheme, cycle=cycle, smoother=smoother)}"]
         return ", ".join([*words, "separation of variables in between"] if self.alternates else words)
 
@@ -194,7 +197,7 @@ class Levels:
             how = b, scheme.smoother, scheme.nu, self.gamma
             levels: Any = self._robust(b) if base.symmetric else serve(Streaming(*how, base))
             if not base.symmetric:
-                self.sizes, self.solve = levels.sizes, levels.solves
+                self.sizes, self.solve, self.streams = levels.sizes, levels.solves, levels.smoother
             return Lease(levels)
         chain = self.chain(b.device)
         self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
