@@ -94,6 +94,9 @@ std::shared_ptr<Equations> room_for(const Sides& A) {
             if (count == 1 ? steps[d] && A.back[d].v : count == 2 && !steps[d] && A.along[d].v) return true;
         return o == CENTRE;
     };
+    std::size_t arrays = 1;
+    for (int o = 0; o < 27; o++) arrays += there(o);
+    to->arena.reserve(A.members * arrays * A.mesh.bytes<double>());
     for (long member = 0; member < A.members; member++) {
         to->of.push_back(StreamOperator::of(A.mesh, to->arena, there));
         to->of.back().m = A.mesh.take<double>(to->arena);

@@ -22,9 +22,10 @@ class Engine : public Streams {
 
   public:
     explicit Engine(const StreamProblem& problem) : problem_(problem) {
-        for (const StreamOperator& A : problem.A->of) members_.emplace_back(problem, A);
-        for (std::size_t m = 0; m < members_.size(); m++) members_[m].fine = problem.tame->of[m];
         plan();
+        const long arrays = plan_.empty() ? 4 : 25;  // about as many as levels take
+        for (std::size_t m = 0; m < problem.A->of.size(); m++)
+            members_.emplace_back(problem.A->of[m], problem.tame->of[m], arrays * problem.mesh.bytes<T>(), problem.threads);
         for (Member& member : members_)
             if (!plan_.empty()) member.add(problem_, plan_[0], turn_);
         alone_ = turn_;
@@ -95,11 +96,11 @@ class Engine : public Streams {
         std::unique_ptr<Elimination> coarsest;
         T *u_c = nullptr, *f_c = nullptr;
 
-        Member(const StreamProblem& problem, const StreamOperator& A) : A(A, problem.threads, held(problem)) {}
+        Member(const StreamOperator& A, const StreamOperator& tame, std::size_t bytes, int threads)
+            : fine(tame), A(A, threads, held(bytes)) {}
 
-        // about as much as levels take
-        Arena& held(const StreamProblem& problem) {
-            arena.reserve(25 * problem.mesh.bytes<T>());
+        Arena& held(std::size_t bytes) {
+            arena.reserve(bytes);
             return arena;
         }
 
@@ -137,12 +138,13 @@ class Engine : public Streams {
 
     // Which axes are halved from grid to grid, and whether rows are smoothed in turn.
     void plan() {
-        StreamOperator A = members_[0].fine;
+        const std::vector<StreamOperator>& all = problem_.tame->of;
+        StreamOperator A = all[0];
         StreamHalving halving;
         constexpr double SOLVES = 5;  // as many cycles as are saved where elimination solves
         double one = 1;
         turn_ = A.mesh.unknowns() > problem_.coarsest && BandOrder(A).work() > SOLVES * problem_.in_turn;
-        for (const Member& member : members_) turn_ = turn_ && smooths_in_turn<Doubles>(member.fine, true);
+        for (const StreamOperator& of : all) turn_ = turn_ && smooths_in_turn<Doubles>(of, true);
         while (!small(A) && halve(A.mesh, halving)) {
             plan_.push_back(halving);
             A.mesh = halving.coarse;
