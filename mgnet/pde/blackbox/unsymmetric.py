@@ -1,10 +1,11 @@
 """Levels of an operator with convection, readable: plain torch, any device and dtype.
 
 P is induced by A's symmetric part, R^T by A^T, coarse operators are R A P. Where no coupling is negative, rows are
-smoothed in turn, see ``turns``; elsewhere lines along all axes are, of one colour and then of the other: what flows far
-goes along lines, whatever its direction, and what it leaves are errors that coarse grids know. Where central
-differences meet cell Peclet numbers beyond 6, the levels have more diffusion, see ``Convection.tame``. The cycle is a
-preconditioner, for minimal residuals. Compiled levels end at a finer grid, which they eliminate.
+smoothed in turn, see ``turns``, if two sweeps follow corrections; elsewhere lines along all axes are, of one colour and
+then of the other: what flows far goes along lines, whatever its direction, and what it leaves are errors that coarse
+grids know. Where central differences meet cell Peclet numbers beyond 6, the levels have more diffusion, see
+``Convection.tame``. The cycle is a preconditioner, for minimal residuals. Compiled levels end at a finer grid, which
+they eliminate.
 
 Source: Dendy 1983, Appl. Math. Comput. 13, 261 (P of the symmetric part); de Zeeuw 1990, J. Comput. Appl. Math. 33, 1.
 """
@@ -75,7 +76,7 @@ class ReadableStreams(Preconditioner):
         self.sizes, self.solves = tuple(A_l.diagonal[0].numel() for A_l, _, _ in grids), False
         solved = [d for d, axis in enumerate(A.axes) if axis.n > 1]
         self.levels: list[Level] = []
-        turn = like.device.type == "cpu"
+        turn = like.device.type == "cpu" and nu[1] >= 2  # in and out, after corrections that may be far off
         self._alone: ConvLevel | None = None  # the finest grid, if it does without coarser ones
         for A_l, Q, P in grids[:-1]:
             assert Q is not None

@@ -136,14 +136,15 @@ class Engine : public Streams {
         }
     };
 
-    // Which axes are halved from grid to grid, and whether rows are smoothed in turn.
+    // Which axes are halved from grid to grid, and whether rows are smoothed in turn: in and out, after corrections that
+    // are far off where something flows.
     void plan() {
         const std::vector<StreamOperator>& all = problem_.tame->of;
         StreamOperator A = all[0];
         StreamHalving halving;
         constexpr double SOLVES = 5;  // as many cycles as are saved where elimination solves
         double one = 1;
-        turn_ = A.mesh.unknowns() > problem_.coarsest && BandOrder(A).work() > SOLVES * problem_.in_turn;
+        turn_ = problem_.up >= 2 && A.mesh.unknowns() > problem_.coarsest && BandOrder(A).work() > SOLVES * problem_.in_turn;
         for (const StreamOperator& of : all) turn_ = turn_ && smooths_in_turn<Doubles>(of, true);
         while (!small(A) && halve(A.mesh, halving)) {
             plan_.push_back(halving);
