@@ -190,6 +190,7 @@ def losses(logits: Tensor, target: Tensor, label_smoothing: float, weights: Tens
 
     Example
     -------
+    >>> import torch
     >>> losses(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]), 0.1)
     {'loss': tensor([0.6931]), 'accuracy': tensor([True])}
     """

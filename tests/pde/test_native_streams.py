@@ -102,6 +102,17 @@ def test_rows_in_turn_are_the_same_on_any_number_of_threads(shape, bc):
     assert all(torch.equal(u, found[0]) for u in found)
 
 
+def test_what_is_small_is_eliminated_unless_rows_in_turn_do_alone():
+    grid, b = Grid((63, 63)), torch.as_tensor(random((1, 63, 63)))
+    whirl = (lambda x, y: np.sin(3 * x) * np.cos(3 * y), lambda x, y: -np.cos(3 * x) * np.sin(3 * y))
+    for velocity, smoother in ((whirl, ""), ((-0.4, 0.9), "row Gauss-Seidel alone")):
+        A = Poisson(grid, 1e-4, velocity=velocity).A
+        levels = NativeStreams(A, b)
+        assert (levels.smoother, levels.solves, levels.sizes) == (smoother, not smoother, (63 * 63,))
+        left = levels.norms(levels.precondition(b), b) / levels.norms(None, b)
+        assert left < (1e-2 if smoother else 1e-12)
+
+
 def test_rows_are_not_taken_in_turn_where_that_does_not_smooth():
     shape, flow = (32, 40), (1.0, 0.4)
     held = Poisson(Grid(shape), (9.0, 1.0), velocity=flow)  # across the rows, from both sides

@@ -30,6 +30,10 @@ class Engine : public Streams {
             if (!plan_.empty()) member.add(problem_, plan_[0], turn_);
         alone_ = turn_;
         for (Member& member : members_) alone_ = alone_ && member.levels[0].smooths_alone();
+        if (!alone_ && turn_ && BandOrder(problem.tame->of[0]).work() <= problem.eliminated) {
+            turn_ = false, plan_.clear();  // all unknowns are eliminated before there are many cycles
+            for (Member& member : members_) member.levels.clear();
+        }
         if (!alone_) coarsen();
         if (!std::is_same_v<T, double>) problem_.A.reset(), problem_.tame.reset();  // floats are copies
     }
