@@ -94,16 +94,22 @@ class StreamLevel {
     void smooth_down(bool zero) {
         if (zero) std::fill(u_, u_ + mesh_.size(), T(0));
         for (int sweep = 0; sweep < down_; sweep++) {
-            if (in_turn_) smoother_.sweep(lines_[0], sweep % 2 == 1, sweep % 2 == 0, f_, u_);
+            if (in_turn_) {
+                smoother_.sweep(lines_[0], sweep % 2 == 1, sweep % 2 == 0, f_, u_);
+                continue;
+            }
             for (const auto& lines : lines_)
-                for (int k = 0; k < 27 && !in_turn_; k++) solve(lines, k);
+                for (int k = 0; k < 27; k++) solve(lines, k);
         }
     }
     void smooth_up() {
         for (int sweep = 0; sweep < up_; sweep++) {
-            if (in_turn_) smoother_.sweep(lines_[0], sweep % 2 == 0, sweep % 2 == 0, f_, u_);
+            if (in_turn_) {
+                smoother_.sweep(lines_[0], sweep % 2 == 0, sweep % 2 == 0, f_, u_);
+                continue;
+            }
             for (auto lines = lines_.rbegin(); lines != lines_.rend(); ++lines)
-                for (int k = 26; k >= 0 && !in_turn_; k--) solve(*lines, k);
+                for (int k = 26; k >= 0; k--) solve(*lines, k);
         }
     }
 
@@ -151,7 +157,7 @@ class StreamLevel {
             }
             for (long J = 0; J < coarse.n[2]; J += W) {
                 V sum = {};
-                for (int k = 0; k < count; k++) sum += X::load(q[k] + J) * every(from[k] + J * step, step);
+                for (int k = 0; k < count; k++) sum += X::load(q[k] + J) * strided<X>(from[k] + J * step, step);
                 X::put(f_c + coarse.begin(R) + J, sum, coarse.n[2] - J);
             }
         });
@@ -192,8 +198,6 @@ class StreamLevel {
             return sum;
         }
     };
-
-    static V every(const T* from, long step) { return step == 1 ? X::load(from) : X::evens(X::load(from), X::load(from + W)); }
 
     void add(const Part& part, T* to) const {
         for (long j = 0; j < mesh_.n[2]; j += W) X::put(to + j, X::load(to + j) + part.at(j), mesh_.n[2] - j);

@@ -9,7 +9,7 @@ namespace mgnet {
 
 // from[step k], for k < W
 template <class X>
-inline typename X::V strided(const double* from, long step) {
+inline typename X::V strided(const typename X::T* from, long step) {
     return step == 1 ? X::load(from) : X::evens(X::load(from), X::load(from + X::W));
 }
 

@@ -140,8 +140,8 @@ class Engine : public Streams {
         }
     };
 
-    // Which axes are halved from grid to grid, and whether rows are smoothed in turn: in and out, after corrections that
-    // are far off where something flows.
+    // Which axes are halved from grid to grid, and whether rows are smoothed in turn. They take two sweeps up, in and
+    // out: what a correction leaves at inflows is carried on to the other end then.
     void plan() {
         const std::vector<StreamOperator>& all = problem_.tame->of;
         StreamOperator A = all[0];
