@@ -80,6 +80,9 @@ def test_as_one_process(name: str, folder: Path) -> None:
     np.testing.assert_allclose(found["u"], one.u, rtol=0, atol=100 * eps * np.abs(one.u).max())
     assert found["status"] == one.status
     assert len(found["residuals"]) == len(one.residuals)
+    if one.method == "fast diagonalisation":  # what is left is rounding's, and another number on each processor
+        assert max(found["residuals"][1], one.residuals[1]) < 1e4 * eps
+        return
     # the last digits of u may differ, and with them what rounding leaves of a residual; more where sums are others
     atol = 20 * eps if TORCH not in folder.name else 1e-12 if f.dtype == "f8" else 1e-5
     np.testing.assert_allclose(found["residuals"], one.residuals, rtol=1e-12 if f.dtype == "f8" else 1e-3, atol=atol)

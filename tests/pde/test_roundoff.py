@@ -12,7 +12,7 @@ import torch
 
 from mgnet.pde.outer.iterate import NEAR, NOISE, SETTLED, RoundOff
 
-EPS, BOUND = 1e-8, 1e-6
+EPS, BOUND = torch.finfo(torch.float64).eps, 1e-6
 STILL = SETTLED * sqrt(EPS)
 
 
@@ -21,7 +21,7 @@ class Iteration:
 
     def __init__(self, members=1):
         self.u, self.looks = torch.ones(members, 4, dtype=torch.float64), 0
-        self.rule = RoundOff(self._bound, np.ones(members), EPS)
+        self.rule = RoundOff(self._bound, np.ones(members))
 
     def _bound(self, u):
         self.looks += 1

@@ -120,7 +120,7 @@ def levels_precision(A: Diffusion, seen: Survey | None = None) -> torch.dtype:
         return torch.float64
     if seen.variation > LOPSIDED and not (seen.constant > 0).all():
         return torch.float64
-    held = np.where(seen.constant > 0, seen.constant >= HOLD, seen.wave >= WAVE)
+    held = (seen.constant >= HOLD) | ((seen.constant <= 0) & (seen.wave >= WAVE))
     return torch.float32 if held.all() else torch.float64
 
 

@@ -220,8 +220,8 @@ class CudaBlackBox(ReadableBlackBox):
     def _operator(self, A: Diffusion, like: Tensor) -> CudaStencil:
         return CudaStencil(from_diffusion(A).to(like), excess(A).to(like))
 
-    def begin(self, x: Tensor | None, b: Tensor) -> Tensor:
-        norms = super().begin(x, b)
+    def begin(self, x: Tensor | None, b: Tensor, tol: float = 0.0) -> Tensor:
+        norms = super().begin(x, b, tol)
         self._other_x, self._other_p = torch.empty_like(b), torch.empty_like(self.p)
         return norms
 

@@ -43,6 +43,7 @@ class SharedSystem:
         self.r, self.p, self._q = (self._finest.field() for _ in range(3))
         self.z = self.r  # of the last ``precondition``
         self.x: np.ndarray | None = None
+        self.state: State
         self._spare: np.ndarray | None = None
         self._b = np.empty(0)
         self._norms, self._size = torch.zeros(batch, device="cpu"), np.ones(batch)
@@ -101,12 +102,14 @@ class SharedSystem:
 
     # Conjugate gradients ---------------------------------------------------------------------------------------------
 
-    def begin(self, x: np.ndarray | None, b: np.ndarray) -> Tensor:
+    def begin(self, x: np.ndarray | None, b: np.ndarray, tol: float = 0.0) -> Tensor:
         self.x, self._b, self._spare = x, b, None
-        size = self.norms(None, b).numpy()
+        size = self.norms(None, b)
         self._size = np.where(size > 0, size, 1.0)  # float32 has a narrow range
         self.p.fill(0)
-        return self._root(self._finest.kernels.move(x, None, self._size, None, b, 1 / self._size, self.r)[0])
+        norms = self._root(self._finest.kernels.move(x, None, self._size, None, b, 1 / self._size, self.r)[0])
+        self.state = State.first(norms, tol * size)
+        return norms
 
     def precondition(self) -> Tensor:
         self.z = self._finest.exchanged(self._visit(0, None, self.r, self._gamma))
@@ -125,13 +128,11 @@ class SharedSystem:
         squares, rp = self.partition.total(np.stack(sums))
         return torch.from_numpy(np.sqrt(squares)), torch.from_numpy(rp)
 
-    def advance(self, before: State, floor: Tensor) -> State:
-        return advance(self, before, floor)
+    def advance(self) -> None:
+        advance(self)
 
-    def several(
-        self, before: State, floor: Tensor, size: np.ndarray, tol: float, most: int
-    ) -> tuple[State, Any, np.ndarray]:
-        return one(self, before, floor)
+    def several(self, size: np.ndarray, tol: float, most: int) -> tuple[Any, np.ndarray]:
+        return one(self)
 
     # One grid --------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ sweeps: exact for the unknowns (zebra: the lines) of one colour, then for the ot
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import cos, isfinite, pi
 from typing import Literal
 
@@ -62,6 +63,7 @@ class Polynomial:
 Smoother = Literal["chebyshev", "jacobi", "red-black", "zebra"] | Polynomial  # a word of SMOOTHERS, or one's own
 
 
+@lru_cache(maxsize=64)
 def chebyshev(nu: int, low: float = 0.0) -> tuple[float, ...]:
     """The fourth-kind Chebyshev smoother of degree nu on the spectrum [low, 2 - low].
 

@@ -13,9 +13,15 @@ HALVED = 0.5  # the part of a residual that is left where a step gives nothing t
 
 
 class System(Protocol):
-    """What conjugate gradients need of a hierarchy; it keeps x, r, z and p in its own format."""
+    """What conjugate gradients need of a hierarchy; it keeps x, r, z and p in its own format.
+
+    Attributes
+    ----------
+    x : the last iterate;   state : what the last step left for the next one
+    """
 
     x: Any
+    state: "State"
 
     def data(self, b: Tensor) -> Any:
         """b, (batch, *grid), in the system's format."""
@@ -33,8 +39,11 @@ class System(Protocol):
         """One full multigrid pass, x."""
         ...
 
-    def begin(self, x: Any, b: Any) -> Tensor:
-        """Take x over (None: zero), which will be overwritten; r = b - A x; (batch,) ||r||."""
+    def begin(self, x: Any, b: Any, tol: float = 0.0) -> Tensor:
+        """Take x over (None: zero), which will be overwritten; r = b - A x; (batch,) ||r||.
+
+        tol : of ||b||, down to which a member's ||r|| lets its x be
+        """
         ...
 
     def precondition(self) -> Tensor:
@@ -49,14 +58,12 @@ class System(Protocol):
         """x <- x + alpha p, r = b - A x; (batch,) ||r|| and (r, p)."""
         ...
 
-    def advance(self, before: "State", floor: Tensor) -> "State":
+    def advance(self) -> None:
         """One step of conjugate gradients: ``advance`` of these four, or all in one."""
         ...
 
-    def several(
-        self, before: "State", floor: Tensor, size: np.ndarray, tol: float, most: int
-    ) -> tuple["State", Any, np.ndarray]:
-        """Steps between which there is nothing to decide: the state, the x before the last, (steps, batch) ||r||.
+    def several(self, size: np.ndarray, tol: float, most: int) -> tuple[Any, np.ndarray]:
+        """Steps between which there is nothing to decide: the x before the last, (steps, batch) ||r||.
 
         At least one and at most ``most``; no more once every member's ||r|| is down to tol size, or one's, above that,
         is not HALVED.
@@ -67,29 +74,36 @@ class System(Protocol):
 class State(NamedTuple):
     """What a step of conjugate gradients leaves for the next one, (batch,) each: ||r||, (r, z), (r, p).
 
-    (r, z) is 0 where the next p is to be z alone.
+    (r, z) is 0 where the next p is to be z alone. Members whose ||r|| is no more than the floor keep their x.
     """
 
-    norms: Tensor
-    rz: Tensor
-    rp: Tensor
+    norms: Any  # tensors or arrays, as the system has them
+    rz: Any
+    rp: Any
+    floor: Any
+
+    @classmethod
+    def first(cls, norms: Tensor, floor: Tensor) -> "State":
+        """Before the first step."""
+        return cls(norms, torch.zeros_like(norms), torch.zeros_like(norms), floor)
 
 
-def advance(system: System, before: State, floor: Tensor) -> State:
-    """One step of conjugate gradients; members whose residual is no more than the floor keep their x."""
+def advance(system: System) -> None:
+    """One step of conjugate gradients, whose numbers are tensors."""
+    before = system.state
     rz = system.precondition()
     beta = _quotient(rz, before.rz)
     left = beta * before.rp  # what the old direction leaves of (r, p) - (r, z)
     alpha = _quotient(rz + left, system.direct(beta))
-    norms, rp = system.step(torch.where(before.norms > floor, alpha, 0.0))
-    return State(norms, torch.where(left.abs() > LOST * rz, 0.0, rz), rp)
+    norms, rp = system.step(torch.where(before.norms > before.floor, alpha, 0.0))
+    system.state = State(norms, torch.where(left.abs() > LOST * rz, 0.0, rz), rp, before.floor)
 
 
-def one(system: System, before: State, floor: Tensor) -> tuple[State, Any, np.ndarray]:
+def one(system: System) -> tuple[Any, np.ndarray]:
     """``several`` of a system that asks after each step."""
     x = system.x
-    state = system.advance(before, floor)
-    return state, x, state.norms.cpu().numpy()[None]
+    system.advance()
+    return x, system.state.norms.cpu().numpy()[None]
 
 
 class Robust(System, Hierarchy, Protocol):

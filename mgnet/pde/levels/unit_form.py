@@ -26,6 +26,7 @@ class UnitForm(ABC):
     scale: Tensor
     small: Tensor
     x: Tensor | None = None
+    state: State
 
     @abstractmethod
     def correction(self, r: Tensor) -> Tensor:
@@ -57,12 +58,14 @@ class UnitForm(ABC):
         self._last = v if x is None else x + v, b
         return self._last[0]
 
-    def begin(self, x: Tensor | None, b: Tensor) -> Tensor:
+    def begin(self, x: Tensor | None, b: Tensor, tol: float = 0.0) -> Tensor:
         self.x, self.b = x, b
         self.p = torch.zeros_like(b, dtype=self.small.dtype)
-        norms = self.norms(None, b)
-        self._size = self._each(torch.where(norms > 0, norms, 1.0)).to(b)  # float32 has a narrow range
-        return self._residual()
+        size = self.norms(None, b)
+        self._size = self._each(torch.where(size > 0, size, 1.0)).to(b)  # float32 has a narrow range
+        norms = self._residual()
+        self.state = State.first(norms, tol * size)
+        return norms
 
     def _residual(self) -> Tensor:
         r = self.b if self.x is None else self.b - self.A(self.x)
@@ -83,13 +86,11 @@ class UnitForm(ABC):
         norms = self._residual()
         return norms, self._dot(self.r, self.p)
 
-    def advance(self, before: State, floor: Tensor) -> State:
-        return advance(self, before, floor)
+    def advance(self) -> None:
+        advance(self)
 
-    def several(
-        self, before: State, floor: Tensor, size: np.ndarray, tol: float, most: int
-    ) -> tuple[State, Any, np.ndarray]:
-        return one(self, before, floor)
+    def several(self, size: np.ndarray, tol: float, most: int) -> tuple[Any, np.ndarray]:
+        return one(self)
 
     def _each(self, v: Tensor) -> Tensor:
         """A number a member, beside a grid."""

@@ -22,6 +22,7 @@ class Arena {
 
   private:
     struct Block;
+    struct Kept;
     void* bytes(std::size_t count);
     char* block(std::size_t size);
     Block* last_ = nullptr;

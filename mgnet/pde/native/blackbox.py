@@ -58,8 +58,9 @@ class NativeBlackBox:
             machine(), self._levels, like.dtype == torch.float32, 0 if gamma == "F" else int(gamma), batch, threads()
         )
         self._pool = Pool(self._four, np.dtype(np.float32 if like.dtype == torch.float32 else np.float64))
-        self._norms = np.zeros(batch)
+        self._norms = self._zero = np.zeros(batch)
         self.x: np.ndarray | None = None
+        self.state: State
         self._spare: np.ndarray | None = None  # the iterate before, or other memory for the next one
         self._b = np.empty(0)
 
@@ -87,9 +88,12 @@ class NativeBlackBox:
     def measured(self) -> Tensor:
         return torch.from_numpy(self._norms)
 
-    def begin(self, x: np.ndarray | None, b: np.ndarray) -> Tensor:
+    def begin(self, x: np.ndarray | None, b: np.ndarray, tol: float = 0.0) -> Tensor:
         self.x, self._b, self._spare = x, b, None
-        return torch.from_numpy(self._cycles.begin(x, b))
+        norms = self._cycles.begin(x, b)
+        size = norms if x is None else self._cycles.norms(None, b)
+        self.state = State(norms, self._zero, self._zero, tol * size)
+        return torch.from_numpy(norms)
 
     def precondition(self) -> Tensor:
         return torch.from_numpy(self._cycles.precondition())
@@ -102,21 +106,19 @@ class NativeBlackBox:
         self.x, self._spare = self._spare, self.x
         return torch.from_numpy(norms), torch.from_numpy(rp)
 
-    def advance(self, before: State, floor: Tensor) -> State:
-        return self.several(before, floor, floor.numpy(), 0.0, 1)[0]
+    def advance(self) -> None:
+        self.several(self.state.norms, 0.0, 1)
 
-    def several(
-        self, before: State, floor: Tensor, size: np.ndarray, tol: float, most: int
-    ) -> tuple[State, np.ndarray | None, np.ndarray]:
+    def several(self, size: np.ndarray, tol: float, most: int) -> tuple[np.ndarray | None, np.ndarray]:
         x, out = self._pool.empty() if self.x is None else self.x, self._other()
-        least, norms, rz, rp = (v.numpy() for v in (floor, *before))
+        norms, rz, rp, floor = self.state
         norms, rz, rp = self._cycles.advance(
-            x, out, self.x is None, self._b, least, norms, rz, rp, size, tol, HALVED, most
+            x, out, self.x is None, self._b, floor, norms, rz, rp, size, tol, HALVED, most
         )
         begun = self.x is None and len(norms) == 1  # there was no iterate before
         self.x, self._spare = (out, x) if len(norms) % 2 else (x, out)
-        state = State(torch.from_numpy(norms[-1]), torch.from_numpy(rz), torch.from_numpy(rp))
-        return state, None if begun else self._spare, norms
+        self.state = State(norms[-1], rz, rp, floor)
+        return None if begun else self._spare, norms
 
     def _other(self) -> np.ndarray:
         """Memory for the next iterate."""

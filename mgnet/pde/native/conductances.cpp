@@ -41,38 +41,46 @@ bool faces(typename X::T* k, const typename X::T* left, const typename X::T* rig
     return true;
 }
 
-// The smallest and the largest number, and the smallest that is positive.
-struct Extremes {
-    double smallest = INF, positive = INF, largest = 0;
-
-    void add(const Extremes& other) {
-        smallest = std::fmin(smallest, other.smallest), positive = std::fmin(positive, other.positive);
-        largest = std::fmax(largest, other.largest);
-    }
-    double spread() const { return std::fmax(1.0, largest / positive); }
-    bool any() const { return smallest < INF; }
-};
-
 using X = Vectors<double, 16, Here>;
 
-// over of(i), i + 1, ... for i < n, numbers >= 0
-template <class Of>
-void extremes(Extremes& to, long n, const Of& of) {
-    using V = X::V;
-    using M = X::M;
-    V smallest = X::splat(INF), positive = X::splat(INF), largest = {};
-    auto see = [&](V v, M here) {
-        const V low = X::where(here, v, X::splat(INF));
-        smallest = X::where(reinterpret_cast<M>(low < smallest), low, smallest);
-        positive = X::where(reinterpret_cast<M>(low < positive) & reinterpret_cast<M>(low > V{}), low, positive);
-        const V high = X::where(here, v, V{});
-        largest = X::where(reinterpret_cast<M>(high > largest), high, largest);
-    };
-    for (long i = 0; i < n; i += X::W) {
-        const long left = n - i;
-        see(of([i, left](const double* row) { return X::load_some(row + i, left, row + i + left); }), X::below(left));
+// The largest number, the smallest that is positive, and whether there is any.
+struct Extremes {
+    double positive = INF, largest = 0;
+    bool any = false;
+
+    void add(const Extremes& other) {
+        positive = std::fmin(positive, other.positive), largest = std::fmax(largest, other.largest);
+        any |= other.any;
     }
-    for (long lane = 0; lane < X::W; lane++) to.add({smallest[lane], positive[lane], largest[lane]});
+    double spread() const { return std::fmax(1.0, largest / positive); }
+};
+
+// Those of vectors, in their lanes.
+struct Seer {
+    X::V positive = X::splat(INF), largest = {};
+    bool any = false;
+
+    // numbers >= 0; what is 0 tells nothing
+    void see(X::V v) {
+        const X::V low = X::where(reinterpret_cast<X::M>(v > X::V{}), v, X::splat(INF));
+        positive = X::where(reinterpret_cast<X::M>(low < positive), low, positive);
+        largest = X::where(reinterpret_cast<X::M>(v > largest), v, largest);
+    }
+    Extremes extremes() const {
+        Extremes to;
+        to.any = any;
+        for (long lane = 0; lane < X::W; lane++)
+            to.positive = std::fmin(to.positive, positive[lane]), to.largest = std::fmax(to.largest, largest[lane]);
+        return to;
+    }
+};
+
+// body(row, left) for i = 0, W, ... < n: `row` loads numbers i, i + 1, ... of a row, zeros beyond its `left` last ones
+template <class Body>
+void across_row(long n, const Body& body) {
+    long i = 0;
+    for (; i + X::W <= n; i += X::W) body([i](const double* v) { return X::load(v + i); }, i, n - i);
+    if (i < n) body([i, n](const double* v) { return X::load_some(v + i, n - i, v + n); }, i, n - i);
 }
 
 // What a row of unknowns tells: sums of the diagonal and the excess, and per axis of the faces before them.
@@ -94,7 +102,7 @@ class Surveyor {
         const Seen first = seen_;
         for (int d = 0; d < 3; d++)
             for (int e = d + 1; e < 3; e++)
-                if (first.each[d].any() && first.each[e].any() &&
+                if (first.each[d].any && first.each[e].any &&
                     first.each[d].spread() * first.each[e].spread() > varies)
                     to.variation = std::fmax(to.variation, ratios(d, e));
         return to;
@@ -104,6 +112,12 @@ class Surveyor {
     struct Seen {
         Extremes each[3];
         bool lone = false;
+    };
+    // The rows of k before and after a row of unknowns, along an axis that is not the row's own.
+    struct Beside {
+        const double *low = nullptr, *high = nullptr;
+        X::V weight;
+        bool first, last;  // whether the face is an end's
     };
 
     // body(rows, begin, end, seen) for parts of all rows of all members; what they have seen is put together
@@ -123,39 +137,53 @@ class Surveyor {
     }
 
     void look(OperatorRows<X>& rows, long begin, long end, std::vector<RowSums>& sums, Seen& seen) const {
-        const long n = A_.mesh.n[2];
-        std::vector<double> room(3 * n);
-        const OperatorRow own{room.data(), room.data() + n, room.data() + 2 * n, {}};
-        for (long at = begin; at < end; at++) {
-            const long member = at / rows_, i = at % rows_ / A_.mesh.n[1], j = at % rows_ % A_.mesh.n[1];
-            rows.make(member, i, j, own);
-            const double *c = A_.c.v ? rows.c(member, i, j) : nullptr, *share = A_.share[2].data();
-            const X::V w = X::splat(A_.share[0][i] * A_.share[1][j]), none = {};
-            auto held = [&](auto row, X::V v) {  // v where more than c holds u
-                const X::V of_c = c ? row(c) * (w * row(share)) : none;
-                return X::where(reinterpret_cast<X::M>(row(own.diagonal) > of_c), v, none);
-            };
-            RowSums& to = sums[at];
-            to.diagonal = sum<X>(n, [&](auto row) { return held(row, row(own.diagonal)); });
-            to.excess = sum<X>(n, [&](auto row) { return held(row, row(own.excess)); });
-            bool lone = false;
-            for (long l = 0; l < n; l++) lone |= own.near[l] == 0;
-            seen.lone |= lone;
-            faces(rows, member, i, j, to, seen);
-        }
+        Seer seers[3];
+        for (long at = begin; at < end; at++)
+            look(rows, at / rows_, at % rows_ / A_.mesh.n[1], at % rows_ % A_.mesh.n[1], sums[at], seers, seen.lone);
+        for (int d = 0; d < 3; d++) seen.each[d] = seers[d].extremes();
     }
 
-    void faces(OperatorRows<X>& rows, long member, long i, long j, RowSums& to, Seen& seen) const {
-        const long n = A_.mesh.n[2], at[3] = {i, j, 0};
-        for (int d = 0; d < 3; d++) {
-            if (!A_.k[d].v) continue;
-            const double *k = rows.k(d, member, i, j, 0), *share = A_.share[2].data();
-            const double w = (d == 0 ? 1.0 : A_.share[0][i]) * (d == 1 ? 1.0 : A_.share[1][j]);
-            to.faces[d] = w * sum<X>(n, [&](auto row) { return d == 2 ? row(k) : row(k) * row(share); });
-            if (d < 2 && at[d] == 0) continue;  // an end
-            const double* inner = d == 2 ? k + 1 : k;
-            extremes(seen.each[d], d == 2 ? n - 1 : n, [&](auto row) { return row(inner); });
-        }
+    void look(OperatorRows<X>& rows, long member, long i, long j, RowSums& to, Seer* seers, bool& lone) const {
+        using V = X::V;
+        using M = X::M;
+        const long n = A_.mesh.n[2], at[2] = {i, j};
+        const bool wraps = A_.mesh.wraps[2];
+        const double *share = A_.share[2].data(), *k = rows.k(2, member, i, j, 4);
+        const double* c = A_.c.v ? rows.c(member, i, j) : nullptr;
+        const V w = X::splat(A_.share[0][i] * A_.share[1][j]), none = {};
+        Beside beside[2];
+        for (int d = 0; d < 2; d++)
+            if (A_.k[d].v)
+                beside[d] = {rows.k(d, member, i, j, 2 * d), rows.k(d, member, i + (d == 0), j + (d == 1), 2 * d + 1),
+                             X::splat(A_.share[1 - d][at[1 - d]]), at[d] == 0, at[d] == A_.mesh.n[d] - 1};
+        V all = none, more = none, faces[3] = {none, none, none};
+        M alone = {};
+        across_row(n, [&](auto row, long l, long left) {
+            const V of_c = c ? row(c) * (w * row(share)) : none;
+            V diagonal = of_c, excess = of_c, near = none;
+            auto face = [&](V low, bool end) { diagonal += low, (end ? excess : near) += low; };
+            for (int d = 0; d < 2; d++) {
+                const Beside& b = beside[d];
+                if (!b.low) continue;
+                const V of_k = row(b.low), weight = b.weight * row(share), low = of_k * weight;
+                face(low, b.first && !A_.mesh.wraps[d]), face(row(b.high) * weight, b.last && !A_.mesh.wraps[d]);
+                faces[d] += low;
+                if (!b.first) seers[d].see(of_k);
+            }
+            const V before = row(k), low = before * w, high = X::first(row(k + 1), left) * w;
+            const M first = X::lane(l == 0 && !wraps ? 0 : -1), last = X::lane(!wraps ? left - 1 : -1);
+            diagonal += low + high, faces[2] += low;
+            excess += X::where(first, low, none) + X::where(last, high, none);
+            near += X::where(first, none, low) + X::where(last, none, high);
+            seers[2].see(X::where(X::lane(l == 0 ? 0 : -1), none, before));
+            const M held = reinterpret_cast<M>(diagonal > of_c);  // where more than c holds u
+            all += X::where(held, diagonal, none), more += X::where(held, excess, none);
+            alone |= reinterpret_cast<M>(near == none) & X::below(left);
+        });
+        for (int d = 0; d < 2; d++) seers[d].any |= beside[d].low && !beside[d].first;
+        seers[2].any |= n > 1;
+        for (long lane = 0; lane < X::W; lane++) lone |= alone[lane] != 0;
+        to = {X::sum(all), X::sum(more), {X::sum(faces[0]), X::sum(faces[1]), X::sum(faces[2])}};
     }
 
     // The energy of a constant, and of half a wave along the axis where it has least of it, over that of the diagonal.
@@ -178,17 +206,19 @@ class Surveyor {
     double ratios(int d, int e) {
         const long* n = A_.mesh.n;
         in_rows([&](OperatorRows<X>& rows, long begin, long end, Seen& seen) {
+            Seer seer;
             for (long at = begin; at < end; at++) {
                 const long member = at / rows_, i = at % rows_ / n[1], j = at % rows_ % n[1];
                 if ((d == 0 && i == n[0] - 1) || ((d == 1 || e == 1) && j == n[1] - 1)) continue;
                 const double* one = rows.k(d, member, i + (d == 0), j + (d == 1), 0);
                 const double* other = rows.k(e, member, i, j + (e == 1), 4) + (e == 2);
-                extremes(seen.each[0], n[2] - (e == 2), [&](auto row) {
+                across_row(n[2] - (e == 2), [&](auto row, long, long) {
                     const X::V a = row(one), b = row(other);
                     const X::M both = reinterpret_cast<X::M>(a > X::V{}) & reinterpret_cast<X::M>(b > X::V{});
-                    return X::where(both, a / X::where(both, b, X::splat(1)), X::V{});
+                    seer.see(X::where(both, a / X::where(both, b, X::splat(1)), X::V{}));
                 });
             }
+            seen.each[0] = seer.extremes();
         });
         return seen_.each[0].spread();
     }

@@ -50,11 +50,11 @@ class Best:
         self.u = torch.where(per_member(better, u), u, self.u)
         self.relatives = np.where(better, relatives, self.relatives)
 
-    def or_last(self, u: Tensor, relatives: np.ndarray, done: np.ndarray, settled: float) -> Tensor:
+    def or_last(self, u: Tensor, relatives: np.ndarray, done: np.ndarray) -> Tensor:
         """The best one; where the last one is ``done`` that, but for what rounding adds to it."""
         if self.u is None:
             return u
-        better = (self.relatives < relatives) & (~done | (self._changed(u, self.u) <= settled))
+        better = (self.relatives < relatives) & (~done | (self._changed(u, self.u) <= _settled(u)))
         return torch.where(per_member(better, u), self.u, u) if better.any() else u
 
 
@@ -62,7 +62,7 @@ def relative(norms: Tensor | np.ndarray, scale: np.ndarray) -> np.ndarray:
     """||r|| / ||b||, 0 where both are 0; as an array, since a handful of numbers costs more as a tensor."""
     r = norms.cpu().numpy() if isinstance(norms, Tensor) else norms
     with np.errstate(all="ignore"):
-        return np.divide(r, scale, out=np.zeros_like(r), where=r != 0)
+        return np.divide(r, scale, out=np.zeros(r.shape, r.dtype), where=r != 0)
 
 
 Changed = Callable[[Tensor, Tensor | None], np.ndarray]
@@ -95,13 +95,10 @@ class RoundOff:
     size : (batch,) what residuals are relative to
     """
 
-    def __init__(
-        self, bound: Callable[[Tensor], Tensor | np.ndarray], size: np.ndarray, eps: float, changed: Changed = change
-    ):
-        self._changed = changed
-        self._bound, self._size, self._eps, self._settled = bound, size, eps, SETTLED * sqrt(eps)
+    def __init__(self, bound: Callable[[Tensor], Tensor | np.ndarray], size: np.ndarray, changed: Changed = change):
+        self._bound, self._size, self._changed = bound, size, changed
         self._near = np.zeros(len(size), bool)
-        self._least = np.full(len(size), np.inf)  # change at round-off
+        self._least: Any = np.inf  # change at round-off
 
     @property
     def near(self) -> bool:
@@ -114,11 +111,14 @@ class RoundOff:
         """(batch,); asked after each cycle, it looks at the iterates only where a residual does not fall any more."""
         if not (stalled.any() or self.near):
             return self._near
-        bound = relative(self._bound(u()), self._size)
+        now = u()
+        bound = relative(self._bound(now), self._size)
         self._near |= stalled & (relatives <= NEAR * bound)
-        moved = self._changed(u(), before())
-        there = relatives <= np.where(moved <= self._eps, NEAR, 1.0) * bound  # a fixed point may miss it
-        still = (moved <= self._settled) | ((moved <= NOISE * self._settled) & (moved > UNSETTLED * self._least))
+        moved, settled = self._changed(now, before()), _settled(now)
+        there = (
+            relatives <= np.where(moved <= torch.finfo(now.dtype).eps, NEAR, 1.0) * bound
+        )  # a fixed point may miss it
+        still = (moved <= settled) | ((moved <= NOISE * settled) & (moved > UNSETTLED * self._least))
         self._least = np.where(there, np.minimum(moved, self._least), self._least)
         return there & still
 
@@ -177,40 +177,42 @@ def iterate(
     of_zero = hierarchy.norms(None, f) if scale is None else scale
     u = None if guess is None else hierarchy.data(guess)
     of_begin = of_zero if u is None else hierarchy.norms(u, f)
-    first, second = (v.cpu().numpy() for v in ((of_begin, of_zero) if of_guess else (of_zero, of_begin)))
-    size = np.where(first == 0, second, first)
+    first = size = (of_begin if of_guess else of_zero).cpu().numpy()
+    if u is not None:
+        size = np.where(first == 0, (of_zero if of_guess else of_begin).cpu().numpy(), first)
     relatives = relative(of_begin, size)
-    worse = (relatives > 1) & (first > 0)
-    if guess is not None and linear and worse.any():  # than zero: it would cost digits
+    if (
+        guess is not None and linear and (worse := (relatives > 1) & (first > 0)).any()
+    ):  # than zero: it would cost digits
         u = None if worse.all() else hierarchy.data(torch.where(per_member(worse, guess), 0.0, guess))
         relatives = np.where(worse, 1.0, relatives)
     residuals = [float(relatives.max())]
     done = relatives <= tol
-    eps = torch.finfo(hierarchy.tensor(f).dtype).eps
-    rounding, best = RoundOff(roundoff, size, eps, changed), Best(changed)
+    rounding, best = RoundOff(roundoff, size, changed), Best(changed)
     while not done.all() and len(residuals) <= max_cycles:
         most = 1 if rounding.near or callback is not None else max_cycles + 1 - len(residuals)
         if isinstance(hierarchy, ConjugateGradients):
             old, u, norms = hierarchy.several(u, f, size, tol, most)
         else:
             old, u, norms = cycles(hierarchy, u, f, relatives * size, size, tol, most)
-        history = [relatives, *relative(norms, size)]
-        before, relatives = history[-2:]
-        residuals += [float(each.max()) for each in history[1:]]  # NaN if there is one
+        history = relative(norms, size)
+        before, relatives = (relatives, *history)[-2:]
+        residuals += history.max(1).tolist()  # NaN if there is one
         if not isfinite(residuals[-1]):
             raise FloatingPointError(_words(residuals, hierarchy.tensor(f).dtype))
         if callback is not None:
             callback(len(residuals) - 1, residuals[-1])
-        now, then = partial(hierarchy.tensor, u), partial(_tensor, hierarchy, old)
         done, slow = relatives <= tol, relatives > STALLED * before
-        if slow.any() and old is not None and (relatives > before).any():
-            best.keep(hierarchy.tensor(old), before)
-        done = done | rounding.reached(relatives, slow & ~done, now, then)
+        if rounding.near or slow.any():
+            if old is not None and (relatives > before).any():
+                best.keep(hierarchy.tensor(old), before)
+            now, then = partial(hierarchy.tensor, u), partial(_tensor, hierarchy, old)
+            done = done | rounding.reached(relatives, slow & ~done, now, then)
         if hopeless is not None and hopeless(residuals):
             break
     result = torch.zeros_like(hierarchy.tensor(f)) if u is None else hierarchy.release(u)
     result = result.clone() if len(residuals) == 1 and guess is not None else result  # the guess stays the caller's
-    result = best.or_last(result, relatives, done, SETTLED * sqrt(eps))
+    result = best.or_last(result, relatives, done)
     if not done.all():
         return Outcome(result, residuals, "not converged", guess is not None)
     status = "tolerance" if (relatives <= tol).all() else "round-off"
@@ -225,6 +227,11 @@ def _words(residuals: list[float], dtype: torch.dtype) -> str:
     return became + (
         f"f, the guess or the coefficients overflow in {dtype}, or are not finite. Scale the problem or use float64."
     )
+
+
+def _settled(u: Tensor) -> float:
+    """The relative change of an iterate that has settled."""
+    return SETTLED * sqrt(torch.finfo(u.dtype).eps)
 
 
 def _tensor(hierarchy: Hierarchy, u: Any) -> Tensor | None:

@@ -35,7 +35,8 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.levels.hierarchy import Hierarchy
-from mgnet.pde.levels.system import State, System
+from mgnet.pde.levels.system import System
+from mgnet.pde.problem.checks import as_tensor
 
 FINISHING_STEPS = 2  # steps after a full multigrid pass that is to end at the discretisation error
 KEPT, MANY = 2, 30  # directions that minimal residuals remember
@@ -55,7 +56,6 @@ class ConjugateGradients:
     def __init__(self, system: System, tol: float | None):
         self.system, self._tol = system, 0.0 if tol is None else tol
         self._x: Any = None
-        self._state, self._floor = State(*[torch.zeros(0, device="cpu")] * 3), torch.zeros(0, device="cpu")
 
     def data(self, b: Tensor) -> Any:
         return self.system.data(b)
@@ -70,7 +70,7 @@ class ConjugateGradients:
         return self.system.norms(u, b)
 
     def measured(self) -> Tensor:
-        return self._state.norms
+        return as_tensor(self.system.state.norms)
 
     def full_multigrid(self, b: Any, measure: bool = True) -> Any:
         """The first step, from zero; unmeasured: a full multigrid pass and FINISHING_STEPS steps.
@@ -98,7 +98,7 @@ class ConjugateGradients:
         the iterate before the last one (None for zero), the last one, (steps, batch) ||b - A x|| after each step
         """
         self._go_on(u, b)
-        self._state, before, norms = self.system.several(self._state, self._floor, size, tol, most)
+        before, norms = self.system.several(size, tol, most)
         self._x = self.system.x
         return before, self._x, norms
 
@@ -110,14 +110,12 @@ class ConjugateGradients:
             self._begin(self.system.data(self.system.tensor(u).clone()), b)
 
     def _step(self, x: Any) -> Any:
-        self._state = self.system.advance(self._state, self._floor)
+        self.system.advance()
         self._x = self.system.x
         return self._x
 
     def _begin(self, x: Any, b: Any) -> Any:
-        self._floor = self._tol * self.system.norms(None, b)
-        norms = self.system.begin(x, b)
-        self._state = State(norms, torch.zeros_like(norms), torch.zeros_like(norms))
+        self.system.begin(x, b, self._tol)
         self._x = x
         return x
 

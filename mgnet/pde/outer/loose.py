@@ -165,14 +165,14 @@ def may_be_loose(A: Diffusion, part: Tensor | None, seen: Survey, limit: float) 
     if max(seen.contrast, seen.variation) >= CONTRAST:
         return True
     if part is None or int(part.max()) == 0:
-        held = torch.from_numpy(seen.constant)
+        held = seen.constant
     else:
         every = constants(A, part, torch.ones(1, int(part.max()) + 1, dtype=torch.bool, device=part.device))
         grid = [axis.n for axis in A.axes]
         energy, size = (
             every.sums(v.expand(*v.shape[: -A.ndim], *grid).reshape(-1, *grid)) for v in (A.excess, A.diagonal)
         )
-        held = energy / size
+        held = (energy / size).cpu().numpy()
     return bool(((held > 0) & (held < limit)).any())
 
 

@@ -253,7 +253,7 @@ class Multigrid:
             return loose.inner.work(loose.inner.base, outcome)
         if self.levels.solve and A.base is A:
             return float(max(len(outcome.residuals) - 1, 1))
-        return solve_work(self.levels, self._outer(A), self.finishing, outcome)
+        return solve_work(self.levels, self._outer(A), 0 if outcome.residuals else self.finishing, outcome)
 
     @cached_property
     def finishing(self) -> int:

@@ -1,7 +1,7 @@
 """A structured grid: the product of its axes."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import isfinite, prod
 from typing import Any, Literal
 
@@ -222,7 +222,8 @@ class Grid:
     @cached_property
     def closed(self) -> bool:
         """Whether no end fixes the level of u: all ends Neumann or periodic."""
-        return all(end in (NEUMANN, PERIODIC) or end == Robin(0) for pair in self.bc for end in pair)
+        ends = [end for axis in self.axes for end in (axis.low, axis.high)]
+        return not any(end.holds if isinstance(end, Robin) else end == DIRICHLET for end in ends)
 
     def coordinates(self) -> tuple[np.ndarray, ...]:
         """A mesh of the grid's shape per axis (float64, indexing "ij").
@@ -243,6 +244,16 @@ class Grid:
         kinds = [f"{self.centering}-centred"] + [self.geometry] * (not self.cartesian)
         kinds += ["stretched"] * any(axis.stretched for axis in self.axes)
         return f"Grid({self.shape}, bc=[{bc}], {', '.join(kinds)})"
+
+
+def box(shape: tuple[int, ...], *how: Any) -> Grid:
+    """``Grid(shape, *how)``; of words and numbers the one of before, with what is known of its axes."""
+    return _box(shape, *how) if all(type(v) in (str, int, float) for v in how) else Grid(shape, *how)
+
+
+@lru_cache(maxsize=64, typed=True)
+def _box(shape: tuple[int, ...], *how: Any) -> Grid:
+    return Grid(shape, *how)
 
 
 def _positions(name: str, points: Any) -> list[np.ndarray]:
