@@ -65,6 +65,8 @@ class Levels:
     Attributes
     ----------
     sizes, device : unknowns of each grid of the last levels, and where those are
+    is_direct : whether there are none: a transform, separation of variables, elimination in 1-D and of few unknowns
+    separates : whether variables are separated
     in_float32 : whether those are in float32;   precise : whether the next may not be
     solve : whether one of their cycles solves;   streams : what smooths levels of convection
     """
@@ -85,12 +87,10 @@ class Levels:
         stretched = default and base.ndim > 1 and base.symmetric and not all(axis.uniform for axis in base.axes)
         self._stretched = stretched and not self.eliminates
         self.separation = separation(base) if self._stretched else None
+        self.separates = self.separation is not None
+        direct = scheme.transform or self.eliminates or self.separates
+        self.is_direct = direct or (self.constant is None and base.ndim == 1)
         self._leases: dict[Any, Lease] = {}
-
-    @property
-    def separates(self) -> bool:
-        """Whether variables are separated."""
-        return self.separation is not None
 
     def words(self, outer: str, higher: bool) -> str:
         """The iteration; outer : what goes on around cycles, higher : whether they precondition the fourth order."""
@@ -269,9 +269,3 @@ class Levels:
         if not self.base.symmetric:
             return tuple(d for d, axis in enumerate(self.base.axes) if axis.n > 1)
         return solved_axes(self.base, self.scheme.smoother, self.survey)
-
-    @property
-    def is_direct(self) -> bool:
-        """Whether there are no levels: a transform, separation of variables, elimination in 1-D and of few unknowns."""
-        direct = self.scheme.transform or self.eliminates or self.separates
-        return direct or (self.constant is None and self.base.ndim == 1)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import pi, prod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -90,6 +90,8 @@ class Diffusion:
     axes: tuple[Axis, ...]
     k: tuple[Tensor, ...]
     c: Tensor | None
+    symmetric: ClassVar[bool] = True
+    transposed: ClassVar[bool] = False
 
     def __reduce__(self) -> tuple[type["Diffusion"], tuple[object, ...]]:
         """What copies and pickles hold: nothing of what was made of it."""
@@ -192,14 +194,6 @@ class Diffusion:
     def T(self) -> "Diffusion":
         """A is symmetric."""
         return self
-
-    @property
-    def symmetric(self) -> bool:
-        return True
-
-    @property
-    def transposed(self) -> bool:
-        return False
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
