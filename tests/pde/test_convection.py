@@ -450,7 +450,15 @@ def test_what_rounding_decides_is_no_answer(seed, c):
     rng = np.random.default_rng(seed)
     velocity = tuple(5 * rng.normal(size=(4, 3)) for _ in range(2))
     with pytest.raises(NotConverged, match="is held by less than float64 shows"):
-        solve(np.ones((4, 3)), bc="neumann", c=c, velocity=velocity)
+        solve(random((4, 3), seed), bc="neumann", c=c, velocity=velocity)
+
+
+@pytest.mark.parametrize("seed", [0, 4, 6])
+def test_a_constant_that_c_alone_holds_is_found(seed):
+    """A 1 = c, which products in differences show, however little it is."""
+    velocity = tuple(5 * np.random.default_rng(seed).normal(size=(4, 3)) for _ in range(2))
+    u = solve(np.ones((4, 3)), bc="neumann", c=1e-14, velocity=velocity).u
+    np.testing.assert_allclose(u, 1e14, rtol=1e-8)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -16,26 +16,46 @@ class StreamApply {
         : mesh_(A.mesh), threads_(threads), u_(mesh_.take<T>(arena)), m_(numbers_of<T>(A.m, mesh_, threads, arena)),
           couplings_(couplings_of<T>(A, threads, arena)) {}
 
-    // u, out (n0, n1, n2)
-    void operator()(const T* u, T* out) const {
+    // A u at the numbers of one row of padded rows, whose ghosts are there
+    struct Row {
+        const T *s[26], *beside[26], *here, *m;
+        int count = 0;
+        V at(long j) const {
+            const V v = X::load(here + j);
+            V sum = X::load(m + j) * v;
+            for (int k = 0; k < count; k++) sum += X::load(s[k] + j) * (v - X::load(beside[k] + j));
+            return sum;
+        }
+    };
+    Row row(long r, const T* u) const {
+        const long begin = mesh_.begin(r);
+        Row to;
+        to.here = u + begin, to.m = m_ + begin;
+        for (const auto& c : couplings_) {
+            const long other = mesh_.row(r, c.step[0], c.step[1]);
+            if (other < 0) continue;
+            to.s[to.count] = c.s + begin, to.beside[to.count++] = u + mesh_.begin(other) + c.step[2];
+        }
+        return to;
+    }
+
+    // padded rows of (n0, n1, n2), which stay until the next ones
+    T* padded(const T* u) const {
         const long n = mesh_.n[2];
         share_out(mesh_.rows(), threads_, [&](long r) {
             std::copy_n(u + r * n, n, u_ + mesh_.begin(r)), mesh_.close(u_ + mesh_.begin(r));
         });
+        return u_;
+    }
+    T* room() const { return u_; }
+
+    // u, out (n0, n1, n2)
+    void operator()(const T* u, T* out) const {
+        const long n = mesh_.n[2];
+        const T* const from = padded(u);
         share_out(mesh_.rows(), threads_, [&](long r) {
-            const T *s[26], *beside[26], *const here = u_ + mesh_.begin(r), *const m = m_ + mesh_.begin(r);
-            int count = 0;
-            for (const auto& c : couplings_) {
-                const long other = mesh_.row(r, c.step[0], c.step[1]);
-                if (other < 0) continue;
-                s[count] = c.s + mesh_.begin(r), beside[count++] = u_ + mesh_.begin(other) + c.step[2];
-            }
-            for (long j = 0; j < n; j += W) {
-                const V v = X::load(here + j);
-                V sum = X::load(m + j) * v;
-                for (int k = 0; k < count; k++) sum += X::load(s[k] + j) * (v - X::load(beside[k] + j));
-                X::put(out + r * n + j, sum, n - j);
-            }
+            const Row each = row(r, from);
+            for (long j = 0; j < n; j += W) X::put(out + r * n + j, each.at(j), n - j);
         });
     }
 

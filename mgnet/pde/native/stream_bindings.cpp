@@ -10,6 +10,7 @@
 #include "equations.h"
 #include "fields.h"
 #include "machines.h"
+#include "stream_steps.h"
 
 using namespace nanobind::literals;
 
@@ -19,6 +20,7 @@ namespace {
 class Levels {
   public:
     using Arrays = std::vector<Input>;
+    using Vector = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
     Levels(const std::string& machine, bool single, const std::vector<long>& shape, const std::vector<bool>& wraps,
            const std::vector<long>& first, const std::vector<Doubles>& shares, const Arrays& back, const Arrays& forth,
@@ -74,8 +76,35 @@ class Levels {
         return numpy_of(norms.data(), {static_cast<std::size_t>(batch), 2});
     }
 
+    // Minimal residuals from x, or from zero: ||b - A x||.
+    nb::object begin(const std::optional<Input>& x, const Input& b) {
+        const long batch = looked_at(b, x ? *x : b, "b");
+        std::vector<double> norms(batch);
+        alone_([&] { levels_->begin(x ? x->data() : nullptr, b.data(), batch, norms.data()); });
+        return numpy_of(norms);
+    }
+    // Further steps, and x after the last one: at least one, at most `most`, until all members' norms are down to tol size
+    // or one's, above that, is not down to `enough` of the one before. Returns the norms after each step (steps, batch):
+    // those of the last x are computed anew.
+    nb::object advance(const Input& b, const Output& x, const Vector& norms, const Vector& size, double tol, double enough, long most) {
+        const long batch = looked_at(b, x, "b");
+        require(static_cast<long>(norms.size()) == batch && static_cast<long>(size.size()) == batch && most >= 1,
+                "`norms` and `size` must have one number a member, and `most` be at least 1");
+        StepsAhead ahead{size.data(), tol, enough, most};
+        std::vector<double> history(norms.data(), norms.data() + batch);
+        alone_([&] { advanced(*levels_, b.data(), x.data(), ahead, history); });
+        return numpy_of(&history[batch], {history.size() / batch - 1, static_cast<std::size_t>(batch)});
+    }
+    // the x before the last step
+    void before(const Input& b, const Output& x) {
+        const long batch = looked_at(b, x, "b");
+        std::vector<double> norms(batch);
+        alone_([&] { levels_->before(b.data(), x.data(), batch, norms.data()); });
+    }
+
   private:
-    long looked_at(const Input& v, const Output& out, const char* name) const {
+    template <class Array>
+    long looked_at(const Input& v, const Array& out, const char* name) const {
         const long batch = v.ndim() > 0 ? static_cast<long>(v.shape(0)) : 0;
         require(members_ == 1 || batch == members_, "there must be as many members as of the couplings");
         const Shape shape{batch, mesh_.n[0], mesh_.n[1], mesh_.n[2]};
@@ -218,7 +247,10 @@ void bind_streams(nb::module_& m) {
         .def("weakest", &Levels::weakest, "the smallest pivot of the coarsest grid over its diagonal, but for zeros")
         .def("solve", &Levels::solve, "b"_a, "out"_a)
         .def("cycle", &Levels::cycle, "b"_a, "out"_a)
-        .def("apply", &Levels::apply, "u"_a, "out"_a);
+        .def("apply", &Levels::apply, "u"_a, "out"_a)
+        .def("begin", &Levels::begin, "x"_a.none(), "b"_a)
+        .def("advance", &Levels::advance, "b"_a, "x"_a, "norms"_a, "size"_a, "tol"_a, "enough"_a, "most"_a)
+        .def("before", &Levels::before, "b"_a, "x"_a);
 }
 
 }  // namespace mgnet

@@ -60,7 +60,7 @@ class StreamLevel {
         : mesh_(A.mesh), halving_(halving), down_(problem.down), up_(problem.up), threads_(problem.threads), in_turn_(in_turn),
           u_(mesh_.take<T>(arena)), f_(mesh_.take<T>(arena)), r_(mesh_.take<T>(arena)),
           D_(numbers_of<T>(A.s[CENTRE], mesh_, threads_, arena)), couplings_(couplings_of<T>(A, threads_, arena)),
-          smoother_(mesh_, couplings_, threads_, arena), squares_(2 * mesh_.rows()) {
+          smoother_(mesh_, couplings_, threads_, arena) {
         for (int d = 0; d < 3; d++)
             if (in_turn ? d == 2 : problem.smoothed[d]) lines_.push_back(StreamLines<T>::of(A, d, threads_, arena));
     }
@@ -90,6 +90,7 @@ class StreamLevel {
     const StreamMesh& mesh() const { return mesh_; }
     T* u() { return u_; }
     T* f() { return f_; }
+    void at(T* f, T* u) { f_ = f, u_ = u; }
 
     void smooth_down(bool zero) {
         if (zero) std::fill(u_, u_ + mesh_.size(), T(0));
@@ -135,15 +136,16 @@ class StreamLevel {
 
     // r = f - A u; returns ||r|| / ||f||
     double residual() {
-        share_out(mesh_.rows(), threads_, [&](long r) { residual(r); });
+        std::vector<double> squares(2 * mesh_.rows());  // of each row's residuals, and of its data
+        share_out(mesh_.rows(), threads_, [&](long r) { residual<true>(r, &squares[2 * r]); });
         double left = 0, whole = 0;
-        for (long r = 0; r < mesh_.rows(); r++) left += squares_[2 * r], whole += squares_[2 * r + 1];
+        for (long r = 0; r < mesh_.rows(); r++) left += squares[2 * r], whole += squares[2 * r + 1];
         return whole > 0 ? std::sqrt(left / whole) : 0.0;
     }
 
     // f_c = Q^T (f - A u)
     void restrict_residual(T* f_c) {
-        residual();
+        share_out(mesh_.rows(), threads_, [&](long r) { residual<false>(r, nullptr); });
         const StreamMesh& coarse = halving_.coarse;
         const long step = halving_.halved[2] ? 2 : 1;
         share_out(coarse.rows(), threads_, [&](long R) {
@@ -224,7 +226,8 @@ class StreamLevel {
         smoother_.solve(lines, colour, f_, u_);
     }
 
-    void residual(long r) {
+    template <bool Measured>
+    void residual(long r, double* squares) {
         const long n = mesh_.n[2], at = mesh_.begin(r);
         const T *s[26], *v[26];
         int count = 0;
@@ -238,9 +241,9 @@ class StreamLevel {
             V sum = f - X::load(D_ + at + j) * X::load(u_ + at + j);
             for (int k = 0; k < count; k++) sum += X::load(s[k] + j) * X::load(v[k] + j);
             X::store(r_ + at + j, sum);
-            sum = X::first(sum, n - j), left += sum * sum, whole += f * f;
+            if constexpr (Measured) sum = X::first(sum, n - j), left += sum * sum, whole += f * f;
         }
-        squares_[2 * r] = X::sum(left), squares_[2 * r + 1] = X::sum(whole);
+        if constexpr (Measured) squares[0] = X::sum(left), squares[1] = X::sum(whole);
         mesh_.close(r_ + at);
     }
 
@@ -266,12 +269,11 @@ class StreamLevel {
     const StreamHalving halving_;
     const int down_, up_, threads_;
     const bool in_turn_;
-    T *const u_, *const f_, *const r_, *const D_;
+    T *u_, *f_, *const r_, *const D_;
     const std::vector<StreamCoupling<T>> couplings_;
     std::vector<StreamLines<T>> lines_;
     std::vector<Weights> weights_;
     StreamSmoother<X> smoother_;
-    std::vector<double> squares_;  // of each row's residuals, and of its data
 };
 
 }  // namespace mgnet

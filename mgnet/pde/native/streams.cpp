@@ -4,7 +4,7 @@
 
 #include <deque>
 
-#include "stream_apply.h"
+#include "minimal_residuals.h"
 #include "stream_elimination.h"
 #include "stream_level.h"
 
@@ -35,6 +35,7 @@ class Engine : public Streams {
             for (Member& member : members_) member.levels.clear();
         }
         if (!alone_) coarsen();
+        for (Member& member : members_) member.f_0 = member.datum(0), member.u_0 = member.iterate(0);
         if (!std::is_same_v<T, double>) problem_.A.reset(), problem_.tame.reset();  // floats are copies
     }
 
@@ -67,9 +68,9 @@ class Engine : public Streams {
         for (long k = 0; k < batch; k++) {
             Member& member = member_of(k);
             const T* from = static_cast<const T*>(b) + k * mesh.unknowns();
-            T *to = static_cast<T*>(out) + k * mesh.unknowns(), *f = member.datum(0), *u = member.iterate(0);
+            T *to = static_cast<T*>(out) + k * mesh.unknowns(), *f = member.f_0, *u = member.u_0;
             for (long r = 0; r < mesh.rows(); r++) std::copy(from + r * n, from + (r + 1) * n, f + mesh.begin(r));
-            alone_ ? member.levels[0].smooth() : member.cycle(0, problem_.gamma, true);
+            cycle(member, f, u);
             for (long r = 0; r < mesh.rows(); r++) std::copy(u + mesh.begin(r), u + mesh.begin(r) + n, to + r * n);
         }
     }
@@ -90,6 +91,27 @@ class Engine : public Streams {
         }
     }
 
+    void begin(const void* x, const void* b, long batch, double* norms) override {
+        while (static_cast<long>(steps_.size()) < batch)
+            steps_.emplace_back(problem_.mesh, member_of(static_cast<long>(steps_.size())).A, problem_.threads);
+        for (long k = 0; k < batch; k++) steps_[k].begin(x ? of(x, k) : nullptr, of(b, k)), norms[k] = steps_[k].norm();
+    }
+
+    void step(const void* b, long batch, const bool* there, double* norms) override {
+        for (long k = 0; k < batch; k++) {
+            there[k] ? steps_[k].stay() : steps_[k].step(of(b, k), [&](T* f, T* u) { cycle(member_of(k), f, u); });
+            norms[k] = steps_[k].norm();
+        }
+    }
+
+    void finish(const void* b, void* x, long batch, double* norms) override {
+        for (long k = 0; k < batch; k++) norms[k] = steps_[k].finish(of(b, k), of(x, k));
+    }
+
+    void before(const void* b, void* x, long batch, double* norms) override {
+        for (long k = 0; k < batch; k++) norms[k] = steps_[k].before(of(b, k), x ? of(x, k) : nullptr);
+    }
+
   private:
     struct Member {
         Arena arena;
@@ -98,7 +120,8 @@ class Engine : public Streams {
         StreamApply<X> A;
         std::deque<Level> levels;
         std::unique_ptr<Elimination> coarsest;
-        T *u_c = nullptr, *f_c = nullptr;
+        T *u_c = nullptr, *f_c = nullptr;  // of the coarsest grid
+        T *u_0 = nullptr, *f_0 = nullptr;  // of the finest one
 
         Member(const StreamOperator& A, const StreamOperator& tame, std::size_t bytes, int threads)
             : fine(tame), A(A, threads, held(bytes)) {}
@@ -122,6 +145,12 @@ class Engine : public Streams {
             coarsest = std::make_unique<Elimination>(fine);
             u_c = fine.mesh.template take<T>(arena), f_c = fine.mesh.template take<T>(arena);
             passing.clear();
+        }
+
+        // f and u of the finest grid are there
+        void at(T* f, T* u) {
+            if (!levels.empty()) return levels[0].at(f, u);
+            f_c = f, u_c = u;
         }
 
         T* datum(std::size_t l) { return l < levels.size() ? levels[l].f() : f_c; }
@@ -184,12 +213,22 @@ class Engine : public Streams {
         return any;
     }
 
+    // u from zero for the datum f, padded rows of the finest grid
+    void cycle(Member& member, T* f, T* u) {
+        member.at(f, u);
+        alone_ ? member.levels[0].smooth() : member.cycle(0, problem_.gamma, true);
+    }
+
+    const T* of(const void* v, long k) const { return static_cast<const T*>(v) + k * problem_.mesh.unknowns(); }
+    T* of(void* v, long k) const { return static_cast<T*>(v) + k * problem_.mesh.unknowns(); }
+
     Member& member_of(long k) { return members_[members_.size() == 1 ? 0 : k]; }
 
     StreamProblem problem_;
     std::vector<StreamHalving> plan_;
     bool turn_ = false, alone_ = false;
     std::deque<Member> members_;
+    std::deque<MinimalResiduals<X>> steps_;  // of each right-hand side
 };
 
 template <class T>

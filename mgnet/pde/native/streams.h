@@ -32,6 +32,12 @@ class Streams {
     // and (batch, 2) ||b|| and ||b - A out||
     virtual void solve(const void* b, void* out, long batch, double* norms) = 0;
     virtual void apply(const void* u, void* out, long batch) = 0;  // A u
+    // Minimal residuals, (batch) norms of what is left each: from x (null: zero); a step of each right-hand side that is
+    // not there; x, whose residual is computed anew; and the x before the last step (null: its residual alone).
+    virtual void begin(const void* x, const void* b, long batch, double* norms) = 0;
+    virtual void step(const void* b, long batch, const bool* there, double* norms) = 0;
+    virtual void finish(const void* b, void* x, long batch, double* norms) = 0;
+    virtual void before(const void* b, void* x, long batch, double* norms) = 0;
 };
 
 struct StreamKernels {

@@ -83,6 +83,37 @@ class NativeStreams(Preconditioner):
         norms = self._levels.solve(numbers, out)
         return torch.from_numpy(out).reshape(b.shape), norms
 
+    def numbers(self, v: Tensor) -> np.ndarray:
+        """v, (batch, *grid), as the kernels take it."""
+        return v.contiguous().numpy().reshape(self._four)
+
+    def tensor_of(self, v: np.ndarray) -> Tensor:
+        """What they leave, (batch, *grid)."""
+        return torch.from_numpy(v).reshape(-1, *self._shape)
+
+    def begin(self, x: np.ndarray | None, b: np.ndarray) -> np.ndarray:
+        """(batch,) ||b - A x||, from which steps of minimal residuals go on; x None: zero."""
+        return self._levels.begin(x, b)
+
+    def advance(
+        self, b: np.ndarray, norms: np.ndarray, size: np.ndarray, tol: float, enough: float, most: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Up to ``most`` steps, from ``norms``; no more once every member's is down to tol size, or one's, above that,
+        is not down to ``enough`` of the one before.
+
+        Returns
+        -------
+        x, (steps, batch) ||b - A x|| after each step
+        """
+        x = np.empty_like(b)
+        return x, self._levels.advance(b, x, norms, size, tol, enough, most)
+
+    def before(self, b: np.ndarray) -> np.ndarray:
+        """The x before the last step."""
+        x = np.empty_like(b)
+        self._levels.before(b, x)
+        return x
+
     def apply(self, u: Tensor) -> Tensor:
         """A u, of u's precision."""
         return self._call(self._levels.apply, u)

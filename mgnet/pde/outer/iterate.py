@@ -14,6 +14,7 @@ from mgnet.pde.levels.hierarchy import Hierarchy
 from mgnet.pde.levels.system import HALVED
 from mgnet.pde.native import arrays
 from mgnet.pde.outer.krylov import ConjugateGradients
+from mgnet.pde.outer.steps import Steps
 from mgnet.pde.problem.plain import runs_here
 
 STALLED = HALVED  # a cycle that does not halve the residual asks whether round-off is reached
@@ -191,7 +192,7 @@ def iterate(
     rounding, best = RoundOff(roundoff, size, changed), Best(changed)
     while not done.all() and len(residuals) <= max_cycles:
         most = 1 if rounding.near or callback is not None else max_cycles + 1 - len(residuals)
-        if isinstance(hierarchy, ConjugateGradients):
+        if isinstance(hierarchy, (ConjugateGradients, Steps)):
             old, u, norms = hierarchy.several(u, f, size, tol, most)
         else:
             old, u, norms = cycles(hierarchy, u, f, relatives * size, size, tol, most)

@@ -12,10 +12,12 @@ r is orthogonal to the p before, until rounding costs that; where (r, p) and (r,
 next p is z alone. As alpha minimises the energy (x, A x) / 2 - (b, x) along p all the same, x does not run away:
 without both, a residual of 1e-5 may grow to 1e3 where coefficients jump by 1e6.
 
-Minimal residuals, for any A and M (conjugate residuals that remember KEPT directions; MANY where A is unsymmetric,
-which are all: GMRES, but for rounding):
+Minimal residuals, for any A and M (conjugate residuals that remember KEPT directions; where A is unsymmetric all, until
+there are MANY: GMRES that begins anew, but for rounding):
 
     p = M r,   p <- p - sum_i (A p, A p_i) p_i,   |A p| = 1,   x <- x + (r, A p) p,   r = b - A x
+
+Where r hardly falls, M r is hardly another direction than the one before; GMRES' own, p = M A p_before, always is.
 
 Chebyshev's iteration, for any A whose preconditioned spectrum is known to lie about [lo, hi]: no inner
 products, so it cannot break down; theta, delta are the interval's centre and half its length:
@@ -23,8 +25,8 @@ products, so it cannot break down; theta, delta are the interval's centre and ha
     p <- rho_k rho_{k-1} p + 2 rho_k / delta M r,   rho_k = 1 / (2 theta / delta - rho_{k-1}),   x <- x + p
 
 Source: Hestenes & Stiefel 1952; Powell 1977 (to begin anew where orthogonality is lost); Tatebe 1993
-(multigrid as the preconditioner); Eisenstat, Elman & Schultz 1983 (truncated conjugate residuals);
-Saad 2003, algorithm 12.1.
+(multigrid as the preconditioner); Eisenstat, Elman & Schultz 1983 (truncated conjugate residuals); Jiranek &
+Rozloznik 2010, Numer. Algorithms 53, 93 (either direction, by how r falls); Saad 2003, algorithm 12.1.
 """
 
 from collections.abc import Callable
@@ -40,6 +42,7 @@ from mgnet.pde.problem.checks import as_tensor
 
 FINISHING_STEPS = 2  # steps after a full multigrid pass that is to end at the discretisation error
 KEPT, MANY = 2, 30  # directions that minimal residuals remember
+SLOW = 0.9  # of a residual: where a step leaves more, the next direction is that of the last A p
 
 
 class ConjugateGradients:
@@ -125,6 +128,10 @@ class Steps(Protocol):
 
     def restart(self) -> None: ...
 
+    def datum(self, r: Tensor) -> Tensor:
+        """What M is applied to, where r is left."""
+        ...
+
     def __call__(self, z: Tensor, r: Tensor) -> Tensor:
         """The step that is added to x, for z = M r."""
         ...
@@ -168,7 +175,8 @@ class Preconditioned:
     def cycle(self, u: Tensor | None, b: Tensor, measure: bool = True) -> Tensor:
         if u is None or u is not self._x:
             u = self._begin(torch.zeros_like(b) if u is None else u, b)
-        z = self.levels.release(self.levels.cycle(None, self.levels.data(self._r), measure=False))
+        r = self.step.datum(self._r)
+        z = self.levels.release(self.levels.cycle(None, self.levels.data(r), measure=False))
         self._x = u + self.step(z, self._r)
         self._r = b - self.A(self._x)
         return self._x
@@ -180,15 +188,30 @@ class Preconditioned:
 
 
 class MinimalResiduals:
-    """Steps along the preconditioned residual and the last ``kept`` directions, each as long as lowers ||r|| most."""
+    """Steps along the preconditioned residual and directions before it, as long as lowers ||r|| most.
+
+    Parameters
+    ----------
+    kept : how many directions, the last ones; None: all, until there are MANY and it begins anew
+    """
 
     name = "minimal residuals"
 
-    def __init__(self, A: Callable[[Tensor], Tensor], kept: int = KEPT):
+    def __init__(self, A: Callable[[Tensor], Tensor], kept: int | None = KEPT):
         self.A, self._most = A, kept
 
     def restart(self) -> None:
         self._kept: list[tuple[Tensor, Tensor]] = []
+        self._size: Tensor | None = None  # of r, as it was
+
+    def datum(self, r: Tensor) -> Tensor:
+        if self._most is not None:
+            return r
+        if len(self._kept) == MANY:
+            self.restart()
+        size, before = _dot(r, r).sqrt(), self._size
+        self._size = size
+        return r if before is None else torch.where(size > SLOW * before, self._kept[-1][1], r)
 
     def __call__(self, z: Tensor, r: Tensor) -> Tensor:
         p, Ap = z, self.A(z)
@@ -203,8 +226,12 @@ class MinimalResiduals:
         size = size.sqrt()
         size = torch.where(size > 0, size, 1.0)
         p, Ap = p / size, Ap / size
-        self._kept = [*self._kept, (p, Ap)][-self._most :]
-        return _dot(r, Ap) * p
+        step = _dot(r, Ap) * p
+        if self._most is None:
+            for q, Aq in self._kept:  # what rounding leaves r of them
+                step = torch.addcmul(step, _dot(r, Aq), q)
+        self._kept = [*self._kept, (p, Ap)][-(self._most or MANY) :]
+        return step
 
 
 class Chebyshev:
@@ -215,6 +242,9 @@ class Chebyshev:
     def __init__(self, spectrum: tuple[float, float]):
         lo, hi = spectrum
         self._theta, self._delta = (hi + lo) / 2, (hi - lo) / 2
+
+    def datum(self, r: Tensor) -> Tensor:
+        return r
 
     def restart(self) -> None:
         self._p: Tensor | None = None

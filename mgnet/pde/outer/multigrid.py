@@ -16,11 +16,12 @@ from mgnet.pde.outer.at_once import at_once
 from mgnet.pde.outer.choice import CPU, Levels
 from mgnet.pde.outer.finishing import cycles_after
 from mgnet.pde.outer.iterate import Outcome, iterate, per_member, relative
-from mgnet.pde.outer.krylov import MANY, Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
+from mgnet.pde.outer.krylov import Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
 from mgnet.pde.outer.loose import Held, hardly_held, may_be_loose
 from mgnet.pde.outer.scale import extreme, narrowed, rescaled
 from mgnet.pde.outer.scheme import Scheme
 from mgnet.pde.outer.stationary import Stationary, stationary
+from mgnet.pde.outer.steps import Steps
 from mgnet.pde.outer.stopping import Stop, far, gone_on
 from mgnet.pde.outer.turns import Turn, in_turn
 from mgnet.pde.outer.work import solve_work
@@ -276,13 +277,16 @@ class Multigrid:
                 u = nested.full_multigrid(f, measure=False, parts=[part.to(b) for part in parts], unweighted=unweighted)
             else:
                 u = hierarchy.full_multigrid(f, measure=False)
-            for _ in range(self.finishing):
-                u = hierarchy.cycle(u, f, measure=False)
+            if isinstance(hierarchy, Steps):
+                u = hierarchy.further(u, f, self.finishing)
+            else:
+                for _ in range(self.finishing):
+                    u = hierarchy.cycle(u, f, measure=False)
             status = "transform" if self.levels.scheme.transform else "full multigrid"
             return Outcome(self._finite(hierarchy.release(u), b, None), [], status)
 
         f = hierarchy.data(b)
-        squares = isinstance(hierarchy, (ConjugateGradients, Preconditioned))
+        squares = isinstance(hierarchy, (ConjugateGradients, Preconditioned, Steps))
         if squares and extreme(hierarchy.norms(None, f), b.dtype):
             finite_data(b)
             return rescaled(self.base.like(b), b, None, None, lambda b, guess: whole(b, hierarchy.data(b)))
@@ -357,10 +361,12 @@ class Multigrid:
             return self.levels.of(b)
         if outer is ConjugateGradients:
             return ConjugateGradients(self.levels.robust(b), None if stop.of_guess else stop.tol)
+        if not self.base.symmetric and b.device.type == "cpu":
+            return Steps(self.levels.streaming(b))
         apply = A if self.base.symmetric else self.levels.streaming(b).apply
         product = apply if null is None else lambda u: null.compatible(apply(u))
         if not self.base.symmetric:
-            return Preconditioned(product, self.levels.of(b), MinimalResiduals(product, MANY), from_zero=True)
+            return Preconditioned(product, self.levels.of(b), MinimalResiduals(product, None), from_zero=True)
         step = MinimalResiduals(product) if outer is MinimalResiduals else Chebyshev(A.spectrum)
         return Preconditioned(product, self.levels.of(b), step, from_zero=self.levels.alternates)
 
