@@ -70,7 +70,8 @@ class BandOrder {
 template <class X>
 class StreamElimination {
     using V = typename X::V;
-    static constexpr long W = X::W, TOGETHER = 4;  // pivots
+    static constexpr long W = X::W;
+    static constexpr int TOGETHER = 4, ROWS = 4;  // pivots, and rows that they are taken from
 
   public:
     explicit StreamElimination(const StreamOperator& A) : mesh_(A.mesh) {
@@ -135,10 +136,13 @@ class StreamElimination {
     }
 
     void factor(const StreamOperator& A) {
-        rows_.swap(spare()), rows_.assign(N_ * width_, 0.0), e_.assign(N_, 0.0);
+        rows_.swap(spare()), e_.assign(N_, 0.0);
+        if (static_cast<long>(rows_.size()) < N_ * width_) rows_.resize(N_ * width_);
         std::vector<double> m(N_), d(N_);
         gather(A, rows_.data(), m.data(), d.data());
-        for (long i = 0; i < N_; i++) eliminate(i, rows_.data(), m.data(), d[i], e_.data());
+        long i = 0;
+        for (; i + ROWS <= N_; i += ROWS) eliminate<ROWS>(i, rows_.data(), m.data(), d.data(), e_.data());
+        for (; i < N_; i++) eliminate<1>(i, rows_.data(), m.data(), d.data(), e_.data());
     }
 
     void gather(const StreamOperator& A, double* S, double* m, double* d) {
@@ -151,6 +155,7 @@ class StreamElimination {
             for (int q = 0; q < count; q++) rows[q] = mesh_.row(r, step_of(offsets[q], 0), step_of(offsets[q], 1)) * mesh_.n[2];
             for (long j = 0; j < mesh_.n[2]; j++, k++) {
                 const long i = number_[k], at = mesh_.begin(r) + j;
+                std::fill_n(S + i * width_, width_, 0.0);
                 d[i] = A.s[CENTRE][at], m[i] = A.m ? A.m[at] : d[i];
                 exact_ &= m[i] >= 0;
                 for (int q = 0; q < count; q++) {
@@ -167,27 +172,58 @@ class StreamElimination {
         }
     }
 
-    void eliminate(long i, double* S, double* m, double diagonal, double* e) {
-        double* const w = S + i * width_ + band_ - i;  // w[j] is s_ij
+    // Rows i, i + 1, ..., R of them: pivots before them are loaded once for all.
+    template <int R>
+    void eliminate(long i, double* S, double* m, const double* diagonal, double* e) {
+        double* w[R];  // w[r][j] is s of row i + r and unknown j; just before its band there are zeros
+        for (int r = 0; r < R; r++) w[r] = S + (i + r) * (width_ - 1) + band_;
         long k = std::max(0L, i - band_);
-        while (k < i && w[k] == 0) k++;
-        for (; k < i; k += TOGETHER) {
-            const long count = std::min(TOGETHER, i - k);
-            const double* s[TOGETHER] = {};
-            double l[TOGETHER] = {};
-            for (long p = 0; p < TOGETHER; p++) s[p] = S + (k + std::min(p, count - 1)) * (width_ - 1) + band_;
-            for (long p = 0; p < count; p++) {
-                for (long q = 0; q < p; q++) w[k + p] += l[q] * s[q][k + p];
-                l[p] = w[k + p] *= e[k + p];
-                m[i] += l[p] * m[k + p];
+        auto nothing = [&] {
+            bool none = true;
+            for (int r = 0; r < R; r++) none &= w[r][k] == 0;
+            return none;
+        };
+        while (k < i && nothing()) k++;
+        auto group = [&](auto count) {
+            const double* s[TOGETHER];
+            double l[R][TOGETHER] = {};
+            for (long p = 0; p < TOGETHER; p++) s[p] = S + (k + std::min<long>(p, count - 1)) * (width_ - 1) + band_;
+#pragma GCC unroll 4
+            for (int p = 0; p < TOGETHER; p++) {
+                if (p >= count) break;
+#pragma GCC unroll 4
+                for (int r = 0; r < R; r++) {
+                    double v = w[r][k + p];
+#pragma GCC unroll 4
+                    for (int q = 0; q < p; q++) v += l[r][q] * s[q][k + p];
+                    w[r][k + p] = l[r][p] = v * e[k + p];
+                    m[i + r] += l[r][p] * m[k + p];
+                }
             }
-            for (long j = k + count; j < k + count + band_; j += X::W)
-                X::store(w + j, X::load(w + j) + ((l[0] * X::load(s[0] + j) + l[1] * X::load(s[1] + j)) +
-                                                        (l[2] * X::load(s[2] + j) + l[3] * X::load(s[3] + j))));
+            for (long j = k + count; j < k + count + band_; j += X::W) {
+                const V a = X::load(s[0] + j), b = X::load(s[1] + j), c = X::load(s[2] + j), d = X::load(s[3] + j);
+#pragma GCC unroll 4
+                for (int r = 0; r < R; r++)
+                    X::store(w[r] + j, X::load(w[r] + j) + ((l[r][0] * a + l[r][1] * b) + (l[r][2] * c + l[r][3] * d)));
+            }
+        };
+        for (; k + TOGETHER <= i; k += TOGETHER) group(std::integral_constant<int, TOGETHER>());
+        if (k < i) group(static_cast<int>(i - k));
+        for (int r = 0; r < R; r++) {
+            for (int q = 0; q < r; q++) {
+                const double l = w[r][i + q] *= e[i + q];
+                m[i + r] += l * m[i + q];
+                for (long j = i + q + 1; j <= i + q + band_; j += X::W) X::store(w[r] + j, X::load(w[r] + j) + l * X::load(w[q] + j));
+            }
+            finish(i + r, w[r], m[i + r], diagonal[i + r], e);
         }
+    }
+
+    void finish(long i, double* w, double m, double diagonal, double* e) {
         w[i] = 0;
-        double d = m[i];
-        for (long j = i + 1; j <= i + band_; j++) d += w[j];
+        V sum = {};
+        for (long j = i + 1; j <= i + band_; j += W) sum += X::load(w + j);
+        const double d = m + X::sum(sum);
         e[i] = std::abs(d) > (exact_ ? 0.0 : NONE * std::abs(diagonal)) ? 1 / d : 0.0;
         if (d != 0) weakest_ = std::min(weakest_, std::abs(d / diagonal));
     }

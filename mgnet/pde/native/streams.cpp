@@ -23,7 +23,7 @@ class Engine : public Streams {
   public:
     explicit Engine(const StreamProblem& problem) : problem_(problem) {
         plan();
-        const long arrays = plan_.empty() ? 4 : 25;  // about as many as levels take
+        const long arrays = plan_.empty() ? 4 : turn_ ? 20 : 24;  // about as many as levels take
         for (std::size_t m = 0; m < problem.A->of.size(); m++)
             members_.emplace_back(problem.A->of[m], problem.tame->of[m], arrays * problem.mesh.bytes<T>(), problem.threads);
         for (Member& member : members_)

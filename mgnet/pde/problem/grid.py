@@ -80,7 +80,7 @@ class Grid:
                     f"on axis {d} they are {lo} and {hi}. Use other units."
                 )
         self.axes = tuple(
-            Axis(n, low, high, centering, lo, hi)
+            _axis(n, low, high, centering, lo, hi)
             for n, (low, high), lo, hi in zip(sizes, pairs, lowers, uppers, strict=True)
         )
         self.centering: str = centering
@@ -254,6 +254,16 @@ def box(shape: tuple[int, ...], *how: Any) -> Grid:
 @lru_cache(maxsize=64, typed=True)
 def _box(shape: tuple[int, ...], *how: Any) -> Grid:
     return Grid(shape, *how)
+
+
+def _axis(n: int, low: str | Robin, high: str | Robin, *how: Any) -> Axis:
+    """An axis; between ends that are words the one of before, with what is known of it."""
+    return _kept(n, low, high, *how) if isinstance(low, str) and isinstance(high, str) else Axis(n, low, high, *how)
+
+
+@lru_cache(maxsize=128)
+def _kept(*how: Any) -> Axis:
+    return Axis(*how)
 
 
 def _positions(name: str, points: Any) -> list[np.ndarray]:
