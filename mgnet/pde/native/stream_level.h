@@ -23,7 +23,10 @@ bool smooths_in_turn(const StreamOperator& A, bool finest) {
     V negative = {}, across = {};
     for (long r = 0; r < mesh.rows(); r++) {
         const long here = mesh.begin(r);
-        const double *own[6] = {}, *back[6] = {};
+        const double *own[6] = {}, *back[6] = {}, *all[26];
+        int count = 0;
+        for (int o = 0; o < 27; o++)
+            if (o != CENTRE && A.s[o]) all[count++] = A.s[o] + here;
         for (int k = 0; k < 6; k++) {
             const int side = k % 2 ? 1 : -1, o = number_of(k / 2 == 0 ? side : 0, k / 2 == 1 ? side : 0, k / 2 == 2 ? side : 0);
             const long other = A.s[o] ? mesh.row(r, step_of(o, 0), step_of(o, 1)) : -1;
@@ -33,8 +36,7 @@ bool smooths_in_turn(const StreamOperator& A, bool finest) {
             const auto those = X::below(mesh.n[2] - j);  // of the vector that belong to the row
             const V d = X::where(those, X::load(A.s[CENTRE] + here + j), V{});
             const V inverse = X::where(d > V{}, 1 / X::where(d > V{}, d, X::splat(1)), V{});
-            for (int o = 0; o < 27; o++)
-                if (o != CENTRE && A.s[o]) negative -= least<X>(X::load(A.s[o] + here + j), V{}) * inverse;
+            for (int k = 0; k < count; k++) negative -= least<X>(X::load(all[k] + j), V{}) * inverse;
             V both[3] = {};
             for (int k = 0; k < 6; k++)
                 if (own[k]) both[k / 2] += least<X>(X::load(own[k] + j), X::load(back[k] + j));

@@ -104,10 +104,13 @@ class StreamTransfer {
 
     // 1 / the sum of what couples across, 0 where there is none
     void invert(const int between[2], int along, Row& row) {
+        const double* across[26];
+        int count = 0;
+        for (int o = 0; o < 27; o++)
+            if (row.there[o] && is_across(o, between, along)) across[count++] = row.c(o);
         for (long j = 0; j < mesh_.n[2]; j += W) {
             V sum = X::load(row.m() + j);
-            for (int o = 0; o < 27; o++)
-                if (row.there[o] && is_across(o, between, along)) sum += X::load(row.c(o) + j);
+            for (int k = 0; k < count; k++) sum += X::load(across[k] + j);
             X::store(row.inverse + j, X::where(sum > V{}, 1 / X::where(sum > V{}, sum, X::splat(1)), V{}));
         }
     }
@@ -189,7 +192,10 @@ class StreamProduct {
             const double* from = there ? of.from(26 - delta, place(i)) : nullptr;
             for (long k = 0; k < count; k += W) {
                 const V v = from ? strided<X>(from + k * step, step) : X::splat(there ? 1.0 : 0.0);
-                for (long l = 0; l < std::min(W, count - k); l++) to[J + k + l] = static_cast<T>(v[l]);
+                if constexpr (std::is_same_v<T, double>)
+                    X::put(to + J + k, v, count - k);
+                else
+                    for (long l = 0; l < std::min(W, count - k); l++) to[J + k + l] = static_cast<T>(v[l]);
             }
         });
     }
