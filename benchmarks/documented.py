@@ -21,7 +21,7 @@ def blocks(page: str) -> list[tuple[str, str, str, int]]:
 #: What a test has no time, data or device for -> what it runs instead.
 STAND_INS = {
     r"--epochs \d+": "--epochs 1",
-    r"--recipe paper": "--recipe paper --epochs 1",
+    r"--recipe paper": "--recipe paper --epochs 1 --set schedule=cosine",
     r"--dataset cifar100?\b": "--dataset digits",
     r"--dataset photos": "--dataset shapes",  # the folder that the same page has made
     r"--image-size 128": "--image-size 32",

@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(error.format_message())
                 return 2
             return complain(error.format_message(), 2)
+        except FloatingPointError as error:  # overflow; a network that has diverged
+            return complain(str(error), 1)
         except (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError) as error:  # the last: a missing extra
             return complain(str(error) or type(error).__name__, 2)
 

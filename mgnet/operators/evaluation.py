@@ -17,6 +17,7 @@ from mgnet.operators.samples import Samples
 from mgnet.operators.weights import Card
 from mgnet.training.placement import placed
 from mgnet.training.process import Process, choose_device
+from mgnet.training.watch import check_finite
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 _POINTS = 2**18  # of a batch
@@ -49,6 +50,7 @@ def evaluate(
     Raises
     ------
     FileNotFoundError, ValueError : no or damaged checkpoint or data; data that the network does not fit
+    Diverged : the outputs are not finite
 
     Example
     -------
@@ -62,7 +64,9 @@ def evaluate(
     network, card = asked_on(grid, model, start)
     samples, place = samples_of("data", data), choose_device(device)
     check_fit(card, samples)
-    return measure(network.to(place), samples, Process(0, 1, place))
+    metrics = measure(network.to(place), samples, Process(0, 1, place))
+    check_finite(torch.tensor([metrics.error, metrics.h1_error]))
+    return metrics
 
 
 def samples_of(name: str, data: Samples | str | Path) -> Samples:

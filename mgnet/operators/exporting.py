@@ -32,6 +32,7 @@ def export(
     Raises
     ------
     ValueError : another suffix, a damaged checkpoint, or a grid that the network does not take
+    FloatingPointError : what is read back gives other outputs, or none that are finite
     ModuleNotFoundError : onnx, onnxscript or onnxruntime is not installed
 
     Example

@@ -8,8 +8,9 @@ import torch
 
 from mgnet.operators.batches import single
 from mgnet.operators.models import Source, asked_on
-from mgnet.training.placement import placed
+from mgnet.training.placement import asks, placed
 from mgnet.training.process import choose_device
+from mgnet.training.watch import check_finite
 
 _POINTS = 2**18  # of a batch
 
@@ -38,7 +39,9 @@ def predict(
 
     Raises
     ------
-    FileNotFoundError, ValueError, TypeError : no or damaged checkpoint; inputs that the network does not take
+    FileNotFoundError, ValueError, TypeError : no or damaged checkpoint; inputs that the network does not take, or that
+        ask for a gradient, which goes through ``run.model``
+    Diverged : the outputs are not finite
 
     Example
     -------
@@ -59,6 +62,10 @@ def predict(
             f"`inputs` must be plain real functions, one at least; they are {inputs.dtype} {tuple(inputs.shape)}, a "
             f"{type(inputs).__name__}."
         )
+    if asks(inputs):
+        raise TypeError(
+            "`inputs` asks for a gradient, and `predict` has none. Detach it, or call `run.model`, which has."
+        )
     x = single(inputs) if isinstance(inputs, np.ndarray) else inputs.detach().float()
     plain = x.ndim == ndim + 1
     x = x.unsqueeze(1) if plain else x
@@ -73,5 +80,6 @@ def predict(
     with torch.no_grad():
         parts = x.split(max(1, _POINTS // x.shape[2:].numel()))
         u = torch.cat([network(part.to(place)) for part in parts]).cpu()
+    check_finite(u)
     u = u.squeeze(1) if plain and u.shape[1] == 1 else u
     return u.numpy() if isinstance(inputs, np.ndarray) else u

@@ -101,7 +101,7 @@ def train(
     seed = whole("seed", seed)
     recipe = dataclasses.replace(recipe, epochs=epochs) if epochs is not None else recipe
     samples, tested = _split(data, test)
-    with joined(device) as process:
+    with torch.enable_grad(), joined(device) as process:  # whatever the caller has set
         recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, process.device))
         kept, validation = _hold_out(samples, recipe.validation)
         network = _network(model, kept, seed)

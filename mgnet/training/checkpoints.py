@@ -77,6 +77,9 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     """
     path = checkpoint / "state.pt"
     try:
+        with zipfile.ZipFile(path) as packed:
+            if wrong := packed.testzip():  # torch reads on where a checksum is wrong
+                raise zipfile.BadZipFile(f"{wrong} in it is not what was written")
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, KeyError) as error:
         reason = (str(error) or "the file ends too soon").splitlines()[0]

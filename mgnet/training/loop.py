@@ -26,6 +26,7 @@ mgnet.vision.training is one to read.
 """
 
 import dataclasses
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -44,6 +45,7 @@ from mgnet.training.recipe import Steps
 from mgnet.training.runs import (
     Row,
     append_scalars,
+    finished,
     locked,
     open_folder,
     read_history,
@@ -132,6 +134,12 @@ def fit(
     if checkpoint_every is not None and checkpoint_every < 1:
         raise ValueError(f"`checkpoint_every` must be at least 1 step; it is {checkpoint_every}.")
     training = Training(network, task, recipe, seed, process, folder)
+    if process.first and not recipe.decays:
+        warnings.warn(
+            f'the learning rate stays {recipe.lr:g}: by schedule="step" it falls after `step_epochs` = '
+            f"{recipe.step_epochs}, and there are {recipe.epochs} epochs. Set fewer step_epochs, or another schedule.",
+            stacklevel=4,
+        )
     with locked(folder) if process.first else nullcontext():
         if process.first:
             open_folder(folder, training.config(), resume)
@@ -162,6 +170,8 @@ class Training:
 
     def restore(self, tensorboard: bool) -> None:
         """Go to the last checkpoint, if there is one; end the epoch that it may be the end of."""
+        if not all_checkpoints(self.folder) and (self.folder / "history.csv").exists():
+            self.read_end()
         for checkpoint in all_checkpoints(self.folder)[-1:]:
             state = load_state(checkpoint)
             stored, _ = read_tensors(checkpoint / "model.safetensors", next(iter(self.task.header)))
@@ -171,6 +181,13 @@ class Training:
             self.row = state["row"]
             if self.row is not None and not self.read_row(self.row[0]):
                 self.end_epoch(tensorboard)
+
+    def read_end(self) -> None:
+        """Of a run that has lost its checkpoints after its end: what `finish` wrote."""
+        weights = self.folder / "model.safetensors"
+        self.history = finished(self.folder, self.recipe.epochs)
+        copy_into(self.learner.tested, read_tensors(weights, next(iter(self.task.header)))[0], weights)
+        self.step = self.recipe.epochs * self.per_epoch
 
     def read_row(self, row: Row) -> bool:
         """Whether history.csv has what validation found after this row's epoch; it is then taken from there."""

@@ -1,7 +1,8 @@
-"""What a door does not depend on, and leaves as it was: torch's defaults of device and dtype, its random numbers."""
+"""What a door does not depend on, and leaves as it was: torch's defaults of device and dtype, its random numbers,
+and what surrounds a call: autocast, inference mode."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -22,16 +23,42 @@ def _in_float32() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def placed(door: Door) -> Door:
-    """The door without what ``torch.set_default_device`` and ``set_default_dtype`` have set.
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Neither autocast nor inference mode; where the latter was nothing asks for a gradient."""
+    with ExitStack() as without:
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                without.enter_context(torch.autocast(kind, enabled=False))
+        if torch.is_inference_mode_enabled():
+            without.enter_context(torch.inference_mode(False))
+            without.enter_context(torch.no_grad())
+        yield
 
-    Data and orders are made on the CPU, networks in float32. After it torch's own generators are as they were.
+
+def asks(v: object) -> bool:
+    """Whether it asks for a gradient.
+
+    Example
+    -------
+    >>> v = torch.ones(2, requires_grad=True)
+    >>> asks(v), torch.no_grad()(asks)(v)
+    (True, False)
+    """
+    return isinstance(v, torch.Tensor) and v.requires_grad and torch.is_grad_enabled()
+
+
+def placed(door: Door) -> Door:
+    """The door without what ``torch.set_default_device`` and ``set_default_dtype`` have set, or autocast around it.
+
+    Data and orders are made on the CPU, networks in float32, and by no inference mode. After it torch's own generators
+    are as they were.
     """
 
     @wraps(door)
     def call(*arguments: Any, **named: Any) -> Any:
         default = nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
-        with kept(), default, _in_float32():
+        with kept(), default, _in_float32(), _alone():
             return door(*arguments, **named)
 
     return call  # type: ignore[return-value]

@@ -86,6 +86,17 @@ class Steps:
         if self.batch_size % self.accumulate:
             raise ValueError(f"`batch_size` {self.batch_size} must be a multiple of `accumulate` {self.accumulate}.")
 
+    @property
+    def decays(self) -> bool:
+        """Whether the learning rate falls before the end.
+
+        Example
+        -------
+        >>> Steps(epochs=20, schedule="step", step_epochs=30).decays
+        False
+        """
+        return self.schedule != "step" or self.epochs > self.step_epochs
+
     def learning_rate(self, epoch: float) -> float:
         """At a time in epochs; a function of time alone, so that a resumed run cannot differ.
 

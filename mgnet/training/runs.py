@@ -214,6 +214,22 @@ def read_history(out: str | Path) -> list[Row]:
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
+def finished(out: Path, epochs: int) -> list[Row]:
+    """The history of a run that ended after so many epochs, and has no checkpoints any more.
+
+    Raises
+    ------
+    ValueError : it did not: there is nothing to go on from
+    """
+    history = read_history(out) if all((out / name).exists() for name in ("metrics.json", "model.safetensors")) else []
+    if len(history) != epochs:
+        raise ValueError(
+            f"`resume` needs a checkpoint to go on from; {out} has a history.csv, but no checkpoints. Train anew in "
+            "another folder, with `start` from its weights if it has some."
+        )
+    return history
+
+
 def append_scalars(out: Path, row: Row) -> None:
     """One epoch for TensorBoard."""
     from torch.utils.tensorboard import SummaryWriter

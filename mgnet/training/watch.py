@@ -15,8 +15,19 @@ from torch import Tensor
 from mgnet.training.process import Process
 
 
-class Diverged(RuntimeError):
-    """The loss is not finite."""
+class Diverged(RuntimeError, FloatingPointError):
+    """The loss, or what a network makes of its data, is not finite."""
+
+
+def check_finite(output: Tensor) -> None:
+    """That a network, asked, says numbers.
+
+    Raises
+    ------
+    Diverged : it does not
+    """
+    if not output.isfinite().all():
+        raise Diverged("the network's output is not finite. Train anew with a smaller `lr`, or `clip`.")
 
 
 class Watch:

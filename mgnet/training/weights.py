@@ -1,9 +1,12 @@
 """Weight files: safetensors that say which network they belong to.
 
 Nothing is ever unpickled. A tensor that a network uses in several places is stored once. What a file says of its
-network, a JSON text under a key of the header, is its package's own: mgnet.vision's is a Card.
+network, a JSON text under a key of the header, is its package's own: mgnet.vision's is a Card. A hash of all numbers
+stands beside it, since a changed bit of a weight is a weight.
 """
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,6 +15,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from mgnet.files import write
+
+_HASH = "mgnet.sha256"
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -62,8 +67,17 @@ def write_tensors(path: Path, model: nn.Module, header: dict[str, str]) -> None:
     OSError : the place is unwritable or full
     """
     content = {name: t.cpu().contiguous() for name, t in tensors(model).items()}
-    packed = save(content, header)  # save_file would hide the OSError of a full disk
+    packed = save(content, header | {_HASH: _hash(content)})  # save_file would hide the OSError of a full disk
     write(path, lambda temporary: temporary.write_bytes(packed))
+
+
+def _hash(content: Mapping[str, Tensor]) -> str:
+    """Of names, dtypes, shapes and numbers."""
+    found = hashlib.sha256()
+    for name, t in sorted(content.items()):
+        found.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
+        found.update(t.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def read_tensors(path: Path, key: str) -> tuple[dict[str, Tensor], str]:
@@ -92,4 +106,9 @@ def read_tensors(path: Path, key: str) -> tuple[dict[str, Tensor], str]:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}. Use another checkpoint.") from None
     if key not in header:
         raise ValueError(f"{path} does not say which network it belongs to; it was not written by {key}.")
+    if header.get(_HASH) not in (None, _hash(stored)):
+        raise ValueError(
+            f"{path} is damaged: its numbers are not those that were written. Use another checkpoint, or, if you "
+            f"changed them, take {_HASH} out of its header."
+        )
     return stored, header[key]

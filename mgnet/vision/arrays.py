@@ -59,7 +59,7 @@ def from_pair(pair: Sequence[Any]) -> Dataset:
 
 def labelled(images: object, classes: tuple[str, ...]) -> Images:
     """(images, labels), or a torch Dataset, whose labels are names or numbers of known classes."""
-    pixels, names = _split(images, "it")
+    pixels, names = _split(images, "dataset")
     return Images(pixels, numbered(names, classes))
 
 

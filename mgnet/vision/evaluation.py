@@ -14,7 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 from mgnet.training.order import order_of, takes_channels_last
 from mgnet.training.placement import placed
 from mgnet.training.process import Process, choose_device
-from mgnet.training.watch import Diverged
+from mgnet.training.watch import check_finite
 from mgnet.vision.arrays import is_pair, labelled
 from mgnet.vision.batches import Normaliser, Pictures, picture_batches
 from mgnet.vision.datasets import READERS, load
@@ -248,8 +248,7 @@ class Tally:
         self.sums = torch.zeros(3, dtype=torch.float64, device=device)  # loss, top 5, right when mirrored
 
     def add(self, logits: Tensor, labels: Tensor, mirrored: Tensor | None) -> None:
-        if not logits.isfinite().all():
-            raise Diverged("the network's output is not finite. Train anew with a smaller `lr`, or `clip`.")
+        check_finite(logits)
         confidence, guess = logits.softmax(1).max(1)
         ones = torch.ones(len(labels), dtype=torch.float64, device=labels.device)
         self.classes.index_add_(1, labels, torch.stack([ones, (guess == labels).double()]))

@@ -83,6 +83,7 @@ def export(model: Source, path: str | Path, *, start: str | Path | None = None) 
     Raises
     ------
     ValueError : another suffix, or a damaged checkpoint
+    FloatingPointError : what is read back gives other outputs, or none that are finite
     ModuleNotFoundError : onnx, onnxscript or onnxruntime is not installed
 
     Example

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from mgnet.files import write
-from mgnet.training.placement import placed
+from mgnet.training.placement import asks, placed
 from mgnet.training.process import choose_device
+from mgnet.training.watch import check_finite
 from mgnet.vision.arrays import as_pixels, as_tensor
 from mgnet.vision.batches import Normaliser
 from mgnet.vision.evaluation import images_at_once
@@ -97,7 +98,9 @@ def predict(
 
     Raises
     ------
-    FileNotFoundError, ValueError, TypeError : no such file; no image; wrong shape, range or kind
+    FileNotFoundError, ValueError, TypeError : no such file; no image; wrong shape, range or kind; an array that asks
+        for a gradient, which `classifier` has
+    Diverged : what the network says is not finite
 
     Example
     -------
@@ -107,6 +110,10 @@ def predict(
     >>> predict(run.directory, torch.zeros(2, 8, 8)).probabilities.shape
     torch.Size([2, 10])
     """
+    if asks(images):
+        raise TypeError(
+            "`images` asks for a gradient, and `predict` has none. Detach it, or call `classifier`'s module."
+        )
     network, card = trained(model, start)
     place = choose_device(device)
     normalise = Normaliser(list(card.mean), list(card.std), place)
@@ -117,6 +124,7 @@ def predict(
             names += batch.names
             skipped += batch.skipped
             parts += [network(normalise(pixels.to(place))).softmax(1).cpu() for pixels in batch.pixels]
+            check_finite(parts[-1])
     return Predictions(tuple(names), card.classes, torch.cat(parts), tuple(skipped))
 
 

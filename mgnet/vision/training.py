@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -112,7 +113,7 @@ def train(
     seed = whole("seed", seed)
     recipe = dataclasses.replace(recipe, epochs=epochs) if epochs is not None else recipe
     check_counts(None, workers)
-    with joined(device) as process:
+    with torch.enable_grad(), joined(device) as process:  # whatever the caller has set
         recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, process.device))
         loaded = load(dataset, data, image_size, fit).hold_out(recipe.validation)
         if process.first and not (resume and out and (Path(out) / "config.json").exists()):

@@ -6,8 +6,10 @@
 4  Errors are what they say; normalisation is undone, on any grid.
 5  evaluate, predict and export agree with the network, on the grid it was trained on and on others.
 6  Any network can be learned; wrong arguments, data and checkpoints are named; a loss that is not finite stops.
+7  What a network says is finite. What torch has set around a call changes nothing.
 """
 
+import copy
 import json
 from dataclasses import replace
 
@@ -484,7 +486,11 @@ def test_checkpoints_and_data_that_do_not_fit(run, tmp_path, data):
 def test_a_file_of_samples_is_as_good_as_samples(run, data, tmp_path):
     path = save(data, tmp_path / "data.npz")
     again = train(
-        path, out=tmp_path / "run", recipe=replace(SHORT, epochs=4, schedule="step"), model=small, progress=False
+        path,
+        out=tmp_path / "run",
+        recipe=replace(SHORT, epochs=4, schedule="step", step_epochs=2),
+        model=small,
+        progress=False,
     )
     assert again.history[0]["train_loss"] == run.history[0]["train_loss"]
     assert load(path).hash == data.hash
@@ -501,3 +507,33 @@ def test_a_default_dtype_changes_nothing(dtype, run, data, tmp_path):
         assert train(data, epochs=1, out=tmp_path / "run", model=small, progress=False).error < 2
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference mode"])
+def test_what_surrounds_a_call_changes_nothing(around, run, data, tmp_path):
+    want = predict(run, data.inputs[:3])
+    with around():
+        again = train(data, out=tmp_path / "run", recipe=SHORT, model=small, progress=False)
+        np.testing.assert_array_equal(predict(again, data.inputs[:3]), want)
+    x = torch.ones(1, 1, 16, requires_grad=True)
+    again.model(x).sum().backward()
+    assert x.grad is not None
+
+
+def test_what_is_not_finite_is_said(run, data):
+    """Of the network of a run; nothing is written, and no number is said of it."""
+    broken = replace(run, model=copy.deepcopy(run.model))
+    with torch.no_grad():
+        next(broken.model.parameters()).fill_(torch.nan)
+    with pytest.raises(Diverged, match="output is not finite"):
+        predict(broken, data.inputs[:3])
+    with pytest.raises(Diverged, match="output is not finite"):
+        evaluate(broken, data)
+
+
+def test_a_prediction_has_no_gradient_and_says_so(run, data):
+    x = torch.as_tensor(data.inputs[:2]).requires_grad_()
+    with pytest.raises(TypeError, match="`inputs` asks for a gradient"):
+        predict(run, x)
+    with torch.no_grad():
+        assert predict(run, x).shape == x.shape

@@ -3,6 +3,7 @@
 1  The newest two are kept, whole: where the newest is damaged the one before takes its place.
 2  What was being written when a process died does not count, and goes with the next one.
 3  A run's folder stands for its own weights, else for those of its newest checkpoint that has some.
+4  No changed bit passes, of weights or of a state.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from mgnet.training.checkpoints import all_checkpoints, load_state, newest_weights, save_checkpoint
-from mgnet.training.weights import read_tensors
+from mgnet.training.weights import read_tensors, write_tensors
 
 HEADER = {"mgnet.made_up": "what it is"}
 NAMES = ["step-00000007", "step-00000010"]
@@ -86,3 +87,24 @@ def test_which_weights_a_folder_stands_for(run: Path) -> None:
     assert newest_weights(run) == newest_weights(run / "model.safetensors") == run / "model.safetensors"
     with pytest.raises(FileNotFoundError, match="is neither"):
         newest_weights(new)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.pt"])
+def test_a_changed_bit_is_seen(tmp_path: Path, name: str) -> None:
+    folder = save_checkpoint(tmp_path, 3, torch.nn.Linear(300, 20), HEADER, {"optimizer": torch.zeros(9000)})
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 0x40
+    (folder / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name} is damaged: "):
+        load_state(folder) if name == "state.pt" else read_tensors(folder / name, "mgnet.made_up")
+
+
+def test_numbers_of_any_kind_have_a_hash(tmp_path: Path) -> None:
+    model = torch.nn.Module()
+    given = {"bf16": torch.ones(2, 3).bfloat16(), "none": torch.zeros(0, 2), "complex": torch.ones(2) * 1j}
+    given |= {"scalar": torch.tensor(3), "flag": torch.tensor([True, False]), "turned": torch.rand(3, 4).T}
+    for key, value in given.items():
+        model.register_buffer(key, value)
+    write_tensors(tmp_path / "w.safetensors", model, HEADER)
+    stored, _ = read_tensors(tmp_path / "w.safetensors", "mgnet.made_up")
+    assert all(torch.equal(stored[key], value) for key, value in given.items())

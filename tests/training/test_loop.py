@@ -6,6 +6,7 @@
 4  A run is resumed under its own configuration only, the task's part of it included.
 5  More epochs after the end: what does not ask for their number is bitwise the longer run; what does is said and noted.
 6  The members of a task are what the head of mgnet.training.loop lists.
+7  Without checkpoints a finished run is what it was, and no other goes on; a rate that never falls is said.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ import re
 import shutil
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -154,7 +156,7 @@ def test_more_epochs_under_another_schedule(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_run_that_goes_back_says_from_where_it_had_more(tmp_path: Path) -> None:
     """The checkpoint that it was extended from is damaged and removed: the one before takes its place."""
-    recipe = dataclasses.replace(STEPS, schedule="step")
+    recipe = dataclasses.replace(STEPS, schedule="step", step_epochs=1)
     fit(tmp_path / "run", dataclasses.replace(recipe, epochs=2))
     write_json(
         tmp_path / "run" / "config.json", read(tmp_path / "run", "config.json") | {"epochs": 5, "extended": [[2, 16]]}
@@ -279,3 +281,36 @@ def test_bfloat16_losses_are_of_single_precision() -> None:
     Learner(network(), losses, recipe, 0, 1, ALONE).update(0, next(task.batches.stream(0, 1)))
     assert seen == [torch.float32]
     assert resolve_precision("bfloat16", ALONE.device) == "bfloat16"
+
+
+def test_a_finished_run_that_has_lost_its_checkpoints_is_read(tmp_path: Path) -> None:
+    """Its network is the one that was tested, and not another that is trained anew under the old metrics."""
+    whole, _ = fit(tmp_path / "run", EVERYTHING)
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    again, task = fit(tmp_path / "run", EVERYTHING, resume=True)
+    assert task.tested == 0
+    assert again.history == whole.history
+    assert all(torch.equal(p, q) for p, q in zip(again.model.parameters(), whole.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "lost", ["metrics.json", "model.safetensors", None], ids=["unfinished", "no weights", "longer"]
+)
+def test_without_a_checkpoint_there_is_nothing_to_go_on_from(tmp_path: Path, lost: str | None) -> None:
+    fit(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    if lost is not None:
+        (tmp_path / "run" / lost).unlink()
+    before = (tmp_path / "run" / "history.csv").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="`resume` needs a checkpoint to go on from"):
+        fit(tmp_path / "run", STEPS if lost else dataclasses.replace(STEPS, epochs=7), resume=True)
+    assert (tmp_path / "run" / "history.csv").read_text(encoding="utf-8") == before
+
+
+def test_steps_that_never_come_are_said(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(STEPS, schedule="step", step_epochs=6)
+    with pytest.warns(UserWarning, match="stays 0.01: .* `step_epochs` = 6, and there are 6 epochs"):
+        fit(tmp_path / "run", recipe)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(tmp_path / "other", dataclasses.replace(recipe, step_epochs=5))

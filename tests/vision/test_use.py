@@ -21,13 +21,13 @@ from mgnet.cli import main
 from mgnet.training.process import Process
 from mgnet.training.runs import read_metrics
 from mgnet.training.weights import read_tensors
-from mgnet.vision import Recipe, Run, evaluate, export, load, predict
+from mgnet.vision import Diverged, Recipe, Run, evaluate, export, load, predict
 from mgnet.vision.batches import Normaliser
 from mgnet.vision.evaluation import Tally, measure
 from mgnet.vision.images import Images
 from mgnet.vision.metrics import Metrics
 from mgnet.vision.runs import metrics_of
-from mgnet.vision.weights import load_weights
+from mgnet.vision.weights import load_weights, save_weights
 from tests.vision.samples import write_cifar10, write_folder
 
 CPU = Process(0, 1, torch.device("cpu"))
@@ -68,6 +68,58 @@ def test_a_default_dtype_changes_nothing(dtype: torch.dtype, run: Run, tmp_path:
     finally:
         torch.set_default_dtype(torch.float32)
     assert again.metrics == run.metrics
+
+
+AROUND = {
+    "no_grad": torch.no_grad,
+    "inference mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_what_surrounds_a_call_changes_nothing(around: str, run: Run, tmp_path: Path) -> None:
+    images, recipe = load("digits").test.pixels[:3], Recipe(epochs=2, batch_size=64, precision="float32", warmup=0.5)
+    want = predict(run.directory, images, device="cpu").probabilities
+    with AROUND[around]():
+        assert evaluate(run.directory, device="cpu") == run.metrics
+        assert torch.equal(predict(run.directory, images, device="cpu").probabilities, want)
+        assert export(run.directory, tmp_path / "net.pt2").exists()
+        network = mgnet.vision.classifier(run.directory)
+        again = mgnet.vision.train(
+            "MgNet[1,1]-8-B^l", seed=3, out=tmp_path / "run", recipe=recipe, progress=False, device="cpu"
+        )
+    assert again.metrics == run.metrics
+    network(images / 255).sum().backward()
+
+
+def test_a_network_that_says_no_numbers(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """It says so wherever it is asked, by one line on a command line, and names no class."""
+    network, card = load_weights(run.directory / "model.safetensors")
+    with torch.no_grad():
+        network.head.weight.fill_(torch.nan)
+    path = tmp_path / "nan.safetensors"
+    save_weights(path, network, card)
+    images = load("digits").test.pixels[:3]
+    with pytest.raises(Diverged, match="output is not finite"):
+        predict(path, images)
+    with pytest.raises(FloatingPointError, match="not finite"):
+        export(path, tmp_path / "net.pt2")
+    assert not (tmp_path / "net.pt2").exists()
+    Image.fromarray(images[0, 0].numpy()).save(tmp_path / "0.png")
+    for command in (["predict", str(path), str(tmp_path / "0.png")], ["evaluate", str(path)]):
+        assert main(command) == 1
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert err.startswith("mgnet: the network's output is not finite")
+
+
+def test_a_prediction_has_no_gradient_and_says_so(run: Run) -> None:
+    images = torch.rand(2, 1, 8, 8, requires_grad=True)
+    with pytest.raises(TypeError, match="`images` asks for a gradient"):
+        predict(run.directory, images)
+    with torch.no_grad():
+        assert len(predict(run.directory, images).names) == 2
 
 
 def test_validation_is_the_part_the_run_held_out(run: Run) -> None:
