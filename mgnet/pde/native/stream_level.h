@@ -94,11 +94,13 @@ class StreamLevel {
     T* f() { return f_; }
     void at(T* f, T* u) { f_ = f, u_ = u; }
 
-    void smooth_down(bool zero) {
+    // zero : from zero;   left : whether the residual is asked for next
+    void smooth_down(bool zero, bool left) {
         if (zero) std::fill(u_, u_ + mesh_.size(), T(0));
         for (int sweep = 0; sweep < down_; sweep++) {
             if (in_turn_) {
-                smoother_.sweep(lines_[0], sweep % 2 == 1, sweep % 2 == 0, f_, u_);
+                T* const to = left && sweep == down_ - 1 ? r_ : nullptr;
+                smoother_.sweep(lines_[0], {mesh_, sweep % 2 == 1, sweep % 2 == 0}, f_, u_, to);
                 continue;
             }
             for (const auto& lines : lines_)
@@ -108,7 +110,7 @@ class StreamLevel {
     void smooth_up() {
         for (int sweep = 0; sweep < up_; sweep++) {
             if (in_turn_) {
-                smoother_.sweep(lines_[0], sweep % 2 == 0, sweep % 2 == 0, f_, u_);
+                smoother_.sweep(lines_[0], {mesh_, sweep % 2 == 0, sweep % 2 == 0}, f_, u_, nullptr);
                 continue;
             }
             for (auto lines = lines_.rbegin(); lines != lines_.rend(); ++lines)
@@ -116,7 +118,7 @@ class StreamLevel {
         }
     }
 
-    void smooth() { smooth_down(true), smooth_up(); }
+    void smooth() { smooth_down(true, false), smooth_up(); }
 
     // Whether sweeps down and up leave little of residuals: of noise, and of what they leave of it.
     bool smooths_alone() {
@@ -145,9 +147,11 @@ class StreamLevel {
         return whole > 0 ? std::sqrt(left / whole) : 0.0;
     }
 
-    // f_c = Q^T (f - A u)
+    // f_c = Q^T (f - A u), after ``smooth_down``
     void restrict_residual(T* f_c) {
-        share_out(mesh_.rows(), threads_, [&](long r) { residual<false>(r, nullptr); });
+        const bool there = in_turn_ && down_ > 0;  // from the last sweep
+        if (!there || mesh_.wraps[2])
+            share_out(mesh_.rows(), threads_, [&](long r) { there ? mesh_.close(r_ + mesh_.begin(r)) : residual<false>(r, nullptr); });
         const StreamMesh& coarse = halving_.coarse;
         const long step = halving_.halved[2] ? 2 : 1;
         share_out(coarse.rows(), threads_, [&](long R) {

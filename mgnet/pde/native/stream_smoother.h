@@ -6,10 +6,13 @@
 //
 // Source: Hackbusch & Probst 1997, Numer. Linear Algebra Appl. 4, 85 (Gauss-Seidel in the order of the flow).
 #pragma once
+#include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "simd.h"
 #include "stream_lines.h"
+#include "stream_order.h"
 
 namespace mgnet {
 
@@ -59,39 +62,59 @@ class StreamSmoother {
         lines.axis == 2 ? rows(lines, colour, f, u) : columns(lines, colour, f, u);
     }
 
-    // All rows in turn: planes (in 2-D rows) from both ends to the middle or back, the rows of a plane up or down. Planes
-    // of a pair are no neighbours, but for the last pair of an even number: both at a time, on one thread or on two.
-    void sweep(const StreamLines<T>& lines, bool inwards, bool up, const T* f, T* u) {
-        const bool space = mesh_.n[0] > 1;
-        const long planes = space ? mesh_.n[0] : mesh_.n[1], inner = space ? mesh_.n[1] : 1;
-        const long pairs = planes % 2 == 0 ? planes / 2 - 1 : planes / 2;
-        auto row = [&](long plane, long k) { return plane * inner + (up ? k : inner - 1 - k); };
-        auto alone = [&](long plane) {
-            for (long k = 0; k < inner; k++) one(lines, row(plane, k), f, u);
+    // All rows in turn, both of a pair of planes at a time, on one thread or on two.
+    // left : where the residual goes, or null. A row's equations hold when it is solved; what changes later leaves them
+    // its couplings to that.
+    void sweep(const StreamLines<T>& lines, const StreamOrder& order, const T* f, T* u, T* left) {
+        auto solve = [&](const auto& these) {
+            constexpr long K = std::extent_v<std::remove_reference_t<decltype(these)>>;
+            for (long r : these)
+                if (left) std::copy_n(u + mesh_.begin(r), mesh_.n[2], left + mesh_.begin(r));
+            bundle<K>(lines, these, f, u);
+            for (long r : these)
+                if (left) leave(r, order, u, left);
         };
-        auto plane = [&](long k, long side) {
-            const long pair = inwards ? k : pairs - 1 - k;
-            return side == 0 ? pair : planes - 1 - pair;
+        auto alone = [&](long plane) {
+            for (long k = 0; k < order.inner; k++) {
+                const long one[1] = {order.row(plane, k)};
+                solve(one);
+            }
         };
         auto middle = [&] {
-            for (long k = pairs; k < planes - pairs; k++) alone(k);
+            for (long k = order.pairs; k < order.planes - order.pairs; k++) alone(k);
         };
-        if (!inwards) middle();
+        if (!order.inwards) middle();
         if (threads_ > 1 && mesh_.unknowns() > WORTH) {
             share_out(2, 2, [&](long side) {
-                for (long k = 0; k < pairs; k++) alone(plane(k, side));
+                for (long k = 0; k < order.pairs; k++) alone(order.plane(k, side));
             });
         } else {
-            for (long k = 0; k < pairs; k++)
-                for (long i = 0; i < inner; i++) {
-                    const long both[2] = {row(plane(k, 0), i), row(plane(k, 1), i)};
-                    bundle<2>(lines, both, f, u);
+            for (long k = 0; k < order.pairs; k++)
+                for (long i = 0; i < order.inner; i++) {
+                    const long both[2] = {order.row(order.plane(k, 0), i), order.row(order.plane(k, 1), i)};
+                    solve(both);
                 }
         }
-        if (inwards) middle();
+        if (order.inwards) middle();
     }
 
   private:
+    // what the change of row r, from its numbers in `left`, leaves of the rows before it
+    void leave(long r, const StreamOrder& order, const T* u, T* left) const {
+        const long n = mesh_.n[2], at = mesh_.begin(r);
+        T* const change = left + at;
+        for (long j = 0; j < n; j += W) X::put(change + j, X::load(u + at + j) - X::load(change + j), n - j);
+        mesh_.close(change);
+        for (const auto& c : couplings_) {
+            const long other = mesh_.row(r, -c.step[0], -c.step[1]);
+            if (other < 0 || other == r || !order.before(other, r)) continue;
+            const T *const s = c.s + mesh_.begin(other), *const v = change + c.step[2];
+            T* const to = left + mesh_.begin(other);
+            for (long j = 0; j < n; j += W) X::put(to + j, X::load(to + j) + X::load(s + j) * X::load(v + j), n - j);
+        }
+        std::fill(change - 1, change + n + 1, T(0));
+    }
+
     // r at numbers [j, j + W) of a row
     struct Sum {
         const T* f;

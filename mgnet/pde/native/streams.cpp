@@ -159,7 +159,7 @@ class Engine : public Streams {
         // for the datum of grid l, from its iterate or from zero
         void cycle(std::size_t l, int gamma, bool zero) {
             if (l == levels.size()) return (*coarsest)(f_c, u_c);
-            levels[l].smooth_down(zero);
+            levels[l].smooth_down(zero, true);
             levels[l].restrict_residual(datum(l + 1));
             cycle(l + 1, gamma, true);
             if (l + 1 < levels.size())
