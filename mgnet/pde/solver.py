@@ -23,7 +23,7 @@ from mgnet.pde.problem import checks
 from mgnet.pde.problem.data import check_cut, fixed_values, right_hand_side
 from mgnet.pde.problem.grid import Grid  # noqa: F401  # in the examples
 from mgnet.pde.problem.operators import Diffusion, Operator
-from mgnet.pde.problem.plain import transformed
+from mgnet.pde.problem.plain import outside_inference, transformed
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.shared import Data, OnBlocks
 from mgnet.pde.solution import Array, Solution, concluded, solution_of
@@ -258,6 +258,7 @@ class Solver:
                 setattr(self, name, kept)
         return kept
 
+    @outside_inference
     def cycle(self, u: Array | None, f: Array) -> Array:
         """One cycle for A u = f (f in the units of A u, as ``Poisson.rhs`` returns it) from u.
 

@@ -31,6 +31,7 @@ from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.fixed import Fixed, check_holds
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.mask import check_alone, check_filled, check_left, somewhere
+from mgnet.pde.problem.plain import outside_inference
 from mgnet.pde.problem.poisson import Poisson
 
 
@@ -70,6 +71,7 @@ class SharedPoisson:
     constant = None
     order = 2
 
+    @outside_inference
     def __init__(
         self,
         partition: Partition,

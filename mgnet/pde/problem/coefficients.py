@@ -16,7 +16,7 @@ from mgnet.pde.problem.conductances import end_coupling
 from mgnet.pde.problem.forward_mode import nested
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.mask import beside
-from mgnet.pde.problem.plain import numbers, plain, values
+from mgnet.pde.problem.plain import numbers, ours, plain, values
 
 RANGE = 1e-35, 1e24  # of a / h^2: what float32 levels, which square it, can hold (measured)
 CPU = torch.device("cpu")
@@ -113,6 +113,7 @@ def at_unknowns(name: str, value: Any, grid: Grid, kind: Kind, mask: Tensor | No
     What lies outside of a mask is not looked at, and 0.
     """
     points = [axis.x for axis in grid.axes] if callable(value) else None
+    value = ours(value) if isinstance(value, Tensor) else value  # later changes do not reach the operator
     v = _beside_mask(name, at_points(name, value, grid, kind), grid, mask)
     return check(name, _inside(v, mask, 0.0), positive=False, points=points)
 

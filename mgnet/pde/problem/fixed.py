@@ -18,7 +18,7 @@ from torch import Tensor
 from mgnet.pde.problem.checks import BOOLEAN, as_tensor, batches, dense, finite, looked_at, not_mapped
 from mgnet.pde.problem.coefficients import Kind, at_points
 from mgnet.pde.problem.grid import Grid
-from mgnet.pde.problem.plain import values
+from mgnet.pde.problem.plain import ours, values
 
 ARRAYS = (np.ndarray, Tensor)
 
@@ -45,7 +45,7 @@ class Fixed:
                 "`fixed` must be a pair (where, value), where a boolean array or a callable, or a sequence of such "
                 f"pairs; it is {fixed!r:.60}."
             )
-        return cls(tuple((_where(where, grid, kind, mask), value) for where, value in pairs))
+        return cls(tuple((_where(where, grid, kind, mask), ours(value)) for where, value in pairs))
 
     @property
     def where(self) -> Tensor:
@@ -93,7 +93,7 @@ def _where(where: Any, grid: Grid, kind: Kind, mask: Tensor | None) -> Tensor:
     not_mapped("fixed", given)
     if given.dtype not in BOOLEAN:
         raise TypeError(f"`fixed` must say where by a boolean array; its dtype is {given.dtype}. Pass where != 0, say.")
-    w = as_tensor(given.copy() if isinstance(given, np.ndarray) else given)
+    w = as_tensor(ours(given))
     if callable(where) and w.ndim < grid.ndim:
         w = w.expand(grid.shape)
     if tuple(w.shape[-grid.ndim :]) != grid.shape:

@@ -20,7 +20,7 @@ from mgnet.pde.problem.fourth_order import FourthOrder, check_order
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.nullspace import NullSpace, floating
 from mgnet.pde.problem.operators import Operator
-from mgnet.pde.problem.plain import values
+from mgnet.pde.problem.plain import ours, outside_inference, values
 from mgnet.pde.problem.tensor import full_tensor
 from mgnet.pde.problem.velocity import velocity_of
 
@@ -76,6 +76,7 @@ class Poisson:
     [0.0, 0.0, 4.0]
     """
 
+    @outside_inference
     def __init__(
         self,
         grid: Grid,
@@ -183,7 +184,7 @@ class Poisson:
         if self.velocity is None:
             A, self._betas = self._diffusivity(self._a).operator()
             return A
-        self._own_a = [a_d.copy() if isinstance(a_d, np.ndarray) else a_d for a_d in self._a]
+        self._own_a = [ours(a_d) for a_d in self._a]
         k = self._diffusivity(self._own_a).plain_conductances() if self.velocity.is_plain else None
         plain = None if k is None else self.velocity.of_plain(k)
         return self._with_velocity() if plain is None else plain
@@ -280,6 +281,7 @@ class Poisson:
         ndim = self.grid.ndim
         return np.broadcast_shapes(*(v.shape[: max(v.ndim - ndim, 0)] for v in (b, *self.A.tensors))) + self.grid.shape
 
+    @outside_inference
     def apply(self, u: Any) -> Any:
         """A u for u of shape (*batch, *grid); numpy in, numpy out, u's dtype kept.
 
@@ -312,6 +314,7 @@ class Poisson:
             out = out + self._scaled(torch.where(self.domain.unknown.to(v.device), 0.0, v))
         return out.detach().numpy() if isinstance(u, np.ndarray) else out
 
+    @outside_inference
     def rhs(self, f: Any, boundary: Any = None, mask_boundary: Any = None, fixed: Any = None) -> Any:
         """b of A u = b: f weighted by the shares of a cell, plus the boundary data and those of what is fixed.
 

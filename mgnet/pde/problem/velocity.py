@@ -17,6 +17,7 @@ from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.faces import Faces, OnFaces
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.mask import beside
+from mgnet.pde.problem.plain import ours
 
 UPWIND, CENTRAL = SCHEMES = ("upwind", "central")
 
@@ -55,7 +56,7 @@ class Velocity:
             raise ValueError(f"`velocity` must have one entry per axis ({grid.ndim}); it has {len(velocity)}.")
         self.grid, self.scheme = grid, scheme
         self._kind, self._mask = kind, mask
-        self._given = [v.copy() if isinstance(v, np.ndarray) else v for v in velocity]  # ours, also later
+        self._given = [ours(v) for v in velocity]
         self._plain = self._plain_arrays()
         if self._plain is None:
             self.faces  # noqa: B018  # which looks at them
