@@ -115,7 +115,7 @@ def solve(
     has a block, reads its part of FILE and writes its part of u.npy.
     """
     from mgnet import arguments, pde
-    from mgnet.files import new_folder
+    from mgnet.files import new_folder, unless_empty
 
     box = arguments.box(bc, lower, upper, centering)
     tolerance = arguments.tolerance(tol)
@@ -130,14 +130,13 @@ def solve(
         )
     datum = arguments.wave((int(f),) * (ndim or 2), box) if f.isdecimal() else arguments.load_datum(Path(f))
     datum = arguments.cast(datum, dtype, device)
-    folder = new_folder(out, Path("runs/solve"), "u.npy", "solution.png")
-    try:
-        solution = pde.solve(
-            datum, a=a, c=c, boundary=boundary, ndim=ndim, tol=tolerance, max_cycles=max_cycles, method=method, **box
-        )
-    except (pde.NotConverged, FloatingPointError) as error:  # the second: overflow
-        return complain(str(error), 1)
-    _write_solution(solution, folder)
+    posed: dict[str, Any] = {"boundary": boundary, "ndim": ndim, "tol": tolerance, "method": method, **box}
+    with unless_empty(new_folder(out, Path("runs/solve"), "u.npy", "solution.png"), out is None) as folder:
+        try:
+            solution = pde.solve(datum, a=a, c=c, max_cycles=max_cycles, **posed)
+        except pde.NotConverged as error:
+            return complain(str(error), 1)
+        _write_solution(solution, folder)
     return 0
 
 

@@ -1,8 +1,9 @@
 """`torchrun -m mgnet solve`: one problem on the processes that torchrun started, and one file that all write."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from math import prod, tau
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 from mgnet import arguments, pde
-from mgnet.files import new_folder
+from mgnet.files import new_folder, unless_empty, unwritable
 from mgnet.output import complain
 from mgnet.training.process import choose_device
 
@@ -28,8 +29,9 @@ def solve(
     how: dict[str, Any],
 ) -> int:
     """As the command ``solve``, of a number or a file that every process can read, into a folder that all can write."""
-    with _group(device) as place:
+    with _group(device) as place, ExitStack() as kept:
         folder = _first(lambda: new_folder(out, Path("runs/solve"), "u.npy"))
+        kept.enter_context(unless_empty(folder, out is None and dist.get_rank() == 0))
         whole = None if f.isdecimal() else arguments.open_datum(Path(f), "r")
         shape = (int(f),) * (ndim or 2) if whole is None else tuple(whole.shape)
         split = None if blocks is None else arguments.counts("blocks", blocks)
@@ -88,9 +90,7 @@ def _wave(partition: pde.Partition) -> np.ndarray:
 def _write(u: np.ndarray, partition: pde.Partition, path: Path) -> None:
     """Each process its block of one file, which appears when it is whole."""
     part = path.with_name(f".{path.stem}.part{path.suffix}")
-    if partition.rank == 0:
-        np.lib.format.open_memmap(part, "w+", u.dtype, partition.grid.shape).flush()
-    dist.barrier()
+    _first(lambda: _room(part, u.dtype, partition.grid.shape))
     whole = np.lib.format.open_memmap(part, "r+")
     whole[partition.slices] = u
     whole.flush()
@@ -98,6 +98,19 @@ def _write(u: np.ndarray, partition: pde.Partition, path: Path) -> None:
     if partition.rank == 0:
         part.replace(path)
     dist.barrier()
+
+
+def _room(part: Path, dtype: np.dtype, shape: Sequence[int]) -> Path:
+    """A file for all blocks. Its place on the disk is taken now: on a full one what is mapped would end the process."""
+    try:
+        np.lib.format.open_memmap(part, "w+", dtype, tuple(shape)).flush()
+        if sys.platform != "win32":
+            with part.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise unwritable(part.with_name("u.npy"), error) from None
+    return part
 
 
 def _split(partition: pde.Partition) -> str:

@@ -5,10 +5,11 @@ call is easily repeated, and the folder of a run never lose a file: they ask bef
 """
 
 import errno
+import itertools
 import os
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -94,20 +95,47 @@ def new_file(path: Path, argument: str = "out") -> Path:
 
 def new_folder(out: Path | None, default: Path, *names: str) -> Path:
     """Where a command writes files of these names: `out`, if it has none of them yet; else `default`, numbered from the
-    second on.
+    second on, made by this call, so that two commands at once have one each.
 
     Raises
     ------
     FileExistsError, OSError : it has one; it cannot be made or written to
     """
     if out is None:
-        return writable_directory(numbered(default, names[0]))
+        return _claimed(default)
     for name in names:
         if os.path.lexists(out / name):
             raise FileExistsError(
                 f"`out` must be a folder without {name}, which would be lost; {out} has one. Pass another."
             )
     return writable_directory(out)
+
+
+def _claimed(folder: Path) -> Path:
+    """The first of folder, folder-2, ... that was not there before."""
+    writable_directory(folder.parent)
+    for new in _each(folder):
+        with suppress(FileExistsError):
+            new.mkdir()
+            break
+    return new
+
+
+def _each(folder: Path) -> Iterator[Path]:
+    """folder, folder-2, folder-3, ..."""
+    yield folder
+    yield from (Path(f"{folder}-{count}") for count in itertools.count(2))
+
+
+@contextmanager
+def unless_empty(folder: Path, made: bool) -> Iterator[Path]:
+    """A folder that goes again if nothing has come into it, where a command has `made` it itself."""
+    try:
+        yield folder
+    finally:
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def writable_directory(path: str | Path, argument: str = "out") -> Path:
@@ -147,7 +175,9 @@ def numbered(folder: Path, holds: str, again: bool = False) -> Path:
     ...     [numbered(Path(folder, "run"), "u.npy", again).name for again in (False, True)]
     ['run-3', 'run-2']
     """
-    last, count = folder, 1
-    while ((new := folder if count == 1 else Path(f"{folder}-{count}")) / holds).exists():
-        last, count = new, count + 1
+    last = folder
+    for new in _each(folder):
+        if not (new / holds).exists():
+            break
+        last = new
     return last if again else new

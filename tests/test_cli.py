@@ -189,7 +189,7 @@ def test_a_failed_write_leaves_nothing_behind(inside, capsys, monkeypatch):
     monkeypatch.setattr(np, "save", full)
     assert main(["solve", "15"]) == 2
     assert "No space left" in capsys.readouterr().err
-    assert list((inside / "runs" / "solve").iterdir()) == []
+    assert list((inside / "runs").iterdir()) == []
 
 
 def test_info_names_versions_devices_and_threads(capsys):

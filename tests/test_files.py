@@ -1,7 +1,8 @@
 """What is written.
 
 1  A file is whole or not there, whatever stops its writing; nothing but a file that may be written to is replaced.
-2  No command replaces a file, and says so before it works; no run or sweep begins where another's files lie.
+2  No command replaces a file, and says so before it works; no run or sweep begins where another's files lie. Two
+   commands at once have a folder each, and one that has written nothing leaves none.
 """
 
 import errno
@@ -15,9 +16,9 @@ import pytest
 import torch
 
 import mgnet
-from mgnet import operators, vision
+from mgnet import cli_processes, operators, vision
 from mgnet.cli import main
-from mgnet.files import write
+from mgnet.files import new_folder, unless_empty, write
 from mgnet.training.checkpoints import save_checkpoint
 from mgnet.training.exporting import write_program
 from mgnet.training.runs import open_folder
@@ -158,3 +159,42 @@ def test_functions_replace_as_numpy_does(tmp_path):
     for size in (8, 16):
         operators.save(operators.poisson(1, size, reference=0), tmp_path / "d.npz")
     assert operators.load(tmp_path / "d.npz").grid == (16, 16)
+
+
+def test_two_commands_at_once_have_a_folder_each(tmp_path: Path) -> None:
+    """Also before either has written anything."""
+    default = tmp_path / "runs" / "solve"
+    names = [new_folder(None, default, "u.npy").name for _ in range(3)]
+    assert names == ["solve", "solve-2", "solve-3"]
+
+
+def test_a_folder_into_which_nothing_came_goes_again(tmp_path: Path) -> None:
+    for made, there in ((True, False), (False, True)):
+        folder = tmp_path / str(made)
+        folder.mkdir()
+        with pytest.raises(ValueError, match="nothing"), unless_empty(folder, made):
+            raise ValueError("nothing")
+        assert folder.exists() == there
+    kept = new_folder(None, tmp_path / "full", "u.npy")
+    with unless_empty(kept, made=True):
+        (kept / "u.npy").touch()
+    assert kept.exists()
+
+
+def test_a_solve_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["solve", "9", "--a", "nan"]) == 2
+    assert not Path("runs", "solve").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no posix_fallocate")
+def test_a_disk_without_room_for_all_blocks_is_said_to_be_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before any process writes to what is mapped, which would end it."""
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"u\.npy cannot be written: No space left on device\. Free some space"):
+        cli_processes._room(tmp_path / ".u.part.npy", np.dtype(float), (9, 9))
+    assert list(tmp_path.iterdir()) == []
