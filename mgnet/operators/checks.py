@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
+
 
 def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """A whole number in a range.
@@ -20,6 +22,7 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int
     ValueError: `ndim` must be a whole number from 1 to 3; it is 4.
     """
     wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
+    value = int(value) if isinstance(value, np.integer) else value
     if type(value) is not int:
         raise TypeError(f"`{name}` must be a whole number {wanted}; it is {value!r}.")
     if value < least or (most is not None and value > most):

@@ -19,6 +19,7 @@ from mgnet.operators.checks import positive, whole, word
 from mgnet.operators.samples import Samples
 from mgnet.pde import Grid, Poisson, Solver, solve
 from mgnet.pde.problem.ends import Ends
+from mgnet.training.placement import takes_numpy
 from mgnet.training.process import choose_device
 
 KINDS = ("smooth", "rough", "multiscale")
@@ -32,6 +33,7 @@ _ROUNDS = 40  # of corrections of the published faces
 Operator = Callable[[np.ndarray], np.ndarray]
 
 
+@takes_numpy
 def darcy(
     samples: int,
     size: int,
@@ -109,6 +111,7 @@ def darcy(
     return _samples(at, by, finer, samples, settings, 2, progress)
 
 
+@takes_numpy
 def poisson(
     samples: int,
     size: int,
@@ -156,6 +159,7 @@ def poisson(
     return _samples(at, partial(by, tol=tol), partial(by, tol=_REFERENCE_TOL), samples, settings, ndim, progress)
 
 
+@takes_numpy
 def heat(
     samples: int,
     size: int,

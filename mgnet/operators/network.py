@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from mgnet.core import ConvLevel, DatumConvLevel, ResidualConvLevel, convolution, cycle, transposed_convolution
 from mgnet.core.conv import ENDS
 from mgnet.operators.checks import per_axis, whole, word
+from mgnet.training.placement import takes_numpy
 
 Padding = Literal["zero", "periodic", "reflecting"]
 FORMS = ("published", "multigrid")
@@ -61,6 +62,7 @@ class MgNO(nn.Module):
     torch.Size([1, 1, 9, 8, 7])
     """
 
+    @takes_numpy
     def __init__(
         self,
         in_channels: int = 1,

@@ -168,7 +168,7 @@ def _pointwise(name: str, function: Any, f: Any, grids: Sequence[Grid]) -> Point
         shape = tuple(u.shape[1:])
         try:
             with np.errstate(all="ignore"):  # an overflow far from the solution is backed off from
-                value = checks.as_tensor(function(u.numpy() if isinstance(f, np.ndarray) else u, *meshes[shape]))
+                value = _called(name, function, _shown(u, f), *meshes[shape])
         except (ValueError, RuntimeError, IndexError) as error:
             if shape == grids[0].shape and len(u) == 1:
                 raise
@@ -183,6 +183,34 @@ def _pointwise(name: str, function: Any, f: Any, grids: Sequence[Grid]) -> Point
         return value.expand(u.shape)
 
     return call
+
+
+def _shown(u: Tensor, f: Any) -> Any:
+    """u as one of f's kind, to be looked at: a numpy array cannot be written to."""
+    if not isinstance(f, np.ndarray):
+        return u
+    seen = u.numpy()
+    seen.flags.writeable = False
+    return seen
+
+
+def _called(name: str, function: Any, *given: Any) -> Tensor:
+    """function(*given) as a real tensor; what is given stays as it is."""
+    watched = [v for v in given if isinstance(v, Tensor) and not v.is_inference()]
+    before = [v._version for v in watched]
+    value = function(*given)
+    if before != [v._version for v in watched]:
+        raise TypeError(
+            f"`{name}` must leave what it is given as it is; it changes it in place. Let it make a new tensor."
+        )
+    if isinstance(value, Tensor):
+        real = not value.is_complex()
+    else:
+        real = is_number(value) or (isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf")
+    if not real:
+        said = getattr(value, "dtype", type(value).__name__)
+        raise TypeError(f"`{name}` must return real numbers, an array or one for all; it returned {said}.")
+    return checks.as_tensor(value)
 
 
 def _advice(name: str, ndim: int) -> str:
@@ -210,7 +238,7 @@ def _meshes(grid: Grid, f: Any) -> tuple[Any, ...]:
     """The coordinates of the unknowns, one array of the grid's shape per axis, of f's kind."""
     like = checks.as_tensor(f[..., :0]) if isinstance(f, np.ndarray) else f
     meshes = [torch.as_tensor(x, device="cpu").to(like) for x in grid.coordinates()]
-    return tuple(x.numpy() if isinstance(f, np.ndarray) else x for x in meshes)
+    return tuple(_shown(x, f) for x in meshes)
 
 
 def _check_evaluable(a: Any, boundary: Any, grid: Grid) -> None:

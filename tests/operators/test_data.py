@@ -14,7 +14,7 @@ import scipy.sparse as sparse
 import scipy.sparse.linalg as splinalg
 from scipy.interpolate import CubicSpline
 
-from mgnet.operators import Samples, darcy, fields, heat, poisson
+from mgnet.operators import Samples, darcy, fields, heat, load, poisson, save
 from mgnet.operators.data import relative
 
 
@@ -254,3 +254,12 @@ def test_wrong_arguments_are_named(given, error, message):
 
 def test_samples_need_no_more_than_arrays():
     assert Samples(np.ones((2, 3, 8, 8)), np.ones((2, 8, 8)), np.zeros(2)).grid == (8, 8)
+
+
+@pytest.mark.parametrize("problem", [darcy, poisson, heat])
+def test_numbers_of_numpy_are_numbers(problem, tmp_path):
+    """The same samples, which can be saved."""
+    n = np.int64
+    samples = problem(n(2), n(8), seed=n(1), cells=n(8), first=n(3), reference=n(0), tau=np.float32(3.0))
+    assert samples.hash == problem(2, 8, seed=1, cells=8, first=3, reference=0, tau=3.0).hash
+    assert load(save(samples, tmp_path / "data.npz")).every(n(2)).grid == (4, 4)

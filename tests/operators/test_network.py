@@ -7,9 +7,11 @@
 5  Every grid size gives its own grid back; too small ones, and other shapes, are refused with what to do.
 """
 
+import json
 from functools import reduce
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -235,3 +237,10 @@ def test_other_shapes_are_refused(x):
 def test_wrong_arguments_are_named(given, error, message):
     with pytest.raises(error, match=message):
         MgNO(**({"grids": 3} | given))
+
+
+def test_numbers_of_numpy_are_numbers():
+    n = np.int64
+    model = MgNO(n(1), width=n(4), layers=n(1), grids=n(2), ndim=n(1), nu=(n(1), n(2)), up=n(4))
+    assert model.arguments == MgNO(1, width=4, layers=1, grids=2, ndim=1, nu=(1, 2), up=4).arguments
+    assert json.loads(json.dumps(model.arguments)) == model.arguments

@@ -419,3 +419,8 @@ def test_tensors_without_plain_numbers(f, kind):
 def test_masked_positions():
     with pytest.raises(TypeError, match="`faces` must be a plain array; it is a masked one"):
         Grid.from_faces([np.ma.masked_array(np.arange(9.0), np.arange(9) == 4)])
+
+
+def test_numbers_of_numpy_are_counts_of_sweeps():
+    solver = Solver(Poisson(Grid((40, 40))), nu=(np.int64(2), np.int64(1)))
+    assert "V(2,1)" in str(solver)

@@ -93,6 +93,16 @@ def test_what_surrounds_a_call_changes_nothing(around: str, run: Run, tmp_path: 
     network(images / 255).sum().backward()
 
 
+def test_numbers_of_numpy_are_numbers(run: Run, tmp_path: Path) -> None:
+    n = np.int64
+    assert evaluate(run.directory, batch_size=n(50), workers=n(0), flip=np.bool_(True)).accuracy == run.accuracy
+    again = mgnet.vision.train(
+        "MgNet[1,1]-8-B^l", epochs=n(1), seed=n(3), out=tmp_path / "run", start=run, freeze=n(1), checkpoint_every=n(9),
+        workers=n(0), progress=False, device="cpu",
+    )  # fmt: skip
+    assert len(again.history) == 1
+
+
 def test_a_network_that_says_no_numbers(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """It says so wherever it is asked, by one line on a command line, and names no class."""
     network, card = load_weights(run.directory / "model.safetensors")

@@ -273,10 +273,11 @@ def not_mapped(name: str, v: Any) -> None:
 
 def sweeps(nu: Any) -> tuple[int, int]:
     """(down, up), two counts of smoothing sweeps."""
-    counts = isinstance(nu, (tuple, list)) and len(nu) == 2 and all(type(n) is int and n >= 0 for n in nu)
+    counts = isinstance(nu, (tuple, list)) and len(nu) == 2
+    counts = counts and all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 0 for n in nu)
     if not counts or sum(nu) < 1:
         raise ValueError(f"`nu` must be two sweep counts >= 0, not both zero, like (2, 2); it is {nu!r:.80}.")
-    return nu[0], nu[1]
+    return int(nu[0]), int(nu[1])
 
 
 def flag(name: str, value: Any) -> None:
