@@ -59,17 +59,17 @@ def test_steps_are_the_readable_ones(shape, bc, guessed, precision):
 def hard():
     """Central differences across which much flows: cycles of tamer levels do little."""
     velocity = tuple(40 * random((1, 48, 61), 1 + d) for d in range(2))
-    problem = Poisson(Grid((48, 61)), 0.26, 9.0, velocity=velocity, scheme="central")
+    problem = Poisson(Grid((48, 61)), 0.24, 9.0, velocity=velocity, scheme="central")
     return problem.A.detached().flattened((1,)), torch.as_tensor(random((1, 48, 61)))
 
 
 def test_more_steps_than_directions_are_kept():
     """The first residuals hardly fall: r alone would give no new directions there."""
-    (A, b), steps = hard(), MANY + 12
+    (A, b), steps = hard(), MANY + 20
     (norms, u), (those, v) = (history(iteration, b, None, steps) for iteration in twins(A, b))
     parts = (norms / norms[0]).ravel()
     assert parts[3] > 0.97
-    assert 1e-7 < parts[-1] < 0.5 * parts[MANY - 1] < 1e-4
+    assert 1e-7 < parts[-1] < 0.9 * parts[MANY - 1] < 1e-4
     torch.testing.assert_close(norms, those, rtol=1e-6, atol=0)
     torch.testing.assert_close(u, v, rtol=0, atol=1e-9 * float(v.abs().max()))
 

@@ -25,7 +25,7 @@ class MinimalResiduals {
     using T = typename X::T;
     using V = typename X::V;
     static constexpr long W = X::W;
-    static constexpr int MANY = 30, TOGETHER = 4;  // directions that are kept; so many are allocated at once
+    static constexpr int MANY = 40, TOGETHER = 4;  // directions that are kept; so many are allocated at once
     static constexpr double AGAIN = 0.1;           // of |w|^2 that is left: less is orthogonalised again
     static constexpr double DRIFT = 1e-2;          // of ||b - A x||, that r may be off
     static constexpr double SLOW = 0.9;            // of a residual: where more is left, directions go on from the last w

@@ -41,7 +41,7 @@ from mgnet.pde.levels.system import System
 from mgnet.pde.problem.checks import as_tensor
 
 FINISHING_STEPS = 2  # steps after a full multigrid pass that is to end at the discretisation error
-KEPT, MANY = 2, 30  # directions that minimal residuals remember
+KEPT, MANY = 2, 40  # directions that minimal residuals remember
 SLOW = 0.9  # of a residual: where a step leaves more, the next direction is that of the last A p
 
 
