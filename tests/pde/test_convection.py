@@ -476,6 +476,18 @@ def test_space(bc, scheme):
         assert abs(s.u - exact).max() < 1e-5 * abs(exact).max()
 
 
+@pytest.mark.parametrize("axis", range(3))
+def test_vortices_in_layers(axis):
+    """Nothing flows from layer to layer across an axis: their coarse grids are of layers, too."""
+    for k, peclet in ((1, 1e2), (1, 1e4), (2, 1e4)):
+        grid = Grid((24, 25, 26))
+        x, y = (grid.coordinates()[d] for d in range(3) if d != axis)
+        velocity = [np.zeros(grid.shape) + v(x, y) for v in whirl(k)]
+        velocity.insert(axis, np.zeros(grid.shape))
+        s = Solver(Poisson(grid, max(grid.spacing) / peclet, velocity=tuple(velocity))).solve(random(grid.shape))
+        assert s.cycles <= 11, (k, peclet, s)
+
+
 @pytest.mark.parametrize("centering", CENTERINGS)
 @pytest.mark.parametrize("bc", ["dirichlet", "neumann", "periodic"], ids=str)
 @pytest.mark.parametrize("shape", [(1, 6), (6, 1), (2, 2), (3, 2), (1, 200), (130, 2)], ids=str)

@@ -10,7 +10,7 @@ import torch
 from mgnet.pde import Grid, Poisson
 from mgnet.pde.blackbox import ReadableStreams
 from mgnet.pde.blackbox.stencil import from_convection
-from mgnet.pde.blackbox.turns import in_turn
+from mgnet.pde.blackbox.turns import in_turn, layered
 from mgnet.pde.native.streams import NativeStreams
 from tests.pde.grids_and_data import random
 
@@ -86,6 +86,42 @@ def test_rows_in_turn_are_the_readable_ones(shape, bc, precision):
             u, v = (levels.cycle(start, b) for levels in (ours, theirs))
             torch.testing.assert_close(u, v, rtol=0, atol=tolerance * float(v.abs().max()))
             start = v / 2
+
+
+def layers(axis, members):
+    """A flow that turns in layers across an axis, along which it diffuses by next to nothing."""
+    grid, speed = Grid((13, 12, 14)), 1 + np.arange(members).reshape(-1, 1, 1, 1)
+    x, y = (grid.coordinates()[d] for d in range(3) if d != axis)
+    turning = [np.sin(np.pi * x) * np.cos(np.pi * y), -np.cos(np.pi * x) * np.sin(np.pi * y)]
+    velocity = [speed * (np.zeros(grid.shape) + v) for v in turning]
+    velocity.insert(axis, np.zeros((members, *grid.shape)))
+    return Poisson(grid, 1e-4, velocity=tuple(velocity)).A.detached().flattened((members,))
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_layers_keep_their_number(axis):
+    b = torch.as_tensor(random((2, 13, 12, 14), 9))
+    for members, transposed in ((2, False), (1, True)):
+        A = layers(axis, members)
+        A = A.T if transposed else A
+        assert layered(from_convection(A)) == axis
+        ours, theirs = NativeStreams(A, b, eliminated=0), ReadableStreams(A, b)
+        assert ours.sizes == theirs.sizes
+        assert ours.sizes[1] == {0: 13 * 6 * 7, 1: 6 * 12 * 7, 2: 6 * 6 * 14}[axis]
+        u, v = (levels.precondition(b) for levels in (ours, theirs))
+        torch.testing.assert_close(u, v, rtol=0, atol=1e-10 * float(v.abs().max()))
+
+
+def test_members_with_layers_across_several_axes_have_none():
+    several = [layers(axis, 1) for axis in (0, 1)]
+    A = several[0].made_of([torch.cat(pair) for pair in zip(*(one.tensors for one in several), strict=True)])
+    b = torch.as_tensor(random((2, 13, 12, 14), 9))
+    assert layered(from_convection(A)) is None
+    ours, theirs = NativeStreams(A, b, eliminated=0), ReadableStreams(A, b)
+    assert ours.sizes == theirs.sizes
+    assert ours.sizes[1] == 6 * 6 * 7
+    u, v = (levels.precondition(b) for levels in (ours, theirs))
+    torch.testing.assert_close(u, v, rtol=0, atol=1e-10 * float(v.abs().max()))
 
 
 @pytest.mark.parametrize(

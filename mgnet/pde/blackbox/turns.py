@@ -23,6 +23,7 @@ ALIKE = 4.0  # times the couplings along rows that those across them may be, whe
 LITTLE = 0.05  # they are more than that of the diagonal,
 FEW = 1e-3  # but for so many unknowns
 NEGATIVE = 0.25  # of the diagonal: the mean of negative couplings on coarse grids
+LAYERED = 0.05  # of what couples unknowns along another axis
 
 
 def in_turn(A: Unsymmetric, axes: Sequence[Axis], finest: bool) -> bool:
@@ -40,6 +41,21 @@ def in_turn(A: Unsymmetric, axes: Sequence[Axis], finest: bool) -> bool:
     most = torch.maximum(ALIKE * both[-1], LITTLE * A.diagonal)
     across = sum(((v > most).flatten(1).to(most).mean(1) for v in both[:-1]), torch.zeros_like(share))
     return bool(((share <= (0.0 if finest else NEGATIVE)) & (across <= FEW)).all())
+
+
+def layered(A: Unsymmetric) -> int | None:
+    """The only axis in space along which next to nothing couples any member's unknowns.
+
+    Layers across it are problems of their own, whose solutions know nothing of each other: on a coarse grid that has
+    half of them, what turns within the others is missing (cell Peclet numbers of 1e4: 51 instead of 13 cycles at 47^3).
+    """
+    if A.ndim < 3 or 1 in A.shape:
+        return None
+    along = torch.stack([torch.stack([s.abs() for o, s in A.couplings.items() if o[d]]).sum(0) for d in range(A.ndim)])
+    most = along.amax(0)
+    shares = torch.where(most > 0, along / most, 0.0).flatten(2).mean(2).amax(1)
+    apart = [d for d, share in enumerate(shares.tolist()) if share < LAYERED]
+    return apart[0] if len(apart) == 1 else None
 
 
 def smoothed_by(turn: bool, alone: bool, grids: int) -> str:

@@ -3,9 +3,9 @@
 P is induced by A's symmetric part, R^T by A^T, coarse operators are R A P. Where no coupling is negative, rows are
 smoothed in turn, see ``turns``, if two sweeps follow corrections; elsewhere lines along all axes are, of one colour and
 then of the other: what flows far goes along lines, whatever its direction, and what it leaves are errors that coarse
-grids know. Where central differences meet cell Peclet numbers beyond 6, the levels have more diffusion, see
-``Convection.tame``. The cycle is a preconditioner, for minimal residuals. Compiled levels end at a finer grid, which
-they eliminate.
+grids know. Layers that nothing couples keep their number, see ``layered``. Where central differences meet cell Peclet
+numbers beyond 6, the levels have more diffusion, see ``Convection.tame``. The cycle is a preconditioner, for minimal
+residuals. Compiled levels end at a finer grid, which they eliminate.
 
 Source: Dendy 1983, Appl. Math. Comput. 13, 261 (P of the symmetric part); de Zeeuw 1990, J. Comput. Appl. Math. 33, 1.
 """
@@ -21,12 +21,12 @@ from torch import Tensor
 from mgnet.core import ConvLevel, Level, cycle
 from mgnet.pde.blackbox.coarsest import CoarsestLevel
 from mgnet.pde.blackbox.galerkin import petrov_galerkin
-from mgnet.pde.blackbox.hierarchy import choose_axes, first_coarse
+from mgnet.pde.blackbox.hierarchy import SHORTEST, first_coarse
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
 from mgnet.pde.blackbox.lines import line_steps
 from mgnet.pde.blackbox.stencil import Unsymmetric, from_convection
 from mgnet.pde.blackbox.traits import COARSEST
-from mgnet.pde.blackbox.turns import in_turn, smooth_alone, smoothed_by, turns
+from mgnet.pde.blackbox.turns import in_turn, layered, smooth_alone, smoothed_by, turns
 from mgnet.pde.levels.preconditioner import Preconditioner
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.convection import Convection
@@ -36,12 +36,19 @@ FIRM = 1e9  # a condition number below which there is none
 
 
 def coarse_streams(
-    A: Unsymmetric, axes: Sequence[Axis]
+    A: Unsymmetric, axes: Sequence[Axis], turn: bool
 ) -> list[tuple[Unsymmetric, Interpolation | None, Interpolation | None]]:
-    """(A, Q, P) of each grid, finest first: Q^T takes residuals to the next coarser one, P corrections back from it."""
-    lines = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes]
-    every, grids = range(len(axes)), []
-    while A.diagonal[0].numel() > COARSEST and (chosen := choose_axes([0.0] * len(axes), lines, every)) is not None:
+    """(A, Q, P) of each grid, finest first: Q^T takes residuals to the next coarser one, P corrections back from it.
+
+    turn : whether rows of the finest grid are smoothed in turn
+    """
+    lines, grids = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes], []
+    while A.diagonal[0].numel() > COARSEST:
+        apart = layered(A) if turn else None
+        halved = [d != apart and line.n >= (SHORTEST if line.periodic else 2) for d, line in enumerate(lines)]
+        if not any(halved):
+            break
+        chosen = [Coarsening(line.n, line.periodic, line.first, h) for line, h in zip(lines, halved, strict=True)]
         Q, P = induced(A.T, chosen), induced(A.symmetric_part, chosen)
         grids.append((A, Q, P))
         A = petrov_galerkin(A, Q, P)
@@ -72,17 +79,18 @@ class ReadableStreams(Preconditioner):
 
     def __init__(self, A: Convection, like: Tensor, nu: tuple[int, int] = (2, 2), gamma: int | str = 1):
         self._gamma, self._A = gamma, A.like(like)
-        grids = coarse_streams(from_convection(A.tame), A.axes)
+        finest = from_convection(A.tame)
+        # in and out, after corrections that may be far off; one row after the other
+        turn = like.device.type == "cpu" and nu[1] >= 2 and in_turn(finest, A.axes, finest=True)
+        grids = coarse_streams(finest, A.axes, turn)
         self.sizes, self.solves = tuple(A_l.diagonal[0].numel() for A_l, _, _ in grids), False
         solved = [d for d, axis in enumerate(A.axes) if axis.n > 1]
         self.levels: list[Level] = []
-        turn = like.device.type == "cpu" and nu[1] >= 2  # in and out, after corrections that may be far off
         self._alone: ConvLevel | None = None  # the finest grid, if it does without coarser ones
         for A_l, Q, P in grids[:-1]:
             assert Q is not None
             assert P is not None
-            here = turn and in_turn(A_l, A.axes, finest=not self.levels)
-            turn = turn if self.levels else here
+            here = turn and (not self.levels or in_turn(A_l, A.axes, finest=False))
             A_l, Q, P = A_l.to(like), Q.to(like), P.to(like)
             if here:
                 down, up = turns(A_l, nu[0], "out"), turns(A_l, nu[1], "in")

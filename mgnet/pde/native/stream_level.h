@@ -48,6 +48,44 @@ bool smooths_in_turn(const StreamOperator& A, bool finest) {
     return X::sum(negative) <= (finest ? 0 : NEGATIVE * mesh.unknowns()) && X::sum(across) <= FEW * mesh.unknowns();
 }
 
+// The mean share of what couples unknowns along each axis in what does along the axis where most does.
+template <class X>
+void add_shares(const StreamOperator& A, double to[3]) {
+    using V = typename X::V;
+    const StreamMesh& mesh = A.mesh;
+    V sums[3] = {};
+    for (long r = 0; r < mesh.rows(); r++)
+        for (long j = 0; j < mesh.n[2]; j += X::W) {
+            const auto those = X::below(mesh.n[2] - j);
+            V along[3] = {};
+            for (int o = 0; o < 27; o++) {
+                if (o == CENTRE || !A.s[o]) continue;
+                const V s = X::load(A.s[o] + mesh.begin(r) + j), size = X::where(s < V{}, -s, s);
+                for (int d = 0; d < 3; d++)
+                    if (step_of(o, d)) along[d] += size;
+            }
+            const V less = least<X>(-along[0], least<X>(-along[1], -along[2]));
+            const V inverse = X::where((less < V{}) & those, -1 / X::where(less < V{}, less, X::splat(-1)), V{});
+            for (int d = 0; d < 3; d++) sums[d] += along[d] * inverse;
+        }
+    for (int d = 0; d < 3; d++) to[d] = std::max(to[d], X::sum(sums[d]) / mesh.unknowns());
+}
+
+// The only axis in three dimensions along which next to nothing couples any member's unknowns, or -1: layers across it
+// are problems of their own.
+template <class X>
+int layered(const std::vector<const StreamOperator*>& all) {
+    constexpr double LAYERED = 0.05;
+    const StreamMesh& mesh = all[0]->mesh;
+    if (std::min({mesh.n[0], mesh.n[1], mesh.n[2]}) == 1) return -1;
+    double most[3] = {};
+    int apart = -1, count = 0;
+    for (const StreamOperator* A : all) add_shares<X>(*A, most);
+    for (int d = 0; d < 3; d++)
+        if (most[d] < LAYERED) apart = d, count++;
+    return count == 1 ? apart : -1;
+}
+
 template <class X, class Doubles>
 class StreamLevel {
     using T = typename X::T;

@@ -22,12 +22,13 @@ class Engine : public Streams {
 
   public:
     explicit Engine(const StreamProblem& problem) : problem_(problem) {
-        plan();
-        const long arrays = plan_.empty() ? 4 : turn_ ? 20 : 24;  // about as many as levels take
+        choose_smoother();
+        StreamHalving halving;
+        const bool levels = halve(each(problem.tame->of), halving);
+        const long arrays = !levels ? 4 : turn_ ? 20 : 24;  // about as many as levels take
         for (std::size_t m = 0; m < problem.A->of.size(); m++)
             members_.emplace_back(problem.A->of[m], problem.tame->of[m], arrays * problem.mesh.bytes<T>(), problem.threads);
-        for (Member& member : members_)
-            if (!plan_.empty()) member.add(problem_, plan_[0], turn_);
+        if (levels) add(halving, turn_);
         alone_ = turn_;
         for (Member& member : members_) alone_ = alone_ && member.levels[0].smooths_alone();
         if (!alone_ && turn_ && BandOrder(problem.tame->of[0]).work() <= problem.eliminated) {
@@ -169,45 +170,53 @@ class Engine : public Streams {
         }
     };
 
-    // Which axes are halved from grid to grid, and whether rows are smoothed in turn. They take two sweeps up, in and
-    // out: what a correction leaves at inflows is carried on to the other end then.
-    void plan() {
+    using Operators = std::vector<const StreamOperator*>;
+
+    static Operators each(const std::vector<StreamOperator>& of) {
+        Operators to;
+        for (const StreamOperator& A : of) to.push_back(&A);
+        return to;
+    }
+
+    // Whether rows are smoothed in turn. They take two sweeps up, in and out: what a correction leaves at inflows is
+    // carried on to the other end then.
+    void choose_smoother() {
         const std::vector<StreamOperator>& all = problem_.tame->of;
-        StreamOperator A = all[0];
-        StreamHalving halving;
         constexpr double SOLVES = 5;  // as many cycles as are saved where elimination solves
-        double one = 1;
-        turn_ = problem_.up >= 2 && A.mesh.unknowns() > problem_.coarsest && BandOrder(A).work() > SOLVES * problem_.in_turn;
-        for (const StreamOperator& of : all) turn_ = turn_ && smooths_in_turn<Doubles>(of, true);
-        while (!small(A) && halve(A.mesh, halving)) {
-            plan_.push_back(halving);
-            A.mesh = halving.coarse;
-            for (auto& s : A.s) s = &one;  // there may be couplings
-        }
+        const bool worth = all[0].mesh.unknowns() > problem_.coarsest && BandOrder(all[0]).work() > SOLVES * problem_.in_turn;
+        turn_ = worth && problem_.up >= 2;
+        for (const StreamOperator& A : all) turn_ = turn_ && smooths_in_turn<Doubles>(A, true);
+    }
+
+    void add(const StreamHalving& halving, bool in_turn) {
+        plan_.push_back(halving);
+        for (Member& member : members_) member.add(problem_, halving, in_turn);
     }
 
     void coarsen() {
-        for (std::size_t l = 0; l < plan_.size(); l++) {
+        StreamHalving halving;
+        for (bool more = !plan_.empty(); more;) {
+            Operators all;
             bool here = turn_;
-            for (const Member& member : members_) here = here && (l == 0 || smooths_in_turn<Doubles>(member.fine, false));
-            for (Member& member : members_) {
-                if (l > 0) member.add(problem_, plan_[l], here);
-                member.coarsen();
-            }
+            for (Member& member : members_) member.coarsen(), all.push_back(&member.fine);
+            more = halve(all, halving);
+            for (const StreamOperator* A : all) here = here && more && smooths_in_turn<Doubles>(*A, false);
+            if (more) add(halving, here);
         }
         for (Member& member : members_) member.end();
     }
 
-    bool small(const StreamOperator& A) const {
-        return A.mesh.unknowns() <= problem_.coarsest || BandOrder(A).work() <= (turn_ ? problem_.in_turn : problem_.eliminated);
-    }
-
-    bool halve(const StreamMesh& mesh, StreamHalving& to) const {
+    // Which axes of the members' grid are halved; whether any is.
+    bool halve(const Operators& all, StreamHalving& to) const {
+        const StreamMesh& mesh = all[0]->mesh;
+        if (mesh.unknowns() <= problem_.coarsest) return false;
+        if (BandOrder(*all[0]).work() <= (turn_ ? problem_.in_turn : problem_.eliminated)) return false;
+        const int apart = turn_ ? layered<Doubles>(all) : -1;
         bool any = false;
         to.coarse = mesh;
         for (int d = 0; d < 3; d++) {
             to.first[d] = problem_.first[d];
-            to.halved[d] = problem_.axes[d] && mesh.n[d] >= (mesh.wraps[d] ? problem_.shortest : 2);
+            to.halved[d] = problem_.axes[d] && d != apart && mesh.n[d] >= (mesh.wraps[d] ? problem_.shortest : 2);
             if (to.halved[d]) to.coarse.n[d] = (mesh.n[d] - to.first[d] + 1) / 2, any = true;
         }
         return any;
