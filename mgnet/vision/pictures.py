@@ -143,5 +143,5 @@ def _files(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
     for path in visible(folder):
         if path.is_dir():
             yield from _files(path, (*above, (here.st_dev, here.st_ino)))
-        elif path.is_file():
+        elif path.is_file() or not path.exists():  # a link that leads nowhere is one that cannot be read
             yield path

@@ -163,7 +163,7 @@ def _first(error: Exception) -> str:
 
 def _find(path: Path) -> list[Path]:
     found = list_images(path) if path.is_dir() else [path]
-    if not found or not found[0].is_file():
+    if not found or not (path.is_dir() or path.is_file()):
         what = "the folder has none" if path.is_dir() else "there is no such file"
         raise FileNotFoundError(f"`images` must be image files or folders of them; {path}: {what}.")
     return found

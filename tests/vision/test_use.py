@@ -347,6 +347,20 @@ def test_a_file_that_is_no_image(run: Run, tmp_path: Path) -> None:
         predict(run.directory, tmp_path)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_that_lead_nowhere_are_listed(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """They were passed over: a picture that was moved away was missing without a word."""
+    Image.new("L", (8, 8)).save(tmp_path / "b.png")
+    (tmp_path / "a.png").symlink_to(tmp_path / "moved.png")
+    assert main(["check", str(tmp_path)]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert "a.png must be an image" in out[0]
+    assert out[1] == "1 of 2 pictures can be read"
+    found = predict(run.directory, tmp_path, skip=True)
+    assert [Path(image).name for image in found.images] == ["b.png"]
+    assert "a.png must be an image" in found.skipped[0]
+
+
 def test_files_that_cannot_be_read_are_left_out_and_listed(run: Run, tmp_path: Path) -> None:
     """In every batch, the first and the last file among them; and where no file can be read."""
     pixels = load("digits").test.pixels[:5]  # type: ignore[union-attr]
