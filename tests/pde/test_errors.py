@@ -97,6 +97,7 @@ WRONG = {
     "a huge": ({"a": 1e308}, ValueError, r"`a` must leave a / h\^2 between 1e-35 and 1e\+24"),
     "a tiny array": ({"a": np.full((20, 24), 1e-310)}, ValueError, r"`a` must leave a / h\^2 between"),
     "a empty": ({"a": np.ones((0, 20, 24)), "ndim": 2}, ValueError, "`a` must not be empty"),
+    "far off": ({"lower": 1e17, "upper": 1e17 + 16}, ValueError, "`lower` and `upper` must leave room for unknowns"),
     "upper far": ({"upper": 1e200}, ValueError, "`lower` and `upper` must lie 1e-100 to 1e100 per unknown apart"),
     "throw": ({"throw": "no"}, TypeError, "`throw` must be True or False; it is 'no'"),
     "mask_bc without mask": ({"mask_bc": "robin"}, ValueError, "`mask_bc` must be one of 'dirichlet', 'neumann'"),

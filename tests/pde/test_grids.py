@@ -331,6 +331,7 @@ def test_gradients(geometry):
 
 WRONG = {
     "decreasing": (([0.0, 2.0, 1.0, 3.0],), {}, ValueError, "`faces` of axis 0 must increase; number 1 is 2 and"),
+    "immense": (([0.0, 1e-300, 1.0, 1e300],), {}, ValueError, "`faces` of axis 0 must lie 1e-100 to 1e100 apart"),
     "equal": (([0.0, 1.0, 1.0, 3.0],), {}, ValueError, "`faces` of axis 0 must increase"),
     "NaN": (([0.0, np.nan, 1.0],), {}, ValueError, "`faces` of axis 0 must be finite; number 1 is not"),
     "one": (([0.0],), {}, ValueError, "`faces` of axis 0 must hold at least two numbers; it holds 1"),

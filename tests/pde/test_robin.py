@@ -5,6 +5,7 @@
 3  Gradients with respect to alpha, reverse, forward and mapped; batches.
 4  Where alpha is 0 nothing is held: all zero is Neumann's problem.
 5  Second order; what is wrong is refused.
+6  As a penalty, however large, it is Dirichlet's end, for numbers as coefficients too, and in one full pass.
 """
 
 import copy
@@ -239,3 +240,18 @@ def test_more_that_is_refused():
             Robin(alpha)
     with pytest.raises(ValueError, match=r"axis 0 has Robin\(a callable\)"):
         solve(F, bc=Robin(lambda x, y: x), method="transform")
+
+
+@pytest.mark.parametrize("scalar", [False, True], ids=["number", "tensor"])
+@pytest.mark.parametrize("alpha", [1e8, 1e12, 1e20, 1e30])
+@pytest.mark.parametrize("shape", [(41,), (33, 41), (9, 17, 13)], ids=str)
+def test_a_penalty(shape, alpha, scalar):
+    """u on the end is 0, the others are those of a grid whose ends lie there."""
+    a, inner = torch.tensor(2.0, dtype=torch.float64) if scalar else 2.0, (slice(1, -1),) * len(shape)
+    f = np.random.default_rng(0).normal(size=shape)
+    want = solve(f[inner], a=2.0, tol=1e-12).u
+    s = solve(f, bc=Robin(alpha), a=a, tol=1e-11)
+    assert s.cycles <= 12
+    for u, tol in ((s.u, 1e-6), (solve(f, bc=Robin(alpha), a=a, tol=None).u, 3e-2)):
+        close(u[inner], want, tol)
+        assert np.abs(u).max() < 1.1 * np.abs(want).max()

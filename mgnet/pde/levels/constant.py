@@ -19,6 +19,7 @@ from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
 from mgnet.pde.problem.conductances import along, conductances
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.poisson import Poisson
+from mgnet.pde.problem.precision import clamps
 
 DIRECT_WORK = 300_000  # multiply-adds of a direct solve that is cheaper than another level
 ISOTROPIC = 0.3  # an axis with at least this share of the strongest coupling a / h^2 is coarsened
@@ -101,7 +102,7 @@ def constants_of(problem: Poisson, A: Operator) -> tuple[tuple[float, ...], floa
     if any(axis.n < 2 for axis in problem.grid.axes):
         return None
     a = tuple(float(v) * axis.h**2 for v, axis in zip(middle, problem.grid.axes, strict=True))
-    return a, 0.0 if c is None else float(c)
+    return None if clamps(problem.grid.axes, a) else (a, 0.0 if c is None else float(c))
 
 
 def operator(axes: Sequence[Axis], a: Sequence[float], c: float, like: Tensor) -> Diffusion:

@@ -79,6 +79,11 @@ class Grid:
                     f"`lower` and `upper` must lie 1e-100 to 1e100 per unknown apart, for 1 / h^2 to exist; "
                     f"on axis {d} they are {lo} and {hi}. Use other units."
                 )
+            if (hi - lo) / sizes[d] < 16 * np.finfo(float).eps * max(abs(lo), abs(hi)):
+                raise ValueError(
+                    f"`lower` and `upper` must leave room for unknowns that rounding keeps apart; on axis {d} they are "
+                    f"{lo} and {hi}. Count from nearer by."
+                )
         self.axes = tuple(
             _axis(n, low, high, centering, lo, hi)
             for n, (low, high), lo, hi in zip(sizes, pairs, lowers, uppers, strict=True)
@@ -299,6 +304,11 @@ def _positions(name: str, points: Any) -> list[np.ndarray]:
             i = int(np.argmin(widths > 0))
             raise ValueError(
                 f"`{name}` of axis {d} must increase; number {i} is {vector[i]:g} and the next one {vector[i + 1]:g}."
+            )
+        if not (widths.min() > 1e-100 and widths.max() < 1e100):
+            raise ValueError(
+                f"`{name}` of axis {d} must lie 1e-100 to 1e100 apart, for 1 / h^2 to exist; their distances go from "
+                f"{widths.min():.3g} to {widths.max():.3g}. Use other units."
             )
         out.append(vector)
     return out

@@ -21,6 +21,7 @@ from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.nullspace import NullSpace, floating
 from mgnet.pde.problem.operators import Operator
 from mgnet.pde.problem.plain import ours, outside_inference, values
+from mgnet.pde.problem.precision import clamps
 from mgnet.pde.problem.tensor import full_tensor
 from mgnet.pde.problem.velocity import velocity_of
 
@@ -208,11 +209,11 @@ class Poisson:
 
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:
-        """(a per axis, c) if all coefficients are numbers, else None."""
+        """(a per axis, c) if all coefficients are numbers, and no end ``clamps`` its unknowns, else None."""
         uniform = self.grid.uniform and self.grid.has_numbers
-        if uniform and is_number(self._c) and self.constant_a is not None:
-            return tuple(float(v) for v in self._a), float(self._c)
-        return None
+        if not uniform or not is_number(self._c) or (a := self.constant_a) is None or clamps(self.grid.axes, a):
+            return None
+        return a, float(self._c)
 
     @property
     def constant_a(self) -> tuple[float, ...] | None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, Axis
+from mgnet.pde.problem.ends import Robin
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -33,6 +34,7 @@ def wide_enough(v: Tensor) -> torch.dtype:
     return torch.float64 if reduced else v.dtype
 
 
+CLAMPED = 1e9  # alpha h / a of a node
 LOSS = 1e-5  # of u, that a sum with the diagonal in it may cost
 
 
@@ -50,3 +52,16 @@ def hold(axes: Sequence[Axis], a: Sequence[float], c: float) -> float:
     waves = [a_d * (pi / (axis.upper - axis.lower)) ** 2 for axis, a_d in zip(axes, a, strict=True)]
     held = c + sum(wave * (half / 2) ** 2 for wave, half in zip(waves, halves, strict=True))
     return (held or min(waves)) / (c + sum(2 * a_d / axis.h**2 for axis, a_d in zip(axes, a, strict=True)))
+
+
+def clamps(axes: Sequence[Axis], a: Sequence[float]) -> bool:
+    """Whether an alpha, of a penalty, say, is so large that it fixes the unknowns on its end.
+
+    Corrections of levels whose coefficients are numbers move these, the more the larger it is: cycles grow, and from
+    1e20 on do not converge, and one full pass is wrong. Black-box interpolation leaves them where they are.
+    """
+    return any(
+        isinstance(end, Robin) and axis.centering == "node" and not end.varies and end.alpha * axis.h > CLAMPED * a_d
+        for axis, a_d in zip(axes, a, strict=True)
+        for end in (axis.low, axis.high)
+    )
