@@ -19,9 +19,8 @@ from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
 from mgnet.pde.problem.conductances import along, conductances
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.poisson import Poisson
-from mgnet.pde.problem.precision import clamps
+from mgnet.pde.problem.precision import DIRECT_WORK, clamps, work_of
 
-DIRECT_WORK = 300_000  # multiply-adds of a direct solve that is cheaper than another level
 ISOTROPIC = 0.3  # an axis with at least this share of the strongest coupling a / h^2 is coarsened
 
 
@@ -37,19 +36,12 @@ def grids(
     Source: Trottenberg et al. 2001, section 5.1.
     """
     chain = [axes]
-    while _direct_work(chain[-1]) > direct_work:
+    while work_of(chain[-1]) > direct_work:
         coarse = _coarsen(chain[-1], a, line)
         if coarse == chain[-1]:
             break
         chain.append(coarse)
     return tuple(chain)
-
-
-def _direct_work(axes: Sequence[Axis]) -> int:
-    size = 1
-    for axis in axes:
-        size *= axis.n
-    return size * sum(axis.n for axis in axes)
 
 
 def _coarsen(axes: Sequence[Axis], a: Sequence[float], line: int | None) -> tuple[Axis, ...]:
