@@ -257,7 +257,7 @@ def test_a_penalty(shape, alpha, scalar):
         assert np.abs(u).max() < 1.1 * np.abs(want).max()
 
 
-@pytest.mark.parametrize("alpha", [1e8, 1e12])
+@pytest.mark.parametrize("alpha", [1e8, 5e9])
 def test_a_penalty_where_numbers_need_no_levels(alpha):
     """Few unknowns of axes that differ much are solved at once, and not by levels instead."""
     f = np.random.default_rng(1).normal(size=(3, 18, 18))

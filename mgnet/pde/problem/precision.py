@@ -34,7 +34,7 @@ def wide_enough(v: Tensor) -> torch.dtype:
     return torch.float64 if reduced else v.dtype
 
 
-CLAMPED = 1e9, 1e14  # alpha h / a of a node: where there are levels, where modes are found
+CLAMPED = 1e9, 1e11  # alpha h / a of a node: where there are levels, or elimination in 1-D; where modes are found
 DIRECT_WORK = 300_000  # multiply-adds of a direct solve that is cheaper than another level
 LOSS = 1e-5  # of u, that a sum with the diagonal in it may cost
 
@@ -67,7 +67,7 @@ def clamps(axes: Sequence[Axis], a: Sequence[float]) -> bool:
     1e20 on do not converge, and one full pass is wrong; of a direct solve's modes all lose digits to the largest.
     Black-box interpolation leaves them where they are.
     """
-    most = CLAMPED[work_of(axes) <= DIRECT_WORK]
+    most = CLAMPED[len(axes) > 1 and work_of(axes) <= DIRECT_WORK]
     return any(
         isinstance(end, Robin) and axis.centering == "node" and not end.varies and end.alpha * axis.h > most * a_d
         for axis, a_d in zip(axes, a, strict=True)
