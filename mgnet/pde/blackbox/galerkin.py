@@ -9,6 +9,7 @@ from torch import Tensor
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, on_coarse
 from mgnet.pde.blackbox.stencil import Stencil, Unsymmetric, offsets, positive_offsets, shift
 
+LITTLE = 0.05  # of the mean of diagonals
 NOTHING = 1e-8  # of a fine diagonal: a coarse one below is round-off of zero
 
 
@@ -27,7 +28,20 @@ def petrov_galerkin(A: Unsymmetric, Q: Interpolation, P: Interpolation) -> Unsym
     """The same of A_c = Q^T A P, with W of Q."""
     entries = {o: -s for o, s in A.couplings.items()} | {(0,) * A.ndim: A.diagonal}
     each = {O: _entry(entries, Q, P, O) for O in offsets(A.ndim)}
-    return Unsymmetric(each.pop((0,) * A.ndim), {O: -entry for O, entry in each.items()})
+    return lumped(Unsymmetric(each.pop((0,) * A.ndim), {O: -entry for O, entry in each.items()}))
+
+
+def lumped(A: Unsymmetric) -> Unsymmetric:
+    """A without the negative couplings that outweigh a diagonal which is little beside the others'; row sums stay.
+
+    Where something flows in through a Neumann end, an equation of a coarse grid is what little diffuses there, and what
+    weights do not quite cancel of the flow: its diagonal may come to nothing, or be negative, and lines amplify.
+    """
+    d = A.diagonal
+    negative = torch.stack([s.clamp(max=0) for s in A.couplings.values()]).sum(0)
+    there = (d <= LITTLE * d.flatten(1).mean(1).reshape(-1, *[1] * A.ndim)) & (d <= -negative)
+    couplings = {o: torch.where(there, s.clamp(min=0), s) for o, s in A.couplings.items()}
+    return Unsymmetric(torch.where(there, d - negative, d), couplings)
 
 
 def _entry(entries: dict[tuple[int, ...], Tensor], Q: Interpolation, P: Interpolation, O: tuple[int, ...]) -> Tensor:

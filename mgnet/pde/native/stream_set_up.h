@@ -178,6 +178,7 @@ class StreamProduct {
                     if (to.s[O]) to.close(O, R);
             }
         });
+        lump(to, threads);
         return to;
     }
 
@@ -254,6 +255,32 @@ class StreamProduct {
                 spread(I, i, o, part, count, to);
             }
         }
+    }
+
+    // Where a diagonal is little beside the others' and negative couplings outweigh it, they are left out; row sums stay.
+    static void lump(const StreamOperator& A, int threads) {
+        constexpr double LITTLE = 0.05;
+        const StreamMesh& mesh = A.mesh;
+        const double* const d = A.s[CENTRE];
+        double mean = 0;
+        for (long r = 0; r < mesh.rows(); r++)
+            for (long j = 0; j < mesh.n[2]; j++) mean += d[mesh.begin(r) + j];
+        mean /= mesh.unknowns();
+        share_out(mesh.rows(), threads, [&](long r) {
+            for (long at = mesh.begin(r); at < mesh.begin(r) + mesh.n[2]; at++)
+                if (d[at] <= LITTLE * mean) lump(A, at);
+            for (int o = 0; o < 27; o++)
+                if (A.s[o]) A.close(o, r);
+        });
+    }
+    static void lump(const StreamOperator& A, long at) {
+        double negative = 0;
+        for (int o = 0; o < 27; o++)
+            if (o != CENTRE && A.s[o]) negative += std::min(A.s[o][at], 0.0);
+        if (A.s[CENTRE][at] > -negative) return;
+        A.s[CENTRE][at] -= negative;
+        for (int o = 0; o < 27; o++)
+            if (o != CENTRE && A.s[o]) A.s[o][at] = std::max(A.s[o][at], 0.0);
     }
 
     // what the rows of P at i + o make of entries
