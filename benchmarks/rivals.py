@@ -39,9 +39,9 @@ def _transforms(problem: Poisson) -> Solve:
     kind = kinds.pop()
     dims = tuple(range(-grid.ndim, 0))
     eigenvalues = np.array(c)
-    for axis, a_d in zip(grid.axes, a, strict=True):
+    for d, (axis, a_d) in enumerate(zip(grid.axes, a, strict=True)):
         if kind == "periodic":
-            k = np.arange(axis.n // 2 + 1) if axis is grid.axes[-1] else np.fft.fftfreq(axis.n, 1 / axis.n)
+            k = np.arange(axis.n // 2 + 1) if d == grid.ndim - 1 else np.fft.fftfreq(axis.n, 1 / axis.n)
             angle = 2 * np.pi * k / axis.n
         else:
             angle = np.pi * (np.arange(axis.n) + (kind == "dirichlet")) / axis.intervals
