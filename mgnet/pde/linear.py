@@ -9,7 +9,7 @@ from mgnet.pde.outer.eager import eager
 from mgnet.pde.outer.stopping import Callback
 from mgnet.pde.problem import checks
 from mgnet.pde.problem.ends import Ends
-from mgnet.pde.problem.grid import Grid, box
+from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.shared import posed
 from mgnet.pde.solution import Field, Solution
@@ -118,7 +118,7 @@ def solve(
     if grid is None and isinstance(partition, Partition):
         grid = partition.grid
     if grid is None:
-        grid = box(checks.grid_shape(f, ndim), bc, lower, upper, centering)
+        grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
     else:
         _check_grid(grid, ndim, bc, lower, upper, centering)
     others = {"velocity": velocity, "scheme": scheme, "mask": mask, "mask_bc": mask_bc, "fixed": fixed, "order": order}

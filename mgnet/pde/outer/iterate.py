@@ -116,9 +116,8 @@ class RoundOff:
         bound = relative(self._bound(now), self._size)
         self._near |= stalled & (relatives <= NEAR * bound)
         moved, settled = self._changed(now, before()), _settled(now)
-        there = (
-            relatives <= np.where(moved <= torch.finfo(now.dtype).eps, NEAR, 1.0) * bound
-        )  # a fixed point may miss it
+        fixed = moved <= torch.finfo(now.dtype).eps  # a point that may miss the bound
+        there = relatives <= np.where(fixed, NEAR, 1.0) * bound
         still = (moved <= settled) | ((moved <= NOISE * settled) & (moved > UNSETTLED * self._least))
         self._least = np.where(there, np.minimum(moved, self._least), self._least)
         return there & still
@@ -182,9 +181,8 @@ def iterate(
     if u is not None:
         size = np.where(first == 0, (of_zero if of_guess else of_begin).cpu().numpy(), first)
     relatives = relative(of_begin, size)
-    if (
-        guess is not None and linear and (worse := (relatives > 1) & (first > 0)).any()
-    ):  # than zero: it would cost digits
+    worse = (relatives > 1) & (first > 0)
+    if guess is not None and linear and worse.any():  # than zero: it would cost digits
         u = None if worse.all() else hierarchy.data(torch.where(per_member(worse, guess), 0.0, guess))
         relatives = np.where(worse, 1.0, relatives)
     residuals = [float(relatives.max())]

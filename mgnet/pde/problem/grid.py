@@ -251,16 +251,6 @@ class Grid:
         return f"Grid({self.shape}, bc=[{bc}], {', '.join(kinds)})"
 
 
-def box(shape: tuple[int, ...], *how: Any) -> Grid:
-    """``Grid(shape, *how)``; of words and numbers the one of before, with what is known of its axes."""
-    return _box(shape, *how) if all(type(v) in (str, int, float) for v in how) else Grid(shape, *how)
-
-
-@lru_cache(maxsize=64, typed=True)
-def _box(shape: tuple[int, ...], *how: Any) -> Grid:
-    return Grid(shape, *how)
-
-
 def _axis(n: int, low: str | Robin, high: str | Robin, *how: Any) -> Axis:
     """An axis; between ends that are words the one of before, with what is known of it."""
     return _kept(n, low, high, *how) if isinstance(low, str) and isinstance(high, str) else Axis(n, low, high, *how)
