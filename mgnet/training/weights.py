@@ -6,6 +6,7 @@ stands beside it, since a changed bit of a weight is a weight.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,8 +68,18 @@ def write_tensors(path: Path, model: nn.Module, header: dict[str, str]) -> None:
     OSError : the place is unwritable or full
     """
     content = {name: t.cpu().contiguous() for name, t in tensors(model).items()}
-    packed = save(content, header | {_HASH: _hash(content)})  # save_file would hide the OSError of a full disk
+    packed = _in_order(save(content, header | {_HASH: _hash(content)}))  # save_file would hide a full disk's OSError
     write(path, lambda temporary: temporary.write_bytes(packed))
+
+
+def _in_order(packed: bytes) -> bytes:
+    """The same bytes for the same network: safetensors writes the header's own keys in an order of chance."""
+    start = 8 + int.from_bytes(packed[:8], "little")
+    header = json.loads(packed[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + packed[start:]
 
 
 def _hash(content: Mapping[str, Tensor]) -> str:

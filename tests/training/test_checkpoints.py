@@ -108,3 +108,12 @@ def test_numbers_of_any_kind_have_a_hash(tmp_path: Path) -> None:
     write_tensors(tmp_path / "w.safetensors", model, HEADER)
     stored, _ = read_tensors(tmp_path / "w.safetensors", "mgnet.made_up")
     assert all(torch.equal(stored[key], value) for key, value in given.items())
+
+
+def test_the_same_network_has_the_same_bytes(tmp_path: Path) -> None:
+    """A release has its hash in an index: what the header says must not come in an order of chance."""
+    model, header = torch.nn.Linear(3, 2), HEADER | {f"key {i}": str(i) for i in range(9)}
+    for name in ("a", "b"):
+        write_tensors(tmp_path / name, model, header)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert read_tensors(tmp_path / "a", "mgnet.made_up")[1] == HEADER["mgnet.made_up"]
