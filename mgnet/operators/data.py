@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 import mgnet
 from mgnet.operators import fields, published
-from mgnet.operators.checks import positive, whole, word
+from mgnet.operators.checks import positive
 from mgnet.operators.samples import Samples
 from mgnet.pde import Grid, Poisson, Solver, solve
 from mgnet.pde.problem.ends import Ends
+from mgnet.training.checks import whole, word
 from mgnet.training.placement import takes_numpy
 from mgnet.training.process import choose_device
 
@@ -207,7 +208,7 @@ def heat(
     True
     """
     word("bc", bc, ("dirichlet", "neumann"))
-    whole("steps", steps)
+    whole("steps", steps, 1)
     cells = _check(samples, size, cells, reference, first, tol, seed, ndim)
     settings = {"problem": "heat", "bc": bc, "alpha": positive("alpha", alpha), "tau": positive("tau", tau)}
     settings |= {"time": positive("time", time), "steps": steps}
@@ -222,14 +223,14 @@ def _check(
     samples: int, size: int, cells: int | None, reference: int, first: int, tol: float, seed: int, ndim: int = 2
 ) -> int:
     """The number of cells along an axis on which to solve."""
-    whole("samples", samples)
+    whole("samples", samples, 1)
     whole("size", size, 4)
     whole("ndim", ndim, 1, 3)
     whole("reference", reference, 0)
     whole("first", first, 0)
     whole("seed", seed, 0)
     positive("tol", tol)
-    cells = size if cells is None else whole("cells", cells)
+    cells = size if cells is None else whole("cells", cells, 1)
     if cells % size:
         raise ValueError(f"`cells` must be a multiple of `size` {size}; it is {cells}.")
     if reference == 1:

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from mgnet.files import write
-from mgnet.operators.checks import whole
 from mgnet.operators.samples import Samples
+from mgnet.training.checks import whole
 from mgnet.training.extras import need
 
 #: What files call the inputs and the outputs.

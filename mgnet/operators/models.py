@@ -5,12 +5,12 @@ from pathlib import Path
 
 from torch import nn
 
-from mgnet.operators.checks import word
 from mgnet.operators.normalise import Normalised
 from mgnet.operators.runs import Run
 from mgnet.operators.transfers import OnGrid
 from mgnet.operators.weights import Card, Make, load_weights, read_card
 from mgnet.training.checkpoints import newest_weights
+from mgnet.training.checks import word
 
 Source = str | Path | Run | Make
 GRIDS = ("trained", "data")

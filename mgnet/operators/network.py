@@ -24,7 +24,8 @@ from torch.nn import functional as F
 
 from mgnet.core import ConvLevel, DatumConvLevel, ResidualConvLevel, convolution, cycle, transposed_convolution
 from mgnet.core.conv import ENDS
-from mgnet.operators.checks import per_axis, whole, word
+from mgnet.operators.checks import per_axis
+from mgnet.training.checks import whole, word
 from mgnet.training.placement import takes_numpy
 
 Padding = Literal["zero", "periodic", "reflecting"]
@@ -79,9 +80,9 @@ class MgNO(nn.Module):
     ):
         super().__init__()
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("width", width)):
-            whole(name, value)
-        whole("layers", layers)
-        whole("grids", grids)
+            whole(name, value, 1)
+        whole("layers", layers, 1)
+        whole("grids", grids, 1)
         whole("ndim", ndim, 1, 3)
         self.in_channels, self.out_channels, self.width = in_channels, out_channels, width
         self.grids, self.ndim, self.form = grids, ndim, word("form", form, FORMS)

@@ -6,7 +6,6 @@ from torch.nn import functional as F
 
 from mgnet.operators.symmetries import Symmetry, mean_over
 
-NORMALISE = ("pointwise", "scalar", "none")
 _LEAST = 1e-6  # of a deviation, as a share of its channel's largest
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 

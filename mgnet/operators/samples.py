@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mgnet.operators.checks import whole
 from mgnet.operators.fields import averaged
+from mgnet.training.checks import whole
 
 INPUTS = {"darcy": "a", "poisson": "f", "heat": "before"}  #: what the inputs of each problem are called
 
@@ -86,7 +86,7 @@ class Samples:
         ------
         ValueError, TypeError : step is less, or no whole number
         """
-        step = whole("step", step)
+        step = whole("step", step, 1)
         return self._with("every", step, lambda v: v[(..., *(slice(None, None, step),) * self.ndim)], self.error)
 
     def averaged(self, factor: int) -> "Samples":
@@ -104,7 +104,7 @@ class Samples:
         ------
         ValueError, TypeError : factor does not divide the grid, or is no whole number of at least 1
         """
-        factor = whole("factor", factor)
+        factor = whole("factor", factor, 1)
         if any(n % factor for n in self.grid):
             raise ValueError(f"`factor` must divide the grid's {self.grid}; it is {factor}.")
         return self._with("averaged", factor, lambda v: averaged(v, factor, self.ndim), self.error)

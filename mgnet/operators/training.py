@@ -21,6 +21,7 @@ from mgnet.operators.runs import Run, metrics_of
 from mgnet.operators.samples import INPUTS, Samples
 from mgnet.operators.symmetries import Symmetry, symmetries
 from mgnet.operators.weights import Card, Make
+from mgnet.training.checks import whole
 from mgnet.training.extras import need_tensorboard
 from mgnet.training.loop import fit
 from mgnet.training.order import takes_channels_last
@@ -28,7 +29,6 @@ from mgnet.training.placement import placed
 from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
 from mgnet.training.randomness import begun, seed_of
-from mgnet.training.recipe import whole
 from mgnet.training.runs import Row, folder_of, read_metrics
 from mgnet.training.threads import at_most, worth
 

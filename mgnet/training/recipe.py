@@ -1,19 +1,12 @@
 """What decides how any network is trained; what else decides it is its task's own, and is added to it."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-_CHOICES = {
-    "optimizer": ("sgd", "adamw", "muon"),
-    "schedule": ("cosine", "step", "one-cycle"),
-    "precision": ("auto", "float32", "bfloat16"),
-}
-
+from mgnet.training.checks import check, word
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -71,8 +64,11 @@ class Steps:
         for field in fields(self):
             if isinstance(value := getattr(self, field.name), np.generic):  # a number of numpy's is one
                 object.__setattr__(self, field.name, value.item())
-        for name, known in _CHOICES.items():
-            check_choice(name, getattr(self, name), known)
+        for name, kind in get_type_hints(type(self)).items():  # a recipe's own fields too
+            if get_origin(kind) is Literal:
+                word(name, getattr(self, name), get_args(kind))
+            elif kind is bool:
+                check(name, getattr(self, name), "True or False", lambda v: isinstance(v, bool))
         for name in ("epochs", "batch_size", "step_epochs", "accumulate"):
             check(name, getattr(self, name), "a whole number of at least 1", lambda v: type(v) is int and v >= 1)
         for name in ("lr", "muon_lr", "step_factor"):
@@ -81,8 +77,6 @@ class Steps:
             check(name, getattr(self, name), "zero or positive", lambda v: 0 <= v < math.inf)
         for name in ("momentum", "ema", "validation"):
             check(name, getattr(self, name), "at least 0 and below 1", lambda v: 0 <= v < 1)
-        for name in ("nesterov", "decay_norms", "channels_last", "compile", "deterministic"):
-            check(name, getattr(self, name), "True or False", lambda v: isinstance(v, bool))
         if self.batch_size % self.accumulate:
             raise ValueError(f"`batch_size` {self.batch_size} must be a multiple of `accumulate` {self.accumulate}.")
 
@@ -114,52 +108,3 @@ class Steps:
         if self.schedule == "one-cycle":
             return self.lr * max(1 - t, 0)
         return self.lr * self.step_factor ** (epoch // self.step_epochs)
-
-
-def whole(name: str, value: object) -> int:
-    """A whole number, of Python's or numpy's, as Python's.
-
-    Raises
-    ------
-    TypeError : another thing
-
-    Example
-    -------
-    >>> whole("seed", np.int64(3))
-    3
-    """
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        return int(value)
-    raise TypeError(f"`{name}` must be a whole number; it is {value!r}.")
-
-
-def check(name: str, value: object, requirement: str, holds: Callable[..., bool]) -> None:
-    """That a field has a value it can have.
-
-    Raises
-    ------
-    ValueError : it has not
-
-    Example
-    -------
-    >>> check("crop", 2.0, "between 0 and 1", lambda v: 0 <= v <= 1)
-    Traceback (most recent call last):
-    ...
-    ValueError: `crop` must be between 0 and 1; it is 2.0.
-    """
-    if not (isinstance(value, (int, float)) and holds(value)):
-        raise ValueError(f"`{name}` must be {requirement}; it is {value!r}.")
-
-
-def check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
-    """That a field is one of the known words; the nearest is suggested.
-
-    Raises
-    ------
-    ValueError : it is not
-    """
-    if value in known:
-        return
-    near = get_close_matches(str(value), known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"`{name}` must be one of {', '.join(known)}; it is {value!r}.{hint}")

@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from typing import TypeVar
 
 from mgnet.files import write
-from mgnet.training.recipe import whole
+from mgnet.training.checks import whole
 
 Run = TypeVar("Run")
 SCORES = "seeds.csv"

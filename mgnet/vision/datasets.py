@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from mgnet.training.checks import word
 from mgnet.training.placement import placed
-from mgnet.training.recipe import check_choice
 from mgnet.vision.arrays import from_pair, is_pair
 from mgnet.vision.cifar import read_cifar10, read_cifar100
 from mgnet.vision.folder import read_folder
@@ -102,7 +102,7 @@ def load(
     (1437, 360, (8, 8))
     """
     size = _size(image_size)
-    check_choice("fit", fit, FITS)
+    word("fit", fit, FITS)
     if is_pair(dataset):
         if size is not None:
             raise ValueError("`image_size` is for folders of images; arrays have a fixed size. Leave it out.")

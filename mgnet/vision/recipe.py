@@ -4,13 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from mgnet.training.recipe import Steps, check, check_choice
+from mgnet.training.checks import check, word
+from mgnet.training.recipe import Steps
 from mgnet.vision.balance import Weights, check_weights
-
-_CHOICES = {
-    "flip": ("none", "random", "alternating"),
-    "auto_augment": ("none", "randaugment", "trivialaugment"),
-}
 
 
 @dataclass(frozen=True)
@@ -59,13 +55,10 @@ class Recipe(Steps):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "class_weights", check_weights(self.class_weights))
-        check("balanced", self.balanced, "True or False", lambda v: isinstance(v, bool))
         if self.balanced and self.class_weights == "balanced":
             raise ValueError(
                 "`class_weights` must not be balanced where `balanced` shows as many images of each class."
             )
-        for name, known in _CHOICES.items():
-            check_choice(name, getattr(self, name), known)
         for name in ("mixup", "cutmix"):
             check(name, getattr(self, name), "zero or positive", lambda v: 0 <= v < math.inf)
         check("label_smoothing", self.label_smoothing, "at least 0 and below 1", lambda v: 0 <= v < 1)
@@ -112,5 +105,4 @@ def preset(name: str) -> Recipe:
     >>> preset("paper").epochs
     300
     """
-    check_choice("preset", name, tuple(PRESETS))
-    return PRESETS[name]
+    return PRESETS[word("preset", name, tuple(PRESETS))]

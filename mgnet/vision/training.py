@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mgnet.training.checks import whole
 from mgnet.training.extras import need_tensorboard
 from mgnet.training.loop import fit as train_task
 from mgnet.training.placement import placed
 from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
 from mgnet.training.randomness import begun, seed_of
-from mgnet.training.recipe import whole
 from mgnet.training.runs import Row, folder_of, read_metrics
 from mgnet.training.threads import at_most, worth
 from mgnet.vision import plots
