@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mgnet.operators.recipe import FAST, Recipe
@@ -9,7 +10,7 @@ from mgnet.operators.runs import Run
 from mgnet.operators.samples import Samples
 from mgnet.operators.training import train
 from mgnet.operators.weights import Make
-from mgnet.training.seeds import SCORES, Scores, numbers, train_each
+from mgnet.training.seeds import Scores, train_each
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,8 @@ def sweep(
     >>> swept.scores.mean == sum(run.error for run in swept.runs) / 2
     True
     """
-
-    swept = numbers(seeds)
-
-    def once(seed: int, folder: Path) -> Run:
-        return train(
-            data, test, epochs, seed, folder, model=model, recipe=recipe, resume=resume, device=device,
-            checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
-        )  # fmt: skip
-
-    runs = train_each(swept, Path(out), once, resume)
-    result = Sweep(runs, Scores("test error", swept, tuple(run.error for run in runs)))
-    result.scores.save(Path(out) / SCORES)
-    return result
+    each = partial(
+        train, data, test, epochs, model=model, recipe=recipe, device=device,
+        checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
+    )  # fmt: skip
+    return Sweep(*train_each(each, seeds, out, "test error", lambda run: run.error, resume))

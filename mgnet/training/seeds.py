@@ -77,21 +77,26 @@ def numbers(seeds: Iterable[int]) -> tuple[int, ...]:
 
 
 def train_each(
-    seeds: tuple[int, ...], folder: Path, train: Callable[[int, Path], Run], resume: bool = False
-) -> tuple[Run, ...]:
-    """train(seed, a folder of its own) for each seed, whose scores the folder has not yet, or `resume`.
+    train: Callable[..., Run],
+    seeds: Iterable[int],
+    out: str | Path,
+    what: str,
+    score: Callable[[Run], float],
+    resume: bool,
+) -> tuple[tuple[Run, ...], Scores]:
+    """train(seed=, out=, resume=) once for each seed, in a folder of its own; their scores are written in `out`.
 
     Raises
     ------
-    FileExistsError : the folder has scores
-
-    Example
-    -------
-    >>> [path.name for path in train_each((0, 4), Path("runs"), lambda seed, out: out)]
-    ['seed0', 'seed4']
+    FileExistsError : `out` has scores, and no `resume`
+    ValueError, TypeError : as ``numbers``
     """
+    swept, folder = numbers(seeds), Path(out)
     if not resume and (folder / SCORES).exists():
         raise FileExistsError(
             f"`out` must be a folder without {SCORES}, which would be lost; {folder} has one. Pass resume, or another."
         )
-    return tuple(train(seed, folder / f"seed{seed}") for seed in seeds)
+    runs = tuple(train(seed=seed, out=folder / f"seed{seed}", resume=resume) for seed in swept)
+    scores = Scores(what, swept, tuple(map(score, runs)))
+    scores.save(folder / SCORES)
+    return runs, scores

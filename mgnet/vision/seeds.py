@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mgnet.training.seeds import SCORES, Scores, numbers, train_each
+from mgnet.training.seeds import Scores, train_each
 from mgnet.vision.finetune import Start
 from mgnet.vision.models import Model
 from mgnet.vision.pictures import Fit
 from mgnet.vision.recipe import FAST, Recipe
 from mgnet.vision.runs import Run
 from mgnet.vision.training import train
+
+WHAT = "test accuracy"
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Sweep:
 
     @property
     def scores(self) -> Scores:
-        return Scores("test accuracy", self.seeds, tuple(self.accuracies))
+        return Scores(WHAT, self.seeds, tuple(self.accuracies))
 
     @property
     def mean(self) -> float:
@@ -94,17 +97,10 @@ def sweep(
     >>> swept.seeds, swept.mean == sum(swept.accuracies) / 2
     ((0, 1), True)
     """
-
-    swept = numbers(seeds)
-
-    def once(seed: int, folder: Path) -> Run:
-        return train(
-            model, dataset, data, epochs, seed, folder,
-            recipe=recipe, image_size=image_size, fit=fit, start=start, freeze=freeze, workers=workers,
-            resume=resume, device=device,
-            checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
-        )  # fmt: skip
-
-    result = Sweep(swept, train_each(swept, Path(out), once, resume))
-    result.scores.save(Path(out) / SCORES)
-    return result
+    each = partial(
+        train, model, dataset, data, epochs,
+        recipe=recipe, image_size=image_size, fit=fit, start=start, freeze=freeze, workers=workers, device=device,
+        checkpoint_every=checkpoint_every, tensorboard=tensorboard, progress=progress,
+    )  # fmt: skip
+    runs, scores = train_each(each, seeds, out, WHAT, lambda run: run.accuracy, resume)
+    return Sweep(scores.seeds, runs)
