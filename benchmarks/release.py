@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from benchmarks.classifiers import ENTRIES, parser
-from mgnet.files import write
+from mgnet.files import write_text
 from mgnet.vision import evaluate
 from mgnet.vision.releases import FOLDER, INDEX
 from mgnet.vision.weights import load_weights, save_weights
@@ -38,7 +38,7 @@ def release(name: str, run: Path, data: Path, folder: Path) -> dict:
     index = folder / INDEX
     others = [other for other in json.loads(index.read_text()) if other["run"] != name] if index.exists() else []
     text = json.dumps(sorted([*others, line], key=lambda entry: entry["run"]), indent=1) + "\n"
-    write(index, lambda temporary: temporary.write_text(text))
+    write_text(index, text)
     return line
 
 

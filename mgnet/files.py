@@ -4,11 +4,12 @@ A function that is given a path replaces what is there by the whole of what is n
 call is easily repeated, and the folder of a run never lose a file: they ask before the work starts.
 """
 
+import csv
 import errno
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -42,6 +43,30 @@ def write(path: str | Path, save: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Text in UTF-8, as ``write`` does; what that has no bytes for, as of a file's name that is no text, is escaped."""
+    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace"))
+
+
+def write_rows(path: str | Path, rows: Iterable[Iterable[object]]) -> None:
+    """CSV, as ``write`` does; names of files keep their bytes, text or not.
+
+    Example
+    -------
+    >>> from tempfile import mkdtemp
+    >>> path = Path(mkdtemp()) / "a.csv"
+    >>> write_rows(path, [["seed", "error"], [0, 0.5]])
+    >>> path.read_text().splitlines()
+    ['seed,error', '0,0.5']
+    """
+
+    def save(temporary: Path) -> None:
+        with temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            csv.writer(file).writerows(rows)
+
+    write(path, save)
 
 
 def temporary_of(path: Path) -> Path:

@@ -106,7 +106,7 @@ DOORS = {
     "onnx": lambda path: write_program(torch.nn.Linear(300, 9).eval(), example, path.with_suffix(".onnx"), ("x", "y")),
     "weights": lambda path: write_tensors(path, torch.nn.Linear(300, 9), {}),
     "checkpoint": lambda path: save_checkpoint(path.parent, 3, torch.nn.Linear(300, 9), {}, {"x": torch.ones(900)}),
-    "classes": lambda path: Predictions(list("abc") * 300, torch.ones(900, 1), ("one",)).write_csv(path),
+    "classes": lambda path: Predictions(tuple("abc") * 300, ("one",), torch.ones(900, 1)).write_csv(path),
     "confusion": lambda path: vision.Metrics(1, 1.0, 1.0, 1.0, 1.0, {str(i): 1.0 for i in range(900)}, ()).save(path),
 }
 

@@ -116,15 +116,12 @@ def measure(
     arithmetic: AbstractContextManager | None = None,
     loss: Loss = relative_l2,
 ) -> Metrics:
-    """The metrics of a model; each process takes its share of the samples, none is counted twice."""
+    """The metrics of a model in evaluation mode; each process takes its share of the samples, none is counted twice."""
     errors = torch.zeros(3, len(samples), dtype=torch.float64, device=process.device)
-    training = model.training
-    model.eval()
     with torch.no_grad(), arithmetic or torch.autocast(process.device.type, enabled=False):
         for index, x, u in _batches(samples, process):
             v = model(x).float()
             errors[:, index] = torch.stack([relative_l2(v, u), relative_h1(v, u), loss(v, u)]).double()
-    model.train(training)
     l2, h1, lost = process.total(errors).cpu()
     return Metrics(
         samples=len(samples),

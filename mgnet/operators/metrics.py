@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mgnet.files import write
+from mgnet.files import write_text
 
 
 @dataclass(frozen=True)
@@ -41,4 +41,4 @@ class Metrics:
         OSError : it cannot be written; a file that was there before is untouched
         """
         text = json.dumps({name: None if v != v else v for name, v in asdict(self).items()}, indent=1, allow_nan=False)
-        write(Path(path), lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+        write_text(path, text + "\n")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mgnet.files import write
+from mgnet.files import write_text
 from mgnet.training.runs import Row, read_config
 
 _STYLE = (
@@ -41,7 +41,7 @@ def write_page(
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
     page = f"{head}<style>{_STYLE}</style>{''.join(body)}</html>\n"
     path = folder / "report.html"
-    write(path, lambda temporary: temporary.write_text(page, encoding="utf-8", errors="backslashreplace"))
+    write_text(path, page)
     return path
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from mgnet.files import numbered, unwritable, write
+from mgnet.files import numbered, unwritable, write_rows, write_text
 from mgnet.training.process import Process
 
 try:
@@ -82,8 +82,7 @@ def _more(epochs: int, earlier: Any) -> bool:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """A file of a run's folder, whole or not there."""
-    text = json.dumps(content, indent=1) + "\n"
-    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 @contextmanager
@@ -176,15 +175,8 @@ def _processor() -> str:
 
 def write_history(out: Path, history: list[Row]) -> None:
     """history.csv, a row an epoch."""
-
-    def save(temporary: Path) -> None:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(history[0]))
-            writer.writeheader()
-            writer.writerows(history)
-
     if history:
-        write(out / "history.csv", save)
+        write_rows(out / "history.csv", [history[0], *([row[name] for name in history[0]] for row in history)])
 
 
 def read_history(out: str | Path) -> list[Row]:

@@ -1,13 +1,12 @@
 """One training with several seeds: a mean and a spread instead of a lucky number."""
 
-import csv
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TypeVar
 
-from mgnet.files import write
+from mgnet.files import write_rows
 from mgnet.training.checks import whole
 
 Run = TypeVar("Run")
@@ -44,16 +43,8 @@ class Scores:
 
     def save(self, path: Path) -> None:
         """CSV: a line a seed, then mean and standard deviation."""
-
-        def save(temporary: Path) -> None:
-            with temporary.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(["seed", self.what.replace(" ", "_")])
-                writer.writerows(zip(self.seeds, self.values, strict=True))
-                writer.writerow(["mean", self.mean])
-                writer.writerow(["std", self.std])
-
-        write(path, save)
+        head, each = ["seed", self.what.replace(" ", "_")], zip(self.seeds, self.values, strict=True)
+        write_rows(path, [head, *each, ["mean", self.mean], ["std", self.std]])
 
 
 def numbers(seeds: Iterable[int]) -> tuple[int, ...]:

@@ -194,17 +194,15 @@ def measure(
     batch_size: int | None = None,
     workers: int | None = None,
 ) -> Metrics:
-    """The metrics of a model; each process takes its share of the images, none is counted twice."""
+    """The metrics of a model in evaluation mode; each process takes its share of the images, none is counted twice."""
     tally = Tally(len(classes), process.device)
-    training, order = model.training, order_of(model)
-    model.eval()
+    order = order_of(model)
     with torch.no_grad(), arithmetic or torch.autocast(process.device.type, enabled=False):
         for x, labels in _inputs(images, size, normalise, process, batch_size or images_at_once(size), workers):
             x = x.contiguous(memory_format=order)
             logits = model(x).float()
             mirrored = (logits + model(x.flip(3)).float()) / 2 if flip else None
             tally.add(logits, labels, mirrored)
-    model.train(training)
     return tally.metrics(classes, process, flip)
 
 

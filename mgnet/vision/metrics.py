@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mgnet.files import write
+from mgnet.files import write_text
 
 
 @dataclass(frozen=True)
@@ -45,4 +45,4 @@ class Metrics:
         rows = ",\n  ".join(map(json.dumps, self.confusion))
         text, empty = json.dumps(asdict(replace(self, confusion=())), indent=1), '\n "confusion": []'
         text = text.replace(empty, f'\n "confusion": [\n  {rows}\n ]' if rows else empty)
-        write(Path(path), lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+        write_text(path, text + "\n")

@@ -1,6 +1,5 @@
 """What a trained network says of new images."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mgnet.files import write
+from mgnet.files import write_rows
 from mgnet.training.placement import asks, placed
 from mgnet.training.process import choose_device
 from mgnet.training.watch import check_finite
@@ -61,15 +60,9 @@ class Predictions:
         ------
         OSError : it cannot be written; a file that was there before is untouched
         """
-
-        def save(temporary: Path) -> None:
-            with temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:  # names as bytes
-                writer = csv.writer(file)
-                writer.writerow(["image", "class", *self.classes])
-                for image, name, row in zip(self.images, self.names, self.probabilities.tolist(), strict=True):
-                    writer.writerow([image, name, *(f"{p:.6f}" for p in row)])
-
-        write(Path(path), save)
+        each = zip(self.images, self.names, self.probabilities.tolist(), strict=True)
+        rows = ([image, name, *(f"{p:.6f}" for p in row)] for image, name, row in each)
+        write_rows(path, [["image", "class", *self.classes], *rows])
 
 
 @placed

@@ -2,7 +2,7 @@
 
 1  It trains what knows no class, no image and no accuracy; the history has the task's own columns.
 2  A run that is interrupted and resumed is, bit for bit, the run that was not.
-3  The test set is looked at once, after the last epoch.
+3  The test set is looked at once, after the last epoch; a network does not train while it is looked at.
 4  A run is resumed under its own configuration only, the task's part of it included.
 5  More epochs after the end: what does not ask for their number is bitwise the longer run; what does is said and noted.
 6  The members of a task are what the head of mgnet.training.loop lists.
@@ -80,6 +80,15 @@ def test_resume_is_bitwise(tmp_path: Path, recipe: Steps, monkeypatch: pytest.Mo
     resumed, _ = fit(tmp_path / "cut", recipe, resume=True)
     assert same_weights(tmp_path / "whole", tmp_path / "cut")
     assert [row["train_error"] for row in whole.history] == [row["train_error"] for row in resumed.history]
+
+
+def test_a_network_that_is_looked_at_does_not_train_meanwhile(tmp_path: Path) -> None:
+    """Nor has it gradients; then training goes on."""
+    recipe, seen = dataclasses.replace(STEPS, epochs=2), list[bool]()
+    model = network()
+    model.register_forward_hook(lambda module, *_: seen.extend((module.training, torch.is_grad_enabled())))
+    loop.fit(model, Antiderivative(recipe), recipe, 0, ALONE, tmp_path / "run", progress=False)
+    assert seen == 2 * (8 * [True, True] + [False, False]) + [False, False]
 
 
 def test_the_test_set_is_looked_at_once(tmp_path: Path) -> None:
