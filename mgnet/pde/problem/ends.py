@@ -7,7 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-DIRICHLET, NEUMANN, PERIODIC = "dirichlet", "neumann", "periodic"
+from mgnet.pde.problem.checks import meant
+
+DIRICHLET, NEUMANN, PERIODIC = WORDS = "dirichlet", "neumann", "periodic"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +72,40 @@ class Robin:
 
 End = Literal["dirichlet", "neumann", "periodic"] | Robin
 Ends = End | Sequence[End | Sequence[End]]  # one for all axes, one for each, or (low, high) pairs of them
+BoundaryType = str | Robin  # of one that was looked at
+
+
+def pairs_of(bc: Any, ndim: int) -> list[tuple[BoundaryType, BoundaryType]]:
+    """(low, high) of each axis, from what ``bc`` may be."""
+    bc = bc.tolist() if isinstance(bc, np.ndarray) else bc
+    entries = [bc] * ndim if isinstance(bc, (str, Robin)) else bc
+    if not isinstance(entries, (list, tuple)):
+        raise TypeError(f"`bc` must be a word, Robin(alpha) or a sequence with one entry per axis; it is {bc!r:.80}.")
+    if len(entries) != ndim:
+        hint = ' In 1-D a mixed axis is [("dirichlet", "neumann")].' if ndim == 1 else ""
+        raise ValueError(
+            f"`bc` must have one entry per axis ({ndim}), each a word or a (low, high) pair; "
+            f"it has {len(entries)}: {bc!r:.80}.{hint}"
+        )
+    return [_pair(entry, d) for d, entry in enumerate(entries)]
+
+
+def _pair(entry: Any, d: int) -> tuple[BoundaryType, BoundaryType]:
+    entry = entry.tolist() if isinstance(entry, np.ndarray) else entry
+    pair = (entry, entry) if isinstance(entry, (str, Robin)) else entry
+    if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+        raise TypeError(f"`bc` of axis {d} must be a word, Robin(alpha) or a (low, high) pair; it is {entry!r:.80}.")
+    for end in pair:
+        if not isinstance(end, (Robin, str)):
+            raise TypeError(
+                f"`bc` of axis {d} must be a word, Robin(alpha) or a (low, high) pair of these; "
+                f"it has a {type(end).__name__}."
+            )
+        if end not in WORDS and not isinstance(end, Robin):
+            raise ValueError(
+                f'`bc` must be "dirichlet", "neumann", "periodic" or Robin(alpha); axis {d} has {end!r:.80}.'
+                f"{meant(end, WORDS)}"
+            )
+    if (pair[0] == PERIODIC) != (pair[1] == PERIODIC):
+        raise ValueError(f"`bc` of axis {d} must be periodic at both ends or at neither; it is {tuple(pair)!r:.80}.")
+    return pair[0], pair[1]

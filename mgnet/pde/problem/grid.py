@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from math import isfinite, prod
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
-from mgnet.pde.problem.checks import asks, dense, meant, word
-from mgnet.pde.problem.ends import Ends
+from mgnet.pde.problem.checks import word
+from mgnet.pde.problem.ends import BoundaryType, Ends, pairs_of
 from mgnet.pde.problem.geometry import GEOMETRIES, Geometry, Measure, angles, coordinates, measures
+from mgnet.pde.problem.positions import box_of, positions_of, shape_of
 
-BoundaryType = str | Robin
-_WORDS = (DIRICHLET, NEUMANN, PERIODIC)
 ROUNDOFF = 8  # times eps, of the largest coordinate: mesh widths that differ by less are equal
 FULL_TURN = 2 * np.pi * (1 + 1e-12)
 
@@ -67,23 +65,10 @@ class Grid:
         upper: float | Sequence[float] = 1.0,
         centering: Literal["node", "cell"] = "node",
     ):
-        sizes = _shape(shape)
+        sizes = shape_of(shape)
         word("centering", centering, ("node", "cell"))
-        pairs = _pairs(bc, len(sizes))
-        lowers, uppers = (_per_axis(name, v, len(sizes)) for name, v in (("lower", lower), ("upper", upper)))
-        for d, (lo, hi) in enumerate(zip(lowers, uppers, strict=True)):
-            if not lo < hi:
-                raise ValueError(f"`lower` must be below `upper` on every axis; on axis {d} they are {lo} and {hi}.")
-            if not 1e-100 < (hi - lo) / sizes[d] < 1e100:
-                raise ValueError(
-                    f"`lower` and `upper` must lie 1e-100 to 1e100 per unknown apart, for 1 / h^2 to exist; "
-                    f"on axis {d} they are {lo} and {hi}. Use other units."
-                )
-            if (hi - lo) / sizes[d] < 16 * np.finfo(float).eps * max(abs(lo), abs(hi)):
-                raise ValueError(
-                    f"`lower` and `upper` must leave room for unknowns that rounding keeps apart; on axis {d} they are "
-                    f"{lo} and {hi}. Count from nearer by."
-                )
+        pairs = pairs_of(bc, len(sizes))
+        lowers, uppers = box_of(lower, upper, sizes)
         self.axes = tuple(
             _axis(n, low, high, centering, lo, hi)
             for n, (low, high), lo, hi in zip(sizes, pairs, lowers, uppers, strict=True)
@@ -158,10 +143,10 @@ class Grid:
 
     @classmethod
     def _placed(cls, name: str, points: Any, bc: Any, geometry: str, centering: str) -> "Grid":
-        positions = _positions(name, points)
+        positions = positions_of(name, points)
         word("geometry", geometry, tuple(GEOMETRIES))
         names = coordinates(geometry, len(positions))
-        pairs = _pairs(bc, len(positions))
+        pairs = pairs_of(bc, len(positions))
         grid = cls.__new__(cls)
         grid.centering, grid.geometry = centering, geometry
         grid.axes = tuple(
@@ -261,49 +246,6 @@ def _kept(*how: Any) -> Axis:
     return Axis(*how)
 
 
-def _positions(name: str, points: Any) -> list[np.ndarray]:
-    """Per axis a vector of increasing numbers."""
-    points = (
-        list(points) if isinstance(points, (Sequence, np.ndarray, Tensor)) and not isinstance(points, str) else None
-    )
-    if not points:
-        raise TypeError(f"`{name}` must be a sequence with one vector of increasing numbers per axis.")
-    if len(points) > 3:
-        hint = " In 1-D that is [x], not x." if np.ndim(points[0]) == 0 else ""
-        raise ValueError(f"`{name}` must have one to three axes; it has {len(points)}.{hint}")
-    out = []
-    for d, x in enumerate(points):
-        if isinstance(x, Tensor) and asks(x):
-            raise TypeError(f"`{name}` of axis {d} asks for a gradient, and positions have none. Detach it.")
-        if isinstance(x, np.ma.MaskedArray):
-            dense(name, x)
-        try:
-            vector = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x)
-            real = vector.dtype.kind in "fiu" and vector.ndim == 1
-        except ValueError:  # ragged
-            real = False
-        if not real:
-            raise TypeError(f"`{name}` of axis {d} must be a vector of real numbers; it is {x!r:.60}.")
-        vector = vector.astype(float)
-        if not np.isfinite(vector).all():
-            raise ValueError(f"`{name}` of axis {d} must be finite; number {np.argmin(np.isfinite(vector))} is not.")
-        if len(vector) < 2:
-            raise ValueError(f"`{name}` of axis {d} must hold at least two numbers; it holds {len(vector)}.")
-        widths = np.diff(vector)
-        if not (widths > 0).all():
-            i = int(np.argmin(widths > 0))
-            raise ValueError(
-                f"`{name}` of axis {d} must increase; number {i} is {vector[i]:g} and the next one {vector[i + 1]:g}."
-            )
-        if not (widths.min() > 1e-100 and widths.max() < 1e100):
-            raise ValueError(
-                f"`{name}` of axis {d} must lie 1e-100 to 1e100 apart, for 1 / h^2 to exist; their distances go from "
-                f"{widths.min():.3g} to {widths.max():.3g}. Use other units."
-            )
-        out.append(vector)
-    return out
-
-
 def _placed_axis(
     what: str, x: np.ndarray, pair: tuple[BoundaryType, BoundaryType], measure: Measure | None, centering: str
 ) -> Axis:
@@ -341,69 +283,3 @@ def _check_measure(
                 f'`bc` must be "neumann" at {where:.6g}, where faces have no area; {what} end in {end!r}. '
                 'Give that axis a pair of ends, as ("neumann", "dirichlet").'
             )
-
-
-def _shape(shape: Any) -> tuple[int, ...]:
-    shape = (int(shape),) if isinstance(shape, (int, np.integer)) else shape
-    if not isinstance(shape, Sequence) or not all(
-        isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in shape
-    ):
-        raise TypeError(f"`shape` must be a tuple of integers; it is {shape!r:.80}.")
-    if not 1 <= len(shape) <= 3:
-        raise ValueError(f"`shape` must have one to three axes; it has {len(shape)}.")
-    if min(shape) < 1:
-        raise ValueError(f"`shape` must be positive along each axis; it is {tuple(shape)}.")
-    return tuple(int(n) for n in shape)
-
-
-def _pairs(bc: Any, ndim: int) -> list[tuple[BoundaryType, BoundaryType]]:
-    bc = bc.tolist() if isinstance(bc, np.ndarray) else bc
-    entries = [bc] * ndim if isinstance(bc, (str, Robin)) else bc
-    if not isinstance(entries, (list, tuple)):
-        raise TypeError(f"`bc` must be a word, Robin(alpha) or a sequence with one entry per axis; it is {bc!r:.80}.")
-    if len(entries) != ndim:
-        hint = ' In 1-D a mixed axis is [("dirichlet", "neumann")].' if ndim == 1 else ""
-        raise ValueError(
-            f"`bc` must have one entry per axis ({ndim}), each a word or a (low, high) pair; "
-            f"it has {len(entries)}: {bc!r:.80}.{hint}"
-        )
-    return [_pair(entry, d) for d, entry in enumerate(entries)]
-
-
-def _pair(entry: Any, d: int) -> tuple[BoundaryType, BoundaryType]:
-    entry = entry.tolist() if isinstance(entry, np.ndarray) else entry
-    pair = (entry, entry) if isinstance(entry, (str, Robin)) else entry
-    if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-        raise TypeError(f"`bc` of axis {d} must be a word, Robin(alpha) or a (low, high) pair; it is {entry!r:.80}.")
-    for end in pair:
-        if not isinstance(end, (Robin, str)):
-            raise TypeError(
-                f"`bc` of axis {d} must be a word, Robin(alpha) or a (low, high) pair of these; "
-                f"it has a {type(end).__name__}."
-            )
-        if end not in _WORDS and not isinstance(end, Robin):
-            raise ValueError(
-                f'`bc` must be "dirichlet", "neumann", "periodic" or Robin(alpha); axis {d} has {end!r:.80}.'
-                f"{meant(end, _WORDS)}"
-            )
-    if (pair[0] == PERIODIC) != (pair[1] == PERIODIC):
-        raise ValueError(f"`bc` of axis {d} must be periodic at both ends or at neither; it is {tuple(pair)!r:.80}.")
-    return pair[0], pair[1]
-
-
-def _per_axis(name: str, value: Any, ndim: int) -> tuple[float, ...]:
-    several = isinstance(value, Sequence) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim > 0)
-    values = list(value) if several and not isinstance(value, str) else [value] * ndim
-    if any(isinstance(v, (str, bool)) for v in values):
-        raise TypeError(f"`{name}` must be a number or one per axis; it is {value!r:.80}.")
-    if any(isinstance(v, Tensor) and asks(v) for v in values):
-        raise TypeError(f"`{name}` asks for a gradient, and positions have none. Detach it.")
-    if len(values) != ndim:
-        raise ValueError(f"`{name}` must be a number or one per axis ({ndim}); it has {len(values)}.")
-    try:
-        numbers = tuple(float(v) for v in values)
-    except (TypeError, ValueError):
-        raise TypeError(f"`{name}` must be a number or one per axis; it is {value!r:.80}.") from None
-    if not all(map(isfinite, numbers)):
-        raise ValueError(f"`{name}` must be finite; it is {value!r:.80}.")
-    return numbers
