@@ -14,7 +14,7 @@ from scipy import fft
 
 from mgnet import pde, vision
 from mgnet.core import descend
-from mgnet.pde.levels.constant import grids
+from mgnet.pde.levels.grids import grids
 from mgnet.pde.native.hierarchy import constant_hierarchy
 from mgnet.vision.images import Images, mean_and_std
 

@@ -14,6 +14,7 @@ from mgnet.pde.distributed.moves import in_rows, moved
 from mgnet.pde.distributed.nearby import compared, out_of_reach
 from mgnet.pde.distributed.partition import HOST, Partition
 from mgnet.pde.distributed.problem import SharedPoisson
+from mgnet.pde.levels.grids import constants
 from mgnet.pde.outer.iterate import Outcome
 from mgnet.pde.outer.multigrid import Multigrid
 from mgnet.pde.outer.partitioned import Partitioned
@@ -356,8 +357,8 @@ def _blocks(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partiti
     if isinstance(problem, SharedPoisson):
         return Varying(problem, scheme)
     lines = False
-    if problem.constant is not None:
-        multigrid = Multigrid(problem.A.detached().base, problem.constant, None, scheme)
+    if (numbers := constants(problem)) is not None:
+        multigrid = Multigrid(problem.A.detached().base, numbers, None, scheme)
         lines = multigrid.levels.scheme.smoother == "zebra"
         if not lines:
             return OfNumbers(problem, multigrid, partition)

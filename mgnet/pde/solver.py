@@ -10,7 +10,7 @@ from torch import Tensor
 from mgnet.pde.call import Call
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.problem import SharedPoisson
-from mgnet.pde.levels.constant import constants_of
+from mgnet.pde.levels.grids import constants_of
 from mgnet.pde.levels.nested import boundary_parts
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.outer.at_once import Direct, at_once, direct_of

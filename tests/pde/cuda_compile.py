@@ -25,7 +25,7 @@ from mgnet.pde.cuda import coarsening, interpolant, krylov, level, setup, stenci
 from mgnet.pde.cuda.blackbox import CudaBlackBox, cuda_levels, dot
 from mgnet.pde.cuda.level import CudaLevel, Interpolant, inner
 from mgnet.pde.cuda.tables import described
-from mgnet.pde.levels.constant import grids
+from mgnet.pde.levels.grids import grids
 from mgnet.pde.levels.smoothers import steps
 from mgnet.pde.levels.transfers import Transfer
 

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from mgnet.pde import Grid, Robin
-from mgnet.pde.levels.constant import grids, readable_levels
+from mgnet.pde.levels.constant import readable_levels
+from mgnet.pde.levels.grids import grids
 
 ENDS = [*product(["dirichlet", "neumann"], repeat=2), "periodic"]
 CENTERINGS = ["node", "cell"]

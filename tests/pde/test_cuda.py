@@ -16,8 +16,9 @@ from mgnet.pde import Grid
 from mgnet.pde.cuda.hierarchy import CudaHierarchy
 from mgnet.pde.cuda.level import CudaDirectLevel, CudaLevel, Interpolant, inner
 from mgnet.pde.cuda.tables import described
-from mgnet.pde.levels.constant import grids, lowest, readable_levels
+from mgnet.pde.levels.constant import lowest, readable_levels
 from mgnet.pde.levels.direct import DirectLevel
+from mgnet.pde.levels.grids import grids
 from mgnet.pde.levels.smoothers import steps
 from tests.pde.grids_and_data import random
 from tests.pde.test_twins import nested_iteration

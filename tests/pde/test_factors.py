@@ -10,7 +10,8 @@ import torch
 
 from mgnet.core import cycle
 from mgnet.pde import Grid, Poisson, Polynomial, Solver
-from mgnet.pde.levels.constant import line_axis, readable_levels
+from mgnet.pde.levels.constant import readable_levels
+from mgnet.pde.levels.grids import line_axis
 from mgnet.pde.levels.smoothers import chebyshev
 from tests.pde.grids_and_data import CENTERINGS, ENDS, SMOOTHERS, axis_bcs, random
 

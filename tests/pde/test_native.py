@@ -19,7 +19,8 @@ import torch
 
 import mgnet.pde.native
 from mgnet.pde import Grid, Robin
-from mgnet.pde.levels.constant import grids, lowest, operator, readable_levels
+from mgnet.pde.levels.constant import lowest, operator, readable_levels
+from mgnet.pde.levels.grids import grids
 from mgnet.pde.levels.smoothers import steps
 from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.native import kernels, machine, machines

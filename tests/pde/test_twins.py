@@ -10,7 +10,8 @@ import torch
 
 from mgnet.core import ConvLevel, cycle
 from mgnet.pde import Grid
-from mgnet.pde.levels.constant import grids, lowest, readable_levels
+from mgnet.pde.levels.constant import lowest, readable_levels
+from mgnet.pde.levels.grids import grids
 from mgnet.pde.levels.smoothers import steps
 from tests.pde.grids_and_data import CENTERINGS, ENDS, SMOOTHERS, random
 from tests.pde.native_levels import Interpolant, NativeLevel

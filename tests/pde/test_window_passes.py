@@ -21,7 +21,7 @@ from mgnet.pde.distributed.plain import PlainPasses
 from mgnet.pde.distributed.stencils import How
 from mgnet.pde.distributed.torch_stencils import TorchStencils
 from mgnet.pde.distributed.window import Window, coarse_ends, windows
-from mgnet.pde.levels.constant import grids
+from mgnet.pde.levels.grids import grids
 from mgnet.pde.levels.transfers import Transfer
 from tests.pde.grids_and_data import random
 from tests.pde.triton_loops import loops  # noqa: F401

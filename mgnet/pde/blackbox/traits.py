@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mgnet.pde.blackbox.lines import ALIKE, DOMINANT, VARIES, dominant_axes
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
-from mgnet.pde.levels.constant import thin_axis
+from mgnet.pde.levels.grids import thin_axis
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.ends import DIRICHLET, PERIODIC

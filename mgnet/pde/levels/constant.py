@@ -1,8 +1,6 @@
-"""From a problem to its levels: which grids, and the readable levels on them."""
+"""Levels of constant coefficients, readable."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,86 +13,9 @@ from mgnet.pde.levels.lines import lines_of
 from mgnet.pde.levels.richardson import Richardson
 from mgnet.pde.levels.smoothers import COLOURED, Smoother, omegas
 from mgnet.pde.levels.transfers import Transfer
-from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
+from mgnet.pde.problem.axis import Axis, Robin
 from mgnet.pde.problem.conductances import along, conductances
-from mgnet.pde.problem.operators import Diffusion, Operator
-from mgnet.pde.problem.poisson import Poisson
-from mgnet.pde.problem.precision import DIRECT_WORK, clamps, work_of
-
-ISOTROPIC = 0.3  # an axis with at least this share of the strongest coupling a / h^2 is coarsened
-
-
-@lru_cache(maxsize=64)  # one solve asks for the same ones several times, and the next one again
-def grids(
-    axes: tuple[Axis, ...], a: tuple[float, ...], direct_work: int = DIRECT_WORK, line: int | None = None
-) -> tuple[tuple[Axis, ...], ...]:
-    """The axes of every grid, finest first.
-
-    Only strongly coupled axes are coarsened (semicoarsening), until all couplings are alike: point
-    smoothers then work for any constant anisotropy and any aspect of the mesh. The axis along which
-    lines are smoothed, ``line``, is always coarsened, and does not count among the others.
-    Source: Trottenberg et al. 2001, section 5.1.
-    """
-    chain = [axes]
-    while work_of(chain[-1]) > direct_work:
-        coarse = _coarsen(chain[-1], a, line)
-        if coarse == chain[-1]:
-            break
-        chain.append(coarse)
-    return tuple(chain)
-
-
-def _coarsen(axes: Sequence[Axis], a: Sequence[float], line: int | None) -> tuple[Axis, ...]:
-    coupling = _couplings(axes, a)
-    can = [axis.intervals >= 4 for axis in axes]
-    strongest = max((s for d, (s, ok) in enumerate(zip(coupling, can, strict=True)) if ok and d != line), default=0.0)
-    return tuple(
-        axis.coarsen() if ok and (d == line or s >= ISOTROPIC * strongest) else axis
-        for d, (axis, s, ok) in enumerate(zip(axes, coupling, can, strict=True))
-    )
-
-
-def _couplings(axes: Sequence[Axis], a: Sequence[float]) -> list[float]:
-    return [a_d / axis.h**2 for axis, a_d in zip(axes, a, strict=True)]
-
-
-@lru_cache(maxsize=64)
-def thin_axis(axes: tuple[Axis, ...], a: tuple[float, ...], direct_work: int = DIRECT_WORK) -> int | None:
-    """The axis that is too short to be coarsened while its coupling is still the strongest, if there is one.
-
-    Points do not smooth what is constant along it, as Neumann and periodic ends allow; lines do.
-    """
-    for fine, coarse in pairwise(grids(axes, a, direct_work)):
-        s = _couplings(fine, a)
-        d = int(np.argmax(s))
-        held = fine[d].n == 1 or fine[d].low == fine[d].high == DIRICHLET
-        weak = any(f != c and s_e < ISOTROPIC * s[d] for f, c, s_e in zip(fine, coarse, s, strict=True))
-        if fine[d] == coarse[d] and weak and not held:
-            return d
-    return None
-
-
-def line_axis(smoother: Smoother, axes: tuple[Axis, ...], a: tuple[float, ...]) -> int | None:
-    """The axis along which a line smoother solves: a thin one, or the one with the strongest coupling."""
-    if smoother != "zebra":
-        return None
-    thin = thin_axis(axes, a)
-    return int(np.argmax(_couplings(axes, a))) if thin is None else thin
-
-
-def constants_of(problem: Poisson, A: Operator) -> tuple[tuple[float, ...], float] | None:
-    """(a per axis, c) of a problem's operator as plain tensors; also where a scalar tensor came."""
-    uniform = problem.domain is None and problem.grid.uniform and problem.grid.has_numbers
-    if problem.constant is not None or not (uniform and problem.has_numbers):
-        return problem.constant
-    k, c = A.base.k, A.base.c
-    if any(v.ndim > problem.grid.ndim for v in k) or (c is not None and c.ndim > 0):
-        return None  # one number per member of a batch
-    middle = [v.flatten()[axis.n // 2] for v, axis in zip(k, problem.grid.axes, strict=True)]
-    if any(axis.n < 2 for axis in problem.grid.axes):
-        return None
-    a = tuple(float(v) * axis.h**2 for v, axis in zip(middle, problem.grid.axes, strict=True))
-    return None if clamps(problem.grid.axes, a) else (a, 0.0 if c is None else float(c))
+from mgnet.pde.problem.operators import Diffusion
 
 
 def operator(axes: Sequence[Axis], a: Sequence[float], c: float, like: Tensor) -> Diffusion:
@@ -112,8 +33,12 @@ def diagonal(A: Diffusion, a: Sequence[float], c: float) -> Tensor:
 
     With it a smoother meets no boundary: its iterates are those of the field continued by reflection.
     """
-    d = c + sum(2 * a_d / axis.h**2 for axis, a_d in zip(A.axes, a, strict=True))
+    d = _inner_diagonal(A.axes, a, c)
     return A.weigh(torch.full([axis.n for axis in A.axes], d, dtype=A.k[0].dtype, device=A.k[0].device))
+
+
+def _inner_diagonal(axes: Sequence[Axis], a: Sequence[float], c: float) -> float:
+    return c + sum(2 * a_d / axis.h**2 for axis, a_d in zip(axes, a, strict=True))
 
 
 def two_colours(axes: Sequence[Axis], like: Tensor, line: int | None = None) -> tuple[Tensor, Tensor]:
@@ -127,7 +52,7 @@ def two_colours(axes: Sequence[Axis], like: Tensor, line: int | None = None) -> 
 
 def lowest(axes: Sequence[Axis], a: Sequence[float], c: float) -> float:
     """c / d, the lower end of the spectrum of D^-1 A, D the diagonal of an inner equation."""
-    return c / (c + sum(2 * coupling for coupling in _couplings(axes, a)))
+    return c / _inner_diagonal(axes, a, c)
 
 
 def smoothing_steps(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mgnet.pde.levels.constant import grids, line_axis
+from mgnet.pde.levels.grids import grids, line_axis
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.levels.transfers import apply_tables
 from mgnet.pde.problem.axis import Axis

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.pde.levels.grids import constants
 from mgnet.pde.native.streams import NativeStreams
 from mgnet.pde.outer.iterate import Outcome
 from mgnet.pde.outer.stopping import Stop
@@ -39,7 +40,7 @@ def at_once(direct: Direct, b: Tensor, stop: Stop) -> Outcome | None:
 def direct_of(problem: Any) -> Direct | None:
     """What eliminates all of a small grid of plain numbers on the CPU: no batch, no parts, no gradients."""
     grid, A = problem.grid, problem.A
-    one = A.base is A and problem.parts is None and not grid.closed and problem.constant is None
+    one = A.base is A and problem.parts is None and not grid.closed and constants(problem) is None
     if not one or grid.ndim == 1 or problem.kind.device.type != "cpu" or elimination_work(grid.axes) > LITTLE_WORK:
         return None
     if not all(plain(v) and v.ndim <= grid.ndim for v in A.tensors):

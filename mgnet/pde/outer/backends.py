@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mgnet.pde import cuda
 from mgnet.pde.blackbox import ReadableBlackBox, ReadableStreams
-from mgnet.pde.levels.constant import ReadableHierarchy, line_axis, operator, readable_levels
+from mgnet.pde.levels.constant import ReadableHierarchy, operator, readable_levels
+from mgnet.pde.levels.grids import line_axis
 from mgnet.pde.levels.separable import SeparableLevel, Separation, parts_of
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.native import kernels

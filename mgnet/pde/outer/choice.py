@@ -18,7 +18,8 @@ from mgnet.pde import cuda
 from mgnet.pde.blackbox import JUMP, contrast, gradual, index, levels_precision, solved_axes, survey, variation
 from mgnet.pde.blackbox.traits import Survey
 from mgnet.pde.levels.alternating import Alternating, alternates, nearby
-from mgnet.pde.levels.constant import ReadableHierarchy, grids, line_axis, operator, thin_axis
+from mgnet.pde.levels.constant import ReadableHierarchy, operator
+from mgnet.pde.levels.grids import DIRECT_WORK, grids, line_axis, thin_axis
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.levels.lines import LineLevel
 from mgnet.pde.levels.richardson import contraction
@@ -47,7 +48,7 @@ from mgnet.pde.outer.cache import Lease, cache
 from mgnet.pde.outer.scheme import CYCLES, DEFAULT, Scheme
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.grid import Grid
-from mgnet.pde.problem.precision import DIRECT_WORK, wide_enough
+from mgnet.pde.problem.precision import wide_enough
 
 CPU = torch.device("cpu")
 PLANES = 1e3  # ratio of two axes' couplings: where it varies by less, lines take 4 to 6 cycles (measured)

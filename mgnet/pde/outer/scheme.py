@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from mgnet.pde.levels.grids import constants
 from mgnet.pde.levels.smoothers import SMOOTHERS, Polynomial, Smoother
 from mgnet.pde.levels.transform import check_transform
 from mgnet.pde.problem import checks
@@ -43,7 +44,7 @@ def _check_smoother(smoother: Any, problem: Any, nu: tuple[int, int]) -> None:
             smoother(n, problem.grid.ndim, 0.0)
         return
     checks.word("smoother", smoother, SMOOTHERS)
-    if smoother == "red-black" and problem.constant is None:
+    if smoother == "red-black" and constants(problem) is None:
         raise ValueError(
             '`smoother` "red-black" needs constant coefficients; these vary. Use "chebyshev", "jacobi" or "zebra".'
         )

@@ -21,7 +21,6 @@ from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.nullspace import NullSpace, floating
 from mgnet.pde.problem.operators import Operator
 from mgnet.pde.problem.plain import ours, outside_inference, values
-from mgnet.pde.problem.precision import clamps
 from mgnet.pde.problem.tensor import full_tensor
 from mgnet.pde.problem.velocity import velocity_of
 
@@ -209,9 +208,9 @@ class Poisson:
 
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:
-        """(a per axis, c) if all coefficients are numbers, and no end ``clamps`` its unknowns, else None."""
+        """(a per axis, c) if all coefficients are numbers, else None."""
         uniform = self.grid.uniform and self.grid.has_numbers
-        if not uniform or not is_number(self._c) or (a := self.constant_a) is None or clamps(self.grid.axes, a):
+        if not uniform or not is_number(self._c) or (a := self.constant_a) is None:
             return None
         return a, float(self._c)
 

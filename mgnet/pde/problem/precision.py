@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from math import pi, prod
+from math import pi
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, Axis
-from mgnet.pde.problem.ends import Robin
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -34,8 +33,6 @@ def wide_enough(v: Tensor) -> torch.dtype:
     return torch.float64 if reduced else v.dtype
 
 
-CLAMPED = 1e9, 1e11  # alpha h / a of a node: where there are levels, or elimination in 1-D; where modes are found
-DIRECT_WORK = 300_000  # multiply-adds of a direct solve that is cheaper than another level
 LOSS = 1e-5  # of u, that a sum with the diagonal in it may cost
 
 
@@ -53,23 +50,3 @@ def hold(axes: Sequence[Axis], a: Sequence[float], c: float) -> float:
     waves = [a_d * (pi / (axis.upper - axis.lower)) ** 2 for axis, a_d in zip(axes, a, strict=True)]
     held = c + sum(wave * (half / 2) ** 2 for wave, half in zip(waves, halves, strict=True))
     return (held or min(waves)) / (c + sum(2 * a_d / axis.h**2 for axis, a_d in zip(axes, a, strict=True)))
-
-
-def work_of(axes: Sequence[Axis]) -> int:
-    """Multiply-adds of a direct solve with coefficients that are numbers."""
-    return prod(axis.n for axis in axes) * sum(axis.n for axis in axes)
-
-
-def clamps(axes: Sequence[Axis], a: Sequence[float]) -> bool:
-    """Whether an alpha, of a penalty, say, is so large that it fixes the unknowns on its end.
-
-    Corrections of levels whose coefficients are numbers move these, the more the larger it is: cycles grow, and from
-    1e20 on do not converge, and one full pass is wrong; of a direct solve's modes all lose digits to the largest.
-    Black-box interpolation leaves them where they are.
-    """
-    most = CLAMPED[len(axes) > 1 and work_of(axes) <= DIRECT_WORK]
-    return any(
-        isinstance(end, Robin) and axis.centering == "node" and not end.varies and end.alpha * axis.h > most * a_d
-        for axis, a_d in zip(axes, a, strict=True)
-        for end in (axis.low, axis.high)
-    )
