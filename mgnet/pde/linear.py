@@ -66,7 +66,7 @@ def solve(
     guess : (*batch, *grid) where to start; default: a full multigrid pass
     ndim : how many trailing axes of f are grid axes; default: all of them, up to 3
     tol : relative residual ||b - A u|| / ||b||; None: to discretisation accuracy, one full
-        multigrid pass without a residual test
+        multigrid pass without a residual test; where that is seen to end far off, on to 1e-8
     max_cycles : cycles at most
     throw : whether to raise NotConverged, or to return the iterate
     callback : called with (cycle, largest relative residual) after each cycle

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from mgnet.pde.outer.iterate import Outcome
-from mgnet.pde.outer.stopping import Stop
+from mgnet.pde.outer.stopping import GO_ON, Stop
 from mgnet.pde.problem.checks import deep_copy
 from mgnet.pde.problem.grid import Grid
 
@@ -42,7 +42,8 @@ class Solution(Generic[Field]):
     ----------
     u : (*batch, *grid), of f's kind, dtype and device
     residuals : the batch's largest relative residual ||b - A u|| / ||b||: the guess's, then after each
-        cycle (a conjugate gradient step with its one preconditioner call is a cycle); empty for tol=None
+        cycle (a conjugate gradient step with its one preconditioner call is a cycle); for tol=None empty, or
+        from where a pass that was not enough was gone on with
     converged : whether all members converged
     status : "tolerance", "round-off" (no cycle can help), "full multigrid" or "transform" (tol=None) or "not converged"
     grid : that u lies on
@@ -182,8 +183,7 @@ def concluded(solution: Solution, stop: Stop, remedy: str, throw: bool) -> Solut
 def check_converged(solution: Solution, tol: float | None, remedy: str) -> None:
     """Raise NotConverged where it has not."""
     if not solution.converged:
-        assert tol is not None
-        raise NotConverged(solution, tol, remedy)
+        raise NotConverged(solution, GO_ON if tol is None else tol, remedy)
 
 
 def check_derivative(solution: Solution, tol: float | None, remedy: str, throw: bool) -> None:

@@ -74,7 +74,8 @@ class System(Protocol):
 class State(NamedTuple):
     """What a step of conjugate gradients leaves for the next one, (batch,) each: ||r||, (r, z), (r, p).
 
-    (r, z) is 0 where the next p is to be z alone. Members whose ||r|| is no more than the floor keep their x.
+    (r, z) is of the r before the step, negative where the next p is to be z alone. Members whose ||r|| is no more than
+    the floor keep their x.
     """
 
     norms: Any  # tensors or arrays, as the system has them
@@ -96,7 +97,7 @@ def advance(system: System) -> None:
     left = beta * before.rp  # what the old direction leaves of (r, p) - (r, z)
     alpha = _quotient(rz + left, system.direct(beta))
     norms, rp = system.step(torch.where(before.norms > before.floor, alpha, 0.0))
-    system.state = State(norms, torch.where(left.abs() > LOST * rz, 0.0, rz), rp, before.floor)
+    system.state = State(norms, torch.where(left.abs() > LOST * rz, -rz, rz), rp, before.floor)
 
 
 def one(system: System) -> tuple[Any, np.ndarray]:

@@ -64,7 +64,7 @@ class ConjugateGradients {
         const double beta = quotient(rz, before), left = beta * rp;
         const double alpha = quotient(rz + left, direct(m, beta));
         norm = moved(m, x, at(q_, m), alpha * sizes_[m.b], x_out, b, at(r_, m), &rp);
-        if (std::abs(left) > LOST * rz) rz = 0;
+        if (std::abs(left) > LOST * rz) rz = -rz;
     }
 
     double size_of(Member m, const void* b) {

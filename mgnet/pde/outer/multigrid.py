@@ -14,7 +14,7 @@ from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
 from mgnet.pde.outer.at_once import at_once
 from mgnet.pde.outer.choice import CPU, Levels
-from mgnet.pde.outer.finishing import cycles_after
+from mgnet.pde.outer.finishing import cycles_after, unfinished
 from mgnet.pde.outer.iterate import Outcome, iterate, per_member, relative
 from mgnet.pde.outer.krylov import Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
 from mgnet.pde.outer.loose import Held, hardly_held, may_be_loose
@@ -22,7 +22,7 @@ from mgnet.pde.outer.scale import extreme, narrowed, rescaled
 from mgnet.pde.outer.scheme import Scheme
 from mgnet.pde.outer.stationary import Stationary, stationary
 from mgnet.pde.outer.steps import Steps
-from mgnet.pde.outer.stopping import Stop, far, gone_on
+from mgnet.pde.outer.stopping import DONE, UNDONE, Stop, far, from_pass, gone_on
 from mgnet.pde.outer.turns import Turn, in_turn
 from mgnet.pde.outer.work import solve_work
 from mgnet.pde.problem.bodies import LOOSE, LOOSE_OF_ORDER_4
@@ -167,12 +167,10 @@ class Multigrid:
             hierarchy = self._accelerated(A.like(b), b, null, stop)
             if stop.tol is None:
                 outcome = self._pass(hierarchy, nested, b, parts, unweighted)
-            elif self.levels.in_float32 and not self._tried and A.base is A:
-                outcome = self._iterate(A.like(b), hierarchy, b, guess, stop, partial(far, tol=stop.tol))
-                if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
-                    outcome = self._again(A.like(b), b, guess, null, stop, outcome)
+                if outcome.status == UNDONE:
+                    outcome = from_pass(stop, partial(self._cycled, A, b, outcome.u, null))
             else:
-                outcome = self._iterate(A.like(b), hierarchy, b, guess, stop)
+                outcome = self._cycled(A, b, guess, null, stop, hierarchy)
             if isinstance(null, NullSpace) and counted is not None and not null.balanced(*counted.sums(), b.dtype):
                 rest = null.compatible(b, check=True, exact=False, unweighted=unweighted)
                 outcome = outcome if rest is b else self._pass(hierarchy, nested, rest, parts, unweighted)
@@ -181,6 +179,19 @@ class Multigrid:
         if outcome.status in ("round-off", "not converged") and (hardly.loose is not None or hardly.lost):
             return replace(outcome, status="not converged", remedy=HARDLY_HELD)
         return outcome if self.base.symmetric else self._told(A.like(b), b, outcome)
+
+    def _cycled(
+        self, A: Operator, b: Tensor, guess: Tensor | None, null: Any, stop: Stop, hierarchy: Hierarchy | None = None
+    ) -> Outcome:
+        """Cycles to a tolerance, first with levels in float32 where that may do."""
+        assert stop.tol is not None
+        hierarchy = self._accelerated(A.like(b), b, null, stop) if hierarchy is None else hierarchy
+        if not self.levels.in_float32 or self._tried or A.base is not A:
+            return self._iterate(A.like(b), hierarchy, b, guess, stop)
+        outcome = self._iterate(A.like(b), hierarchy, b, guess, stop, partial(far, tol=stop.tol))
+        if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
+            return self._again(A.like(b), b, guess, null, stop, outcome)
+        return outcome
 
     def _told(self, A: Operator, b: Tensor, outcome: Outcome) -> Outcome:
         """The outcome with convection, whose steps residuals decide: those of nothing but rounding lead nowhere."""
@@ -254,7 +265,8 @@ class Multigrid:
             return loose.inner.work(loose.inner.base, outcome)
         if self.levels.solve and A.base is A:
             return float(max(len(outcome.residuals) - 1, 1))
-        return solve_work(self.levels, self._outer(A), 0 if outcome.residuals else self.finishing, outcome)
+        whole = not outcome.residuals or outcome.status == DONE
+        return solve_work(self.levels, self._outer(A), self.finishing if whole else 0, outcome)
 
     @cached_property
     def finishing(self) -> int:
@@ -272,7 +284,7 @@ class Multigrid:
     ) -> Outcome:
         """One full multigrid pass, with no residual."""
 
-        def whole(b: Tensor, f: Any) -> Outcome:
+        def whole(b: Tensor, f: Any, size: Tensor | None) -> Outcome:
             if nested is not None and (parts or unweighted):
                 u = nested.full_multigrid(f, measure=False, parts=[part.to(b) for part in parts], unweighted=unweighted)
             else:
@@ -282,15 +294,23 @@ class Multigrid:
             else:
                 for _ in range(self.finishing):
                     u = hierarchy.cycle(u, f, measure=False)
-            status = "transform" if self.levels.scheme.transform else "full multigrid"
-            return Outcome(self._finite(hierarchy.release(u), b, None), [], status)
+            u = self._finite(hierarchy.release(u), b, None)
+            if size is not None and unfinished(
+                hierarchy, size, lambda: torch.linalg.vecdot(b.flatten(1), u.flatten(1))
+            ):
+                return Outcome(u, [], UNDONE)
+            return Outcome(u, [], "transform" if self.levels.scheme.transform else DONE)
 
-        f = hierarchy.data(b)
+        def sized(b: Tensor) -> tuple[Tensor, Any, Tensor | None]:
+            f = hierarchy.data(b)
+            return b, f, hierarchy.norms(None, f) if squares else None
+
         squares = isinstance(hierarchy, (ConjugateGradients, Preconditioned, Steps))
-        if squares and extreme(hierarchy.norms(None, f), b.dtype):
+        b, f, size = sized(b)
+        if size is not None and extreme(size, b.dtype):
             finite_data(b)
-            return rescaled(self.base.like(b), b, None, None, lambda b, guess: whole(b, hierarchy.data(b)))
-        return whole(b, f)
+            return rescaled(self.base.like(b), b, None, None, lambda b, guess: whole(*sized(b)))
+        return whole(b, f, size)
 
     def _finite(self, u: Tensor, b: Tensor, guess: Tensor | None, name: str = "guess") -> Tensor:
         """u, unless it is not finite: then say why."""

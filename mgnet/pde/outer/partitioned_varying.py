@@ -24,14 +24,14 @@ from mgnet.pde.distributed.stencils import How, SharedHierarchy, Stencils, set_u
 from mgnet.pde.distributed.sums import Sums
 from mgnet.pde.native.memory import give_back
 from mgnet.pde.outer.choice import CPU
-from mgnet.pde.outer.finishing import steps_of
+from mgnet.pde.outer.finishing import steps_of, unfinished
 from mgnet.pde.outer.iterate import Outcome, iterate
 from mgnet.pde.outer.krylov import FINISHING_STEPS, ConjugateGradients
 from mgnet.pde.outer.loose import CONTRAST
 from mgnet.pde.outer.makers import serve_stencils
 from mgnet.pde.outer.multigrid import Multigrid
 from mgnet.pde.outer.scheme import CYCLES, Scheme
-from mgnet.pde.outer.stopping import Stop, far, gone_on
+from mgnet.pde.outer.stopping import DONE, UNDONE, Stop, far, from_pass, gone_on
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem.bodies import LOOSE
 from mgnet.pde.problem.cross import CrossDiffusion
@@ -126,9 +126,10 @@ class PartitionedVarying:
         assert self._shared is not None
         sizes, nu = self._shared.sizes, self.scheme.nu
         one = cycle_work(sizes, nu, self._gamma) + 2
-        if outcome.residuals:
-            return one * (len(outcome.residuals) - 1)
-        return full_multigrid_work(sizes, nu, self._gamma) + one * (self._finishing + FINISHING_STEPS)
+        cycles = max(len(outcome.residuals) - 1, 0)
+        if outcome.residuals and outcome.status != DONE:
+            return one * cycles
+        return full_multigrid_work(sizes, nu, self._gamma) + one * (self._finishing + FINISHING_STEPS + cycles)
 
     def run(self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False) -> Outcome:
         """Solve A u = b, of this process's block: (batch, *block)."""
@@ -142,14 +143,10 @@ class PartitionedVarying:
         guess = None if guess is None else self._sums.centred(guess)
         if stop.tol is None:  # ends at the discretisation error from any guess
             outcome = self._pass(b)
-        elif self._in_float32 and not self._tried:
-            outcome = self._iterate(b, guess, stop, hopeless=True)
-            if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
-                outcome = self._again(b, guess, stop, outcome)
+            if outcome.status == UNDONE:
+                outcome = from_pass(stop, partial(self._cycled, b, outcome.u))
         else:
-            outcome = self._iterate(b, guess, stop)
-        if stop.tol is None:  # else its residual is finite
-            self._sums.finite(outcome.u)
+            outcome = self._cycled(b, guess, stop)
         return replace(outcome, u=self._sums.centred(outcome.u))
 
     def _everywhere(self, multigrid: Multigrid, b: Tensor, guess: Tensor | None, stop: Stop, project: bool) -> Outcome:
@@ -167,7 +164,23 @@ class PartitionedVarying:
         u = cycles.full_multigrid(f, measure=False)
         for _ in range(self._finishing):
             u = cycles.cycle(u, f, measure=False)
-        return Outcome(cycles.release(u), [], "full multigrid")
+        u = cycles.release(u)
+        self._sums.finite(u)  # with a tolerance its residual is
+        energy = partial(self._product, b, u)
+        return Outcome(u, [], UNDONE if unfinished(cycles, cycles.norms(None, f), energy) else DONE)
+
+    def _product(self, v: Tensor, w: Tensor) -> Tensor:
+        """(batch,) (v, w)."""
+        return torch.from_numpy(self.partition.total(torch.linalg.vecdot(v.flatten(1), w.flatten(1)).cpu()))
+
+    def _cycled(self, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
+        """Cycles to a tolerance, first with levels in float32 where that may do."""
+        if not self._in_float32 or self._tried:
+            return self._iterate(b, guess, stop)
+        outcome = self._iterate(b, guess, stop, hopeless=True)
+        if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
+            return self._again(b, guess, stop, outcome)
+        return outcome
 
     def _iterate(self, b: Tensor, guess: Tensor | None, stop: Stop, hopeless: bool = False) -> Outcome:
         assert stop.tol is not None

@@ -13,11 +13,13 @@ RELATIVE_TO = ("data", "guess")  # what residuals are relative to
 PATIENCE, FAR = 20, 40  # so many cycles with levels in float32; then float64 ones are tried if so many are to come
 GAIN = 1.5  # times fewer cycles, for which float64 levels, whose cycles take longer, are kept
 TINY = 1e-300
+DONE, UNDONE = "full multigrid", "unfinished"  # of a full pass
+GO_ON = 1e-8  # the relative residual to which an unfinished one goes on
 
 
 @dataclass(frozen=True)
 class Stop:
-    """When to stop, and whom to tell after each cycle; tol None: one full multigrid pass."""
+    """When to stop, and whom to tell after each cycle; tol None: one full multigrid pass, if that will do."""
 
     tol: float | None = 1e-8
     max_cycles: int = 100
@@ -28,6 +30,12 @@ class Stop:
     def of_guess(self) -> bool:
         """Whether residuals are relative to the guess's."""
         return self.relative_to == "guess"
+
+
+def from_pass(stop: Stop, iterate: Callable[[Stop], Outcome]) -> Outcome:
+    """The outcome where a full pass is gone on from: of a tolerance that nobody asked for only a failure is told."""
+    outcome = iterate(replace(stop, tol=GO_ON))
+    return replace(outcome, status=outcome.status if outcome.status == "not converged" else DONE, guessed=False)
 
 
 def rate(residuals: Sequence[float]) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 from mgnet.pde.outer.choice import Levels
 from mgnet.pde.outer.iterate import Outcome
 from mgnet.pde.outer.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals
+from mgnet.pde.outer.stopping import DONE
 
 APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 
@@ -53,8 +54,8 @@ def solve_work(levels: Levels, outer: Any, finishing: int, outcome: Outcome) -> 
     """Work units of a solve with ``outer`` around the cycles, of which ``finishing`` follow a full pass."""
     how, cycles = (levels.sizes, levels.scheme.nu, levels.gamma), len(outcome.residuals) - 1
     one = cycle_work(*how) * (1 + levels.alternates) + APPLICATIONS[outer]
-    if not outcome.residuals:
-        steps = finishing + FINISHING_STEPS * (outer is ConjugateGradients)
+    if not outcome.residuals or outcome.status == DONE:
+        steps = finishing + FINISHING_STEPS * (outer is ConjugateGradients) + max(cycles, 0)
         return full_multigrid_work(*how) + one * steps + float(outcome.guessed)
     if cycles and not outcome.guessed and outer is not ConjugateGradients and levels.base.symmetric:
         return full_multigrid_work(*how) + one * (cycles - 1)

@@ -1,0 +1,83 @@
+"""tol=None where a full multigrid pass and the steps after it are not enough: it is seen, and gone on from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mgnet.pde import NotConverged, solve
+from tests.pde.box import Box
+
+TWO = np.random.default_rng(0)
+ROUGH, F = 10.0 ** TWO.uniform(-0.5, 0.5, (48, 40)), TWO.normal(size=(48, 40))
+THIN = {"a": ROUGH, "c": 1.0, "bc": ("periodic", ("dirichlet", "neumann")), "upper": (0.001, 1.0)}
+
+
+def off(u, v):
+    return np.linalg.norm(u - v) / np.linalg.norm(v)
+
+
+def test_strong_periodic_couplings_with_noise():
+    s = solve(F, tol=None, **THIN)
+    box = Box(F.shape, THIN["bc"], centering="node", upper=THIN["upper"])
+    assert off(s.u, box.solve(F, a=ROUGH, c=1.0)) < 1e-5
+    assert s.status == "full multigrid"
+    assert s.converged
+    assert s.cycles > 5
+    assert s.residuals[-1] < 1e-8
+
+
+@pytest.mark.parametrize("shape", [(68, 68), (48, 50)])
+def test_strong_periodic_couplings_that_jump(shape):
+    """Conjugate gradients begin anew on the way, and keep what they know of the error."""
+    a = 10.0 ** (4 * np.random.default_rng(1).uniform(size=shape) - 2)
+    f, how = np.ones(shape), {"bc": ("dirichlet", "periodic"), "upper": (1.0, 0.01), "c": 1.0, "a": a}
+    assert off(solve(f, tol=None, **how).u, solve(f, tol=1e-12, throw=False, **how).u) < 1e-2
+
+
+@pytest.mark.parametrize(("shape", "upper"), [((12, 17, 22), (0.47, 3.35, 0.0049)), ((34, 48), (0.0036, 2.98))])
+def test_boxes_that_are_hardly_held(shape, upper):
+    x = sum((d + 1) * v for d, v in enumerate(np.ogrid[tuple(slice(0, 1, n * 1j) for n in shape)]))
+    f, how = np.random.default_rng(2).normal(size=shape), {"a": 1 + 0.5 * np.sin(2 * x), "c": 1e-3, "upper": upper}
+    for bc in ("neumann", ("periodic", *["neumann"] * (len(shape) - 1)), (*["neumann"] * (len(shape) - 1), "periodic")):
+        assert off(solve(f, tol=None, bc=bc, **how).u, solve(f, tol=1e-12, bc=bc, **how).u) < 2e-3
+
+
+@pytest.mark.parametrize(
+    ("shape", "speed", "c"), [((59, 56), 577529.5666, 584.6117), ((58, 58), 407875.3736, 13.559218)]
+)
+def test_a_flow_into_a_sink(shape, speed, c):
+    """Steps from what is solved already, of a matrix that is nearly singular, may lead anywhere."""
+    x, y = np.meshgrid(*(np.linspace(0, 1, n) for n in shape), indexing="ij")
+    v = (speed * np.sin(3 * y), speed * np.sin(3 * x + 1))
+    once, exact = (solve(np.ones(shape), tol=tol, velocity=v, c=c, a=1 + x).u for tol in (None, 1e-11))
+    assert off(once, exact) < 1e-3
+
+
+def test_members_of_a_batch_and_gradients():
+    f = torch.from_numpy(np.stack([F, 1 + 0 * F]))
+    a = torch.from_numpy(ROUGH).requires_grad_()
+    how = THIN | {"a": a, "ndim": 2}
+    grads = []
+    for tol in (None, 1e-12):
+        (solve(f, tol=tol, **how).u ** 2).sum().backward()
+        grads.append(a.grad.clone())
+        a.grad = None
+    assert off(grads[0].numpy(), grads[1].numpy()) < 1e-4
+
+
+def test_too_few_cycles_are_told():
+    with pytest.raises(NotConverged, match="not converged to 1e-08 in 2 cycles"):
+        solve(F, tol=None, max_cycles=2, **THIN)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_good_enough_has_no_residual(dtype):
+    a = np.exp(np.sin(3 * np.linspace(0, 1, 127)[:, None] + np.linspace(0, 1, 127)))
+    for bc in ("dirichlet", ("periodic", "neumann")):
+        f = np.random.default_rng(3).normal(size=a.shape)
+        s = solve(f.astype(dtype), a=a.astype(dtype), c=1.0, bc=bc, tol=None)
+        assert s.cycles == 1
+        assert s.residuals == []
+        assert s.status == "full multigrid"
