@@ -157,7 +157,6 @@ WRONG = {
     "shape": ((ONES[0], ONES[0]), r"must have the shape \(5, 5\) on axis 1, one more than unknowns along it"),
     "negative": ((-ONES[0], ONES[1]), r"must be 0 or between .*; on axis 0 it is -1 at \(0, 0\)"),
     "NaN": ((ONES[0] * np.nan, ONES[1]), r"on axis 0 it is nan at \(0, 0\)"),
-    "alone": ((0 * ONES[0], 0 * ONES[1]), "`a` must leave no unknown without an equation"),
 }
 
 
@@ -166,6 +165,20 @@ def test_what_is_refused(case):
     a, message = WRONG[case]
     with pytest.raises(ValueError, match=message):
         Poisson(Grid((5, 4)), Faces(*a))
+
+
+def test_unknowns_between_walls_on_all_sides():
+    """Where nothing flows, as in an image's insulators, f has to be 0, and so is u."""
+    a = [np.ones((6, 4)), np.ones((5, 5))]
+    a[0][2:4], a[1][2] = 0.0, 0.0
+    f = np.where(np.arange(5)[:, None] == 2, 0.0, 1.0) * np.ones((5, 4))
+    matrix, b = Poisson(Grid((5, 4)), Faces(*a)).to_scipy(), f.ravel()
+    s = solve(f, a=Faces(*a), tol=1e-12)
+    assert (s.u[2] == 0).all()
+    np.testing.assert_allclose(s.u.ravel(), splinalg.spsolve(matrix.tocsc(), b), atol=1e-12)
+    with pytest.raises(ValueError, match=r"`f` must have mean zero on each part.*one has \(2, 0\)"):
+        solve(f + 1, a=Faces(*a))
+    assert (solve(0 * f, a=Faces(0.0, 0.0)).u == 0).all()
 
 
 def test_more_that_is_refused():

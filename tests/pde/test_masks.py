@@ -204,13 +204,46 @@ def test_gradient_of_a_closed_part():
     assert torch.autograd.gradcheck(u, (f, a))
 
 
-def test_an_unknown_without_an_equation_is_refused():
+def test_a_part_of_one_unknown_is_a_part_like_others():
+    """An isolated pore of one voxel: f has to be 0 there, and so is u."""
+    mask = np.zeros((9, 9), bool)
+    mask[2:5, 2:5] = mask[7, 7] = True
+    lone, f = np.zeros((9, 9)), np.random.default_rng(0).normal(size=(9, 9))
+    lone[7, 7] = 1.0
+    f = np.where(mask, f - f[2:5, 2:5].mean(), 0.0) * (1 - lone)
+    how = {"mask_bc": "neumann", "tol": 1e-12}
+    rest = solve(f, mask=mask & (lone == 0), **how).u
+    for given in ({"mask": mask}, {"mask": np.stack([mask, mask & (lone == 0)]), "ndim": 2}):
+        assert abs(solve(f, **given, **how).u - rest).max() < 1e-13
+    with pytest.raises(ValueError, match=r"`f` must have mean zero on each part.*one has \(7, 7\)"):
+        solve(f + 1e-3 * lone, mask=mask, **how)
+    assert abs(solve(f + lone, mask=mask, project=True, **how).u - rest).max() < 1e-13
+    solver = Solver(Poisson(Grid((9, 9)), mask=mask, mask_bc="neumann"))
+    assert solver.problem.singular
+    assert solver.cycle(None, f)[7, 7] == 0
+    assert abs(2 * solver.update(a=2.0).solve(f, tol=1e-12).u - rest).max() < 1e-13
+    assert solve(np.ones((9, 9)), mask=mask, mask_bc="neumann", c=1.0).u[7, 7] == pytest.approx(1)
+    assert solve(np.ones((9, 9)), mask=mask).converged
+
+
+def test_gradients_beside_a_part_of_one_unknown():
+    mask = torch.zeros(7, 7, dtype=torch.bool)
+    mask[1:4, 1:4] = mask[5, 5] = True
+
+    def u(f, a):
+        return solve(f, a=a, mask=mask, mask_bc="neumann", project=True, tol=1e-13).u
+
+    f, a = (torch.rand(7, 7, dtype=torch.float64).add(0.5).requires_grad_() for _ in range(2))
+    assert torch.autograd.gradcheck(u, (f, a))
+    assert (torch.autograd.grad(u(f, a).square().sum(), a)[0][5, 5] == 0).all()
+
+
+@pytest.mark.parametrize("given", [{"c": np.zeros((9, 9))}, {"velocity": (1.0, 0.0)}, {"a": ((2.0, 0.5), (0.5, 1.0))}])
+def test_an_unknown_without_an_equation_is_refused(given):
     mask = np.zeros((9, 9), bool)
     mask[2:5, 2:5] = mask[7, 7] = True
     with pytest.raises(ValueError, match=r"`mask` must leave no unknown without an equation.*first \(7, 7\)"):
-        solve(np.zeros((9, 9)), mask=mask, mask_bc="neumann")
-    assert solve(np.ones((9, 9)), mask=mask, mask_bc="neumann", c=1.0).u[7, 7] == pytest.approx(1)
-    assert solve(np.ones((9, 9)), mask=mask).converged
+        solve(np.zeros((9, 9)), mask=mask, mask_bc="neumann", **given)
 
 
 @pytest.mark.parametrize(

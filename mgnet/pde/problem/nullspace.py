@@ -177,13 +177,19 @@ def constants(A: Diffusion, part: Tensor | None, floating: Tensor) -> NullSpace:
     return NullSpace(w, shares, part, floating, slope).to(A.k[0])
 
 
-def floating(A: Diffusion, part: Tensor | None = None, free: Tensor | None = None) -> NullSpace | None:
-    """Those of ``free`` parts, or of the one there is, that c does not hold either; None: there are none."""
+def floating(
+    A: Diffusion, part: Tensor | None = None, free: Tensor | None = None, alone: Tensor | None = None
+) -> NullSpace | None:
+    """Those of ``free`` parts, or of the one there is, that c does not hold either; None: there are none.
+
+    alone : (batch or 1, *grid) where c is not the problem's: see ``Poisson``
+    """
     free = torch.ones(1, 1, dtype=torch.bool, device="cpu") if free is None else free
     if not free.any():
         return None
     null = constants(A, part, free)
     if A.c is not None:
         each = A.c.expand(np.broadcast_shapes(A.c.shape, (1, *null.w.shape))).flatten(0, -1 - A.ndim)
+        each = each if alone is None else torch.where(alone.to(each.device), 0.0, each)
         null = replace(null, floating=null.floating & (null.sums(each) == 0))
     return null if null.floating.any() else None

@@ -110,7 +110,7 @@ class Poisson:
             domain = self.domain or masks.Domain.of(grid, self.kind.device, None, mask_bc, None)
             with torch._C._DisableFuncTorch():
                 self.parts = domain.parts(grid, opens)
-            masks.check_alone(self.c, self.parts.alone, "a" if walls else "mask")
+            self._ground("a" if walls else "mask")
         check_order(order, self)
         self.order = order
         if order == 4:
@@ -144,8 +144,7 @@ class Poisson:
         self._alphas = [alphas_of(grid, d, self.kind, self.mask) for d in range(grid.ndim)]
         base = self._without_c()
         k = base.tensors
-        no_c = is_number(self._c) and self._c == 0
-        self.c = None if no_c else at_unknowns("c", self._c, grid, self.kind, self.mask)
+        self.c = None if self._has_no_c else at_unknowns("c", self._c, grid, self.kind, self.mask)
         for k_d in k if any(v.ndim > grid.ndim for v in k) else ():
             batches(grid.ndim, "a", k_d, "its other entries", k)
         if self.c is not None:
@@ -163,6 +162,20 @@ class Poisson:
         assert self.domain is not None
         base = self.domain.cut(self.whole, outer)
         self.A, self.c = base, base.c
+
+    def _ground(self, name: str) -> None:
+        """Give d u to the equation 0 = f of an unknown that is a part by itself; like other such parts it floats."""
+        assert self.parts is not None
+        alone = self.parts.alone
+        if not alone.any():
+            return
+        if not (self._along_axes and self._has_no_c):
+            masks.check_alone(self.c, alone, name)
+            return
+        A: Any = self.A
+        d, c = self.whole.diagonal.detach().mean(), 0.0 if A.c is None else A.c
+        self.c = torch.where(alone.to(d.device), torch.where(d > 0, d, 1.0), c)
+        self.A = A.with_c(self.c)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Poisson":
         return deep_copy(self, memo, "Make another from the copies")
@@ -230,6 +243,10 @@ class Poisson:
         """Whether there is nothing but diffusion along the axes, and reaction."""
         return self.tensor is None and self.velocity is None
 
+    @property
+    def _has_no_c(self) -> bool:
+        return is_number(self._c) and self._c == 0
+
     def part(self, batch: Sequence[int] = ()) -> Tensor | None:
         """(batch or 1, *grid) the number of each unknown's part of the domain, -1 in none; None: all are in one."""
         return None if self.parts is None else self.parts.flattened(self.grid.ndim, batch).part
@@ -244,7 +261,7 @@ class Poisson:
         if self.parts is None:
             return floating(A.base) if self.grid.closed else None
         parts = self.parts.flattened(self.grid.ndim, batch)
-        return floating(A.base, parts.part, parts.free)
+        return floating(A.base, parts.part, parts.free, parts.alone if self._has_no_c else None)
 
     @cached_property
     def weighs(self) -> bool:
