@@ -84,6 +84,7 @@ WRONG = {
     "upper ragged": ({"upper": [[1], [1, 2]]}, TypeError, "`upper` must be a number or one per axis"),
     "upper set": ({"upper": {1, 2}}, TypeError, "`upper` must be a number or one per axis"),
     "a zero": ({"a": 0.0}, ValueError, "`a` must be positive everywhere"),
+    "a zero somewhere": ({"a": with_value(0.0)}, ValueError, 'leave unknowns out, mask=a > 0 and mask_bc="neumann"'),
     "a negative": ({"a": -ONES}, ValueError, "`a` must be positive everywhere; its smallest value is -1"),
     "a NaN": ({"a": np.nan}, ValueError, "`a` must be finite"),
     "a text": ({"a": "one"}, TypeError, "`a` must be a number, an array or a callable; it is str"),
@@ -425,3 +426,15 @@ def test_masked_positions():
 def test_numbers_of_numpy_are_counts_of_sweeps():
     solver = Solver(Poisson(Grid((40, 40))), nu=(np.int64(2), np.int64(1)))
     assert "V(2,1)" in str(solver)
+
+
+def test_a_callable_of_tensors_is_told_why_it_gets_arrays():
+    def a(x, y):
+        return torch.stack([x, y]).sum(0).exp()
+
+    note = "A callable gets numpy arrays here, and tensors where f, or Poisson's `like`, is one."
+    for call in (lambda: Poisson(Grid((8, 8)), a), lambda: solve(np.ones((8, 8)), c=lambda x, y: x.exp())):
+        with pytest.raises((AttributeError, TypeError)) as told:
+            call()
+        assert told.value.__notes__ == [note]
+    assert Poisson(Grid((8, 8)), a, like=torch.zeros(())).apply(torch.ones(8, 8)).shape == (8, 8)

@@ -156,6 +156,7 @@ WRONG = {
     "count": ((ONES[0],), "`a` = Faces must have one array per axis \\(2\\); it has 1"),
     "shape": ((ONES[0], ONES[0]), r"must have the shape \(5, 5\) on axis 1, one more than unknowns along it"),
     "negative": ((-ONES[0], ONES[1]), r"must be 0 or between .*; on axis 0 it is -1 at \(0, 0\)"),
+    "tiny": ((1e-40 * ONES[0], ONES[1]), "Make what is less 0, a wall, or raise it"),
     "NaN": ((ONES[0] * np.nan, ONES[1]), r"on axis 0 it is nan at \(0, 0\)"),
 }
 

@@ -43,9 +43,18 @@ class Kind:
             meshes[-1][...] = p.reshape([-1 if e == d else 1 for e in range(len(shape))])
         return tuple(meshes) if self.numpy else tuple(self.tensor(mesh) for mesh in meshes)
 
+    def called(self, g: Callable[..., Any], points: Sequence[np.ndarray]) -> Any:
+        """What g makes of a product of point sets."""
+        try:
+            return g(*self.meshes(points))
+        except (AttributeError, TypeError) as error:
+            if self.numpy:
+                error.add_note("A callable gets numpy arrays here, and tensors where f, or Poisson's `like`, is one.")
+            raise
+
     def evaluate(self, name: str, g: Callable[..., Any], points: Sequence[np.ndarray]) -> Tensor:
         """g on a product of point sets, as a tensor that has the set's shape at its end."""
-        value = g(*self.meshes(points))
+        value = self.called(g, points)
         if not is_number(value) and not isinstance(value, (np.ndarray, Tensor)):
             raise TypeError(f"`{name}` must return a number or an array; it returned {type(value).__name__}.")
         value = self.tensor(value if is_number(value) else real(name, value))
@@ -96,8 +105,10 @@ def check(
         if not isfinite(low) or not isfinite(high):
             finite(name, data, "Clean the coefficient.", points)
         if low < 0 or (positive and low == 0):
-            need = "positive" if positive else ">= 0"
-            raise ValueError(f"`{name}` must be {need} everywhere; its smallest value is {low:.6g}.")
+            need, wall = "positive" if positive else ">= 0", ""
+            if low == 0 and data.ndim:
+                wall = f' Where nothing flows leave unknowns out, mask={name} > 0 and mask_bc="neumann", or give Faces.'
+            raise ValueError(f"`{name}` must be {need} everywhere; its smallest value is {low:.6g}.{wall}")
         if h is not None and not (RANGE[0] * h**2 <= low and high <= RANGE[1] * h**2):
             raise ValueError(
                 f"`{name}` must leave {name} / h^2 between {RANGE[0]:g} and {RANGE[1]:g}; h is {h:.3g}, and the values "
@@ -171,7 +182,7 @@ def plain_array(value: Any, grid: Grid, kind: Kind, on: int | None = None) -> np
     shape: tuple[int, ...] = grid.shape
     dtype: Any = NUMPY[kind.dtype]
     if callable(value) and on is not None:
-        value = value(*kind.meshes([axis.faces if d == on else axis.x for d, axis in enumerate(grid.axes)]))
+        value = kind.called(value, [axis.faces if d == on else axis.x for d, axis in enumerate(grid.axes)])
         shape = tuple(n + (d == on) for d, n in enumerate(shape))
     if is_number(value):
         return np.array(value, dtype, ndmin=grid.ndim)

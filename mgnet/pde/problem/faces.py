@@ -80,7 +80,8 @@ class OnFaces:
                 at = tuple(int(i) for i in (~good).nonzero()[0])
                 raise ValueError(
                     f"`a` = Faces must be 0 or between {low:.3g} and {high:.3g} (a / h^2 between {RANGE[0]:g} and "
-                    f"{RANGE[1]:g}); on axis {d} it is {float(data[at]):.6g} at {at}."
+                    f"{RANGE[1]:g}); on axis {d} it is {float(data[at]):.6g} at {at}. Make what is less 0, a wall, or "
+                    f"raise it."
                 )
             dim = d - grid.ndim
             if axis.periodic and not torch.equal(data.narrow(dim, 0, 1), data.narrow(dim, axis.n, 1)):

@@ -86,7 +86,7 @@ def _is_pair(pair: Any) -> bool:
 
 def _where(where: Any, grid: Grid, kind: Kind, mask: Tensor | None) -> Tensor:
     """(*batch, *grid) boolean."""
-    given = where(*kind.meshes([axis.x for axis in grid.axes])) if callable(where) else where
+    given = kind.called(where, [axis.x for axis in grid.axes]) if callable(where) else where
     if not isinstance(given, ARRAYS):
         raise TypeError(f"`fixed` must say where by a boolean array; it does by {type(given).__name__}.")
     dense("fixed", given)

@@ -206,5 +206,5 @@ def _refuse_alone(bad: Tensor, name: str) -> None:
         first = tuple(int(i) for i in bad.nonzero()[0])
         raise ValueError(
             f"`{name}` must leave no unknown without an equation: with no flux through the cut and c = 0, "
-            f"{int(bad.sum())} of them have no neighbour (first {first}). Take them out of the `mask`, or give c > 0."
+            f"{int(bad.sum())} of them have no neighbour (first {first}). Leave them out by a `mask`, or give c > 0."
         )
