@@ -297,3 +297,33 @@ def test_a_derivative_that_has_not_converged_says_so():
     u = solve(f, tol=1e-12, max_cycles=1, throw=False).u
     with pytest.warns(RuntimeWarning, match=r"derivative has not converged.*max_cycles"):
         u.square().sum().backward()
+
+
+@pytest.mark.parametrize("name", ["a", "c", "velocity", "alpha"])
+@pytest.mark.parametrize("shape", [(), (9, 9)])
+def test_a_problem_kept_through_a_training_says_what_to_do(name, shape):
+    """torch says to retain the graph, which would train with the numbers that the problem was made of."""
+    p = torch.nn.Parameter(torch.ones(shape[name == "alpha" :], dtype=torch.float64))
+    f = torch.ones(9, 9, dtype=torch.float64)
+    given = {"velocity": {"velocity": (p, 0.5)}, "alpha": {}}.get(name, {name: p})
+    bc = [(Robin(p), "neumann"), "periodic"] if name == "alpha" else "dirichlet"
+    solver = Solver(Poisson(Grid((9, 9), bc=bc), like=f, **given))
+    solver.solve(f).u.sum().backward(retain_graph=True)
+    solver.solve(f).u.sum().backward()
+    with torch.no_grad():
+        p += 1.0
+    loss = solver.solve(f).u.sum()
+    with pytest.raises(RuntimeError, match=r"in each step of a training: solver\.update\(a=\.\.\.\)"):
+        loss.backward()
+
+
+def test_a_solver_updated_in_each_step_trains():
+    log_a, f = torch.nn.Parameter(torch.zeros(9, 9, dtype=torch.float64)), torch.ones(9, 9, dtype=torch.float64)
+    solver, seen = Solver(Poisson(Grid((9, 9)), like=f)), solve(f, a=2.0, tol=1e-12).u
+    step = torch.optim.Adam([log_a], lr=0.05)
+    for _ in range(60):
+        step.zero_grad()
+        loss = (solver.update(a=log_a.exp()).solve(f, tol=1e-12).u - seen).square().sum()
+        loss.backward()
+        step.step()
+    assert loss < 1e-3 * seen.square().sum()

@@ -18,6 +18,7 @@ from mgnet.pde.problem.faces import Faces, open_faces
 from mgnet.pde.problem.fixed import Fixed, check_holds
 from mgnet.pde.problem.fourth_order import FourthOrder, check_order
 from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.kept import kept
 from mgnet.pde.problem.nullspace import NullSpace, floating
 from mgnet.pde.problem.operators import Operator
 from mgnet.pde.problem.plain import ours, outside_inference, values
@@ -115,6 +116,7 @@ class Poisson:
         self.order = order
         if order == 4:
             self.A = FourthOrder(self.whole, self.constant_a or ())
+        self.A = kept(self.A)
 
     @classmethod
     def on_planes(
