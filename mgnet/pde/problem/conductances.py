@@ -16,6 +16,13 @@ def along(v: Tensor, d: int, ndim: int) -> Tensor:
     return v.reshape([-1 if e == d else 1 for e in range(ndim)])
 
 
+def at_end(v: Tensor, axes: Sequence[Axis], d: int, side: int) -> Tensor:
+    """v, 1 along grid axis d, in the row of unknowns at an end, and 0 elsewhere."""
+    dim = d - len(axes)
+    zeros = v.new_zeros((*v.shape[:dim], axes[d].n - 1, *v.shape[v.ndim + dim + 1 :]))
+    return torch.cat([v, zeros] if side == 0 else [zeros, v], dim)
+
+
 @dataclass(frozen=True)
 class Metric:
     """What the axes that lengthen an axis, in curvilinear coordinates, make of its conductances.

@@ -10,11 +10,12 @@ from torch import Tensor
 from mgnet.pde.problem.axis import DIRICHLET, PERIODIC, Robin
 from mgnet.pde.problem.checks import batches, finite, looked_at, no_graph, real
 from mgnet.pde.problem.coefficients import Kind, at_points, is_number, is_scalar
-from mgnet.pde.problem.conductances import areas
+from mgnet.pde.problem.conductances import areas, at_end
 from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.fourth_order import FourthOrder
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.mask import beside
+from mgnet.pde.problem.tensor_data import EndData
 
 if TYPE_CHECKING:
     from mgnet.pde.problem.poisson import Poisson
@@ -69,17 +70,15 @@ def of_ends(problem: "Poisson", boundary: Any) -> Iterator[Tensor]:
 
 def of_end(problem: "Poisson", g: Any, d: int, side: int) -> Tensor:
     """The same of the data g on one end: zero but next to it."""
-    n, dim, A = problem.grid.axes[d].n, d - problem.grid.ndim, problem.A
+    grid, A = problem.grid, problem.A
     if isinstance(A, FourthOrder):
-        return A.datum(on_end(g, problem.grid, d, side, problem.kind, problem.mask), d, side)
-    flux = flux_through(problem, g, d, side)
-    shape = flux.shape
-    zeros = flux.new_zeros((*shape[:dim], n - 1, *shape[len(shape) + dim + 1 :]))
-    along = A.base.weigh(torch.cat([flux, zeros] if side == 0 else [zeros, flux], dim=dim), but=d)
+        return A.datum(on_end(g, grid, d, side, problem.kind, problem.mask), d, side)
+    along = A.base.weigh(at_end(flux_through(problem, g, d, side), grid.axes, d, side), but=d)
     if problem.tensor is None:
         return along
-    end = on_end(g, problem.grid, d, side, problem.kind, problem.mask)
-    return along + problem.tensor.datum(A, g, end, d, side)
+    end = on_end(g, grid, d, side, problem.kind, problem.mask)
+    end = end.expand(np.broadcast_shapes(end.shape, [1 if e == d else n for e, n in enumerate(grid.shape)]))
+    return along + EndData(problem.tensor, A.base, g, end, d, side).of_b()
 
 
 def check_cut(values: Any, mask: Tensor | None) -> None:

@@ -38,7 +38,7 @@ from mgnet.pde.problem.coefficients import (
     plain_array,
     plain_conductance,
 )
-from mgnet.pde.problem.conductances import conductance
+from mgnet.pde.problem.conductances import at_end, conductance
 from mgnet.pde.problem.cross import CrossDiffusion, pairs
 from mgnet.pde.problem.ends import DIRICHLET, Robin
 from mgnet.pde.problem.grid import Grid
@@ -115,76 +115,6 @@ class FullTensor:
         s = corners(a, axes) if len(k) == grid.ndim else None
         return None if s is None else CrossDiffusion(Diffusion(axes, k, None), s)
 
-    def datum(self, A: Any, value: Any, g: Tensor, d: int, side: int) -> Tensor | float:
-        """What the data g on an end, (*batch, *grid with 1 along d), add to b beside what goes along axis d."""
-        end = (self.grid.axes[d].low, self.grid.axes[d].high)[side]
-        g = g.expand(np.broadcast_shapes(g.shape, [1 if e == d else m for e, m in enumerate(self.grid.shape)]))
-        others = [e for e in range(self.grid.ndim) if e != d]
-        if end == DIRICHLET:
-            rows = [self._through_corners(A, value, g, d, side, e) for e in others]
-        elif self.grid.centering == "cell":
-            rows = [self._along_end(A, g, d, side, e) for e in others]
-        else:
-            return 0.0
-        return sum(_at_end(row, self.grid, d, side) for row in rows)
-
-    def _through_corners(self, A: CrossDiffusion, value: Any, g: Tensor, d: int, side: int, e: int) -> Tensor:
-        """What ghost values g give to the unknowns beside, by the corners of axes d and e."""
-        dims, n = (d - self.grid.ndim, e - self.grid.ndim), self.grid.axes[e].n
-        pair = (min(d, e), max(d, e))
-        s = A.s[pairs(self.grid.ndim).index(pair)].narrow(dims[0], (0, self.grid.axes[d].n)[side], 1).to(g)
-        around = self._beyond(value, g, d, side, e)
-        below, above = around.narrow(dims[1], 0, n), around.narrow(dims[1], 2, n)
-        if self.grid.centering == "cell":
-            below, above = (below + g) / 2, (above + g) / 2
-        rows = s.narrow(dims[1], 0, n) * below - s.narrow(dims[1], 1, n) * above
-        for f, share in enumerate(A.like(g).shares):
-            rows = rows if share is None or f in pair else rows * share
-        return rows if side == 0 else -rows
-
-    def _beyond(self, value: Any, g: Tensor, d: int, side: int, e: int) -> Tensor:
-        """g with one value more at either end of axis e; of that at a node on a Dirichlet end half is e's."""
-        axis, dim = self.grid.axes[e], e - self.grid.ndim
-        first, last = g.narrow(dim, 0, 1), g.narrow(dim, axis.n - 1, 1)
-        if axis.periodic:
-            return torch.cat([last, g, first], dim)
-        low, high = torch.zeros_like(first), torch.zeros_like(last)
-        nodes = self.grid.centering == "node"
-        if axis.low == DIRICHLET and nodes:
-            low = self._corner(value, g, d, side, e, 0) / 2
-        if axis.high == DIRICHLET and nodes:
-            high = self._corner(value, g, d, side, e, 1) / 2
-        return torch.cat([low, g, high], dim)
-
-    def _corner(self, value: Any, g: Tensor, d: int, side: int, e: int, other: int) -> Tensor:
-        """The datum where two ends meet: a callable's own, else on the line through the two next to it."""
-        axis, dim = self.grid.axes[e], e - self.grid.ndim
-        if callable(value):
-            ends = {d: (self.grid.axes[d].lower, self.grid.axes[d].upper)[side], e: (axis.lower, axis.upper)[other]}
-            points = [np.array([ends[f]]) if f in ends else a.x for f, a in enumerate(self.grid.axes)]
-            return self.kind.evaluate("boundary", value, points).to(g)
-        at = (0, min(1, axis.n - 1)) if other == 0 else (axis.n - 1, max(axis.n - 2, 0))
-        near, far = (g.narrow(dim, i, 1) for i in at)
-        if axis.n == 1:
-            return near
-        x = axis.x
-        t = ((axis.lower, axis.upper)[other] - x[at[0]]) / (x[at[0]] - x[at[1]])
-        return near + float(t) * (near - far)
-
-    def _along_end(self, A: CrossDiffusion, g: Tensor, e: int, side: int, d: int) -> Tensor:
-        """What the flux g through a cell-centred end of axis e adds to fluxes along axis d beside it."""
-        axis, dim = self.grid.axes[d], d - self.grid.ndim
-        ratio = (self._at(min(d, e), max(d, e), (d, e)) / self._at(e, e, (d, e))).to(g)
-        left, right = beside(g, axis, dim)
-        flux = self._end(ratio, e, side) * (left + right) / 2
-        if not axis.periodic:  # a Neumann end's flux is given
-            flux = flux * _vector([int(end == DIRICHLET) for end in (axis.low, axis.high)], axis, dim).to(g)
-        rows = torch.diff(flux, dim=dim) / (2 * axis.h) * (-1 if side == 0 else 1)
-        for f, share in enumerate(A.like(g).shares):
-            at = None if share is None else share.narrow(f, (0, share.shape[f] - 1)[side], 1) if f == e else share
-            rows = rows if at is None or f == d else rows * at
-        return rows
-
     def _check_grid(self) -> None:
         if self._leaves_corners and self.grid.ndim == 3:
             raise ValueError(
@@ -252,7 +182,7 @@ class FullTensor:
         a = check("a", a, positive=True, h=axis.h)
         return a.expand(np.broadcast_shapes(a.shape, [m + (e == d) for e, m in enumerate(self.grid.shape)]))
 
-    def _at(self, d: int, e: int, on: Sequence[int]) -> Tensor:
+    def at(self, d: int, e: int, on: Sequence[int]) -> Tensor:
         """a[d][e] at the unknowns, or on the faces of the axes ``on``; an array is averaged."""
         value, usual = self.entries[d, e], float(d == e)
         if callable(value):
@@ -280,12 +210,7 @@ class FullTensor:
 
     def _rho(self, d: int, e: int, on: Sequence[int]) -> Tensor:
         """a[d][e] / sqrt(a[d][d] a[e][e])."""
-        return self._at(d, e, on) / (self._at(d, d, on).sqrt() * self._at(e, e, on).sqrt())
-
-    def _end(self, v: Tensor, e: int, side: int) -> Tensor:
-        """v, on the faces of axis e, at an end; what does not vary along it is as it is."""
-        dim = e - self.grid.ndim
-        return v if v.shape[dim] == 1 else v.narrow(dim, (0, v.shape[dim] - 1)[side], 1)
+        return self.at(d, e, on) / (self.at(d, d, on).sqrt() * self.at(e, e, on).sqrt())
 
     def _given(self, c: int, d: int) -> Tensor | float:
         """sum_e rho_ce rho_de / 2 beside the cell-centred Neumann ends of other axes e, on the faces of c and d."""
@@ -297,8 +222,8 @@ class FullTensor:
             both = [self._rho(min(f, e), max(f, e), on) for f in (c, d)]
             for side, end in enumerate((axis.low, axis.high)):
                 if end != DIRICHLET:
-                    half = self._end(both[0] * both[1] / 2, e, side)
-                    total = total + _at_end(half, self.grid, e, side)
+                    half = end_face(both[0] * both[1] / 2, e - self.grid.ndim, side)
+                    total = total + at_end(half, self.grid.axes, e, side)
         return total
 
     def _corners(self, a: Sequence[Tensor], d: int, e: int) -> Tensor:
@@ -311,7 +236,7 @@ class FullTensor:
             if not axes[f].periodic:  # no corner lies beyond other ends
                 through = 2 if self.grid.centering == "cell" else 1
                 held = [through * (end == DIRICHLET) for end in (axes[f].low, axes[f].high)]
-                s = s * _vector(held, axes[f], f - n).to(s)
+                s = s * between_ends(held, axes[f], f - n).to(s)
         return torch.where(self._around((d, e))[1], s, 0.0) if self._leaves_corners else s
 
     def _used(self, d: int) -> Tensor | None:
@@ -362,15 +287,13 @@ def _look_definite(minor: Tensor, points: Sequence[np.ndarray]) -> None:
     looked_at(minor, look)
 
 
-def _vector(ends: Sequence[int], axis: Axis, dim: int) -> Tensor:
+def end_face(v: Tensor, dim: int, side: int) -> Tensor:
+    """v, on the faces of an axis, at an end; what does not vary along it is as it is."""
+    return v if v.shape[dim] == 1 else v.narrow(dim, (0, v.shape[dim] - 1)[side], 1)
+
+
+def between_ends(ends: Sequence[int], axis: Axis, dim: int) -> Tensor:
     """(n + 1) ones along an axis, but at its ends."""
     v = torch.ones(axis.n + 1, dtype=torch.float64, device="cpu")
     v[0], v[-1] = float(ends[0]), float(ends[1])
     return v.reshape([-1] + [1] * (-1 - dim))
-
-
-def _at_end(v: Tensor, grid: Grid, d: int, side: int) -> Tensor:
-    """v, 1 along axis d, in the row of unknowns at an end, and 0 elsewhere."""
-    dim, n = d - grid.ndim, grid.axes[d].n
-    zeros = v.new_zeros((*v.shape[: v.ndim + dim], n - 1, *v.shape[v.ndim + dim + 1 :]))
-    return torch.cat([v, zeros] if side == 0 else [zeros, v], dim)
