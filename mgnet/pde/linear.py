@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.problem import posed
 from mgnet.pde.labelled import labelled
 from mgnet.pde.outer.eager import eager
 from mgnet.pde.outer.stopping import Callback
@@ -11,7 +12,6 @@ from mgnet.pde.problem import checks
 from mgnet.pde.problem.ends import Ends
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.poisson import Poisson
-from mgnet.pde.shared import posed
 from mgnet.pde.solution import Field, Solution
 from mgnet.pde.solver import Solver
 

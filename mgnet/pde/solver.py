@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from torch import Tensor
 
+from mgnet.pde.blocks import Data
 from mgnet.pde.call import Call
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.problem import SharedPoisson
@@ -25,7 +26,7 @@ from mgnet.pde.problem.grid import Grid  # noqa: F401  # in the examples
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.plain import outside_inference, transformed
 from mgnet.pde.problem.poisson import Poisson
-from mgnet.pde.shared import Data, OnBlocks
+from mgnet.pde.shared import OnBlocks
 from mgnet.pde.solution import Array, Solution, concluded, solution_of
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from mgnet.pde.distributed import channel
 from mgnet.pde.distributed.channel import Network
 from mgnet.pde.distributed.nearby import block_of
 from mgnet.pde.distributed.one_machine import OneMachine
+from mgnet.pde.distributed.problem import posed
 from mgnet.pde.outer import makers
 from mgnet.pde.problem.coefficients import Kind
-from mgnet.pde.shared import posed
 
 CASES: dict[str, dict[str, Any]] = {
     "dirichlet nodes": {"shape": (255, 200)},

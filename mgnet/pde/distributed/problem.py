@@ -22,7 +22,7 @@ from mgnet.pde.distributed.nearby import (
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.window import window
 from mgnet.pde.problem.checks import batches, no_graph
-from mgnet.pde.problem.coefficients import kind_of
+from mgnet.pde.problem.coefficients import is_number, kind_of
 from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.cross import CrossDiffusion, pairs
 from mgnet.pde.problem.data import added, boundary_pairs, fixed_values
@@ -33,6 +33,8 @@ from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.mask import check_alone, check_filled, check_left, somewhere
 from mgnet.pde.problem.plain import outside_inference
 from mgnet.pde.problem.poisson import Poisson
+
+SECOND = "`partition` knows order 2 alone. Solve this problem on one process."
 
 
 class SharedPoisson:
@@ -270,3 +272,23 @@ def places(A: Any) -> list[tuple[int, ...]]:
     along = [(d,) for d in range(A.ndim)] * (2 if isinstance(A, Convection) else 1)
     corners = pairs(A.ndim) * (2 if A.t else 1) if isinstance(A, CrossDiffusion) else []
     return [*along, *[()] * (A.c is not None), *corners]
+
+
+def posed(
+    partition: Partition, grid: Grid, a: Any, c: Any, like: Any, order: int = 2, **others: Any
+) -> Poisson | SharedPoisson:
+    """The problem of ``solve``'s arguments: whole, where there are but numbers; others : ``SharedPoisson``'s."""
+    asked = {name: "None" if others.get(name) is None else "given" for name in ("velocity", "mask", "fixed")}
+    given = a if isinstance(a, (tuple, list)) else (a,)
+    numbers = grid.uniform and grid.has_numbers and all(v is None or is_number(v) for v in (*given, c))
+    fault = ""
+    if partition.grid.axes != grid.axes:
+        fault = "`partition` must be of the problem's grid; it is of another one."
+    elif order != 2:
+        fault = SECOND
+    alone = numbers and "given" not in asked.values()
+    fault = fault or out_of_reach(partition, "f", like)
+    partition.agree({"the kind of coefficients": "numbers" if numbers else "not numbers alone"} | asked, fault)
+    if alone:
+        return Poisson(grid, a, c, like=like, **others)
+    return SharedPoisson(partition, a, c, like=like, **others)
