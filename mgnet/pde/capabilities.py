@@ -1,6 +1,6 @@
 """What works: boundary x grid x coefficients x domain x solver, asked of the code itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
@@ -32,7 +32,8 @@ TENSOR = "full tensor"
 VELOCITIES = {"velocity, upwind": "upwind", "velocity, central": "central"}
 CARRIED = ("dirichlet", "neumann")  # ends of what a velocity carries around in other domains
 SHAPES = {1: (600,), 2: (65, 70), 3: (18, 20, 19)}
-STRETCHED = ("stretched node", "stretched cell")  # with ELSEWHERE's coefficients
+BOTH, STRETCHED = ("node", "cell"), ("stretched node", "stretched cell")  # these with ELSEWHERE's coefficients
+EVERYWHERE = BOTH + STRETCHED
 COORDINATES = {1: ("spherical",), 2: ("polar", "axisymmetric", "spherical", "sphere"), 3: ("cylindrical", "spherical")}
 OUTER = ("dirichlet", "neumann", "robin")  # the ends of the first axis away from r = 0, or of latitudes
 ELSEWHERE = ("numbers", "array", "jumps of 1e6")
@@ -133,31 +134,38 @@ class Row:
 
 def rows() -> Iterator[Row]:
     """Every row of the table."""
-    for ndim in SHAPES:
-        for coefficients in COEFFICIENTS:
-            for boundary in (*BOUNDARIES, *[VARYING][: coefficients in ELSEWHERE]):
-                for centering in ("node", "cell", *(STRETCHED if coefficients in ELSEWHERE else ())):
-                    yield Row(boundary, centering, coefficients, ndim)
-            for geometry in COORDINATES[ndim] if coefficients in ELSEWHERE else ():
-                for boundary in OUTER:
-                    yield Row(boundary, geometry, coefficients, ndim)
-    for ndim, boundary, centering in product((2, 3), (*BOUNDARIES, VARYING), ("node", "cell", *STRETCHED)):
-        if "robin" not in boundary or "node" in centering:
-            yield Row(boundary, centering, TENSOR, ndim)
-    for coefficients, ndim, boundary in product(VELOCITIES, SMALL, (*BOUNDARIES, VARYING)):
-        for centering in ("node", "cell", *STRETCHED):
-            yield Row(boundary, centering, coefficients, ndim)
+    for ndim, coefficients in product(SHAPES, COEFFICIENTS):
+        more = coefficients in ELSEWHERE
+        yield from _each((*BOUNDARIES, *[VARYING] * more), EVERYWHERE if more else BOTH, coefficients, ndim)
+        yield from _around_origin(coefficients, ndim) if more else ()
+    for ndim in (2, 3):
+        for row in _each((*BOUNDARIES, VARYING), EVERYWHERE, TENSOR, ndim):
+            if "robin" not in row.boundary or "node" in row.centering:
+                yield row
     for coefficients, ndim in product(VELOCITIES, SMALL):
-        for geometry, boundary in product(COORDINATES[ndim], OUTER):
-            yield Row(boundary, geometry, coefficients, ndim)
-        for domain, boundary, centering in product(DOMAINS[1:], CARRIED, ("node", "cell")):
-            yield Row(boundary, centering, coefficients, ndim, domain)
-    for domain, ndim, boundary, centering in product(DOMAINS[1:], (2, 3), CARRIED, ("node", "cell")):
+        yield from _each((*BOUNDARIES, VARYING), EVERYWHERE, coefficients, ndim)
+    for coefficients, ndim in product(VELOCITIES, SMALL):
+        yield from _around_origin(coefficients, ndim)
+        for domain in DOMAINS[1:]:
+            yield from _each(CARRIED, BOTH, coefficients, ndim, domain)
+    for domain, ndim in product(DOMAINS[1:], (2, 3)):
         if ndim == 2 or domain != "mask without flux":
-            yield Row(boundary, centering, TENSOR, ndim, domain)
-    for domain, ndim, coefficients, boundary in product(DOMAINS[1:], SMALL, WITHIN, BOUNDARIES):
-        for centering in ("node", "cell"):
-            yield Row(boundary, centering, coefficients, ndim, domain)
+            yield from _each(CARRIED, BOTH, TENSOR, ndim, domain)
+    for domain, ndim, coefficients in product(DOMAINS[1:], SMALL, WITHIN):
+        yield from _each(tuple(BOUNDARIES), BOTH, coefficients, ndim, domain)
+
+
+def _each(
+    boundaries: Sequence[str], centerings: Sequence[str], coefficients: str, ndim: int, domain: str = "box"
+) -> Iterator[Row]:
+    for boundary, centering in product(boundaries, centerings):
+        yield Row(boundary, centering, coefficients, ndim, domain)
+
+
+def _around_origin(coefficients: str, ndim: int) -> Iterator[Row]:
+    """In the coordinates of so many dimensions."""
+    for geometry in COORDINATES[ndim]:
+        yield from _each(OUTER, (geometry,), coefficients, ndim)
 
 
 def _graded(intervals: int) -> np.ndarray:

@@ -67,11 +67,10 @@ def parts(
         odd = coloured and any(
             axis.periodic and axis.n % 2 and len(ends) > 2 for axis, ends in zip(fine, cuts[-1], strict=True)
         )
-        if len(cuts) == 1 and odd:
-            raise ValueError(ODD)
-        if len(cuts) == 1 and thin(cuts[-1], halo):
-            raise ValueError(too_thin(partition, halo))
-        if odd or thin(cuts[-1], halo):
+        fault = ODD if odd else too_thin(partition, halo) if thin(cuts[-1], halo) else ""
+        if fault and len(cuts) == 1:
+            raise ValueError(fault)
+        if fault:
             break
         Rs = Transfer(fine, coarse).tables[2]
         cuts.append(tuple(e if R is None else coarse_ends(R, e) for R, e in zip(Rs, cuts[-1], strict=True)))

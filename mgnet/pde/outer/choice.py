@@ -97,20 +97,24 @@ class Levels:
         """The iteration; outer : what goes on around cycles, higher : whether they precondition the fourth order."""
         words = ["order 4"] * higher
         if self.eliminates or (self.solve and not higher):
-            return ", ".join([*words, "elimination"])
-        if self.is_direct:
-            direct = "separation of variables" if self.separates else "cyclic reduction"
-            return ", ".join([*words, transforms(self.base.axes) if self.scheme.transform else direct])
-        words += [outer] if outer else []
-        if self.streams and len(self.sizes) == 1:
-            return ", ".join([*words, self.streams])
-        if len(self.sizes) == 1:  # all of the grid is the coarsest one
-            return ", ".join([*words, "elimination" if self.constant is None else "fast diagonalisation"])
+            words += ["elimination"]
+        elif self.scheme.transform:
+            words += [transforms(self.base.axes)]
+        elif self.is_direct:
+            words += ["separation of variables" if self.separates else "cyclic reduction"]
+        else:
+            words += [outer, self._cycle()] if outer else [self._cycle()]
+        return ", ".join(words)
+
+    def _cycle(self) -> str:
+        """Of the levels, or what they are where all of the grid is the coarsest one."""
+        if len(self.sizes) == 1:
+            return self.streams or ("elimination" if self.constant is None else "fast diagonalisation")
         kind = "" if self.constant is not None else "black-box "
         cycle = next(word for word, gamma in CYCLES.items() if gamma == self.gamma)
         smoother: Any = self.streams or ("zebra" if self.solved else self.scheme.smoother)
-        words += [f"{kind}{replace(self.scheme, cycle=cycle, smoother=smoother)}"]
-        return ", ".join([*words, "separation of variables in between"] if self.alternates else words)
+        between = ", separation of variables in between" * self.alternates
+        return f"{kind}{replace(self.scheme, cycle=cycle, smoother=smoother)}{between}"
 
     @property
     def gamma(self) -> int | str:

@@ -174,17 +174,7 @@ def iterate(
     of_guess : whether residuals are relative to the guess's, as they are where that of zero is 0
     changed : (u, before) -> (batch,) the relative change
     """
-    of_zero = hierarchy.norms(None, f) if scale is None else scale
-    u = None if guess is None else hierarchy.data(guess)
-    of_begin = of_zero if u is None else hierarchy.norms(u, f)
-    first = size = (of_begin if of_guess else of_zero).cpu().numpy()
-    if u is not None:
-        size = np.where(first == 0, (of_zero if of_guess else of_begin).cpu().numpy(), first)
-    relatives = relative(of_begin, size)
-    worse = (relatives > 1) & (first > 0)
-    if guess is not None and linear and worse.any():  # than zero: it would cost digits
-        u = None if worse.all() else hierarchy.data(torch.where(per_member(worse, guess), 0.0, guess))
-        relatives = np.where(worse, 1.0, relatives)
+    u, relatives, size = _begun(hierarchy, f, guess, scale, of_guess, linear)
     residuals = [float(relatives.max())]
     done = relatives <= tol
     rounding, best = RoundOff(roundoff, size, changed), Best(changed)
@@ -216,6 +206,24 @@ def iterate(
         return Outcome(result, residuals, "not converged", guess is not None)
     status = "tolerance" if (relatives <= tol).all() else "round-off"
     return Outcome(result, residuals, status, guess is not None)
+
+
+def _begun(
+    hierarchy: Hierarchy, f: Any, guess: Tensor | None, scale: Tensor | None, of_guess: bool, linear: bool
+) -> tuple[Any, np.ndarray, np.ndarray]:
+    """The first iterate (None for zero), (batch,) its relative residuals, and what those are relative to."""
+    of_zero = hierarchy.norms(None, f) if scale is None else scale
+    u = None if guess is None else hierarchy.data(guess)
+    of_begin = of_zero if u is None else hierarchy.norms(u, f)
+    first = size = (of_begin if of_guess else of_zero).cpu().numpy()
+    if u is not None:
+        size = np.where(first == 0, (of_zero if of_guess else of_begin).cpu().numpy(), first)
+    relatives = relative(of_begin, size)
+    worse = (relatives > 1) & (first > 0)
+    if guess is not None and linear and worse.any():  # than zero: it would cost digits
+        u = None if worse.all() else hierarchy.data(torch.where(per_member(worse, guess), 0.0, guess))
+        relatives = np.where(worse, 1.0, relatives)
+    return u, relatives, size
 
 
 def _words(residuals: list[float], dtype: torch.dtype) -> str:

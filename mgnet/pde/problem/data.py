@@ -211,34 +211,28 @@ def on_end(
     An array has the shape of the end, the grid's without axis d (a batch may precede it). What
     lies outside of a mask is not looked at, and 0.
     """
-    end = np.array([(grid.axes[d].lower, grid.axes[d].upper)[side]])
+    end, dim = np.array([(grid.axes[d].lower, grid.axes[d].upper)[side]]), d - grid.ndim
     points = [end if e == d else axis.x for e, axis in enumerate(grid.axes)]
+    g = kind.evaluate(name, value, points) if callable(value) else _array_on_end(value, grid, d, kind, name)
+    if mask is not None:
+        g = torch.where(mask.narrow(dim, (0, grid.axes[d].n - 1)[side], 1), g, 0.0)
+    remedy = f"That is on axis {d} at the {('low', 'high')[side]} end. Clean it."
     if callable(value):
-        g = kind.evaluate(name, value, points)
-    elif is_number(value):
-        g = kind.tensor(value)
-    elif is_scalar(value):
-        g = kind.tensor(real(name, value))
-    elif isinstance(value, (Tensor, np.ndarray)):
-        shape = grid.shape[:d] + grid.shape[d + 1 :]
-        if grid.ndim > 1 and tuple(value.shape[-(grid.ndim - 1) :]) != shape:
-            raise ValueError(
-                f"`{name}` of axis {d} must have the shape {shape} of that end; it has {tuple(value.shape)}."
-            )
-        g = kind.tensor(real(name, value)).unsqueeze(d - grid.ndim)
-    else:
+        return looked_at(g, lambda data: finite(name, data, remedy, points))
+    return looked_at(g, lambda data: finite(name, data.squeeze(dim) if data.ndim >= grid.ndim else data, remedy))
+
+
+def _array_on_end(value: Any, grid: Grid, d: int, kind: Kind, name: str) -> Tensor:
+    """A number, or an array of the end's shape with 1 along d."""
+    if is_number(value):
+        return kind.tensor(value)
+    if is_scalar(value):
+        return kind.tensor(real(name, value))
+    if not isinstance(value, (Tensor, np.ndarray)):
         raise TypeError(
             f"`{name}` of axis {d} must be None, a number, an array or a callable; it is {type(value).__name__}."
         )
-
-    if mask is not None:
-        g = torch.where(mask.narrow(d - grid.ndim, (0, grid.axes[d].n - 1)[side], 1), g, 0.0)
-    place = f"That is on axis {d} at the {('low', 'high')[side]} end. Clean it."
-
-    def look(data: Tensor) -> None:
-        if callable(value):
-            finite(name, data, place, points)
-        else:
-            finite(name, data.squeeze(d - grid.ndim) if data.ndim >= grid.ndim else data, place)
-
-    return looked_at(g, look)
+    shape = grid.shape[:d] + grid.shape[d + 1 :]
+    if grid.ndim > 1 and tuple(value.shape[-(grid.ndim - 1) :]) != shape:
+        raise ValueError(f"`{name}` of axis {d} must have the shape {shape} of that end; it has {tuple(value.shape)}.")
+    return kind.tensor(real(name, value)).unsqueeze(d - grid.ndim)

@@ -112,23 +112,29 @@ def open_faces(k: Sequence[Tensor], grid: Grid) -> list[np.ndarray] | None:
     """
     walls, out = False, []
     for d, (v, axis) in enumerate(zip(k, grid.axes, strict=True)):
-        numbers, mapped = _numbers(v)
-        there, dim = (numbers > 0).cpu(), d - grid.ndim
+        there, dim, wraps = _positive(v), d - grid.ndim, axis.periodic and axis.n > 1
         shape = [n + (e == d) for e, n in enumerate(grid.shape)]
         there = there.expand(*there.shape[: there.ndim - grid.ndim], *shape)
-        if mapped:
-            members = there.flatten(0, mapped - 1)
-            there = members[0]
-            if not (members == there).all():
-                raise ValueError(
-                    "`a` = Faces must have the same walls, and alpha of Robin the same zeros, in all members that "
-                    "torch.func.vmap maps over. Give them batch axes instead."
-                )
-        inner = there.narrow(dim, 0 if axis.periodic and axis.n > 1 else 1, axis.n - 1 + (axis.periodic and axis.n > 1))
+        inner = there.narrow(dim, 0 if wraps else 1, axis.n if wraps else axis.n - 1)
         ends = [there.narrow(dim, at, 1) for end, at in ((axis.low, 0), (axis.high, axis.n)) if _may_hold(end)]
         walls |= not all(bool(v.all()) for v in (inner, *ends))
         out.append(there.numpy())
     return out if walls else None
+
+
+def _positive(v: Tensor) -> Tensor:
+    """Where v is positive, which is the same in all members that torch.func.vmap maps over."""
+    numbers, mapped = _numbers(v)
+    there = (numbers > 0).cpu()
+    if not mapped:
+        return there
+    members = there.flatten(0, mapped - 1)
+    if not (members == members[0]).all():
+        raise ValueError(
+            "`a` = Faces must have the same walls, and alpha of Robin the same zeros, in all members that "
+            "torch.func.vmap maps over. Give them batch axes instead."
+        )
+    return members[0]
 
 
 def _may_hold(end: str | Robin) -> bool:

@@ -100,17 +100,12 @@ class Poisson:
             masks.check_filled(masks.somewhere(self.mask, grid.ndim))
         if self.fixed is not None:
             check_holds([bool(where.any()) for where, _ in self.fixed.pairs], self.mask is not None)
-        walls = isinstance(a, Faces)
-        with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
-            opens = open_faces(self.whole.k, grid) if walls or not grid.has_numbers else None
         if self.domain is not None:
             masks.check_left(masks.somewhere(self.domain.unknown, grid.ndim))
             self.leave(self.whole.diagonal.detach().mean())
-        self.parts: masks.Parts | None = None
-        if self.domain is not None or opens is not None:
-            domain = self.domain or masks.Domain.of(grid, self.kind.device, None, mask_bc, None)
-            with torch._C._DisableFuncTorch():
-                self.parts = domain.parts(grid, opens)
+        walls = isinstance(a, Faces)
+        self.parts = self._in_parts(walls)
+        if self.parts is not None:
             self._ground("a" if walls else "mask")
         check_order(order, self)
         self.order = order
@@ -158,6 +153,15 @@ class Poisson:
         if self.mask is not None or self.fixed is not None:
             where = None if self.fixed is None else self.fixed.where
             self.domain = masks.Domain.of(grid, self.kind.device, self.mask, mask_bc, where)
+
+    def _in_parts(self, walls: bool) -> masks.Parts | None:
+        """What the domain falls into; None: it is in one."""
+        with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
+            opens = open_faces(self.whole.k, self.grid) if walls or not self.grid.has_numbers else None
+            if self.domain is None and opens is None:
+                return None
+            domain = self.domain or masks.Domain.of(self.grid, self.kind.device, None, self.mask_bc, None)
+            return domain.parts(self.grid, opens)
 
     def leave(self, outer: Tensor) -> None:
         """The equations of the domain alone; outer : the diagonal of other rows."""
