@@ -17,6 +17,7 @@ from mgnet.pde.blackbox.traits import may_dominate
 from mgnet.pde.native.blackbox import NativeBlackBox
 from mgnet.pde.outer.stopping import PATIENCE
 from tests.pde.coefficients_2d import anisotropic, checkerboard, smooth, thin_inclusion, white_noise
+from tests.pde.stretched import graded
 
 CASES = {
     "smooth": (lambda n: smooth, 7),
@@ -442,3 +443,25 @@ def test_levels_in_float32_take_data_of_any_scale():
     levels = ReadableBlackBox(A, b)
     one, large = (levels.cycle(None, s * b) for s in (1.0, 1e60))
     torch.testing.assert_close(large / 1e60, one, rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("bc", ["dirichlet", "neumann"])
+def test_lines_meet_noise(bc):
+    """Weights across lines are constant along strong ones, and lines are taken from a ratio of 16 on."""
+    n, rng = 96, np.random.default_rng(0)
+    noise, f = np.exp(rng.standard_normal((n, n))), rng.standard_normal((n, n))
+    both = Grid.from_faces([graded(n, 100.0, both=True), graded(n, 1000.0)], bc)
+    one = Grid.from_faces([graded(n, 100.0, both=True), np.linspace(0, 1, n + 1)], bc)
+    half = np.where(np.arange(n)[:, None] < n // 2, 1.0, 20.0)
+    for grid, a in ((both, noise), (one, noise), (Grid((n, n), bc), (half * noise, noise))):
+        s = solve(f, grid=grid, a=a, c=1e-3)
+        assert "zebra" in s.method
+        assert s.cycles <= 9
+
+
+def test_lines_along_short_rings():
+    rng = np.random.default_rng(0)
+    a, f = 10.0 ** rng.uniform(-0.5, 0.5, (64, 64)), rng.standard_normal((64, 64))
+    s = solve(f, a=a, c=1.0, bc=("periodic", ("dirichlet", "neumann")), upper=(0.01, 1.0))
+    assert "zebra" in s.method
+    assert s.cycles <= 16

@@ -215,6 +215,17 @@ def test_lines_halve_their_axes(lines):
     assert native.level(1)["down"] == native.level(0)["down"]
 
 
+@pytest.mark.parametrize("bc", ["dirichlet", "neumann", "periodic", ("periodic", "neumann"), ("neumann", "periodic")])
+@pytest.mark.parametrize("shape", [(64, 44), (41, 57), (3, 40), (40, 3), (2, 60)], ids=str)
+def test_weights_across_solved_lines(shape, bc):
+    """Weights are a solve along each line: of rows and of columns, open and closed, and of a batch."""
+    r = 10.0 ** np.random.default_rng(1).uniform(-0.5, 0.5, (2, *shape))
+    strong = np.where(np.linspace(0, 1, shape[0])[:, None] > 0.5, 100.0, 1.0)
+    A = Poisson(Grid(shape, bc=bc), (strong * r, r), 1.0).A.flattened((2,))
+    for lines, threads, single in (((0,), 1, False), ((1,), 2, True), ((0, 1), 1, True), ((0, 1), 2, False)):
+        assert_same(A, single, lines, threads=threads)
+
+
 @pytest.mark.parametrize("single", [True, False])
 @pytest.mark.parametrize("batch", [(), (2,)], ids=str)
 @pytest.mark.parametrize(("shape", "bc"), [((400,), "periodic"), ((63, 61), "dirichlet"), ((62, 61), "periodic"),

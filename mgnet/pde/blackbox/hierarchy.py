@@ -56,9 +56,11 @@ class Coarsened(NamedTuple):
     P: Interpolation
 
 
-def coarsen(A: Stencil, scale: Tensor, axes: Sequence[Coarsening], masked: bool) -> Coarsened:
+def coarsen(
+    A: Stencil, scale: Tensor, axes: Sequence[Coarsening], masked: bool, solved: Sequence[int] = ()
+) -> Coarsened:
     """The next coarser grid; scale : D^-1/2 of A."""
-    P = induced(A, axes, masked)
+    P = induced(A, axes, masked, solved)
     A_c = regular(galerkin(A, P), A, axes) if masked else galerkin(A, P)
     unit_c, scale_c = A_c.unit()
     return Coarsened(A_c, unit_c, scale_c, P.scaled(1 / scale, scale_c))
@@ -157,7 +159,7 @@ class Forms(NamedTuple):
     levels: Callable[..., list[Level]]
     cycle: Callable[[Sequence[Level], int | str], Callable[[Tensor], Tensor]]
     unit: Callable[[Stencil], tuple[Stencil, Tensor]] = Stencil.unit
-    coarsen: Callable[[Stencil, Tensor, Sequence[Coarsening], bool], Coarsened] = coarsen
+    coarsen: Callable[..., Coarsened] = coarsen
     entries: int = 0
 
 
@@ -187,7 +189,7 @@ def coarse_grids(
     unit, finest = forms.unit(A)
     scale, grids = finest, []
     while A.diagonal[0].numel() > coarsest and (chosen := choose_axes(strengths(unit), lines, solved)) is not None:
-        A_c, unit_c, scale_c, P = forms.coarsen(A, scale, chosen, masked)
+        A_c, unit_c, scale_c, P = forms.coarsen(A, scale, chosen, masked, solved)
         grids.append(Grid(unit, P, slow_clusters(unit, scale, unit_c, scale_c, chosen) if jumps else None))
         A, unit, scale = A_c, unit_c, scale_c
         lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]

@@ -17,14 +17,15 @@ from mgnet.pde.blackbox.stencil import Stencil, Unsymmetric, offsets, shift
 from mgnet.pde.levels.lines import along_lines
 from mgnet.pde.levels.streams import along_streams
 
-DOMINANT = 30.0  # ratio of couplings at an unknown above which one axis dominates another
+DOMINANT = 16.0  # ratio of couplings at an unknown above which one axis dominates another: points take 20 iterations
 ALIKE = 4.0  # and below which it does not
-VARIES = DOMINANT / ALIKE  # by less no ratio of two axes' couplings goes from one to the other
+VARIES = 7.5  # by less a ratio of two axes' couplings is about the same everywhere, and semicoarsening meets it
 REGION = 3e-4  # of all unknowns: a strip of three across 3000
+PART = 0.02  # of all unknowns: where lines are smoothed at all, they are along axes that are stronger there
 
 
 def dominant_axes(A: Stencil) -> tuple[int, ...]:
-    """The axes that dominate another one in some region, and do not in some other.
+    """The axes that dominate another one in some region, and not in some other; if any, others that are stronger, too.
 
     A region: unknowns with all their neighbours. Single chains of strong couplings need no lines, nor does what
     chance brings about in noise (1e-4 of all unknowns at most, with 1 and 1e6 in 2-D): see ``clusters``.
@@ -32,16 +33,16 @@ def dominant_axes(A: Stencil) -> tuple[int, ...]:
     unit = [tuple(int(e == d) for e in range(A.ndim)) for d in range(A.ndim)]
     s = [A.couplings[o] + shift(A.couplings[o], [-step for step in o]) for o in unit]
     pairs = [(d, e) for d in range(A.ndim) for e in range(A.ndim) if d != e]
-    found = {d for d, e in pairs if _region(s[d] > DOMINANT * s[e]) and _region(s[d] < ALIKE * s[e])}
-    return tuple(sorted(found))
+    found = {d for d, e in pairs if _region(s[d] > DOMINANT * s[e]) > REGION and _region(s[d] < ALIKE * s[e]) > REGION}
+    return tuple(sorted(found | {d for d, e in pairs if found and _region(s[d] > ALIKE * s[e]) > PART}))
 
 
-def _region(where: Tensor) -> bool:
-    """Whether more than REGION of all unknowns are there with all their neighbours."""
+def _region(where: Tensor) -> float:
+    """The part of all unknowns that are there with all their neighbours, of the member that has most."""
     if not where.any():
-        return False
+        return 0.0
     inner = torch.stack([shift(where, o) for o in offsets(where.ndim - 1)]).all(0)
-    return bool((inner.flatten(1).sum(1) > REGION * inner[0].numel()).any())
+    return float(inner.flatten(1).sum(1).max()) / inner[0].numel()
 
 
 def line_sweeps(nu: int, axes: int) -> int:

@@ -257,7 +257,7 @@ def smallest(A: Stencil) -> float:
 
 
 def may_dominate(A: Diffusion, ratio: float = DOMINANT / 2) -> bool:
-    """Whether some axis' conductances are so many times another's anywhere; else ``dominant_axes`` needs no asking."""
+    """Whether some axis' conductances are so many times another's in some region; else ``dominant_axes`` finds none."""
     weights = [None if axis.uniform else w for axis, w in zip(A.axes, A.shares, strict=True)]
 
     def around(d: int) -> np.ndarray:
@@ -268,7 +268,17 @@ def may_dominate(A: Diffusion, ratio: float = DOMINANT / 2) -> bool:
         return np.moveaxis(faces[1:] + faces[:-1], 0, d - A.ndim)
 
     s = [around(d) for d in range(A.ndim)]
-    return any((s[d] > ratio * s[e]).any() for d in range(A.ndim) for e in range(A.ndim) if d != e)
+    return any(_region(s[d] > ratio * s[e]) for d in range(A.ndim) for e in range(A.ndim) if d != e)
+
+
+def _region(where: np.ndarray) -> bool:
+    """Whether an unknown is there with all its neighbours, of all ends alike."""
+    for axis in range(where.ndim):
+        if not where.any():
+            return False
+        if where.shape[axis] > 1:
+            where = where & np.roll(where, 1, axis) & np.roll(where, -1, axis)
+    return bool(where.any())
 
 
 def thin_lines(A: Diffusion) -> tuple[int, ...]:

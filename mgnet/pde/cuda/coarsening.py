@@ -29,10 +29,12 @@ def unit(A: Stencil) -> tuple[Stencil, Tensor]:
     return Stencil(torch.ones_like(scale), dict(zip(offsets, out, strict=True))), scale
 
 
-def coarsen(A: Stencil, scale: Tensor, axes: Sequence[Coarsening], masked: bool) -> Coarsened:
-    """``hierarchy.coarsen`` in kernels, but for masked operators."""
-    if masked:
-        return hierarchy.coarsen(A, scale, axes, masked)
+def coarsen(
+    A: Stencil, scale: Tensor, axes: Sequence[Coarsening], masked: bool, solved: Sequence[int] = ()
+) -> Coarsened:
+    """``hierarchy.coarsen`` in kernels, but for masked operators and lines."""
+    if masked or solved:
+        return hierarchy.coarsen(A, scale, axes, masked, solved)
     device, members, offsets = A.diagonal.device, len(A.diagonal), positive_offsets(A.ndim)
     shape, coarse = A.shape, tuple(axis.coarse for axis in axes)
     triples = tuple(three(o, 0) for o in sorted(A.couplings))

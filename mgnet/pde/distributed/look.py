@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.blackbox.lines import ALIKE, DOMINANT, REGION
+from mgnet.pde.blackbox.lines import ALIKE, DOMINANT, PART, REGION
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion, offsets, shift
 from mgnet.pde.blackbox.traits import NEGATIVE, Survey, inner, may_dominate, smallest, steepness, thin_of_means
 from mgnet.pde.distributed.halo import exchange
@@ -100,12 +100,16 @@ class SharedLook:
         along = [tuple(int(e == d) for e in range(ndim)) for d in range(ndim)]
         s = [unit.couplings[o] + shift(unit.couplings[o], [-step for step in o]) for o in along]
         regions = {
-            (d, e): (s[d] > DOMINANT * s[e], s[d] < ALIKE * s[e]) for d in range(ndim) for e in range(ndim) if d != e
+            (d, e): (s[d] > DOMINANT * s[e], s[d] < ALIKE * s[e], s[d] > ALIKE * s[e])
+            for d in range(ndim)
+            for e in range(ndim)
+            if d != e
         }
-        counts = self.partition.total(torch.stack([self._inner(of, w) for pair in regions.values() for of in pair]))
-        size = np.prod([axis.n for axis in self.axes])
-        there = (counts > REGION * size).any(1).reshape(-1, 2)
-        return tuple(sorted({d for (d, _), (most, least) in zip(regions, there, strict=True) if most and least}))
+        counts = self.partition.total(torch.stack([self._inner(of, w) for each in regions.values() for of in each]))
+        parts = counts.max(1).reshape(-1, 3) / np.prod([axis.n for axis in self.axes])
+        found = {d for (d, _), (most, less, _) in zip(regions, parts, strict=True) if min(most, less) > REGION}
+        more = {d for (d, _), (_, _, stronger) in zip(regions, parts, strict=True) if found and stronger > PART}
+        return tuple(sorted(found | more))
 
     @cached_property
     def strongest(self) -> int:

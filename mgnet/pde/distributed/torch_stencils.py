@@ -109,7 +109,7 @@ class TorchStencils:
         axes = (Coarsening(w.size, False, first.first, first.halved), *others)
         forms = self._forms_of(how)
         unit, scale = forms.unit(A)
-        made, small = forms.coarsen(A, scale, axes, how.masked), scale.new_zeros((), dtype=how.precision)
+        made, small = forms.coarsen(A, scale, axes, how.masked, how.lines), scale.new_zeros((), dtype=how.precision)
         unit = unit.to(small)
         if how.lines:
             down, up = line_ways(unit, how.nu, how.lines)

@@ -6,7 +6,7 @@
 // towards I. m is the row sum; couplings and row sums below 0 count as 0. Beside a mask, o counts where the unknown
 // it leads to along part is inside; where there is none, i takes the value of the first coarse unknown in reach.
 #pragma once
-#include "operators.h"
+#include "line_weights.h"
 
 namespace mgnet {
 
@@ -33,7 +33,7 @@ class InducedWeights {
     };
 
   public:
-    InducedWeights(const Pair& pair) : pair_(pair) {
+    InducedWeights(const Pair& pair, const LineWeights<X>& lines) : pair_(pair), lines_(lines) {
         for (int away = 1; away <= 3; away++)
             for (int number = 0; number < pair.halving.deltas(); number++) add(number, away);
     }
@@ -64,6 +64,9 @@ class InducedWeights {
             const bool halved = pair_.halving.halved[2];
             if (!exists(w, r)) {
                 for (long K = 0; K < nc; K++) out[K] = 0;
+            } else if (const double* across = lines_.across(w.delta)) {
+                const double* from = at(across + member * fine.mesh.size(), r.near, w.delta);
+                for (long K = 0; K < nc; K++) out[K] = from[pair_.steps(2) * K];
             } else if (fine.inside) {
                 halved ? one<true, true>(w, r, out) : one<false, true>(w, r, out);
             } else {
@@ -190,6 +193,7 @@ class InducedWeights {
     }
 
     const Pair& pair_;
+    const LineWeights<X>& lines_;
     std::vector<Weight> weights_;
 };
 
