@@ -28,7 +28,8 @@ from mgnet.pde.outer.work import solve_work
 from mgnet.pde.problem.bodies import LOOSE, LOOSE_OF_ORDER_4
 from mgnet.pde.problem.checks import finite_data
 from mgnet.pde.problem.nullspace import NullSpace
-from mgnet.pde.problem.operators import Diffusion, Operator, norms
+from mgnet.pde.problem.of_tensors import norms
+from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.precision import unaffected
 
 VOID = 1e-2  # of ||b||, that rounding leaves of A u: beyond, a residual says nothing

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mgnet.pde.outer.at_once import SQUARABLE
 from mgnet.pde.outer.iterate import Outcome, change, relative
-from mgnet.pde.problem.operators import Operator, norms
+from mgnet.pde.problem.of_tensors import norms
+from mgnet.pde.problem.operators import Operator
 
 UNDERFLOWS = "The solution is so small that it underflows. Scale the problem."
 

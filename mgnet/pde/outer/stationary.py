@@ -17,7 +17,7 @@ from torch import Tensor
 from mgnet.pde.problem.checks import finite_data
 from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.nullspace import ROUNDOFF, NullSpace
-from mgnet.pde.problem.operators import norms
+from mgnet.pde.problem.of_tensors import norms
 
 if TYPE_CHECKING:
     from mgnet.pde.outer.scheme import Scheme

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.problem.axis import Axis
-from mgnet.pde.problem.operators import Diffusion, norms
-from mgnet.pde.problem.plain import plain, values
+from mgnet.pde.problem.of_tensors import OfTensors
+from mgnet.pde.problem.operators import Diffusion
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
     import scipy.sparse as sparse
@@ -34,7 +34,7 @@ TAME = 3.0  # |back - forth| / (back + forth) of what levels are made of: cell P
 
 
 @dataclass(frozen=True)
-class Convection:
+class Convection(OfTensors):
     """A: (*batch, *grid) -> (*batch, *grid), or its transpose.
 
     Parameters
@@ -68,16 +68,6 @@ class Convection:
     @property
     def symmetric(self) -> bool:
         return False
-
-    @property
-    def base(self) -> "Convection":
-        """The operator that the levels are made of."""
-        return self
-
-    @property
-    def spectrum(self) -> tuple[float, float]:
-        """All but 1, where nothing flows."""
-        return 1.0, 1.0
 
     @property
     def T(self) -> "Convection":
@@ -133,29 +123,6 @@ class Convection:
         differences, w = self.weights.face_differences(u, d), self.weigh(v, but=d)
         zero = torch.zeros_like(w.narrow(dim, 0, 1))
         return differences * torch.cat([zero, w] if forth else [-w, zero], dim=dim)
-
-    def change(self, tangents: Sequence[Tensor], u: Tensor) -> Tensor:
-        """dA u, where ``tensors`` change by ``tangents``: A is linear in them."""
-        return self.made_of(tangents)(u)
-
-    def detached(self) -> "Convection":
-        """The operator without a graph; itself where it has none."""
-        return self if all(plain(v) for v in self.tensors) else self.made_of([values(v) for v in self.tensors])
-
-    def like(self, v: Tensor) -> "Convection":
-        """The operator in v's dtype, on its device."""
-        if self.back[0].dtype == v.dtype and self.back[0].device == v.device:
-            return self
-        return self.made_of([t.to(v) for t in self.tensors])
-
-    def flattened(self, batch: Sequence[int]) -> "Convection":
-        """The operator with its batch axes, broadcast to ``batch``, made one; itself where it has none."""
-
-        def flat(v: Tensor) -> Tensor:
-            own = v.shape[max(v.ndim - self.ndim, 0) :]
-            return v if v.ndim <= self.ndim else v.expand(*batch, *own).reshape(-1, *own)
-
-        return self if all(v.ndim <= self.ndim for v in self.tensors) else self.made_of([flat(v) for v in self.tensors])
 
     @property
     def corners(self) -> tuple[tuple[Tensor, Tensor], ...]:
@@ -236,10 +203,6 @@ class Convection:
         for o, s in self.couplings.items():
             out = out + s.abs() * torch.roll(u, [-step for step in o], list(range(-self.ndim, 0)))
         return out
-
-    def rounding(self, u: Tensor, b: Tensor) -> np.ndarray:
-        """(batch,) || |A||u| + |b| || for u, b (batch, *grid): times 2 eps what rounding alone leaves of b - A u."""
-        return norms(self.magnitude(u) + b.abs())
 
     def to_scipy(self) -> "sparse.csr_array":
         """The same matrix, rows and columns numbered in C order."""

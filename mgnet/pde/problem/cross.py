@@ -12,7 +12,7 @@ the other (``mask``), that one has a t of its own.
 Source: Gunter, Yu, Kruger & Lackner 2005, J. Comput. Phys. 209, 354 (symmetric differences at corners).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.problem.axis import Axis
-from mgnet.pde.problem.operators import Diffusion, norms
-from mgnet.pde.problem.plain import plain, values
+from mgnet.pde.problem.of_tensors import OfTensors
+from mgnet.pde.problem.operators import Diffusion
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
     import scipy.sparse as sparse
@@ -41,7 +41,7 @@ def shift(v: Tensor, dims: tuple[int, int], n: tuple[int, int], at: tuple[int, i
 
 
 @dataclass(frozen=True)
-class CrossDiffusion:
+class CrossDiffusion(OfTensors):
     """A: (*batch, *grid) -> (*batch, *grid), symmetric.
 
     Parameters
@@ -84,16 +84,6 @@ class CrossDiffusion:
     def corners(self) -> tuple[tuple[Tensor, Tensor], ...]:
         """Of each pair of axes what couples unknowns along one diagonal and, with a minus sign, along the other."""
         return tuple(zip(self.s, self.t or self.s, strict=True))
-
-    @property
-    def base(self) -> "CrossDiffusion":
-        """The operator that the levels are made of."""
-        return self
-
-    @property
-    def spectrum(self) -> tuple[float, float]:
-        """All but 1."""
-        return 1.0, 1.0
 
     @property
     def T(self) -> "CrossDiffusion":
@@ -182,36 +172,6 @@ class CrossDiffusion:
             return q_v * q if k - m >= len(self.s) else -p_v * p
         return q_v * q - p_v * p
 
-    def change(self, tangents: Sequence[Tensor], u: Tensor) -> Tensor:
-        """dA u, where ``tensors`` change by ``tangents``: A is linear in them."""
-        return self.made_of(tangents)(u)
-
-    def _each(self, diffusion: Diffusion, what: Callable[[Tensor], Tensor]) -> "CrossDiffusion":
-        return CrossDiffusion(diffusion, tuple(what(s) for s in self.s), tuple(what(t) for t in self.t))
-
-    def detached(self) -> "CrossDiffusion":
-        """The operator without a graph; itself where it has none."""
-        if all(plain(v) for v in self.tensors):
-            return self
-        return self._each(self.diffusion.detached(), values)
-
-    def like(self, v: Tensor) -> "CrossDiffusion":
-        """The operator in v's dtype, on its device."""
-        if self.k[0].dtype == v.dtype and self.k[0].device == v.device:
-            return self
-        return self._each(self.diffusion.like(v), lambda s: s.to(v))
-
-    def flattened(self, batch: Sequence[int]) -> "CrossDiffusion":
-        """The operator with its batch axes, broadcast to ``batch``, made one; itself where it has none."""
-
-        def flat(v: Tensor) -> Tensor:
-            own = v.shape[v.ndim - self.ndim :]
-            return v if v.ndim <= self.ndim else v.expand(*batch, *own).reshape(-1, *own)
-
-        if all(v.ndim <= self.ndim for v in self.tensors):
-            return self
-        return self._each(self.diffusion.flattened(batch), flat)
-
     def having(self, k: Sequence[Tensor], c: Tensor | None) -> "CrossDiffusion":
         """The operator with other conductances along the axes and another reaction."""
         return replace(self, diffusion=self.diffusion.having(k, c))
@@ -258,10 +218,6 @@ class CrossDiffusion:
             ways = ((s, u_00, (0, 0)), (s, u_11, (1, 1)), (t, u_01, (0, 1)), (t, u_10, (1, 0)))
             out = out + self._shared(sum(self._at(v.abs() * w, pair, *at) for v, w, at in ways), pair)  # type: ignore[arg-type]
         return out
-
-    def rounding(self, u: Tensor, b: Tensor) -> np.ndarray:
-        """(batch,) || |A||u| + |b| || for u, b (batch, *grid): times 2 eps what rounding alone leaves of b - A u."""
-        return norms(self.magnitude(u) + b.abs())
 
     @cached_property
     def diagonal(self) -> Tensor:

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
 from mgnet.pde.problem.conductances import conductances
-from mgnet.pde.problem.operators import Diffusion, norms
+from mgnet.pde.problem.of_tensors import norms
+from mgnet.pde.problem.operators import Diffusion
 from mgnet.pde.problem.precision import unaffected, wide_enough
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this

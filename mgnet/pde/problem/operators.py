@@ -21,15 +21,11 @@ from mgnet.pde.native.arrays import minus_products_of_differences, product
 from mgnet.pde.native.conductances import Faces, described, magnitudes
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.conductances import along
-from mgnet.pde.problem.plain import plain, runs_here, transformed, values
+from mgnet.pde.problem.of_tensors import OfTensors
+from mgnet.pde.problem.plain import runs_here, transformed
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
     import scipy.sparse as sparse
-
-
-def norms(v: Tensor) -> np.ndarray:
-    """(batch,) of (batch, *grid)."""
-    return torch.linalg.vector_norm(v.flatten(1), dim=1).cpu().numpy()
 
 
 class Operator(Protocol):
@@ -77,7 +73,7 @@ class Operator(Protocol):
 
 
 @dataclass(frozen=True)
-class Diffusion:
+class Diffusion(OfTensors):
     """A: (*batch, *grid) -> (*batch, *grid), symmetric positive (semi)definite.
 
     Parameters
@@ -181,16 +177,6 @@ class Diffusion:
         return self.having(self.k, c)
 
     @property
-    def base(self) -> "Diffusion":
-        """The operator that the levels are made of."""
-        return self
-
-    @property
-    def spectrum(self) -> tuple[float, float]:
-        """All but 1."""
-        return 1.0, 1.0
-
-    @property
     def T(self) -> "Diffusion":
         """A is symmetric."""
         return self
@@ -215,33 +201,6 @@ class Diffusion:
             return self.weigh(products, but=k)
         return -self.face_differences(u, k) * self.transposed_face_differences(v, k)
 
-    def change(self, tangents: Sequence[Tensor], u: Tensor) -> Tensor:
-        """dA u, where ``tensors`` change by ``tangents``: A is linear in them."""
-        return self.made_of(tangents)(u)
-
-    def detached(self) -> "Diffusion":
-        """The operator without a graph; itself where it has none."""
-        if all(plain(v) for v in self.tensors):
-            return self
-        return self.having([values(k) for k in self.k], None if self.c is None else values(self.c))
-
-    def like(self, v: Tensor) -> "Diffusion":
-        """The operator in v's dtype, on its device."""
-        if self.k[0].dtype == v.dtype and self.k[0].device == v.device:
-            return self
-        return self.having([k.to(v) for k in self.k], None if self.c is None else self.c.to(v))
-
-    def flattened(self, batch: Sequence[int]) -> "Diffusion":
-        """The operator with its batch axes, broadcast to ``batch``, made one; itself where it has none."""
-
-        def flat(v: Tensor) -> Tensor:
-            own = v.shape[max(v.ndim - self.ndim, 0) :]
-            return v if v.ndim <= self.ndim else v.expand(*batch, *own).reshape(-1, *own)
-
-        if all(v.ndim <= self.ndim for v in self.tensors):
-            return self
-        return self.having([flat(k) for k in self.k], None if self.c is None else flat(self.c))
-
     def magnitude(self, u: Tensor) -> Tensor:
         """|A| |u|, the scale of the round-off in A u."""
         u = u.abs()
@@ -261,7 +220,7 @@ class Diffusion:
         """(batch,) || |A||u| + |b| || for u, b (batch, *grid): times 2 eps what rounding alone leaves of b - A u."""
         if runs_here(u, self.ndim) and runs_here(b, self.ndim) and u.dtype == b.dtype:
             return magnitudes(self.faces, u, b)
-        return norms(self.magnitude(u) + b.abs())
+        return super().rounding(u, b)
 
     @cached_property
     def faces(self) -> Faces:
