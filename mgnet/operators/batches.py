@@ -1,6 +1,7 @@
 """Samples for the training loop: all on the device, turned at random."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import prod
 
 import numpy as np
 import torch
@@ -30,6 +31,11 @@ def single(v: np.ndarray) -> Tensor:
     """
     with np.errstate(over="ignore"):
         return torch.from_numpy(np.require(v, np.float32, ["C", "W"]))
+
+
+def at_once(grid: Sequence[int]) -> int:
+    """How many samples are looked at in a batch: those of 2^18 points, one at least."""
+    return max(1, 2**18 // prod(grid))
 
 
 class Turned:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mgnet.operators.batches import tensors_of
+from mgnet.operators.batches import at_once, tensors_of
 from mgnet.operators.files import checked, load
 from mgnet.operators.metrics import Metrics
 from mgnet.operators.models import Source, asked_on
@@ -20,7 +20,6 @@ from mgnet.training.process import Process, choose_device
 from mgnet.training.watch import check_finite
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-_POINTS = 2**18  # of a batch
 
 
 @placed
@@ -138,6 +137,5 @@ def measure(
 def _batches(samples: Samples, process: Process) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """This process's share: indices, inputs, outputs."""
     x, u = tensors_of(samples)
-    size = max(1, _POINTS // x.shape[2:].numel())
-    for index in torch.arange(process.rank, len(samples), process.world).split(size):
+    for index in torch.arange(process.rank, len(samples), process.world).split(at_once(samples.grid)):
         yield index.to(process.device), x[index].to(process.device), u[index].to(process.device)

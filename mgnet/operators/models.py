@@ -8,8 +8,8 @@ from torch import nn
 from mgnet.operators.normalise import Normalised
 from mgnet.operators.runs import Run
 from mgnet.operators.transfers import OnGrid
-from mgnet.operators.weights import Card, Make, load_weights, read_card
-from mgnet.training.checkpoints import newest_weights
+from mgnet.operators.weights import Card, Make, load_weights, read_weights
+from mgnet.training.checkpoints import newest_weights, weights_of
 from mgnet.training.checks import word
 
 Source = str | Path | Run | Make
@@ -39,19 +39,11 @@ def trained(model: Source, start: str | Path | None = None) -> tuple[Normalised,
     ------
     FileNotFoundError, ValueError, TypeError : no checkpoint, a damaged one, one of another architecture
     """
-    if isinstance(model, str | Path):
-        if start is not None:
-            raise ValueError("`start` is for a model of your own; a run's folder or a file is a checkpoint by itself.")
-        return load_weights(newest_weights(Path(model)))
     if isinstance(model, Run):
-        return copy.deepcopy(model.model).eval(), read_card(newest_weights(model.directory))[1]  # type: ignore[return-value]
-    if not callable(model):
+        return copy.deepcopy(model.model).eval(), read_weights(newest_weights(model.directory))[1]  # type: ignore[return-value]
+    if not (callable(model) or isinstance(model, str | Path)):
         raise TypeError(
             f"`model` must be a run, its folder, a .safetensors file, or what makes a network; it is a "
             f"{type(model).__name__}."
         )
-    if start is None:
-        raise ValueError(
-            "`start` must be the checkpoint of a model of your own, a run's folder or a .safetensors file."
-        )
-    return load_weights(newest_weights(Path(start), "start"), model)
+    return load_weights(weights_of(model, start), None if isinstance(model, str | Path) else model)

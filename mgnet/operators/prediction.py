@@ -6,13 +6,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from mgnet.operators.batches import single
+from mgnet.operators.batches import at_once, single
 from mgnet.operators.models import Source, asked_on
 from mgnet.training.placement import asks, placed
 from mgnet.training.process import choose_device
 from mgnet.training.watch import check_finite
-
-_POINTS = 2**18  # of a batch
 
 
 @placed
@@ -78,7 +76,7 @@ def predict(
         raise ValueError("`inputs` must be finite in float32; they are not. Clean them, or use other units.")
     network = network.to(place)
     with torch.no_grad():
-        parts = x.split(max(1, _POINTS // x.shape[2:].numel()))
+        parts = x.split(at_once(x.shape[2:]))
         u = torch.cat([network(part.to(place)) for part in parts]).cpu()
     check_finite(u)
     u = u.squeeze(1) if plain and u.shape[1] == 1 else u

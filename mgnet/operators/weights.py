@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mgnet.operators.network import MgNO
 from mgnet.operators.normalise import Normalised
-from mgnet.training.weights import check_fits, copy_into, read_tensors
+from mgnet.training.weights import check_fits, copy_into, read_card
 
 KEY = "mgnet.operators"
 Make = Callable[[], nn.Module]
@@ -64,7 +64,7 @@ def load_weights(path: Path, make: Make | None = None) -> tuple[Normalised, Card
     ------
     FileNotFoundError, ValueError : missing; damaged, not ours, or of another architecture
     """
-    stored, card = read_card(path)
+    stored, card = read_weights(path)
     if make is None:
         with torch.device("meta"):  # what it says may be of any size
             check_fits(card.build(), stored, path)
@@ -73,20 +73,18 @@ def load_weights(path: Path, make: Make | None = None) -> tuple[Normalised, Card
     return model.eval(), card
 
 
-def read_card(path: Path) -> tuple[dict[str, Tensor], Card]:
+def read_weights(path: Path) -> tuple[dict[str, Tensor], Card]:
     """The tensors of a weight file, and its card.
 
     Raises
     ------
     FileNotFoundError, ValueError : missing; damaged, not ours
     """
-    stored, text = read_tensors(path, KEY)
-    try:
-        fields = json.loads(text)
-        tuples = {name: tuple(fields[name]) for name in ("channels", "grid", "pointwise")}
-        card = Card(**{**fields, **tuples})
-        if not all(type(n) is int and n >= 1 for n in (*card.channels, *card.grid)) or len(card.channels) != 2:
-            raise ValueError("its channels or grid cannot be")
-        return stored, card
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: what it says of its network cannot be read ({error}).") from None
+    return read_card(path, KEY, _card_of)
+
+
+def _card_of(said: Any) -> Card:
+    card = Card(**{**said, **{name: tuple(said[name]) for name in ("channels", "grid", "pointwise")}})
+    if not all(type(n) is int and n >= 1 for n in (*card.channels, *card.grid)) or len(card.channels) != 2:
+        raise ValueError("its channels or grid cannot be")
+    return card

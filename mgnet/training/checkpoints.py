@@ -101,3 +101,21 @@ def newest_weights(path: Path, argument: str = "model") -> Path:
     if not found:
         raise FileNotFoundError(f"`{argument}` must be a run's folder or a .safetensors file; {path} is neither.")
     return found[0]
+
+
+def weights_of(model: object, start: str | Path | None) -> Path:
+    """The weight file of a trained network: what a run's folder or a file stands for; of a model of one's own `start`.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError : both, or neither, are said; as ``newest_weights``
+    """
+    if isinstance(model, str | Path):
+        if start is not None:
+            raise ValueError("`start` is for a model of your own; a run's folder or a file is a checkpoint by itself.")
+        return newest_weights(Path(model))
+    if start is None:
+        raise ValueError(
+            "`start` must be the checkpoint of a model of your own, a run's folder or a .safetensors file."
+        )
+    return newest_weights(Path(start), "start")

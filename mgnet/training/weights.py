@@ -7,8 +7,9 @@ stands beside it, since a changed bit of a weight is a weight.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from mgnet.files import write
 
+Card = TypeVar("Card")
 _HASH = "mgnet.sha256"
 
 
@@ -123,3 +125,17 @@ def read_tensors(path: Path, key: str) -> tuple[dict[str, Tensor], str]:
             f"changed them, take {_HASH} out of its header."
         )
     return stored, header[key]
+
+
+def read_card(path: Path, key: str, card_of: Callable[[Any], Card]) -> tuple[dict[str, Tensor], Card]:
+    """The tensors, and what the header says of their network under `key`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError : as of read_tensors; what is said cannot be
+    """
+    stored, text = read_tensors(path, key)
+    try:
+        return stored, card_of(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: what it says of its network cannot be read ({error}).") from None

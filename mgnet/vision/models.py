@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mgnet.training.checkpoints import newest_weights
+from mgnet.training.checkpoints import newest_weights, weights_of
 from mgnet.training.weights import copy_into
 from mgnet.vision.baselines import build
 from mgnet.vision.network import MgNet
@@ -93,17 +93,11 @@ def trained(model: Source, start: str | Path | None = None) -> tuple[nn.Module, 
     ------
     FileNotFoundError, ValueError, TypeError : no checkpoint, a damaged one, one of another architecture
     """
-    if isinstance(model, str | Path):
-        if start is not None:
-            raise ValueError("`start` is for a model of your own; a run's folder or a file is a checkpoint by itself.")
-        return load_weights(_safe(newest_weights(Path(model))))
     if isinstance(model, Run):
         return copy.deepcopy(model.model).eval(), read_weights(newest_weights(model.directory))[1]
-    if start is None:
-        raise ValueError(
-            "`start` must be the checkpoint of a model of your own, a run's folder or a .safetensors file."
-        )
-    path = _safe(newest_weights(Path(start), "start"))
+    path = _safe(weights_of(model, start))
+    if isinstance(model, str | Path):
+        return load_weights(path)
     stored, card = read_weights(path)
     network = network_of(model, card.in_channels, len(card.classes), card.image_size).eval()
     with torch.no_grad():

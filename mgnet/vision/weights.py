@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mgnet.training.weights import check_fits, copy_into, read_tensors, tensors, write_tensors
+from mgnet.training.weights import check_fits, copy_into, read_card, tensors, write_tensors
 from mgnet.vision.baselines import build
 from mgnet.vision.network import MgNet
 from mgnet.vision.pictures import FITS, Fit
@@ -155,23 +155,18 @@ def load_weights(path: Path) -> tuple[nn.Module, Card]:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Card]:
-    stored, text = read_tensors(path, _KEY)
-    try:
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()}
-        card = Card(**fields)
-        _check_card(card)
-        return stored, card
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: what it says of its network cannot be read ({error}).") from None
+    return read_card(path, _KEY, _card_of)
 
 
-def _check_card(card: Card) -> None:
-    """That each field is what it is said to be; a file may come from anywhere.
+def _card_of(said: Any) -> Card:
+    """A card, each of whose fields is what it is said to be; a file may come from anywhere.
 
     Raises
     ------
     ValueError, TypeError : it is not
     """
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
+    card = Card(**fields)
     size, numbers = card.image_size, (*card.mean, *card.std)
     right = {
         "model": isinstance(card.model, str),
@@ -186,3 +181,4 @@ def _check_card(card: Card) -> None:
     wrong = [name for name, holds in right.items() if not holds]
     if wrong:
         raise ValueError(f"its {wrong[0]} cannot be")
+    return card
