@@ -6,10 +6,20 @@
 4  The classifier learns, and its pictures are written.
 """
 
+from pathlib import Path
+from types import FunctionType
+
 import numpy as np
 import pytest
 
 from mgnet import demo, pde
+
+
+def under_python_o():
+    """The demo's names as `python -O` has them, which leaves asserts out."""
+    names = {"__name__": demo.__name__}
+    exec(compile(Path(demo.__file__).read_text(), demo.__file__, "exec", optimize=1), names)
+    return names
 
 
 def sine_transform_error(n: int) -> float:
@@ -40,8 +50,9 @@ def test_poisson_notices_an_inaccurate_solver(tmp_path, monkeypatch):
         return solve(self, 1.1 * f, **arguments)
 
     monkeypatch.setattr(pde.Solver, "solve", scaled)
-    with pytest.raises(AssertionError, match="discretisation error"):
-        demo.poisson(tmp_path, 63)
+    for poisson in (demo.poisson, under_python_o()["poisson"]):
+        with pytest.raises(AssertionError, match="discretisation error"):
+            poisson(tmp_path, 63)
 
 
 def test_one_program(capsys):
@@ -56,8 +67,17 @@ def test_one_program_notices_another_operator(monkeypatch):
         return levels(pde.Poisson(problem.grid, a=1.01), **arguments)
 
     monkeypatch.setattr(pde, "conv_levels", other)
-    with pytest.raises(AssertionError, match="left leg"):
-        demo.one_program(63)
+    for one_program in (demo.one_program, under_python_o()["one_program"]):
+        with pytest.raises(AssertionError, match="left leg"):
+            one_program(63)
+
+
+@pytest.mark.parametrize("accuracy", [0.5, float("nan")])
+def test_a_classifier_that_has_not_learned_is_noticed(tmp_path, accuracy):
+    names = under_python_o() | {"poisson": lambda *_: None, "one_program": lambda *_: None}
+    run = FunctionType(names["run"].__code__, names | {"classify": lambda *_, **__: accuracy})
+    with pytest.raises(AssertionError, match="the classifier must reach 97%"):
+        run(tmp_path)
 
 
 @pytest.mark.slow
