@@ -122,17 +122,22 @@ class Frame:
             )
 
     def _array(self, name: str, value: Any, dims: tuple[Any, ...]) -> Any:
-        """(*new, *batch, *dims), or broadcastable to it, of a DataArray."""
-        if not set(dims) <= set(value.dims):
-            raise ValueError(f"`{name}` must have f's dimensions {', '.join(map(str, dims))}; it has {value.dims}.")
+        """(*new, *batch, *dims), or broadcastable to it, of a DataArray; along those it lacks it is the same."""
+        lacks = [d for d in dims if d not in value.dims]
+        if lacks and not set(value.dims) <= set(self.f.dims):
+            raise ValueError(
+                f"`{name}` must have f's dimensions {', '.join(map(str, dims))}, or some of them; it has {value.dims}. "
+                f"Rename them."
+            )
         others = [d for d in value.dims if d not in dims]
         for d in others:
             if d in self.dims:
                 raise ValueError(f"`{name}` on an end of {d!r} must not have that dimension; it has {value.dims}.")
             if d not in self.batch:
                 self.new.setdefault(d, value[d] if d in value.coords else None)
-        for d in (*dims, *(d for d in self.batch if d in others)):
+        for d in (d for d in (*dims, *self.batch) if d in value.dims):
             value = self._along(name, value, d)
+        value = value.expand_dims({d: self.f.sizes[d] for d in lacks}) if lacks else value
         leading = [d for d in (*self.new, *self.batch) if d in others]
         value = value.transpose(*leading, *dims)
         missing = [d for d in (*self.new, *self.batch) if d not in others]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from mgnet.pde import Faces, Grid, NotConverged, Robin, solve
+from mgnet.pde import Faces, Grid, NotConverged, Poisson, Robin, Solver, solve
 
 xarray = pytest.importorskip("xarray")
 SHAPE = (9, 12)
@@ -124,6 +124,27 @@ def test_without_coordinates_and_with_a_box_of_ones_own():
     np.testing.assert_array_equal(solve(f, lower=0, upper=3).u, solve(f.values, upper=3).u)
 
 
+def test_what_lacks_a_dimension_is_the_same_along_it():
+    """A layered medium, a stripe that is fixed, and a coefficient for each member."""
+    f = array_on(GRID)
+    layers, stripe = np.exp(f.y), abs(f.x - f.x.mean()) < 0.5
+    whole = solve(f, a=layers + 0 * f, c=f.x**2 + 0 * f, fixed=(stripe & (f == f), 1.0 * f.y + 0 * f)).u
+    s = solve(f, a=layers, c=f.x**2, fixed=(stripe, 1.0 * f.y))
+    xarray.testing.assert_equal(s.u, whole)
+    xarray.testing.assert_equal(solve(f.sortby("y", ascending=False), a=layers).u.sortby("y"), solve(f, a=layers).u)
+    members = xarray.DataArray([1.0, 2.0], dims="time")
+    s = solve(f.expand_dims(time=2), ndim=2, a=members)
+    np.testing.assert_allclose(s.u[1], s.u[0] / 2, atol=1e-12)
+
+
+def test_elsewhere_values_are_asked_for():
+    f = array_on(GRID)
+    with pytest.raises(TypeError, match=r"`a` must be .*; it is DataArray\. Pass its values"):
+        Poisson(GRID, a=f)
+    with pytest.raises(TypeError, match=r"`f` must be .*; it is DataArray\. Pass its values"):
+        Solver(Poisson(GRID)).solve(f)
+
+
 @pytest.mark.parametrize(
     ("change", "how", "said"),
     [
@@ -132,7 +153,11 @@ def test_without_coordinates_and_with_a_box_of_ones_own():
         (lambda f: f.assign_coords(y=0 * f.y), {}, "'y' must be numbers that differ"),
         (lambda f: f[:1], {}, "'y' is one number"),
         (lambda f: f, {"a": lambda f: np.exp(f).assign_coords(x=f.x + 1)}, "`a` must lie where f does"),
-        (lambda f: f, {"c": lambda f: np.exp(f[0])}, "`c` must have f's dimensions y, x"),
+        (
+            lambda f: f,
+            {"c": lambda f: np.exp(f[0]).rename(x="r")},
+            r"dimensions y, x, or some.* has \('r',\). Rename",
+        ),
     ],
 )
 def test_what_makes_no_box_is_named(change, how, said):

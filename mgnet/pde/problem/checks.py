@@ -52,10 +52,16 @@ def looked_at(value: Tensor, look: Callable[[Tensor], None]) -> Tensor:
     return _Values.apply(value, look)
 
 
+def unlabelled(v: Any) -> str:
+    """What to do with a DataArray where there is no f that is one."""
+    labelled = type(v).__name__ == "DataArray"
+    return " Pass its values: only mgnet.pde.solve takes a DataArray, and others beside an f that is one." * labelled
+
+
 def dense(name: str, v: Any) -> None:
     """Refuse what is not an array or a tensor of plain numbers."""
     if not isinstance(v, (np.ndarray, Tensor)):
-        raise TypeError(f"`{name}` must be a numpy array or a torch tensor; it is {type(v).__name__}.")
+        raise TypeError(f"`{name}` must be a numpy array or a torch tensor; it is {type(v).__name__}.{unlabelled(v)}")
     if isinstance(v, np.ma.MaskedArray):
         raise TypeError(f"`{name}` must be a plain array; it is a masked one. Fill it; solve takes a `mask`.")
     if isinstance(v, Tensor) and (v.layout != torch.strided or v.is_meta or v.is_nested or v.is_quantized):

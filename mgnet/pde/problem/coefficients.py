@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mgnet.pde.native.conductances import conductance
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
-from mgnet.pde.problem.checks import REAL, batches, finite, looked_at, real
+from mgnet.pde.problem.checks import REAL, batches, finite, looked_at, real, unlabelled
 from mgnet.pde.problem.conductances import end_coupling
 from mgnet.pde.problem.forward_mode import nested
 from mgnet.pde.problem.grid import Grid
@@ -296,7 +296,8 @@ class _HarmonicMean(torch.autograd.Function):
 def array(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
     """A number, or an array at the unknowns, as a tensor."""
     if not (is_number(value) or isinstance(value, (Tensor, np.ndarray))):
-        raise TypeError(f"`{name}` must be a number, an array or a callable; it is {type(value).__name__}.")
+        came = f"{type(value).__name__}.{unlabelled(value)}"
+        raise TypeError(f"`{name}` must be a number, an array or a callable; it is {came}")
     if is_number(value):
         return kind.tensor(value)
     array = real(name, value)
