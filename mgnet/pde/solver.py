@@ -24,7 +24,8 @@ from mgnet.pde.problem import checks
 from mgnet.pde.problem.data import check_cut, fixed_values, right_hand_side
 from mgnet.pde.problem.grid import Grid  # noqa: F401  # in the examples
 from mgnet.pde.problem.operators import Diffusion, Operator
-from mgnet.pde.problem.plain import outside_inference, transformed
+from mgnet.pde.problem.penalties import Penalties, penalties
+from mgnet.pde.problem.plain import outside_inference, plain, transformed
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.shared import OnBlocks
 from mgnet.pde.solution import Array, Solution, concluded, solution_of
@@ -89,6 +90,7 @@ class Solver:
         self._multigrid: Multigrid | None = None
         self._adjoint: Multigrid | None = None  # of A^T, where that is another operator
         self._direct: Direct | Literal[False] | None = None  # what eliminates all of a small grid; False: nothing does
+        self._fix: Penalties | Literal[False] | None = None  # False: there are none
         self._on_blocks = None if partition is None else OnBlocks(problem, self._scheme, partition)
 
     def __repr__(self) -> str:
@@ -103,7 +105,7 @@ class Solver:
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: all but the levels, which they make anew."""
-        return self.__dict__ | {"_multigrid": None, "_adjoint": None, "_direct": None}
+        return self.__dict__ | {"_multigrid": None, "_adjoint": None, "_direct": None, "_fix": None}
 
     def update(self, a: Any = None, c: Any = None, velocity: Any = None) -> "Solver":
         """Replace the coefficients; the grids, and the tables between them, stay.
@@ -130,7 +132,7 @@ class Solver:
         problem: Any = (self.problem if blocks is None else blocks).having(a, c, velocity)
         check_scheme(self._scheme, problem)
         self._on_blocks = None if blocks is None else OnBlocks(problem, self._scheme, blocks.partition)
-        self.problem, self._multigrid, self._adjoint, self._direct = problem, None, None, None
+        self.problem, self._multigrid, self._adjoint, self._direct, self._fix = problem, None, None, None, None
         return self
 
     @eager
@@ -194,8 +196,8 @@ class Solver:
             solution = self._at_once(given, stop, begun)
             if solution is not None:
                 return solution
-        plain = all(v is None for v in (tol, guess, boundary, mask_boundary))
-        unweighted = not graph and plain and self._takes_unweighted
+        bare = all(v is None for v in (tol, guess, boundary, mask_boundary))
+        unweighted = not graph and bare and self._takes_unweighted
         shape = () if graph and transformed(given) else tuple(f.shape)
         call = Call(self, stop, bool(project), unweighted, shape)
         if not graph:
@@ -204,15 +206,16 @@ class Solver:
             b = self.problem.on_grid("f", f)
         else:
             b = right_hand_side(self.problem, given, boundary, mask_boundary, g, graph)
-        parts = self._parts(boundary, b) if tol is None and guess is None else []
         A = self.problem.A
         begin = None if guess is None else checks.guess_like(guess, self.problem.shape_of_u(b), b)
+        parts = self._parts(boundary, b) if tol is None and guess is None else []
+        b, begin, u_0 = (b, begin, None) if parts else self._lifted(b, begin, boundary, graph)
         if graph:
             adjoint = Call(self, Stop(tol, max_cycles), project=True, derivative=throw)
             u: Any = Solve.apply(call, adjoint, A, b, begin, *A.tensors, *parts)
         else:
             u = call(A, b.detach(), begin, *parts)
-        u = u if g is None else u + g
+        u = sum((v for v in (g, u_0) if v is not None), start=u)
         solution = call.solution(u if graph else u.numpy(), time.perf_counter() - begun)
         return concluded(solution, stop, call.outcome.remedy, throw)
 
@@ -222,6 +225,22 @@ class Solver:
             return []
         levels = self.multigrid(self.problem.A.detached()).levels
         return [] if levels.constant is None else boundary_parts(self.problem, boundary, b, levels.scheme.smoother)
+
+    def _lifted(
+        self, b: Tensor, begin: Tensor | None, boundary: Any, graph: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """b and the guess without the u of penalties, and that; None: there are none."""
+        A, fix = self.problem.A, self._fix
+        if boundary is None and not self.problem.c_varies:
+            return b, begin, None
+        if graph and not all(plain(v) for v in A.tensors):
+            fix = penalties(self.problem, A)
+        elif fix is None:  # found once
+            fix = self._fix = penalties(self.problem, A.detached()) or False
+        if not fix:
+            return b, begin, None
+        b, u_0 = fix.lift(b)
+        return b, None if begin is None else fix.begin(begin, b, u_0), u_0
 
     def _at_once(self, f: Tensor, stop: Stop, begun: float) -> Solution | None:
         """The solution of a small problem of numbers, all of whose unknowns are eliminated; None: of no such one."""

@@ -185,3 +185,14 @@ def test_where_it_is_refused(keywords, message):
 def test_a_short_axis_is_refused():
     with pytest.raises(ValueError, match="`order` = 4 needs at least 7 unknowns on each axis; axis 1 has 6"):
         Poisson(Grid((20, 6)), order=4)
+
+
+def test_a_penalty_on_nodes_is_refused():
+    """Its data hid the inside from the residual: u was wrong, or did not converge. On cells it fixes no unknown."""
+    bc = [(Robin(1e12), "neumann"), "dirichlet"]
+    with pytest.raises(ValueError, match=r'alpha h / a of Robin of at most 100000 on .* axis 0 .* Say "dirichlet"'):
+        solve(np.ones((16, 16)), bc=bc, order=4)
+    x = Grid((16, 16), centering="cell").coordinates()[0]
+    bc = [(Robin(1e12), "neumann"), "periodic"]
+    s = solve(-np.exp(x), bc=bc, centering="cell", boundary=[(1e12, np.e), None], order=4, tol=1e-10)
+    assert abs(s.u - np.exp(x)).max() < 1e-6

@@ -267,3 +267,45 @@ def test_a_penalty_where_numbers_need_no_levels(alpha):
     exact = splinalg.spsolve((A / A.diagonal()[:, None]).tocsc(), b / A.diagonal()).reshape(f.shape)
     for tol in (None, 1e-6):
         close(solve(f, tol=tol, **box).u, exact, 1e-5)
+
+
+@pytest.mark.parametrize("alpha", [1e6, 1e12, 1e20])
+@pytest.mark.parametrize("kind", ["array", "callable", "velocity", "float32"])
+def test_data_on_a_penalty_do_not_hide_the_rest(kind, alpha):
+    """Data of a penalty are alpha times as large as u: a residual small beside them said nothing of the inside."""
+    shape, y = (40, 40), np.linspace(0, 1, 40)
+    grid = Grid(shape, bc=[(Robin(alpha), "neumann"), "neumann"])
+    a = np.exp(np.random.default_rng(0).normal(size=shape)) if kind == "array" else lambda x, y: 0.1 + x * y
+    problem = Poisson(grid, a, velocity=(lambda x, y: 1 + y, 0.5) if kind == "velocity" else None)
+    f, ends = np.cos(3 * np.arange(1600.0)).reshape(shape), [(alpha * y, 0.0), None]
+    A, b = problem.to_scipy(), problem.rhs(f, boundary=ends).ravel()
+    exact = splinalg.spsolve((A / A.diagonal()[:, None]).tocsc(), b / A.diagonal()).reshape(shape)
+    f, tol, error = (f.astype(np.float32), 1e-5, 1e-3) if kind == "float32" else (f, 1e-9, 1e-6)
+    solver = Solver(problem, nu=(2, 3))  # by levels, where elimination were as fast
+    s = solver.solve(f, boundary=ends, tol=tol)
+    close(s.u, exact, error)
+    assert solver.solve(f, boundary=ends, tol=100 * tol, guess=s.u).cycles <= 1
+
+
+@pytest.mark.parametrize("c", [1e8, 1e14])
+def test_a_penalty_in_the_volume_does_not_hide_the_rest(c):
+    shape = (40, 40)
+    x, y = Grid(shape).coordinates()
+    disc = np.hypot(x - 0.5, y - 0.5) < 0.2
+    s = Solver(Poisson(Grid(shape), c=np.where(disc, c, 0.0)), nu=(2, 3)).solve(np.where(disc, c * x, 1.0), tol=1e-9)
+    fixed = solve(np.ones(shape), fixed=(disc, x), tol=1e-12).u
+    close(s.u, fixed, 10 / c * 40**2 + 1e-7)
+
+
+def test_gradients_through_penalties():
+    f, a = (torch.rand(6, 5, dtype=torch.float64).add(0.5).requires_grad_() for _ in range(2))
+    alpha, g = (torch.rand(5, dtype=torch.float64).add(0.5).requires_grad_() for _ in range(2))
+
+    def u(f, a, alpha, g):
+        ends = {"bc": [(Robin(1e4 * alpha), "neumann"), "dirichlet"], "boundary": [(1e4 * g, 0.3), None]}
+        return solve(f, a=a, c=1e5 * torch.relu(a - 1) ** 2, tol=1e-13, **ends).u
+
+    assert torch.autograd.gradcheck(u, (f, a, alpha, g))
+    both = torch.stack([alpha.detach(), 1e-4 * alpha.detach()])
+    mapped = torch.func.vmap(lambda alpha: u(f, a, alpha, g))(both)
+    torch.testing.assert_close(mapped[1], u(f, a, both[1], g), rtol=1e-9, atol=1e-12)

@@ -36,6 +36,7 @@ REACH = 2  # unknowns that the inner stencil reaches on either side
 WIDTH = {0.0: 5, 0.5: 7, 1.0: 6}  # unknowns that those rows take, by the first one's distance in h (see docs)
 FEWEST = max(WIDTH.values())
 SHORT = 24  # unknowns of an axis that shows the spectrum
+PENALTY = 1e5  # alpha h / a of a node, from which on residuals beside alpha g would say little of the inside
 SLACK = 0.85, 1.05  # what cycles add to its ends (measured)
 
 
@@ -305,3 +306,10 @@ def check_order(order: object, problem: "Poisson") -> None:
     for d, axis in enumerate(problem.grid.axes):
         if axis.n < FEWEST:
             raise ValueError(f"`order` = 4 needs at least {FEWEST} unknowns on each axis; axis {d} has {axis.n}.")
+        for end in (axis.low, axis.high) if axis.centering == "node" else ():
+            if isinstance(end, Robin) and end.alpha * axis.h > PENALTY * problem.constant_a[d]:
+                raise ValueError(
+                    f"`order` = 4 needs an alpha h / a of Robin of at most {PENALTY:g} on nodes; on axis {d} it is "
+                    f'{end.alpha * axis.h / problem.constant_a[d]:.3g}, which fixes u. Say "dirichlet", and g / alpha '
+                    f"as its data."
+                )

@@ -250,6 +250,11 @@ class Poisson:
         return self.tensor is None and self.velocity is None
 
     @property
+    def c_varies(self) -> bool:
+        """Whether c was given as an array or a callable."""
+        return not is_scalar(self._c)
+
+    @property
     def _has_no_c(self) -> bool:
         return is_number(self._c) and self._c == 0
 
