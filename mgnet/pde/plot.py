@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 
 from mgnet.files import write
 
@@ -34,9 +35,8 @@ def draw(solution: "Solution", path: str | Path | None, axes: Any) -> Any:
 
 def _field(ax: Any, solution: "Solution") -> None:
     from mgnet.pde.problem.geometry import coordinates
-    from mgnet.pde.solution import as_numpy
 
-    u, grid = as_numpy(solution.u), solution.grid
+    u, grid = _as_numpy(solution.u), solution.grid
     u = u.reshape(-1, *grid.shape)[0]
     axes, names = grid.axes, coordinates(grid.geometry, grid.ndim)
     ax.set_title(f"u, {' x '.join(map(str, grid.shape))}")
@@ -96,3 +96,8 @@ def _history(ax: Any, solution: "Solution") -> None:
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_title(f"{solution.status}{solution._factor}")
     ax.grid(True, which="major", alpha=0.3)
+
+
+def _as_numpy(u: Any) -> np.ndarray:
+    """The values of an array or tensor."""
+    return u.detach().cpu().numpy() if isinstance(u, Tensor) else np.asarray(u)

@@ -248,8 +248,3 @@ class NotConverged(RuntimeError):
     def __reduce__(self) -> tuple[type["NotConverged"], tuple[Solution, float, str]]:
         """What copies and pickles are made of, as from another process."""
         return type(self), (self.solution, self.tol, self.remedy)
-
-
-def as_numpy(u: Any) -> np.ndarray:
-    """The values of an array or tensor."""
-    return u.detach().cpu().numpy() if isinstance(u, Tensor) else np.asarray(u)
