@@ -1,5 +1,6 @@
 """The files of the house agree: CI runs what .ci/run runs, the versions are one, no set-up is left out."""
 
+import ast
 import os
 import re
 import sys
@@ -33,8 +34,10 @@ def test_every_imported_package_is_a_dependency():
     declared = chain(project["dependencies"], *project["optional-dependencies"].values())
     names = {re.match(r"[\w-]+", entry)[0] for entry in declared}
     distributions = {"sklearn": "scikit-learn", "PIL": "torchvision", "triton": "torch"}
-    sources = [path.read_text() for path in (ROOT / "mgnet").rglob("*.py")]
-    imported = {m for text in sources for m in re.findall(r"^\s*(?:import|from) (\w+)", text, re.MULTILINE)}
+    nodes = [node for path in (ROOT / "mgnet").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    imported = {module.split(".")[0] for module in modules}
     third_party = imported - sys.stdlib_module_names - {"mgnet", "__future__"}
     assert {distributions.get(name, name) for name in third_party} <= names
 
