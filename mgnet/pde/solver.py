@@ -240,7 +240,7 @@ class Solver:
         if not fix:
             return b, begin, None
         b, u_0 = fix.lift(b)
-        return b, None if begin is None else fix.begin(begin, b, u_0), u_0
+        return b, None if begin is None else fix.begin(self.problem.inside(begin), b, u_0), u_0
 
     def _at_once(self, f: Tensor, stop: Stop, begun: float) -> Solution | None:
         """The solution of a small problem of numbers, all of whose unknowns are eliminated; None: of no such one."""
