@@ -488,6 +488,35 @@ def test_vortices_in_layers(axis):
         assert s.cycles <= 11, (k, peclet, s)
 
 
+APART = (lambda x, y: x - 0.5, lambda x, y: y - 0.5)
+OUTLET = ("neumann", "dirichlet")
+
+
+@pytest.mark.parametrize(
+    ("shape", "bc", "velocity", "peclet"),
+    [
+        ((300,), [OUTLET], (1.0,), 5.0),
+        ((56, 56), [OUTLET, "neumann"], (1.0, 0.5), 1.0),
+        ((90, 90), [OUTLET, "neumann"], (1.0, 0.5), 1e4),
+        ((150, 150), [OUTLET, OUTLET], (1.0, 0.5), 0.5),
+        ((60, 60), "dirichlet", APART, 100.0),
+        ((20, 20, 20), [("dirichlet", "neumann"), "neumann", "neumann"], (-1.0, 0.5, 0.2), 5.0),
+    ],
+    ids=["line", "outlet", "fast", "two outlets", "apart", "space"],
+)
+def test_what_flows_from_where_nothing_gives_it_is_told(shape, bc, velocity, peclet):
+    """There (1 + peclet)^-n holds u; what holds it a little more is found."""
+    grid, f = Grid(shape, bc=bc), random(shape)
+    solver = Solver(Poisson(grid, max(grid.spacing) / peclet, velocity=velocity))
+    with pytest.raises(NotConverged, match="u is held by less than float64 shows: `velocity` carries it from where"):
+        solver.solve(f)
+    assert not solver.solve(f, throw=False).converged
+    for number, c in ((peclet, 1e-2), (5.0 / max(shape), 0.0)):
+        s = Solver(Poisson(grid, max(grid.spacing) / number, c, velocity=velocity)).solve(f)
+        assert s.cycles <= 20, s
+        assert s.reached_tol
+
+
 INLETS = [("neumann", "dirichlet"), "neumann", ("dirichlet", "neumann")]
 
 

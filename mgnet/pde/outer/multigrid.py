@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
+from mgnet.pde.outer.adrift import ADRIFT, VOID, is_adrift
 from mgnet.pde.outer.at_once import at_once
 from mgnet.pde.outer.choice import CPU, Levels
 from mgnet.pde.outer.finishing import cycles_after, unfinished
@@ -27,12 +28,12 @@ from mgnet.pde.outer.turns import Turn, in_turn
 from mgnet.pde.outer.work import solve_work
 from mgnet.pde.problem.bodies import LOOSE, LOOSE_OF_ORDER_4
 from mgnet.pde.problem.checks import finite_data
+from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.nullspace import NullSpace
 from mgnet.pde.problem.of_tensors import norms
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.precision import unaffected
 
-VOID = 1e-2  # of ||b||, that rounding leaves of A u: beyond, a residual says nothing
 TINY = 1e-20  # conductances below it: what they are multiplied with and divided by is beyond float32 (1e-30 and 1e30)
 HARDLY_HELD = (
     "Part of the domain is held by less than float64 shows beside its own couplings (a tiny `a` around it, `c` or "
@@ -197,10 +198,22 @@ class Multigrid:
     def _told(self, A: Operator, b: Tensor, outcome: Outcome) -> Outcome:
         """The outcome with convection, whose steps residuals decide: those of nothing but rounding lead nowhere."""
         if outcome.status == "round-off" and (relative(self._roundoff(A, b)(outcome.u), norms(b)) > VOID).any():
-            outcome = replace(outcome, status="not converged", remedy=HARDLY_HELD)
+            outcome = replace(outcome, status="not converged", remedy=ADRIFT)
         if outcome.status == "not converged" and not self.base.is_tame:
             return replace(outcome, remedy=NOT_TAME)
+        if outcome.status == "not converged" and not outcome.remedy and self._is_adrift(A, b):
+            return replace(outcome, remedy=ADRIFT)
         return outcome
+
+    def _is_adrift(self, A: Operator, b: Tensor) -> bool:
+        """Whether convection leaves u to rounding."""
+        return isinstance(A, Convection) and self._kernel is None and is_adrift(A, b, self.levels.scheme)
+
+    def iterated(self, A: Operator, b: Tensor, tol: float, max_cycles: int) -> Outcome:
+        """Solve A u = b from zero, whatever becomes of it; of what is not singular."""
+        with on_device(b, self.base.ndim, self.levels.constant is not None):
+            hierarchy = self._accelerated(A, b, None, Stop(tol))
+            return iterate(hierarchy, hierarchy.data(b), None, tol, max_cycles, self._roundoff(A, b), None)
 
     def _at_once(self, b: Tensor, stop: Stop, project: bool) -> Outcome | None:
         """One cycle, where it solves; None where it does not, or there is more to say."""
@@ -349,7 +362,9 @@ class Multigrid:
             return cycled(b, guess, f, scale)
         except FloatingPointError:
             finite_data(b, guess)
-            raise
+            if not self._is_adrift(A, b):
+                raise
+            return Outcome(torch.zeros_like(b) if guess is None else guess, [1.0], "not converged", remedy=ADRIFT)
 
     def _again(self, A: Operator, b: Tensor, guess: Tensor | None, null: Any, stop: Stop, first: Outcome) -> Outcome:
         """Go on with levels in float64, and from now on if they gain."""
