@@ -488,6 +488,19 @@ def test_vortices_in_layers(axis):
         assert s.cycles <= 11, (k, peclet, s)
 
 
+@pytest.mark.parametrize("axis", range(3))
+def test_vortices_in_layers_on_closed_axes(axis):
+    """Across the layers, or within."""
+    others = [d for d in range(3) if d != axis]
+    for closed in (axis, others[0]):
+        grid = Grid((32, 33, 34), bc=["periodic" if d == closed else "dirichlet" for d in range(3)])
+        x, y = (grid.coordinates()[d] for d in others)
+        velocity = [np.zeros(grid.shape) + v(x, y) for v in whirl(2)]
+        velocity.insert(axis, np.zeros(grid.shape))
+        s = Solver(Poisson(grid, max(grid.spacing) / 1e4, velocity=tuple(velocity))).solve(random(grid.shape))
+        assert s.cycles <= 16, (closed, s)
+
+
 APART = (lambda x, y: x - 0.5, lambda x, y: y - 0.5)
 OUTLET = ("neumann", "dirichlet")
 

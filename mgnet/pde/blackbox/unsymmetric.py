@@ -36,18 +36,16 @@ FIRM = 1e9  # a condition number below which there is none
 
 
 def coarse_streams(
-    A: Unsymmetric, axes: Sequence[Axis], turn: bool
+    A: Unsymmetric, axes: Sequence[Axis]
 ) -> list[tuple[Unsymmetric, Interpolation | None, Interpolation | None]]:
-    """(A, Q, P) of each grid, finest first: Q^T takes residuals to the next coarser one, P corrections back from it.
-
-    turn : whether rows of the finest grid are smoothed in turn
-    """
+    """(A, Q, P) of each grid, finest first: Q^T takes residuals to the next coarser one, P corrections back from it."""
     lines, grids = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes], []
     while A.diagonal[0].numel() > COARSEST:
-        apart = layered(A) if turn else None
-        halved = [d != apart and line.n >= (SHORTEST if line.periodic else 2) for d, line in enumerate(lines)]
+        halved, apart = [line.n >= (SHORTEST if line.periodic else 2) for line in lines], layered(A)
         if not any(halved):
             break
+        if apart is not None and any(halved[:apart] + halved[apart + 1 :]):
+            halved[apart] = False
         chosen = [Coarsening(line.n, line.periodic, line.first, h) for line, h in zip(lines, halved, strict=True)]
         Q, P = induced(A.T, chosen), induced(A.symmetric_part, chosen)
         grids.append((A, Q, P))
@@ -82,7 +80,7 @@ class ReadableStreams(Preconditioner):
         finest = from_convection(A.tame)
         # in and out, after corrections that may be far off; one row after the other
         turn = like.device.type == "cpu" and nu[1] >= 2 and in_turn(finest, A.axes, finest=True)
-        grids = coarse_streams(finest, A.axes, turn)
+        grids = coarse_streams(finest, A.axes)
         self.sizes, self.solves = tuple(A_l.diagonal[0].numel() for A_l, _, _ in grids), False
         solved = [d for d, axis in enumerate(A.axes) if axis.n > 1]
         self.levels: list[Level] = []

@@ -211,14 +211,17 @@ class Engine : public Streams {
         const StreamMesh& mesh = all[0]->mesh;
         if (mesh.unknowns() <= problem_.coarsest) return false;
         if (BandOrder(*all[0]).work() <= (turn_ ? problem_.in_turn : problem_.eliminated)) return false;
-        const int apart = turn_ ? layered<Doubles>(all) : -1;
-        bool any = false;
-        to.coarse = mesh;
+        const int apart = layered<Doubles>(all);
+        bool any = false, others = false;
         for (int d = 0; d < 3; d++) {
             to.first[d] = problem_.first[d];
-            to.halved[d] = problem_.axes[d] && d != apart && mesh.n[d] >= (mesh.wraps[d] ? problem_.shortest : 2);
-            if (to.halved[d]) to.coarse.n[d] = (mesh.n[d] - to.first[d] + 1) / 2, any = true;
+            to.halved[d] = problem_.axes[d] && mesh.n[d] >= (mesh.wraps[d] ? problem_.shortest : 2);
+            any |= to.halved[d], others |= to.halved[d] && d != apart;
         }
+        if (others && apart >= 0) to.halved[apart] = false;
+        to.coarse = mesh;
+        for (int d = 0; d < 3; d++)
+            if (to.halved[d]) to.coarse.n[d] = (mesh.n[d] - to.first[d] + 1) / 2;
         return any;
     }
 
