@@ -20,6 +20,9 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from mgnet.pde import Faces, Grid, NotConverged, Poisson, Robin, Solver, solve, solve_nonlinear
+from mgnet.pde.outer.multigrid import Multigrid
+from mgnet.pde.outer.scheme import DEFAULT
+from mgnet.pde.outer.stopping import Stop
 from tests.pde.grids_and_data import CENTERINGS, ENDS, Manufactured, order, random, shape_of
 
 pi = np.pi
@@ -539,6 +542,21 @@ def test_what_flows_in_through_neumann_ends(bc, c):
     grid = Grid((56, 56, 56), bc=bc)
     s = Solver(Poisson(grid, max(grid.spacing) / 5, c, velocity=(1.0, 0.5, 0.2))).solve(random(grid.shape))
     assert s.cycles <= 10, s
+
+
+@pytest.mark.parametrize(
+    ("shape", "bc", "c"),
+    [((127, 120), "neumann", 0.1), ((127, 120), INLETS[1:], 0.0), ((32, 33, 34), "neumann", 1e-3)],
+    ids=str,
+)
+@pytest.mark.parametrize("peclet", [2.0, 10.0, 100.0])
+def test_adjoints_take_no_more_cycles(peclet, shape, bc, c):
+    """Gradients are theirs; what flows in through Neumann ends flows out of them there."""
+    grid = Grid(shape, bc=bc)
+    A = Poisson(grid, max(grid.spacing) / peclet, c, velocity=(1.0, 0.4, 0.7)[: len(shape)]).A
+    b = torch.as_tensor(random((1, *shape)))
+    cycles = [len(Multigrid(B, None, None, DEFAULT).run(B, b, None, Stop()).residuals) - 1 for B in (A, A.T)]
+    assert cycles[1] <= min(cycles[0] + 1, 11), cycles
 
 
 @pytest.mark.parametrize("centering", CENTERINGS)

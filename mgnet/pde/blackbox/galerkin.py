@@ -24,11 +24,15 @@ def galerkin(A: Stencil, P: Interpolation) -> Stencil:
     return Stencil(diagonal, couplings)
 
 
-def petrov_galerkin(A: Unsymmetric, Q: Interpolation, P: Interpolation) -> Unsymmetric:
-    """The same of A_c = Q^T A P, with W of Q."""
+def petrov_galerkin(A: Unsymmetric, Q: Interpolation, P: Interpolation, transposed: bool = False) -> Unsymmetric:
+    """The same of A_c = Q^T A P, with W of Q.
+
+    transposed : whether A is A^T of an operator with convection
+    """
     entries = {o: -s for o, s in A.couplings.items()} | {(0,) * A.ndim: A.diagonal}
     each = {O: _entry(entries, Q, P, O) for O in offsets(A.ndim)}
-    return lumped(Unsymmetric(each.pop((0,) * A.ndim), {O: -entry for O, entry in each.items()}))
+    A_c = Unsymmetric(each.pop((0,) * A.ndim), {O: -entry for O, entry in each.items()})
+    return lumped(A_c.T).T if transposed else lumped(A_c)
 
 
 def lumped(A: Unsymmetric) -> Unsymmetric:

@@ -1,11 +1,11 @@
 """Levels of an operator with convection, readable: plain torch, any device and dtype.
 
-P is induced by A's symmetric part, R^T by A^T, coarse operators are R A P. Where no coupling is negative, rows are
-smoothed in turn, see ``turns``, if two sweeps follow corrections; elsewhere lines along all axes are, of one colour and
-then of the other: what flows far goes along lines, whatever its direction, and what it leaves are errors that coarse
-grids know. Layers that nothing couples keep their number, see ``layered``. Where central differences meet cell Peclet
-numbers beyond 6, the levels have more diffusion, see ``Convection.tame``. The cycle is a preconditioner, for minimal
-residuals. Compiled levels end at a finer grid, which they eliminate.
+P is induced by A's symmetric part, R^T by A^T, coarse operators are R A P; the grids of A^T are their transposes. Where
+no coupling is negative, rows are smoothed in turn, see ``turns``, if two sweeps follow corrections; elsewhere lines
+along all axes are, of one colour and then of the other: what flows far goes along lines, whatever its direction, and
+what it leaves are errors that coarse grids know. Layers that nothing couples keep their number, see ``layered``. Where
+central differences meet cell Peclet numbers beyond 6, the levels have more diffusion, see ``Convection.tame``. The
+cycle is a preconditioner, for minimal residuals. Compiled levels end at a finer grid, which they eliminate.
 
 Source: Dendy 1983, Appl. Math. Comput. 13, 261 (P of the symmetric part); de Zeeuw 1990, J. Comput. Appl. Math. 33, 1.
 """
@@ -36,9 +36,12 @@ FIRM = 1e9  # a condition number below which there is none
 
 
 def coarse_streams(
-    A: Unsymmetric, axes: Sequence[Axis]
+    A: Unsymmetric, axes: Sequence[Axis], transposed: bool
 ) -> list[tuple[Unsymmetric, Interpolation | None, Interpolation | None]]:
-    """(A, Q, P) of each grid, finest first: Q^T takes residuals to the next coarser one, P corrections back from it."""
+    """(A, Q, P) of each grid, finest first: Q^T takes residuals to the next coarser one, P corrections back from it.
+
+    transposed : whether A is A^T of an operator with convection, whose grids' transposes these are
+    """
     lines, grids = [Coarsening(axis.n, axis.periodic, first_coarse(axis)) for axis in axes], []
     while A.diagonal[0].numel() > COARSEST:
         halved, apart = [line.n >= (SHORTEST if line.periodic else 2) for line in lines], layered(A)
@@ -47,9 +50,10 @@ def coarse_streams(
         if apart is not None and any(halved[:apart] + halved[apart + 1 :]):
             halved[apart] = False
         chosen = [Coarsening(line.n, line.periodic, line.first, h) for line, h in zip(lines, halved, strict=True)]
-        Q, P = induced(A.T, chosen), induced(A.symmetric_part, chosen)
+        Q, P = induced(A if transposed else A.T, chosen), induced(A.symmetric_part, chosen)
+        Q, P = (P, Q) if transposed else (Q, P)
         grids.append((A, Q, P))
-        A = petrov_galerkin(A, Q, P)
+        A = petrov_galerkin(A, Q, P, transposed)
         lines = [Coarsening(line.coarse, line.periodic, line.first) for line in chosen]
     return [*grids, (A, None, None)]
 
@@ -80,7 +84,7 @@ class ReadableStreams(Preconditioner):
         finest = from_convection(A.tame)
         # in and out, after corrections that may be far off; one row after the other
         turn = like.device.type == "cpu" and nu[1] >= 2 and in_turn(finest, A.axes, finest=True)
-        grids = coarse_streams(finest, A.axes)
+        grids = coarse_streams(finest, A.axes, A.transposed)
         self.sizes, self.solves = tuple(A_l.diagonal[0].numel() for A_l, _, _ in grids), False
         solved = [d for d, axis in enumerate(A.axes) if axis.n > 1]
         self.levels: list[Level] = []

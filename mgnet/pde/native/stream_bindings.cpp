@@ -44,7 +44,7 @@ class Levels {
         const Sides sides = sides_of(to.mesh, shape, shares, back, forth, along, across, c, transposed);
         require(down >= 0 && up >= 0 && gamma >= 0 && coarsest > 0 && threads > 0, "counts must not be negative");
         to.down = down, to.up = up, to.gamma = gamma, to.coarsest = coarsest;
-        to.eliminated = eliminated, to.in_turn = in_turn, to.shortest = shortest, to.threads = threads;
+        to.transposed = transposed, to.eliminated = eliminated, to.in_turn = in_turn, to.shortest = shortest, to.threads = threads;
         const StreamKernels& kernels = *machine_called(machine).streams;
         mesh_ = to.mesh, members_ = sides.members;
         nb::gil_scoped_release release;

@@ -97,7 +97,7 @@ class StreamLevel {
   public:
     // in_turn : whether rows are smoothed in turn, or lines along all axes by colours
     StreamLevel(const StreamProblem& problem, const StreamOperator& A, const StreamHalving& halving, bool in_turn, Arena& arena)
-        : mesh_(A.mesh), halving_(halving), down_(problem.down), up_(problem.up), threads_(problem.threads), in_turn_(in_turn),
+        : mesh_(A.mesh), halving_(halving), down_(problem.down), up_(problem.up), threads_(problem.threads), in_turn_(in_turn), transposed_(problem.transposed),
           u_(mesh_.take<T>(arena)), f_(mesh_.take<T>(arena)), r_(mesh_.take<T>(arena)),
           D_(numbers_of<T>(A.s[CENTRE], mesh_, threads_, arena)), couplings_(couplings_of<T>(A, threads_, arena)),
           smoother_(mesh_, couplings_, threads_, arena) {
@@ -110,8 +110,9 @@ class StreamLevel {
     StreamOperator coarser(const StreamOperator& A, Arena& arena, Arena& of_product) {
         Arena passing;
         passing.reserve(2 * Transfer::arrays(halving_) * mesh_.bytes<double>());
-        const Transfer Q(A, halving_, true, threads_, passing), P(A, halving_, false, threads_, passing);
-        const Product product(A, halving_, Q, P);
+        const Transfer Q(A, halving_, transposed_ ? 0.5 : 0.0, threads_, passing);
+        const Transfer P(A, halving_, transposed_ ? 1.0 : 0.5, threads_, passing);
+        const Product product(A, halving_, Q, P, transposed_);
         for (int delta = 0; delta < 27; delta++) {
             bool possible = true;
             for (int d = 0; d < 3; d++) possible &= !step_of(delta, d) || halving_.halved[d];
@@ -312,7 +313,7 @@ class StreamLevel {
     const StreamMesh mesh_;
     const StreamHalving halving_;
     const int down_, up_, threads_;
-    const bool in_turn_;
+    const bool in_turn_, transposed_;
     T *u_, *f_, *const r_, *const D_;
     const std::vector<StreamCoupling<T>> couplings_;
     std::vector<StreamLines<T>> lines_;

@@ -1,9 +1,9 @@
 // From one grid's operator to the next one's, as blackbox/unsymmetric.py does it: P of the symmetric part, Q of A^T,
-// A_c = Q^T A P.
+// A_c = Q^T A P; of the transpose of an operator, whose grids are transposes, P and Q change places.
 #pragma once
 #include "parts.h"
 #include "simd.h"
-#include "stream_mesh.h"
+#include "stream_lumps.h"
 
 namespace mgnet {
 
@@ -20,9 +20,9 @@ class StreamTransfer {
     static constexpr long W = X::W;
 
   public:
-    // transposed : of A^T; else of its symmetric part
-    StreamTransfer(const StreamOperator& A, const StreamHalving& halving, bool transposed, int threads, Arena& arena)
-        : A_(A), mesh_(A.mesh), halving_(halving), transposed_(transposed) {
+    // share : of A's own couplings in those that weights are of; 1: of A, 0: of A^T, 1/2: of its symmetric part
+    StreamTransfer(const StreamOperator& A, const StreamHalving& halving, double share, int threads, Arena& arena)
+        : A_(A), mesh_(A.mesh), halving_(halving), share_(share) {
         for (int sigma = 0; sigma < 27; sigma++) {
             bool possible = sigma != CENTRE;
             for (int d = 0; d < 3; d++) possible &= !step_of(sigma, d) || halving.halved[d];
@@ -90,7 +90,7 @@ class StreamTransfer {
             double* const c = row.c(o);
             for (long j = 0; j < n; j += W) {
                 const V from = back ? X::load(back + j) : V{};
-                const V s = transposed_ ? from : ((own ? X::load(own + j) : V{}) + from) / 2;
+                const V s = (own ? X::load(own + j) : V{}) * share_ + from * (1 - share_);
                 X::store(m + j, X::load(m + j) - s), X::store(c + j, X::where(s > V{}, s, V{}));
             }
         }
@@ -148,7 +148,7 @@ class StreamTransfer {
     const StreamOperator& A_;
     const StreamMesh mesh_;
     const StreamHalving& halving_;
-    const bool transposed_;
+    const double share_;
     double* to_[27] = {};
 };
 
@@ -160,8 +160,9 @@ class StreamProduct {
     using Transfer = StreamTransfer<X>;
 
   public:
-    StreamProduct(const StreamOperator& A, const StreamHalving& halving, const Transfer& Q, const Transfer& P)
-        : A_(A), halving_(halving), Q_(Q), P_(P) {}
+    // transposed : whether A is the transpose of an operator with convection
+    StreamProduct(const StreamOperator& A, const StreamHalving& halving, const Transfer& Q, const Transfer& P, bool transposed)
+        : A_(A), halving_(halving), Q_(Q), P_(P), transposed_(transposed) {}
 
     StreamOperator operator()(int threads, Arena& arena) const {
         const StreamMesh& coarse = halving_.coarse;
@@ -178,7 +179,7 @@ class StreamProduct {
                     if (to.s[O]) to.close(O, R);
             }
         });
-        lump(to, threads);
+        lump(to, transposed_, threads);
         return to;
     }
 
@@ -257,32 +258,6 @@ class StreamProduct {
         }
     }
 
-    // Where a diagonal is little beside the others' and negative couplings outweigh it, they are left out; row sums stay.
-    static void lump(const StreamOperator& A, int threads) {
-        constexpr double LITTLE = 0.05;
-        const StreamMesh& mesh = A.mesh;
-        const double* const d = A.s[CENTRE];
-        double mean = 0;
-        for (long r = 0; r < mesh.rows(); r++)
-            for (long j = 0; j < mesh.n[2]; j++) mean += d[mesh.begin(r) + j];
-        mean /= mesh.unknowns();
-        share_out(mesh.rows(), threads, [&](long r) {
-            for (long at = mesh.begin(r); at < mesh.begin(r) + mesh.n[2]; at++)
-                if (d[at] <= LITTLE * mean) lump(A, at);
-            for (int o = 0; o < 27; o++)
-                if (A.s[o]) A.close(o, r);
-        });
-    }
-    static void lump(const StreamOperator& A, long at) {
-        double negative = 0;
-        for (int o = 0; o < 27; o++)
-            if (o != CENTRE && A.s[o]) negative += std::min(A.s[o][at], 0.0);
-        if (A.s[CENTRE][at] > -negative) return;
-        A.s[CENTRE][at] -= negative;
-        for (int o = 0; o < 27; o++)
-            if (o != CENTRE && A.s[o]) A.s[o][at] = std::max(A.s[o][at], 0.0);
-    }
-
     // what the rows of P at i + o make of entries
     void spread(const long I[3], const long i[3], int o, const double* part, long count, const StreamOperator& to) const {
         long j[3];
@@ -336,6 +311,7 @@ class StreamProduct {
     const StreamOperator& A_;
     const StreamHalving& halving_;
     const Transfer &Q_, &P_;
+    const bool transposed_;
 };
 
 }  // namespace mgnet

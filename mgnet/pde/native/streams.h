@@ -12,6 +12,7 @@ struct StreamProblem {
     bool axes[3] = {};         // which axes the grid has
     bool smoothed[3] = {};     // along which lines are solved
     std::shared_ptr<const Equations> A, tame;  // the operator, and what levels are made of; often one
+    bool transposed = false;   // whether that is the transpose of an operator with convection
     int down = 1, up = 1;      // sweeps
     int gamma = 1;             // cycle index; 0: the F-cycle
     long coarsest = 100;       // unknowns that need no coarser grid,
