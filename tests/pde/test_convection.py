@@ -533,6 +533,23 @@ def test_what_flows_from_where_nothing_gives_it_is_told(shape, bc, velocity, pec
         assert s.reached_tol
 
 
+def test_many_places_that_v_flows_away_from():
+    """A line of traps, of which some hold more than others."""
+    v = random((302,))
+    with pytest.raises(NotConverged, match="u is held by less than float64 shows"):
+        solve(random((302,), 1), upper=10.0, a=10 / 302 / 6.7e3, velocity=(v,))
+
+
+def test_more_is_eliminated_where_cycles_hardly_help():
+    """A velocity without order, from cell to cell: coarse grids know nothing of it."""
+    bc = [(Robin(2.0), "neumann"), ("dirichlet", Robin(0.5))]
+    grid = Grid((102, 132), bc=bc, upper=(1.0, 0.1), centering="cell")
+    velocity = tuple(random(grid.shape, k) for k in (1, 2))
+    solver, f = Solver(Poisson(grid, 1 / 102 / 5e2, 1e-3, velocity=velocity)), random(grid.shape, 3)
+    assert solver.solve(f).cycles <= 25
+    assert solver.solve(f).cycles <= 3  # from then on
+
+
 INLETS = [("neumann", "dirichlet"), "neumann", ("dirichlet", "neumann")]
 
 

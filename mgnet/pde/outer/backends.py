@@ -74,9 +74,13 @@ class Varying(Request):
 
 @dataclass(frozen=True)
 class Streaming(Request):
-    """An operator with convection."""
+    """An operator with convection.
+
+    eliminated : multiplications that eliminating the coarsest grid may take; None: as many as pay
+    """
 
     A: Convection
+    eliminated: float | None
 
 
 class Backend(Protocol):
@@ -88,7 +92,7 @@ def compiled(r: Constant | Varying | Streaming) -> Any:
     if r.b.device.type != "cpu":
         return None
     if isinstance(r, Streaming):
-        return NativeStreams(r.A, r.b, r.nu, r.gamma)
+        return NativeStreams(r.A, r.b, r.nu, r.gamma, r.eliminated)
     if isinstance(r, Varying):
         more = r.precision, len(r.b), r.lines, r.jumps, r.faces, r.lone
         return NativeBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, *more)

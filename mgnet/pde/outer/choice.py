@@ -31,7 +31,7 @@ from mgnet.pde.levels.transform import TransformLevel
 from mgnet.pde.levels.transform import words as transforms
 from mgnet.pde.native import kernels, threads
 from mgnet.pde.native.blackbox import surveyed
-from mgnet.pde.native.streams import NativeStreams
+from mgnet.pde.native.streams import MOST, NativeStreams
 from mgnet.pde.outer.at_once import LITTLE_WORK, elimination_work
 from mgnet.pde.outer.backends import (
     Constant,
@@ -68,7 +68,7 @@ class Levels:
     sizes, device : unknowns of each grid of the last levels, and where those are
     is_direct : whether there are none: a transform, separation of variables, elimination in 1-D and of few unknowns
     separates : whether variables are separated
-    in_float32 : whether those are in float32;   precise : whether the next may not be
+    in_float32 : whether those are in float32;   precise : whether the next may not be, or eliminate all that they can
     solve : whether one of their cycles solves;   streams : what smooths levels of convection
     """
 
@@ -179,8 +179,12 @@ class Levels:
         return self._of(b)
 
     def choose(self, precise: bool) -> None:
-        """Levels in float64 from now on, or again in the precision that suits the operator."""
+        """Levels in float64, or of all the elimination there may be, from now on; or those that suit A again."""
         self.precise, self._leases = precise, {}
+
+    def may_choose(self, device: torch.device) -> bool:
+        """Whether there is something to choose: of float32, or of convection on CPUs."""
+        return self.in_float32 or not (self.base.symmetric or self.is_direct or self.solve or device.type != "cpu")
 
     def compiled(self, device: torch.device) -> bool:
         """Whether fused kernels do the work on a device."""
@@ -200,7 +204,9 @@ class Levels:
             return Lease(ReadableHierarchy([cast(Level, level)], [], product, 1))
         if self.constant is None:
             how = b, scheme.smoother, scheme.nu, self.gamma
-            levels: Any = self._robust(b) if base.symmetric else serve(Streaming(*how, base))
+            levels: Any = (
+                self._robust(b) if base.symmetric else serve(Streaming(*how, base, MOST if self.precise else None))
+            )
             if not base.symmetric:
                 self.sizes, self.solve, self.streams = levels.sizes, levels.solves, levels.smoother
             return Lease(levels)

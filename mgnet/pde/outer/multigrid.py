@@ -68,7 +68,7 @@ class Multigrid:
         self._methods: dict[tuple[bool, ...], str] = {}
         self._held: dict[float, Held] = {}
         self.turn = Turn(partial(Multigrid, base, constant, null, scheme, part))
-        self._tried = False  # whether levels in float64 were
+        self._tried = False  # whether levels in float64, or of more elimination, were
 
     def method(self, A: Operator) -> str:
         """The iteration for A in words."""
@@ -185,10 +185,10 @@ class Multigrid:
     def _cycled(
         self, A: Operator, b: Tensor, guess: Tensor | None, null: Any, stop: Stop, hierarchy: Hierarchy | None = None
     ) -> Outcome:
-        """Cycles to a tolerance, first with levels in float32 where that may do."""
+        """Cycles to a tolerance, first with levels in float32, or of little elimination, where that may do."""
         assert stop.tol is not None
         hierarchy = self._accelerated(A.like(b), b, null, stop) if hierarchy is None else hierarchy
-        if not self.levels.in_float32 or self._tried or A.base is not A:
+        if not self.levels.may_choose(b.device) or self._tried or A.base is not A:
             return self._iterate(A.like(b), hierarchy, b, guess, stop)
         outcome = self._iterate(A.like(b), hierarchy, b, guess, stop, partial(far, tol=stop.tol))
         if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
@@ -367,7 +367,7 @@ class Multigrid:
             return Outcome(torch.zeros_like(b) if guess is None else guess, [1.0], "not converged", remedy=ADRIFT)
 
     def _again(self, A: Operator, b: Tensor, guess: Tensor | None, null: Any, stop: Stop, first: Outcome) -> Outcome:
-        """Go on with levels in float64, and from now on if they gain."""
+        """Go on with levels in float64, or of more elimination, and from now on if they gain."""
         self._tried = True
         self.levels.choose(precise=True)
         outcome, gains = gone_on(
