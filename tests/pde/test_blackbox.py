@@ -465,3 +465,7 @@ def test_lines_along_short_rings():
     s = solve(f, a=a, c=1.0, bc=("periodic", ("dirichlet", "neumann")), upper=(0.01, 1.0))
     assert "zebra" in s.method
     assert s.cycles <= 16
+    a, f = 10.0 ** rng.uniform(-1, 1, (24, 25, 26)), rng.standard_normal((24, 25, 26))
+    s = solve(f, a=a, c=1.0, bc=("neumann", "periodic", "dirichlet"), upper=(1.0, 0.01, 1.0))
+    assert "zebra" in s.method
+    assert s.cycles <= 12

@@ -226,6 +226,16 @@ def test_weights_across_solved_lines(shape, bc):
         assert_same(A, single, lines, threads=threads)
 
 
+@pytest.mark.parametrize("bc", ["dirichlet", "periodic", ("periodic", "neumann", ("dirichlet", "neumann"))], ids=str)
+@pytest.mark.parametrize("shape", [(12, 14, 17), (3, 8, 20), (64, 5, 6)], ids=str)
+def test_weights_across_solved_lines_in_space(shape, bc):
+    r = 10.0 ** np.random.default_rng(1).uniform(-0.5, 0.5, (2, *shape))
+    strong = np.where(np.linspace(0, 1, shape[0])[:, None, None] > 0.5, 100.0, 1.0)
+    A = Poisson(Grid(shape, bc=bc), (strong * r, r, r), 1.0).A.flattened((2,))
+    for lines, threads, single in (((0,), 1, False), ((1,), 2, True), ((2,), 2, False)):
+        assert_same(A, single, lines, threads=threads, contrast=1e4)
+
+
 @pytest.mark.parametrize("single", [True, False])
 @pytest.mark.parametrize("batch", [(), (2,)], ids=str)
 @pytest.mark.parametrize(("shape", "bc"), [((400,), "periodic"), ((63, 61), "dirichlet"), ((62, 61), "periodic"),
