@@ -18,13 +18,14 @@ then stands for what is around it although it lies outside itself: coarse grids 
 With a tenth of the unknowns taken out at random, without flux, 250^2 takes 13 iterations so; otherwise
 more than 100, and a disc 15 instead of 9.
 
-Across an axis d along which lines are solved, neighbours on the line take part,
+Across an axis d along which lines are solved, neighbours on the line take part in the weights without m, v,
 
-    (m + sum_o s_o) w(i) + s_d (w(i) - w(i + d)) + s_-d (w(i) - w(i - d)) = sum_{o in sigma} s_o w_{sigma - o}(i + o),
+    sum_o s_o v(i) + s_d (v(i) - v(i + d)) + s_-d (v(i) - v(i - d)) = sum_{o in sigma} s_o w_{sigma - o}(i + o),
+    w = v sum_o s_o / (m + sum_o s_o),
 
 so that w is constant along lines as far as these are coupled strongly, and Dendy's where they are not. Weights that
 change along a strong line make coarse operators far too stiff: a = (1e4 r, r) in one half, (r, r) in the other, r =
-10^U(-1/2, 1/2), takes 10 iterations so, and 21 otherwise, at 64^2. In space that holds for lines along one axis; where
+10^U(-1/2, 1/2), takes 9 iterations so, and 21 otherwise, at 64^2. In space that holds for lines along one axis; where
 two dominate together it makes no difference, and is left.
 Source: Dendy 1982, section 3; the treatment of masks, signs and lines is ours.
 """
@@ -186,9 +187,8 @@ def _towards(
         denominator, lines = row_sum + ways, [d for d in solved if not sigma[d]]
         if lines:
             s = positive[tuple(int(d in lines) for d in range(A.ndim))]
-            towards[sigma] = along_lines(denominator, s, lines[0] - A.ndim)(total)
-        else:
-            towards[sigma] = torch.where(denominator > 0, total / denominator, 0.0)
+            total = along_lines(ways, s, lines[0] - A.ndim)(total) * ways
+        towards[sigma] = torch.where(denominator > 0, total / denominator, 0.0)
     return towards
 
 

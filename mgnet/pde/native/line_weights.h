@@ -1,7 +1,8 @@
 // The weights of an induced interpolation across solved lines: along axis d, for unknowns between coarse lines along the
 // axes where sigma is not 0,
 //
-//     (m+ + sum_o s+_o) w(i) + s+_d (w(i) - w(i + d)) + s+_-d (w(i) - w(i - d)) = sum_{o towards} s+_o w_{sigma - part}(i + part)
+//     sum_o s+_o v(i) + s+_d (v(i) - v(i + d)) + s+_-d (v(i) - v(i - d)) = sum_{o towards} s+_o w_{sigma - part}(i + part),
+//     w = v sum_o s+_o / (m+ + sum_o s+_o)
 //
 // where part, not 0, is what o does along those axes; see interpolation.py. Unknowns are eliminated one after the other
 // without a subtraction, as in lines.py; a line that closes is opened at its last unknown.
@@ -136,13 +137,13 @@ class LineWeights {
         const long n, count;
         const bool closed;
         const long next, beside;             // numbers from an unknown to the next one of its line, and to the next line's
-        std::vector<double> r, a;            // row sums, couplings to the next unknown
+        std::vector<double> r, a, part;      // row sums, couplings to the next unknown, what m leaves of a weight
         std::vector<std::vector<double>> y;  // right-hand sides; last, where lines close, what couples to the last unknown
 
         Bundle(const LineWeights& all, const Group& together, long b, long number, const Range& some)
             : of(all), group(together), member(b), sheet(number), lines(some), axis(together.axis),
               n(all.fine_.mesh.n[axis]), count(some.count), closed(all.fine_.mesh.wraps[axis] && n > 1),
-              next(axis == 2 ? 1 : count), beside(axis == 2 ? n + X::W : 1), r(size()), a(size()),
+              next(axis == 2 ? 1 : count), beside(axis == 2 ? n + X::W : 1), r(size()), a(size()), part(size()),
               y(together.sigmas.size() + closed, std::vector<double>(size())) {}
 
         long size() const { return (axis == 2 ? count * beside : n * count) + X::W; }
@@ -158,8 +159,10 @@ class LineWeights {
             closed ? ring() : open(n);
             for (std::size_t which = 0; which < group.sigmas.size(); which++)
                 for (long k = 0; k < count; k++)
-                    for (long t = 0; t < n; t++)
-                        group.sigmas[which].weights[number(t, k)] = y[which][t * next + k * beside];
+                    for (long t = 0; t < n; t++) {
+                        const long p = t * next + k * beside;
+                        group.sigmas[which].weights[number(t, k)] = y[which][p] * part[p];
+                    }
         }
 
         // Of unknown t of line k, and what lies `away` from it, in the grid's fields; -1: outside.
@@ -197,7 +200,9 @@ class LineWeights {
                     }
                 }
                 const long left = length - K;
-                F::put(&r[p + K], ways + F::positive(m), left), F::put(&a[p + K], along, left);
+                const V whole = ways + F::positive(m);
+                F::put(&r[p + K], ways, left), F::put(&a[p + K], along, left);
+                F::put(&part[p + K], X::where(reinterpret_cast<typename X::M>(whole > V{}), ways / whole, V{}), left);
                 for (std::size_t which = 0; which < sigmas; which++) F::put(&y[which][p + K], total[which], left);
             }
         }
@@ -225,12 +230,12 @@ class LineWeights {
                 const bool last = t + 1 == length;
                 for (long k = 0; k < count; k++) {
                     const long p = t * next + k * beside;
-                    const double s = last ? 0 : a[p], d = r[p] + s, inverse = d > 0 ? 1 / d : 0, part = s * inverse;
+                    const double s = last ? 0 : a[p], d = r[p] + s, inverse = d > 0 ? 1 / d : 0, on = s * inverse;
                     for (auto& v : y) {
-                        if (!last) v[p + next] += part * v[p];
+                        if (!last) v[p + next] += on * v[p];
                         v[p] *= inverse;
                     }
-                    if (!last) r[p + next] += part * r[p], a[p] = part;
+                    if (!last) r[p + next] += on * r[p], a[p] = on;
                 }
             }
             for (long t = length - 2; t >= 0; t--)
