@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mgnet.pde import NotConverged, solve
+from mgnet.pde import Grid, NotConverged, Poisson, solve
+from mgnet.pde.blackbox import ReadableBlackBox
+from mgnet.pde.native.blackbox import NativeBlackBox
 from tests.pde.box import Box
 
 TWO = np.random.default_rng(0)
@@ -30,7 +32,6 @@ def test_strong_periodic_couplings_with_noise():
 
 @pytest.mark.parametrize("shape", [(68, 68), (48, 50)])
 def test_strong_periodic_couplings_that_jump(shape):
-    """Conjugate gradients begin anew on the way, and keep what they know of the error."""
     a = 10.0 ** (4 * np.random.default_rng(1).uniform(size=shape) - 2)
     f, how = np.ones(shape), {"bc": ("dirichlet", "periodic"), "upper": (1.0, 0.01), "c": 1.0, "a": a}
     assert off(solve(f, tol=None, **how).u, solve(f, tol=1e-12, throw=False, **how).u) < 1e-2
@@ -81,3 +82,20 @@ def test_what_is_good_enough_has_no_residual(dtype):
         assert s.cycles == 1
         assert s.residuals == []
         assert s.status == "full multigrid"
+
+
+@pytest.mark.parametrize("make", [ReadableBlackBox, NativeBlackBox])
+def test_steps_that_begin_anew_keep_what_they_know(make):
+    """(r, M r), negative where the next direction is to be M r alone: of this r, not 0."""
+    A = Poisson(Grid(F.shape), a=ROUGH).A.flattened((1,))
+    b = torch.from_numpy(F)[None].contiguous()
+    system = make(A, b, precision=torch.float64)
+    system.begin(None, system.data(b))
+    rz = [float(system.precondition()[0])]
+    system.begin(None, system.data(b))
+    system.advance()
+    kept = system.state
+    system.state = kept._replace(rp=kept.rp + 10 * kept.rz)
+    rz.append(float(system.precondition()[0]))
+    system.advance()
+    np.testing.assert_allclose([float(kept.rz[0]), float(system.state.rz[0])], [rz[0], -rz[1]], rtol=1e-10)

@@ -199,6 +199,7 @@ class Coarsening {
         const Operator &fine = *pair.fine, &coarse = *pair.coarse;
         if (fine.inside)
             F::each_row(fine, problem_.threads, [&](long b, long r, long) { Units<X>::inside(fine, b, r); });
+        // where lines along several axes in space stand for planes, a line alone knows too little
         const bool solved = !fine.inside && (problem_.dims == 2 || problem_.lines.size() == 1);
         const LineWeights<X> lines(pair, solved ? problem_.lines : std::vector<int>(), problem_.threads);
         const InducedWeights<X> weights(pair, lines);

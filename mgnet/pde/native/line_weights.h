@@ -29,7 +29,7 @@ class LineWeights {
                     int count = 0;
                     for (int d = 0; d < 3; d++)
                         if (between >> d & 1) halved = halved && pair.halving.halved[d] && d != axis, count++;
-                    if (halved && count == order) all(axis, between, threads);
+                    if (halved && count == order) find(axis, between, threads);
                 }
     }
 
@@ -57,7 +57,7 @@ class LineWeights {
     }
 
     // All weights of unknowns that lie between coarse ones along the axes `between`, by lines along `axis`.
-    void all(int axis, int between, int threads) {
+    void find(int axis, int between, int threads) {
         const Mesh& mesh = fine_.mesh;
         Group group{axis, axis != 2 ? 2 : mesh.n[1] > 1 ? 1 : 0, 0, {}, {}};
         group.other = 3 - axis - group.side;
@@ -137,13 +137,13 @@ class LineWeights {
         const long n, count;
         const bool closed;
         const long next, beside;             // numbers from an unknown to the next one of its line, and to the next line's
-        std::vector<double> r, a, part;      // row sums, couplings to the next unknown, what m leaves of a weight
+        std::vector<double> r, a, left;      // couplings across, to the next unknown, what m leaves of a weight
         std::vector<std::vector<double>> y;  // right-hand sides; last, where lines close, what couples to the last unknown
 
         Bundle(const LineWeights& all, const Group& together, long b, long number, const Range& some)
             : of(all), group(together), member(b), sheet(number), lines(some), axis(together.axis),
               n(all.fine_.mesh.n[axis]), count(some.count), closed(all.fine_.mesh.wraps[axis] && n > 1),
-              next(axis == 2 ? 1 : count), beside(axis == 2 ? n + X::W : 1), r(size()), a(size()), part(size()),
+              next(axis == 2 ? 1 : count), beside(axis == 2 ? n + X::W : 1), r(size()), a(size()), left(size()),
               y(together.sigmas.size() + closed, std::vector<double>(size())) {}
 
         long size() const { return (axis == 2 ? count * beside : n * count) + X::W; }
@@ -161,7 +161,7 @@ class LineWeights {
                 for (long k = 0; k < count; k++)
                     for (long t = 0; t < n; t++) {
                         const long p = t * next + k * beside;
-                        group.sigmas[which].weights[number(t, k)] = y[which][p] * part[p];
+                        group.sigmas[which].weights[number(t, k)] = y[which][p] * left[p];
                     }
         }
 
@@ -199,11 +199,11 @@ class LineWeights {
                         if (w) total[which] += w == &ONE ? way : way * F::template every<Halved>(w, K);
                     }
                 }
-                const long left = length - K;
+                const long rest = length - K;
                 const V whole = ways + F::positive(m);
-                F::put(&r[p + K], ways, left), F::put(&a[p + K], along, left);
-                F::put(&part[p + K], X::where(reinterpret_cast<typename X::M>(whole > V{}), ways / whole, V{}), left);
-                for (std::size_t which = 0; which < sigmas; which++) F::put(&y[which][p + K], total[which], left);
+                F::put(&r[p + K], ways, rest), F::put(&a[p + K], along, rest);
+                F::put(&left[p + K], X::where(reinterpret_cast<typename X::M>(whole > V{}), ways / whole, V{}), rest);
+                for (std::size_t which = 0; which < sigmas; which++) F::put(&y[which][p + K], total[which], rest);
             }
         }
 

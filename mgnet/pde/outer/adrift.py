@@ -5,7 +5,7 @@ from, u is fixed only by what diffuses there against it: less with each cell, by
 round-off. Inverse iteration tells, v <- (A + s D)^-1 s D v with A's diagonal D and small s, whatever cycles are worth.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -13,12 +13,9 @@ from torch import Tensor
 from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.of_tensors import norms
 
-if TYPE_CHECKING:
-    from mgnet.pde.outer.scheme import Scheme
-
 VOID = 1e-2  # of ||b||, that rounding leaves of A u: beyond, a residual says nothing
 SHIFTS = 1e-8, 1e-8, 1e-10, 1e-12  # s, less and less: what is held by more stays behind
-TOL, CYCLES = 1e-8, 20  # of each solve
+ENOUGH = 1e-8, 20  # of each solve: relative residual, or cycles
 ADRIFT = (
     "u is held by less than float64 shows: `velocity` carries it from where nothing gives it (ends that are not "
     "Dirichlet, or places that v flows away from), and next to nothing diffuses or reacts there, so rounding decides "
@@ -26,16 +23,17 @@ ADRIFT = (
 )
 
 
-def is_adrift(A: Convection, like: Tensor, scheme: "Scheme") -> bool:
-    """Whether A, which is not singular, leaves little but rounding of some v, for a member of the batch of ``like``."""
-    from mgnet.pde.outer.multigrid import Multigrid
+def is_adrift(A: Convection, like: Tensor, solve: Callable[[Convection, Tensor], Tensor]) -> bool:
+    """Whether A, which is not singular, leaves little but rounding of some v, for a member of the batch of ``like``.
 
+    solve : (an operator, b) -> about u
+    """
     v = torch.ones_like(like)
     for s in SHIFTS:
         shift = s * A.diagonal
         held = A.with_c(shift if A.c is None else A.c + shift)
         try:
-            v = Multigrid(held, None, None, scheme).iterated(held, A.weigh(shift * v), TOL, CYCLES).u
+            v = solve(held, A.weigh(shift * v))
         except FloatingPointError:
             return True
         v = v / v.abs().amax()

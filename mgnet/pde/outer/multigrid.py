@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.levels.hierarchy import Hierarchy, Nested
-from mgnet.pde.outer.adrift import ADRIFT, VOID, is_adrift
+from mgnet.pde.outer.adrift import ADRIFT, ENOUGH, VOID, is_adrift
 from mgnet.pde.outer.at_once import at_once
 from mgnet.pde.outer.choice import CPU, Levels
 from mgnet.pde.outer.finishing import cycles_after, unfinished
@@ -207,7 +207,12 @@ class Multigrid:
 
     def _is_adrift(self, A: Operator, b: Tensor) -> bool:
         """Whether convection leaves u to rounding."""
-        return isinstance(A, Convection) and self._kernel is None and is_adrift(A, b, self.levels.scheme)
+        scheme = self.levels.scheme
+
+        def solve(held: Convection, b: Tensor) -> Tensor:
+            return Multigrid(held, None, None, scheme).iterated(held, b, *ENOUGH).u
+
+        return isinstance(A, Convection) and self._kernel is None and is_adrift(A, b, solve)
 
     def iterated(self, A: Operator, b: Tensor, tol: float, max_cycles: int) -> Outcome:
         """Solve A u = b from zero, whatever becomes of it; of what is not singular."""
@@ -279,8 +284,7 @@ class Multigrid:
             return loose.inner.work(loose.inner.base, outcome)
         if self.levels.solve and A.base is A:
             return float(max(len(outcome.residuals) - 1, 1))
-        whole = not outcome.residuals or outcome.status == DONE
-        return solve_work(self.levels, self._outer(A), self.finishing if whole else 0, outcome)
+        return solve_work(self.levels, self._outer(A), self.finishing, outcome)
 
     @cached_property
     def finishing(self) -> int:

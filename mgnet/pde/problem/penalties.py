@@ -21,7 +21,7 @@ from mgnet.pde.problem.plain import plain
 if TYPE_CHECKING:
     from mgnet.pde.problem.poisson import Poisson
 
-LARGE = 10.0
+LARGE = 10.0  # times all else in the diagonal: what fixes an unknown
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Penalties:
 
     Parameters
     ----------
-    A, K : the operator, without and with what it holds by
+    A, K : the operator, with and without what holds u
     held, where : (*batch, *grid) or broadcastable, D, and where it is LARGE
     """
 
