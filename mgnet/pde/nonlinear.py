@@ -14,6 +14,7 @@ from mgnet.pde.levels.newton import vector_norm
 from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.outer.eager import eager
 from mgnet.pde.outer.iterate import iterate
+from mgnet.pde.outer.iteration import Cycles
 from mgnet.pde.outer.stopping import Callback
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem import checks
@@ -111,9 +112,8 @@ def solve_nonlinear(
     begun = time.perf_counter()
     b = data[0]
     try:
-        outcome = iterate(
-            hierarchy, b, start, tol, max_cycles, hierarchy.roundoff(b), callback, _scale(hierarchy, b), linear=False
-        )
+        how, scale = (hierarchy.roundoff(b), callback), _scale(hierarchy, b)
+        outcome = iterate(Cycles(hierarchy), b, start, tol, max_cycles, *how, scale, linear=False)
     except FloatingPointError as error:
         checks.finite_data(b0, None if start is None else start.reshape(f.shape))
         raise FloatingPointError(f"{error} {REMEDY}") from None

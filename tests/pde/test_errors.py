@@ -6,6 +6,7 @@ import torch
 
 from mgnet.pde import Grid, NotConverged, Poisson, Polynomial, Robin, Solver, solve
 from mgnet.pde.outer.iterate import iterate
+from mgnet.pde.outer.iteration import Cycles
 from tests.pde.grids_and_data import random
 
 ONES = np.ones((20, 24))
@@ -348,6 +349,8 @@ class Diverging:
     def tensor(self, u):
         return u
 
+    release = tensor
+
     def full_multigrid(self, b, measure=True):
         return self.cycle(b, b)
 
@@ -364,7 +367,7 @@ class Diverging:
 
 def test_overflow_on_the_way_stops_at_once_and_says_where():
     with pytest.raises(FloatingPointError, match=r"the residual became inf in cycle 3: f, the guess or the coeff"):
-        iterate(Diverging(), torch.ones(1, 3), None, 1e-8, 100, lambda u: torch.zeros(1), None)
+        iterate(Cycles(Diverging()), torch.ones(1, 3), None, 1e-8, 100, lambda u: torch.zeros(1), None)
 
 
 def test_a_smoother_that_makes_errors_larger_is_told_from_overflow():

@@ -22,11 +22,11 @@ from tests.pde.test_native_streams import CASES, rough
 def history(iteration, b, guess, steps):
     """(steps, batch) ||b - A x|| step by step, and the last x."""
     f, u = iteration.data(b), None if guess is None else iteration.data(guess)
-    norms = []
+    norms = [iteration.norms(u, f).numpy()]
     for _ in range(steps):
-        u = iteration.cycle(u, f)
-        norms.append(iteration.measured().clone())
-    return torch.stack(norms).double(), iteration.tensor(u)
+        _, u, after = iteration.several(u, f, norms[-1], norms[0], 0.0, 1)
+        norms.append(after[0].copy())
+    return torch.as_tensor(np.stack(norms[1:])).double(), iteration.tensor(u)
 
 
 def twins(A, b, **how):
@@ -78,7 +78,7 @@ def several(iteration, b, tol, most, size=None):
     """(the x before the last step, x, (steps, batch) ||b - A x||) from zero."""
     f = iteration.data(b)
     size = iteration.norms(None, f).numpy() if size is None else size
-    before, u, norms = iteration.several(None, f, size, tol, most)
+    before, u, norms = iteration.several(None, f, size, size, tol, most)
     return None if before is None else iteration.tensor(before), iteration.tensor(u), torch.as_tensor(norms)
 
 

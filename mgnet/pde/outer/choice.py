@@ -81,7 +81,7 @@ class Levels:
         self.base, self.constant, self.scheme = base, constant, scheme
         self.sizes: tuple[int, ...] = ()
         self.device = base.tensors[0].device
-        self.in_float32, self.precise, self.solve = False, lines, False
+        self.in_float32, self.precise, self.solve, self._tried = False, lines, False, False
         self.streams = "" if base.symmetric else "zebra or row Gauss-Seidel"
         small = default and self.constant is None and base.symmetric and self.device.type == "cpu"
         self.eliminates = small and base.ndim > 1 and elimination_work(base.axes) <= LITTLE_WORK
@@ -180,11 +180,13 @@ class Levels:
 
     def choose(self, precise: bool) -> None:
         """Levels in float64, or of all the elimination there may be, from now on; or those that suit A again."""
-        self.precise, self._leases = precise, {}
+        self.precise, self._leases, self._tried = precise, {}, True
 
-    def may_choose(self, device: torch.device) -> bool:
-        """Whether there is something to choose: of float32, or of convection on CPUs."""
-        return self.in_float32 or not (self.base.symmetric or self.is_direct or self.solve or device.type != "cpu")
+    @property
+    def may_choose(self) -> bool:
+        """Whether there is something to choose, of float32, or of convection on CPUs, and nobody has."""
+        eliminates = not (self.base.symmetric or self.is_direct or self.solve or self.device.type != "cpu")
+        return not self._tried and (self.in_float32 or eliminates)
 
     def compiled(self, device: torch.device) -> bool:
         """Whether fused kernels do the work on a device."""

@@ -16,13 +16,12 @@ from math import ceil, log, pi
 from torch import Tensor
 
 from mgnet.pde.levels.constant import lowest
-from mgnet.pde.levels.hierarchy import Hierarchy
 from mgnet.pde.levels.smoothers import damped
 from mgnet.pde.outer.choice import Levels
-from mgnet.pde.outer.krylov import FINISHING_STEPS, ConjugateGradients
+from mgnet.pde.outer.iteration import Iteration
+from mgnet.pde.outer.krylov import FINISHING_STEPS
 from mgnet.pde.outer.stopping import TINY
 from mgnet.pde.problem.axis import Axis
-from mgnet.pde.problem.checks import as_tensor
 
 LITTLE, FACTOR = 1.0, 0.2  # c, in units of the slowest wave's a |k|^2, that asks for nothing; of a cycle
 UNFINISHED = 1e-3  # of u in the energy norm, or of b: an error that a pass and its steps do not leave where they work
@@ -57,15 +56,13 @@ def _for_reaction(axes: Sequence[Axis], a: Sequence[float], c: float) -> int:
     return ceil(log(c / (LITTLE * waves)) / -log(max(min(FACTOR, damped(lowest(axes, a, c))), TINY)))
 
 
-def unfinished(hierarchy: Hierarchy, size: Tensor, energy: Callable[[], Tensor]) -> bool:
-    """Whether the steps after a full pass, of a Krylov method, have left too large an error, of any member.
+def unfinished(iteration: Iteration, size: Tensor, energy: Callable[[], Tensor]) -> bool:
+    """Whether the steps after a full pass have left too large an error, of any member.
 
     Parameters
     ----------
     size : (batch,) ||b||
     energy : gives (batch,) (b, u)
     """
-    if isinstance(hierarchy, ConjugateGradients):
-        error = as_tensor(hierarchy.system.state.rz).abs() * size**2  # of b / ||b||
-        return bool((error > UNFINISHED**2 * energy()).any())
-    return bool((hierarchy.measured() > UNFINISHED * size).any())
+    error, beside = iteration.error(size, energy)
+    return bool((error > UNFINISHED**2 * beside).any())

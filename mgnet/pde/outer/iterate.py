@@ -10,14 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.levels.hierarchy import Hierarchy
-from mgnet.pde.levels.system import HALVED
 from mgnet.pde.native import arrays
-from mgnet.pde.outer.krylov import ConjugateGradients
-from mgnet.pde.outer.steps import Steps
+from mgnet.pde.outer.iteration import STALLED, Iteration
 from mgnet.pde.problem.plain import runs_here
 
-STALLED = HALVED  # a cycle that does not halve the residual asks whether round-off is reached
 NEAR = 10.0  # times round-off's residual: a stalled one below has every cycle ask
 SETTLED, NOISE = 0.1, 10.0  # the relative change of an iterate that has settled, times the root of eps; that so much
 UNSETTLED = 0.9  # times is round-off too, once it is no less than this part of the least change so far
@@ -123,30 +119,8 @@ class RoundOff:
         return there & still
 
 
-def cycles(
-    hierarchy: Hierarchy, u: Any, f: Any, norms: np.ndarray, size: np.ndarray, tol: float, most: int
-) -> tuple[Any, Any, np.ndarray]:
-    """Up to ``most`` cycles between which there is nothing to decide: each halves the residuals above tol size.
-
-    Parameters
-    ----------
-    norms : (batch,) ||f - A u||
-
-    Returns
-    -------
-    the iterate before the last one (None for zero), the last one, (cycles, batch) ||f - A u|| after each cycle
-    """
-    history, enough, going = [norms], tol * size, True
-    while going and len(history) <= most:
-        old, u = u, hierarchy.full_multigrid(f) if u is None else hierarchy.cycle(u, f)
-        history.append(hierarchy.measured().cpu().numpy())
-        done = history[-1] <= enough
-        going = not done.all() and bool((done | (history[-1] <= STALLED * history[-2])).all())
-    return old, u, np.stack(history[1:])
-
-
 def iterate(
-    hierarchy: Hierarchy,
+    iteration: Iteration,
     f: Any,
     guess: Tensor | None,
     tol: float,
@@ -174,32 +148,29 @@ def iterate(
     of_guess : whether residuals are relative to the guess's, as they are where that of zero is 0
     changed : (u, before) -> (batch,) the relative change
     """
-    u, relatives, size = _begun(hierarchy, f, guess, scale, of_guess, linear)
+    u, relatives, size = _begun(iteration, f, guess, scale, of_guess, linear)
     residuals = [float(relatives.max())]
     done = relatives <= tol
     rounding, best = RoundOff(roundoff, size, changed), Best(changed)
     while not done.all() and len(residuals) <= max_cycles:
         most = 1 if rounding.near or callback is not None else max_cycles + 1 - len(residuals)
-        if isinstance(hierarchy, (ConjugateGradients, Steps)):
-            old, u, norms = hierarchy.several(u, f, size, tol, most)
-        else:
-            old, u, norms = cycles(hierarchy, u, f, relatives * size, size, tol, most)
+        old, u, norms = iteration.several(u, f, relatives * size, size, tol, most)
         history = relative(norms, size)
         before, relatives = (relatives, *history)[-2:]
         residuals += history.max(1).tolist()  # NaN if there is one
         if not isfinite(residuals[-1]):
-            raise FloatingPointError(_words(residuals, hierarchy.tensor(f).dtype))
+            raise FloatingPointError(_words(residuals, iteration.tensor(f).dtype))
         if callback is not None:
             callback(len(residuals) - 1, residuals[-1])
         done, slow = relatives <= tol, relatives > STALLED * before
         if rounding.near or slow.any():
             if old is not None and (relatives > before).any():
-                best.keep(hierarchy.tensor(old), before)
-            now, then = partial(hierarchy.tensor, u), partial(_tensor, hierarchy, old)
+                best.keep(iteration.tensor(old), before)
+            now, then = partial(iteration.tensor, u), partial(_tensor, iteration, old)
             done = done | rounding.reached(relatives, slow & ~done, now, then)
         if hopeless is not None and hopeless(residuals):
             break
-    result = torch.zeros_like(hierarchy.tensor(f)) if u is None else hierarchy.release(u)
+    result = torch.zeros_like(iteration.tensor(f)) if u is None else iteration.release(u)
     result = result.clone() if len(residuals) == 1 and guess is not None else result  # the guess stays the caller's
     result = best.or_last(result, relatives, done)
     if not done.all():
@@ -209,19 +180,19 @@ def iterate(
 
 
 def _begun(
-    hierarchy: Hierarchy, f: Any, guess: Tensor | None, scale: Tensor | None, of_guess: bool, linear: bool
+    iteration: Iteration, f: Any, guess: Tensor | None, scale: Tensor | None, of_guess: bool, linear: bool
 ) -> tuple[Any, np.ndarray, np.ndarray]:
     """The first iterate (None for zero), (batch,) its relative residuals, and what those are relative to."""
-    of_zero = hierarchy.norms(None, f) if scale is None else scale
-    u = None if guess is None else hierarchy.data(guess)
-    of_begin = of_zero if u is None else hierarchy.norms(u, f)
+    of_zero = iteration.norms(None, f) if scale is None else scale
+    u = None if guess is None else iteration.data(guess)
+    of_begin = of_zero if u is None else iteration.norms(u, f)
     first = size = (of_begin if of_guess else of_zero).cpu().numpy()
     if u is not None:
         size = np.where(first == 0, (of_zero if of_guess else of_begin).cpu().numpy(), first)
     relatives = relative(of_begin, size)
     worse = (relatives > 1) & (first > 0)
     if guess is not None and linear and worse.any():  # than zero: it would cost digits
-        u = None if worse.all() else hierarchy.data(torch.where(per_member(worse, guess), 0.0, guess))
+        u = None if worse.all() else iteration.data(torch.where(per_member(worse, guess), 0.0, guess))
         relatives = np.where(worse, 1.0, relatives)
     return u, relatives, size
 
@@ -241,5 +212,5 @@ def _settled(u: Tensor) -> float:
     return SETTLED * sqrt(torch.finfo(u.dtype).eps)
 
 
-def _tensor(hierarchy: Hierarchy, u: Any) -> Tensor | None:
-    return None if u is None else hierarchy.tensor(u)
+def _tensor(iteration: Iteration, u: Any) -> Tensor | None:
+    return None if u is None else iteration.tensor(u)

@@ -38,6 +38,7 @@ from torch import Tensor
 
 from mgnet.pde.levels.hierarchy import Hierarchy
 from mgnet.pde.levels.system import System
+from mgnet.pde.outer.iteration import Several, one_by_one
 from mgnet.pde.problem.checks import as_tensor
 
 FINISHING_STEPS = 2  # steps after a full multigrid pass that is to end at the discretisation error
@@ -46,7 +47,7 @@ SLOW = 0.9  # of a residual: where a step leaves more, the next direction is tha
 
 
 class ConjugateGradients:
-    """The iteration as a hierarchy whose cycle is one step; ``iterate`` drives it.
+    """One step after the other, from the last one's iterate; of what they know of it, ``iterate`` makes use.
 
     Parameters
     ----------
@@ -54,56 +55,37 @@ class ConjugateGradients:
     tol : relative residual at which a member of the batch is left alone; None: none is
     """
 
-    name = "conjugate gradients"
+    name, applications, finishing, squares = "conjugate gradients", 2, FINISHING_STEPS, True
 
     def __init__(self, system: System, tol: float | None):
         self.system, self._tol = system, 0.0 if tol is None else tol
+        self.data, self.tensor, self.norms = system.data, system.tensor, system.norms
         self._x: Any = None
-
-    def data(self, b: Tensor) -> Any:
-        return self.system.data(b)
-
-    def tensor(self, u: Any) -> Tensor:
-        return self.system.tensor(u)
 
     def release(self, u: Any) -> Tensor:
         return self.system.tensor(u).clone() if u is not self._x else self.system.tensor(u)
 
-    def norms(self, u: Any, b: Any) -> Tensor:
-        return self.system.norms(u, b)
+    def full_multigrid(self, b: Any) -> Any:
+        """The pass costs as much as two steps, and gains less than they do unless f is smooth."""
+        self._begin(self.system.full_multigrid(b, measure=False), b)
+        return self.further(self._x, b, FINISHING_STEPS)
 
-    def measured(self) -> Tensor:
-        return as_tensor(self.system.state.norms)
-
-    def full_multigrid(self, b: Any, measure: bool = True) -> Any:
-        """The first step, from zero; unmeasured: a full multigrid pass and FINISHING_STEPS steps.
-
-        A full pass costs as much as two steps, and gains less than they do unless f is smooth.
-        """
-        if measure:
-            return self._step(self._begin(None, b))
-        x = self._begin(self.system.full_multigrid(b, measure=False), b)
-        for _ in range(FINISHING_STEPS):
-            x = self._step(x)
-        return x
-
-    def cycle(self, u: Any, b: Any, measure: bool = True) -> Any:
-        if u is None:
-            return self.full_multigrid(b)
+    def further(self, u: Any, b: Any, steps: int) -> Any:
         self._go_on(u, b)
-        return self._step(u)
+        for _ in range(steps):
+            self.system.advance()
+            self._x = self.system.x
+        return self._x
 
-    def several(self, u: Any, b: Any, size: np.ndarray, tol: float, most: int) -> tuple[Any, Any, np.ndarray]:
-        """Up to ``most`` steps between which there is nothing to decide, towards ||b - A x|| <= tol size.
+    def error(self, size: Tensor, energy: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+        """Of the one that the last step began with (r, M r) ~ (e, A e) is known, beside (b, u) ~ (u, A u)."""
+        return as_tensor(self.system.state.rz).abs() * size**2, energy()  # of b / ||b||
 
-        Returns
-        -------
-        the iterate before the last one (None for zero), the last one, (steps, batch) ||b - A x|| after each step
-        """
+    def several(self, u: Any, b: Any, norms: np.ndarray, size: np.ndarray, tol: float, most: int) -> Several:
         self._go_on(u, b)
-        before, norms = self.system.several(size, tol, most)
+        before, history = self.system.several(size, tol, most)
         self._x = self.system.x
-        return before, self._x, norms
+        return before, self._x, history
 
     def _go_on(self, u: Any, b: Any) -> None:
         """From u, which may be the last iterate."""
@@ -112,18 +94,12 @@ class ConjugateGradients:
         elif u is not self._x:
             self._begin(self.system.data(self.system.tensor(u).clone()), b)
 
-    def _step(self, x: Any) -> Any:
-        self.system.advance()
-        self._x = self.system.x
-        return self._x
-
-    def _begin(self, x: Any, b: Any) -> Any:
+    def _begin(self, x: Any, b: Any) -> None:
         self.system.begin(x, b, self._tol)
         self._x = x
-        return x
 
 
-class Steps(Protocol):
+class Step(Protocol):
     """How an iteration goes on from the preconditioned residual."""
 
     def restart(self) -> None: ...
@@ -138,7 +114,7 @@ class Steps(Protocol):
 
 
 class Preconditioned:
-    """The iteration x <- x + step(M r, r) as a hierarchy; iterates are tensors (batch, *grid).
+    """The iteration x <- x + step(M r, r), a hierarchy by itself; iterates are tensors (batch, *grid).
 
     Parameters
     ----------
@@ -148,7 +124,9 @@ class Preconditioned:
     from_zero : whether the first iterate is a step from zero; else a full multigrid pass
     """
 
-    def __init__(self, A: Callable[[Tensor], Tensor], levels: Hierarchy, step: Steps, from_zero: bool = False):
+    squares = True
+
+    def __init__(self, A: Callable[[Tensor], Tensor], levels: Hierarchy, step: Step, from_zero: bool = False):
         self.A, self.levels, self.step, self._from_zero = A, levels, step, from_zero
         self._x: Tensor | None = None
         self._r = torch.zeros(0, device="cpu")
@@ -181,6 +159,19 @@ class Preconditioned:
         self._r = b - self.A(self._x)
         return self._x
 
+    def further(self, u: Tensor, b: Tensor, steps: int) -> Tensor:
+        for _ in range(steps):
+            u = self.cycle(u, b)
+        return u
+
+    def error(self, size: Tensor, energy: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+        return self.measured() ** 2, size**2
+
+    def several(
+        self, u: Tensor | None, b: Tensor, norms: np.ndarray, size: np.ndarray, tol: float, most: int
+    ) -> Several:
+        return one_by_one(self, u, b, norms, size, tol, most)
+
     def _begin(self, x: Tensor, b: Tensor) -> Tensor:
         self._x, self._r = x, b - self.A(x)
         self.step.restart()
@@ -195,7 +186,7 @@ class MinimalResiduals:
     kept : how many directions, the last ones; None: all, until there are MANY and it begins anew
     """
 
-    name = "minimal residuals"
+    name, applications, finishing = "minimal residuals", 2, 0
 
     def __init__(self, A: Callable[[Tensor], Tensor], kept: int | None = KEPT):
         self.A, self._most = A, kept
@@ -237,7 +228,7 @@ class MinimalResiduals:
 class Chebyshev:
     """Steps whose residual polynomial is the smallest on an interval."""
 
-    name = "Chebyshev iteration"
+    name, applications, finishing = "Chebyshev iteration", 1, 0
 
     def __init__(self, spectrum: tuple[float, float]):
         lo, hi = spectrum

@@ -1,34 +1,30 @@
 """The solver behind the doors: plain tensors in, an iterate and its history out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from math import isfinite
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mgnet.pde.cuda.memory import on_device
-from mgnet.pde.levels.hierarchy import Hierarchy, Nested
-from mgnet.pde.outer.adrift import ADRIFT, ENOUGH, VOID, is_adrift
+from mgnet.pde.outer.acceleration import acceleration
 from mgnet.pde.outer.at_once import at_once
 from mgnet.pde.outer.choice import CPU, Levels
-from mgnet.pde.outer.finishing import cycles_after, unfinished
-from mgnet.pde.outer.iterate import Outcome, iterate, per_member, relative
-from mgnet.pde.outer.krylov import Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
+from mgnet.pde.outer.equation import Equation, finite
+from mgnet.pde.outer.finishing import cycles_after
+from mgnet.pde.outer.iterate import Outcome, per_member
 from mgnet.pde.outer.loose import Held, hardly_held, may_be_loose
-from mgnet.pde.outer.scale import extreme, narrowed, rescaled
+from mgnet.pde.outer.scale import narrowed
 from mgnet.pde.outer.scheme import Scheme
 from mgnet.pde.outer.stationary import Stationary, stationary
-from mgnet.pde.outer.steps import Steps
-from mgnet.pde.outer.stopping import DONE, UNDONE, Stop, far, from_pass, gone_on
+from mgnet.pde.outer.stopping import UNDONE, Stop, from_pass, quick_first
 from mgnet.pde.outer.turns import Turn, in_turn
 from mgnet.pde.outer.work import solve_work
 from mgnet.pde.problem.bodies import LOOSE, LOOSE_OF_ORDER_4
 from mgnet.pde.problem.checks import finite_data
-from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.nullspace import NullSpace
 from mgnet.pde.problem.of_tensors import norms
 from mgnet.pde.problem.operators import Diffusion, Operator
@@ -38,10 +34,6 @@ TINY = 1e-20  # conductances below it: what they are multiplied with and divided
 HARDLY_HELD = (
     "Part of the domain is held by less than float64 shows beside its own couplings (a tiny `a` around it, `c` or "
     "Robin alpha, and no jump in between), so rounding decides what u is there. Hold it by more, or mask it out."
-)
-NOT_TAME = (
-    "Where |v| h / a is large, central differences leave a matrix that is nearly singular. Pass "
-    'scheme="upwind", or refine the grid.'
 )
 
 
@@ -68,14 +60,12 @@ class Multigrid:
         self._methods: dict[tuple[bool, ...], str] = {}
         self._held: dict[float, Held] = {}
         self.turn = Turn(partial(Multigrid, base, constant, null, scheme, part))
-        self._tried = False  # whether levels in float64, or of more elimination, were
 
     def method(self, A: Operator) -> str:
         """The iteration for A in words."""
         kind = A.base is not A, len(self.levels.sizes) == 1, self.levels.solve
         if kind not in self._methods:
-            outer = self._outer(A)
-            self._methods[kind] = self.levels.words("" if outer is None else outer.name, higher=A.base is not A)
+            self._methods[kind] = self.levels.words(acceleration(self.levels, A).name, higher=A.base is not A)
         return self._methods[kind]
 
     @unaffected
@@ -166,59 +156,28 @@ class Multigrid:
             counted = nested if centred and not project else None  # sums b on the coarse grid, where data are fewer
             if null is not None and counted is None:
                 b = null.compatible(b, check=not project, exact=stop.tol is not None, unweighted=unweighted)
-            hierarchy = self._accelerated(A.like(b), b, null, stop)
+            equation = Equation(self.levels, A.like(b), b, null)
             if stop.tol is None:
-                outcome = self._pass(hierarchy, nested, b, parts, unweighted)
+                outcome = equation.full_pass(self.finishing, parts, unweighted)
                 if outcome.status == UNDONE:
-                    outcome = from_pass(stop, partial(self._cycled, A, b, outcome.u, null))
+                    outcome = from_pass(stop, partial(self._cycled, equation, outcome.u))
             else:
-                outcome = self._cycled(A, b, guess, null, stop, hierarchy)
+                outcome = self._cycled(equation, guess, stop)
             if isinstance(null, NullSpace) and counted is not None and not null.balanced(*counted.sums(), b.dtype):
                 rest = null.compatible(b, check=True, exact=False, unweighted=unweighted)
-                outcome = outcome if rest is b else self._pass(hierarchy, nested, rest, parts, unweighted)
+                if rest is not b:
+                    outcome = Equation(self.levels, equation.A, rest, null).full_pass(self.finishing, parts, unweighted)
         if null is not None and not centred:
             outcome.u = null.centred(outcome.u)
         if outcome.status in ("round-off", "not converged") and (hardly.loose is not None or hardly.lost):
             return replace(outcome, status="not converged", remedy=HARDLY_HELD)
-        return outcome if self.base.symmetric else self._told(A.like(b), b, outcome)
+        return outcome if self.base.symmetric else equation.told(outcome)
 
-    def _cycled(
-        self, A: Operator, b: Tensor, guess: Tensor | None, null: Any, stop: Stop, hierarchy: Hierarchy | None = None
-    ) -> Outcome:
-        """Cycles to a tolerance, first with levels in float32, or of little elimination, where that may do."""
-        assert stop.tol is not None
-        hierarchy = self._accelerated(A.like(b), b, null, stop) if hierarchy is None else hierarchy
-        if not self.levels.may_choose(b.device) or self._tried or A.base is not A:
-            return self._iterate(A.like(b), hierarchy, b, guess, stop)
-        outcome = self._iterate(A.like(b), hierarchy, b, guess, stop, partial(far, tol=stop.tol))
-        if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
-            return self._again(A.like(b), b, guess, null, stop, outcome)
-        return outcome
-
-    def _told(self, A: Operator, b: Tensor, outcome: Outcome) -> Outcome:
-        """The outcome with convection, whose steps residuals decide: those of nothing but rounding lead nowhere."""
-        if outcome.status == "round-off" and (relative(self._roundoff(A, b)(outcome.u), norms(b)) > VOID).any():
-            outcome = replace(outcome, status="not converged", remedy=ADRIFT)
-        if outcome.status == "not converged" and not self.base.is_tame:
-            return replace(outcome, remedy=NOT_TAME)
-        if outcome.status == "not converged" and not outcome.remedy and self._is_adrift(A, b):
-            return replace(outcome, remedy=ADRIFT)
-        return outcome
-
-    def _is_adrift(self, A: Operator, b: Tensor) -> bool:
-        """Whether convection leaves u to rounding."""
-        scheme = self.levels.scheme
-
-        def solve(held: Convection, b: Tensor) -> Tensor:
-            return Multigrid(held, None, None, scheme).iterated(held, b, *ENOUGH).u
-
-        return isinstance(A, Convection) and self._kernel is None and is_adrift(A, b, solve)
-
-    def iterated(self, A: Operator, b: Tensor, tol: float, max_cycles: int) -> Outcome:
-        """Solve A u = b from zero, whatever becomes of it; of what is not singular."""
-        with on_device(b, self.base.ndim, self.levels.constant is not None):
-            hierarchy = self._accelerated(A, b, None, Stop(tol))
-            return iterate(hierarchy, hierarchy.data(b), None, tol, max_cycles, self._roundoff(A, b), None)
+    def _cycled(self, equation: Equation, guess: Tensor | None, stop: Stop) -> Outcome:
+        """Cycles to a tolerance, for a fourth-order A with any levels of its base."""
+        if equation.A.base is not equation.A:
+            return equation.iterate(guess, stop)
+        return quick_first(self.levels, guess, stop, equation.iterate)
 
     def _at_once(self, b: Tensor, stop: Stop, project: bool) -> Outcome | None:
         """One cycle, where it solves; None where it does not, or there is more to say."""
@@ -268,7 +227,7 @@ class Multigrid:
             hierarchy = self.levels.of(b, symmetric)
             begin = None if u is None else hierarchy.data(u)
             out = hierarchy.release(hierarchy.cycle(begin, hierarchy.data(b), measure=False))
-        return self._finite(out, b, u, "u")
+        return finite(out, b, self.levels.constant is not None, u, "u")
 
     def precondition(self, b: Tensor) -> Tensor:
         """One cycle from zero, symmetric where A is; on a singular problem between the projections."""
@@ -284,7 +243,7 @@ class Multigrid:
             return loose.inner.work(loose.inner.base, outcome)
         if self.levels.solve and A.base is A:
             return float(max(len(outcome.residuals) - 1, 1))
-        return solve_work(self.levels, self._outer(A), self.finishing, outcome)
+        return solve_work(self.levels, acceleration(self.levels, A), self.finishing, outcome)
 
     @cached_property
     def finishing(self) -> int:
@@ -296,120 +255,3 @@ class Multigrid:
         """Whether one full pass on the CPU takes data that are not weighted yet."""
         constant = self.levels.constant is not None and not self.levels.is_direct and self.finishing == 0
         return constant and self.levels.compiled(CPU)
-
-    def _pass(
-        self, hierarchy: Hierarchy, nested: Nested | None, b: Tensor, parts: Sequence[Tensor], unweighted: bool
-    ) -> Outcome:
-        """One full multigrid pass, with no residual."""
-
-        def whole(b: Tensor, f: Any, size: Tensor | None) -> Outcome:
-            if nested is not None and (parts or unweighted):
-                u = nested.full_multigrid(f, measure=False, parts=[part.to(b) for part in parts], unweighted=unweighted)
-            else:
-                u = hierarchy.full_multigrid(f, measure=False)
-            if isinstance(hierarchy, Steps):
-                u = hierarchy.further(u, f, self.finishing)
-            else:
-                for _ in range(self.finishing):
-                    u = hierarchy.cycle(u, f, measure=False)
-            u = self._finite(hierarchy.release(u), b, None)
-            if size is not None and unfinished(
-                hierarchy, size, lambda: torch.linalg.vecdot(b.flatten(1), u.flatten(1))
-            ):
-                return Outcome(u, [], UNDONE)
-            return Outcome(u, [], "transform" if self.levels.scheme.transform else DONE)
-
-        def sized(b: Tensor) -> tuple[Tensor, Any, Tensor | None]:
-            f = hierarchy.data(b)
-            return b, f, hierarchy.norms(None, f) if squares else None
-
-        squares = isinstance(hierarchy, (ConjugateGradients, Preconditioned, Steps))
-        b, f, size = sized(b)
-        if size is not None and extreme(size, b.dtype):
-            finite_data(b)
-            return rescaled(self.base.like(b), b, None, None, lambda b, guess: whole(*sized(b)))
-        return whole(b, f, size)
-
-    def _finite(self, u: Tensor, b: Tensor, guess: Tensor | None, name: str = "guess") -> Tensor:
-        """u, unless it is not finite: then say why."""
-        if self.levels.constant is not None:  # a NaN anywhere reaches all that are coupled
-            clean = all(map(isfinite, u.reshape(len(u), -1)[:, 0].tolist()))
-        else:  # a sum is quickly made; that of large numbers may overflow
-            clean = isfinite(float(u.sum())) or bool(torch.isfinite(u).all())
-        if clean:
-            return u
-        finite_data(b, guess, name)
-        raise FloatingPointError(f"the solution is not finite: it overflows in {b.dtype}. Scale the problem.")
-
-    def _iterate(
-        self,
-        A: Operator,
-        hierarchy: Hierarchy,
-        b: Tensor,
-        guess: Tensor | None,
-        stop: Stop,
-        hopeless: Callable[[list[float]], bool] | None = None,
-    ) -> Outcome:
-        assert stop.tol is not None
-        f, ends = hierarchy.data(b), (stop.tol, stop.max_cycles)
-        scale = hierarchy.norms(None, f)
-
-        def cycled(b: Tensor, guess: Tensor | None, f: Any, scale: Tensor | None) -> Outcome:
-            roundoff = self._roundoff(A, b)
-            return iterate(hierarchy, f, guess, *ends, roundoff, stop.callback, scale, hopeless, stop.of_guess)
-
-        if extreme(scale, b.dtype):
-            finite_data(b, guess)
-            unit = partial(rescaled, A, b, guess, stop.tol)
-            return unit(lambda b, guess: cycled(b, guess, hierarchy.data(b), None))
-        try:
-            return cycled(b, guess, f, scale)
-        except FloatingPointError:
-            finite_data(b, guess)
-            if not self._is_adrift(A, b):
-                raise
-            return Outcome(torch.zeros_like(b) if guess is None else guess, [1.0], "not converged", remedy=ADRIFT)
-
-    def _again(self, A: Operator, b: Tensor, guess: Tensor | None, null: Any, stop: Stop, first: Outcome) -> Outcome:
-        """Go on with levels in float64, or of more elimination, and from now on if they gain."""
-        self._tried = True
-        self.levels.choose(precise=True)
-        outcome, gains = gone_on(
-            first, guess, stop, lambda u, rest: self._iterate(A, self._accelerated(A, b, null, stop), b, u, rest)
-        )
-        if not gains:
-            self.levels.choose(precise=False)
-        return outcome
-
-    def _outer(self, A: Operator) -> type[ConjugateGradients | MinimalResiduals | Chebyshev] | None:
-        """The iteration around the cycles."""
-        if A.base is not A:
-            return Chebyshev
-        if self.levels.constant is not None or self.levels.is_direct:
-            return None
-        if not self.base.symmetric or self.levels.alternates:
-            return MinimalResiduals
-        return ConjugateGradients if self.levels.scheme.nu[0] == self.levels.scheme.nu[1] else MinimalResiduals
-
-    def _accelerated(self, A: Operator, b: Tensor, null: NullSpace | Stationary | None, stop: Stop) -> Hierarchy:
-        """The levels for b with the iteration around their cycles."""
-        outer = self._outer(A)
-        if outer is None:
-            nested = self.levels.nested(b)
-            if nested is not None and stop.tol is not None and nested.richardson.rho is None:
-                nested.richardson.rho = self.levels.contraction(b)
-            return self.levels.of(b)
-        if outer is ConjugateGradients:
-            return ConjugateGradients(self.levels.robust(b), None if stop.of_guess else stop.tol)
-        if not self.base.symmetric and b.device.type == "cpu":
-            return Steps(self.levels.streaming(b))
-        apply = A if self.base.symmetric else self.levels.streaming(b).apply
-        product = apply if null is None else lambda u: null.compatible(apply(u))
-        if not self.base.symmetric:
-            return Preconditioned(product, self.levels.of(b), MinimalResiduals(product, None), from_zero=True)
-        step = MinimalResiduals(product) if outer is MinimalResiduals else Chebyshev(A.spectrum)
-        return Preconditioned(product, self.levels.of(b), step, from_zero=self.levels.alternates)
-
-    def _roundoff(self, A: Operator, b: Tensor) -> Callable[[Tensor], np.ndarray]:
-        """u -> 2 eps || |A||u| + |b| || per member: the residual that rounding alone leaves."""
-        return lambda u: 2 * torch.finfo(b.dtype).eps * A.rounding(u, b)

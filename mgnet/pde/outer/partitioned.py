@@ -20,6 +20,7 @@ from mgnet.pde.levels.nested import boundary_parts, on_grid
 from mgnet.pde.levels.smoothers import COLOURED, steps
 from mgnet.pde.outer.backends import Constant, serve
 from mgnet.pde.outer.iterate import Outcome, iterate
+from mgnet.pde.outer.iteration import Cycles
 from mgnet.pde.outer.makers import serve_passes
 from mgnet.pde.outer.multigrid import Multigrid
 from mgnet.pde.outer.stopping import Stop
@@ -56,28 +57,24 @@ class Partitioned:
     def _run(self, b: Tensor, guess: Tensor | None, stop: Stop, project: bool, parts: Sequence[Tensor]) -> Outcome:
         b = self._sums.compatible(b, check=not project)
         levels = self._of(b)
-        f = levels.data(b)
         if stop.tol is None:
-            u = levels.full_multigrid(f, False, parts)
-            for _ in range(self.multigrid.finishing):
-                u = levels.cycle(u, f, measure=False)
+            f = levels.data(b)
+            u = Cycles(levels).further(levels.full_multigrid(f, False, parts), f, self.multigrid.finishing)
             outcome = Outcome(levels.release(u), [], "full multigrid")
         else:
-            outcome = self._iterate(levels, f, b, None if guess is None else self._sums.centred(guess), stop)
+            outcome = self._iterate(levels, b, None if guess is None else self._sums.centred(guess), stop)
         if stop.tol is None:  # else its residual is finite; a NaN anywhere reaches all unknowns
             self._sums.finite(outcome.u.flatten(1)[:, :1])
         return replace(outcome, u=self._sums.centred(outcome.u))
 
-    def _iterate(
-        self, levels: SharedLevels | EveryonesLevels, f: Any, b: Tensor, guess: Tensor | None, stop: Stop
-    ) -> Outcome:
+    def _iterate(self, levels: SharedLevels | EveryonesLevels, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
         if levels.richardson.rho is None:
             levels.richardson.rho = self.multigrid.levels.contraction(b)
         roundoff = partial(self._rounding, b=b)
         assert stop.tol is not None
         return iterate(
-            levels, f, guess, stop.tol, stop.max_cycles, roundoff, stop.callback, of_guess=stop.of_guess,
-            changed=self._sums.change,
+            Cycles(levels), levels.data(b), guess, stop.tol, stop.max_cycles, roundoff, stop.callback,
+            of_guess=stop.of_guess, changed=self._sums.change,
         )  # fmt: skip
 
     def _of(self, b: Tensor) -> SharedLevels | EveryonesLevels:

@@ -4,7 +4,7 @@ Where blocks are of no use, the whole problem is solved on every process: lines 
 axis and would be cut, or no grid is large enough, or the problem asks for more than conjugate gradients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -31,7 +31,7 @@ from mgnet.pde.outer.loose import CONTRAST
 from mgnet.pde.outer.makers import serve_stencils
 from mgnet.pde.outer.multigrid import Multigrid
 from mgnet.pde.outer.scheme import CYCLES, Scheme
-from mgnet.pde.outer.stopping import DONE, UNDONE, Stop, far, from_pass, gone_on
+from mgnet.pde.outer.stopping import DONE, UNDONE, Stop, from_pass, quick_first
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem.bodies import LOOSE
 from mgnet.pde.problem.cross import CrossDiffusion
@@ -161,9 +161,7 @@ class PartitionedVarying:
     def _pass(self, b: Tensor) -> Outcome:
         cycles = ConjugateGradients(self._system(b), None)
         f = cycles.data(b)
-        u = cycles.full_multigrid(f, measure=False)
-        for _ in range(self._finishing):
-            u = cycles.cycle(u, f, measure=False)
+        u = cycles.further(cycles.full_multigrid(f), f, self._finishing)
         u = cycles.release(u)
         self._sums.finite(u)  # with a tolerance its residual is
         energy = partial(self._product, b, u)
@@ -174,31 +172,28 @@ class PartitionedVarying:
         return torch.from_numpy(self.partition.total(torch.linalg.vecdot(v.flatten(1), w.flatten(1)).cpu()))
 
     def _cycled(self, b: Tensor, guess: Tensor | None, stop: Stop) -> Outcome:
-        """Cycles to a tolerance, first with levels in float32 where that may do."""
-        if not self._in_float32 or self._tried:
-            return self._iterate(b, guess, stop)
-        outcome = self._iterate(b, guess, stop, hopeless=True)
-        if outcome.status == "not converged" and len(outcome.residuals) <= stop.max_cycles:
-            return self._again(b, guess, stop, outcome)
-        return outcome
+        """Cycles to a tolerance."""
+        return quick_first(self, guess, stop, partial(self._iterate, b))
 
-    def _iterate(self, b: Tensor, guess: Tensor | None, stop: Stop, hopeless: bool = False) -> Outcome:
+    def _iterate(
+        self, b: Tensor, guess: Tensor | None, stop: Stop, hopeless: Callable[[list[float]], bool] | None = None
+    ) -> Outcome:
         assert stop.tol is not None
         cycles = ConjugateGradients(self._system(b), None if stop.of_guess else stop.tol)
         return iterate(
             cycles, cycles.data(b), guess, stop.tol, stop.max_cycles, partial(self._rounding, b=b), stop.callback,
-            hopeless=partial(far, tol=stop.tol) if hopeless else None, of_guess=stop.of_guess,
-            changed=self._sums.change,
+            hopeless=hopeless, of_guess=stop.of_guess, changed=self._sums.change,
         )  # fmt: skip
 
-    def _again(self, b: Tensor, guess: Tensor | None, stop: Stop, first: Outcome) -> Outcome:
-        """Go on with levels in float64, and from now on if they gain."""
-        self._tried, in_float32 = True, self.__dict__.pop("_shared")
-        self._precise, self._systems = True, {}
-        outcome, gains = gone_on(first, guess, stop, partial(self._iterate, b))
-        if not gains:
-            self._precise, self._systems, self.__dict__["_shared"] = False, {}, in_float32
-        return outcome
+    @property
+    def may_choose(self) -> bool:
+        """As ``Levels.may_choose``."""
+        return self._in_float32 and not self._tried
+
+    def choose(self, precise: bool) -> None:
+        """As ``Levels.choose``."""
+        self._precise, self._tried, self._systems = precise, True, {}
+        del self._shared
 
     def _system(self, b: Tensor) -> Any:
         """The levels for b's batch and dtype; the last ones stay."""

@@ -3,6 +3,7 @@
 The iteration is that of ``krylov``'s ``Preconditioned`` with ``MinimalResiduals(A, None)``, its readable twin.
 """
 
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -12,16 +13,18 @@ from torch import Tensor
 
 from mgnet.pde.levels.system import HALVED
 from mgnet.pde.native.streams import NativeStreams
+from mgnet.pde.outer.iteration import Several
 
 
 class Steps:
-    """The iteration as a hierarchy whose cycle is one step; ``iterate`` drives it. Iterates are arrays of the kernels.
+    """The iteration; its iterates are arrays of the kernels.
 
     Parameters
     ----------
     levels : whose cycle from zero is the preconditioner, and whose A is solved for
     """
 
+    squares = True
     BEFORE = "the iterate before the last step"  # which is made when it is asked for
 
     def __init__(self, levels: NativeStreams):
@@ -42,34 +45,27 @@ class Steps:
         r = r if u is None else r - self.levels.apply(self.tensor(u))
         return torch.linalg.vector_norm(r.flatten(1), dim=1)
 
-    def measured(self) -> Tensor:
-        return torch.from_numpy(self._norms)
-
-    def full_multigrid(self, b: np.ndarray, measure: bool = True) -> np.ndarray:
+    def full_multigrid(self, b: np.ndarray) -> np.ndarray:
         """The first step, from zero."""
-        return self.cycle(None, b)
-
-    def cycle(self, u: np.ndarray | None, b: np.ndarray, measure: bool = True) -> np.ndarray:
-        self._go_on(u, b)
-        return self._advance(self._norms, 0.0, inf, 1)[0]
+        return self._some(None, b, 1)
 
     def further(self, u: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
-        """So many steps from u in a call, unless nothing is left before."""
-        self._go_on(u, b)
-        return self._advance(self._norms, 0.0, inf, steps)[0] if steps else u
+        """So many steps in a call, unless nothing is left before."""
+        return self._some(u, b, steps) if steps else u
+
+    def error(self, size: Tensor, energy: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(self._norms) ** 2, size**2
 
     def several(
-        self, u: np.ndarray | None, b: np.ndarray, size: np.ndarray, tol: float, most: int
-    ) -> tuple[Any, Any, np.ndarray]:
-        """Up to ``most`` steps between which there is nothing to decide, towards ||b - A x|| <= tol size.
-
-        Returns
-        -------
-        the iterate before the last one (None for zero), the last one, (steps, batch) ||b - A x|| after each step
-        """
+        self, u: np.ndarray | None, b: np.ndarray, norms: np.ndarray, size: np.ndarray, tol: float, most: int
+    ) -> Several:
         self._go_on(u, b)
-        x, norms = self._advance(size, tol, HALVED, most)
-        return None if u is None and len(norms) == 1 else self.BEFORE, x, norms
+        x, history = self._advance(size, tol, HALVED, most)
+        return None if u is None and len(history) == 1 else self.BEFORE, x, history
+
+    def _some(self, u: np.ndarray | None, b: np.ndarray, steps: int) -> np.ndarray:
+        self._go_on(u, b)
+        return self._advance(self._norms, 0.0, inf, steps)[0]
 
     def _go_on(self, u: np.ndarray | None, b: np.ndarray) -> None:
         """From u, which may be the last iterate."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import log
+from typing import Protocol
 
 from torch import Tensor
 
@@ -68,3 +69,33 @@ def gone_on(
     second = iterate(guess if anew else first.u, rest)
     outcome = replace(second, residuals=first.residuals + second.residuals[1:], guessed=first.guessed)
     return outcome, rate(second.residuals) > GAIN * rate(first.residuals)
+
+
+class Levels(Protocol):
+    """What is made in float32, or of convection with little elimination, where that may do."""
+
+    @property
+    def may_choose(self) -> bool:
+        """Whether the last ones are, and nobody has chosen."""
+        ...
+
+    def choose(self, precise: bool) -> None:
+        """Have the next ones be precise, or not."""
+        ...
+
+
+def quick_first(levels: Levels, guess: Tensor | None, stop: Stop, iterate: Callable[..., Outcome]) -> Outcome:
+    """Cycles to a tolerance, with precise levels only where the others are far off; from then on if they gain.
+
+    iterate : (the iterate to begin with, when to stop, whether it is hopeless by the residuals) -> the outcome
+    """
+    tol = stop.tol
+    assert tol is not None
+    first = iterate(guess, stop, lambda residuals: levels.may_choose and far(residuals, tol))
+    if first.status != "not converged" or not levels.may_choose or len(first.residuals) > stop.max_cycles:
+        return first
+    levels.choose(precise=True)
+    outcome, gains = gone_on(first, guess, stop, iterate)
+    if not gains:
+        levels.choose(precise=False)
+    return outcome

@@ -1,14 +1,12 @@
 """What a cycle costs, and a solve."""
 
 from functools import cache
-from typing import Any
 
+from mgnet.pde.outer.acceleration import Kind
 from mgnet.pde.outer.choice import Levels
 from mgnet.pde.outer.iterate import Outcome
-from mgnet.pde.outer.krylov import FINISHING_STEPS, Chebyshev, ConjugateGradients, MinimalResiduals
+from mgnet.pde.outer.krylov import ConjugateGradients
 from mgnet.pde.outer.stopping import DONE
-
-APPLICATIONS = {None: 0, Chebyshev: 1, ConjugateGradients: 2, MinimalResiduals: 2}  # of A in a step beside the cycle's
 
 
 @cache
@@ -50,13 +48,12 @@ def full_multigrid_work(sizes: tuple[int, ...], nu: tuple[int, int], gamma: int 
     return sum(cycle_work(sizes[l:], nu, gamma) * sizes[l] for l in range(len(sizes))) / sizes[0]
 
 
-def solve_work(levels: Levels, outer: Any, finishing: int, outcome: Outcome) -> float:
-    """Work units of a solve with ``outer`` around the cycles, of which ``finishing`` follow a full pass."""
+def solve_work(levels: Levels, kind: Kind, finishing: int, outcome: Outcome) -> float:
+    """Work units of a solve with an iteration around the cycles, of which ``finishing`` follow a full pass."""
     how, cycles = (levels.sizes, levels.scheme.nu, levels.gamma), len(outcome.residuals) - 1
-    one = cycle_work(*how) * (1 + levels.alternates) + APPLICATIONS[outer]
+    one = cycle_work(*how) * (1 + levels.alternates) + kind.applications
     if not outcome.residuals or outcome.status == DONE:
-        steps = finishing + FINISHING_STEPS * (outer is ConjugateGradients) + max(cycles, 0)
-        return full_multigrid_work(*how) + one * steps + float(outcome.guessed)
-    if cycles and not outcome.guessed and outer is not ConjugateGradients and levels.base.symmetric:
+        return full_multigrid_work(*how) + one * (finishing + kind.finishing + max(cycles, 0)) + float(outcome.guessed)
+    if cycles and not outcome.guessed and kind is not ConjugateGradients and levels.base.symmetric:
         return full_multigrid_work(*how) + one * (cycles - 1)
     return one * cycles
