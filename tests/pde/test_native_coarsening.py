@@ -12,6 +12,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from mgnet.pde import Grid, Poisson
 from mgnet.pde.blackbox import coarse_operators, from_diffusion
@@ -246,6 +247,16 @@ def test_clusters(shape, bc, batch, single):
     assert_same(A, single, jumps=True, threads=2, contrast=1e4)
     native = set_up(A, single, jumps=True)
     assert len(shape) == 1 or any(native.level(l)["clusters"] is not None for l in range(len(native)))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(("shape", "bc"), [((131, 122), "dirichlet"), ((130, 121), "periodic"),
+                                           ((23, 26, 25), "neumann"), ((24, 25, 23), "periodic")], ids=str)  # fmt: skip
+def test_clusters_across_blocks(shape, bc, threads):
+    """Grains, of which clusters and strands are made that several threads find parts of."""
+    noise = gaussian_filter(np.random.default_rng(0).standard_normal(shape), 0.8)
+    A = problem(shape, bc, a=np.where(noise > np.quantile(noise, 0.55), 1e4, 1.0))
+    assert_same(A, jumps=True, threads=threads, contrast=1e4)
 
 
 @pytest.mark.parametrize("mask_bc", ["dirichlet", "neumann"])

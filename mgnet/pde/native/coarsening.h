@@ -226,8 +226,9 @@ class Coarsening {
 
     Clusters<T> clusters(const Pair& pair) const {
         std::vector<Clusters<double>> found(pair.fine->members);
+        const int crew = pair.fine->members > 1 ? 1 : pair.fine->crew(problem_.threads);
         F::each_member(pair.fine->members, problem_.threads,
-                       [&](long member) { found[member] = SlowClusters<X>::find(pair, member); });
+                       [&](long member) { found[member] = SlowClusters<X>::find(pair, member, crew); });
         Clusters<T> to;
         for (const Clusters<double>& of : found) append(to, of);
         return to;
