@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from mgnet.pde import Grid, Poisson, Robin
+from mgnet.pde import Faces, Grid, Poisson, Robin
 from mgnet.pde.blackbox import from_diffusion, survey
 from mgnet.pde.blackbox.stencil import excess
+from mgnet.pde.blackbox.traits import dominance
 from mgnet.pde.native import kernels, machine, machines
 from mgnet.pde.native.blackbox import surveyed
 from mgnet.pde.native.conductances import magnitudes
@@ -105,6 +106,34 @@ def test_a_survey_tells_what_torch_tells(name):
     assert seen.lone == (not from_diffusion(A).coupled.all())
 
 
+def regions():
+    """Whether an axis dominates there by about 1000."""
+    yield "noise", False, OPERATORS["threads"]
+    strip = np.ones((70, 40))
+    strip[:3] = 1000.0
+    yield "strip", True, Poisson(Grid(strip.shape), (strip, np.ones_like(strip))).A
+    yield "too thin a strip", False, Poisson(Grid(strip.shape), (strip * (np.arange(70) != 1)[:, None] + 1, 1.0)).A
+    yield "across the ends", True, Poisson(Grid(strip.shape, bc="periodic"), (1.0, np.roll(strip, -2, 0)), 1.0).A
+    block = np.ones((2, 9, 10, 12))
+    block[1, 2:5, 4:8, 5:9] = 1000.0
+    yield "in space, of one member", True, Poisson(Grid(block.shape[1:], bc="neumann"), (1.0, block, 1.0)).A
+    yield "plane", True, Poisson(Grid((1, 30, 30)), (1.0, 1000.0 * np.ones((1, 30, 30)), 1.0)).A
+    yield "walls", True, Poisson(Grid((9, 8), bc="neumann"), Faces(np.zeros((10, 8)), np.ones((9, 9))), 1.0).A
+    nodes = [np.linspace(0, 1, 12) ** 3, np.linspace(0, 1, 10)]
+    yield "stretched", True, Poisson(Grid.from_nodes(nodes, bc="neumann"), rough((12, 10))).A
+
+
+REGIONS = {name: rest for name, *rest in regions()}
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_where_an_axis_dominates(name):
+    dominates, A = REGIONS[name]
+    found = dominance(A)
+    assert surveyed(A.faces, varies=0.0).dominance == pytest.approx(found, rel=1e-6)
+    assert (found > 100) == dominates
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 @pytest.mark.parametrize("on", machines())
 def test_the_finest_grid_is_that_of_the_finished_stencil(name, on):
@@ -130,7 +159,7 @@ def test_other_shapes_are_refused():
 
     good = [np.ones((5, 5)), np.ones((4, 6))]
     assert made(good, np.ones(())).survey(1.0, 1)[0] == 1
-    assert made([np.ones((5, 1)), np.ones((1, 6))], np.ones((2, 1, 1))).survey(1.0, 1)[3].shape == (2,)
+    assert made([np.ones((5, 1)), np.ones((1, 6))], np.ones((2, 1, 1))).survey(1.0, 1)[4].shape == (2,)
     wrong = [[np.ones((4, 5)), good[1]], [good[0], np.ones((4, 5))], [good[0]], [good[0], np.ones((3, 4, 1))],
              [np.ones((2, 5, 5)), np.ones((3, 4, 6))], [good[0].astype(int), good[1]]]  # fmt: skip
     for k in wrong:

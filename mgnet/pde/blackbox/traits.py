@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Protocol
 
 import numpy as np
@@ -36,6 +36,7 @@ class Survey:
     ----------
     contrast : the largest ratio of two conductances of one axis
     variation : the largest ratio of two of k_d / k_e, for any axes d and e
+    dominance : see the function, where variation is above VARIES
     constant, wave : (members,) the energy of a constant and of the smoothest wave, see ``Diffusion.hold``
     lone : whether an unknown may be coupled to no other
     """
@@ -44,13 +45,15 @@ class Survey:
     variation: float
     constant: np.ndarray
     wave: np.ndarray
+    dominance: float
     lone: bool = True
 
 
 def survey(A: Diffusion) -> Survey:
     """What decides how A is solved; its compiled twin is ``native.blackbox.surveyed``."""
     constant, wave = (v.reshape(-1).cpu().numpy() for v in A.hold())
-    return Survey(contrast(A), variation(A), constant, wave)
+    varies = variation(A)
+    return Survey(contrast(A), varies, constant, wave, dominance(A) if varies > VARIES else 0.0)
 
 
 def contrast(A: Diffusion) -> float:
@@ -141,7 +144,7 @@ class Look(Protocol):
 
     Attributes
     ----------
-    variation : as in ``Survey``;   steepness, skewed, thin : see the functions of about these names
+    variation, dominance : as in ``Survey``;   steepness, skewed, thin : see the functions of about these names
     dominant : the axes that ``dominant_axes`` finds;   strongest : the one coupled most strongly
     """
 
@@ -166,7 +169,8 @@ class Look(Protocol):
     @property
     def strongest(self) -> int: ...
 
-    def may_dominate(self, ratio: float) -> bool: ...
+    @property
+    def dominance(self) -> float: ...
 
 
 class Whole:
@@ -204,8 +208,9 @@ class Whole:
     def _unit(self) -> Stencil:
         return from_diffusion(self.A).unit()[0]
 
-    def may_dominate(self, ratio: float) -> bool:
-        return may_dominate(self.A, ratio)
+    @cached_property
+    def dominance(self) -> float:
+        return dominance(self.A) if self._seen is None else self._seen.dominance
 
 
 def gradual(A: Diffusion, solved: Sequence[int]) -> bool:
@@ -233,9 +238,9 @@ def line_axes(look: Look, smoother: Smoother) -> tuple[int, ...]:
     if look.skewed:
         return every
     varies = look.variation > VARIES
-    if varies and smoother != "zebra" and look.may_dominate(ALIKE) and look.steepness <= STEEP:
+    if varies and smoother != "zebra" and look.dominance > ALIKE and look.steepness <= STEEP:
         return every
-    if smoother != "zebra" and not (varies and look.may_dominate(DOMINANT / 2)):
+    if smoother != "zebra" and not (varies and look.dominance > DOMINANT / 2):
         return look.thin
     return look.dominant or look.thin or ((look.strongest,) if smoother == "zebra" else ())
 
@@ -256,29 +261,30 @@ def smallest(A: Stencil) -> float:
     return float(torch.stack([s.min() for s in A.couplings.values()]).min())
 
 
-def may_dominate(A: Diffusion, ratio: float = DOMINANT / 2) -> bool:
-    """Whether some axis' conductances are so many times another's in some region; else ``dominant_axes`` finds none."""
-    weights = [None if axis.uniform else w for axis, w in zip(A.axes, A.shares, strict=True)]
+def dominance(A: Diffusion) -> float:
+    """The largest ratio of two axes' conductances that some unknown and all its neighbours reach, ends alike.
 
-    def around(d: int) -> np.ndarray:
-        k = A.k[d].detach()
-        for e, w in enumerate(weights):
-            k = k if w is None or e == d else k * w
-        faces = np.moveaxis(k.cpu().numpy(), d - A.ndim, 0)  # numpy: torch's threads would cost more than they bring
-        return np.moveaxis(faces[1:] + faces[:-1], 0, d - A.ndim)
+    Where it is less than DOMINANT, ``dominant_axes`` finds none.
+    """
+    s = [_around(A, d) for d in range(A.ndim) if A.axes[d].n > 1]
+    largest = 0.0
+    for one, other in permutations(s, 2):
+        ratio = np.where(one > 0, np.inf, 0.0) * np.ones_like(other)
+        np.divide(one, other, out=ratio, where=other > 0)
+        for axis in range(-A.ndim, 0):
+            if ratio.shape[axis] > 1:
+                ratio = np.minimum(ratio, np.minimum(np.roll(ratio, 1, axis), np.roll(ratio, -1, axis)))
+        largest = max(largest, float(ratio.max()))
+    return largest
 
-    s = [around(d) for d in range(A.ndim)]
-    return any(_region(s[d] > ratio * s[e]) for d in range(A.ndim) for e in range(A.ndim) if d != e)
 
-
-def _region(where: np.ndarray) -> bool:
-    """Whether an unknown is there with all its neighbours, of all ends alike."""
-    for axis in range(where.ndim):
-        if not where.any():
-            return False
-        if where.shape[axis] > 1:
-            where = where & np.roll(where, 1, axis) & np.roll(where, -1, axis)
-    return bool(where.any())
+def _around(A: Diffusion, d: int) -> np.ndarray:
+    """The conductances of the two faces of each unknown along axis d, of its cell."""
+    k = A.k[d].detach()
+    for e, share in enumerate(A.shares):
+        k = k if share is None or e == d else k * share
+    faces = np.moveaxis(k.cpu().double().numpy(), d - A.ndim, 0)
+    return np.moveaxis(faces[1:] + faces[:-1], 0, d - A.ndim)
 
 
 def thin_lines(A: Diffusion) -> tuple[int, ...]:

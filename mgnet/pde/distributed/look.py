@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mgnet.pde.blackbox.lines import ALIKE, DOMINANT, PART, REGION
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion, offsets, shift
-from mgnet.pde.blackbox.traits import NEGATIVE, Survey, inner, may_dominate, smallest, steepness, thin_of_means
+from mgnet.pde.blackbox.traits import NEGATIVE, Survey, dominance, inner, smallest, steepness, thin_of_means
 from mgnet.pde.distributed.halo import exchange
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.problem import SharedPoisson
@@ -58,7 +58,7 @@ class SharedLook:
     @cached_property
     def survey(self) -> Survey:
         constant, wave = self._hold()
-        return Survey(self._contrast(), self.variation, constant, wave, self._of_unit[0])
+        return Survey(self._contrast(), self.variation, constant, wave, self.dominance, self._of_unit[0])
 
     @cached_property
     def variation(self) -> float:
@@ -115,8 +115,9 @@ class SharedLook:
     def strongest(self) -> int:
         return int(np.argmax(self._of_unit[1]))
 
-    def may_dominate(self, ratio: float) -> bool:
-        return bool(self.partition.most(float(may_dominate(self._A, ratio))))
+    @cached_property
+    def dominance(self) -> float:
+        return float(self.partition.most(dominance(self._A)))
 
     # Numbers of all processes ----------------------------------------------------------------------------------------
 

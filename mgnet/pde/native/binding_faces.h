@@ -54,7 +54,8 @@ class Faces {
             nb::gil_scoped_release release;
             seen = survey(of_, varies, threads);
         }
-        return nb::make_tuple(seen.contrast, seen.variation, seen.lone, numpy_of(seen.constant), numpy_of(seen.wave));
+        return nb::make_tuple(seen.contrast, seen.variation, seen.dominance, seen.lone, numpy_of(seen.constant),
+                              numpy_of(seen.wave));
     }
 
     nb::object magnitudes(const Input& u, const Input& b, int threads) const {

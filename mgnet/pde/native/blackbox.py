@@ -127,10 +127,10 @@ class NativeBlackBox:
         return self._spare
 
 
-def surveyed(faces: kernels.Conductances) -> Survey:
-    """What decides how an operator is solved, in a pass or two."""
-    contrast, variation, lone, constant, wave = faces.survey(VARIES, threads())
-    return Survey(contrast, variation, constant, wave, lone)
+def surveyed(faces: kernels.Conductances, varies: float = VARIES) -> Survey:
+    """What decides how an operator is solved, in a pass or two; dominance where variation is above ``varies``."""
+    contrast, variation, dominance, lone, constant, wave = faces.survey(varies, threads())
+    return Survey(contrast, variation, constant, wave, dominance, lone)
 
 
 def firsts(axes: Sequence[Axis]) -> list[int]:

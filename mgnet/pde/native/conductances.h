@@ -142,14 +142,14 @@ struct FaceRule {
 template <class T>
 bool conductances(const T* a, bool on_faces, T* k, long pre, long n, long post, const FaceRule& rule, int threads);
 
-// What decides how an operator is solved; the functions of blackbox/hierarchy.py say it word by word.
+// What decides how an operator is solved; the functions of blackbox/traits.py say it word by word.
 struct Survey {
-    double contrast = 1, variation = 1;
+    double contrast = 1, variation = 1, dominance = 0;
     bool lone = false;                 // whether an unknown is coupled to no other
     std::vector<double> constant, wave;  // per member
 };
 
-// variation is looked for only where it may be more than `varies`
+// variation is looked for only where it may be more than `varies`, dominance where it is
 Survey survey(const Conductances& A, double varies, int threads);
 
 // squares (members) = || |A||u| + |b| ||^2: where 2 eps of its root is all of a residual, rounding has left it

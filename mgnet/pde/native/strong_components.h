@@ -11,6 +11,7 @@
 namespace mgnet {
 
 constexpr double STRONG_COUPLING = 0.25;
+constexpr long BLOCK = 1 << 14;  // unknowns of a block, about: whatever the number of threads
 
 template <class X>
 class StrongComponents {
@@ -22,7 +23,7 @@ class StrongComponents {
   public:
     StrongComponents(const Operator& A, long member, int crew)
         : A_(A), mesh_(A.mesh), member_(member), crew_(crew),
-          blocks_(crew == 1 ? 1 : std::min(A.mesh.rows(), 4L * crew)) {
+          blocks_(std::max(1L, std::min(A.mesh.rows(), A.mesh.size() / BLOCK))) {
         const long N = mesh_.size() + BEYOND;
         largest_ = arena_.take<double>(N), strong_ = arena_.take<std::int16_t>(N), label_ = arena_.take<Label>(N);
         each_row([&](long r) { largest(r); });

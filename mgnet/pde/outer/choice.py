@@ -145,9 +145,9 @@ class Levels:
         """What decides how variable coefficients are solved."""
         if self.faces is None:
             return survey(self.base)
-        seen = surveyed(self.faces)
         if all(axis.uniform for axis in self.base.axes):
-            return seen
+            return surveyed(self.faces)
+        seen = surveyed(self.faces, varies=0.0)
         return replace(seen, contrast=contrast(self.base), variation=variation(self.base))
 
     def of(self, b: Tensor, symmetric: bool = False) -> Hierarchy:
