@@ -330,7 +330,7 @@ def test_islands_that_little_holds_ask_for_wider_levels():
 def test_slow_levels_in_float32_that_end_in_sight_are_kept():
     solver = Solver(Poisson(Grid((127, 127)), np.random.default_rng(1).choice([1.0, 1e4], (127, 127))))
     assert solver.solve(rough(127)).cycles > PATIENCE
-    assert not solver.multigrid(solver.problem.A)._tried
+    assert solver.multigrid(solver.problem.A).levels.may_choose
 
 
 @pytest.mark.parametrize("c", [5e-4, 1e-2])
@@ -411,6 +411,14 @@ def test_where_an_axis_dominates_it_is_looked_for(n):
         assert dominance(A) > DOMINANT / 2 or not dominant
         found, spared = found + dominant, spared + (dominance(A) <= DOMINANT / 2)
     assert found > 5 < spared
+
+
+def test_a_region_of_one_member_alone_is_found():
+    """Neighbours are those on the grid, not the members before and after."""
+    a = np.ones((3, 64, 64))
+    a[1, :32] = 1e3
+    solver = Solver(Poisson(Grid((64, 64)), (a, 1.0)))
+    assert solver.solve(rough(64)).cycles <= 8
 
 
 def inclusion(shape: tuple[int, ...]) -> np.ndarray:

@@ -13,7 +13,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from mgnet.pde.blackbox.stencil import Stencil, Unsymmetric, offsets, shift
+from mgnet.pde.blackbox.stencil import Stencil, Unsymmetric, shift
 from mgnet.pde.levels.lines import along_lines
 from mgnet.pde.levels.streams import along_streams
 
@@ -39,10 +39,11 @@ def dominant_axes(A: Stencil) -> tuple[int, ...]:
 
 def _region(where: Tensor) -> float:
     """The part of all unknowns that are there with all their neighbours, of the member that has most."""
-    if not where.any():
-        return 0.0
-    inner = torch.stack([shift(where, o) for o in offsets(where.ndim - 1)]).all(0)
-    return float(inner.flatten(1).sum(1).max()) / inner[0].numel()
+    for dim in range(1, where.ndim):
+        if not where.any():
+            return 0.0
+        where = where & where.roll(1, dim) & where.roll(-1, dim)
+    return float(where.flatten(1).sum(1).max()) / where[0].numel()
 
 
 def line_sweeps(nu: int, axes: int) -> int:
