@@ -257,6 +257,9 @@ def test_clusters_across_blocks(shape, bc, threads):
     noise = gaussian_filter(np.random.default_rng(0).standard_normal(shape), 0.8)
     A = problem(shape, bc, a=np.where(noise > np.quantile(noise, 0.55), 1e4, 1.0))
     assert_same(A, jumps=True, threads=threads, contrast=1e4)
+    one, several = (set_up(A, jumps=True, threads=n).level(0)["clusters"] for n in (1, threads))
+    for part in one:
+        np.testing.assert_array_equal(one[part], several[part])
 
 
 @pytest.mark.parametrize("mask_bc", ["dirichlet", "neumann"])
