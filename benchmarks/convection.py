@@ -23,7 +23,7 @@ import torch
 from scipy.sparse.linalg import gmres, spsolve
 
 from benchmarks import tables
-from benchmarks.report import environment
+from benchmarks.machine import environment, here, measured_on
 from mgnet.pde import Grid, Poisson, Solver
 
 TOL = 1e-8
@@ -110,7 +110,7 @@ def compare(given: argparse.Namespace) -> None:
     for n in given.sizes:
         for flow in FLOWS:
             for peclet in given.peclet:
-                found = row(n, peclet, flow, given.repeats, given.largest)
+                found = row(n, peclet, flow, given.repeats, given.largest) | here()
                 print(line(found), flush=True)
                 save(found)
 
@@ -144,7 +144,8 @@ def raced() -> str:
         "spsolve over ours",
         "PyAMG's AIR over ours",
     )
-    said = f"float64, one thread of {result['environment']['processor']}; `python -m benchmarks.convection`."
+    where = measured_on(result["rivals"], result["environment"])
+    said = f"float64, one thread; {where}; `python -m benchmarks.convection`."
     return f"{said}\n\n" + "\n".join(tables.table(head, rows))
 
 

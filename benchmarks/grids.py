@@ -24,7 +24,7 @@ import torch
 from scipy.sparse.linalg import spsolve
 
 from benchmarks import tables
-from benchmarks.report import environment
+from benchmarks.machine import environment, here, measured_on
 from mgnet.pde import Grid, Poisson, Solver
 from mgnet.pde.outer.cache import cache
 
@@ -46,7 +46,7 @@ def main() -> None:
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name, measure in (("grids", grids), ("tensors", tensors), ("small", small)):
         if name in given.only:
-            found[name] = measure(given.repeats)
+            found[name] = [row | here() for row in measure(given.repeats)]
             print(json.dumps(found[name], indent=1), flush=True)
     RESULTS.write_text(json.dumps(found | {"environment": environment()}, indent=1) + "\n")
 
@@ -188,7 +188,7 @@ def costs() -> str:
         rows.append([*cells, row["method"]])
     head = ("problem", "unknowns", "a cycle, ms", "over the first", "to 1e-8, ms", "over the first", "cycles", "method")
     words = "Cycles are those of levels, V(2,1); solves are the default's, which separates variables where it can."
-    return f"{told(result)} {words}\n\n" + "\n".join(tables.table(head, rows))
+    return f"{told(result, 'grids', 'tensors')} {words}\n\n" + "\n".join(tables.table(head, rows))
 
 
 def elimination() -> str:
@@ -198,12 +198,13 @@ def elimination() -> str:
         [f"{row['n']}^2", row["name"], *(f"{v:.2f}" for v in (*row["ms"], *row["ratio"]))] for row in result["small"]
     ]
     head = ("unknowns", "coefficient", "ours, ms", "spsolve, ms", "ours over spsolve, in turn", "ten after ten")
-    return f"{told(result)}\n\n" + "\n".join(tables.table(head, rows))
+    return f"{told(result, 'small')}\n\n" + "\n".join(tables.table(head, rows))
 
 
-def told(result: dict) -> str:
-    machine = result["environment"]
-    return f"float64, one thread of {machine['processor']}; `python -m benchmarks.grids`."
+def told(result: dict, *names: str) -> str:
+    """On what the rows of these were measured, and how."""
+    rows = [row for name in names for row in result[name]]
+    return f"float64, one thread; {measured_on(rows, result['environment'])}; `python -m benchmarks.grids`."
 
 
 if __name__ == "__main__":

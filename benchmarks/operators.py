@@ -32,8 +32,8 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from benchmarks import tables
+from benchmarks.machine import environment
 from benchmarks.operator_rivals import UNet, fno, parameters
-from benchmarks.report import environment
 from mgnet.operators import FAST, PAPER, MgNO, Recipe, Run, Samples, darcy, evaluate, load, save, train
 from mgnet.operators.batches import tensors_of
 from mgnet.pde import solve

@@ -27,7 +27,7 @@ import torch
 import torch.distributed as dist
 
 from benchmarks import tables
-from benchmarks.report import environment
+from benchmarks.machine import environment, in_words
 from benchmarks.scaling import HALO
 from mgnet.pde import Grid, Poisson, Solver
 from mgnet.pde.distributed.channel import Channel, Network, channel
@@ -117,7 +117,7 @@ def table(result: dict[str, Any]) -> str:
     saved, cycle = last["after, gloo"] - last["beside, gloo"], last["a cycle"]
     lines = [
         f"An exchange of {HALO} planes between two processes, and a cycle on each beside it; milliseconds, "
-        f"{machine['cores']} cores of {machine['processor']}; `python -m benchmarks.overlap`.",
+        f"{in_words(machine)}; `python -m benchmarks.overlap`.",
         "",
         *tables.table(("unknowns a process", *names), rows),
         "",

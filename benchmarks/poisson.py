@@ -24,7 +24,8 @@ import numpy as np
 import torch
 
 from benchmarks import rivals
-from benchmarks.report import earlier, environment, in_order, kept_rows, save
+from benchmarks.machine import environment, here
+from benchmarks.report import earlier, in_order, kept_rows, save
 from mgnet.pde import Grid, Poisson, Solver, solve
 from mgnet.pde.outer.cache import cache
 
@@ -113,7 +114,7 @@ def main() -> None:
             gc.collect()
             for row in measured:
                 row["bytes per unknown"] = memory(number, row["solver"]) if row["first"] < ONCE else None
-                row["date"] = result["environment"]["date"]
+                row |= here()
                 print(line(row), flush=True)
             result["rows"] = in_order(result["rows"] + measured, [case.name for case in CASES])
             save(result, given.out)

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import rivals_gpu as rivals
+from benchmarks.machine import here
 from benchmarks.poisson import jumps, solution, source
 from benchmarks.report import in_order, kept_rows
 from benchmarks.report_gpu import environment, line, save
@@ -103,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = {"environment": environment(device), "copy": copy, "rows": kept_rows(out, given.only) if out else []}
     for case in cases:
         if case.n <= given.largest and (not given.only or case.name in given.only):
-            measured = list(measure(case, device, given.repeats, copy))
+            where = here(device=result["environment"]["device"])
+            measured = [row | where for row in measure(case, device, given.repeats, copy)]
             result["rows"] = in_order(result["rows"] + measured, [case.name for case in cases])
             if out:
                 save(result, out)

@@ -26,7 +26,7 @@ import torch
 import torch.distributed as dist
 
 from benchmarks import tables
-from benchmarks.report import environment
+from benchmarks.machine import environment, in_words
 from mgnet.pde import Grid, Partition, Poisson, Solver, solve
 
 RESULTS = Path(__file__).parent / "results" / "processes" / "results.json"
@@ -135,7 +135,7 @@ def table(result: dict[str, Any]) -> str:
     """Markdown."""
     machine = result["environment"]
     lines = [
-        f"One thread a process, {machine['cores']} cores of {machine['processor']}; `python -m benchmarks.processes`. "
+        f"One thread a process, {in_words(machine)}; `python -m benchmarks.processes`. "
         "Apart: each process solves a problem of its own, which is what the machine's memory allows at most.",
         "",
     ]

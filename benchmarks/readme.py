@@ -24,6 +24,7 @@ from benchmarks import (
     small,
     tables,
 )
+from benchmarks.machine import measured_on
 from benchmarks.report import table
 from mgnet.training.runs import read_history
 from mgnet.vision import build
@@ -77,9 +78,9 @@ def _between(page: Path, *results: list[str]) -> str:
 def in_short() -> str:
     """For the README: a few problems, each beside the fastest transform and the fastest other rival."""
     result = json.loads((RESULTS / "poisson" / "results.json").read_text())
-    machine, days = result["environment"], " and ".join(sorted({row["date"] for row in result["rows"]}))
-    told = f"float64, {machine['cores']} cores of {machine['processor']}, {days}; `python -m benchmarks.poisson`."
-    return f"{told}\n\n{front.in_short(fastest(result['rows']))}\n\n{PICTURE.format('')}"
+    rows = fastest(result["rows"])
+    told = f"float64; {measured_on(rows, result['environment'])}; `python -m benchmarks.poisson`."
+    return f"{told}\n\n{front.in_short(rows)}\n\n{PICTURE.format('')}"
 
 
 def poisson() -> str:

@@ -1,42 +1,13 @@
 """Writing what the Poisson benchmark measured: JSON, a picture and a table."""
 
 import json
-import os
-import platform
 from collections.abc import Sequence
-from datetime import date
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import scipy
-import torch
 
-import mgnet
 from benchmarks import tables
-
-
-def environment() -> dict:
-    """The machine and the versions."""
-    model = next((s.split(":")[1].strip() for s in _cpuinfo() if s.startswith("model name")), platform.processor())
-    return {
-        "date": date.today().isoformat(),
-        "processor": model,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "mgnet": mgnet.__version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        **{name: version(name) for name in ("pyamg", "petsc4py") if find_spec(name)},
-    }
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
+from benchmarks.machine import measured_on
 
 
 def earlier(folder: Path) -> dict:
@@ -88,13 +59,8 @@ BYTES = "Bytes per unknown: by how much set-up and one solve let a process grow 
 
 def table(result: dict) -> str:
     """The rows as Markdown, one line a rival."""
-    machine = result["environment"]
-    days = " and ".join(sorted({row["date"] for row in result["rows"]}))
-    lines = [
-        f"float64, {machine['cores']} cores of {machine['processor']}, {days}; medians in ms; "
-        "`python -m benchmarks.poisson`.",
-        "",
-    ]
+    where = measured_on(result["rows"], result["environment"])
+    lines = [f"float64; {where}; medians in ms; `python -m benchmarks.poisson`.", ""]
     ours: dict = {}
     cells = []
     for row in result["rows"]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import report, tables
+from benchmarks import machine, report, tables
 
 COLUMNS = (
     "problem",
@@ -27,7 +27,7 @@ COLUMNS = (
 
 def environment(device: torch.device) -> dict:
     """The machine, the device and the versions."""
-    found = report.environment() | {"device": "CPU", "cuda": torch.version.cuda, "triton": None}
+    found = machine.environment() | {"device": "CPU", "cuda": torch.version.cuda, "triton": None}
     if device.type == "cuda":
         import triton
 
@@ -53,9 +53,9 @@ def line(row: dict) -> str:
 
 def table(result: dict) -> str:
     """The rows as Markdown."""
-    machine = result["environment"]
+    last = result["environment"]
     lines = [
-        f"{machine['device']}, {machine['date']}, torch {machine['torch']}; a device copy moves "
+        f"{machine.measured_on(result['rows'], last)}; torch {last['torch']}; a device copy moves "
         f"{result['copy'] / 1e12:.2f} TB/s; medians in ms; `python -m benchmarks.poisson_gpu`.",
         "",
     ]

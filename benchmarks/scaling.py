@@ -34,7 +34,7 @@ import torch.distributed as dist
 from scipy.optimize import nnls
 
 from benchmarks import tables
-from benchmarks.report import environment
+from benchmarks.machine import environment
 from mgnet.pde import Grid, Partition, Poisson, Solver
 from mgnet.pde.distributed.channel import Network, channel
 from mgnet.pde.distributed.halo import exchange

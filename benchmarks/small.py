@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from benchmarks import tables
+from benchmarks.machine import in_words
 from mgnet.training.runs import environment
 from mgnet.training.threads import at_most
 from mgnet.vision import FAST, Sweep, build, load, sweep
@@ -138,7 +139,7 @@ def table(result: dict) -> str:
         "### Accuracy for few parameters",
         "",
         f"CIFAR-10{few}, {result['epochs']} epochs of the same recipe, {seeds} seeds, test accuracy of the last epoch; "
-        f"{minutes:.0f} processor minutes in all, {machine['cores']} cores of {machine['processor']}; "
+        f"{minutes:.0f} processor minutes in all, {in_words(machine)}; "
         "`python -m benchmarks.small`.",
         "",
     ]

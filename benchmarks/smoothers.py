@@ -15,7 +15,7 @@ from statistics import median
 import numpy as np
 
 from benchmarks import tables
-from benchmarks.report import environment
+from benchmarks.machine import environment, in_words
 from mgnet.pde import Grid, Poisson, Solver
 
 CHOICES = [
@@ -65,8 +65,8 @@ def measure(n: int, repeats: int) -> list[tuple]:
 def table(rows: list[tuple], n: int) -> str:
     machine = environment()
     lines = [
-        f"{n} x {n}, float64, random right-hand side to 1e-10; {machine['cores']} cores of "
-        f"{machine['processor']}, {machine['date']}; `python -m benchmarks.smoothers`.",
+        f"{n} x {n}, float64, random right-hand side to 1e-10; "
+        f"{in_words(machine)}, {machine['date']}; `python -m benchmarks.smoothers`.",
         "",
     ]
     head = ("smoother", "sweeps down, up", "cycles", "factor per cycle", "ms")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.poisson import OURS, RIVALS, Case, measure, time_in_turn
+from benchmarks.machine import here
 from benchmarks.report import table
 from mgnet.pde import Grid, Poisson
 
@@ -113,3 +114,13 @@ def test_ratios_count_alike(first, repeat, cells):
     text = table({"environment": machine, "rows": rows, "first solve": {"import": 0.2, "constant": 0.1}})
     assert cells in text
     assert ("A dash" in text) == (None in (first, repeat))
+
+
+def test_tables_name_the_machines_of_their_rows():
+    """Of rows from before machines were kept, the last run's is said, and that it may be another."""
+    machines = [here(), {"machine": {"processor": "P", "instructions": "avx2", "cores": 4}, "date": "2026-12-02"}, {}]
+    rows = [row_of("mgnet", 0.2, 0.1, 2) | kept for kept in machines]
+    text = table({"environment": {"processor": "Q", "cores": 2}, "rows": rows, "first solve": {"import": 0.2}})
+    ours = machines[0]["machine"]
+    assert f"{ours['cores']} cores of {ours['processor']} ({ours['instructions']}), {machines[0]['date']}; " in text
+    assert "; 4 cores of P (avx2), 2026-12-02; machine not kept (the last run's: 2 cores of Q), today; " in text
