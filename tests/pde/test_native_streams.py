@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mgnet.pde import Grid, Poisson
+from mgnet.pde import Grid, Poisson, Solver
 from mgnet.pde.blackbox import ReadableStreams
 from mgnet.pde.blackbox.galerkin import petrov_galerkin
 from mgnet.pde.blackbox.stencil import from_convection
@@ -141,6 +141,25 @@ def test_rows_in_turn_are_the_same_on_any_number_of_threads(shape, bc):
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(u, found[0]) for u in found)
+
+
+@pytest.mark.parametrize("peclet", [0.5, 300.0])
+@pytest.mark.parametrize("shape", [(40, 37), (90, 81), (9, 10, 11)], ids=str)
+def test_members_are_solved_at_the_same_time(shape, peclet):
+    """On several threads to the last bit as on one; and as each by itself."""
+    rng, before, found = np.random.default_rng(0), torch.get_num_threads(), []
+    a = np.exp(0.5 * rng.standard_normal((5, *shape))) / max(shape) / peclet
+    v, f = tuple(np.sin(3 * x) for x in reversed(Grid(shape).coordinates())), rng.standard_normal((5, *shape))
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(Solver(Poisson(Grid(shape), a, velocity=v)).solve(f).u)
+    finally:
+        torch.set_num_threads(before)
+    assert all(np.array_equal(u, found[0]) for u in found)
+    for k in range(5):
+        u = Solver(Poisson(Grid(shape), a[k], velocity=v)).solve(f[k]).u
+        np.testing.assert_allclose(found[0][k], u, rtol=0, atol=1e-6 * np.abs(u).max())
 
 
 def test_equations_that_are_nearly_nothing_lose_negative_couplings():

@@ -2,7 +2,9 @@
 // readable twin. It is compiled once for each: MGNET_SET is its name, MGNET_BYTES how wide its vectors are.
 #include "streams.h"
 
+#include <atomic>
 #include <deque>
+#include <new>
 
 #include "minimal_residuals.h"
 #include "stream_elimination.h"
@@ -59,28 +61,29 @@ class Engine : public Streams {
 
     void apply(const void* u, void* out, long batch) override {
         const long size = problem_.mesh.unknowns();
-        for (long k = 0; k < batch; k++)
+        each_of(batch, [&](long k) {
             member_of(k).A(static_cast<const T*>(u) + k * size, static_cast<T*>(out) + k * size);
+        });
     }
 
     void cycle(const void* b, void* out, long batch) override {
         const StreamMesh& mesh = problem_.mesh;
         const long n = mesh.n[2];
-        for (long k = 0; k < batch; k++) {
+        each_of(batch, [&](long k) {
             Member& member = member_of(k);
             const T* from = static_cast<const T*>(b) + k * mesh.unknowns();
             T *to = static_cast<T*>(out) + k * mesh.unknowns(), *f = member.f_0, *u = member.u_0;
             for (long r = 0; r < mesh.rows(); r++) std::copy(from + r * n, from + (r + 1) * n, f + mesh.begin(r));
             cycle(member, f, u);
             for (long r = 0; r < mesh.rows(); r++) std::copy(u + mesh.begin(r), u + mesh.begin(r) + n, to + r * n);
-        }
+        });
     }
 
     void solve(const void* b, void* out, long batch, double* norms) override {
         const long size = problem_.mesh.unknowns();
         cycle(b, out, batch);
-        std::vector<T> Au(size);
-        for (long k = 0; k < batch; k++) {
+        each_of(batch, [&](long k) {
+            std::vector<T> Au(size);
             const T *from = static_cast<const T*>(b) + k * size, *to = static_cast<const T*>(out) + k * size;
             member_of(k).A(to, Au.data());
             double whole = 0, left = 0;
@@ -89,28 +92,28 @@ class Engine : public Streams {
                 whole += f * f, left += r * r;
             }
             norms[2 * k] = std::sqrt(whole), norms[2 * k + 1] = std::sqrt(left);
-        }
+        });
     }
 
     void begin(const void* x, const void* b, long batch, double* norms) override {
         while (static_cast<long>(steps_.size()) < batch)
             steps_.emplace_back(problem_.mesh, member_of(static_cast<long>(steps_.size())).A, problem_.threads);
-        for (long k = 0; k < batch; k++) steps_[k].begin(x ? of(x, k) : nullptr, of(b, k)), norms[k] = steps_[k].norm();
+        each_of(batch, [&](long k) { steps_[k].begin(x ? of(x, k) : nullptr, of(b, k)), norms[k] = steps_[k].norm(); });
     }
 
     void step(const void* b, long batch, const bool* there, double* norms) override {
-        for (long k = 0; k < batch; k++) {
+        each_of(batch, [&](long k) {
             there[k] ? steps_[k].stay() : steps_[k].step(of(b, k), [&](T* f, T* u) { cycle(member_of(k), f, u); });
             norms[k] = steps_[k].norm();
-        }
+        });
     }
 
     void finish(const void* b, void* x, long batch, double* norms) override {
-        for (long k = 0; k < batch; k++) norms[k] = steps_[k].finish(of(b, k), of(x, k));
+        each_of(batch, [&](long k) { norms[k] = steps_[k].finish(of(b, k), of(x, k)); });
     }
 
     void before(const void* b, void* x, long batch, double* norms) override {
-        for (long k = 0; k < batch; k++) norms[k] = steps_[k].before(of(b, k), x ? of(x, k) : nullptr);
+        each_of(batch, [&](long k) { norms[k] = steps_[k].before(of(b, k), x ? of(x, k) : nullptr); });
     }
 
   private:
@@ -170,6 +173,24 @@ class Engine : public Streams {
         }
     };
 
+    // work(k) for each of the batch, several at once where each has an operator, and so workspaces, of its own
+    template <class Work>
+    void each_of(long batch, const Work& work) {
+        std::atomic<bool> failed{false};  // what is thrown may not leave a thread
+        share_out(batch, static_cast<long>(members_.size()) < problem_.threads ? 1 : problem_.threads, [&](long k) {
+            try {
+                work(k);
+            } catch (const std::bad_alloc&) {
+                failed = true;
+            }
+        });
+        if (failed) throw std::bad_alloc();
+    }
+    template <class Work>
+    void each_member(const Work& work) {
+        each_of(static_cast<long>(members_.size()), [&](long k) { work(members_[k]); });
+    }
+
     using Operators = std::vector<const StreamOperator*>;
 
     static Operators each(const std::vector<StreamOperator>& of) {
@@ -190,7 +211,7 @@ class Engine : public Streams {
 
     void add(const StreamHalving& halving, bool in_turn) {
         plan_.push_back(halving);
-        for (Member& member : members_) member.add(problem_, halving, in_turn);
+        each_member([&](Member& member) { member.add(problem_, halving, in_turn); });
     }
 
     void coarsen() {
@@ -198,12 +219,13 @@ class Engine : public Streams {
         for (bool more = !plan_.empty(); more;) {
             Operators all;
             bool here = turn_;
-            for (Member& member : members_) member.coarsen(), all.push_back(&member.fine);
+            each_member([](Member& member) { member.coarsen(); });
+            for (Member& member : members_) all.push_back(&member.fine);
             more = halve(all, halving);
             for (const StreamOperator* A : all) here = here && more && smooths_in_turn<Doubles>(*A, false);
             if (more) add(halving, here);
         }
-        for (Member& member : members_) member.end();
+        each_member([](Member& member) { member.end(); });
     }
 
     // Which axes of the members' grid are halved; whether any is.
