@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks.poisson import OURS, RIVALS, Case, measure, time_in_turn
 from benchmarks.machine import here
+from benchmarks.poisson import OURS, RIVALS, Case, measure, time_in_turn
 from benchmarks.report import table
 from mgnet.pde import Grid, Poisson
 
