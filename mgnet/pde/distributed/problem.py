@@ -30,7 +30,8 @@ from mgnet.pde.problem.ends import Robin
 from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.fixed import Fixed, check_holds
 from mgnet.pde.problem.grid import Grid
-from mgnet.pde.problem.mask import check_alone, check_filled, check_left, somewhere
+from mgnet.pde.problem.mask import check_filled, check_left, somewhere
+from mgnet.pde.problem.parts import check_alone
 from mgnet.pde.problem.plain import outside_inference
 from mgnet.pde.problem.poisson import Poisson
 

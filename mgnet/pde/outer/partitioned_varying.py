@@ -39,6 +39,7 @@ from mgnet.pde.problem.ends import DIRICHLET
 from mgnet.pde.problem.faces import open_faces
 from mgnet.pde.problem.mask import Domain
 from mgnet.pde.problem.nullspace import NullSpace, floating
+from mgnet.pde.problem.parts import connected
 
 
 class PartitionedVarying:
@@ -286,6 +287,6 @@ def parts_of_whole(problem: SharedPoisson, A: Any, batch: Sequence[int]) -> tupl
         domain = Domain.of(grid, CPU, None, DIRICHLET, None)
     else:
         domain = Domain(*(whole_of(problem, v.byte()).bool().cpu() for v in (problem.unknown, problem.holding)))
-    parts = domain.parts(grid, open_faces([k.cpu() for k in A.k], grid)).flattened(grid.ndim, batch)
+    parts = connected(domain, grid, open_faces([k.cpu() for k in A.k], grid)).flattened(grid.ndim, batch)
     part, free = (v.to(A.k[0].device) for v in (parts.part, parts.free))
     return floating(A, part, free), part

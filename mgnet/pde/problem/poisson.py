@@ -14,13 +14,14 @@ from mgnet.pde.problem.checks import REAL, batches, deep_copy, no_graph, real, w
 from mgnet.pde.problem.coefficients import at_unknowns, in_words, is_number, is_scalar, kind_of
 from mgnet.pde.problem.data import alphas_of, fixed_values, right_hand_side
 from mgnet.pde.problem.diffusivity import Betas, Diffusivity, per_axis
-from mgnet.pde.problem.faces import Faces, open_faces
+from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.fixed import Fixed, check_holds
 from mgnet.pde.problem.fourth_order import FourthOrder, check_order
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.kept import kept
 from mgnet.pde.problem.nullspace import NullSpace, floating
 from mgnet.pde.problem.operators import Operator
+from mgnet.pde.problem.parts import check_alone, grounded, parts_of
 from mgnet.pde.problem.plain import ours, outside_inference, values
 from mgnet.pde.problem.tensor import full_tensor
 from mgnet.pde.problem.velocity import velocity_of
@@ -104,9 +105,9 @@ class Poisson:
             masks.check_left(masks.somewhere(self.domain.unknown, grid.ndim))
             self.leave(self.whole.diagonal.detach().mean())
         walls = isinstance(a, Faces)
-        self.parts = self._in_parts(walls)
+        self.parts = parts_of(self.domain, self.whole, grid, walls)
         if self.parts is not None:
-            self._ground("a" if walls else "mask")
+            self._ground(self.parts.alone, "a" if walls else "mask")
         check_order(order, self)
         self.order = order
         if order == 4:
@@ -154,34 +155,19 @@ class Poisson:
             where = None if self.fixed is None else self.fixed.where
             self.domain = masks.Domain.of(grid, self.kind.device, self.mask, mask_bc, where)
 
-    def _in_parts(self, walls: bool) -> masks.Parts | None:
-        """What the domain falls into; None: it is in one."""
-        with torch._C._DisableFuncTorch():  # under whose transforms no tensor shows its numbers
-            opens = open_faces(self.whole.k, self.grid) if walls or not self.grid.has_numbers else None
-            if self.domain is None and opens is None:
-                return None
-            domain = self.domain or masks.Domain.of(self.grid, self.kind.device, None, self.mask_bc, None)
-            return domain.parts(self.grid, opens)
-
     def leave(self, outer: Tensor) -> None:
         """The equations of the domain alone; outer : the diagonal of other rows."""
         assert self.domain is not None
         base = self.domain.cut(self.whole, outer)
         self.A, self.c = base, base.c
 
-    def _ground(self, name: str) -> None:
-        """Give d u to the equation 0 = f of an unknown that is a part by itself; like other such parts it floats."""
-        assert self.parts is not None
-        alone = self.parts.alone
-        if not alone.any():
-            return
+    def _ground(self, alone: Tensor, name: str) -> None:
+        """See to the unknowns that are a part by themselves."""
         if not (self._along_axes and self._has_no_c):
-            masks.check_alone(self.c, alone, name)
-            return
-        A: Any = self.A
-        d, c = self.whole.diagonal.detach().mean(), 0.0 if A.c is None else A.c
-        self.c = torch.where(alone.to(d.device), torch.where(d > 0, d, 1.0), c)
-        self.A = A.with_c(self.c)
+            check_alone(self.c, alone, name)
+        elif alone.any():
+            A = grounded(self.A, alone, self.whole.diagonal.detach().mean())
+            self.A, self.c = A, A.c
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Poisson":
         return deep_copy(self, memo, "Make another from the copies")
