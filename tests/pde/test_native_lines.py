@@ -32,6 +32,8 @@ SHAPES = [
     ((12, 9, 13), ["dirichlet", "periodic", "periodic"]),
     ((5, 3, 7), "periodic"),
     ((70, 131), "dirichlet"),
+    ((90, 2), "dirichlet"),
+    ((9, 17, 9), "neumann"),
     ((20, 18, 21), "neumann"),
 ]
 
@@ -131,6 +133,13 @@ def test_threads_give_equal_bits(shape, bc, dtype):
             first = one.sweep(begin, f, reverse)
             for other in others:
                 np.testing.assert_array_equal(other.sweep(begin, f, reverse), first)
+
+
+def test_lines_so_long_that_tiles_are_narrow():
+    """Three tiles, by one thread and by a thread each."""
+    (axes, A), f = stencils((32800, 70), "neumann"), random((1, 32800, 70), 2)
+    together, apart = (Lines(axes, A, [0], threads=threads).sweep(None, f, True) for threads in (1, 3))
+    np.testing.assert_array_equal(together, apart)
 
 
 @pytest.mark.parametrize(("shape", "bc"), [((40, 30), "periodic"), ((41, 33), "periodic"), ((20, 14, 9), "neumann")])

@@ -14,30 +14,9 @@
 #include <limits>
 
 #include "arena.h"
-#include "stencil.h"
+#include "line_data.h"
 
 namespace mgnet {
-
-// A coupling that is not along the lines.
-struct Across {
-    int number;
-    long step[3];
-};
-
-// Offsets that are positive, in the order in which couplings are stored.
-template <class Each>
-static inline void each_coupling(Points points, const Each& each) {
-    const bool deep = points != FIVE && points != NINE;
-    const int most = points == TWENTY_SEVEN ? 3 : points == NINE || points == NINETEEN ? 2 : 1;  // axes of a step
-    int number = 0;
-    for (long p = 0; p <= 1; p++)
-        for (long i = -1; i <= 1; i++)
-            for (long j = -1; j <= 1; j++) {
-                const bool positive = p > 0 || (p == 0 && (i > 0 || (i == 0 && j > 0)));
-                const bool there = (p != 0) + (i != 0) + (j != 0) <= most;
-                if (positive && there && (deep || i == 0)) each(number++, p, i, j);
-            }
-}
 
 // What a bundle of lines is solved with: per unknown `lanes` numbers each of l, q and, on closed lines, g.
 template <class T>
@@ -54,8 +33,7 @@ struct LineSet {
     long n, across, sheets, lanes, tiles, depth, stride;
     bool closed, seam, sheet_seam, own;  // own: whether an unknown may be its own neighbour on another line
     long members, size;                  // of the coefficients, and numbers of a coupling
-    int side_couplings, along;           // how many, and the number of the one along the lines
-    Across couplings[12];
+    LineForms<T> forms;
     const T* S;
     T* factors;
 
@@ -86,6 +64,7 @@ struct LineSet {
     long sheets_of(long colour) const {
         return colour == 2 ? sheet_seam : (sheets - sheet_seam + 1 - colour) / 2;
     }
+    long pairs() const { return (sheets - sheet_seam + 1) / 2; }  // of sheets
     long sheet_of(long colour, long k) const { return colour == 2 ? sheets - 1 : colour + 2 * k; }
 
     // the row of unknown i of a line (0: its first, along the rows), of side by side line a
@@ -104,14 +83,7 @@ struct LineSet {
         side = axis != 2 ? 2 : mesh.n[1] > 1 ? 1 : 0, deep = 3 - axis - side;
         n = mesh.n[axis], across = mesh.n[side], sheets = mesh.n[deep];
         closed = n > 1 && mesh.wraps[axis], depth = closed ? 3 : 2;
-        along = -1;
-        each_coupling(mesh.points, [&](int number, long p, long i, long j) {
-            const long step[3] = {p, i, j};
-            if (step[side] == 0 && step[deep] == 0)
-                along = number;
-            else
-                couplings[side_couplings++] = {number, {p, i, j}};
-        });
+        forms = line_forms<X>(mesh.points, axis);
         seam = odd_ring(side), sheet_seam = odd_ring(deep);
         for (int d : {side, deep}) own = own || (mesh.n[d] == 1 && mesh.wraps[d]);
     }
@@ -119,7 +91,7 @@ struct LineSet {
     bool odd_ring(int d) const { return mesh.wraps[d] && mesh.n[d] > 1 && mesh.n[d] % 2 == 1; }
 
     const T* coupling(long m, long sheet, long a, long i) const {
-        const long column = axis == 2 ? i : a;
+        const long column = axis == 2 ? i : a, along = ALONG[axis][mesh.points];
         return S + along * size + m * mesh.size() + row(sheet, axis == 2 ? a : 0, axis == 2 ? 0 : i) * stride +
                LEFT + column;
     }

@@ -1,13 +1,13 @@
-// One bundle of lines: their right-hand sides r = f + (what couples them to other lines) u, and u = T^-1 r.
+// One bundle of lines: u = T^-1 r.
 //
 // Along the rows W lines are turned into one vector of them, W unknowns at a time. Across them a row's every second
-// number belongs to a bundle: r is formed of all numbers, packed, eliminated and spread again.
+// number belongs to a bundle: r is packed, eliminated and spread again.
 #pragma once
 #include "line_factors.h"
 
 namespace mgnet {
 
-constexpr long AHEAD = 6;  // rows that memory, the factors' too, is asked for before they are worked on
+constexpr long AHEAD = 6;  // rows that the factors are asked for before they are worked on
 
 template <class X>
 struct LineSolves {
@@ -17,78 +17,31 @@ struct LineSolves {
     static constexpr long W = X::W;
 
     const LineSet<X>& g;
-    T* const u;              // a member's
-    const T* const f;        // a member's
-    const long member;       // of the coefficients
-    const T* const nothing;  // a row of zeros, from its first number on
+    T* const u;                   // a member's
+    const LineFields<T> fields;   // the same member's
     T* const space;
 
     static long workspace(const LineSet<X>& g) {
-        return g.axis == 2 ? W * pitch(g.n) + W * (g.n + W) : (g.n + 1) * g.lanes;
+        return g.axis == 2 ? W * pitch(g.n) + W * (g.n + W) : (g.n + 1) * g.lanes + 2 * half(g);
     }
 
-    // N: terms of the right-hand side besides f; none where all other lines are zero, and not read
-    template <int N>
-    void solve(long sheet, const Bundle<T>& b) const {
-        if (b.count == 0) return;
+    // lone: where all other lines are zero, and not read. Of the second colour of a tile, `begun`: what the first one
+    // left for it, and is left in `others`; or null, where that is not there.
+    void solve(long sheet, const Bundle<T>& b, bool lone, const T* begun, T* others) const {
+        if (b.count == 0 && (begun || g.axis == 2)) return;
+        const LineForms<T> forms = lone ? LoneLines<X>::forms() : g.forms;
         if (g.axis == 2)
-            rows<N>(sheet, b);
+            rows(sheet, b, forms.whole);
         else
-            columns<N>(sheet, b);
+            columns(sheet, b, lone, forms, begun, others);
     }
+
+    // what the first colour of a tile leaves for the second
+    T* left(long tile) const { return g.axis == 2 ? nullptr : space + (g.n + 1) * g.lanes + tile % 2 * half(g); }
 
   private:
     static long pitch(long n) { return (n + W - 1) / W * W + W; }
-
-    template <int N>
-    struct Sum {
-        const T *f, *s[N + 1], *v[N + 1];
-        inline V at(long j) const {
-            V r = X::load(f + j);
-#pragma GCC unroll 24
-            for (int k = 0; k < N; k++) r += X::load(s[k] + j) * X::load(v[k] + j);
-            return r;
-        }
-        // the rows that come later
-        inline void fetch(long j) const {
-            __builtin_prefetch(f + j);
-#pragma GCC unroll 24
-            for (int k = 0; k < N; k += 2) __builtin_prefetch(s[k] + j);
-            if constexpr (N > 0) __builtin_prefetch(v[0] + j);
-        }
-    };
-
-    // Where f, and each coupling to another line and the u it leads to, lie for row (i0, i1); beyond an end there are
-    // zeros.
-    template <int N>
-    Sum<N> sum(long i0, long i1) const {
-        Sum<N> to;
-        const long stride = g.stride, row = i0 * g.mesh.n[1] + i1;
-        to.f = f + row * stride + LEFT;
-        if constexpr (N > 0) {
-            const T* S = g.S + member * g.mesh.size() + LEFT;
-            for (int k = 0; k < N / 2; k++) {
-                const Across& c = g.couplings[k];
-                const long next = row_at(i0 + c.step[0], i1 + c.step[1]), last = row_at(i0 - c.step[0], i1 - c.step[1]);
-                const T* s = S + c.number * g.size;
-                to.s[2 * k] = next < 0 ? nothing : s + row * stride;
-                to.v[2 * k] = next < 0 ? nothing : u + next * stride + LEFT + c.step[2];
-                to.s[2 * k + 1] = last < 0 ? nothing : s + last * stride - c.step[2];
-                to.v[2 * k + 1] = last < 0 ? nothing : u + last * stride + LEFT - c.step[2];
-            }
-        }
-        return to;
-    }
-
-    long row_at(long i0, long i1) const {
-        const long a = inside(i0, 0), b = inside(i1, 1);
-        return a < 0 || b < 0 ? -1 : a * g.mesh.n[1] + b;
-    }
-    long inside(long i, int d) const {
-        const long n = g.mesh.n[d];
-        if (i >= 0 && i < n) return i;
-        return g.mesh.wraps[d] ? (i + n) % n : -1;
-    }
+    static long half(const LineSet<X>& g) { return g.n * g.lanes; }
 
     static inline void transpose(V* v) {
         V w[W];
@@ -102,13 +55,12 @@ struct LineSolves {
         }
     }
 
-    template <int N>
-    void rows(long sheet, const Bundle<T>& b) const {
+    template <class Form>
+    void rows(long sheet, const Bundle<T>& b, Form r) const {
         const long m = pitch(g.n);
         for (long k = 0; k < b.count; k++) {
             const long a = b.first + 2 * k;
-            const Sum<N> r = g.side == 1 ? sum<N>(sheet, a) : sum<N>(a, sheet);
-            for (long j = 0; j < g.n; j += W) X::store(space + k * m + j, r.at(j));
+            g.side == 1 ? r(fields, sheet, a, space + k * m) : r(fields, a, sheet, space + k * m);
         }
         if (g.closed)
             forward<true>(b.factors), backward<true>(sheet, b);
@@ -182,31 +134,43 @@ struct LineSolves {
         }
     }
 
-    template <int N>
-    void columns(long sheet, const Bundle<T>& b) const {
+    void columns(long sheet, const Bundle<T>& b, bool lone, const LineForms<T>& forms, const T* begun,
+                 T* others) const {
         const bool odd = b.colour == 1;
-        const long pairs = (b.count + W - 1) / W, from = b.first - odd;
+        const long from = b.first - odd, columns = b.colour == 2 ? 1 : least(g.across - g.seam - from, 2 * g.lanes);
+        const long pairs = (columns + 2 * W - 1) / (2 * W);  // of either colour
+        LineRow row{sheet, sheet, from, pairs};
+        const auto r = [&](long i) {
+            T* const y = space + i * g.lanes;
+            (g.axis == 0 ? row.p : row.j) = i;
+            if (begun)
+                forms.second[odd](fields, row, y, begun + i * g.lanes);
+            else
+                forms.first[odd](fields, row, y, others + i * g.lanes);
+        };
         if (g.closed)
-            odd ? eliminate<N, true, true>(sheet, b, pairs, from) : eliminate<N, true, false>(sheet, b, pairs, from);
+            eliminate<true>(b, pairs, r);
         else
-            odd ? eliminate<N, false, true>(sheet, b, pairs, from) : eliminate<N, false, false>(sheet, b, pairs, from);
+            eliminate<false>(b, pairs, r);
+        if (g.closed)
+            odd ? substitute<true, true>(sheet, b, pairs, lone) : substitute<true, false>(sheet, b, pairs, lone);
+        else
+            odd ? substitute<false, true>(sheet, b, pairs, lone) : substitute<false, false>(sheet, b, pairs, lone);
     }
 
-    // columns [from, from + 2 W pairs), of which the even or odd ones are this bundle's
-    template <int N, bool Closed, bool Odd>
-    void eliminate(long sheet, const Bundle<T>& b, long pairs, long from) const {
+    // y; r(i) puts the right-hand sides of unknowns i of the lines there
+    template <bool Closed, class Data>
+    void eliminate(const Bundle<T>& b, long pairs, const Data& r) const {
         const long K = g.lanes, D = g.depth * K;
         for (long k = 0; k < pairs * W; k += W) X::store(space + g.n * K + k, V{});
         const T* before = space + g.n * K;
-        const long ahead = AHEAD * (g.row(sheet, 0, 1) - g.row(sheet, 0, 0)) * g.stride;
         for (long i = 0; i < g.n; i++) {
-            const Sum<N> r = g.axis == 0 ? sum<N>(i, sheet) : sum<N>(sheet, i);
+            r(i);
             T* y = space + i * K;
             const T* at = b.factors + i * D;
-            for (long k = 0, j = from; k < pairs * W; k += W, j += 2 * W) {
-                r.fetch(j + ahead), __builtin_prefetch(at + AHEAD * D + k);
-                const V low = r.at(j), high = r.at(j + W), v = Odd ? X::odds(low, high) : X::evens(low, high);
-                const V now = v + X::load(at + k) * X::load(before + k);
+            for (long k = 0; k < pairs * W; k += W) {
+                __builtin_prefetch(at + AHEAD * D + k);
+                const V now = X::load(y + k) + X::load(at + k) * X::load(before + k);
                 X::store(y + k, now);
                 if constexpr (Closed) {
                     T* total = space + g.n * K + k;
@@ -221,7 +185,14 @@ struct LineSolves {
                 T* y = space + (g.n - 1) * K + k;
                 X::store(y, X::load(y) + X::load(space + g.n * K + k));
             }
-        substitute<Closed, Odd, N == 0>(sheet, b, pairs, from);
+    }
+
+    template <bool Closed, bool Odd>
+    void substitute(long sheet, const Bundle<T>& b, long pairs, bool lone) const {
+        if (lone)
+            substitute<Closed, Odd, true>(sheet, b, pairs, b.first - Odd);
+        else
+            substitute<Closed, Odd, false>(sheet, b, pairs, b.first - Odd);
     }
 
     template <bool Closed, bool Odd, bool Bare>
@@ -243,7 +214,7 @@ struct LineSolves {
                 if constexpr (Closed)
                     if (i < g.n - 1) e += X::load(at + 2 * K + k) * X::load(last + k);
                 X::store(after + k, e);
-                spread<Odd, Bare>(to, j, e, b.first + 2 * (b.count - 1));
+                put<Odd, Bare>(to, j, e, b.first + 2 * (b.count - 1));
             }
             fill(to, b.first, b.first + 2 * (b.count - 1), 2);
         }
@@ -251,7 +222,7 @@ struct LineSolves {
 
     // e to every second of the numbers from j on, `end` the last of them
     template <bool Odd, bool Bare>
-    void spread(T* to, long j, V e, long end) const {
+    void put(T* to, long j, V e, long end) const {
         if (j + 2 * W - 1 <= end + !Odd) {
             const V low = Bare ? V{} : X::load(to + j), high = Bare ? V{} : X::load(to + j + W);
             const M mine = alternate(Odd);

@@ -1,9 +1,10 @@
 // Line smoothing on one grid: u along the lines of one colour, all others fixed, colour after colour.
 //
 // A sweep along an axis takes the sheets of one colour after the other, and on each sheet the lines of one colour after
-// the other; backwards in reverse, so that a cycle is symmetric. The colours of a sheet go through memory together:
-// tile by tile the lines of the first, and behind them those of the second, whose neighbours are then all solved.
-// Blocks of tiles are tasks; the second colour's tile beside another block waits until all are done.
+// the other; backwards in reverse, so that a cycle is symmetric. Colours go through memory together: sheet by sheet
+// those of the first, and behind them those of the second, whose neighbours are then all solved; so do, tile by tile,
+// the lines of a sheet. Blocks of sheets are tasks, or blocks of tiles where sheets are few; what has the second colour
+// beside another block waits until all are done.
 //
 // Fields must allow a pair of vectors to be read from where they end, as those from an Arena do.
 #pragma once
@@ -55,7 +56,7 @@ class LineSmoother {
     void sweep(bool reverse, T* u, const T* f, long member, bool zero, Crew<T> crew) const {
         for (int k = 0; k < count_; k++) {
             const LineSet<X>& g = sets_[reverse ? count_ - 1 - k : k];
-            Job job{&g, u, f, g.members > 1 ? member : 0, nothing_, crew, 0, 0, 0, reverse, false};
+            Job job{&g, u, f, g.members > 1 ? member : 0, nothing_, crew, reverse};
             if (zero && k == 0) job.bare = begin(g, u);
             axis(job);
         }
@@ -81,9 +82,9 @@ class LineSmoother {
         long member;
         const T* nothing;
         Crew<T> crew;
-        long sheets, blocks, phase;
-        bool reverse, bare;
-        long colour = 0;
+        bool reverse, bare, of_sheets;
+        long blocks, sheets, colour;  // of tiles, on so many sheets of a colour; or blocks of sheets
+        Phase phase;
     };
 
     // What is read of u before it is written becomes zero; returns whether the first colour reads nothing.
@@ -101,24 +102,31 @@ class LineSmoother {
     }
 
     static void axis(Job job) {
+        const LineSet<X>& g = *job.g;
+        job.of_sheets = g.sheets > 1 && g.pairs() >= job.crew.size;
+        if (job.of_sheets) {
+            job.blocks = job.crew.size == 1 ? 1 : least(2 * job.crew.size, g.pairs());
+            return in_phases(job, g.sheet_seam);
+        }
         for (long k = 0; k < 3; k++) {
-            job.colour = job.reverse ? 2 - k : k, job.sheets = job.g->sheets_of(job.colour);
+            job.colour = job.reverse ? 2 - k : k, job.sheets = g.sheets_of(job.colour);
             if (job.sheets == 0) continue;
             const long wanted = (job.crew.size + job.sheets - 1) / job.sheets;
-            job.blocks = wanted < job.g->tiles ? wanted : job.g->tiles;
-            if (job.blocks <= 1) {
-                job.blocks = 1, share(job, WHOLE);
-                continue;
-            }
-            if (job.reverse && job.g->seam) share(job, SEAM);
-            share(job, BLOCKS), share(job, EDGES);
-            if (!job.reverse && job.g->seam) share(job, SEAM);
+            job.blocks = most(1, least(wanted, g.tiles));
+            in_phases(job, g.seam);
         }
+    }
+
+    static void in_phases(const Job& job, bool seam) {
+        if (job.blocks == 1) return share(job, WHOLE);
+        if (job.reverse && seam) share(job, SEAM);
+        share(job, BLOCKS), share(job, EDGES);
+        if (!job.reverse && seam) share(job, SEAM);
     }
 
     static void share(Job job, Phase phase) {
         job.phase = phase;
-        const long tasks = phase == SEAM ? job.sheets : job.sheets * job.blocks;
+        const long tasks = (job.of_sheets ? 1 : job.sheets) * (phase == SEAM ? 1 : job.blocks);
         if (job.crew.size == 1) {
             for (long t = 0; t < tasks; t++) task(&job, t, 0);
             return;
@@ -129,43 +137,42 @@ class LineSmoother {
     static void task(void* of, long number, int who) {
         const Job& job = *static_cast<const Job*>(of);
         const LineSet<X>& g = *job.g;
-        const LineSolves<X> lines{g, job.u, job.f, job.member, job.nothing, job.crew.spaces[job.crew.who + who]};
+        const T* S = g.S + job.member * g.mesh.size();
+        const LineFields<T> fields{g.mesh, S, job.u, job.f, job.nothing, g.size};
+        const LineSolves<X> lines{g, job.u, fields, job.crew.spaces[job.crew.who + who]};
+        if (job.of_sheets)
+            return colours(job, g.pairs(), job.phase, number, job.blocks, g.sheet_seam, [&](long t, long colour, bool) {
+                const long sheet = g.sheet_of(colour, t);
+                if (colour == 2 || sheet < g.sheets - g.sheet_seam) tiles(job, lines, sheet, WHOLE, 0, 1);
+            });
         const long per = job.phase == SEAM ? 1 : job.blocks;
-        const long sheet = g.sheet_of(job.colour, number / per), k = number % per;
-        switch (g.side_couplings) {
-            case 1:
-                return block<2>(job, lines, sheet, k);
-            case 2:
-                return block<4>(job, lines, sheet, k);
-            case 3:
-                return block<6>(job, lines, sheet, k);
-            case 8:
-                return block<16>(job, lines, sheet, k);
-            default:
-                return block<24>(job, lines, sheet, k);
-        }
+        tiles(job, lines, g.sheet_of(job.colour, number / per), job.phase, number % per, job.blocks);
     }
 
-    template <int N>
-    static void block(const Job& job, const LineSolves<X>& lines, long sheet, long k) {
+    static void tiles(const Job& job, const LineSolves<X>& lines, long sheet, Phase phase, long k, long blocks) {
         const LineSet<X>& g = *job.g;
-        const long t0 = k * g.tiles / job.blocks, t1 = (k + 1) * g.tiles / job.blocks;
-        const bool whole = job.phase == WHOLE, back = job.reverse;
-        auto colour = [&](long tile, long which) {
-            const Bundle<T> b = g.bundle(job.member, sheet, tile, which);
-            if (job.bare && which == back)
-                lines.template solve<0>(sheet, b);
-            else
-                lines.template solve<N>(sheet, b);
-        };
-        if (g.seam && (job.phase == SEAM || (whole && back))) colour(g.tiles, 2);
-        if (job.phase == BLOCKS || whole)
+        colours(job, g.tiles, phase, k, blocks, g.seam, [&](long t, long colour, bool left) {
+            const long tile = colour == 2 ? g.tiles : t;
+            const T* begun = left && !g.own ? lines.left(tile) : nullptr;
+            const bool lone = job.bare && colour == job.reverse;
+            lines.solve(sheet, g.bundle(job.member, sheet, tile, colour), lone, begun, lines.left(tile));
+        });
+    }
+
+    // each(pair, colour, whether the pair's other colour came just before, or before one more) for the k-th of so many
+    // blocks of pairs; 2 is the colour of the seam.
+    template <class Each>
+    static void colours(const Job& job, long pairs, Phase phase, long k, long blocks, bool seam, const Each& each) {
+        const long t0 = k * pairs / blocks, t1 = (k + 1) * pairs / blocks;
+        const bool whole = phase == WHOLE, back = job.reverse;
+        if (seam && (phase == SEAM || (whole && back))) each(0, 2, false);
+        if (phase == BLOCKS || whole)
             for (long t = t0; t < t1; t++) {
-                colour(t, back);
-                if (t > t0) colour(back ? t : t - 1, !back);
+                each(t, back, false);
+                if (t > t0) each(back ? t : t - 1, !back, true);
             }
-        if (job.phase == EDGES || whole) colour(back ? t0 : t1 - 1, !back);
-        if (g.seam && whole && !back) colour(g.tiles, 2);
+        if (phase == EDGES || whole) each(back ? t0 : t1 - 1, !back, whole && (!back || t1 - t0 <= 2));
+        if (seam && whole && !back) each(0, 2, false);
     }
 
     LineSet<X> sets_[3];

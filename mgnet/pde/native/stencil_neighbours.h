@@ -43,18 +43,18 @@ struct Neighbours {
     long number(long p, long j) const { return flat ? wrapped(p, 0) : wrapped(p, 0) * n[1] + wrapped(j, 1); }
     long row(long p, long j) const { return number(p, j) * stride + LEFT; }
 
-    Plane<T> memory(const T* field, long p) const {
+    inline __attribute__((always_inline)) Plane<T> memory(const T* field, long p) const {
         if (beyond(p, 0)) return {nullptr, false};
         return {field + row(p, 0), true};
     }
 
-    const T* at(const Plane<T>& plane, long j) const {
+    inline __attribute__((always_inline)) const T* at(const Plane<T>& plane, long j) const {
         if (!plane.at || (!flat && beyond(j, 1))) return nothing;
         return plane.at + (flat ? 0 : plane.memory ? wrapped(j, 1) : j) * stride;
     }
 
     // the row at (p, j) of the middle one of three planes
-    StencilRow<T> operator()(const Plane<T>* planes, long p, long j) const {
+    inline __attribute__((always_inline)) StencilRow<T> operator()(const Plane<T>* planes, long p, long j) const {
         StencilRow<T> r{};
         r.v = at(planes[1], j), r.s = S + row(p, j), r.between = between;
         if constexpr (flat) r.opposite[0] = opposite(planes, p, j, 1, 0, 1);
@@ -71,7 +71,7 @@ struct Neighbours {
 
   private:
     // the rows o0 planes and o1 rows away, and opposite; couplings from the `first` on
-    Opposite<T> opposite(const Plane<T>* planes, long p, long j, int o0, int o1, int first) const {
+    inline __attribute__((always_inline)) Opposite<T> opposite(const Plane<T>* planes, long p, long j, int o0, int o1, int first) const {
         Opposite<T> o;
         const T* s = S + first * between;
         o.s_ahead = o.s_behind = s + row(p, j);

@@ -7,29 +7,9 @@
 //     prolong    out = u + sum_delta W_delta e                  of the coarse unknowns that a fine one lies beside
 //     restrict   out = sum_delta W_delta r                      the transpose
 #pragma once
-#include "simd.h"
-#include "stencil.h"
+#include "couplings.h"
 
 namespace mgnet {
-
-// Two rows opposite each other, and where the couplings to them begin: those to the row ahead are stored with this
-// row's unknowns, those to the row behind with its own.
-template <class T>
-struct Opposite {
-    const T *s_ahead, *ahead, *s_behind, *behind;
-};
-
-constexpr int OPPOSITES[] = {1, 1, 2, 4, 4};    // of FIVE, NINE, SEVEN, TWENTY_SEVEN, NINETEEN points
-constexpr int DIAGONALS[] = {0, 1, 0, 4, 2};    // of how many of them, the first ones, three unknowns are coupled
-
-// A row that a stencil is applied to.
-template <class T>
-struct StencilRow {
-    const T *v, *f, *s;  // values, data, couplings along the row
-    Opposite<T> opposite[4];
-    long between;  // numbers from one coupling to the next
-    T *out, *copy;  // copy may be 0
-};
 
 // A coarse row that a fine one is interpolated from, or a fine row that a coarse one is restricted from, and the
 // weights: where axis 2 is halved, those of delta = -1, 0, 1 are `between` apart.
@@ -150,36 +130,8 @@ struct StencilRows {
     // total[k] = sum_o s_o v_{i+o}, at the k-th vector from number i on
     template <int P, int U>
     static inline __attribute__((always_inline)) void couple(const StencilRow<T>& r, long i, V (&total)[U]) {
-        const long h = r.between;
-#pragma GCC unroll 4
-        for (int k = 0; k < U; k++) {
-            const T *s = r.s + i + k * W, *v = r.v + i + k * W;
-            total[k] = X::load(s) * X::load(v + 1) + X::load(s - 1) * X::load(v - 1);
-        }
-        // by number where there are few, so that the addresses stay in registers
-        if constexpr (OPPOSITES[P] <= 2) {
-            beside<(DIAGONALS[P] > 0), U>(r.opposite[0], h, i, total);
-            if constexpr (OPPOSITES[P] == 2) beside<false, U>(r.opposite[1], h, i, total);
-        } else {
-            for (int m = 0; m < DIAGONALS[P]; m++) beside<true, U>(r.opposite[m], h, i, total);
-            for (int m = DIAGONALS[P]; m < OPPOSITES[P]; m++) beside<false, U>(r.opposite[m], h, i, total);
-        }
-    }
-
-    template <bool Diagonals, int U>
-    static inline __attribute__((always_inline)) void beside(const Opposite<T>& o, long h, long i, V (&total)[U]) {
-#pragma GCC unroll 4
-        for (int k = 0; k < U; k++) {
-            const long j = i + k * W;
-            const T *s = o.s_ahead + j, *v = o.ahead + j, *q = o.s_behind + j, *u = o.behind + j;
-            if constexpr (Diagonals) {
-                total[k] += X::load(s) * X::load(v - 1) + X::load(s + h) * X::load(v);
-                total[k] += X::load(s + 2 * h) * X::load(v + 1) + X::load(q + 1) * X::load(u + 1);
-                total[k] += X::load(q + h) * X::load(u) + X::load(q + 2 * h - 1) * X::load(u - 1);
-            } else {
-                total[k] += X::load(s) * X::load(v) + X::load(q) * X::load(u);
-            }
-        }
+        Couplings<X>::along(r, i, total);
+        Couplings<X>::template across<P, -1>(r, i, total);
     }
 
     // row[2K] = u[2K] + mid[K] e[K],   row[2K + 1] = u[2K + 1] + high[K] e[K] + low[K + 1] e[K + 1]
