@@ -11,9 +11,9 @@ from torch import Tensor
 from mgnet.pde.problem import mask as masks
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN
 from mgnet.pde.problem.checks import REAL, batches, deep_copy, no_graph, real, word
-from mgnet.pde.problem.coefficients import at_unknowns, in_words, is_number, is_scalar, kind_of
-from mgnet.pde.problem.data import alphas_of, fixed_values, right_hand_side
-from mgnet.pde.problem.diffusivity import Betas, Diffusivity, per_axis
+from mgnet.pde.problem.coefficients import kind_of
+from mgnet.pde.problem.data import fixed_values, right_hand_side
+from mgnet.pde.problem.diffusivity import Betas
 from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.fixed import Fixed, check_holds
 from mgnet.pde.problem.fourth_order import FourthOrder, check_order
@@ -22,9 +22,8 @@ from mgnet.pde.problem.kept import kept
 from mgnet.pde.problem.nullspace import NullSpace, floating
 from mgnet.pde.problem.operators import Operator
 from mgnet.pde.problem.parts import check_alone, grounded, parts_of
-from mgnet.pde.problem.plain import ours, outside_inference, values
-from mgnet.pde.problem.tensor import full_tensor
-from mgnet.pde.problem.velocity import velocity_of
+from mgnet.pde.problem.plain import outside_inference, values
+from mgnet.pde.problem.terms import Terms
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
     import scipy.sparse as sparse
@@ -131,25 +130,12 @@ class Poisson:
         self.grid, self.kind, self.given = grid, kind_of(like), (a, c, velocity)
         word("mask_bc", mask_bc, (DIRICHLET, NEUMANN))
         self.mask: Tensor | None = None if mask is None else values(masks.inside(mask, grid).to(self.kind.device))
-        a, self.tensor = full_tensor(a, grid, self.kind, self.mask, mask_bc == DIRICHLET)
-        self._a, self._c = per_axis(a, grid), 0.0 if c is None else c
-        if velocity is not None and self.tensor is not None:
-            raise ValueError("`velocity` does not go with a full tensor `a`. Leave one of them out.")
-        self.velocity = velocity_of(velocity, scheme, grid, self.kind, self.mask)
-        self._velocity, self.scheme = velocity, scheme
         self.mask_bc = mask_bc
-        self._betas: list[Betas] = []  # with a velocity found when they are asked for
-        self._alphas = [alphas_of(grid, d, self.kind, self.mask) for d in range(grid.ndim)]
-        base = self._without_c()
-        k = base.tensors
-        self.c = None if self._has_no_c else at_unknowns("c", self._c, grid, self.kind, self.mask)
-        for k_d in k if any(v.ndim > grid.ndim for v in k) else ():
-            batches(grid.ndim, "a", k_d, "its other entries", k)
-        if self.c is not None:
-            batches(grid.ndim, "c", self.c, "`a`", k)
+        self.terms = Terms(grid, self.kind, (a, c, velocity), scheme, self.mask, mask_bc == DIRICHLET)
+        self.tensor, self.velocity, self.scheme = self.terms.tensor, self.terms.velocity, scheme
+        self.c = self.terms.c
         self.fixed = None if fixed is None else Fixed.of(fixed, grid, self.kind, self.mask)
-        self.whole = base if self.c is None else base.with_c(self.c)  # with all equations
-        self.A = self.whole
+        self.A = self.whole = self.terms.A  # with all equations
         self.domain: masks.Domain | None = None
         if self.mask is not None or self.fixed is not None:
             where = None if self.fixed is None else self.fixed.where
@@ -163,7 +149,7 @@ class Poisson:
 
     def _ground(self, alone: Tensor, name: str) -> None:
         """See to the unknowns that are a part by themselves."""
-        if not (self._along_axes and self._has_no_c):
+        if not (self.terms.along_axes and self.terms.has_no_c):
             check_alone(self.c, alone, name)
         elif alone.any():
             A = grounded(self.A, alone, self.whole.diagonal.detach().mean())
@@ -173,76 +159,39 @@ class Poisson:
         return deep_copy(self, memo, "Make another from the copies")
 
     def __repr__(self) -> str:
-        a = self._a[0] if len(set(map(str, self._a))) == 1 else self._a
-        a_said = "a full tensor" if self.tensor is not None else in_words(a)
-        said = [f"{self.grid!r}", f"a={a_said}", f"c={in_words(self._c)}"]
-        said += [] if self.velocity is None else [f"velocity={in_words(self._velocity)}, scheme={self.scheme!r}"]
+        said = [f"{self.grid!r}", *self.terms.in_words()]
         said += [f"mask of {int(self.mask.sum()):,} unknowns"] if self.mask is not None else []
         said += [f"{int(self.fixed.where.sum()):,} fixed"] if self.fixed is not None else []
         return f"Poisson({', '.join(said)}{', order=4' * (self.order == 4)})"
-
-    def _without_c(self) -> Any:
-        """All but c: diffusion, along the axes or by a full tensor, and convection."""
-        if self.tensor is not None:
-            self._betas = [None] * self.grid.ndim
-            return self.tensor.operator(self._alphas)
-        if self.velocity is None:
-            A, self._betas = self._diffusivity(self._a).operator()
-            return A
-        self._own_a = [ours(a_d) for a_d in self._a]
-        k = self._diffusivity(self._own_a).plain_conductances() if self.velocity.is_plain else None
-        plain = None if k is None else self.velocity.of_plain(k)
-        return self._with_velocity() if plain is None else plain
-
-    def _with_velocity(self) -> Any:
-        """The same of diffusion and convection, of anything that they may be."""
-        assert self.velocity is not None
-        A, self._betas = self.velocity.operator(self._diffusivity(self._own_a).on_faces(), self._alphas)
-        return A
-
-    def _diffusivity(self, a: Sequence[Any]) -> Diffusivity:
-        flows = self.velocity is not None and self.grid.centering == "cell"  # by data at Neumann ends, and by a
-        return Diffusivity(a, self.grid, self.kind, self._alphas, self.mask, self.mask_bc == DIRICHLET, flows)
-
-    @property
-    def betas(self) -> list[Betas]:
-        """Per axis the weights of the data on its ends."""
-        if not self._betas:
-            self._with_velocity()
-        return self._betas
 
     @cached_property
     def constant(self) -> tuple[tuple[float, ...], float] | None:
         """(a per axis, c) if all coefficients are numbers, else None."""
         uniform = self.grid.uniform and self.grid.has_numbers
-        if not uniform or not is_number(self._c) or (a := self.constant_a) is None:
+        c = self.terms.number_c
+        if not uniform or c is None or (a := self.constant_a) is None:
             return None
-        return a, float(self._c)
+        return a, c
 
     @property
     def constant_a(self) -> tuple[float, ...] | None:
         """a per axis if it is made of numbers."""
-        numbers = self.domain is None and self._along_axes and all(is_number(v) for v in self._a)
-        return tuple(float(v) for v in self._a) if numbers else None
+        return self.terms.numbers_a if self.domain is None else None
 
     @property
     def has_numbers(self) -> bool:
-        """Whether all coefficients are numbers, or tensors of no axes, and there is nothing but ``_along_axes``."""
-        return self._along_axes and all(is_scalar(v) for v in (*self._a, self._c))
-
-    @property
-    def _along_axes(self) -> bool:
-        """Whether there is nothing but diffusion along the axes, and reaction."""
-        return self.tensor is None and self.velocity is None
+        """Whether there is nothing but diffusion along the axes and c, of numbers, or tensors of no axes."""
+        return self.terms.along_axes and self.terms.are_scalars
 
     @property
     def c_varies(self) -> bool:
         """Whether c was given as an array or a callable."""
-        return not is_scalar(self._c)
+        return self.terms.c_varies
 
     @property
-    def _has_no_c(self) -> bool:
-        return is_number(self._c) and self._c == 0
+    def betas(self) -> list[Betas]:
+        """Per axis the weights of the data on its ends."""
+        return self.terms.betas
 
     def part(self, batch: Sequence[int] = ()) -> Tensor | None:
         """(batch or 1, *grid) the number of each unknown's part of the domain, -1 in none; None: all are in one."""
@@ -258,7 +207,7 @@ class Poisson:
         if self.parts is None:
             return floating(A.base) if self.grid.closed else None
         parts = self.parts.flattened(self.grid.ndim, batch)
-        return floating(A.base, parts.part, parts.free, parts.alone if self._has_no_c else None)
+        return floating(A.base, parts.part, parts.free, parts.alone if self.terms.has_no_c else None)
 
     @cached_property
     def weighs(self) -> bool:
@@ -417,7 +366,7 @@ class Poisson:
 
     def check_no_graph(self) -> None:
         """Refuse coefficients that ask for a gradient where arrays are to come out."""
-        no_graph("alpha", *(alpha for pair in self._alphas for alpha in pair if alpha is not None))
+        no_graph("alpha", *(alpha for pair in self.terms.alphas for alpha in pair if alpha is not None))
         if self.velocity is not None:
             no_graph("velocity", *(() if self.velocity.is_plain else self.velocity.faces))
         no_graph("a", *(v for pair in self.A.base.sides for v in pair))
