@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 AnyRecipe = TypeVar("AnyRecipe", bound="Steps")
 ENDS = ("dirichlet", "neumann", "periodic")
 DATUM = "`f` must be a number of unknowns or a .npy file"
+MAGIC = b"\x93NUMPY"
 
 
 def number(name: str, text: str) -> float:
@@ -175,10 +176,10 @@ def open_datum(path: Path, mode: Literal["r"] | None = None, wanted: str = DATUM
     import numpy as np
 
     try:
+        with path.open("rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise ValueError("it does not begin as one; numpy.save writes one of any array")
         array = np.load(path, mode, allow_pickle=False)
-        if not isinstance(array, np.ndarray):
-            array.close()
-            raise ValueError("it holds several arrays")
     except FileNotFoundError:
         raise FileNotFoundError(f"{wanted}; there is no file {path}.") from None
     except (ValueError, EOFError, IsADirectoryError) as error:

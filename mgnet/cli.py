@@ -94,6 +94,9 @@ def solve(
     tol: Annotated[str, typer.Option(help="Relative residual; none: one full multigrid pass.")] = "1e-8",
     max_cycles: Annotated[int, typer.Option(help="Give up after so many cycles.")] = 100,
     method: Annotated[Literal["multigrid", "transform"], typer.Option(help="Cycles or transforms.")] = "multigrid",
+    project: Annotated[
+        bool, typer.Option("--project", metavar="", help="Neumann ends: take out of f what has no solution.")
+    ] = False,
     dtype: Annotated[
         Literal["float32", "float64"] | None,
         typer.Option(help="Precision of the computation.", show_default="float64 for N, FILE's own"),
@@ -118,11 +121,11 @@ def solve(
     from mgnet.files import new_folder, unless_empty
 
     box = arguments.box(bc, lower, upper, centering)
-    tolerance = arguments.tolerance(tol)
+    how: dict[str, Any] = {"a": a, "c": c, "boundary": boundary, "tol": arguments.tolerance(tol)}
+    how |= {"max_cycles": max_cycles, "method": method, "project": project}
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         from mgnet import cli_processes
 
-        how = {"a": a, "c": c, "boundary": boundary, "tol": tolerance, "max_cycles": max_cycles, "method": method}
         return cli_processes.solve(f, box, ndim, dtype, device, blocks, out, how)
     if blocks is not None:
         raise ValueError(
@@ -130,10 +133,9 @@ def solve(
         )
     datum = arguments.wave((int(f),) * (ndim or 2), box) if f.isdecimal() else arguments.load_datum(Path(f))
     datum = arguments.cast(datum, dtype, device)
-    posed: dict[str, Any] = {"boundary": boundary, "ndim": ndim, "tol": tolerance, "method": method, **box}
     with unless_empty(new_folder(out, Path("runs/solve"), "u.npy", "solution.png"), out is None) as folder:
         try:
-            solution = pde.solve(datum, a=a, c=c, max_cycles=max_cycles, **posed)
+            solution = pde.solve(datum, ndim=ndim, **how, **box)
         except pde.NotConverged as error:
             return complain(str(error), 1)
         _write_solution(solution, folder)

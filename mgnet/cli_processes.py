@@ -45,7 +45,7 @@ def solve(
         _write(solution.u.cpu().numpy(), partition, folder / "u.npy")
         if partition.rank == 0:
             print(f"{solution}")
-            print(f"wrote {folder / 'u.npy'}, {_split(partition)}")
+            print(f"wrote {folder / 'u.npy'}, {' x '.join(map(str, partition.grid.shape))} in {_split(partition)}")
     return 0
 
 

@@ -92,7 +92,7 @@ def evaluate(
 @app.command()
 def predict(
     model: options.TrainedModel,
-    images: Annotated[list[Path], typer.Argument(help="Image files, or one folder of them.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
     device: options.Device = None,
     out: Annotated[Path | None, typer.Option(help="Also write the probability of each class to this CSV file.")] = None,
 ) -> int:

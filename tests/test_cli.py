@@ -91,6 +91,14 @@ def test_solve_reads_numbers_of_any_kind(dtype, inside):
     np.testing.assert_allclose(np.load("out/u.npy"), mgnet.pde.solve(np.ones((15, 15))).u, rtol=1e-3)
 
 
+def test_solve_takes_a_mean_out_where_it_is_asked_to(inside, capsys):
+    f = np.random.default_rng(0).random((12, 9))
+    np.save("f.npy", f)
+    assert "pass project=True to have it taken out" in wrong(["solve", "f.npy", "--bc", "neumann"], 2, capsys)
+    assert main(["solve", "f.npy", "--bc", "neumann", "--project", "--out", "out"]) == 0
+    np.testing.assert_allclose(np.load("out/u.npy"), mgnet.pde.solve(f, bc="neumann", project=True).u, atol=1e-12)
+
+
 def test_solve_overwrites_nothing(inside, capsys):
     for folder in ("solve", "solve-2"):
         assert main(["solve", "9"]) == 0
@@ -127,7 +135,7 @@ SOLVE = [
     (["solve", "0"], ""),
     (["solve", "999999999"], "allocate"),
     (["solve", "missing.npy"], "missing.npy"),
-    (["solve", "not-numbers.npy"], "not-numbers.npy"),
+    (["solve", "not-numbers.npy"], "not-numbers.npy is none (it does not begin as one; numpy.save writes"),
     (["solve", "words.npy"], "words.npy"),
     (["solve", "several.npz"], "`f` must be a number of unknowns or a .npy file; several.npz is none"),
     (["solve", "folder.npy"], "`f` must be a number of unknowns or a .npy file; folder.npy is none (a folder)"),

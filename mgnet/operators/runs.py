@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from mgnet.operators.metrics import Metrics
+from mgnet.operators.normalise import Normalised
 from mgnet.training.runs import Row
 
 
@@ -33,7 +34,8 @@ class Run:
 
     def __repr__(self) -> str:
         epochs = f"{len(self.history)} epoch{'s' * (len(self.history) != 1)}"
-        return f"Run({type(self.model).__name__}: test error {self.error:.3%} after {epochs}; {self.directory})"
+        network = self.model.network if isinstance(self.model, Normalised) else self.model
+        return f"Run({type(network).__name__}: test error {self.error:.3%} after {epochs}; {self.directory})"
 
 
 def metrics_of(read: dict[str, Any]) -> Metrics:

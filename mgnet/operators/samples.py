@@ -38,6 +38,12 @@ class Samples:
     settings: dict[str, Any] = field(default_factory=dict)
     ndim: int = 2
 
+    def __repr__(self) -> str:
+        """Its size and where it comes from."""
+        made = {name: v for name, v in self.settings.items() if name in ("problem", "kind", "bc", "seed", "file")}
+        told = "".join(f", {name}={v!r}" for name, v in made.items())
+        return f"Samples({len(self)} on {' x '.join(map(str, self.grid))}{told})"
+
     def __len__(self) -> int:
         return len(self.inputs)
 

@@ -15,7 +15,7 @@ from mgnet.pde.levels.grids import constants
 from mgnet.pde.outer.multigrid import Multigrid
 from mgnet.pde.outer.scheme import Scheme
 from mgnet.pde.outer.stopping import Stop
-from mgnet.pde.problem.checks import as_tensor
+from mgnet.pde.problem.checks import as_tensor, finite_data
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import Solution, concluded, solution_of
 
@@ -44,7 +44,7 @@ class OnBlocks:
         """As ``Solver.solve``, of blocks."""
         begun = time.perf_counter()
         self._agree(f, data, guess, stop, throw, project)
-        tensor, blocks = isinstance(f, Tensor), self._blocks
+        tensor, blocks, given = isinstance(f, Tensor), self._blocks, (f, guess)
         v, rows = as_tensor(f), self._solving
         if moves := rows is not self.partition:
             v, guess = in_rows(self.partition, v, "f"), in_rows(self.partition, guess, "guess")
@@ -56,7 +56,11 @@ class OnBlocks:
         call = Call(stop, project, throw, guess)
         if stop.tol is None and data.boundary is not None:
             call.parts = blocks.parts(b.detach(), data.boundary)
-        u = blocks.inside(blocks.solved(call, b))
+        try:
+            u = blocks.inside(blocks.solved(call, b))
+        except (FloatingPointError, ValueError):  # of numbers that all share, so that all are here
+            self.partition.agree({}, _unfinite(*given))
+            raise
         u = moved(rows, self.partition, u if g is None else u + g)
         outcome = call.outcome
         out: Any = u if tensor else u.detach().numpy()
@@ -95,6 +99,15 @@ class OnBlocks:
             },
             fault,
         )
+
+
+def _unfinite(f: Any, guess: Any) -> str:
+    """What is said of blocks whose numbers are not all finite."""
+    try:
+        finite_data(as_tensor(f), None if guess is None else as_tensor(guess))
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _blocks(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partition) -> Blocks:

@@ -12,7 +12,7 @@ from torch import Tensor
 from mgnet.vision.pictures import Fit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Images:
     """Labelled images in memory.
 
@@ -21,6 +21,10 @@ class Images:
 
     pixels: Tensor
     labels: Tensor
+
+    def __repr__(self) -> str:
+        """Its size: the pixels themselves would fill a screen."""
+        return f"Images({len(self)} of {self.channels} x {self.size[0]} x {self.size[1]})"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,7 +50,7 @@ class Images:
         return self.pixels.shape[2], self.pixels.shape[3]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Files:
     """Labelled images on disk, decoded when they are needed.
 
@@ -59,6 +63,9 @@ class Files:
     size: tuple[int, int]
     fit: Fit = "crop"
     channels: int = 3
+
+    def __repr__(self) -> str:
+        return f"Files({len(self)}, made {self.channels} x {self.size[0]} x {self.size[1]} by {self.fit})"
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -28,6 +28,10 @@ def test_the_same_seed_gives_the_same_samples():
     assert len({a.tobytes() for a in data.a}) == 5
 
 
+def test_samples_are_shown_by_their_size():
+    assert repr(poisson(2, 8, ndim=1, seed=3)) == "Samples(2 on 8, problem='poisson', bc='dirichlet', seed=3)"
+
+
 def test_samples_at_two_sizes_are_of_the_same_functions():
     coarse, fine = (darcy(2, n, cells=48, reference=0) for n in (24, 48))
     np.testing.assert_allclose(fine.averaged(2).a, coarse.a, rtol=1e-14)

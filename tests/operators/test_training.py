@@ -71,6 +71,7 @@ def small():
 
 
 def test_a_run_is_whole_and_learns(run, data):
+    assert repr(run).startswith("Run(MgNO: test error ")
     names = {path.name for path in run.directory.iterdir()}
     assert names == {
         "checkpoints", "config.json", "environment.json", "history.csv", "metrics.json", "model.safetensors", "plots",

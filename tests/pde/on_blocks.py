@@ -494,6 +494,8 @@ def faults() -> dict[str, str]:
     grid = Grid((120, 140))
     partition = Partition(grid)
     f = np.ones(partition.shape)
+    hole = f.copy()
+    hole[3, 4] = np.nan
     beside = Partition(grid, blocks=(1, partition.count))
     odd = Partition(Grid((141, 140), bc=("periodic", "dirichlet")))
     thin = Partition(Grid((6000, 7)), blocks=(1, partition.count))
@@ -536,6 +538,8 @@ def faults() -> dict[str, str]:
         "guess on one": lambda: solve(f, partition=partition, guess=f[1:] if rank else f),
         "tol": lambda: solve(f, partition=partition, tol=1e-8 * (1 + rank)),
         "NaN on one": lambda: solve(np.full_like(f, np.nan) if rank else f, partition=partition),
+        "NaN on one, varying": lambda: solve(hole if rank else f, partition=partition, a=1 + f**2),
+        "guess, NaN on one": lambda: solve(f, partition=partition, a=1 + f**2, guess=hole if rank else f),
         "mean": lambda: solve(f, partition=Partition(Grid((120, 140), bc="neumann"))),
         "sizes": lambda: Partition(grid, sizes=[120, 1]),
         "blocks": lambda: Partition(grid, blocks=(2, 3)),

@@ -98,6 +98,13 @@ def test_imagenet_is_a_folder_of_224(tmp_path: Path, rng: np.random.Generator) -
     assert data.size == (224, 224)
 
 
+def test_data_are_shown_by_their_size(tmp_path: Path, rng: np.random.Generator) -> None:
+    assert "train=Images(1437 of 1 x 8 x 8), test=Images(360 of 1 x 8 x 8)" in repr(load("digits"))
+    shown = repr(load(str(write_folder(tmp_path, rng)), image_size=16))
+    assert " made 3 x 16 x 16 by crop)" in shown
+    assert ".png" not in shown
+
+
 def test_hold_out_is_the_same_for_all_and_overlaps_nothing() -> None:
     digits = load("digits")
     one, two = digits.hold_out(0.1), digits.hold_out(0.1)
