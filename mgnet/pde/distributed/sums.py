@@ -48,9 +48,10 @@ class Sums:
         return u - self._each(np.where(self.floats, total / self._cells, 0.0), u)
 
     def change(self, u: Tensor, before: Tensor | None) -> np.ndarray:
-        """(batch,) ||u - before|| / ||u||; infinite without an iterate before."""
+        """(batch,) ||u - before|| / ||u||, means that nothing holds apart; infinite without an iterate before."""
         if before is None:
             return np.full(len(u), np.inf)
+        u, before = self.centred(u), self.centred(before)
         squares = [torch.linalg.vector_norm(v.flatten(1), dim=1, dtype=torch.float64) ** 2 for v in (u - before, u)]
         moved, size = np.sqrt(self.partition.total(torch.stack(squares)))
         with np.errstate(all="ignore"):

@@ -15,7 +15,7 @@ from mgnet.pde.outer.acceleration import accelerated
 from mgnet.pde.outer.adrift import ADRIFT, ENOUGH, VOID, is_adrift
 from mgnet.pde.outer.choice import Levels
 from mgnet.pde.outer.finishing import unfinished
-from mgnet.pde.outer.iterate import Outcome, iterate, relative
+from mgnet.pde.outer.iterate import Outcome, changes, iterate, relative
 from mgnet.pde.outer.iteration import Iteration
 from mgnet.pde.outer.scale import extreme, rescaled
 from mgnet.pde.outer.stopping import DONE, UNDONE, Stop
@@ -69,8 +69,8 @@ class Equation:
         iteration, ends = self._iteration(stop), (stop.tol, stop.max_cycles)
 
         def cycled(b: Tensor, guess: Tensor | None, f: Any, size: Tensor | None) -> Outcome:
-            roundoff = partial(self._roundoff, b=b)
-            return iterate(iteration, f, guess, *ends, roundoff, stop.callback, size, hopeless, stop.of_guess)
+            roundoff, changed = partial(self._roundoff, b=b), changes(self.null)
+            return iterate(iteration, f, guess, *ends, roundoff, stop.callback, size, hopeless, stop.of_guess, changed)
 
         try:
             return self._scaled(iteration, guess, stop.tol, True, cycled)

@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.native import arrays
+from mgnet.pde.outer.hidden import HIDDEN, Hidden
 from mgnet.pde.outer.iteration import STALLED, Iteration
+from mgnet.pde.outer.krylov import ConjugateGradients
+from mgnet.pde.problem.nullspace import NullSpace
 from mgnet.pde.problem.plain import runs_here
 
 NEAR = 10.0  # times round-off's residual: a stalled one below has every cycle ask
@@ -73,6 +76,17 @@ def change(u: Tensor, before: Tensor | None) -> np.ndarray:
         return arrays.change(u, before)
     size = torch.linalg.vector_norm(u.flatten(1), dim=1).cpu().numpy()
     return relative(torch.linalg.vector_norm((u - before).flatten(1), dim=1), size)
+
+
+def changes(null: Any) -> Changed:
+    """``change``, but for the constants of a null space, which cycles leave as they come."""
+    if not isinstance(null, NullSpace):
+        return change
+
+    def apart(u: Tensor, before: Tensor | None) -> np.ndarray:
+        return change(null.centred(u.clone()), None if before is None else null.centred(before.clone()))
+
+    return apart
 
 
 def per_member(members: np.ndarray, like: Tensor) -> Tensor:
@@ -151,9 +165,10 @@ def iterate(
     u, relatives, size = _begun(iteration, f, guess, scale, of_guess, linear)
     residuals = [float(relatives.max())]
     done = relatives <= tol
-    rounding, best = RoundOff(roundoff, size, changed), Best(changed)
+    rounding, best, hidden = RoundOff(roundoff, size, changed), Best(changed), Hidden(tol, len(size), changed)
+    each = isinstance(iteration, ConjugateGradients) and len(size) > 1  # each member's last step is looked at
     while not done.all() and len(residuals) <= max_cycles:
-        most = 1 if rounding.near or callback is not None else max_cycles + 1 - len(residuals)
+        most = 1 if rounding.near or each or callback is not None else max_cycles + 1 - len(residuals)
         old, u, norms = iteration.several(u, f, relatives * size, size, tol, most)
         history = relative(norms, size)
         before, relatives = (relatives, *history)[-2:]
@@ -163,10 +178,14 @@ def iterate(
         if callback is not None:
             callback(len(residuals) - 1, residuals[-1])
         done, slow = relatives <= tol, relatives > STALLED * before
+        now, then = partial(iteration.tensor, u), partial(_tensor, iteration, old)
+        if isinstance(iteration, ConjugateGradients):
+            if hidden.look(before, relatives, now, then):
+                iteration.hold(np.where(hidden.members, 0.0, tol * size))
+            done &= ~hidden.members
         if rounding.near or slow.any():
             if old is not None and (relatives > before).any():
                 best.keep(iteration.tensor(old), before)
-            now, then = partial(iteration.tensor, u), partial(_tensor, iteration, old)
             done = done | rounding.reached(relatives, slow & ~done, now, then)
         if hopeless is not None and hopeless(residuals):
             break
@@ -174,7 +193,8 @@ def iterate(
     result = result.clone() if len(residuals) == 1 and guess is not None else result  # the guess stays the caller's
     result = best.or_last(result, relatives, done)
     if not done.all():
-        return Outcome(result, residuals, "not converged", guess is not None)
+        remedy = HIDDEN if (relatives <= tol).all() else ""
+        return Outcome(result, residuals, "not converged", guess is not None, remedy)
     status = "tolerance" if (relatives <= tol).all() else "round-off"
     return Outcome(result, residuals, status, guess is not None)
 

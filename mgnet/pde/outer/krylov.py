@@ -87,6 +87,12 @@ class ConjugateGradients:
         self._x = self.system.x
         return before, self._x, history
 
+    def hold(self, floor: np.ndarray) -> None:
+        """Leave members alone from now on whose ||b - A x|| is no more than floor, (batch,)."""
+        state = self.system.state
+        given = torch.from_numpy(floor).to(state.floor) if isinstance(state.floor, Tensor) else floor
+        self.system.state = state._replace(floor=given)
+
     def _go_on(self, u: Any, b: Any) -> None:
         """From u, which may be the last iterate."""
         if u is None:

@@ -46,7 +46,7 @@ def rate(residuals: Sequence[float]) -> float:
 
 def far(residuals: Sequence[float], tol: float) -> bool:
     """Whether PATIENCE cycles are done, and at the rate of the last of them more than FAR are to come."""
-    if len(residuals) <= PATIENCE:
+    if len(residuals) <= PATIENCE or residuals[-1] <= tol:
         return False
     return rate(residuals[-PATIENCE // 2 :]) * FAR < log(max(residuals[-1], TINY) / max(tol, TINY))
 
