@@ -270,12 +270,13 @@ def test_a_penalty_where_numbers_need_no_levels(alpha):
 
 
 @pytest.mark.parametrize("alpha", [1e6, 1e12, 1e20])
-@pytest.mark.parametrize("kind", ["array", "callable", "velocity", "float32"])
+@pytest.mark.parametrize("kind", ["array", "callable", "tensor", "velocity", "float32"])
 def test_data_on_a_penalty_do_not_hide_the_rest(kind, alpha):
     """Data of a penalty are alpha times as large as u: a residual small beside them said nothing of the inside."""
     shape, y = (40, 40), np.linspace(0, 1, 40)
     grid = Grid(shape, bc=[(Robin(alpha), "neumann"), "neumann"])
     a = np.exp(np.random.default_rng(0).normal(size=shape)) if kind == "array" else lambda x, y: 0.1 + x * y
+    a = ((a, 0.2), (0.2, 2.0)) if kind == "tensor" else a
     problem = Poisson(grid, a, velocity=(lambda x, y: 1 + y, 0.5) if kind == "velocity" else None)
     f, ends = np.cos(3 * np.arange(1600.0)).reshape(shape), [(alpha * y, 0.0), None]
     A, b = problem.to_scipy(), problem.rhs(f, boundary=ends).ravel()
@@ -287,23 +288,26 @@ def test_data_on_a_penalty_do_not_hide_the_rest(kind, alpha):
     assert solver.solve(f, boundary=ends, tol=100 * tol, guess=s.u).cycles <= 1
 
 
+@pytest.mark.parametrize("a", [1.0, ((1.0, 0.6), (0.6, 2.0))], ids=["number", "tensor"])
 @pytest.mark.parametrize("c", [1e8, 1e14])
-def test_a_penalty_in_the_volume_does_not_hide_the_rest(c):
+def test_a_penalty_in_the_volume_does_not_hide_the_rest(c, a):
     shape = (40, 40)
     x, y = Grid(shape).coordinates()
     disc = np.hypot(x - 0.5, y - 0.5) < 0.2
-    s = Solver(Poisson(Grid(shape), c=np.where(disc, c, 0.0)), nu=(2, 3)).solve(np.where(disc, c * x, 1.0), tol=1e-9)
-    fixed = solve(np.ones(shape), fixed=(disc, x), tol=1e-12).u
+    s = Solver(Poisson(Grid(shape), a, c=np.where(disc, c, 0.0)), nu=(2, 3)).solve(np.where(disc, c * x, 1.0), tol=1e-9)
+    fixed = solve(np.ones(shape), a=a, fixed=(disc, x), tol=1e-12).u
     close(s.u, fixed, 10 / c * 40**2 + 1e-7)
 
 
-def test_gradients_through_penalties():
+@pytest.mark.parametrize("tensor", [False, True])
+def test_gradients_through_penalties(tensor):
     f, a = (torch.rand(6, 5, dtype=torch.float64).add(0.5).requires_grad_() for _ in range(2))
     alpha, g = (torch.rand(5, dtype=torch.float64).add(0.5).requires_grad_() for _ in range(2))
 
     def u(f, a, alpha, g):
         ends = {"bc": [(Robin(1e4 * alpha), "neumann"), "dirichlet"], "boundary": [(1e4 * g, 0.3), None]}
-        return solve(f, a=a, c=1e5 * torch.relu(a - 1) ** 2, tol=1e-13, **ends).u
+        whole = [[a, 0.3 * a], [0.3 * a, 1.0]] if tensor else a
+        return solve(f, a=whole, c=1e5 * torch.relu(a - 1) ** 2, tol=1e-13, **ends).u
 
     assert torch.autograd.gradcheck(u, (f, a, alpha, g))
     both = torch.stack([alpha.detach(), 1e-4 * alpha.detach()])

@@ -55,11 +55,11 @@ class Penalties:
 def penalties(problem: "Poisson", A: Any) -> Penalties | None:
     """Those of a problem, or of its A without a graph; None: there are none, or all is one.
 
-    Full tensors and the fourth order are left as they are.
+    The fourth order is left as it is.
     """
     ends = [end for axis in A.axes for end in (axis.low, axis.high) if axis.centering == "node"]
     robin, with_c = any(isinstance(end, Robin) for end in ends), problem.c_varies
-    if not (robin or with_c) or A.base is not A or A.corners:
+    if not (robin or with_c) or A.base is not A:
         return None
     K = A.having_sides(_without_ends(A) if robin else A.sides, None if with_c else A.c)
     held = A.diagonal - K.diagonal if robin else A.weigh(A.c)
