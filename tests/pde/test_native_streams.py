@@ -76,6 +76,23 @@ def gentle(shape, bc, members):
 
 
 @pytest.mark.parametrize("precision", [torch.float64, torch.float32])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("shape", "bc"), CASES, ids=str)
+def test_steps_with_the_operator_itself_are_the_readable_ones(shape, bc, transposed, precision):
+    """After cycles of levels that have more diffusion, and another c."""
+    a, velocity = 0.1 * np.exp(random((2, *shape))), (-90.0, 60.0, 80.0)[: len(shape)]
+    A = Poisson(Grid(shape, bc=bc), a, 1e3, velocity=velocity, scheme="central").A.detached().flattened((2,))
+    A = A.T if transposed else A
+    assert not A.is_tame
+    b = torch.as_tensor(random((2, *shape), 9)).to(precision)
+    for held in (None, A.c + 1e3 * torch.as_tensor(random((2, *shape), 3)) ** 2):
+        ours, theirs = NativeStreams(A, b, eliminated=0, held=held), ReadableStreams(A, b, held=held)
+        u, v = ours.precondition(b), theirs.precondition(b)
+        tolerance = (1e-9 if precision == torch.float64 else 1e-2) * float(v.abs().max())
+        torch.testing.assert_close(u, v, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float32])
 @pytest.mark.parametrize(("shape", "bc"), TURNS, ids=str)
 def test_rows_in_turn_are_the_readable_ones(shape, bc, precision):
     b = torch.as_tensor(random((2, *shape), 9)).to(precision)

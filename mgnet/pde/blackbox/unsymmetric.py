@@ -4,8 +4,9 @@ P is induced by A's symmetric part, R^T by A^T, coarse operators are R A P; the 
 no coupling is negative, rows are smoothed in turn, see ``turns``, if two sweeps follow corrections; elsewhere lines
 along all axes are, of one colour and then of the other: what flows far goes along lines, whatever its direction, and
 what it leaves are errors that coarse grids know. Layers that nothing couples keep their number, see ``layered``. Where
-central differences meet cell Peclet numbers beyond 6, the levels have more diffusion, see ``Convection.tame``. The
-cycle is a preconditioner, for minimal residuals. Compiled levels end at a finer grid, which they eliminate.
+central differences meet cell Peclet numbers beyond 4, the levels have more diffusion, see ``Convection.tame``, and
+steps with A itself follow the cycle, see ``normal``. The cycle is a preconditioner, for minimal residuals. Compiled
+levels end at a finer grid, which they eliminate.
 
 Source: Dendy 1983, Appl. Math. Comput. 13, 261 (P of the symmetric part); de Zeeuw 1990, J. Comput. Appl. Math. 33, 1.
 """
@@ -24,6 +25,7 @@ from mgnet.pde.blackbox.galerkin import petrov_galerkin
 from mgnet.pde.blackbox.hierarchy import SHORTEST, first_coarse
 from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
 from mgnet.pde.blackbox.lines import line_steps
+from mgnet.pde.blackbox.normal import NormalSteps
 from mgnet.pde.blackbox.stencil import Unsymmetric, from_convection
 from mgnet.pde.blackbox.traits import COARSEST
 from mgnet.pde.blackbox.turns import in_turn, layered, smooth_alone, smoothed_by, turns
@@ -77,11 +79,20 @@ class ReadableStreams(Preconditioner):
     A : the operator; batch axes of its coefficients are flattened
     like : a tensor of the data's dtype and device
     nu, gamma : smoothing sweeps along all axes, down and up, and the cycle index
+    held : the c that levels are made with; None: A's
     """
 
-    def __init__(self, A: Convection, like: Tensor, nu: tuple[int, int] = (2, 2), gamma: int | str = 1):
+    def __init__(
+        self,
+        A: Convection,
+        like: Tensor,
+        nu: tuple[int, int] = (2, 2),
+        gamma: int | str = 1,
+        held: Tensor | None = None,
+    ):
         self._gamma, self._A = gamma, A.like(like)
-        finest = from_convection(A.tame)
+        self._further = None if A.is_tame else NormalSteps(self._A)
+        finest = from_convection((A if held is None else A.with_c(held)).tame)
         # in and out, after corrections that may be far off; one row after the other
         turn = like.device.type == "cpu" and nu[1] >= 2 and in_turn(finest, A.axes, finest=True)
         grids = coarse_streams(finest, A.axes, A.transposed)
@@ -114,4 +125,4 @@ class ReadableStreams(Preconditioner):
 
     def precondition(self, r: Tensor) -> Tensor:
         e: Any = self._alone.smooth(None, r) if self._alone else cycle(self.levels, None, r, self._gamma)
-        return e
+        return e if self._further is None else self._further(r, e)

@@ -24,8 +24,8 @@ class Levels {
 
     Levels(const std::string& machine, bool single, const std::vector<long>& shape, const std::vector<bool>& wraps,
            const std::vector<long>& first, const std::vector<Doubles>& shares, const Arrays& back, const Arrays& forth,
-           const Arrays& along, const Arrays& across, const std::optional<Input>& c, bool transposed, double tame,
-           const std::vector<int>& lines, int down, int up, int gamma, long coarsest, double eliminated, double in_turn, long shortest,
+           const Arrays& along, const Arrays& across, const std::optional<Input>& c, const std::optional<Input>& held, bool transposed,
+           double tame, const std::vector<double>& omegas, const std::vector<int>& lines, int down, int up, int gamma, long coarsest, double eliminated, double in_turn, long shortest,
            int threads)
         : single_(single) {
         const std::size_t dims = shape.size();
@@ -47,9 +47,14 @@ class Levels {
         to.transposed = transposed, to.eliminated = eliminated, to.in_turn = in_turn, to.shortest = shortest, to.threads = threads;
         const StreamKernels& kernels = *machine_called(machine).streams;
         mesh_ = to.mesh, members_ = sides.members;
+        Sides of_levels = sides, opposite = sides;
+        opposite.transposed = !transposed;
+        if (held) of_levels.c = field_of(*held, shape, std::vector<bool>(dims, false), members_, "held");
         nb::gil_scoped_release release;
         tamed_ = !is_tame(sides, tame);
-        to.A = equations_of(sides, 0, threads), to.tame = tamed_ ? equations_of(sides, tame, threads) : to.A;
+        to.A = to.tame = equations_of(sides, 0, threads);
+        if (tamed_ || held) to.tame = equations_of(of_levels, tamed_ ? tame : 0, threads);
+        if (tamed_) to.opposite = equations_of(opposite, 0, threads), to.omegas = omegas;
         levels_ = single ? kernels.make32(to) : kernels.make64(to);
     }
 
@@ -235,10 +240,10 @@ void bind_streams(nb::module_& m) {
     nb::class_<Levels>(m, "Streams")
         .def(nb::init<const std::string&, bool, const std::vector<long>&, const std::vector<bool>&, const std::vector<long>&,
                       const std::vector<Doubles>&, const Levels::Arrays&, const Levels::Arrays&, const Levels::Arrays&,
-                      const Levels::Arrays&, const std::optional<Input>&, bool, double, const std::vector<int>&, int, int, int, long, double,
-                      double, long, int>(),
+                      const Levels::Arrays&, const std::optional<Input>&, const std::optional<Input>&, bool, double, const std::vector<double>&,
+                      const std::vector<int>&, int, int, int, long, double, double, long, int>(),
              "machine"_a, "single"_a, "shape"_a, "wraps"_a, "first"_a, "shares"_a, "back"_a, "forth"_a, "along"_a, "across"_a,
-             "c"_a.none(), "transposed"_a, "tame"_a, "lines"_a, "down"_a, "up"_a, "gamma"_a, "coarsest"_a, "eliminated"_a, "in_turn"_a,
+             "c"_a.none(), "held"_a.none(), "transposed"_a, "tame"_a, "omegas"_a, "lines"_a, "down"_a, "up"_a, "gamma"_a, "coarsest"_a, "eliminated"_a, "in_turn"_a,
              "shortest"_a, "threads"_a)
         .def("sizes", &Levels::sizes, "unknowns of each grid, the finest first")
         .def("tamed", &Levels::tamed, "whether levels have more diffusion than the operator")

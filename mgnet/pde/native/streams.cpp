@@ -9,6 +9,7 @@
 #include "minimal_residuals.h"
 #include "stream_elimination.h"
 #include "stream_level.h"
+#include "stream_normal.h"
 
 namespace mgnet {
 namespace {
@@ -39,7 +40,10 @@ class Engine : public Streams {
         }
         if (!alone_) coarsen();
         for (Member& member : members_) member.f_0 = member.datum(0), member.u_0 = member.iterate(0);
-        if (!std::is_same_v<T, double>) problem_.A.reset(), problem_.tame.reset();  // floats are copies
+        for (std::size_t m = 0; problem.opposite && m < members_.size(); m++)
+            members_[m].further = std::make_unique<StreamNormal<X>>(members_[m].A, problem.A->of[m], problem.opposite->of[m],
+                                                                    problem.omegas, problem.threads, members_[m].arena);
+        if (!std::is_same_v<T, double>) problem_.A.reset(), problem_.tame.reset(), problem_.opposite.reset();  // floats are copies
     }
 
     std::vector<long> sizes() const override {
@@ -124,6 +128,7 @@ class Engine : public Streams {
         StreamApply<X> A;
         std::deque<Level> levels;
         std::unique_ptr<Elimination> coarsest;
+        std::unique_ptr<StreamNormal<X>> further;  // steps after a cycle, if any
         T *u_c = nullptr, *f_c = nullptr;  // of the coarsest grid
         T *u_0 = nullptr, *f_0 = nullptr;  // of the finest one
 
@@ -251,6 +256,7 @@ class Engine : public Streams {
     void cycle(Member& member, T* f, T* u) {
         member.at(f, u);
         alone_ ? member.levels[0].smooth() : member.cycle(0, problem_.gamma, true);
+        if (member.further) (*member.further)(f, u);
     }
 
     const T* of(const void* v, long k) const { return static_cast<const T*>(v) + k * problem_.mesh.unknowns(); }

@@ -1,6 +1,7 @@
 // All that the binding asks of the levels of an operator with convection, whatever the numbers and the instruction set.
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "stream_mesh.h"
 
@@ -12,6 +13,8 @@ struct StreamProblem {
     bool axes[3] = {};         // which axes the grid has
     bool smoothed[3] = {};     // along which lines are solved
     std::shared_ptr<const Equations> A, tame;  // the operator, and what levels are made of; often one
+    std::shared_ptr<const Equations> opposite; // A^T, if steps on normal equations follow cycles,
+    std::vector<double> omegas;                // and their damping
     bool transposed = false;   // whether that is the transpose of an operator with convection
     int down = 1, up = 1;      // sweeps
     int gamma = 1;             // cycle index; 0: the F-cycle

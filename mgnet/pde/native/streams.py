@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.blackbox.hierarchy import SHORTEST, first_coarse
+from mgnet.pde.blackbox.normal import OMEGAS
 from mgnet.pde.blackbox.traits import COARSEST
 from mgnet.pde.blackbox.turns import smoothed_by
 from mgnet.pde.levels.preconditioner import Preconditioner
@@ -32,6 +33,7 @@ class NativeStreams(Preconditioner):
 
     A : a Convection, a Diffusion or a CrossDiffusion
     eliminated : multiplications that eliminating the coarsest grid may take; None: as many as pay
+    held : the c that levels are made with; None: A's
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class NativeStreams(Preconditioner):
         nu: tuple[int, int] = (2, 2),
         gamma: int | str = 1,
         eliminated: float | None = None,
+        held: Tensor | None = None,
     ):
         axes = A.axes
         self._shape = tuple(axis.n for axis in axes)
@@ -60,8 +63,10 @@ class NativeStreams(Preconditioner):
             [s.numpy() for s, _ in A.corners],
             [t.numpy() for _, t in A.corners],
             None if A.c is None else A.c.numpy(),
+            None if held is None else held.numpy(),
             A.transposed,
             TAME,
+            OMEGAS,
             [d for d, n in enumerate(self._shape) if n > 1],
             *nu,
             0 if gamma == "F" else int(gamma),

@@ -77,10 +77,12 @@ class Streaming(Request):
     """An operator with convection.
 
     eliminated : multiplications that eliminating the coarsest grid may take; None: as many as pay
+    held : the c that levels are made with; None: A's
     """
 
     A: Convection
     eliminated: float | None
+    held: Tensor | None
 
 
 class Backend(Protocol):
@@ -92,7 +94,7 @@ def compiled(r: Constant | Varying | Streaming) -> Any:
     if r.b.device.type != "cpu":
         return None
     if isinstance(r, Streaming):
-        return NativeStreams(r.A, r.b, r.nu, r.gamma, r.eliminated)
+        return NativeStreams(r.A, r.b, r.nu, r.gamma, r.eliminated, r.held)
     if isinstance(r, Varying):
         more = r.precision, len(r.b), r.lines, r.jumps, r.faces, r.lone
         return NativeBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, *more)
@@ -128,7 +130,7 @@ def triton(r: Constant | Varying | Streaming) -> Any:
 def plain_torch(r: Constant | Varying | Streaming) -> Any:
     """The readable levels: any device."""
     if isinstance(r, Streaming):
-        return ReadableStreams(r.A, r.b, r.nu, r.gamma)
+        return ReadableStreams(r.A, r.b, r.nu, r.gamma, r.held)
     if isinstance(r, Varying):
         return ReadableBlackBox(r.A, r.b, r.nu, r.gamma, r.smoother, r.precision, r.lines, r.jumps)
     like, line = r.b.new_zeros(()), line_axis(r.smoother, r.chain[0], r.a)

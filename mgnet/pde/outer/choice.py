@@ -46,8 +46,10 @@ from mgnet.pde.outer.backends import (
 )
 from mgnet.pde.outer.cache import Lease, cache
 from mgnet.pde.outer.scheme import CYCLES, DEFAULT, Scheme
+from mgnet.pde.outer.stationary import Stationary, stationary
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.nullspace import NullSpace
 from mgnet.pde.problem.precision import wide_enough
 
 CPU = torch.device("cpu")
@@ -62,6 +64,7 @@ class Levels:
     ----------
     base : the operator; plain tensors, without a graph
     constant : (a per axis, c) where the levels are to be of constant coefficients, else None
+    null : the constants on the parts of the domain that nothing holds, if there are any
 
     Attributes
     ----------
@@ -72,13 +75,19 @@ class Levels:
     solve : whether one of their cycles solves;   streams : what smooths levels of convection
     """
 
-    def __init__(self, base: Any, constant: tuple[tuple[float, ...], float] | None, scheme: Scheme):
+    def __init__(
+        self,
+        base: Any,
+        constant: tuple[tuple[float, ...], float] | None,
+        scheme: Scheme,
+        null: NullSpace | None = None,
+    ):
         constant, default = None if scheme.transform else constant, scheme == DEFAULT
         if constant is not None and thin_axis(base.axes, constant[0]) is not None:
             scheme = replace(scheme, smoother="zebra")
         lines = constant is not None and scheme.smoother == "zebra" and base.tensors[0].device.type == "cpu"
         constant = None if lines else constant  # the kernels that solve lines are those of the black-box levels
-        self.base, self.constant, self.scheme = base, constant, scheme
+        self.base, self.constant, self.scheme, self._null = base, constant, scheme, null
         self.sizes: tuple[int, ...] = ()
         self.device = base.tensors[0].device
         self.in_float32, self.precise, self.solve, self._tried = False, lines, False, False
@@ -92,6 +101,18 @@ class Levels:
         direct = scheme.transform or self.eliminates or self.separates
         self.is_direct = direct or (self.constant is None and base.ndim == 1)
         self._leases: dict[Any, Lease] = {}
+
+    @cached_property
+    def kernel(self) -> NullSpace | Stationary | None:
+        """What the operator and its transpose map to zero."""
+        if self._null is None or self.base.symmetric:
+            return self._null
+        return stationary(self.base, self._null, self.scheme)
+
+    @property
+    def held(self) -> Tensor | None:
+        """The c that levels are made with; None: the operator's."""
+        return self.kernel.held if isinstance(self.kernel, Stationary) else None
 
     def words(self, outer: str, higher: bool) -> str:
         """The iteration; outer : what goes on around cycles, higher : whether they precondition the fourth order."""
@@ -206,11 +227,10 @@ class Levels:
             return Lease(ReadableHierarchy([cast(Level, level)], [], product, 1))
         if self.constant is None:
             how = b, scheme.smoother, scheme.nu, self.gamma
-            levels: Any = (
-                self._robust(b) if base.symmetric else serve(Streaming(*how, base, MOST if self.precise else None))
-            )
-            if not base.symmetric:
-                self.sizes, self.solve, self.streams = levels.sizes, levels.solves, levels.smoother
+            if base.symmetric:
+                return Lease(self._robust(b))
+            levels: Any = serve(Streaming(*how, base, MOST if self.precise else None, self.held))
+            self.sizes, self.solve, self.streams = levels.sizes, levels.solves, levels.smoother
             return Lease(levels)
         chain = self.chain(b.device)
         self.sizes = tuple(prod(axis.n for axis in axes) for axes in chain)
@@ -223,7 +243,9 @@ class Levels:
             return TransformLevel(A), A
         if self.separates:
             return separated(A, self.separation), applied(A)
-        return LineLevel(A) if A.symmetric else StreamLevel(A), A
+        if A.symmetric:
+            return LineLevel(A), A
+        return StreamLevel(A if self.held is None else A.with_c(self.held.to(A.back[0]))), A
 
     def _constant(self, chain: Sequence[tuple[Axis, ...]], b: Tensor, symmetric: bool = False) -> Constant:
         assert self.constant is not None

@@ -131,7 +131,10 @@ class Equation:
                 iteration = one._iteration(Stop(*ENOUGH))
                 return iterate(iteration, iteration.data(b), None, *ENOUGH, partial(one._roundoff, b=b), None).u
 
-        return isinstance(self.A, Convection) and self.null is None and is_adrift(self.A, self.b, solve)
+        held = self.levels.held
+        if not isinstance(self.A, Convection) or (self.null is not None and held is None):
+            return False
+        return is_adrift(self.A if held is None else self.A.with_c(held.to(self.b)), self.b, solve)
 
 
 def finite(u: Tensor, b: Tensor, constant: bool, guess: Tensor | None = None, name: str = "guess") -> Tensor:

@@ -19,7 +19,7 @@ from mgnet.pde.outer.iterate import Outcome, per_member
 from mgnet.pde.outer.loose import Held, hardly_held, may_be_loose
 from mgnet.pde.outer.scale import narrowed
 from mgnet.pde.outer.scheme import Scheme
-from mgnet.pde.outer.stationary import Stationary, stationary
+from mgnet.pde.outer.stationary import Stationary
 from mgnet.pde.outer.stopping import UNDONE, Stop, from_pass, quick_first
 from mgnet.pde.outer.turns import Turn, in_turn
 from mgnet.pde.outer.work import solve_work
@@ -56,7 +56,7 @@ class Multigrid:
         scheme: Scheme,
         part: Tensor | None = None,
     ):
-        self.base, self.null, self.part, self.levels = base, null, part, Levels(base, constant, scheme)
+        self.base, self.null, self.part, self.levels = base, null, part, Levels(base, constant, scheme, null)
         self._methods: dict[tuple[bool, ...], str] = {}
         self._held: dict[float, Held] = {}
         self.turn = Turn(partial(Multigrid, base, constant, null, scheme, part))
@@ -194,12 +194,10 @@ class Multigrid:
             outcome.u = null.centred(outcome.u)
         return outcome
 
-    @cached_property
+    @property
     def _kernel(self) -> NullSpace | Stationary | None:
         """What A and its transpose map to zero."""
-        if self.null is None or self.base.symmetric:
-            return self.null
-        return stationary(self.base, self.null, self.levels.scheme)
+        return self.levels.kernel
 
     def _hardly(self, A: Operator) -> Held:
         """What varying coefficients hardly hold, and what solves for it."""

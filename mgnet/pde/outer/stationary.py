@@ -4,10 +4,14 @@ pi, A^T pi = 0, is the stationary density that v carries and a spreads. With w t
 
     u = E^T A^+ F b,    E = I - w 1^T / (1^T w),    F = I - w pi^T / (pi^T w):
 
-F removes from b what no u can produce. For A^T, whose solutions gradients are, pi and 1 change places. pi = 1 + y,
-A^T y = -A^T 1, is found by the solver itself: the right-hand side is orthogonal to 1, all that A^T asks of it.
+F removes from b what no u can produce. For A^T, whose solutions gradients are, pi and 1 change places.
+
+Levels are made of A + s e e^T, e one unknown, which is not singular: where pi^T b = 0, so is u_e, and what solves with
+it solves A u = b. What rounding leaves of pi^T b ends in the equation of e, over pi_e: so e is where pi is largest. pi
+itself is found by the solver, (A + s e e^T)^T pi = s e.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,8 +26,9 @@ from mgnet.pde.problem.of_tensors import norms
 if TYPE_CHECKING:
     from mgnet.pde.outer.scheme import Scheme
 
-EXACT, FOUND = 1e-13, 1e-10  # relative residual of y that is aimed at, and of pi that will do
-ATTEMPTS = 4  # to find pi, each from the last
+SLIGHT, ROUGH = 1e-6, 1e-3  # of the diagonal, and a relative residual, that tell where pi is large
+EXACT, FOUND = 1e-13, 1e-10  # relative residual that is aimed at, and of pi that will do
+ATTEMPTS, NEAR = 4, 10.0  # to find pi, each held where the last is largest: about so, then
 FREE = 1e-14  # of the diagonal: no more flows together, and pi is 1
 
 
@@ -35,11 +40,13 @@ class Stationary:
     ----------
     null : the constants;   pi : (batch or 1, *grid), on each part of the mean of 1; None: 1, or not known yet
     transposed : whether the operator is A^T
+    held : (batch or 1, *grid) the c of A + s e e^T, e on each part; None: that of A will do
     """
 
     null: NullSpace
     pi: Tensor | None
     transposed: bool
+    held: Tensor | None = None
 
     def to(self, like: Tensor) -> "Stationary":
         return replace(self, null=self.null.to(like), pi=None if self.pi is None else self.pi.to(like))
@@ -92,19 +99,26 @@ def stationary(A: Convection, null: NullSpace, scheme: "Scheme") -> Stationary:
     together = torch.where(floats, A.excess.reshape(-1, *null.w.shape), 0.0)
     if bool((together.abs() <= FREE * A.diagonal).all()):
         return Stationary(null, None, transposed)
-    unknowns, levels = null.sums(floats.to(together)).clamp(min=1), Multigrid(A, None, None, scheme)
+    unknowns, D = null.sums(floats.to(together)).clamp(min=1), torch.where(A.diagonal > 0, A.diagonal, 1.0)
+
+    def solved(more: Tensor, tol: float) -> tuple[Tensor, Tensor]:
+        """(c, v) (A + more) v = more, where ``more`` of c is all that holds v."""
+        c = more if A.c is None else A.c + more
+        held = A.with_c(c)
+        return c, Multigrid(held, None, None, scheme).run(held, A.weigh(more), None, Stop(tol)).u
 
     def of_size_one(v: Tensor) -> Tensor:
         size = null.sums(v.abs() * floats) / unknowns
         return torch.where(floats, v / null.spread(torch.where(null.sums(v * floats) < 0, -size, size)), 0.0)
 
-    pi = floats.to(together)
-    for _ in range(ATTEMPTS):  # 1 may be far from pi, so that 1 + y is little but rounding
-        left = torch.where(floats, A(pi), 0.0)
-        b = left - null.spread(null.sums(left) / unknowns) * floats
-        pi = of_size_one(pi - levels.run(A, b, None, Stop(EXACT)).u)
-        if (norms(A(pi)) <= FOUND * norms(A.magnitude(pi))).all():  # not where it is not finite
-            return Stationary(null, pi, transposed)
+    with suppress(FloatingPointError):
+        _, v = solved(SLIGHT * D * floats, ROUGH)
+        for _ in range(ATTEMPTS):
+            held, v = solved(D * null.largest(v), EXACT)
+            pi = of_size_one(v)
+            found = (norms(A(pi)) <= FOUND * norms(A.magnitude(pi))).all()  # not where it is not finite
+            if found and v.abs().amax() <= NEAR:
+                return Stationary(null, pi, transposed, held)
     remedy = "Give a Dirichlet end or c > 0." if A.is_tame else 'Pass scheme="upwind", or refine the grid.'
     raise ValueError(
         "`velocity` carries all to places between which little is exchanged, and the problem has only Neumann or "

@@ -30,7 +30,7 @@ from mgnet.pde.problem.operators import Diffusion
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
     import scipy.sparse as sparse
 
-TAME = 3.0  # |back - forth| / (back + forth) of what levels are made of: cell Peclet numbers of 6
+TAME = 2.0  # |back - forth| / (back + forth) of what levels are made of: cell Peclet numbers of 4
 
 
 @dataclass(frozen=True)
