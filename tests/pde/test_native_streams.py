@@ -160,22 +160,23 @@ def test_rows_in_turn_are_the_same_on_any_number_of_threads(shape, bc):
     assert all(torch.equal(u, found[0]) for u in found)
 
 
-@pytest.mark.parametrize("peclet", [0.5, 300.0])
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(("peclet", "scheme"), [(0.5, "upwind"), (300.0, "upwind"), (8.0, "central")], ids=str)
 @pytest.mark.parametrize("shape", [(40, 37), (90, 81), (9, 10, 11)], ids=str)
-def test_members_are_solved_at_the_same_time(shape, peclet):
-    """On several threads to the last bit as on one; and as each by itself."""
+def test_a_batch_is_solved_at_the_same_time(shape, peclet, scheme, own):
+    """On several threads to the last bit as on one; and as each by itself, of one operator or of five."""
     rng, before, found = np.random.default_rng(0), torch.get_num_threads(), []
-    a = np.exp(0.5 * rng.standard_normal((5, *shape))) / max(shape) / peclet
+    a = np.exp(0.5 * rng.standard_normal((5, *shape) if own else shape)) / max(shape) / peclet
     v, f = tuple(np.sin(3 * x) for x in reversed(Grid(shape).coordinates())), rng.standard_normal((5, *shape))
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            found.append(Solver(Poisson(Grid(shape), a, velocity=v)).solve(f).u)
+            found.append(Solver(Poisson(Grid(shape), a, velocity=v, scheme=scheme)).solve(f).u)
     finally:
         torch.set_num_threads(before)
     assert all(np.array_equal(u, found[0]) for u in found)
     for k in range(5):
-        u = Solver(Poisson(Grid(shape), a[k], velocity=v)).solve(f[k]).u
+        u = Solver(Poisson(Grid(shape), a[k] if own else a, velocity=v, scheme=scheme)).solve(f[k]).u
         np.testing.assert_allclose(found[0][k], u, rtol=0, atol=1e-6 * np.abs(u).max())
 
 

@@ -15,6 +15,9 @@ class StreamApply {
     StreamApply(const StreamOperator& A, int threads, Arena& arena)
         : mesh_(A.mesh), threads_(threads), u_(mesh_.take<T>(arena)), m_(numbers_of<T>(A.m, mesh_, threads, arena)),
           couplings_(couplings_of<T>(A, threads, arena)) {}
+    // the same with a workspace of its own, as of what follows; coefficients stay where they are
+    StreamApply(const StreamApply& of, Arena& arena)
+        : mesh_(of.mesh_), threads_(of.threads_), u_(mesh_.take<T>(arena)), m_(of.m_), couplings_(of.couplings_) {}
 
     // A u at the numbers of one row of padded rows, whose ghosts are there
     struct Row {

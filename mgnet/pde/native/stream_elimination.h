@@ -85,7 +85,6 @@ class StreamElimination {
                 number_[k] = order(i);
             }
         factor(A);
-        x_.assign(N_ + 2 * band_ + 4 * W, 0.0);
     }
 
     ~StreamElimination() { spare().swap(rows_); }
@@ -97,9 +96,10 @@ class StreamElimination {
 
     // u for f, both padded rows of the mesh
     template <class T>
-    void operator()(const T* f, T* u) {
+    void operator()(const T* f, T* u, std::vector<double>& room) const {
         const long n = mesh_.n[2];
-        double* const x = x_.data() + band_ + W;
+        room.resize(N_ + 2 * band_ + 4 * W);  // zeros around what is solved for
+        double* const x = room.data() + band_ + W;
         for (long r = 0, k = 0; r < mesh_.rows(); r++)
             for (long j = 0; j < n; j++, k++) x[number_[k]] = f[mesh_.begin(r) + j];
         for (long i = 0; i < N_; i++) x[i] += product(row(i), x + i - band_, band_);
@@ -233,7 +233,7 @@ class StreamElimination {
     bool exact_ = false;  // whether nothing is subtracted
     double weakest_ = 1;
     std::vector<long> number_;
-    std::vector<double> rows_, e_, x_;
+    std::vector<double> rows_, e_;
 };
 
 }  // namespace mgnet

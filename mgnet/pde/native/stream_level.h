@@ -104,6 +104,10 @@ class StreamLevel {
         for (int d = 0; d < 3; d++)
             if (in_turn ? d == 2 : problem.smoothed[d]) lines_.push_back(StreamLines<T>::of(A, d, threads_, arena));
     }
+    StreamLevel(const StreamLevel& of, Arena& arena)
+        : mesh_(of.mesh_), halving_(of.halving_), down_(of.down_), up_(of.up_), threads_(of.threads_), in_turn_(of.in_turn_), transposed_(of.transposed_),
+          u_(mesh_.take<T>(arena)), f_(mesh_.take<T>(arena)), r_(mesh_.take<T>(arena)), D_(of.D_), couplings_(of.couplings_),
+          lines_(of.lines_), weights_(of.weights_), smoother_(of.smoother_, arena) {}
     StreamLevel(StreamLevel&&) = delete;
 
     // A_c, and what takes residuals to its grid and corrections back

@@ -32,6 +32,11 @@ class StreamNormal {
         for (double omega : omegas) omegas_.push_back(across > 0 ? static_cast<T>(2 * omega / (across * along)) : T(0));
     }
 
+    // the same with workspaces of its own
+    StreamNormal(const StreamNormal& of, const StreamApply<X>& A, Arena& arena)
+        : mesh_(of.mesh_), A_(A), threads_(of.threads_), inverse_(of.inverse_), r_(mesh_.take<T>(arena)), T_(of.T_, arena),
+          omegas_(of.omegas_) {}
+
     // u, padded rows, for the datum f
     void operator()(const T* f, T* u) const {
         const long n = mesh_.n[2];

@@ -56,6 +56,7 @@ class StreamSmoother {
   public:
     StreamSmoother(const StreamMesh& mesh, const std::vector<StreamCoupling<T>>& couplings, int threads, Arena& arena)
         : mesh_(mesh), couplings_(couplings), threads_(threads), space_(mesh.take<T>(arena)) {}
+    StreamSmoother(const StreamSmoother& of, Arena& arena) : StreamSmoother(of.mesh_, of.couplings_, of.threads_, arena) {}
 
     // the lines of one colour: along the other axes the index's parity, or 2 for the last one of an odd ring
     void solve(const StreamLines<T>& lines, const int colour[3], const T* f, T* u) {

@@ -43,6 +43,7 @@ class Engine : public Streams {
         for (std::size_t m = 0; problem.opposite && m < members_.size(); m++)
             members_[m].further = std::make_unique<StreamNormal<X>>(members_[m].A, problem.A->of[m], problem.opposite->of[m],
                                                                     problem.omegas, problem.threads, members_[m].arena);
+        one_ = members_.size() == 1;
         if (!std::is_same_v<T, double>) problem_.A.reset(), problem_.tame.reset(), problem_.opposite.reset();  // floats are copies
     }
 
@@ -65,6 +66,7 @@ class Engine : public Streams {
 
     void apply(const void* u, void* out, long batch) override {
         const long size = problem_.mesh.unknowns();
+        widen(batch);
         each_of(batch, [&](long k) {
             member_of(k).A(static_cast<const T*>(u) + k * size, static_cast<T*>(out) + k * size);
         });
@@ -73,6 +75,7 @@ class Engine : public Streams {
     void cycle(const void* b, void* out, long batch) override {
         const StreamMesh& mesh = problem_.mesh;
         const long n = mesh.n[2];
+        widen(batch);
         each_of(batch, [&](long k) {
             Member& member = member_of(k);
             const T* from = static_cast<const T*>(b) + k * mesh.unknowns();
@@ -100,6 +103,7 @@ class Engine : public Streams {
     }
 
     void begin(const void* x, const void* b, long batch, double* norms) override {
+        widen(batch);
         while (static_cast<long>(steps_.size()) < batch)
             steps_.emplace_back(problem_.mesh, member_of(static_cast<long>(steps_.size())).A, problem_.threads);
         each_of(batch, [&](long k) { steps_[k].begin(x ? of(x, k) : nullptr, of(b, k)), norms[k] = steps_[k].norm(); });
@@ -127,13 +131,22 @@ class Engine : public Streams {
         StreamOperator fine;        // of the coarsest grid that there is
         StreamApply<X> A;
         std::deque<Level> levels;
-        std::unique_ptr<Elimination> coarsest;
+        std::shared_ptr<const Elimination> coarsest;
+        std::vector<double> room;                  // of elimination
         std::unique_ptr<StreamNormal<X>> further;  // steps after a cycle, if any
         T *u_c = nullptr, *f_c = nullptr;  // of the coarsest grid
         T *u_0 = nullptr, *f_0 = nullptr;  // of the finest one
 
         Member(const StreamOperator& A, const StreamOperator& tame, std::size_t bytes, int threads)
             : fine(tame), A(A, threads, held(bytes)) {}
+
+        // the same with workspaces of its own
+        explicit Member(const Member& of) : fine(of.fine), A(of.A, arena), coarsest(of.coarsest) {
+            for (const Level& level : of.levels) levels.emplace_back(level, arena);
+            if (coarsest) take_coarsest();
+            if (of.further) further = std::make_unique<StreamNormal<X>>(*of.further, A, arena);
+            f_0 = datum(0), u_0 = iterate(0);
+        }
 
         Arena& held(std::size_t bytes) {
             arena.reserve(bytes);
@@ -151,9 +164,12 @@ class Engine : public Streams {
         }
 
         void end() {
-            coarsest = std::make_unique<Elimination>(fine);
-            u_c = fine.mesh.template take<T>(arena), f_c = fine.mesh.template take<T>(arena);
+            coarsest = std::make_shared<Elimination>(fine);
+            take_coarsest();
             passing.clear();
+        }
+        void take_coarsest() {
+            u_c = fine.mesh.template take<T>(arena), f_c = fine.mesh.template take<T>(arena);
         }
 
         // f and u of the finest grid are there
@@ -167,7 +183,7 @@ class Engine : public Streams {
 
         // for the datum of grid l, from its iterate or from zero
         void cycle(std::size_t l, int gamma, bool zero) {
-            if (l == levels.size()) return (*coarsest)(f_c, u_c);
+            if (l == levels.size()) return (*coarsest)(f_c, u_c, room);
             levels[l].smooth_down(zero, true);
             levels[l].restrict_residual(datum(l + 1));
             cycle(l + 1, gamma, true);
@@ -178,13 +194,23 @@ class Engine : public Streams {
         }
     };
 
-    // work(k) for each of the batch, several at once where each has an operator, and so workspaces, of its own
+    // Whether a batch keeps all threads busy with a right-hand side each, which wait for each other less than at rows.
+    bool apart(long batch) const { return problem_.threads > 1 && batch >= problem_.threads; }
+
+    // Workspaces for as many threads as work on right-hand sides of one operator at the same time.
+    void widen(long batch) {
+        while (one_ && apart(batch) && static_cast<long>(members_.size()) < problem_.threads)
+            members_.emplace_back(members_[0]), steps_.clear();
+    }
+
+    // work(k) for each of the batch, several at once where that pays
     template <class Work>
     void each_of(long batch, const Work& work) {
+        const long lanes = !apart(batch) ? 1 : one_ ? static_cast<long>(members_.size()) : batch;
         std::atomic<bool> failed{false};  // what is thrown may not leave a thread
-        share_out(batch, static_cast<long>(members_.size()) < problem_.threads ? 1 : problem_.threads, [&](long k) {
+        share_out(lanes, problem_.threads, [&](long lane) {
             try {
-                work(k);
+                for (long k = lane; k < batch; k += lanes) work(k);
             } catch (const std::bad_alloc&) {
                 failed = true;
             }
@@ -262,11 +288,12 @@ class Engine : public Streams {
     const T* of(const void* v, long k) const { return static_cast<const T*>(v) + k * problem_.mesh.unknowns(); }
     T* of(void* v, long k) const { return static_cast<T*>(v) + k * problem_.mesh.unknowns(); }
 
-    Member& member_of(long k) { return members_[members_.size() == 1 ? 0 : k]; }
+    Member& member_of(long k) { return members_[k % static_cast<long>(members_.size())]; }
 
     StreamProblem problem_;
     std::vector<StreamHalving> plan_;
     bool turn_ = false, alone_ = false;
+    bool one_ = false;  // operator for all right-hand sides; then members are its workspaces
     std::deque<Member> members_;
     std::deque<MinimalResiduals<X>> steps_;  // of each right-hand side
 };
