@@ -13,7 +13,6 @@ from torch import Tensor
 from mgnet.pde.native import arrays
 from mgnet.pde.outer.hidden import HIDDEN, Hidden
 from mgnet.pde.outer.iteration import STALLED, Iteration
-from mgnet.pde.outer.krylov import ConjugateGradients
 from mgnet.pde.problem.nullspace import NullSpace
 from mgnet.pde.problem.plain import runs_here
 
@@ -166,7 +165,7 @@ def iterate(
     residuals = [float(relatives.max())]
     done = relatives <= tol
     rounding, best, hidden = RoundOff(roundoff, size, changed), Best(changed), Hidden(tol, len(size), changed)
-    each = isinstance(iteration, ConjugateGradients) and len(size) > 1  # each member's last step is looked at
+    each = iteration.hold is not None and len(size) > 1  # each member's last step is looked at
     while not done.all() and len(residuals) <= max_cycles:
         most = 1 if rounding.near or each or callback is not None else max_cycles + 1 - len(residuals)
         old, u, norms = iteration.several(u, f, relatives * size, size, tol, most)
@@ -179,7 +178,7 @@ def iterate(
             callback(len(residuals) - 1, residuals[-1])
         done, slow = relatives <= tol, relatives > STALLED * before
         now, then = partial(iteration.tensor, u), partial(_tensor, iteration, old)
-        if isinstance(iteration, ConjugateGradients):
+        if iteration.hold is not None:
             if hidden.look(before, relatives, now, then):
                 iteration.hold(np.where(hidden.members, 0.0, tol * size))
             done &= ~hidden.members

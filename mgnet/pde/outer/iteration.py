@@ -26,6 +26,14 @@ class Iteration(Protocol):
 
     squares: bool
 
+    @property
+    def hold(self) -> Callable[[np.ndarray], None] | None:
+        """Leaves members alone from now on whose ||b - A u|| is no more than (batch,) a floor.
+
+        None where what a step changes tells nothing of the error.
+        """
+        ...
+
     def data(self, b: Tensor, /) -> Any:
         """b, (batch, *grid), in that format."""
         ...
@@ -68,7 +76,7 @@ class Iteration(Protocol):
 class Cycles:
     """The stationary iteration: one cycle of the levels after the other; the first, from zero, is a full pass."""
 
-    name, applications, finishing, squares = "", 0, 0, False
+    name, applications, finishing, squares, hold = "", 0, 0, False, None
 
     def __init__(self, levels: Hierarchy):
         self.levels = levels

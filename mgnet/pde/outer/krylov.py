@@ -130,7 +130,7 @@ class Preconditioned:
     from_zero : whether the first iterate is a step from zero; else a full multigrid pass
     """
 
-    squares = True
+    squares, hold = True, None
 
     def __init__(self, A: Callable[[Tensor], Tensor], levels: Hierarchy, step: Step, from_zero: bool = False):
         self.A, self.levels, self.step, self._from_zero = A, levels, step, from_zero

@@ -24,7 +24,7 @@ class Steps:
     levels : whose cycle from zero is the preconditioner, and whose A is solved for
     """
 
-    squares = True
+    squares, hold = True, None
     BEFORE = "the iterate before the last step"  # which is made when it is asked for
 
     def __init__(self, levels: NativeStreams):
