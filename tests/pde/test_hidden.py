@@ -110,6 +110,16 @@ def test_pictures_behind_edges(tol, off):
     assert abs(solve(0 * a, tol=tol, **how).u - exact).max() < off
 
 
+def test_a_full_pass_does_not_end_there():
+    """Its steps show no error: what lies behind such edges has no energy."""
+    a, where, value = picture()
+    how = {"a": a, "fixed": (where, value), "bc": "neumann"}
+    s, exact = solve(0 * a, tol=None, **how), solve(0 * a, tol=1e-12, **how).u
+    assert (s.status, s.converged) == ("full multigrid", True)
+    assert s.residuals[-1] < 1e-8
+    assert abs(s.u - exact).max() < 1e-5
+
+
 def test_twins_go_on_alike(monkeypatch):
     monkeypatch.setattr(hidden, "HIDES", 1e-3)  # so that it happens here
     a, where, value = picture()

@@ -20,6 +20,7 @@ from mgnet.pde.problem.operators import Diffusion
 
 COARSEST = 100  # unknowns that a dense inverse may have in any case
 JUMP = 30.0  # ratio of coefficients above which V-cycles become W-cycles
+FAINT = 3e4  # the same, above which parts that little holds have no share in the energy of an error, large as it may be
 STEEP = 4.5  # the same of neighbouring ones, where lines are smoothed along all axes that dominate somewhere
 CONTRAST = 3e4  # ratio of coefficients: up to it float32 levels lose no iterations (measured, docs)
 HOLD = 2e-6  # of the diagonal, that c and the ends hold u by: down to it float32 levels lose no iterations (measured)

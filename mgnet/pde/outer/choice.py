@@ -16,7 +16,7 @@ from torch import Tensor
 from mgnet.core import Level
 from mgnet.pde import cuda
 from mgnet.pde.blackbox import JUMP, contrast, gradual, index, levels_precision, solved_axes, survey, variation
-from mgnet.pde.blackbox.traits import Survey
+from mgnet.pde.blackbox.traits import FAINT, Survey
 from mgnet.pde.levels.alternating import Alternating, alternates, nearby
 from mgnet.pde.levels.constant import ReadableHierarchy, operator
 from mgnet.pde.levels.grids import DIRECT_WORK, grids, line_axis, thin_axis
@@ -155,6 +155,12 @@ class Levels:
     def jumps(self) -> bool:
         """Whether variable coefficients do."""
         return self.survey.contrast > JUMP and not self.gradual and not self.alternates
+
+    @property
+    def faint(self) -> bool:
+        """Whether they jump by so much that the energy of an error does not tell of it."""
+        varies = self.constant is None and self.base.symmetric and not self.is_direct
+        return varies and self.jumps and self.survey.contrast > FAINT
 
     @cached_property
     def faces(self) -> kernels.Conductances | None:

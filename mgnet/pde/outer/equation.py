@@ -55,7 +55,7 @@ class Equation:
                 u = nested.full_multigrid(f, measure=False, parts=[part.to(b) for part in parts], unweighted=unweighted)
             u = finite(iteration.release(iteration.further(u, f, cycles)), b, self.levels.constant is not None)
             energy = partial(torch.linalg.vecdot, b.flatten(1), u.flatten(1))
-            if size is not None and unfinished(iteration, size, energy):
+            if self.levels.faint or (size is not None and unfinished(iteration, size, energy)):
                 return Outcome(u, [], UNDONE)
             return Outcome(u, [], "transform" if self.levels.scheme.transform else DONE)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.blackbox.stencil import excess
-from mgnet.pde.blackbox.traits import JUMP, changes_gradually, index, levels_precision, line_axes
+from mgnet.pde.blackbox.traits import FAINT, JUMP, changes_gradually, index, levels_precision, line_axes
 from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.distributed.halo import widened
 from mgnet.pde.distributed.look import SharedLook, block_stencil
@@ -166,7 +166,8 @@ class PartitionedVarying:
         u = cycles.release(u)
         self._sums.finite(u)  # with a tolerance its residual is
         energy = partial(self._product, b, u)
-        return Outcome(u, [], UNDONE if unfinished(cycles, cycles.norms(None, f), energy) else DONE)
+        faint = self._jumps and self._look.survey.contrast > FAINT
+        return Outcome(u, [], UNDONE if faint or unfinished(cycles, cycles.norms(None, f), energy) else DONE)
 
     def _product(self, v: Tensor, w: Tensor) -> Tensor:
         """(batch,) (v, w)."""
