@@ -14,7 +14,7 @@ from torch import Tensor
 from mgnet.pde.levels.smoothers import chebyshev
 from mgnet.pde.problem.convection import Convection
 
-STEPS = 8  # after each cycle: half of the cycles, in space a fifth (measured)
+STEPS = 8  # after each cycle: they save about half of the cycles (measured)
 OMEGAS = chebyshev(STEPS)  # on a spectrum up to 2
 
 
