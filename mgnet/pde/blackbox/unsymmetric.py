@@ -4,9 +4,9 @@ P is induced by A's symmetric part, R^T by A^T, coarse operators are R A P; the 
 no coupling is negative, rows are smoothed in turn, see ``turns``, if two sweeps follow corrections; elsewhere lines
 along all axes are, of one colour and then of the other: what flows far goes along lines, whatever its direction, and
 what it leaves are errors that coarse grids know. Layers that nothing couples keep their number, see ``layered``. Where
-central differences meet cell Peclet numbers beyond 4, the levels have more diffusion, see ``Convection.tame``, and
-steps with A itself follow the cycle, see ``normal``. The cycle is a preconditioner, for minimal residuals. Compiled
-levels end at a finer grid, which they eliminate.
+central differences meet cell Peclet numbers beyond 6, in space 4, the levels have more diffusion, see
+``Convection.tame``, and steps with A itself follow the cycle, see ``normal``. The cycle is a preconditioner, for
+minimal residuals. Compiled levels end at a finer grid, which they eliminate.
 
 Source: Dendy 1983, Appl. Math. Comput. 13, 261 (P of the symmetric part); de Zeeuw 1990, J. Comput. Appl. Math. 33, 1.
 """

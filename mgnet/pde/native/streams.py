@@ -65,7 +65,7 @@ class NativeStreams(Preconditioner):
             None if A.c is None else A.c.numpy(),
             None if held is None else held.numpy(),
             A.transposed,
-            TAME,
+            TAME / A.ndim,
             OMEGAS,
             [d for d, n in enumerate(self._shape) if n > 1],
             *nu,

@@ -30,7 +30,7 @@ from mgnet.pde.problem.operators import Diffusion
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
     import scipy.sparse as sparse
 
-TAME = 2.0  # |back - forth| / (back + forth) of what levels are made of: cell Peclet numbers of 4
+TAME = 6.0  # the sum over all axes of |back - forth| / (back + forth) of what levels are made of (measured)
 
 
 @dataclass(frozen=True)
@@ -143,17 +143,23 @@ class Convection(OfTensors):
         return replace(self, c=c)
 
     @property
+    def tameness(self) -> float:
+        """|back - forth| / (back + forth) of what levels are made of, at most."""
+        return TAME / self.ndim
+
+    @property
     def tame(self) -> "Convection":
-        """The operator that levels can be made of: where central differences meet cell Peclet numbers beyond 2 TAME
-        there is more diffusion, as much as makes them that. Upwind differences are tame: |q| <= back + forth."""
-        pairs = [_tamed(back, forth) for back, forth in zip(self.back, self.forth, strict=True)]
+        """The operator that levels can be made of: where central differences meet cell Peclet numbers beyond twice
+        ``tameness`` there is more diffusion, as much as makes them that. Upwind ones are tame: |q| <= back + forth.
+        """
+        pairs = [_tamed(back, forth, self.tameness) for back, forth in zip(self.back, self.forth, strict=True)]
         return replace(self, back=tuple(p for p, _ in pairs), forth=tuple(q for _, q in pairs))
 
     @property
     def is_tame(self) -> bool:
         """Whether it is so itself."""
         pairs = zip(self.back, self.forth, strict=True)
-        return all(bool(((back - forth).abs() <= TAME * (back + forth)).all()) for back, forth in pairs)
+        return all(bool(((back - forth).abs() <= self.tameness * (back + forth)).all()) for back, forth in pairs)
 
     @cached_property
     def diagonal(self) -> Tensor:
@@ -221,7 +227,7 @@ class Convection(OfTensors):
         return matrix
 
 
-def _tamed(back: Tensor, forth: Tensor) -> tuple[Tensor, Tensor]:
+def _tamed(back: Tensor, forth: Tensor, tameness: float) -> tuple[Tensor, Tensor]:
     """(back, forth) with the same difference, and a mean of no less than a part of it."""
-    more = ((back - forth).abs() / TAME - (back + forth)).clamp(min=0) / 2
+    more = ((back - forth).abs() / tameness - (back + forth)).clamp(min=0) / 2
     return back + more, forth + more

@@ -159,11 +159,11 @@ class NullSpace:
         """(batch, *grid) 1 at the one unknown of each floating part where |v| is largest, 0 elsewhere."""
         floats = self.unknowns().expand(len(v), *self.w.shape).flatten(1)
         part = torch.zeros_like(floats) if self.part is None else self._number.expand(len(v), -1)
-        each = (torch.arange(len(v))[:, None] * (int(part.max()) + 1) + part.cpu()).flatten().numpy()
+        each = (torch.arange(len(v), device="cpu")[:, None] * (int(part.max()) + 1) + part.cpu()).flatten().numpy()
         size = torch.where(floats, v.abs().flatten(1), -1.0).flatten().cpu().numpy()
         order = np.lexsort((-size, each))
         first = order[np.flatnonzero(np.diff(each[order], prepend=-1))]
-        found = torch.zeros(floats.numel())
+        found = torch.zeros(floats.numel(), dtype=torch.float64, device="cpu")
         found[first] = 1.0
         return found.reshape(len(v), *self.w.shape).to(v) * floats.reshape(len(v), *self.w.shape)
 
