@@ -93,10 +93,7 @@ class Solution(Generic[Field]):
     @property
     def factor(self) -> float:
         """Geometric mean of the residual's reduction per cycle (NaN without a residual history)."""
-        r = self.residuals
-        if len(r) < 2 or not 0 < r[0] < inf:
-            return float("nan")
-        return float((r[-1] / r[0]) ** (1 / (len(r) - 1)))
+        return _factor(self.residuals)
 
     @property
     def _factor(self) -> str:
@@ -129,6 +126,12 @@ class Solution(Generic[Field]):
         from mgnet.pde.plot import draw
 
         return draw(self, path, axes)
+
+
+def _factor(r: list[float]) -> float:
+    if len(r) < 2 or not 0 < r[0] < inf:
+        return float("nan")
+    return float((r[-1] / r[0]) ** (1 / (len(r) - 1)))
 
 
 class RoundOffWarning(RuntimeWarning):
@@ -207,7 +210,7 @@ def _outside() -> int:
     return level
 
 
-STALLED = 0.9  # factor above which more cycles hardly help
+STALLED = 0.9  # factor, of the later half of the cycles, above which more hardly help
 STALL = (
     "More cycles hardly help: the problem is nearly singular in this precision (`c` or a Robin alpha tiny beside "
     "a / h^2), or its coefficients differ too much from axis to axis. Use float64, or smooth lines by "
@@ -237,7 +240,8 @@ class NotConverged(RuntimeError):
 
     def __init__(self, solution: Solution, tol: float, remedy: str = ""):
         self.solution, self.tol, self.remedy = solution, tol, remedy
-        remedy = remedy or STALL * (solution.factor > STALLED) or "Raise `max_cycles` or loosen `tol`."
+        late = _factor(solution.residuals[(len(solution.residuals) - 1) // 2 :])
+        remedy = remedy or STALL * (late > STALLED) or "Raise `max_cycles` or loosen `tol`."
         last = ", ".join(f"{r:.1e}" for r in solution.residuals[-3:])
         factor = f", a factor of {solution.factor:.2f} per cycle" if isfinite(solution.factor) else ""
         super().__init__(

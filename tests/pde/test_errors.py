@@ -7,6 +7,7 @@ import torch
 from mgnet.pde import Grid, NotConverged, Poisson, Polynomial, Robin, Solver, solve
 from mgnet.pde.outer.iterate import iterate
 from mgnet.pde.outer.iteration import Cycles
+from mgnet.pde.solution import Solution
 from tests.pde.grids_and_data import random
 
 ONES = np.ones((20, 24))
@@ -301,6 +302,15 @@ def test_a_masked_right_hand_side_that_is_not_finite(tol):
 def test_a_stall_is_told_from_slowness():
     with pytest.raises(NotConverged, match="More cycles hardly help: the problem is nearly singular"):
         solve(np.ones((127, 127)), a=np.where(random((127, 127)) > 0, 1.0, 1e12), max_cycles=20)
+
+
+@pytest.mark.parametrize(("residuals", "stalls"), [
+    ([1.0, 0.95], True), ([1.0, 0.5], False), ([0.7**k for k in range(20)] + [1e-3] * 30, True),
+    ([1.0] * 20 + [0.6**k for k in range(30)], False)], ids=["at once", "falls", "later", "earlier"])  # fmt: skip
+def test_the_later_cycles_tell(residuals, stalls):
+    solution = Solution(ONES, residuals, False, "not converged", Grid((20, 24)))
+    assert ("More cycles hardly help" in str(NotConverged(solution, 1e-8))) == stalls
+    assert ("Raise `max_cycles`" in str(NotConverged(solution, 1e-8))) != stalls
 
 
 def test_a_batch_of_coefficients_is_no_matrix():
