@@ -210,7 +210,7 @@ def _outside() -> int:
     return level
 
 
-STALLED = 0.9  # factor, of the later half of the cycles, above which more hardly help
+STALLED = 0.9  # factor, of all cycles or of the later half, above which more hardly help
 STALL = (
     "More cycles hardly help: the problem is nearly singular in this precision (`c` or a Robin alpha tiny beside "
     "a / h^2), or its coefficients differ too much from axis to axis. Use float64, or smooth lines by "
@@ -241,7 +241,7 @@ class NotConverged(RuntimeError):
     def __init__(self, solution: Solution, tol: float, remedy: str = ""):
         self.solution, self.tol, self.remedy = solution, tol, remedy
         late = _factor(solution.residuals[(len(solution.residuals) - 1) // 2 :])
-        remedy = remedy or STALL * (late > STALLED) or "Raise `max_cycles` or loosen `tol`."
+        remedy = remedy or STALL * (max(late, solution.factor) > STALLED) or "Raise `max_cycles` or loosen `tol`."
         last = ", ".join(f"{r:.1e}" for r in solution.residuals[-3:])
         factor = f", a factor of {solution.factor:.2f} per cycle" if isfinite(solution.factor) else ""
         super().__init__(
