@@ -57,10 +57,14 @@ def measured_on(rows: Sequence[dict], last: dict) -> str:
     Parameters
     ----------
     rows : with what ``here`` says; those of earlier versions have no machine, or no day either
-    last : the environment of the last run, of which such rows may be
+    last : the environment of the last run, of which they may be where none has one
     """
+    kept = [row for row in rows if "machine" in row]
     days: dict[str, set[str]] = {}
-    for row in rows:
-        said = in_words(row["machine"]) if "machine" in row else f"machine not kept (the last run's: {in_words(last)})"
+    for row in kept or rows:
+        said = in_words(row["machine"]) if kept else f"machine not kept (the last run's: {in_words(last)})"
         days.setdefault(said, set()).update([row["date"]] if "date" in row else [])
-    return "; ".join(", ".join([said, *filter(None, [" and ".join(sorted(on))])]) for said, on in days.items())
+    named = [", ".join([said, *filter(None, [" and ".join(sorted(on))])]) for said, on in days.items()]
+    if 0 < len(kept) < len(rows):
+        named.append(f"the machine of {len(rows) - len(kept)} of {len(rows)} rows was not kept")
+    return "; ".join(named)

@@ -117,10 +117,12 @@ def test_ratios_count_alike(first, repeat, cells):
 
 
 def test_tables_name_the_machines_of_their_rows():
-    """Of rows from before machines were kept, the last run's is said, and that it may be another."""
+    """How many are from before machines were kept; where all are, the last run's is said, which may be another."""
     machines = [here(), {"machine": {"processor": "P", "instructions": "avx2", "cores": 4}, "date": "2026-12-02"}, {}]
     rows = [row_of("mgnet", 0.2, 0.1, 2) | kept for kept in machines]
     text = table({"environment": {"processor": "Q", "cores": 2}, "rows": rows, "first solve": {"import": 0.2}})
     ours = machines[0]["machine"]
     assert f"{ours['cores']} cores of {ours['processor']} ({ours['instructions']}), {machines[0]['date']}; " in text
-    assert "; 4 cores of P (avx2), 2026-12-02; machine not kept (the last run's: 2 cores of Q), today; " in text
+    assert "; 4 cores of P (avx2), 2026-12-02; the machine of 1 of 3 rows was not kept; " in text
+    text = table({"environment": {"processor": "Q", "cores": 2}, "rows": rows[2:], "first solve": {"import": 0.2}})
+    assert "machine not kept (the last run's: 2 cores of Q), today; " in text
