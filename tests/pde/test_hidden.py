@@ -6,7 +6,6 @@ import torch
 
 from mgnet.pde import Grid, NotConverged, Poisson, solve
 from mgnet.pde.blackbox import ReadableBlackBox
-from mgnet.pde.levels.unit_form import UnitForm
 from mgnet.pde.native.blackbox import NativeBlackBox
 from mgnet.pde.outer import hidden
 from mgnet.pde.outer.hidden import HIDDEN, Hidden
@@ -16,7 +15,7 @@ from mgnet.pde.outer.krylov import ConjugateGradients
 TOL = 1e-5
 
 
-class Lacking(UnitForm):
+class Lacking(ReadableBlackBox):
     """A diagonal A, one of whose entries is LITTLE, and an M that is a hundredth of its inverse there."""
 
     LITTLE = 1e-8
@@ -31,14 +30,6 @@ class Lacking(UnitForm):
 
     def correction(self, r):
         return self._mu * r
-
-    def data(self, b):
-        return b
-
-    def tensor(self, u):
-        return u
-
-    release = tensor
 
     def full_multigrid(self, b, measure=True):
         self.begin(None, b)

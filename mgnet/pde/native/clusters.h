@@ -5,7 +5,7 @@
 // (P e, A P e) > LOCKED (z, A z), e being constant on those it has. In physical unknowns z is 1 on a cluster, so that
 // (z, z) and (z, A z) are sums of the diagonal and couplings.
 #pragma once
-#include <cmath>
+#include <algorithm>
 
 #include "cluster_vectors.h"
 #include "strong_components.h"

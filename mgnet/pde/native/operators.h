@@ -1,8 +1,6 @@
 // What the set-up of a black-box hierarchy works on: stencils in padded float64 fields, and rows near a row.
 #pragma once
 #include <algorithm>
-#include <atomic>
-#include <new>
 
 #include "arena.h"
 #include "pool.h"
@@ -124,21 +122,15 @@ struct Fields {
         struct Job {
             const Body* body;
             long count, blocks;
-            std::atomic<bool> failed;
-        } job{&body, count, blocks, {false}};
+        } job{&body, count, blocks};
         run(
             members * blocks, crew,
             [](void* at, long t, int who) {
-                Job& job = *static_cast<Job*>(at);
+                const Job& job = *static_cast<Job*>(at);
                 const long b = t / job.blocks, k = t % job.blocks;
-                try {
-                    (*job.body)(b, k * job.count / job.blocks, (k + 1) * job.count / job.blocks, t, who);
-                } catch (const std::bad_alloc&) {  // not beyond a thread
-                    job.failed = true;
-                }
+                (*job.body)(b, k * job.count / job.blocks, (k + 1) * job.count / job.blocks, t, who);
             },
             &job);
-        if (job.failed) throw std::bad_alloc();
     }
 
     template <class Body>

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -31,7 +32,7 @@ class Pool {
         }
         wake(std::min<long>(crew, MOST_WORKERS) - 1);
         tasks_ = tasks, crew_ = crew, task_ = task, job_ = job;
-        pieces_ = std::min(tasks, MOST_TASKS);
+        pieces_ = std::min(tasks, MOST_TASKS), failed_ = false;
         if (static_cast<long>(claims_.size()) < pieces_) claims_ = std::vector<std::atomic<char>>(pieces_);
         for (long k = 0; k < pieces_; k++) claims_[k].store(0, std::memory_order_relaxed);
         gate_.fetch_add(1);
@@ -41,7 +42,9 @@ class Pool {
             relax();
             if (looks % LOOKS == LOOKS - 1) std::this_thread::yield();  // a helper may wait for this very processor
         }
+        const std::exception_ptr failure = failed_ ? std::move(failure_) : nullptr;
         busy_.unlock();
+        if (failure) std::rethrow_exception(failure);
     }
 
   private:
@@ -62,7 +65,16 @@ class Pool {
         for (long k = 0; k < pieces_; k++) {
             const long piece = begin + k < pieces_ ? begin + k : begin + k - pieces_;
             if (claims_[piece].load(std::memory_order_relaxed) || claims_[piece].exchange(1)) continue;
-            for (long t = piece * tasks_ / pieces_; t < (piece + 1) * tasks_ / pieces_; t++) task_(job_, t, who);
+            for (long t = piece * tasks_ / pieces_; t < (piece + 1) * tasks_ / pieces_; t++) attempt(t, who);
+        }
+    }
+
+    // What is thrown, as where memory is short, may not leave a thread; the caller throws the first of it.
+    void attempt(long t, int who) {
+        try {
+            task_(job_, t, who);
+        } catch (...) {
+            if (!failed_.exchange(true)) failure_ = std::current_exception();
         }
     }
 
@@ -106,6 +118,8 @@ class Pool {
     int crew_ = 0;
     Task task_ = nullptr;
     void* job_ = nullptr;
+    std::atomic<bool> failed_{false};
+    std::exception_ptr failure_;
     std::vector<std::atomic<char>> claims_;
     alignas(64) std::atomic<long> gate_{1};
     alignas(64) std::atomic<int> inside_{0};

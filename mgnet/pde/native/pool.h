@@ -8,8 +8,9 @@ using Task = void (*)(void* job, long number, int who);
 
 // Runs tasks 0, 1, ..., tasks - 1 on at most `crew` threads, the caller among them; returns when all are done.
 // Everybody begins with a share of their own, the same for every job of as many tasks, whose data their caches may
-// still hold, and goes on with what others have not begun. A second caller at the same time works alone, so any
-// number of threads may solve; a forked child starts helpers of its own.
+// still hold, and goes on with what others have not begun. What a task throws, the caller does when all are done. A
+// second caller at the same time works alone, so any number of threads may solve; a forked child starts helpers of its
+// own.
 void run(long tasks, int crew, Task task, void* job);
 
 constexpr int MOST_WORKERS = 256;

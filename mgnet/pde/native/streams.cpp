@@ -2,9 +2,7 @@
 // readable twin. It is compiled once for each: MGNET_SET is its name, MGNET_BYTES how wide its vectors are.
 #include "streams.h"
 
-#include <atomic>
 #include <deque>
-#include <new>
 
 #include "minimal_residuals.h"
 #include "stream_elimination.h"
@@ -207,15 +205,9 @@ class Engine : public Streams {
     template <class Work>
     void each_of(long batch, const Work& work) {
         const long lanes = !apart(batch) ? 1 : one_ ? static_cast<long>(members_.size()) : batch;
-        std::atomic<bool> failed{false};  // what is thrown may not leave a thread
         share_out(lanes, problem_.threads, [&](long lane) {
-            try {
-                for (long k = lane; k < batch; k += lanes) work(k);
-            } catch (const std::bad_alloc&) {
-                failed = true;
-            }
+            for (long k = lane; k < batch; k += lanes) work(k);
         });
-        if (failed) throw std::bad_alloc();
     }
     template <class Work>
     void each_member(const Work& work) {
