@@ -276,6 +276,10 @@ WITHIN: dict[str, dict[str, Any]] = {
         "shape": (180, 120), "bc": "neumann", "centering": "cell", "project": True, "array": walls, "local": True,
         "tol": 1e-11, "split": "",
     },
+    "islands, a large mean": {
+        "shape": (180, 150), "bc": "neumann", "project": True, "tol": 1e-9, "mean": 1e9, "near": 1e-5,
+        "told": {"mask": islands, "mask_bc": "neumann"},
+    },
     "walls, held": {"shape": (180, 120), "array": walls, "tol": 1e-11, "boundary": True},
     "Robin arrays": {
         "shape": (180, 120), "tol": 1e-11, "array": smooth,
@@ -353,6 +357,7 @@ def problem_of(case: dict[str, Any]) -> tuple[Poisson, np.ndarray, dict[str, Any
     told = {name: made(v, shape) for name, v in case.get("told", {}).items()}
     problem = Poisson(grid, a, smooth(shape) if case.get("c") == "smooth" else case.get("c"), **told)
     f = np.random.default_rng(0).normal(size=(*case.get("batch", ()), *shape)).astype(case.get("dtype", "f8"))
+    f += case.get("mean", 0.0)
     how = {"tol": case.get("tol", 1e-9), "project": case.get("project", grid.closed and "c" not in case and not told)}
     how |= {name: made(v, shape) for name, v in case.get("data", {}).items()}
     if case.get("boundary"):

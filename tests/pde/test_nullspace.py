@@ -6,6 +6,7 @@
 3  A b that is compatible to the last digit comes back as it is.
 4  Where something fixes u, nothing is taken away.
 5  Of an unknown alone nothing is left; residuals of float32 are those of the data that are solved for.
+6  A mean that is far larger than the rest is taken out to the rest's last digit; of constants nothing is left.
 """
 
 import numpy as np
@@ -136,3 +137,30 @@ def test_residuals_of_float32_are_of_what_is_solved(more):
     f = random(grid.shape)
     s = Solver(Poisson(grid, a=1 + f**2, **more)).solve(f.astype(np.float32), tol=1e-4, project=True)
     assert s.status == "tolerance"
+
+
+# 6
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
+@pytest.mark.parametrize("make", PROBLEMS.values(), ids=list(PROBLEMS))
+def test_a_mean_that_is_far_larger_than_the_rest(make, dtype):
+    problem = make()
+    space = null_space(problem).to(torch.empty(0, dtype=dtype))
+    large, eps = 0.3 * space.w[None], torch.finfo(dtype).eps
+    assert not space.sums(space.compatible(large).abs()).any()
+    b = large + 1e4 * eps * torch.as_tensor(random((1, *problem.grid.shape))).to(dtype)
+    rest = space.compatible(b)
+    assert space.balanced(space.sums(rest).numpy(), space.sums(rest.abs()).numpy(), dtype)
+    assert space.sums(rest.abs()).min() > 1e3 * eps * large.mean()
+
+
+@pytest.mark.parametrize("share", [1e-10, 1e-12])
+@pytest.mark.parametrize("how", [{}, {"velocity": (lambda x, y: 2 + np.sin(2 * np.pi * x), 0.3)}], ids=["", "velocity"])
+@pytest.mark.parametrize("a", [1.0, np.where(random((35, 63)) > 0, 1.0, 70.0)], ids=["number", "array"])
+def test_a_wave_on_a_large_mean(a, how, share):
+    grid = Grid((35, 63), bc="periodic")
+    wave = np.cos(2 * np.pi * grid.coordinates()[0])
+    solver = Solver(Poisson(grid, a, **how))
+    u, alone = (solver.solve(f, project=True, tol=1e-8).u for f in (0.3 + share * wave, share * wave))
+    np.testing.assert_allclose(u, alone, rtol=0, atol=1e-15 / share * abs(alone).max())

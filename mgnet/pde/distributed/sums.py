@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mgnet.pde.distributed.data import weigh
 from mgnet.pde.distributed.partition import Partition
-from mgnet.pde.problem.nullspace import NullSpace, largest_mean
+from mgnet.pde.problem.nullspace import NullSpace, largest_mean, nothing_left
 
 
 class Sums:
@@ -30,7 +30,7 @@ class Sums:
         if not self.floats.any():
             return b
         total, size, squares = self._totals(b, b.abs(), b.double().square())
-        mean, slope = np.where(self.floats, total / self._cells, 0.0), sum(1 / axis.h for axis in self._axes)
+        mean, slope = self._means(total), sum(1 / axis.h for axis in self._axes)
         if check and not (np.abs(mean) <= largest_mean(size, squares, self._cells, slope, b.dtype)).all():
             each = "" if self._part is None else " on each part that nothing holds"
             raise ValueError(
@@ -38,6 +38,20 @@ class Sums:
                 f"the problem fixes u up to a constant. The mean is {mean.flat[np.abs(mean).argmax()]:.3g}. Subtract "
                 f"the mean of the whole f, or pass project=True to have it taken out."
             )
+        rest = self._without(b, mean)
+        again, left = self._totals(rest, rest.abs())  # twice, as ``NullSpace`` does
+        if self._parts.balanced(again, left, b.dtype):
+            return rest
+        rest = self._without(rest, self._means(again))
+        nothing = nothing_left(self._totals(rest.abs())[0], size, b.dtype)
+        return torch.where(self._parts.spread(nothing.to(b.device)), 0.0, rest)
+
+    def _means(self, totals: np.ndarray) -> np.ndarray:
+        """(batch, parts), 0 where something holds u."""
+        return np.where(self.floats, totals / self._cells, 0.0)
+
+    def _without(self, b: Tensor, mean: np.ndarray) -> Tensor:
+        """b less means."""
         return b - weigh(self.partition, self._each(mean, b).expand_as(b))
 
     def centred(self, u: Tensor) -> Tensor:
@@ -45,7 +59,7 @@ class Sums:
         if not self.floats.any():
             return u
         (total,) = self._totals(weigh(self.partition, u.double()))
-        return u - self._each(np.where(self.floats, total / self._cells, 0.0), u)
+        return u - self._each(self._means(total), u)
 
     def change(self, u: Tensor, before: Tensor | None) -> np.ndarray:
         """(batch,) ||u - before|| / ||u||, means that nothing holds apart; infinite without an iterate before."""

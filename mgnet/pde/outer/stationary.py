@@ -58,9 +58,9 @@ class Stationary:
         """
         if self.pi is None or self.transposed:
             return self.null.compatible(b, check and self.pi is None, exact)
-        total, size, cells = (self.null.sums(self.pi * v) for v in (b, b.abs(), self.null.w))
-        cells, eps = torch.where(cells != 0, cells, 1.0), torch.finfo(b.dtype).eps
-        mean = torch.where(self.null.floating, total / cells, 0.0)
+        cells, eps = self.null.sums(self.pi * self.null.w), torch.finfo(b.dtype).eps
+        cells = torch.where(cells != 0, cells, 1.0)
+        mean, size = self._mean(b, cells), self.null.sums(self.pi * b.abs())
         limit = torch.maximum(eps**0.5 * size / cells, torch.full_like(mean, ROUNDOFF * eps * self.null.slope))
         if check and not bool((mean.abs() <= limit).all()):  # as where there are NaN
             finite_data(b)
@@ -71,7 +71,15 @@ class Stationary:
                 f"{float((size / cells).max()):.3g}. Give a Dirichlet end or c > 0, or pass project=True to have it "
                 f"taken out."
             )
-        return b - self.null.w * self.null.spread(mean)
+        rest = b - self.null.w * self.null.spread(mean)  # twice, as ``NullSpace`` does
+        rest = rest - self.null.w * self.null.spread(self._mean(rest, cells))
+        nothing = self.null.sums(self.pi * rest.abs()) <= eps * size
+        return torch.where(self.null.spread(nothing), 0.0, rest)
+
+    def _mean(self, b: Tensor, cells: Tensor) -> Tensor:
+        """(batch, parts) of b, by pi."""
+        assert self.pi is not None
+        return torch.where(self.null.floating, self.null.sums(self.pi * b) / cells, 0.0)
 
     def centred(self, u: Tensor) -> Tensor:
         """The solution of mean zero."""

@@ -14,6 +14,9 @@ taken for round-off if
     m <= 100 eps mean|b|,   or   m <= 100 eps sum_d 1/h_d,   m <= 4 s / sqrt(N)   and   m <= s / 2:
 
 of b itself, or of differences of numbers of size 1 by h, where N errors as large as b may leave it.
+
+A mean that is far larger than the rest of b leaves its own round-off, whose mean is as large beside that rest: it is
+taken out twice. What is left of b where there is no rest is 0.
 """
 
 from dataclasses import dataclass, replace
@@ -62,10 +65,18 @@ class NullSpace:
         compatible = self.balanced(total, size, b.dtype)
         if check and not compatible:
             self._check(self.w * b if unweighted else b, total, size)
-        if self.w.numel() == 1:  # an unknown alone: rounding would leave what no u can produce
-            return torch.where(self.floating.to(b.device).reshape(-1, *[1] * self.w.ndim), 0.0, b)
         if self.balanced(total, size / ROUNDOFF, b.dtype) if exact else compatible:
             return b
+        rest = self._without(b, total, unweighted)
+        again, left = self._sums(rest, unweighted)
+        if self.balanced(again, left, b.dtype):
+            return rest
+        rest = self._without(rest, again, unweighted)
+        nothing = nothing_left(self._sums(rest, unweighted)[1], size, b.dtype)
+        return torch.where(self.spread(nothing.to(b.device)), 0.0, rest)
+
+    def _without(self, b: Tensor, total: np.ndarray, unweighted: bool) -> Tensor:
+        """b less its means, given its (batch, parts) sums."""
         mean = self.spread(torch.from_numpy(self._means(total)).to(b))
         return b - (mean if unweighted else self.w * mean)
 
@@ -179,6 +190,11 @@ def largest_mean(size: np.ndarray, squares: np.ndarray, N: np.ndarray, slope: fl
     """What a mean of rounding errors may reach, given the sums of |b| and b^2 over N cells."""
     eps, rms = ROUNDOFF * torch.finfo(dtype).eps, np.sqrt(squares / N)
     return np.maximum(eps * size / N, np.minimum(eps * slope, rms * np.minimum(CHANCE / np.sqrt(N), MOST)))
+
+
+def nothing_left(left: np.ndarray, size: np.ndarray, dtype: torch.dtype) -> Tensor:
+    """Whether what is left of b without its mean is that mean's round-off, given the sums of both sizes."""
+    return torch.from_numpy(left <= torch.finfo(dtype).eps * size)
 
 
 def constants(A: Diffusion, part: Tensor | None, floating: Tensor) -> NullSpace:
