@@ -1,6 +1,7 @@
 """What solves with the blocks of a grid, each on its own process: for numbers, and for coefficients that vary."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -8,18 +9,20 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.distributed.data import right_hand_side
-from mgnet.pde.distributed.halo import Widened
+from mgnet.pde.distributed.moves import moved
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.problem import SharedPoisson, posed
+from mgnet.pde.levels.grids import clamps
 from mgnet.pde.outer.iterate import Outcome
 from mgnet.pde.outer.multigrid import Multigrid
 from mgnet.pde.outer.partitioned import Partitioned
 from mgnet.pde.outer.partitioned_varying import PartitionedVarying
 from mgnet.pde.outer.scheme import Scheme
 from mgnet.pde.outer.stopping import Stop
-from mgnet.pde.problem.checks import guess_like, no_graph
+from mgnet.pde.problem.checks import no_graph
 from mgnet.pde.problem.data import check_cut, fixed_values
 from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.penalties import LARGE, Lift
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import check_derivative, solution_of
 
@@ -60,6 +63,16 @@ class Blocks(Protocol):
         """The boundary's part of b on every grid, for one full pass."""
         ...
 
+    def shape_of_u(self, b: Tensor) -> tuple[int, ...]:
+        """(*batch, *block) of the solution."""
+        ...
+
+    def lift(
+        self, b: Tensor, guess: Tensor | None, boundary: Any, graph: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """As ``penalties.Lift``."""
+        ...
+
     def solved(self, call: "Call", b: Tensor) -> Tensor:
         """``call`` on a graph."""
         ...
@@ -73,7 +86,7 @@ class Call:
     Parameters
     ----------
     throw : whether a derivative's raises where it has not converged; it warns if not
-    guess, parts : of the first iterate
+    guess, parts : (*batch, *block) of the first iterate
     derivative : whether nobody sees the outcome
     """
 
@@ -82,7 +95,7 @@ class Call:
         stop: Stop,
         project: bool,
         throw: bool,
-        guess: Any = None,
+        guess: Tensor | None = None,
         parts: Sequence[Tensor] = (),
         derivative: bool = False,
     ):
@@ -101,11 +114,9 @@ class Call:
         if self.derivative:
             check_derivative(solution_of(outcome, outcome.u, grid), self.stop.tol, outcome.remedy, self.throw)
 
-    def begin(self, blocks: Blocks, shape: Sequence[int], like: Tensor) -> Tensor | None:
-        """The guess of that shape, flattened as data are."""
-        if self.guess is None:
-            return None
-        return blocks.inside(guess_like(self.guess, shape, like)).reshape(-1, *like.shape[1:])
+    def begin(self, blocks: Blocks, like: Tensor) -> Tensor | None:
+        """The guess, flattened as data are."""
+        return None if self.guess is None else blocks.inside(self.guess).reshape(like.shape)
 
 
 class OfNumbers:
@@ -143,13 +154,37 @@ class OfNumbers:
     def parts(self, b: Tensor, boundary: Any) -> list[Tensor]:
         return self.levels.boundary_parts(self.problem, boundary, b.reshape(-1, *self.partition.shape))
 
+    def shape_of_u(self, b: Tensor) -> tuple[int, ...]:
+        return tuple(b.shape)
+
+    @cached_property
+    def _lift(self) -> Lift | None:
+        """Of rows; None: no end holds so much."""
+        problem = self.problem
+        if problem.constant is None or not clamps(problem.grid.axes, problem.constant[0], LARGE):
+            return None
+        rows = SharedPoisson.of(problem, self.partition.rows)
+        return Lift(rows, rows)
+
+    def lift(
+        self, b: Tensor, guess: Tensor | None, boundary: Any, graph: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        if boundary is None or self._lift is None:
+            return b, guess, None
+        mine, rows = self.partition, self.partition.rows
+        b, guess = moved(mine, rows, b), None if guess is None else moved(mine, rows, guess)
+        b, guess, u_0 = self._lift(b, guess, boundary, graph)
+        back, begin, added = (None if v is None else moved(rows, mine, v) for v in (b, guess, u_0))
+        assert back is not None
+        return back, begin, added
+
     def solved(self, call: Call, b: Tensor) -> Tensor:
         return Shared.apply(self, call, b)
 
     def run(self, call: Call, b: Tensor) -> Tensor:
         """A^-1 b, without a graph."""
         flat = b.detach().reshape(-1, *self.partition.shape)
-        outcome = self.levels.run(flat, call.begin(self, b.shape, flat), call.stop, call.project, call.parts)
+        outcome = self.levels.run(flat, call.begin(self, flat), call.stop, call.project, call.parts)
         call.ended(outcome, self.problem.grid)
         return outcome.u.reshape(b.shape)
 
@@ -174,6 +209,7 @@ class Varying:
         self.problem, self.partition, self._scheme, self._precise = problem, problem.partition, scheme, precise
         self._levels: dict[tuple[tuple[int, ...], bool], PartitionedVarying] = {}  # by batch; and of A^T
         self._last: PartitionedVarying | None = None
+        self.lift = Lift(problem, problem)
 
     @property
     def method(self) -> str:
@@ -202,6 +238,10 @@ class Varying:
     def parts(self, b: Tensor, boundary: Any) -> list[Tensor]:
         return []
 
+    def shape_of_u(self, b: Tensor) -> tuple[int, ...]:
+        ndim, tensors = self.problem.grid.ndim, self.problem.A.tensors
+        return np.broadcast_shapes(*(v.shape[: max(v.ndim - ndim, 0)] for v in (b, *tensors))) + self.partition.shape
+
     def solved(self, call: Call, b: Tensor) -> Tensor:
         A = self.problem.A
         return SharedVarying.apply(self, call, A, b, *A.tensors)
@@ -218,13 +258,9 @@ class Varying:
             levels = PartitionedVarying(self.problem, A.flattened(batch), self._scheme, self._precise, shared)
             self._levels = kept | {key: levels}
         self._last = self._levels[key]
-        outcome = self._last.run(flat, call.begin(self, (*batch, *block), flat), call.stop, call.project)
+        outcome = self._last.run(flat, call.begin(self, flat), call.stop, call.project)
         call.ended(outcome, self.problem.grid)
         return outcome.u.reshape(*batch, *block)
-
-    def near(self, v: Tensor) -> Tensor:
-        """v of the block, and of the planes beside it."""
-        return Widened.apply(self.partition, self.problem.near, -len(self.partition.shape), v.contiguous())
 
 
 class SharedVarying(torch.autograd.Function):
@@ -243,7 +279,7 @@ class SharedVarying(torch.autograd.Function):
         adjoint = SharedVarying.apply(blocks, call.adjoint, A.T, gradients[0].contiguous(), *tensors)
         grads: list[Tensor | None] = [None] * len(tensors)
         if any(needs[4:]):
-            v, w, A = blocks.near(adjoint), blocks.near(u), A.made_of(tensors)
+            v, w, A = blocks.problem.widened(adjoint), blocks.problem.widened(u), A.made_of(tensors)
             for k, (tensor, own) in enumerate(zip(tensors, blocks.problem.counted, strict=True)):
                 if needs[4 + k]:
                     grads[k] = (A.derivative(k, v, w) * own.to(w)).sum_to_size(tensor.shape)

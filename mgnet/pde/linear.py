@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.partition import Partition, agreed
 from mgnet.pde.distributed.problem import posed
 from mgnet.pde.labelled import labelled
 from mgnet.pde.outer.eager import eager
@@ -114,13 +114,14 @@ def solve(
     >>> torch.allclose(f.grad, u)
     True
     """
-    f = checks.right_hand_side(f)
     if grid is None and isinstance(partition, Partition):
         grid = partition.grid
-    if grid is None:
-        grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
-    else:
-        _check_grid(grid, ndim, bc, lower, upper, centering)
+    with agreed(partition):
+        f = checks.right_hand_side(f)
+        if grid is None:
+            grid = Grid(checks.grid_shape(f, ndim), bc=bc, lower=lower, upper=upper, centering=centering)
+        else:
+            _check_grid(grid, ndim, bc, lower, upper, centering)
     others = {"velocity": velocity, "scheme": scheme, "mask": mask, "mask_bc": mask_bc, "fixed": fixed, "order": order}
     if isinstance(partition, Partition):
         problem: Any = posed(partition, grid, a, c, f, **others)

@@ -3,19 +3,18 @@
 import time
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from mgnet.pde.blocks import Blocks, Call, Data, OfNumbers, Varying
 from mgnet.pde.distributed.moves import in_rows, moved
-from mgnet.pde.distributed.nearby import compared, out_of_reach
+from mgnet.pde.distributed.nearby import check_block, described
 from mgnet.pde.distributed.partition import HOST, Partition
-from mgnet.pde.distributed.problem import SECOND, SharedPoisson
+from mgnet.pde.distributed.problem import SharedPoisson, check_poses
 from mgnet.pde.levels.grids import constants
 from mgnet.pde.outer.multigrid import Multigrid
 from mgnet.pde.outer.scheme import Scheme
 from mgnet.pde.outer.stopping import Stop
-from mgnet.pde.problem.checks import as_tensor, finite_data
+from mgnet.pde.problem.checks import as_tensor, finite_data, guess_like, real
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import Solution, concluded, solution_of
 
@@ -43,8 +42,8 @@ class OnBlocks:
     def solve(self, f: Any, data: Data, guess: Any, stop: Stop, throw: bool, project: bool) -> Solution:
         """As ``Solver.solve``, of blocks."""
         begun = time.perf_counter()
-        self._agree(f, data, guess, stop, throw, project)
-        tensor, blocks, given = isinstance(f, Tensor), self._blocks, (f, guess)
+        self._check(f, data, guess, stop, throw, project)
+        tensor, blocks = isinstance(f, Tensor), self._blocks
         v, rows = as_tensor(f), self._solving
         if moves := rows is not self.partition:
             v, guess = in_rows(self.partition, v, "f"), in_rows(self.partition, guess, "guess")
@@ -53,61 +52,44 @@ class OnBlocks:
         b, g = blocks.right_hand_side(v if v.is_floating_point() else v.double(), data, graph=tensor)
         if not tensor:
             blocks.check_no_graph()
-        call = Call(stop, project, throw, guess)
-        if stop.tol is None and data.boundary is not None:
-            call.parts = blocks.parts(b.detach(), data.boundary)
+        begin = None if guess is None else self._begin(guess, b)
+        parts = blocks.parts(b.detach(), data.boundary) if stop.tol is None and data.boundary is not None else []
+        b, begin, u_0 = (b, begin, None) if parts else blocks.lift(b, begin, data.boundary, tensor)
+        call = Call(stop, project, throw, begin, parts)
         try:
             u = blocks.inside(blocks.solved(call, b))
         except (FloatingPointError, ValueError):  # of numbers that all share, so that all are here
-            self.partition.agree({}, _unfinite(*given))
+            with self.partition.agreed():
+                finite_data(as_tensor(f))
             raise
-        u = moved(rows, self.partition, u if g is None else u + g)
+        u = moved(rows, self.partition, sum((v for v in (g, u_0) if v is not None), start=u))
         outcome = call.outcome
         out: Any = u if tensor else u.detach().numpy()
         method, seconds = blocks.method + ", moved to rows" * moves, time.perf_counter() - begun
         solution = solution_of(outcome, out, self.problem.grid, method, blocks.work(outcome), seconds)
         return concluded(solution, stop, outcome.remedy, throw)
 
-    def _agree(self, f: Any, data: Data, guess: Any, stop: Stop, throw: bool, project: bool) -> None:
+    def _begin(self, guess: Any, b: Tensor) -> Tensor:
+        """The guess as a first iterate of the solution's shape."""
+        with self.partition.agreed():
+            return guess_like(guess, self._blocks.shape_of_u(b), b)
+
+    def _check(self, f: Any, data: Data, guess: Any, stop: Stop, throw: bool, project: bool) -> None:
         """Refuse, on every process, what is wrong on one or differs."""
-        block = self.partition.shape
-        said, fault = compared(self.partition, {"mask_boundary": data.mask_boundary, "fixed": data.fixed})
-        if tuple(f.shape[-len(block) :]) != block:
-            fault = f"`f` must be this process's block, of shape (..., {block}); it has {tuple(f.shape)}."
-        elif guess is not None and tuple(np.shape(guess)[-len(block) :]) != block:
-            fault = f"`guess` must be this process's block, of shape (..., {block}); it has {tuple(np.shape(guess))}."
-        there = f.device if isinstance(f, Tensor) else HOST
-        fault = fault or out_of_reach(self.partition, "f", f) or out_of_reach(self.partition, "guess", guess)
-        if not isinstance(self._blocks, OfNumbers) and there != self._blocks.problem.kind.device:
-            fault = fault or (
-                f"`f` must lie where the problem does, on {self._blocks.problem.kind.device}; it is on {there}. Make "
-                "the problem with `like` there."
-            )
-        graph = isinstance(f, Tensor) and f.requires_grad
-        self.partition.agree(
-            said
-            | {
-                "f": f"{str(f.dtype).removeprefix('torch.')}, a batch of {tuple(f.shape[: f.ndim - len(block)])}"
-                + ", with a gradient" * graph,
-                "boundary": "given" if data.boundary is not None else "None",
-                "guess": "given" if guess is not None else "None",
-                "tol": str(stop.tol),
-                "max_cycles": str(stop.max_cycles),
-                "relative_to": stop.relative_to,
-                "project": str(project),
-                "throw": str(throw),
-            },
-            fault,
-        )
-
-
-def _unfinite(f: Any, guess: Any) -> str:
-    """What is said of blocks whose numbers are not all finite."""
-    try:
-        finite_data(as_tensor(f), None if guess is None else as_tensor(guess))
-    except ValueError as error:
-        return str(error)
-    return ""
+        partition, (boundary, cut, fixed) = self.partition, data
+        given = {"f": f, "guess": guess, "mask_boundary": cut, "fixed": fixed}
+        how = vars(stop) | {"callback": None, "boundary": None if boundary is None else "given"}
+        with partition.agreed(described(partition, given, **how, throw=throw, project=project)):
+            for name, v in given.items():
+                check_block(partition, name, v, scalar=name != "f")
+            there, problem = f.device if isinstance(f, Tensor) else HOST, self._blocks.problem
+            if not isinstance(self._blocks, OfNumbers) and there != problem.kind.device:
+                raise ValueError(
+                    f"`f` must lie where the problem does, on {problem.kind.device}; it is on {there}. Make the "
+                    "problem with `like` there."
+                )
+            if guess is not None:
+                finite_data(None, real("guess", guess))
 
 
 def _blocks(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partition) -> Blocks:
@@ -125,11 +107,7 @@ def _blocks(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partiti
 
 def _check(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partition) -> None:
     said = {"grid": repr(problem.grid), "the coefficients": str(problem.constant), "the scheme": str(scheme)}
-    fault = ""
-    if partition.grid.axes != problem.grid.axes:
-        fault = "`partition` must be of the problem's grid; it is of another one."
-    elif problem.order != 2:
-        fault = SECOND
-    elif scheme.transform:
-        fault = '`partition` takes multigrid. Leave method="transform" out.'
-    partition.agree(said, fault)
+    with partition.agreed(said):
+        check_poses(partition, problem.grid, problem.order)
+        if scheme.transform:
+            raise ValueError('`partition` takes multigrid. Leave method="transform" out.')

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mgnet.pde.blocks import Data
 from mgnet.pde.call import Call
-from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.distributed.partition import Partition, agreed
 from mgnet.pde.distributed.problem import SharedPoisson
 from mgnet.pde.levels.grids import constants_of
 from mgnet.pde.levels.nested import boundary_parts
@@ -24,8 +24,8 @@ from mgnet.pde.problem import checks
 from mgnet.pde.problem.data import check_cut, fixed_values, right_hand_side
 from mgnet.pde.problem.grid import Grid  # noqa: F401  # in the examples
 from mgnet.pde.problem.operators import Diffusion, Operator
-from mgnet.pde.problem.penalties import Penalties, penalties
-from mgnet.pde.problem.plain import outside_inference, plain, transformed
+from mgnet.pde.problem.penalties import Lift
+from mgnet.pde.problem.plain import outside_inference, transformed
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.shared import OnBlocks
 from mgnet.pde.solution import Array, Solution, concluded, solution_of
@@ -80,17 +80,20 @@ class Solver:
             partition = problem.split if partition is None else partition
         elif not isinstance(problem, Poisson):
             raise TypeError(f"`problem` must be a mgnet.pde.Poisson; it is {type(problem).__name__}.")
-        checks.word("cycle", cycle, tuple(CYCLES))
-        checks.word("method", method, METHODS)
-        if method == "transform" and partition is not None:
-            raise ValueError('`method` "transform" runs on one process; there is a `partition`. Leave one of them out.')
-        self._scheme = Scheme(cycle, smoother, checks.sweeps(nu), method == "transform")
-        check_scheme(self._scheme, problem)
+        with agreed(partition):
+            checks.word("cycle", cycle, tuple(CYCLES))
+            checks.word("method", method, METHODS)
+            if method == "transform" and partition is not None:
+                raise ValueError(
+                    '`method` "transform" runs on one process; there is a `partition`. Leave one of them out.'
+                )
+            self._scheme = Scheme(cycle, smoother, checks.sweeps(nu), method == "transform")
+            check_scheme(self._scheme, problem)
         self.problem: Poisson = problem  # type: ignore[assignment]  # a SharedPoisson only where there is ``_on_blocks``
         self._multigrid: Multigrid | None = None
         self._adjoint: Multigrid | None = None  # of A^T, where that is another operator
         self._direct: Direct | Literal[False] | None = None  # what eliminates all of a small grid; False: nothing does
-        self._fix: Penalties | Literal[False] | None = None  # False: there are none
+        self._lift = Lift(self.problem)
         self._on_blocks = None if partition is None else OnBlocks(problem, self._scheme, partition)
 
     def __repr__(self) -> str:
@@ -105,7 +108,7 @@ class Solver:
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: all but the levels, which they make anew."""
-        return self.__dict__ | {"_multigrid": None, "_adjoint": None, "_direct": None, "_fix": None}
+        return self.__dict__ | {"_multigrid": None, "_adjoint": None, "_direct": None, "_lift": Lift(self.problem)}
 
     def update(self, a: Any = None, c: Any = None, velocity: Any = None) -> "Solver":
         """Replace the coefficients; the grids, and the tables between them, stay.
@@ -132,7 +135,13 @@ class Solver:
         problem: Any = (self.problem if blocks is None else blocks).having(a, c, velocity)
         check_scheme(self._scheme, problem)
         self._on_blocks = None if blocks is None else OnBlocks(problem, self._scheme, blocks.partition)
-        self.problem, self._multigrid, self._adjoint, self._direct, self._fix = problem, None, None, None, None
+        self.problem, self._multigrid, self._adjoint, self._direct, self._lift = (
+            problem,
+            None,
+            None,
+            None,
+            Lift(problem),
+        )
         return self
 
     @eager
@@ -176,11 +185,12 @@ class Solver:
         >>> solver.solve(np.ones((2, 3))).u.round(6).tolist()
         [[1.5, 2.0, 1.5], [1.5, 2.0, 1.5]]
         """
-        f = checks.right_hand_side(f)
-        checks.not_empty(f)
-        checks.controls(tol, max_cycles, throw, callback)
-        checks.flag("project", project)
-        checks.word("relative_to", relative_to, RELATIVE_TO)
+        with agreed(self._on_blocks and self._on_blocks.partition):
+            f = checks.right_hand_side(f)
+            checks.not_empty(f)
+            checks.controls(tol, max_cycles, throw, callback)
+            checks.flag("project", project)
+            checks.word("relative_to", relative_to, RELATIVE_TO)
         if self.problem.order == 4 and tol is None:
             raise ValueError("`order` = 4 needs a tolerance; tol=None stops at second order. Pass a `tol`, 1e-10 say.")
         stop = Stop(tol, max_cycles, callback, relative_to)
@@ -209,7 +219,7 @@ class Solver:
         A = self.problem.A
         begin = None if guess is None else checks.guess_like(guess, self.problem.shape_of_u(b), b)
         parts = self._parts(boundary, b) if tol is None and guess is None else []
-        b, begin, u_0 = (b, begin, None) if parts else self._lifted(b, begin, boundary, graph)
+        b, begin, u_0 = (b, begin, None) if parts else self._lift(b, begin, boundary, graph)
         if graph:
             adjoint = Call(self, Stop(tol, max_cycles), project=True, derivative=throw)
             u: Any = Solve.apply(call, adjoint, A, b, begin, *A.tensors, *parts)
@@ -225,22 +235,6 @@ class Solver:
             return []
         levels = self.multigrid(self.problem.A.detached()).levels
         return [] if levels.constant is None else boundary_parts(self.problem, boundary, b, levels.scheme.smoother)
-
-    def _lifted(
-        self, b: Tensor, begin: Tensor | None, boundary: Any, graph: bool
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """b and the guess without the u of penalties, and that; None: there are none."""
-        A, fix = self.problem.A, self._fix
-        if boundary is None and not self.problem.c_varies:
-            return b, begin, None
-        if graph and not all(plain(v) for v in A.tensors):
-            fix = penalties(self.problem, A)
-        elif fix is None:  # found once
-            fix = self._fix = penalties(self.problem, A.detached()) or False
-        if not fix:
-            return b, begin, None
-        b, u_0 = fix.lift(b)
-        return b, None if begin is None else fix.begin(self.problem.inside(begin), b, u_0), u_0
 
     def _at_once(self, f: Tensor, stop: Stop, begun: float) -> Solution | None:
         """The solution of a small problem of numbers, all of whose unknowns are eliminated; None: of no such one."""

@@ -78,6 +78,10 @@ SEVERAL: dict[str, dict[str, Any]] = {  # along several axes
     "blocks, red-black": {
         "shape": (129, 216), "smoother": "red-black", "nu": (2, 1), "bc": ("dirichlet", "periodic"), "split": ""
     },
+    "blocks, a penalty": {
+        "shape": (193, 130), "bc": ((Robin(1e7), "neumann"), "neumann"), "split": "", "guess": True,
+        "data": {"boundary": lambda shape: [(1e7 * np.linspace(0, 1, shape[1]), 0.0), None]},
+    },
     "blocks in space": {"shape": (64, 50, 44), "centering": "cell", "split": "2 x 2 x 1"},
     "blocks in space, not nested": {
         "shape": (70, 41, 37), "bc": ("neumann", "dirichlet", "periodic"), "c": 3.0, "split": "2 x 2 x 1"
@@ -131,6 +135,18 @@ def for_each(shape: tuple[int, ...]) -> np.ndarray:
     return np.stack([smooth(shape), 1 / smooth(shape)])
 
 
+def turned(shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Ratio 2, along directions that turn."""
+    angle = sum(np.ix_(*(np.arange(n) / n for n in shape[:2])))
+    cos, sin = np.cos(3 * angle), np.sin(3 * angle)
+    one, other, mixed = cos**2 + sin**2 / 2, sin**2 + cos**2 / 2, cos * sin / 2
+    return (one, mixed), (mixed, other)
+
+
+def plate(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return (abs(x - 0.5) < 0.1) & (y < 0.6)
+
+
 def graded(n: int) -> np.ndarray:
     return np.linspace(0, 1, n + 2) ** 1.3
 
@@ -178,6 +194,18 @@ VARYING: dict[str, dict[str, Any]] = {
     },
     "a guess, varying": {"shape": (200, 90), "guess": True, "array": smooth, "tol": 1e-11},
     "one full pass, varying": {"shape": (200, 100), "array": smooth, "tol": None},
+    "a penalty on a block's end": {
+        "shape": (180, 110), "bc": ((Robin(1e20), "neumann"), "neumann"), "array": noise, "tol": 1e-11,
+        "data": {"boundary": lambda shape: [(1e20 * np.linspace(0, 1, shape[1]), 0.0), None]},
+    },
+    "a penalty on an end that is cut": {
+        "shape": (180, 110), "bc": ("neumann", (Robin(1e20), "dirichlet")), "array": turned, "tol": 1e-11,
+        "data": {"boundary": lambda shape: [None, (1e20 * np.linspace(0, 1, shape[0]), 2.0)]}, "split": "",
+    },
+    "penalties inside": {
+        "shape": (180, 110), "c": lambda x, y: 1e20 * plate(x, y), "array": smooth, "tol": 1e-11, "guess": True,
+        "times": lambda shape: np.where(plate(*Grid(shape).coordinates()), 1e20, 1.0),
+    },
     "smooth a on blocks": {"shape": (255, 120), "array": smooth, "local": True, "tol": 1e-11, "split": ""},
     "callables on blocks": {
         "shape": (120, 200), "centering": "cell", "a": lambda x, y: 1 + x * x + y, "guess": True, "split": ""
@@ -219,14 +247,6 @@ def walls(shape: tuple[int, ...]) -> Faces:
     a[3 * n // 4] = 0.0
     b[: n // 3, m // 2] = 0.0
     return Faces(a, b)
-
-
-def turned(shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """Ratio 2, along directions that turn."""
-    angle = sum(np.ix_(*(np.arange(n) / n for n in shape[:2])))
-    cos, sin = np.cos(3 * angle), np.sin(3 * angle)
-    one, other, mixed = cos**2 + sin**2 / 2, sin**2 + cos**2 / 2, cos * sin / 2
-    return (one, mixed), (mixed, other)
 
 
 def oblique(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -358,6 +378,7 @@ def problem_of(case: dict[str, Any]) -> tuple[Poisson, np.ndarray, dict[str, Any
     problem = Poisson(grid, a, smooth(shape) if case.get("c") == "smooth" else case.get("c"), **told)
     f = np.random.default_rng(0).normal(size=(*case.get("batch", ()), *shape)).astype(case.get("dtype", "f8"))
     f += case.get("mean", 0.0)
+    f = f * case["times"](shape) if "times" in case else f
     how = {"tol": case.get("tol", 1e-9), "project": case.get("project", grid.closed and "c" not in case and not told)}
     how |= {name: made(v, shape) for name, v in case.get("data", {}).items()}
     if case.get("boundary"):
@@ -431,6 +452,7 @@ LEAVES: dict[str, dict[str, tuple[int, ...]]] = {
     "walls": {"f": SHAPE, "low": (91, 60), "right": (90, 61), "alpha": (60,), "beta": (90,)},
     "a tensor": dict.fromkeys(("f", "one", "mixed"), SHAPE),
     "a velocity": dict.fromkeys(("f", "v", "c"), SHAPE),
+    "penalties": {"f": SHAPE, "a": SHAPE, "alpha": (60,), "data": (60,)},
 }
 
 
@@ -452,6 +474,9 @@ def posed_of(name: str, v: dict[str, torch.Tensor]) -> tuple[Grid, dict[str, Any
     if name == "a tensor":
         mixed = 0.3 * v["mixed"]
         return Grid(SHAPE), {"a": ((v["one"], mixed), (mixed, 1.5))}
+    if name == "penalties":
+        bc, data = [(Robin(1e4 * v["alpha"]), "neumann"), "dirichlet"], [(1e4 * v["data"], 0.3), None]
+        return Grid(SHAPE, bc=bc), {"a": v["a"], "c": 1e5 * torch.relu(v["a"] - 1.7) ** 2, "boundary": data}
     return Grid(SHAPE), {"velocity": (20 * v["v"], -5.0), "c": v["c"]}
 
 
@@ -462,7 +487,7 @@ def more_gradients() -> dict[str, np.ndarray]:
         v = leaves(name)
         grid, told = posed_of(name, v)
         partition = Partition(grid, blocks=SPLIT[""][dist.get_world_size()] if name == "walls" else None)
-        told = {key: block_of(partition, told[key]) for key in told}
+        told |= {key: block_of(partition, told[key]) for key in told.keys() - {"boundary"}}
         solve(partition.scatter(v["f"]), partition=partition, tol=1e-12, **told).u.square().sum().backward()
         for key, each in v.items():
             grad = torch.zeros_like(each) if each.grad is None else each.grad
@@ -544,6 +569,11 @@ def faults() -> dict[str, str]:
         "tol": lambda: solve(f, partition=partition, tol=1e-8 * (1 + rank)),
         "NaN on one": lambda: solve(np.full_like(f, np.nan) if rank else f, partition=partition),
         "NaN on one, varying": lambda: solve(hole if rank else f, partition=partition, a=1 + f**2),
+        "guess, NaN on one, numbers": lambda: solve(f, partition=partition, guess=hole if rank else f),
+        "guess of no kind": lambda: solve(f, partition=partition, guess=f.tolist() if rank else f),
+        "a guess of a batch": lambda: solve(f, partition=partition, guess=np.stack([f, f])),
+        "a masked array": lambda: solve(f, partition=partition, a=np.ma.masked_array(f) if rank else f),
+        "tol of no kind on one": lambda: solve(f, partition=partition, tol="1e-8" if rank else 1e-8),
         "guess, NaN on one": lambda: solve(f, partition=partition, a=1 + f**2, guess=hole if rank else f),
         "mean": lambda: solve(f, partition=Partition(Grid((120, 140), bc="neumann"))),
         "sizes": lambda: Partition(grid, sizes=[120, 1]),

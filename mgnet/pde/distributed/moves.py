@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mgnet.pde.distributed.channel import meeting
 from mgnet.pde.distributed.partition import Partition
+from mgnet.pde.problem.checks import BOOLEAN, as_tensor, dense, real
 from mgnet.pde.problem.faces import Faces
 
 
@@ -75,7 +76,7 @@ def in_rows(partition: Partition, v: Any, name: str) -> Any:
         return Faces(*(_faces_in_rows(partition, entry, d, name) for d, entry in enumerate(v.values)))
     if not isinstance(v, (np.ndarray, Tensor)) or v.ndim == 0:
         return v
-    tensor = _tensor(v)
+    tensor = tensor_of(name, v)
     numbers = tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor
     rows = moved(partition, partition.rows, numbers).to(tensor.dtype)
     return rows if isinstance(v, Tensor) else rows.numpy()
@@ -85,7 +86,7 @@ def _faces_in_rows(partition: Partition, v: Any, d: int, name: str) -> Any:
     """What is given on the faces of axis d: those below the unknowns and those above them are moved as these are."""
     if not isinstance(v, (np.ndarray, Tensor)) or v.ndim == 0:
         return v
-    dim, tensor = d - partition.grid.ndim, _tensor(v)
+    dim, tensor = d - partition.grid.ndim, tensor_of(name, v)
     below, above = (
         moved(partition, partition.rows, tensor.narrow(dim, at, partition.shape[d]).contiguous()) for at in (0, 1)
     )
@@ -101,5 +102,7 @@ def check_shared(partition: Partition, same: bool, name: str) -> None:
         raise ValueError(f"`{name}` = Faces must be the same on both blocks on the face that they share.")
 
 
-def _tensor(v: np.ndarray | Tensor) -> Tensor:
-    return v if isinstance(v, Tensor) else torch.from_numpy(np.ascontiguousarray(v))
+def tensor_of(name: str, v: np.ndarray | Tensor) -> Tensor:
+    """An array of real numbers or booleans as a tensor."""
+    dense(name, v)
+    return as_tensor(v) if v.dtype in BOOLEAN else real(name, v)

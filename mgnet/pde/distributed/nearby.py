@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mgnet.pde.distributed.channel import kinds
 from mgnet.pde.distributed.halo import Widened
-from mgnet.pde.distributed.moves import check_shared
+from mgnet.pde.distributed.moves import check_shared, tensor_of
 from mgnet.pde.distributed.partition import BOTH, HOST, Partition
 from mgnet.pde.distributed.window import Window
 from mgnet.pde.problem.axis import DIRICHLET, Axis
@@ -25,15 +25,14 @@ KINDS = "a number, an array of this process's block or a callable"
 ARRAYS = (np.ndarray, Tensor)
 
 
-def compared(partition: Partition, given: dict[str, Any], **words: Any) -> tuple[dict[str, str], str]:
-    """What processes are to agree on, and what is wrong with it on this one, as ``Partition.agree`` takes them."""
-    faults = [_fault(name, v, partition) for name, v in given.items()]
+def described(partition: Partition, given: dict[str, Any], **words: Any) -> dict[str, str]:
+    """What processes are to be given alike, as ``Partition.agreed`` takes it."""
     said = {"grid": repr(partition.grid)} | {name: _said(v, partition.grid.ndim) for name, v in given.items()}
-    return said | {name: str(word) for name, word in words.items()}, next(filter(None, faults), "")
+    return said | {name: str(word) for name, word in words.items()}
 
 
 def around(partition: Partition, w: Window, v: Any, name: str) -> Any:
-    """v, which ``compared`` has looked at, on a window; sequences and ``Faces`` entry by entry."""
+    """v, which ``check_block`` has looked at, on a window; sequences and ``Faces`` entry by entry."""
     if isinstance(v, (tuple, list)):
         return tuple(around(partition, w, entry, name) for entry in v)
     if isinstance(v, Faces):
@@ -42,7 +41,7 @@ def around(partition: Partition, w: Window, v: Any, name: str) -> Any:
         return _wrapped(v, partition.grid.axes[0])
     if not isinstance(v, ARRAYS) or v.ndim == 0:
         return v
-    wide = _wide(partition, w, v)
+    wide = _wide(partition, w, tensor_of(name, v))
     return wide if isinstance(v, Tensor) else wide.numpy()
 
 
@@ -63,8 +62,7 @@ def _faces_of_block(partition: Partition, v: Any, d: int) -> Any:
     return v[there]
 
 
-def _wide(partition: Partition, w: Window, v: Any) -> Tensor:
-    tensor = v if isinstance(v, Tensor) else torch.from_numpy(np.ascontiguousarray(v))
+def _wide(partition: Partition, w: Window, tensor: Tensor) -> Tensor:
     if tensor.dtype != torch.bool:
         return Widened.apply(partition, w, -partition.grid.ndim, tensor)
     return Widened.apply(partition, w, -partition.grid.ndim, tensor.to(torch.uint8)).bool()
@@ -76,7 +74,7 @@ def _faces_around(partition: Partition, w: Window, v: Any, d: int, name: str) ->
         return v
     if d > 0:
         return around(partition, w, v, name)
-    tensor, n, dim = as_tensor(v), w.high - w.low, -partition.grid.ndim
+    tensor, n, dim = tensor_of(name, v), w.high - w.low, -partition.grid.ndim
     wide, last = _wide(partition, w, tensor.narrow(dim, 0, n).contiguous()), tensor.narrow(dim, n, 1)
     shared = wide.narrow(dim, w.before + n, 1) if w.after else last
     check_shared(partition, torch.equal(shared, last), name)
@@ -85,32 +83,43 @@ def _faces_around(partition: Partition, w: Window, v: Any, d: int, name: str) ->
     return both if isinstance(v, Tensor) else both.numpy()
 
 
-def _fault(name: str, v: Any, partition: Partition, faces_of: int | None = None) -> str:
+def check_block(partition: Partition, name: str, v: Any, faces_of: int | None = None, scalar: bool = True) -> None:
+    """Refuse what is not of this process's block; sequences and ``Faces`` entry by entry.
+
+    scalar : whether arrays of no axes will do
+    """
     if isinstance(v, (tuple, list)):
-        return next(filter(None, (_fault(name, entry, partition) for entry in v)), "")
+        for entry in v:
+            check_block(partition, name, entry)
+        return
     if isinstance(v, Faces):
-        return next(filter(None, (_fault(name, entry, partition, d) for d, entry in enumerate(v.values))), "")
+        for d, entry in enumerate(v.values):
+            check_block(partition, name, entry, d)
+        return
     shape = tuple(n + (d == faces_of) for d, n in enumerate(partition.shape))
     of = "" if faces_of is None else f" = Faces on axis {faces_of}"
     if not (v is None or is_number(v) or callable(v) or isinstance(v, ARRAYS)):
-        return f"`{name}` on several processes must be {KINDS}; it is {type(v).__name__}."
-    if isinstance(v, ARRAYS) and v.ndim and tuple(v.shape[-len(shape) :]) != shape:
-        return f"`{name}`{of} must be this process's block, of shape (..., {shape}); it has {tuple(v.shape)}."
-    return out_of_reach(partition, name, v)
+        raise TypeError(f"`{name}` on several processes must be {KINDS}; it is {type(v).__name__}.")
+    if isinstance(v, ARRAYS) and not (scalar and v.ndim == 0) and tuple(v.shape[-len(shape) :]) != shape:
+        raise ValueError(
+            f"`{name}`{of} must be this process's block, of shape (..., {shape}); it has {tuple(v.shape)}."
+        )
+    check_reach(partition, name, v)
+    if isinstance(v, ARRAYS):
+        tensor_of(name, v)
 
 
-def out_of_reach(partition: Partition, name: str, v: Any) -> str:
-    """What is wrong with where a tensor lies, between whose like messages have to go."""
+def check_reach(partition: Partition, name: str, v: Any) -> None:
+    """Refuse a tensor that lies where no messages go."""
     device = v.device if isinstance(v, (Tensor, Kind)) else HOST
     remedy = f"pass {name}.cpu()" if isinstance(v, Tensor) else f"make `{name}` on the CPU"
     if device.type not in ("cpu", "cuda"):
-        return f"`{name}` must lie on a CPU or a CUDA device; it is on {device}: {remedy}."
-    if device == HOST or partition.count == 1 or device.type in kinds(partition.group):
-        return ""
-    return (
-        f"`{name}` is on {device}, and `partition` has a group that exchanges nothing between GPUs. Begin with {BOTH}, "
-        f"or {remedy}."
-    )
+        raise ValueError(f"`{name}` must lie on a CPU or a CUDA device; it is on {device}: {remedy}.")
+    if device != HOST and partition.count > 1 and device.type not in kinds(partition.group):
+        raise ValueError(
+            f"`{name}` is on {device}, and `partition` has a group that exchanges nothing between GPUs. Begin with "
+            f"{BOTH}, or {remedy}."
+        )
 
 
 def _said(v: Any, ndim: int) -> str:

@@ -1,6 +1,7 @@
 """Which process has which block of a grid."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from hashlib import sha256
 from itertools import pairwise
@@ -211,14 +212,24 @@ class Partition:
         """Unknowns of a grid that is worth sharing, on such devices."""
         return 0 if self.count == 1 else self.channel(device).least
 
-    def agree(self, said: dict[str, str], fault: str = "") -> None:
-        """Raise on every process where one found a fault, or where they were told differently."""
-        if self._alike(repr((said, fault))) and not fault:
+    @contextmanager
+    def agreed(self, said: dict[str, str] | None = None) -> Iterator[None]:
+        """Raise on every process where one refuses what it is given, or where they were told differently."""
+        fault = None
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            fault = error
+        self._agree(said or {}, fault)
+
+    def _agree(self, said: dict[str, str], fault: Exception | None) -> None:
+        words = "" if fault is None else str(fault)
+        if self._alike(repr((said, words))) and fault is None:
             return
         each: list[Any] = [None] * self.count
-        dist.all_gather_object(each, (said, fault), group=self.group)
-        if fault:
-            raise ValueError(fault)
+        dist.all_gather_object(each, (said, words), group=self.group)
+        if fault is not None:
+            raise fault
         for rank, (_, other) in enumerate(each):
             if other:
                 raise ValueError(f"process {rank} was given what it refuses: {other}")
@@ -270,3 +281,8 @@ def _ends(d: int, n: int, count: int, sizes: Sequence[int] | None) -> tuple[int,
     if len(sizes) != count or sum(sizes) != n or min(sizes) < 1:
         raise ValueError(f"`sizes` must be {count} positive numbers of sum {n} along axis {d}; it is {list(sizes)}.")
     return tuple(int(v) for v in np.concatenate([[0], np.cumsum(sizes)]))
+
+
+def agreed(partition: Any) -> AbstractContextManager[None]:
+    """``Partition.agreed``, if there is a partition."""
+    return partition.agreed() if isinstance(partition, Partition) else nullcontext()

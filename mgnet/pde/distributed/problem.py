@@ -1,5 +1,6 @@
 """The problem of a block: its coefficients and boundary data, and an operator on one plane more on either side."""
 
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, Literal
 
@@ -8,14 +9,16 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.distributed.data import weigh
+from mgnet.pde.distributed.halo import Widened
 from mgnet.pde.distributed.moves import in_rows
 from mgnet.pde.distributed.nearby import (
     around,
     block_of,
-    compared,
+    check_block,
+    check_reach,
+    described,
     elsewhere,
     near_axes,
-    out_of_reach,
     planes_of_end,
     reached,
 )
@@ -34,8 +37,6 @@ from mgnet.pde.problem.mask import check_filled, check_left, somewhere
 from mgnet.pde.problem.parts import check_alone
 from mgnet.pde.problem.plain import outside_inference
 from mgnet.pde.problem.poisson import Poisson
-
-SECOND = "`partition` knows order 2 alone. Solve this problem on one process."
 
 
 class SharedPoisson:
@@ -91,8 +92,10 @@ class SharedPoisson:
         self.split, self.partition, self.grid, self.kind = partition, partition.rows, partition.grid, kind_of(like)
         self.near = window(self.grid.axes[0], self.partition.ends, partition.rank, 1)
         given = {"a": a, "c": c, "velocity": velocity, "mask": mask, "fixed": fixed}
-        said, fault = compared(partition, given, scheme=scheme, mask_bc=mask_bc)
-        partition.agree(said, fault or out_of_reach(partition, "like", like))
+        with partition.agreed(described(partition, given, scheme=scheme, mask_bc=mask_bc)):
+            for name, v in given.items():
+                check_block(partition, name, v)
+            check_reach(partition, "like", like)
         self._given = velocity, scheme, mask, mask_bc, fixed
         given = {name: in_rows(partition, v, name) for name, v in given.items()}
         nearby = {name: around(self.partition, self.near, v, name) for name, v in given.items()}
@@ -137,6 +140,10 @@ class SharedPoisson:
         return self._poisson.scheme
 
     @property
+    def c_varies(self) -> bool:
+        return self._poisson.c_varies
+
+    @property
     def unknown(self) -> Tensor | None:
         return None if self._poisson.domain is None else self._poisson.domain.unknown
 
@@ -157,6 +164,14 @@ class SharedPoisson:
         """The block's part of v (*batch, *near)."""
         return v.narrow(-self.grid.ndim, self.near.before, self.partition.shape[0])
 
+    def widened(self, v: Tensor) -> Tensor:
+        """v of the block, and of the planes beside it."""
+        return Widened.apply(self.partition, self.near, -self.grid.ndim, v.contiguous())
+
+    def anywhere(self, here: Tensor) -> Tensor:
+        """What holds on some process."""
+        return torch.from_numpy(np.asarray(self.partition.most(here.double()))) > 0
+
     def inside(self, v: Tensor) -> Tensor:
         """v of the block, 0 where there are no equations."""
         return v if self.unknown is None else torch.where(self.owned(self.unknown), v, 0.0)
@@ -175,10 +190,11 @@ class SharedPoisson:
         boundary, cut, fixed : as for ``Poisson.rhs``, the boundary's of whole ends, the others of the block
         graph : whether these may ask for a gradient
         """
-        b, near, g, fault = weigh(self.partition, f), self._poisson, None, ""
+        b, near, given = weigh(self.partition, f), self._poisson, (boundary, cut, fixed)
         cut = around(self.partition, self.near, cut, "mask_boundary")
         fixed = around(self.partition, self.near, fixed, "fixed")
-        try:
+        told = any(v is not None for v in (*given, near.fixed))
+        with self.partition.agreed() if told else nullcontext():
             g = fixed_values(near, fixed, f)
             for name, datum in added(near, self._of_block(boundary), cut, g):
                 if not graph:
@@ -186,10 +202,6 @@ class SharedPoisson:
                 batches(self.grid.ndim, name, datum, "`f`", [b])
                 b = b + self.scale * self.owned(datum.to(b))
             b = b if boundary is None else b + elsewhere(boundary_pairs(boundary, self.grid.ndim)[0], self.grid.ndim, b)
-        except (TypeError, ValueError) as error:
-            fault = str(error)
-        if any(v is not None for v in (boundary, cut, fixed, near.fixed)):
-            self.partition.agree({}, fault)
         return self.inside(b), None if g is None else self.owned(g)
 
     @cached_property
@@ -208,15 +220,11 @@ class SharedPoisson:
 
     def _pose(self, nearby: dict[str, Any], scheme: str, mask_bc: str) -> None:
         """Each equation by itself."""
-        fault = ""
-        try:
+        with self.partition.agreed():
             grid = Grid.of(near_axes(self.grid, self.near))
             grid.geometry = self.grid.geometry
             a, c, velocity, mask, fixed = nearby.values()
             self._poisson = Poisson.on_planes(grid, a, c, velocity, scheme, mask, mask_bc, fixed, self.kind)
-        except (TypeError, ValueError) as error:
-            fault = str(error)
-        self.partition.agree({}, fault)
         uniform, (first, *_) = self.grid.axes[0].uniform, self._poisson.grid.axes
         self.scale = 1.0 if uniform else first.h / self.grid.axes[0].h  # weights are in units of the mean width
         self.A = self._scaled(self._poisson.A)
@@ -234,11 +242,11 @@ class SharedPoisson:
         near, ndim = self._poisson, self.grid.ndim
         assert near.domain is not None
         if near.mask is not None:
-            check_filled(self._anywhere(somewhere(self.owned(near.mask), ndim)))
+            check_filled(self.anywhere(somewhere(self.owned(near.mask), ndim)))
         if near.fixed is not None:
-            holds = [bool(self._anywhere(self.owned(where).any())) for where, _ in near.fixed.pairs]
+            holds = [bool(self.anywhere(self.owned(where).any())) for where, _ in near.fixed.pairs]
             check_holds(holds, near.mask is not None)
-        check_left(self._anywhere(somewhere(self.owned(near.domain.unknown), ndim)))
+        check_left(self.anywhere(somewhere(self.owned(near.domain.unknown), ndim)))
         D = self.owned(near.whole.diagonal.detach()).double()
         total, count = self.partition.total([self.scale * float(D.sum()), D.numel()])
         near.leave(D.new_tensor(total / count / self.scale).to(self.kind.dtype))
@@ -246,17 +254,8 @@ class SharedPoisson:
 
     def _check_alone(self) -> None:
         """Refuse unknowns without an equation."""
-        fault = ""
-        try:
-            alone = self.owned(self.A.diagonal == 0)
-            check_alone(None, alone, "a" if self.walls else "mask")
-        except ValueError as error:
-            fault = str(error)
-        self.partition.agree({}, fault)
-
-    def _anywhere(self, here: Tensor) -> Tensor:
-        """What holds on some process."""
-        return torch.from_numpy(np.asarray(self.partition.most(here.double()))) > 0
+        with self.partition.agreed():
+            check_alone(None, self.owned(self.A.diagonal == 0), "a" if self.walls else "mask")
 
     def _of_block(self, boundary: Any) -> Any:
         """What data on whole ends are on this block's."""
@@ -282,14 +281,18 @@ def posed(
     asked = {name: "None" if others.get(name) is None else "given" for name in ("velocity", "mask", "fixed")}
     given = a if isinstance(a, (tuple, list)) else (a,)
     numbers = grid.uniform and grid.has_numbers and all(v is None or is_number(v) for v in (*given, c))
-    fault = ""
-    if partition.grid.axes != grid.axes:
-        fault = "`partition` must be of the problem's grid; it is of another one."
-    elif order != 2:
-        fault = SECOND
     alone = numbers and "given" not in asked.values()
-    fault = fault or out_of_reach(partition, "f", like)
-    partition.agree({"the kind of coefficients": "numbers" if numbers else "not numbers alone"} | asked, fault)
+    with partition.agreed({"the kind of coefficients": "numbers" if numbers else "not numbers alone"} | asked):
+        check_poses(partition, grid, order)
+        check_reach(partition, "f", like)
     if alone:
         return Poisson(grid, a, c, like=like, **others)
     return SharedPoisson(partition, a, c, like=like, **others)
+
+
+def check_poses(partition: Partition, grid: Grid, order: int) -> None:
+    """Refuse problems that blocks are not of."""
+    if partition.grid.axes != grid.axes:
+        raise ValueError("`partition` must be of the problem's grid; it is of another one.")
+    if order != 2:
+        raise ValueError("`partition` knows order 2 alone. Solve this problem on one process.")

@@ -101,14 +101,16 @@ def constants_of(problem: Poisson, A: Operator) -> tuple[tuple[float, ...], floa
     return None if clamps(problem.grid.axes, a) else (a, 0.0 if c is None else float(c))
 
 
-def clamps(axes: Sequence[Axis], a: Sequence[float]) -> bool:
+def clamps(axes: Sequence[Axis], a: Sequence[float], most: float | None = None) -> bool:
     """Whether an alpha, of a penalty, say, is so large that it fixes the unknowns on its end.
+
+    most : of alpha h / a; None: what levels of numbers take
 
     Corrections of levels whose coefficients are numbers move these, the more the larger it is: cycles grow, and from
     1e20 on do not converge, and one full pass is wrong; of a direct solve's modes all lose digits to the largest.
     Black-box interpolation leaves them where they are.
     """
-    most = CLAMPED[len(axes) > 1 and work_of(axes) <= DIRECT_WORK]
+    most = CLAMPED[len(axes) > 1 and work_of(axes) <= DIRECT_WORK] if most is None else most
     return any(
         isinstance(end, Robin) and axis.centering == "node" and not end.varies and end.alpha * axis.h > most * a_d
         for axis, a_d in zip(axes, a, strict=True)
