@@ -1,5 +1,6 @@
 """Order 4 for every boundary kind and centring.
 
+0  The kernel is its readable twin, on any number of threads; arrays that do not fit are refused.
 1  The largest error is O(h^4): fitted order 4.0 +- 0.2 in 1-, 2- and 3-D, corners included, with inhomogeneous data.
 2  to_scipy is the operator; the solution is spsolve's; round-off bounds, transposes and residuals belong to it.
 3  A few more cycles than order 2, flat in n; gradients are those of the fourth-order system.
@@ -14,9 +15,67 @@ import scipy.sparse.linalg as splinalg
 import torch
 
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve
+from mgnet.pde.native import kernels
+from mgnet.pde.native.differences import NativeFourthOrder
 from tests.pde.grids_and_data import CENTERINGS, ENDS, Manufactured, order, random, reaction_for, shape_of
 
 MORE_ENDS = [*ENDS, ("dirichlet", Robin(2.0)), (Robin(0.5), "neumann")]
+
+
+def operator(shape, ends, centering, dtype):
+    bc, a = [ends, ("neumann", "dirichlet"), "periodic"][: len(shape)], (1.0, 0.3, 2.0)[: len(shape)]
+    like = torch.zeros((), dtype=dtype)
+    return Poisson(Grid(shape, bc=bc, centering=centering), a, abs(random(shape)), order=4, like=like).A
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("ends", MORE_ENDS, ids=str)
+@pytest.mark.parametrize("shape", [(9,), (40,), (7, 8), (23, 40), (7, 17, 20)], ids=str)
+def test_the_kernel_is_its_twin(shape, ends, dtype):
+    for centering in CENTERINGS:
+        A, u = operator(shape, ends, centering, dtype), torch.as_tensor(random((3, *shape))).to(dtype)
+        for B in (A.flattened(()), A.T.flattened(())):
+            bound = (4 * torch.finfo(dtype).eps * B.magnitude(u)).clamp(min=torch.finfo(dtype).tiny)
+            assert ((NativeFourthOrder(B)(u) - B(u)).abs() <= bound).all()
+
+
+def test_threads_give_equal_bits():
+    A, u = operator((120, 130), "dirichlet", "node", torch.float64), torch.as_tensor(random((2, 120, 130)))
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(NativeFourthOrder(A)(u))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(v, found[0]) for v in found)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shape": [8]}, "each list must have one entry an axis"),
+        ({"shape": [8, 4]}, "at least 5 unknowns"),
+        ({"shares": [np.ones(8), np.ones(8)]}, "`shares` must be of shape"),
+        ({"beside": [np.zeros((2, 1, 6)), np.zeros((2, 2, 6))]}, "`beside` must have 2 rows at least"),
+        ({"beside": [np.zeros((2, 2, 9)), np.zeros((2, 2, 6))]}, "as many columns as rows"),
+        ({"excess": [np.zeros((2, 3)), np.zeros((2, 2))]}, "`excess` must be of shape"),
+        ({"c": np.ones((8, 8))}, "`c` must broadcast"),
+        ({"u": np.ones((1, 8, 9), np.float32)[:, :, ::-1]}, "`u` must be contiguous"),
+        ({"u": np.ones((1, 9, 8))}, "`u` must be of shape"),
+        ({"out": np.ones((1, 8, 9), np.float32)}, "`out` must be float64"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else next(iter(v)),
+)
+def test_arrays_that_do_not_fit_the_kernel_are_refused(change, message):
+    given = {
+        "shape": [8, 9], "wraps": [False, False], "stencils": [(1.0, 2.0)] * 2, "beside": [np.zeros((2, 2, 6))] * 2,
+        "excess": [np.zeros((2, 2))] * 2, "shares": [np.ones(8), np.ones(9)], "c": None,
+        "u": np.ones((1, 8, 9)), "out": np.empty((1, 8, 9)),
+    } | change  # fmt: skip
+    u, out = given.pop("u"), given.pop("out")
+    with pytest.raises(ValueError, match=message):
+        kernels.WideDifferences(**given).apply(u, out, 1)
 
 
 def error(shape, bc, centering, a=None, upper=1.0, **keywords):

@@ -63,6 +63,19 @@ class Conductances:
     def magnitudes(self, u: np.ndarray, b: np.ndarray, threads: int) -> np.ndarray: ...
     def apply(self, u: np.ndarray, out: np.ndarray, threads: int) -> None: ...
 
+class WideDifferences:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        wraps: Sequence[bool],
+        stencils: Sequence[tuple[float, float]],
+        beside: Sequence[np.ndarray],
+        excess: Sequence[np.ndarray],
+        shares: Sequence[np.ndarray],
+        c: np.ndarray | None,
+    ) -> None: ...
+    def apply(self, u: np.ndarray, out: np.ndarray, threads: int) -> None: ...
+
 def mailbox_bytes(count: int) -> int: ...
 
 class Mailboxes:

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mgnet.pde.outer.backends import applied
 from mgnet.pde.outer.choice import Levels
 from mgnet.pde.outer.iteration import Cycles, Iteration
 from mgnet.pde.outer.krylov import Chebyshev, ConjugateGradients, MinimalResiduals, Preconditioned
@@ -40,7 +41,7 @@ def accelerated(levels: Levels, A: Operator, b: Tensor, null: Any, stop: Stop) -
     symmetric = levels.base.symmetric
     if not symmetric and b.device.type == "cpu":
         return Steps(levels.streaming(b))
-    apply = A if symmetric else levels.streaming(b).apply
+    apply = applied(A) if symmetric else levels.streaming(b).apply
     product = apply if null is None else lambda u: null.compatible(apply(u))
     if not symmetric:
         return Preconditioned(product, levels.of(b), MinimalResiduals(product, None), from_zero=True)

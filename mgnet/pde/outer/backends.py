@@ -19,6 +19,7 @@ from mgnet.pde.levels.separable import SeparableLevel, Separation, parts_of
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.native import kernels
 from mgnet.pde.native.blackbox import NativeBlackBox
+from mgnet.pde.native.differences import NativeFourthOrder
 from mgnet.pde.native.hierarchy import constant_hierarchy, fusible
 from mgnet.pde.native.separable import Applied, NativeSeparable
 from mgnet.pde.native.streams import NativeStreams
@@ -157,6 +158,10 @@ def separated(A: Diffusion, how: Separation | None = None) -> Any:
     return NativeSeparable(parts) if native else SeparableLevel(parts)
 
 
-def applied(A: Diffusion) -> Any:
-    """u -> A u, by kernels on CPUs."""
-    return Applied(A) if A.k[0].device.type == "cpu" else A
+def applied(A: Any) -> Any:
+    """u -> A u, by kernels on CPUs where there are some."""
+    if A.base.k[0].device.type != "cpu":
+        return A
+    if A.base is not A:  # of order 4
+        return NativeFourthOrder(A)
+    return A if A.diagonal_couplings else Applied(A)

@@ -252,7 +252,8 @@ class Chebyshev:
             self._p = z / self._theta
         else:
             rho = 1 / (2 * self._theta / self._delta - self._rho)
-            self._p, self._rho = rho * self._rho * self._p + 2 * rho / self._delta * z, rho
+            self._p.mul_(rho * self._rho).add_(z, alpha=2 * rho / self._delta)
+            self._rho = rho
         return self._p
 
 

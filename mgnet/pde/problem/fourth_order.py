@@ -116,6 +116,20 @@ class Line:
         blocks = [abs(E) - abs(_cut(self.stencil, E.shape[1])) for E in self.ends]
         return _summed(abs(self.stencil), blocks, u, dim)
 
+    def beside(self, transposed: bool) -> tuple[np.ndarray, np.ndarray]:
+        """(2, rows, columns) the rows beside both ends, from there inwards, and (2, rows) their sums."""
+        if not self.ends:
+            return np.zeros((2, 0, 0)), np.zeros((2, 0))
+        if not transposed:
+            width = max(rows.shape[1] for rows in self.ends)
+            wide = [np.pad(rows, ((0, 0), (0, width - rows.shape[1]))) for rows in self.ends]
+            return np.stack(wide), np.stack(self.excess)
+        apart = self.n >= 2 * FEWEST + REACH  # no row is beside both
+        A = (replace(self, n=2 * FEWEST + REACH) if apart else self).dense().T
+        rows, columns = (FEWEST, FEWEST + REACH) if apart else A.shape
+        both = np.stack([A[:rows, :columns], A[::-1, ::-1][:rows, :columns]])
+        return both, both.sum(2)
+
     def dense(self) -> np.ndarray:
         """The matrix."""
         return self(torch.eye(self.n, dtype=torch.float64, device="cpu"), 0).numpy()
