@@ -125,7 +125,7 @@ def check(
     from mgnet.output import one_line
     from mgnet.vision.checking import check_folder
 
-    count, wrong = check_folder(folder)
+    count, wrong = check_folder(folder, progress=True)
     for line in wrong:
         print(one_line(line))
     print(f"{count - len(wrong):,} of {count:,} pictures can be read")

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 import mgnet
 from mgnet.operators import fields, published
@@ -22,6 +21,7 @@ from mgnet.pde.problem.ends import Ends
 from mgnet.training.checks import whole, word
 from mgnet.training.placement import takes_numpy
 from mgnet.training.process import choose_device
+from mgnet.training.progress import Progress
 
 KINDS = ("smooth", "rough", "multiscale")
 RECIPES = ("cells", "fno")
@@ -68,7 +68,7 @@ def darcy(
     reference : measure the error against means of a solution on that many times as many cells; 0: do not
     tol : relative residual of the solves; the algebraic error is some hundred times smaller
     device : where to solve: "cpu" (the default), "cuda", ...
-    progress : show a progress bar
+    progress : show a bar where stderr is a terminal, else lines
 
     Returns
     -------
@@ -279,7 +279,8 @@ def _samples(
     shape = (count, *(size,) * ndim)
     inputs, outputs, error = np.empty(shape), np.empty(shape), np.full(count, np.nan)
     factor = cells // size
-    with tqdm(total=count, unit="sample", disable=None if progress else True) as bar:
+    with Progress(count, "sample", progress) as bar:
+        bar.show(0)
         for part in _batches(count, (cells * max(reference, 1)) ** ndim):
             indices = range(settings["first"] + part.start, settings["first"] + part.stop)
             x = at(indices, cells)
@@ -288,7 +289,7 @@ def _samples(
             if reference:
                 better = fields.averaged(finer(at(indices, reference * cells)), reference * factor, ndim)
                 error[part] = relative(u, better)
-            bar.update(len(indices))
+            bar.show(part.stop)
     return Samples(inputs, outputs, error, {**settings, "mgnet": mgnet.__version__}, ndim)
 
 

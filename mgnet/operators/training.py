@@ -74,7 +74,7 @@ def train(
     device : "cpu", "cuda", ...; default: an accelerator where there is one
     checkpoint_every : steps between checkpoints; one is written after each epoch in any case
     tensorboard : log for TensorBoard too
-    progress : show a progress bar
+    progress : show a bar where stderr is a terminal, else lines
     seed : of the weights, the order, the turns
 
     Returns

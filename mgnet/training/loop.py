@@ -34,12 +34,12 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from mgnet.training.checkpoints import all_checkpoints, drop_newest, load_state, save_checkpoint
 from mgnet.training.extension import extend
 from mgnet.training.learner import Batch, Learner
 from mgnet.training.process import Process
+from mgnet.training.progress import Progress
 from mgnet.training.randomness import Sampler
 from mgnet.training.recipe import Steps
 from mgnet.training.runs import (
@@ -54,7 +54,7 @@ from mgnet.training.runs import (
 from mgnet.training.watch import Clock, Diverged, Watch, deterministic, interruptible
 from mgnet.training.weights import copy_into, read_tensors, tensors, write_tensors
 
-_LOOK = 20  # steps between two looks at the loss
+_LOOK = 20  # steps between two looks at the loss, at most; the first are after 1, 2, 4, 8, 16
 
 
 class Batches(Protocol):
@@ -207,15 +207,16 @@ class Training:
     def run(self, checkpoint_every: int | None, tensorboard: bool, progress: bool) -> None:
         """The steps that are left."""
         last = self.recipe.epochs * self.per_epoch
-        bar = tqdm(total=last, initial=self.step, unit="step", disable=None if progress else True)
-        watch, clock = Watch(self.step), Clock()
+        bar = Progress(last, "step", progress, self.step)
+        watch, clock, begun = Watch(self.step), Clock(), self.step
         with bar, deterministic(self.recipe.deterministic), interruptible() as stop:
+            bar.show(self.step, self.epoch(), f"run in {self.folder}")
             for parts in self.batches.stream(self.step, last):
                 watch.add(self.learner.update(self.step, parts))
                 self.step += 1
                 ends = self.step % self.per_epoch == 0
                 due = ends or stop.is_set() or (checkpoint_every and self.step % checkpoint_every == 0)
-                if due or len(watch.pending) >= _LOOK:
+                if due or len(watch.pending) >= min(_LOOK, watch.step - begun or 1):
                     steps = len(watch.pending)
                     self.add(watch.look(self.process))
                     clock.tick(steps)
@@ -231,21 +232,23 @@ class Training:
                     raise KeyboardInterrupt(f"stopped after step {self.step}; resume continues {self.folder}")
 
     def add(self, sums: Tensor) -> None:
-        """To the sums of this epoch, by name."""
-        for name, value in zip((*self.learner.names, "samples"), sums.tolist(), strict=True):
-            self.sums[name] = self.sums.get(name, 0.0) + value
+        """Of some steps to the sums of this epoch, by name: one by one, so that it does not matter when one looks."""
+        for step in sums.tolist():
+            for name, value in zip((*self.learner.names, "samples"), step, strict=True):
+                self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def epoch(self) -> str:
+        return f"epoch {max(self.step - 1, 0) // self.per_epoch + 1}/{self.recipe.epochs}"
 
     def means(self) -> dict[str, float]:
         """Of each loss over this epoch's samples."""
         return {name: value / self.sums["samples"] for name, value in self.sums.items() if name != "samples"}
 
-    def show(self, bar: tqdm, clock: Clock) -> None:
+    def show(self, bar: Progress, clock: Clock) -> None:
         said = {**self.means(), **(self.history[-1] if self.history else {})}
         shown = [f"{name.replace('_', ' ')} {_number(name, said[name])}" for name in self._shown(said)]
         rate = f"{clock.rate(self.batches.sampler.batch_size):,.0f} {self.task.unit}/s"
-        bar.set_description(f"epoch {(self.step - 1) // self.per_epoch + 1}/{self.recipe.epochs}", refresh=False)
-        bar.set_postfix_str(", ".join([*shown, rate]))
-        bar.update(self.step - bar.n)
+        bar.show(self.step, self.epoch(), *shown, rate)
 
     def _shown(self, said: Row) -> list[str]:
         """The losses so far, and what of them (but the first) was last found in validation."""

@@ -87,22 +87,35 @@ def choose_device(device: str | None, local_rank: int = 0) -> torch.device:
 
     Raises
     ------
-    ValueError : torch knows no such device, or this machine has fewer
+    ValueError : another word; a GPU that this machine has not, or that cannot be used
 
     Example
     -------
     >>> choose_device("cpu")
     device(type='cpu')
     """
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    there = torch.cuda.is_available()
+    place = _read("cuda" if there else "cpu") if device is None else _read(device)
+    if place.type == "cpu":
+        return torch.device("cpu")
+    if not there:
+        warnings.warn(f"There is no CUDA device here: the CPU takes the place of {str(device)!r}.", stacklevel=2)
+        return torch.device("cpu")
+    place = torch.device("cuda", local_rank if place.index is None else place.index)
+    try:
+        torch.empty(1, device=place)
+    except RuntimeError as error:
+        reason, count = str(error).splitlines()[0], torch.cuda.device_count()
+        raise ValueError(f"`device` must be one of the {count} GPUs here; {place} cannot be used: {reason}") from None
+    return place
+
+
+def _read(device: str | torch.device) -> torch.device:
+    """The device that is called so, of the kinds that all of this package works on."""
     try:
         place = torch.device(device)
-        if place.type == "cuda" and not torch.cuda.is_available():
-            warnings.warn(f"There is no CUDA device here: the CPU takes the place of {device!r}.", stacklevel=2)
-            return torch.device("cpu")
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError) as error:  # the second: torch built without that kind of device
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"`device` must be one that torch has here; {device!r} is not: {reason}") from None
-    return torch.device(f"cuda:{local_rank}") if place.type == "cuda" and place.index is None else place
+    except (RuntimeError, TypeError):
+        place = None
+    if place is None or place.type not in ("cpu", "cuda"):
+        raise ValueError(f"`device` must be cpu or cuda, or one GPU of several, as cuda:1; it is {device!r}.")
+    return place

@@ -45,7 +45,7 @@ class Watch:
         self.pending.append(sums)
 
     def look(self, process: Process) -> Tensor:
-        """The sums over all these steps and all processes.
+        """The sums of each of these steps over all processes, a row a step.
 
         Raises
         ------
@@ -60,7 +60,7 @@ class Watch:
             )
         self.step += len(self.pending)
         self.pending = []
-        return sums.sum(0)
+        return sums
 
 
 class Clock:

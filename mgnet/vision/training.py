@@ -87,7 +87,7 @@ def train(
     device : "cpu", "cuda", ...; default: an accelerator where there is one
     checkpoint_every : steps between checkpoints; one is written after each epoch in any case
     tensorboard : log for TensorBoard too
-    progress : show a progress bar
+    progress : show a bar where stderr is a terminal, else lines
     seed : of the weights, the split, the order and the augmentation
 
     Returns
@@ -117,7 +117,7 @@ def train(
         recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, process.device))
         loaded = load(dataset, data, image_size, fit).hold_out(recipe.validation)
         if process.first and not (resume and out and (Path(out) / "config.json").exists()):
-            check_files(loaded, workers)
+            check_files(loaded, workers, progress)
         network = _network(model, loaded, seed)
         check_takes(network, loaded, recipe)
         check_augments(recipe, loaded.channels)

@@ -23,13 +23,13 @@ import pytest
 import torch
 from torch import nn
 
-from mgnet.training import loop, runs
+from mgnet.training import loop, progress, runs
 from mgnet.training.checkpoints import all_checkpoints
 from mgnet.training.learner import Learner
 from mgnet.training.precision import resolve_precision
 from mgnet.training.recipe import Steps
 from mgnet.training.runs import folder_of, read_history, write_json
-from mgnet.training.watch import Diverged
+from mgnet.training.watch import Diverged, Watch
 from mgnet.training.weights import read_tensors
 from tests.training.conftest import ALONE, Antiderivative, network
 
@@ -232,18 +232,52 @@ def test_checkpoints_within_an_epoch(tmp_path: Path) -> None:
     assert [path.name for path in all_checkpoints(tmp_path / "run")] == ["step-00000045", "step-00000048"]
 
 
+LOSSES = (r"epoch 6/6", r"loss 0\.\d", r"error \d+\.\d\d%", r"validation error \d+\.\d\d%", r"functions/s")
+
+
 @pytest.mark.parametrize("terminal", [True, False])
-def test_the_bar_says_each_loss_in_its_way_and_in_a_pipe_there_is_none(
+def test_what_is_shown_says_each_loss_in_its_way(
     terminal: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """On a terminal in a bar; in a pipe in lines, from before the first step on."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     loop.fit(network(), Antiderivative(STEPS), STEPS, 0, ALONE, tmp_path / "run")
+    shown = capsys.readouterr().err
+    assert ("\r" in shown) is terminal
     if not terminal:
-        assert capsys.readouterr().err == ""
-        return
-    last = capsys.readouterr().err.split("\r")[-1]
-    for said in (r"epoch 6/6", r"loss 0\.\d", r"error \d+\.\d\d%", r"validation error \d+\.\d\d%", r"functions/s"):
+        assert shown.splitlines()[0] == f"step 0/48, epoch 1/6, run in {tmp_path / 'run'}"
+    last = re.split(r"[\r\n]", shown.strip())[-1]
+    for said in LOSSES:
         assert re.search(said, last), (said, last)
+
+
+def test_lines_come_when_twice_the_time_has_passed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At first soon, at last each half a minute; the first look at the loss is after the first step."""
+    now = iter(range(1000))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(now)))
+    with progress.Progress(200, "step", True) as shown:
+        for step in range(200):
+            shown.show(step)
+    steps = [int(line.split("/")[0].split()[1]) for line in capsys.readouterr().err.splitlines()]
+    assert steps == [0, 1, 3, 7, 15, 31, 61, 91, 121, 151, 181]
+
+
+def test_when_one_looks_at_the_loss_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, look = [], Watch.look
+
+    def counted(self, process):  # type: ignore[no-untyped-def]
+        looks.append(len(self.pending))
+        return look(self, process)
+
+    recipe, histories = dataclasses.replace(STEPS, epochs=2, batch_size=1), []
+    monkeypatch.setattr(Watch, "look", counted)
+    for most in (1, 20):
+        monkeypatch.setattr(loop, "_LOOK", most)
+        histories.append(fit(tmp_path / str(most), recipe)[0].history)
+    assert looks[128:] == [1, 1, 2, 4, 8, 16, 20, 12, 20, 20, 20, 4]
+    assert [row["train_loss"] for row in histories[0]] == [row["train_loss"] for row in histories[1]]
 
 
 def test_the_head_of_the_file_lists_the_members_of_a_task() -> None:

@@ -258,7 +258,7 @@ def test_an_unwritable_folder_is_said(tmp_path: Path) -> None:
         ({"model": "MgNet[1,1]-8-C^l"}, "Did you mean 'B^l'"),
         ({"model": "resnet-18"}, "Did you mean 'resnet18'"),
         ({"dataset": "digit"}, "Did you mean 'digits'"),
-        ({"device": "gpu"}, "`device` must be one that torch has here"),
+        *(({"device": word}, "`device` must be cpu or cuda") for word in ("gpu", "meta", "mps", "cuda:x", "", 0.5)),
         ({"epochs": 0}, "`epochs` must be a whole number of at least 1"),
         ({"checkpoint_every": 0}, "`checkpoint_every` must be"),
     ],
