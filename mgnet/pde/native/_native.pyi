@@ -40,6 +40,7 @@ def flows(
     upwind: bool,
     near: tuple[float, float],
     through: tuple[float, float],
+    threads: int,
 ) -> bool: ...
 def corners(
     a: Sequence[np.ndarray],
@@ -48,6 +49,7 @@ def corners(
     wraps: Sequence[bool],
     h: Sequence[float],
     held: Sequence[tuple[float, float]],
+    threads: int,
 ) -> bool: ...
 
 class Conductances:

@@ -1,18 +1,30 @@
 #include "coefficients.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+
+#include "parts.h"
 
 namespace mgnet {
 namespace {
 
-// for all i below n
+constexpr long WORK = 16;  // of an i, in numbers that are read
+
+// what(i, its number) for all i below n; whether all are good
 template <class Do>
-void everywhere(const long n[3], const Do& what) {
-    long i[3];
-    for (i[0] = 0; i[0] < n[0]; i[0]++)
-        for (i[1] = 0; i[1] < n[1]; i[1]++)
-            for (i[2] = 0; i[2] < n[2]; i[2]++) what(i);
+bool everywhere(const long n[3], int threads, const Do& what) {
+    std::atomic<bool> good{true};
+    in_parts(n[0] * n[1], WORK * n[2], threads, [&](long begin, long end, long) {
+        bool all = true;
+        long i[3] = {begin / n[1], begin % n[1], 0}, number = begin * n[2];
+        for (long row = begin; row < end; row++) {
+            for (i[2] = 0; i[2] < n[2]; i[2]++) all &= what(i, number++);
+            if (++i[1] == n[1]) i[0]++, i[1] = 0;
+        }
+        if (!all) good = false;
+    });
+    return good;
 }
 
 // the unknown below (0) or above (1) a face, an end's own on both sides
@@ -29,12 +41,11 @@ T harmonic(T a, T b) {
 }  // namespace
 
 template <class T>
-bool flows(const Spread<T>& k, const Spread<T>& v, const Flow& flow, T* back, T* forth) {
+bool flows(const Spread<T>& k, const Spread<T>& v, const Flow& flow, T* back, T* forth, int threads) {
     const int d = flow.axis;
     const long n = flow.faces[d] - 1;
     const T h = static_cast<T>(flow.h);
-    bool good = true;
-    everywhere(flow.faces, [&](long i[3]) {
+    return everywhere(flow.faces, threads, [&](long i[3], long number) {
         const long face = i[d], side = face == 0 ? 0 : face == n ? 1 : 2;
         T at = flow.at_unknowns ? T(0) : v(i);
         if (flow.at_unknowns) {
@@ -42,31 +53,31 @@ bool flows(const Spread<T>& k, const Spread<T>& v, const Flow& flow, T* back, T*
             for (int s = 0; s < 2; s++) i[d] = beside(face, s, n, flow.wraps), both[s] = v(i);
             i[d] = face, at = (both[0] + both[1]) / 2;
         }
-        good &= std::isfinite(at);
         const bool end = side < 2 && !flow.wraps;
         const T q = at / h, through = static_cast<T>(end ? flow.through[side] : 1.0);
         const T near = static_cast<T>(end ? flow.near[side] : 0.5), own = k(i);
         const T below = flow.upwind ? std::max(q, T(0)) : (1 - near) * q, above = flow.upwind ? std::max(-q, T(0)) : -near * q;
-        *back++ = own + below * through, *forth++ = own + above * through;
+        back[number] = own + below * through, forth[number] = own + above * through;
+        return std::isfinite(at);
     });
-    return good;
 }
 
 template <class T>
-bool corners(const std::vector<Spread<T>>& a, const Corners& of, const std::vector<T*>& s) {
+bool corners(const std::vector<Spread<T>>& a, const Corners& of, const std::vector<T*>& s, int threads) {
     const int dims = of.dims;
     auto entry = [&](int d, int e) -> const Spread<T>& { return a[d * dims - d * (d - 1) / 2 + e - d]; };
-    bool good = true;
-    everywhere(of.n, [&](const long i[3]) {
+    const bool good = everywhere(of.n, threads, [&](const long i[3], long) {
         T squares = 0, product = 2;
+        bool definite = true;
         for (int d = 0; d < dims; d++)
             for (int e = d + 1; e < dims; e++) {
                 const T rho = entry(d, e)(i) / (std::sqrt(entry(d, d)(i)) * std::sqrt(entry(e, e)(i)));
                 squares += rho * rho, product *= rho;
-                good &= rho * rho < 1;
+                definite &= rho * rho < 1;
             }
-        good &= dims < 3 || 1 + product - squares > 0;
+        return definite && (dims < 3 || 1 + product - squares > 0);
     });
+    if (!good) return false;
     std::size_t pair = 0;
     for (int d = 0; d < dims; d++)
         for (int e = d + 1; e < dims; e++, pair++) {
@@ -74,7 +85,7 @@ bool corners(const std::vector<Spread<T>>& a, const Corners& of, const std::vect
             long faces[3] = {of.n[0], of.n[1], of.n[2]};
             faces[d]++, faces[e]++;
             const T h = static_cast<T>(2 * of.h[d] * of.h[e]);
-            everywhere(faces, [&](long i[3]) {
+            everywhere(faces, threads, [&](long i[3], long number) {
                 const long f = i[d], g = i[e];
                 T dd[2][2], de[2][2], ee[2][2];
                 for (int p = 0; p < 2; p++)
@@ -91,15 +102,16 @@ bool corners(const std::vector<Spread<T>>& a, const Corners& of, const std::vect
                 for (int axis : {d, e})
                     if (!of.wraps[axis] && (i[axis] == 0 || i[axis] == of.n[axis]))
                         v *= static_cast<T>(of.held[axis][i[axis] == 0 ? 0 : 1]);
-                *to++ = v;
+                to[number] = v;
+                return true;
             });
         }
-    return good;
+    return true;
 }
 
-template bool flows(const Spread<float>&, const Spread<float>&, const Flow&, float*, float*);
-template bool flows(const Spread<double>&, const Spread<double>&, const Flow&, double*, double*);
-template bool corners(const std::vector<Spread<float>>&, const Corners&, const std::vector<float*>&);
-template bool corners(const std::vector<Spread<double>>&, const Corners&, const std::vector<double*>&);
+template bool flows(const Spread<float>&, const Spread<float>&, const Flow&, float*, float*, int);
+template bool flows(const Spread<double>&, const Spread<double>&, const Flow&, double*, double*, int);
+template bool corners(const std::vector<Spread<float>>&, const Corners&, const std::vector<float*>&, int);
+template bool corners(const std::vector<Spread<double>>&, const Corners&, const std::vector<double*>&, int);
 
 }  // namespace mgnet

@@ -24,7 +24,7 @@ struct Flow {
 
 // back and forth of problem/convection.py, of k on the faces and v; false where that is not finite
 template <class T>
-bool flows(const Spread<T>& k, const Spread<T>& v, const Flow& flow, T* back, T* forth);
+bool flows(const Spread<T>& k, const Spread<T>& v, const Flow& flow, T* back, T* forth, int threads);
 
 // A grid of two or three axes, the ends of which hold corners by so much.
 struct Corners {
@@ -37,6 +37,6 @@ struct Corners {
 // s of problem/tensor.py on the corners of each pair of axes, of the tensor's entries (00, 01, [02,] 11, [12, 22]) at the
 // unknowns; false where it is not positive definite
 template <class T>
-bool corners(const std::vector<Spread<T>>& a, const Corners& of, const std::vector<T*>& s);
+bool corners(const std::vector<Spread<T>>& a, const Corners& of, const std::vector<T*>& s, int threads);
 
 }  // namespace mgnet

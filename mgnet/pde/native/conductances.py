@@ -42,7 +42,7 @@ def flows(k: np.ndarray, v: np.ndarray, axis: Axis, d: int, upwind: bool) -> tup
     back, forth = np.empty(shape, k.dtype), np.empty(shape, k.dtype)
     near = (0.0, 1.0) if axis.centering == "cell" else (0.5, 0.5)
     through = (float(axis.low == DIRICHLET), float(axis.high == DIRICHLET))
-    good = kernels.flows(k, v, back, forth, d, axis.periodic, axis.h, upwind, near, through)
+    good = kernels.flows(k, v, back, forth, d, axis.periodic, axis.h, upwind, near, through, threads())
     return (torch.from_numpy(back), torch.from_numpy(forth)) if good else None
 
 
@@ -60,7 +60,8 @@ def corners(a: Sequence[np.ndarray], axes: Sequence[Axis]) -> tuple[Tensor, ...]
     through = 2.0 if axes[0].centering == "cell" else 1.0
     held = [(through * (axis.low == DIRICHLET), through * (axis.high == DIRICHLET)) for axis in axes]
     wraps, h = [axis.periodic for axis in axes], [axis.h for axis in axes]
-    return tuple(map(torch.from_numpy, s)) if kernels.corners(a, s, shape, wraps, h, held) else None
+    good = kernels.corners(a, s, shape, wraps, h, held, threads())
+    return tuple(map(torch.from_numpy, s)) if good else None
 
 
 def described(A: "Diffusion") -> Faces:

@@ -182,7 +182,7 @@ using Made = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 
 template <class T>
 bool flows_of(const Given<T>& k, const Given<T>& v, Made<T> back, Made<T> forth, int axis, bool wraps, double h, bool upwind,
-              std::pair<double, double> near, std::pair<double, double> through) {
+              std::pair<double, double> near, std::pair<double, double> through, int threads) {
     const std::size_t dims = back.ndim();
     require(dims >= 1 && dims <= 3 && forth.ndim() == dims && axis >= 0 && axis < static_cast<int>(dims),
             "`back` and `forth` must have the grid's axes, and `axis` be one");
@@ -196,12 +196,15 @@ bool flows_of(const Given<T>& k, const Given<T>& v, Made<T> back, Made<T> forth,
     of_v = faces;
     flow.at_unknowns = static_cast<long>(v.shape(axis)) == faces[axis] - 1 && v.shape(axis) > 1;
     of_v[axis] -= flow.at_unknowns;
-    return flows(spread_of(k, faces, "k"), spread_of(v, of_v, "v"), flow, back.data(), forth.data());
+    const Spread<T> of_k = spread_of(k, faces, "k"), on = spread_of(v, of_v, "v");
+    nb::gil_scoped_release release;
+    return flows(of_k, on, flow, back.data(), forth.data(), threads);
 }
 
 template <class T>
 bool corners_of(const std::vector<Given<T>>& a, const std::vector<Made<T>>& s, const std::vector<long>& shape,
-                const std::vector<bool>& wraps, const std::vector<double>& h, const std::vector<std::pair<double, double>>& held) {
+                const std::vector<bool>& wraps, const std::vector<double>& h, const std::vector<std::pair<double, double>>& held,
+                int threads) {
     const std::size_t dims = shape.size();
     require((dims == 2 || dims == 3) && wraps.size() == dims && h.size() == dims && held.size() == dims &&
                 a.size() == dims * (dims + 1) / 2 && s.size() == dims * (dims - 1) / 2,
@@ -223,14 +226,16 @@ bool corners_of(const std::vector<Given<T>>& a, const std::vector<Made<T>>& s, c
                 require(static_cast<long>(s[pair].shape(k)) == shape[k] + (k == d || k == e), "`s` must be on the corners");
             to.push_back(s[pair].data());
         }
-    return corners(entries, of, to);
+    nb::gil_scoped_release release;
+    return corners(entries, of, to, threads);
 }
 
 template <class T>
 void bind_coefficients(nb::module_& m) {
     m.def("flows", &flows_of<T>, "k"_a.noconvert(), "v"_a.noconvert(), "back"_a.noconvert(), "forth"_a.noconvert(), "axis"_a,
-          "wraps"_a, "h"_a, "upwind"_a, "near"_a, "through"_a);
-    m.def("corners", &corners_of<T>, "a"_a.noconvert(), "s"_a.noconvert(), "shape"_a, "wraps"_a, "h"_a, "held"_a);
+          "wraps"_a, "h"_a, "upwind"_a, "near"_a, "through"_a, "threads"_a);
+    m.def("corners", &corners_of<T>, "a"_a.noconvert(), "s"_a.noconvert(), "shape"_a, "wraps"_a, "h"_a, "held"_a,
+          "threads"_a);
 }
 
 }  // namespace
