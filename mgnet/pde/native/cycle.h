@@ -51,24 +51,12 @@ class Engine final : public Cycles {
         each_member([&](Member m) {
             const Level<T>& g = levels_[l];
             const Steps<T>* ways[] = {&g.none, &g.down, &g.up, &g.both};
-            const long plane = g.a1.n * g.a2.n;
-            Pass<T> p{&g,
-                      ways[way],
-                      at(v.u, m, g.size),
-                      at(v.guess, m, g.coarse_size),
-                      at(v.e, m, g.coarse_size),
-                      at(v.f, m, v.planes * plane),
-                      at(v.out, m, g.size),
-                      at(v.f_c, m, g.coarse_size),
-                      static_cast<T>(omega),
-                      norm || v.f_c,
-                      unweighted,
-                      nullptr,
-                      1,
-                      1,
-                      {}};
+            const long plane = g.axes[1].n * g.axes[2].n;
+            Pass<T> p{&g, ways[way], at(v.f, m, v.planes * plane), at(v.u, m, g.size), at(v.guess, m, g.coarse_size),
+                      at(v.e, m, g.coarse_size), at(v.out, m, g.size), at(v.f_c, m, g.coarse_size)};
+            p.omega = static_cast<T>(omega), p.unweighted = unweighted;
             if (v.after)
-                p.apart = {at(v.before, m, v.begin * plane), at(v.after, m, (g.a0.n - v.end) * plane), v.begin, v.end};
+                p.apart = {at(v.before, m, v.begin * plane), at(v.after, m, (g.axes[0].n - v.end) * plane), v.begin, v.end};
             run_pass(m, l, p, norm);
         });
         return squares_;
@@ -103,20 +91,8 @@ class Engine final : public Cycles {
     const double* norms(const void* u, const void* b) override {
         each_member([&](Member m) {
             const Level<T>& g = levels_[0];
-            const Pass<T> p{&g,
-                            &g.none,
-                            at(u, m, g.size),
-                            nullptr,
-                            nullptr,
-                            at(b, m, g.size),
-                            nullptr,
-                            u ? nullptr : data0_ + m.b * g.coarse_size,
-                            1,
-                            true,
-                            false,
-                            nullptr,
-                            1,
-                            1};
+            Pass<T> p{&g, &g.none, at(b, m, g.size), at(u, m, g.size)};
+            if (!u) p.f_c = data0_ + m.b * g.coarse_size;
             run_pass(m, 0, p, true);
         });
         return squares_;
@@ -139,9 +115,9 @@ class Engine final : public Cycles {
     void share_out(int l) {
         Level<T>& g = levels_[l];
         g.small = g.size <= (l == 0 ? SMALL : SMALLER) || crew_ == 1;
-        g.rows = g.dims < 3 ? 1 : most(1, least(g.nc1, (g.a1.n + BLOCK_ROWS / 2) / BLOCK_ROWS));
+        g.rows = g.dims < 3 ? 1 : most(1, least(g.axes[1].n_c, (g.axes[1].n + BLOCK_ROWS / 2) / BLOCK_ROWS));
         const long tasks = g.size <= COMPACT ? crew_ : 2 * crew_, wanted = (tasks + g.rows - 1) / g.rows;
-        g.planes = most(1, least(least(wanted, g.nc0), g.a0.n / THICK));
+        g.planes = most(1, least(least(wanted, g.axes[0].n_c), g.axes[0].n / THICK));
     }
 
     std::size_t workspace() const {
@@ -199,7 +175,7 @@ class Engine final : public Cycles {
     void residual_of_interpolant(Member m, int l, const T* f, const T* u, T* out) {
         const Level<T>& g = levels_[l];
         const bool alone = m.crew == 1 || g.coarse_size <= (l == 0 ? SMALL : SMALLER);
-        const long n = g.nc0, blocks = alone ? 1 : least(n, 2 * crew_);
+        const long n = g.axes[0].n_c, blocks = alone ? 1 : least(n, 2 * crew_);
         share(m, blocks, alone ? 1 : crew_, spaces_, [&](long t, T* space) {
             Interpolants<X>::planes(g, f, u, out, t * n / blocks, (t + 1) * n / blocks, space);
         });
@@ -218,7 +194,8 @@ class Engine final : public Cycles {
         const Level<T>& g = levels_[l];
         const bool measure = l == 0 && v.measure, unweighted = l == 0 && v.unweighted;
         T* f_c = l == 0 ? f_c0_ + m.b * g.coarse_size : lane.f_c[l];
-        Pass<T> p{&g, &g.none, u, nullptr, nullptr, f, nullptr, f_c, 1, true, unweighted, nullptr, 1, 1};
+        Pass<T> p{&g, &g.none, f, u};
+        p.f_c = f_c, p.unweighted = unweighted;
         if (guess) {
             residual_of_interpolant(m, l, restricted, guess, f_c);
         } else if (!(measure && known)) {
@@ -233,8 +210,7 @@ class Engine final : public Cycles {
                 e = visit(m, l + 1, e, nullptr, nullptr, f_c, gamma == 0 ? 1 : gamma, v, false, 1);
         if (guess && l == 0 && of_u_[0]) centre(guess, e);
         p.u = u, p.guess = guess, p.e = e, p.out = l == 0 ? at(v.out, m, g.size) : other(lane, l, u);
-        p.steps = measure ? &g.both : &g.up, p.f_c = measure ? f_c : nullptr, p.residual = measure,
-        p.omega = measure ? omega : T(1);
+        p.steps = measure ? &g.both : &g.up, p.f_c = measure ? f_c : nullptr, p.omega = measure ? omega : T(1);
         run_pass(m, l, p, measure);
         return p.out;
     }
@@ -251,10 +227,9 @@ class Engine final : public Cycles {
         };
         for (int l = given ? L_ : ready ? 1 : 0; l < L_; l++) {
             const Level<T>& g = levels_[l];
-            run_pass(m, l,
-                     Pass<T>{&g, &g.none, nullptr, nullptr, nullptr, f_of(l), nullptr, datum(l + 1), 1, true,
-                             l == 0 && v.unweighted, nullptr, 1, 1},
-                     false);
+            Pass<T> p{&g, &g.none, f_of(l)};
+            p.f_c = datum(l + 1), p.unweighted = l == 0 && v.unweighted;
+            run_pass(m, l, p, false);
         }
         if (problem_sums_) sum(m, f_of(L_ < 2 ? L_ : 2), levels_[L_ < 2 ? L_ - 1 : 1].coarse_size);
         T* u = visit(m, L_, nullptr, nullptr, nullptr, f_of(L_), 1, v, false, 1);
@@ -277,11 +252,12 @@ class Engine final : public Cycles {
     void centre(const T* u, T* e) const {
         const Level<T>& g = levels_[0];
         double total = 0;
-        for (long p = 0; p < g.nc0; p++)
-            for (long j = 0; j < g.nc1; j++) {
-                const long row = (p * g.nc1 + j) * g.nc2;
-                total += double(of_u_[0][p]) * of_u_[1][j] * Rows<X>::dot(u + row, of_u_[2], g.nc2);
-                total += double(of_e_[0][p]) * of_e_[1][j] * Rows<X>::dot(e + row, of_e_[2], g.nc2);
+        const long n0 = g.axes[0].n_c, n1 = g.axes[1].n_c, n2 = g.axes[2].n_c;
+        for (long p = 0; p < n0; p++)
+            for (long j = 0; j < n1; j++) {
+                const long row = (p * n1 + j) * n2;
+                total += double(of_u_[0][p]) * of_u_[1][j] * Rows<X>::dot(u + row, of_u_[2], n2);
+                total += double(of_e_[0][p]) * of_e_[1][j] * Rows<X>::dot(e + row, of_e_[2], n2);
             }
         const T shift = static_cast<T>(total);
         for (long i = 0; i < g.coarse_size; i++) e[i] -= shift;

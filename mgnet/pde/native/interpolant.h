@@ -18,11 +18,11 @@ struct Interpolants {
     using TT = Tables<X>;
     static constexpr long W = X::W;
 
-    static long workspace(const Level<T>& level) { return (2 * level.nc1 + 3) * stride(level) + 2 * SLACK; }
+    static long workspace(const Level<T>& level) { return (2 * level.axes[1].n_c + 3) * stride(level) + 2 * SLACK; }
 
     // planes begin, ..., end - 1 of out
     static void planes(const Level<T>& g, const T* f, const T* u, T* out, long begin, long end, T* workspace) {
-        const long n0 = g.nc0, n1 = g.nc1, n2 = g.nc2, row = stride(g);
+        const long n0 = g.axes[0].n_c, n1 = g.axes[1].n_c, n2 = g.axes[2].n_c, row = stride(g);
         T *a = workspace + SLACK, *b = a + n1 * row, *r = g.dims == 3 ? b + n1 * row : a,
           *q = g.dims == 3 ? r + row : b;
         for (long I = begin; I < end; I++) {
@@ -37,7 +37,7 @@ struct Interpolants {
                     both(r, q, b, row, n1, n2, g.stiffness[1], g.mass[1], J);
                     add_mass(r, a, row, n1, n2, g.mass[1], J);
                 }
-                if (g.a2.wraps) {
+                if (g.axes[2].wraps) {
                     if (g.dims > 1) wrap_ghosts(r, n2);
                     wrap_ghosts(q, n2);
                 }
@@ -49,7 +49,7 @@ struct Interpolants {
 
   private:
     static long stride(const Level<T>& level) {
-        const long bytes = (level.nc2 * sizeof(T) + 63) / 64 * 64 + 2 * SLACK * sizeof(T);
+        const long bytes = (level.axes[2].n_c * sizeof(T) + 63) / 64 * 64 + 2 * SLACK * sizeof(T);
         return (bytes % 4096 < 512 ? bytes + 512 : bytes) / sizeof(T);
     }
 

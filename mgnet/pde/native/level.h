@@ -18,9 +18,8 @@ struct Steps {
     const Weights<T>* fold[2];  // steps 1 and 2 from zero, as one stencil on the datum
 };
 
-template <class T>
-struct AxisOf {
-    long n;
+struct LevelAxis {
+    long n, n_c;
     bool wraps;
     long index[2];
 
@@ -39,8 +38,8 @@ struct Range {
 template <class T>
 struct Level {
     int dims;
-    AxisOf<T> a0, a1, a2;
-    long nc0, nc1, nc2, size, coarse_size;
+    LevelAxis axes[3];
+    long size, coarse_size;
     Range counted[3];  // along each axis, what a norm counts
     T sign[2];  // of the ends along the rows
     Matrix<T> P[3], Q[3], R[3], mass[3], stiffness[3];
@@ -54,61 +53,27 @@ struct Levels {
     using T = typename X::T;
 
     static Level<T> make(const Problem& problem, const Grid& grid, Arena& arena) {
-        const Axis* a = grid.axes;
-        auto axis = [](const Axis& a) { return AxisOf<T>{a.n, a.wraps, {a.lo.index, a.hi.index}}; };
-        Level<T> level{grid.dims, axis(a[0]), axis(a[1]), axis(a[2]), grid.coarse[0], grid.coarse[1], grid.coarse[2]};
-        level.size = grid.size(), level.coarse_size = grid.coarse_size();
-        for (int d = 0; d < 3; d++) level.counted[d] = {grid.counted[d][0], grid.counted[d][1]};
-        level.sign[0] = static_cast<T>(a[2].wraps ? 1 : a[2].lo.sign),
-        level.sign[1] = static_cast<T>(a[2].wraps ? 1 : a[2].hi.sign);
+        Level<T> level{};
+        level.dims = grid.dims, level.size = grid.size(), level.coarse_size = grid.coarse_size();
         for (int d = 0; d < 3; d++) {
-            level.P[d] = matrix<T>(grid.P[d], a[d].wraps, arena), level.Q[d] = matrix<T>(grid.Q[d], a[d].wraps, arena);
-            level.R[d] = matrix<T>(grid.R[d], a[d].wraps, arena),
-            level.mass[d] = matrix<T>(grid.mass[d], a[d].wraps, arena);
-            level.stiffness[d] = matrix<T>(grid.stiffness[d], a[d].wraps, arena);
+            const Axis& a = grid.axes[d];
+            level.axes[d] = {a.n, grid.coarse[d], a.wraps, {a.lo.index, a.hi.index}};
+            level.counted[d] = {grid.counted[d][0], grid.counted[d][1]};
+            level.P[d] = matrix<T>(grid.P[d], a.wraps, arena), level.Q[d] = matrix<T>(grid.Q[d], a.wraps, arena);
+            level.R[d] = matrix<T>(grid.R[d], a.wraps, arena), level.mass[d] = matrix<T>(grid.mass[d], a.wraps, arena);
+            level.stiffness[d] = matrix<T>(grid.stiffness[d], a.wraps, arena);
         }
-        const Step* none = nullptr;
-        const int down = static_cast<int>(grid.down.size()), up = static_cast<int>(grid.up.size());
-        Step* both = arena.take<Step>(up + down + 1);
-        for (int k = 0; k < up; k++) both[k] = grid.up[k];
-        for (int k = 0; k < down; k++) both[up + k] = grid.down[k];
-        level.down = steps(problem.c, grid, both + up, down, arena), level.up = steps(problem.c, grid, both, up, arena);
-        level.both = steps(problem.c, grid, both, up + down, arena),
-        level.none = steps(problem.c, grid, none, 0, arena);
+        level.sign[0] = static_cast<T>(grid.axes[2].lo.sign), level.sign[1] = static_cast<T>(grid.axes[2].hi.sign);
+        std::vector<Step> both(grid.up);
+        both.insert(both.end(), grid.down.begin(), grid.down.end());
+        level.down = steps(problem.c, grid, grid.down, arena), level.up = steps(problem.c, grid, grid.up, arena);
+        level.both = steps(problem.c, grid, both, arena), level.none = steps(problem.c, grid, {}, arena);
         return level;
     }
 
   private:
-    static double sum_k(const Grid& g) { return g.axes[0].k + g.axes[1].k + g.axes[2].k; }
-
-    static long sample(const Axis& axis, int kind) {
-        const long p = kind < 2 ? kind : kind == 2 ? 2 : axis.n - 1 - (4 - kind);
-        return p < 0 ? 0 : p >= axis.n ? axis.n - 1 : p;
-    }
-
-    static Kind kind(const Grid& g, const Weights<T>& w, bool mirrored) {
-        if (g.dims == 1) return EVEN;
-        if (!mirrored || w.before != w.after || w.left != w.right) return GENERAL;
-        return w.before == w.side && (g.dims == 2 || w.left == w.side) ? EVEN : MIRRORED;
-    }
-
-    // what an end adds to c (Robin) and to D, at plane p
-    static double extra(const Axis& a, long p) {
-        return a.wraps ? 0 : (p == 0 ? a.lo.extra : 0) + (p == a.n - 1 ? a.hi.extra : 0);
-    }
-    static double diagonal(const Axis& a, long p) {
-        return a.wraps ? 0 : (p == 0 ? a.lo.diagonal : 0) + (p == a.n - 1 ? a.hi.diagonal : 0);
-    }
-    static double share(const Axis& a, long p) { return a.wraps ? 1 : a.share(p); }
-    static double sign(const Axis& a, long p, int side) {
-        return a.wraps ? 1 : side == 0 ? (p == 0 ? a.lo.sign : 1) : (p == a.n - 1 ? a.hi.sign : 1);
-    }
-    static double beside(const Axis& a, long p, int side) {  // the share of the plane before or after p
-        if (a.wraps || a.n == 1) return 1;
-        return share(a, side == 0 ? (p == 0 ? a.lo.index : p - 1) : (p == a.n - 1 ? a.hi.index : p + 1));
-    }
-
-    static Steps<T> steps(double c, const Grid& g, const Step* each, int nu, Arena& arena) {
+    static Steps<T> steps(double c, const Grid& g, const std::vector<Step>& each, Arena& arena) {
+        const int nu = static_cast<int>(each.size());
         Steps<T> made{};
         made.nu = nu;
         int* colours = arena.take<int>(nu + 1);
@@ -133,65 +98,73 @@ struct Levels {
         return made;
     }
 
+    // a plane (or row) of that kind
+    static long sample(const Axis& axis, int kind) {
+        return most(0, least(kind <= 2 ? kind : axis.n - 1 - (4 - kind), axis.n - 1));
+    }
+
+    // u + omega / D (f / w - L u) at row q of plane p
     static Weights<T> step(double c, const Grid& g, double omega, long p, long q, bool unweighted) {
-        const Axis *a0 = &g.axes[0], *a1 = &g.axes[1], *a2 = &g.axes[2];
-        const double L = 2 * sum_k(g) + c + extra(*a0, p) + extra(*a1, q);
-        const double w = unweighted ? 1 : share(*a0, p) * share(*a1, q);
-        const double D = 2 * sum_k(g) + c + diagonal(*a0, p) + diagonal(*a1, q), gain = omega / D;
+        const Axis &a0 = g.axes[0], &a1 = g.axes[1], &a2 = g.axes[2];
+        const double L = 2 * g.sum_k() + c + a0.extra(p) + a1.extra(q);
+        const double D = 2 * g.sum_k() + c + a0.diagonal(p) + a1.diagonal(q), gain = omega / D;
+        const double w = unweighted ? 1 : a0.share(p) * a1.share(q);
         Weights<T> to{};
         to.own = static_cast<T>(L == D ? 1 - omega : 1 - gain * L);
-        to.side = static_cast<T>(gain * a2->k), to.f = static_cast<T>(gain / w);
-        to.before = static_cast<T>(gain * a0->k * sign(*a0, p, 0)),
-        to.after = static_cast<T>(gain * a0->k * sign(*a0, p, 1));
-        to.left = static_cast<T>(gain * a1->k * sign(*a1, q, 0)),
-        to.right = static_cast<T>(gain * a1->k * sign(*a1, q, 1));
+        to.side = static_cast<T>(gain * a2.k), to.f = static_cast<T>(gain / w);
+        to.before = static_cast<T>(gain * a0.k * a0.sign(p, 0)), to.after = static_cast<T>(gain * a0.k * a0.sign(p, 1));
+        to.left = static_cast<T>(gain * a1.k * a1.sign(q, 0)), to.right = static_cast<T>(gain * a1.k * a1.sign(q, 1));
         for (int e = 0; e < 2; e++) {
-            const long i = e == 0 ? 0 : a2->n - 1;
-            const double L_e = L + extra(*a2, i), D_e = D + diagonal(*a2, i), gain_e = omega / D_e;
-            to.own_end[e] = static_cast<T>(L_e == D_e ? 1 - omega : 1 - gain_e * L_e),
+            const long i = e == 0 ? 0 : a2.n - 1;
+            const double L_e = L + a2.extra(i), D_e = D + a2.diagonal(i), gain_e = omega / D_e;
+            to.own_end[e] = static_cast<T>(L_e == D_e ? 1 - omega : 1 - gain_e * L_e);
             to.scale_end[e] = static_cast<T>(gain_e / gain);
-            to.f_end[e] = static_cast<T>(gain_e / (unweighted ? 1 : w * share(*a2, i)));
+            to.f_end[e] = static_cast<T>(gain_e / (unweighted ? 1 : w * a2.share(i)));
         }
         to.kind = kind(g, to, true);
         return to;
     }
 
+    // f - w L u there
     static Weights<T> residual(double c, const Grid& g, long p, long q, bool unweighted) {
-        const Axis *a0 = &g.axes[0], *a1 = &g.axes[1], *a2 = &g.axes[2];
-        const double w = share(*a0, p) * share(*a1, q), m = c + extra(*a0, p) + extra(*a1, q);
+        const Axis &a0 = g.axes[0], &a1 = g.axes[1], &a2 = g.axes[2];
+        const double w = a0.share(p) * a1.share(q), m = c + a0.extra(p) + a1.extra(q);
         Weights<T> to{};
-        to.own = static_cast<T>(w * m), to.side = static_cast<T>(w * a2->k), to.f = static_cast<T>(unweighted ? w : 1);
-        to.before = to.after = static_cast<T>(w * a0->k), to.left = to.right = static_cast<T>(w * a1->k);
-        to.sign_before = static_cast<T>(sign(*a0, p, 0)), to.sign_after = static_cast<T>(sign(*a0, p, 1));
-        to.sign_left = static_cast<T>(sign(*a1, q, 0)), to.sign_right = static_cast<T>(sign(*a1, q, 1));
+        to.own = static_cast<T>(w * m), to.side = static_cast<T>(w * a2.k), to.f = static_cast<T>(unweighted ? w : 1);
+        to.before = to.after = static_cast<T>(w * a0.k), to.left = to.right = static_cast<T>(w * a1.k);
+        to.sign_before = static_cast<T>(a0.sign(p, 0)), to.sign_after = static_cast<T>(a0.sign(p, 1));
+        to.sign_left = static_cast<T>(a1.sign(q, 0)), to.sign_right = static_cast<T>(a1.sign(q, 1));
         for (int e = 0; e < 2; e++) {
-            const long i = e == 0 ? 0 : a2->n - 1;
-            const double s = share(*a2, i);
-            to.own_end[e] = static_cast<T>(w * s * (m + extra(*a2, i))), to.scale_end[e] = static_cast<T>(s);
+            const long i = e == 0 ? 0 : a2.n - 1;
+            const double s = a2.share(i);
+            to.own_end[e] = static_cast<T>(w * s * (m + a2.extra(i))), to.scale_end[e] = static_cast<T>(s);
             to.f_end[e] = static_cast<T>(unweighted ? w * s : 1);
         }
-        to.kind = kind(
-            g, to,
-            to.sign_before == 1 && to.sign_after == 1 && (g.dims < 3 || (to.sign_left == 1 && to.sign_right == 1)));
+        const bool even = to.sign_before == 1 && to.sign_after == 1;
+        to.kind = kind(g, to, even && (g.dims < 3 || (to.sign_left == 1 && to.sign_right == 1)));
         return to;
     }
 
     // u_1 = g_1 F,   u_2 = (1 - omega_2) u_1 + g_2 (F + sum of k times u_1's neighbours),   g = omega / D, F = f / w
     static Weights<T> folded(double c, const Grid& g, double omega1, double omega2, long p, long q, bool unweighted) {
-        const Axis *a0 = &g.axes[0], *a1 = &g.axes[1], *a2 = &g.axes[2];
-        const double D = 2 * sum_k(g) + c, g1 = omega1 / D, g2 = omega2 / D;
+        const Axis &a0 = g.axes[0], &a1 = g.axes[1], &a2 = g.axes[2];
+        const double D = 2 * g.sum_k() + c, g1 = omega1 / D, g2 = omega2 / D;
         auto w = [unweighted](double s, double t) { return unweighted ? 1 : s * t; };
-        const double s0 = share(*a0, p), s1 = share(*a1, q), here = w(s0, s1);
+        const double s0 = a0.share(p), s1 = a1.share(q), here = w(s0, s1);
         Weights<T> to{};
-        to.own = static_cast<T>(((1 - omega2) * g1 + g2) / here), to.side = static_cast<T>(g1 * g2 * a2->k / here);
-        to.before = static_cast<T>(g1 * g2 * a0->k * sign(*a0, p, 0) / w(beside(*a0, p, 0), s1));
-        to.after = static_cast<T>(g1 * g2 * a0->k * sign(*a0, p, 1) / w(beside(*a0, p, 1), s1));
-        to.left = static_cast<T>(g1 * g2 * a1->k * sign(*a1, q, 0) / w(s0, beside(*a1, q, 0)));
-        to.right = static_cast<T>(g1 * g2 * a1->k * sign(*a1, q, 1) / w(s0, beside(*a1, q, 1)));
-        to.f_end[0] = static_cast<T>(1 / w(share(*a2, 0), 1)),
-        to.f_end[1] = static_cast<T>(1 / w(share(*a2, a2->n - 1), 1));
+        to.own = static_cast<T>(((1 - omega2) * g1 + g2) / here), to.side = static_cast<T>(g1 * g2 * a2.k / here);
+        auto plane = [&](int side) { return static_cast<T>(g1 * g2 * a0.k * a0.sign(p, side) / w(a0.share_beside(p, side), s1)); };
+        auto row = [&](int side) { return static_cast<T>(g1 * g2 * a1.k * a1.sign(q, side) / w(s0, a1.share_beside(q, side))); };
+        to.before = plane(0), to.after = plane(1), to.left = row(0), to.right = row(1);
+        to.f_end[0] = static_cast<T>(1 / w(a2.share(0), 1)), to.f_end[1] = static_cast<T>(1 / w(a2.share(a2.n - 1), 1));
         to.kind = kind(g, to, true);
         return to;
+    }
+
+    static Kind kind(const Grid& g, const Weights<T>& w, bool mirrored) {
+        if (g.dims == 1) return EVEN;
+        if (!mirrored || w.before != w.after || w.left != w.right) return GENERAL;
+        return w.before == w.side && (g.dims == 2 || w.left == w.side) ? EVEN : MIRRORED;
     }
 };
 

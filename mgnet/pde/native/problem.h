@@ -22,7 +22,7 @@ struct Table {
     bool same(long i, long j, double weight, double sum) const;
 };
 
-// One end of an axis: the value beyond it is sign * u[index].
+// One end of an axis: the value beyond it is sign * u[index]; where the axis is periodic, u[index] itself.
 struct End {
     double sign = 0, share = 1;
     long index = 0;
@@ -36,7 +36,17 @@ struct Axis {
     double k = 0;  // a / h^2
     End lo, hi;
     void validate() const;
+
     double share(long i) const { return (i == 0 ? lo.share : 1.0) * (i == n - 1 ? hi.share : 1.0); }
+    double extra(long i) const { return (i == 0 ? lo.extra : 0.0) + (i == n - 1 ? hi.extra : 0.0); }
+    double diagonal(long i) const { return (i == 0 ? lo.diagonal : 0.0) + (i == n - 1 ? hi.diagonal : 0.0); }
+    // of the unknown before i (side 0) or after it (1), which at an end is another one's image
+    double sign(long i, int side) const {
+        return side == 0 ? (i == 0 ? lo.sign : 1.0) : i == n - 1 ? hi.sign : 1.0;
+    }
+    double share_beside(long i, int side) const {
+        return share(side == 0 ? (i == 0 ? lo.index : i - 1) : i == n - 1 ? hi.index : i + 1);
+    }
 };
 
 struct Step {
@@ -58,6 +68,7 @@ struct Grid {
     void find_repeats();
     long size() const { return axes[0].n * axes[1].n * axes[2].n; }
     long coarse_size() const { return coarse[0] * coarse[1] * coarse[2]; }
+    double sum_k() const { return axes[0].k + axes[1].k + axes[2].k; }
 };
 
 // A^-1 = (V0 x V1 x V2) D (V0 x V1 x V2)^T

@@ -42,22 +42,21 @@ class StreamApply {
         return to;
     }
 
-    // padded rows of (n0, n1, n2), which stay until the next ones
-    T* padded(const T* u) const {
+    // u, (n0, n1, n2), in padded rows
+    void pad(const T* u, T* to) const {
         const long n = mesh_.n[2];
         share_out(mesh_.rows(), threads_, [&](long r) {
-            std::copy_n(u + r * n, n, u_ + mesh_.begin(r)), mesh_.close(u_ + mesh_.begin(r));
+            std::copy_n(u + r * n, n, to + mesh_.begin(r)), mesh_.close(to + mesh_.begin(r));
         });
-        return u_;
     }
     T* room() const { return u_; }
 
     // u, out (n0, n1, n2)
     void operator()(const T* u, T* out) const {
         const long n = mesh_.n[2];
-        const T* const from = padded(u);
+        pad(u, u_);
         share_out(mesh_.rows(), threads_, [&](long r) {
-            const Row each = row(r, from);
+            const Row each = row(r, u_);
             for (long j = 0; j < n; j += W) X::put(out + r * n + j, each.at(j), n - j);
         });
     }

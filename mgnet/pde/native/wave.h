@@ -251,4 +251,45 @@ class Wave {
     }
 };
 
+// Stages that follow each other, of one row each: steps, the first of which may be a fold, and the residual.
+template <class T>
+struct Stages {
+    int steps = 0;
+    bool rest = false, folded = false, coloured = false;
+    Kind kind = EVEN;  // the least that the weights of all are
+    Row<T> rows[4];
+};
+
+template <class X, int Dims>
+struct Waves {
+    using T = typename X::T;
+
+    // All of them in one loop; the residual's sum of squares.
+    static double run(const Stages<T>& all, const Line<T>& line, const Keep<T>& keep) {
+        if constexpr (Dims > 1) {
+            if (all.kind == GENERAL) return of<GENERAL>(all, line, keep);
+            if (all.kind == MIRRORED) return of<MIRRORED>(all, line, keep);
+        }
+        return of<EVEN>(all, line, keep);
+    }
+
+  private:
+    // Beside an end of the grid, where weights are general, and with colours stages come one at a time.
+    template <Kind kind>
+    static double of(const Stages<T>& all, const Line<T>& line, const Keep<T>& keep) {
+        const Row<T>* rows = all.rows;
+        if constexpr (kind != GENERAL) {
+            if (all.folded && all.rest) return Wave<X, Dims, 1, true, true, false, kind>::run(rows, line, keep);
+            if (all.steps == 1 && all.rest) return Wave<X, Dims, 1, true, false, false, kind>::run(rows, line, keep);
+            if (all.steps == 2 && all.rest) return Wave<X, Dims, 2, true, false, false, kind>::run(rows, line, keep);
+            if (all.steps == 2) return Wave<X, Dims, 2, false, false, false, kind>::run(rows, line, keep);
+            if (all.steps == 3) return Wave<X, Dims, 3, false, false, false, kind>::run(rows, line, keep);
+        }
+        if (all.rest) return Wave<X, Dims, 0, true, false, false, kind>::run(rows, line, keep);
+        if (all.coloured) return Wave<X, Dims, 1, false, false, true, kind>::run(rows, line, keep);
+        if (all.folded) return Wave<X, Dims, 1, false, true, false, kind>::run(rows, line, keep);
+        return Wave<X, Dims, 1, false, false, false, kind>::run(rows, line, keep);
+    }
+};
+
 }  // namespace mgnet
