@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.levels.fas import NonlinearHierarchy, Pointwise, chain
-from mgnet.pde.levels.newton import vector_norm
 from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.outer.eager import eager
 from mgnet.pde.outer.iterate import iterate
@@ -22,6 +21,7 @@ from mgnet.pde.problem.axis import Robin
 from mgnet.pde.problem.coefficients import is_number
 from mgnet.pde.problem.ends import Ends
 from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.members import norm_of
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import Solution, check_converged, solution_of
 
@@ -139,7 +139,7 @@ def _scale(hierarchy: NonlinearHierarchy, b: Tensor) -> Tensor:
     of_zero, size = hierarchy.norms(None, b), b.abs().flatten(1).amax(1)
     if ((of_zero == 0) & (size > 0) & (size**2 == 0)).any():
         raise FloatingPointError(f"squares of `f` underflow in {b.dtype}. Scale the problem.")
-    return torch.where(torch.isfinite(of_zero), of_zero, vector_norm(b))
+    return torch.where(torch.isfinite(of_zero), of_zero, norm_of(b))
 
 
 def _data(problems: Sequence[Poisson], f: Tensor, boundary: Any) -> list[Tensor]:

@@ -93,7 +93,7 @@ def test_the_verbs(shape, bc, members):
     level.kernels.up(0, level.field(u), level.field(f), level.field(e), out)
     same(out, stepped(u + P.P(e), (1.4, 0.5)))
     with pytest.raises(ValueError, match="a level alone has no cycles"):
-        level.kernels.precondition()
+        level.kernels.begin(None, out)
 
 
 @pytest.mark.parametrize("counted", [None, (3, 9)])

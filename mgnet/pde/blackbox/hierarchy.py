@@ -25,6 +25,7 @@ from mgnet.pde.blackbox.traits import COARSEST, NEGATIVE, smallest, strengths
 from mgnet.pde.levels.smoothers import Smoother, omegas
 from mgnet.pde.levels.unit_form import UnitForm
 from mgnet.pde.problem.axis import DIRICHLET, Axis
+from mgnet.pde.problem.members import each, norm_of
 from mgnet.pde.problem.operators import Diffusion
 
 SHORTEST = 5  # unknowns of the shortest periodic axis that is coarsened; others are down to one unknown
@@ -215,8 +216,8 @@ def bound(smallest: float, unit: Callable[[], Stencil], signed: bool = False) ->
     A = unit()
     v = scattered(A.diagonal[0].numel()).reshape(1, *A.shape).to(A.diagonal).expand(A.diagonal.shape)
     for _ in range(POWER_STEPS):
-        v = A(v / _size(v))
-    return max(2.0, 1.1 * float(_size(A(v / _size(v))).amax()))
+        v = A(v / each(norm_of(v), v))
+    return max(2.0, 1.1 * float(norm_of(A(v / each(norm_of(v), v))).amax()))
 
 
 def scattered(count: int) -> Tensor:
@@ -225,11 +226,6 @@ def scattered(count: int) -> Tensor:
         z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(6364136223846793005)
         z = (z ^ (z >> np.uint64(32))) * np.uint64(1442695040888963407)
     return torch.from_numpy((z >> np.uint64(11)).astype(float) * 2.0**-53 - 0.5)
-
-
-def _size(v: Tensor) -> Tensor:
-    """(members, 1, ...)."""
-    return torch.linalg.vector_norm(v.flatten(1), dim=1).reshape(-1, *[1] * (v.ndim - 1))
 
 
 def damping(smoother: Smoother, nu: int, ndim: int, spectrum: float) -> list[float]:

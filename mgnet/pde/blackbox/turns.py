@@ -17,6 +17,7 @@ from torch import Tensor
 from mgnet.pde.blackbox.stencil import Unsymmetric, shift
 from mgnet.pde.levels.streams import along_streams
 from mgnet.pde.problem.axis import Axis
+from mgnet.pde.problem.members import norm_of
 
 ALONE, TIMES = 0.25, 3  # of a residual, so many times, that sweeps down and up may leave alone
 ALIKE = 4.0  # times the couplings along rows that those across them may be, where
@@ -74,7 +75,7 @@ def smooth_alone(A: Unsymmetric, Bs: Sequence[Callable[[Tensor], Tensor]], like:
         r = f
         for B in Bs:
             r = r - A(B(r))
-        size, left = (torch.linalg.vector_norm(v.flatten(1), dim=1) for v in (f, r))
+        size, left = map(norm_of, (f, r))
         if not bool((left <= ALONE * size).all()):
             return False
         f = r

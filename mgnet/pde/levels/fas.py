@@ -19,15 +19,18 @@ import torch
 from torch import Tensor
 
 from mgnet.core import correct, cycle, transfer
-from mgnet.pde.levels.newton import Linearised, direction, finite, search, solved, vector_norm
+from mgnet.pde.levels.hierarchy import OnTensors
+from mgnet.pde.levels.newton import Linearised, direction, finite, search, solved
 from mgnet.pde.levels.pointwise import Local
 from mgnet.pde.levels.smoothers import omegas
 from mgnet.pde.levels.transfers import Transfer, apply_tables
 from mgnet.pde.problem.axis import Axis, Table
 from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.members import norm_of
 from mgnet.pde.problem.poisson import Poisson
 
 Pointwise = Callable[[Tensor], Tensor]
+SWEEPS = 2  # down, and as many up
 NEWTON = 50  # steps at most on the coarsest grid
 SHIFT = 1e-3  # of the diagonal, where A' is singular
 SLOW = 0.5  # of the residual: a cycle that leaves more is no help,
@@ -57,17 +60,13 @@ class NonlinearLevel:
     A : Nonlinearity
     transfer : to the next coarser grid
     Pi : feature -> coarse feature; None is Pi = 0, which stalls
-    nu : sweeps down and up
     """
 
-    def __init__(self, A: Nonlinearity, transfer: Transfer, Pi: Pointwise | None, nu: tuple[int, int] = (2, 2)):
-        self.A, self.transfer, self.Pi = A, transfer, Pi
-        ndim = A.L.ndim
-        self.omegas = omegas("chebyshev", nu[0], ndim)
-        self._down, self._up = omegas("chebyshev", nu[0], ndim), omegas("chebyshev", nu[1], ndim)[::-1]
+    def __init__(self, A: Nonlinearity, transfer: Transfer, Pi: Pointwise | None):
+        self.A, self.transfer, self.Pi, self.omegas = A, transfer, Pi, omegas("chebyshev", SWEEPS, A.L.ndim)
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
-        return self._sweep(self._down, torch.zeros_like(f) if u is None else u, f)
+        return self._sweep(self.omegas, torch.zeros_like(f) if u is None else u, f)
 
     def down(self, u: Tensor | None, f: Tensor, coarse: Any) -> tuple[Tensor, Tensor | None, Tensor]:
         u = self.smooth(u, f)
@@ -75,7 +74,7 @@ class NonlinearLevel:
         return u, u_c, f_c
 
     def up(self, u: Tensor, f: Tensor, before: Tensor | None, after: Tensor) -> Tensor:
-        return self._sweep(self._up, correct(self.transfer.P, u, before, after), f)
+        return self._sweep(self.omegas[::-1], correct(self.transfer.P, u, before, after), f)
 
     def _sweep(self, steps: Sequence[float], u: Tensor, f: Tensor) -> Tensor:
         for omega in steps:
@@ -94,7 +93,7 @@ class NewtonLevel:
 
     def smooth(self, u: Tensor | None, f: Tensor) -> Tensor:
         u = torch.zeros_like(f) if u is None else u
-        norm = vector_norm(f - self.A(u))
+        norm = norm_of(f - self.A(u))
         for _ in range(NEWTON):
             moved = torch.zeros_like(norm, dtype=torch.bool)
             for shift in (0.0, SHIFT):  # A' may be singular where there is a solution
@@ -118,7 +117,7 @@ def injection(fine: Sequence[Axis], coarse: Sequence[Axis]) -> Pointwise:
     return lambda u: apply_tables(tables, u)
 
 
-class NonlinearHierarchy:
+class NonlinearHierarchy(OnTensors):
     """The levels of a nonlinear problem, for the outer loop.
 
     Parameters
@@ -147,14 +146,6 @@ class NonlinearHierarchy:
         self.linear_cycles = 0  # on the finest grid, that Newton's steps took
         self.sizes = tuple(problem.grid.size for problem in problems)
 
-    def data(self, b: Tensor) -> Tensor:
-        return b
-
-    def tensor(self, u: Tensor) -> Tensor:
-        return u
-
-    release = tensor
-
     def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
         u = self.levels[-1].smooth(None, self._data[-1])
         for l in reversed(range(len(self._transfers))):
@@ -175,9 +166,9 @@ class NonlinearHierarchy:
         if self.stiff.all():
             return self._newton(l, u, b)
         new = cycle(self.levels[l:], u, b)
-        enough = torch.maximum(SLOW * vector_norm(b - A(u)), NEAR * self.roundoff(b, l)(u))
+        enough = torch.maximum(SLOW * norm_of(b - A(u)), NEAR * self.roundoff(b, l)(u))
         growing = (A.dg(u) >= 0).flatten(1).all(dim=1)
-        self.stiff = self.stiff | (growing & ~(vector_norm(b - A(new)) <= enough))
+        self.stiff = self.stiff | (growing & ~(norm_of(b - A(new)) <= enough))
         if self.stiff.any():
             new[self.stiff] = self._newton(l, u[self.stiff], b[self.stiff])
         return new
@@ -194,10 +185,10 @@ class NonlinearHierarchy:
         levels.append(Linearised(self.operators[-1].L, c, None, (), self.levels[-1].dense))
         e, cycles = direction(levels, r)
         self.linear_cycles += cycles if l == 0 else 0
-        return search(A, u, b, vector_norm(r), e)[0]
+        return search(A, u, b, norm_of(r), e)[0]
 
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
-        return vector_norm(b - self.operators[0](torch.zeros_like(b) if u is None else u))
+        return norm_of(b - self.operators[0](torch.zeros_like(b) if u is None else u))
 
     def measured(self) -> Tensor:
         return self.norms(*self._last)
@@ -205,7 +196,7 @@ class NonlinearHierarchy:
     def roundoff(self, b: Tensor, l: int = 0) -> Callable[[Tensor], Tensor]:
         """u -> 2 eps || |L||u| + |w g(u)| + |b| ||."""
         A, eps = self.operators[l], torch.finfo(b.dtype).eps
-        return lambda u: 2 * eps * vector_norm(A.L.magnitude(u) + (A.w * A.g(u)).abs() + b.abs())
+        return lambda u: 2 * eps * norm_of(A.L.magnitude(u) + (A.w * A.g(u)).abs() + b.abs())
 
 
 def chain(grid: Grid) -> list[Grid]:

@@ -45,6 +45,18 @@ class Hierarchy(Protocol):
         ...
 
 
+class OnTensors:
+    """A hierarchy whose format is tensors (batch, *grid)."""
+
+    def data(self, b: Tensor) -> Tensor:
+        return b
+
+    def tensor(self, u: Tensor) -> Tensor:
+        return u
+
+    release = tensor
+
+
 class Nested(Hierarchy, Protocol):
     """Levels for constant coefficients: full passes know more of their data, and cycles have varying lengths.
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from mgnet.core import cycle
 from mgnet.pde.levels.pointwise import Local
 from mgnet.pde.levels.transfers import Transfer
+from mgnet.pde.problem.members import each, norm_of, where
 from mgnet.pde.problem.operators import Diffusion
 
 HALVINGS = 12  # of a Newton step
@@ -101,7 +102,7 @@ def search(A: Any, u: Tensor, f: Tensor, norm: Tensor, e: Tensor) -> tuple[Tenso
     -------
     u, norm, found : member by member; unchanged where no step was found
     """
-    after = vector_norm(f - A(u + e))
+    after = norm_of(f - A(u + e))
     found = after < FALLS * norm
     best, least = where(found, u + e, u), torch.where(found, after, norm)
     if found.all():
@@ -109,11 +110,11 @@ def search(A: Any, u: Tensor, f: Tensor, norm: Tensor, e: Tensor) -> tuple[Tenso
     local = Local(A, u)
     d = local.step(local.steep * e, e)
     descends = dot(local.residual(f), d) > 0
-    moves = vector_norm(d) > torch.finfo(u.dtype).eps ** 0.5 * vector_norm(u)
+    moves = norm_of(d) > torch.finfo(u.dtype).eps ** 0.5 * norm_of(u)
     for k in range(HALVINGS):
         new = u + 0.5**k * d
         r = f - A(new)
-        after = vector_norm(r)
+        after = norm_of(r)
         falls = (after < (1 - 0.1 * 0.5**k) * norm) | (descends & moves & (dot(r, d) >= 0))
         worth = ~found & torch.isfinite(after) & falls
         best, least, found = where(worth, new, best), torch.where(worth, after, least), found | worth
@@ -125,28 +126,13 @@ def search(A: Any, u: Tensor, f: Tensor, norm: Tensor, e: Tensor) -> tuple[Tenso
 def finite(A: Any, u: Tensor, b: Tensor) -> Tensor:
     """u, its members halved until g does not overflow there."""
     for _ in range(HALVINGS):
-        lost = ~torch.isfinite(vector_norm(b - A(u)))
+        lost = ~torch.isfinite(norm_of(b - A(u)))
         if not lost.any():
             break
         u = where(lost, u / 2, u)
     return u
 
 
-def vector_norm(r: Tensor) -> Tensor:
-    """(batch,) ||r||."""
-    return torch.linalg.vector_norm(r.flatten(1), dim=1)
-
-
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """(batch,) (a, b)."""
     return (a * b).flatten(1).sum(dim=1)
-
-
-def each(values: Tensor, like: Tensor) -> Tensor:
-    """(batch, 1, ...) a value per member."""
-    return values.reshape(-1, *[1] * (like.ndim - 1))
-
-
-def where(which: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """``new`` for the members ``which``."""
-    return torch.where(each(which, old), new, old)

@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 
-import torch
 from torch import Tensor
 
+from mgnet.pde.levels.hierarchy import OnTensors
+from mgnet.pde.problem.members import norm_of
 
-class Preconditioner(ABC):
+
+class Preconditioner(OnTensors, ABC):
     """A hierarchy whose cycles from zero are all that is asked for."""
 
     _last: tuple[Tensor, Tensor]
@@ -19,14 +21,6 @@ class Preconditioner(ABC):
     def precondition(self, r: Tensor) -> Tensor:
         """A cycle from zero for A e = r."""
 
-    def data(self, b: Tensor) -> Tensor:
-        return b
-
-    def tensor(self, u: Tensor) -> Tensor:
-        return u
-
-    release = tensor
-
     def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
         return self.cycle(None, b)
 
@@ -36,7 +30,7 @@ class Preconditioner(ABC):
         return new
 
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
-        return torch.linalg.vector_norm((b if u is None else b - self.apply(u)).flatten(1), dim=1)
+        return norm_of(b if u is None else b - self.apply(u))
 
     def measured(self) -> Tensor:
         return self.norms(*self._last)

@@ -46,20 +46,8 @@ class System(Protocol):
         """
         ...
 
-    def precondition(self) -> Tensor:
-        """z = M r; (batch,) (r, z)."""
-        ...
-
-    def direct(self, beta: Tensor) -> Tensor:
-        """p <- z + beta p; (batch,) (p, A p)."""
-        ...
-
-    def step(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        """x <- x + alpha p, r = b - A x; (batch,) ||r|| and (r, p)."""
-        ...
-
     def advance(self) -> None:
-        """One step of conjugate gradients: ``advance`` of these four, or all in one."""
+        """One step of conjugate gradients."""
         ...
 
     def several(self, size: np.ndarray, tol: float, most: int) -> tuple[Any, np.ndarray]:
@@ -89,8 +77,24 @@ class State(NamedTuple):
         return cls(norms, torch.zeros_like(norms), torch.zeros_like(norms), floor)
 
 
-def advance(system: System) -> None:
-    """One step of conjugate gradients, whose numbers are tensors."""
+class Parts(System, Protocol):
+    """A system whose steps are made of parts, of tensors."""
+
+    def precondition(self) -> Tensor:
+        """z = M r; (batch,) (r, z)."""
+        ...
+
+    def direct(self, beta: Tensor) -> Tensor:
+        """p <- z + beta p; (batch,) (p, A p)."""
+        ...
+
+    def step(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        """x <- x + alpha p, r = b - A x; (batch,) ||r|| and (r, p)."""
+        ...
+
+
+def advance(system: Parts) -> None:
+    """One step of conjugate gradients, of its parts."""
     before = system.state
     rz = system.precondition()
     beta = _quotient(rz, before.rz)

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from mgnet.pde import native
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
+from mgnet.pde.problem.members import each
 from mgnet.pde.problem.operators import Diffusion
 from mgnet.pde.problem.poisson import Poisson
 
@@ -81,11 +82,11 @@ class TransformLevel:
         self._transforms = by_scipy if A.k[0].device.type == "cpu" else by_torch
         self._axes, total = A.axes, torch.zeros((1,) * (A.ndim + 1), dtype=torch.float64, device="cpu")
         if A.c is not None:
-            total = total + A.c.double().cpu().reshape(-1, *[1] * A.ndim)
+            total = total + each(A.c.double().cpu(), total)
         self._ring = [d for d, axis in enumerate(A.axes) if axis.periodic]
         for d, axis in enumerate(A.axes):
             lam = eigenvalues(axis)[: axis.n // 2 + 1 if self._ring[-1:] == [d] else axis.n]
-            a = coefficient(A, d).reshape(-1, *[1] * A.ndim)
+            a = each(coefficient(A, d), total)
             total = total + a * torch.from_numpy(lam).reshape([-1 if e == d else 1 for e in range(A.ndim)])
         held = total > 0
         self._inverse = torch.where(held, 1 / torch.where(held, total, 1.0), 0.0).to(A.k[0])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.levels.system import State, advance, one
+from mgnet.pde.problem.members import each
 
 
 class UnitForm(ABC):
@@ -94,7 +95,7 @@ class UnitForm(ABC):
 
     def _each(self, v: Tensor) -> Tensor:
         """A number a member, beside a grid."""
-        return v.reshape(-1, *[1] * (self.scale.ndim - 1)).to(self.scale.device)
+        return each(v, self.scale).to(self.scale.device)
 
     def _norms(self, r: Tensor) -> Tensor:
         return torch.linalg.vector_norm(r, dim=tuple(range(1, r.ndim)))

@@ -26,7 +26,7 @@ void product_of(Numbers<T> v, Numbers<T> w, Written<T> out, int threads) {
     require(w.size() > 0 && v.size() % w.size() == 0, "`v` must have a multiple of the numbers of `w`");
     const long n = static_cast<long>(w.size()), batch = static_cast<long>(v.size()) / n;
     nb::gil_scoped_release release;
-    product(v.data(), w.data(), out.data(), batch, n, threads);
+    WholeArrays<T>::product(v.data(), w.data(), out.data(), batch, n, threads);
 }
 
 template <class T>
@@ -34,7 +34,7 @@ void shift_by(Written<T> v, Doubles by, int threads) {
     require(by.size() > 0 && v.size() % by.size() == 0, "`v` must have a multiple of the numbers of `by`");
     const long batch = static_cast<long>(by.size()), n = static_cast<long>(v.size()) / batch;
     nb::gil_scoped_release release;
-    if (n > 0) shift(v.data(), by.data(), batch, n, threads);
+    if (n > 0) WholeArrays<T>::shift(v.data(), by.data(), batch, n, threads);
 }
 
 template <class T>
@@ -47,9 +47,9 @@ nb::object weighted_sums_of(Numbers<T> v, std::array<Numbers<T>, 3> w, int threa
     std::vector<double> sums(2 * batch);
     {
         nb::gil_scoped_release release;
-        weighted_sums(v.data(), weights, n, batch, sums.data(), threads);
+        WholeArrays<T>::weighted_sums(v.data(), weights, n, batch, sums.data(), threads);
     }
-    return numpy_of(sums.data(), {static_cast<std::size_t>(batch), 2});
+    return pairs_of(sums);
 }
 
 template <class T>
@@ -64,7 +64,7 @@ void difference_products_of(Numbers<T> v, Numbers<T> u, Written<T> out, int axis
         (d < axis ? pre : post) *= d == axis ? 1 : static_cast<long>(v.shape(d));
     }
     nb::gil_scoped_release release;
-    difference_products(v.data(), u.data(), out.data(), pre, static_cast<long>(v.shape(axis)), post, wraps, threads);
+    WholeArrays<T>::difference_products(v.data(), u.data(), out.data(), pre, static_cast<long>(v.shape(axis)), post, wraps, threads);
 }
 
 template <class T>
@@ -74,9 +74,9 @@ nb::object changes_of(Numbers<T> u, Numbers<T> v, long batch, int threads) {
     std::vector<double> squares(2 * batch);
     {
         nb::gil_scoped_release release;
-        changes(u.data(), v.data(), batch, static_cast<long>(u.size()) / batch, squares.data(), threads);
+        WholeArrays<T>::changes(u.data(), v.data(), batch, static_cast<long>(u.size()) / batch, squares.data(), threads);
     }
-    return numpy_of(squares.data(), {static_cast<std::size_t>(batch), 2});
+    return pairs_of(squares);
 }
 
 // Conductances on the faces of an axis, of an array at the unknowns, or on the faces; ends: (how, alpha) each.

@@ -43,7 +43,7 @@ void across(typename X::T* out, const typename X::T* v, const typename X::T* u, 
 }  // namespace
 
 template <class T>
-void product(const T* v, const T* w, T* out, long batch, long n, int threads) {
+void WholeArrays<T>::product(const T* v, const T* w, T* out, long batch, long n, int threads) {
     using X = Vectors<T, 16, Here>;
     in_parts(batch * n, 1, threads, [&](long begin, long end, long) {
         while (begin < end) {
@@ -55,7 +55,7 @@ void product(const T* v, const T* w, T* out, long batch, long n, int threads) {
 }
 
 template <class T>
-void shift(T* v, const double* by, long batch, long n, int threads) {
+void WholeArrays<T>::shift(T* v, const double* by, long batch, long n, int threads) {
     using X = Vectors<T, 16, Here>;
     in_parts(batch * n, 1, threads, [&](long begin, long end, long) {
         while (begin < end) {
@@ -68,7 +68,7 @@ void shift(T* v, const double* by, long batch, long n, int threads) {
 }
 
 template <class T>
-void weighted_sums(const T* v, const T* const w[3], const long n[3], long batch, double* sums, int threads) {
+void WholeArrays<T>::weighted_sums(const T* v, const T* const w[3], const long n[3], long batch, double* sums, int threads) {
     using R = Rows<Vectors<T, 16, Here>>;
     const long rows = n[0] * n[1];
     for (long b = 0; b < batch; b++) {
@@ -86,7 +86,7 @@ void weighted_sums(const T* v, const T* const w[3], const long n[3], long batch,
 }
 
 template <class T>
-void difference_products(const T* v, const T* u, T* out, long pre, long n, long post, bool wraps, int threads) {
+void WholeArrays<T>::difference_products(const T* v, const T* u, T* out, long pre, long n, long post, bool wraps, int threads) {
     using X = Vectors<T, 16, Here>;
     const long faces = post == 1 ? 1 : n + 1, size = post == 1 ? n + 1 : post;
     in_parts(pre * faces, size, threads, [&](long begin, long end, long) {
@@ -101,7 +101,7 @@ void difference_products(const T* v, const T* u, T* out, long pre, long n, long 
 }
 
 template <class T>
-void changes(const T* u, const T* v, long batch, long n, double* squares, int threads) {
+void WholeArrays<T>::changes(const T* u, const T* v, long batch, long n, double* squares, int threads) {
     using X = Vectors<T, 16, Here>;
     for (long b = 0; b < batch; b++) {
         std::vector<double> each(2 * parts_of(n, 1));
@@ -120,15 +120,7 @@ void changes(const T* u, const T* v, long batch, long n, double* squares, int th
     }
 }
 
-template void changes(const float*, const float*, long, long, double*, int);
-template void changes(const double*, const double*, long, long, double*, int);
-template void product(const float*, const float*, float*, long, long, int);
-template void product(const double*, const double*, double*, long, long, int);
-template void shift(float*, const double*, long, long, int);
-template void shift(double*, const double*, long, long, int);
-template void weighted_sums(const float*, const float* const[3], const long[3], long, double*, int);
-template void weighted_sums(const double*, const double* const[3], const long[3], long, double*, int);
-template void difference_products(const float*, const float*, float*, long, long, long, bool, int);
-template void difference_products(const double*, const double*, double*, long, long, long, bool, int);
+template struct WholeArrays<float>;
+template struct WholeArrays<double>;
 
 }  // namespace mgnet

@@ -32,25 +32,6 @@ class BlackBox {
         const void *from = data(x, "x"), *datum = data(b, "b");
         return numbers([&](double* norms) { cycles_->begin(from, datum, norms); });
     }
-    nb::object precondition() {
-        whole();
-        return numbers([&](double* rz) { cycles_->precondition(rz); });
-    }
-    nb::object direct(Numbers beta) {
-        whole();
-        const double* each = members(beta, "beta");
-        return numbers([&](double* energy) { cycles_->direct(each, energy); });
-    }
-    nb::object step(Numbers alpha, std::optional<Input> x, Output x_out, Input b) {
-        whole();
-        const double* each = members(alpha, "alpha");
-        const void *from = data(x, "x"), *datum = data(b, "b");
-        void* to = other(x_out, from);
-        std::vector<double> rp(run_.batch);
-        nb::object norms =
-            numbers([&](double* norms) { cycles_->step(each, from, to, datum, norms, rp.data()); });
-        return nb::make_tuple(norms, numpy_of(rp));
-    }
     // Steps of conjugate gradients from x (`zero`: from zero) to x_out, back to x, and so on: at least one, at most
     // `most`, until all members' norms are down to tol size or one's, above that, is not down to `enough` of the one
     // before. Returns the norms after each step (steps, batch), and rz, rp.
@@ -163,7 +144,7 @@ class BlackBox {
     void whole() const { require(!one_, "a level alone has no cycles"); }
 
     int known(int l) const {
-        if (l < 0 || l >= static_cast<int>(meshes_.size()) - 1) throw std::invalid_argument("there is no such level");
+        require(l >= 0 && l < static_cast<int>(meshes_.size()) - 1, "there is no such level");
         return l;
     }
 
@@ -177,14 +158,13 @@ class BlackBox {
 
     void* other(const Output& x_out, const void* x) const {
         void* to = data(x_out, "x_out");
-        if (to == x) throw std::invalid_argument("`x_out` must be other memory than `x`");
+        require(to != x, "`x_out` must be other memory than `x`");
         return to;
     }
 
     template <class Array>
     auto field(const Array& v, int l, const char* name) const -> decltype(v.data()) {
-        const int count = static_cast<int>(meshes_.size()) - 1;
-        if (l < 0 || l > count) throw std::invalid_argument("there is no such level");
+        require(l >= 0 && l < static_cast<int>(meshes_.size()), "there is no such level");
         const Mesh& mesh = meshes_[l];
         check(v, of_singles_ != nullptr, {run_.batch, mesh.rows(), mesh.stride()}, name);
         return v.data();
@@ -194,8 +174,7 @@ class BlackBox {
     }
 
     const double* members(const Numbers& v, const char* name) const {
-        if (static_cast<long>(v.size()) != run_.batch)
-            throw std::invalid_argument("`" + std::string(name) + "` must have one number a member");
+        require(static_cast<long>(v.size()) == run_.batch, "`" + std::string(name) + "` must have one number a member");
         return v.data();
     }
 

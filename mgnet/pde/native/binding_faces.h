@@ -15,8 +15,8 @@ namespace mgnet {
 // A grid of one to three axes, as the finest of a hierarchy.
 inline Mesh mesh_of(const std::vector<long>& shape, const std::vector<bool>& wraps) {
     const std::size_t dims = shape.size();
-    if (dims < 1 || dims > 3) throw std::invalid_argument("`shape` must have 1, 2 or 3 axes");
-    if (wraps.size() != dims) throw std::invalid_argument("`wraps` must have one entry an axis of `shape`");
+    require(dims >= 1 && dims <= 3, "`shape` must have 1, 2 or 3 axes");
+    require(wraps.size() == dims, "`wraps` must have one entry an axis of `shape`");
     Mesh mesh;
     mesh.points = dims == 3 ? SEVEN : FIVE;
     for (std::size_t k = 0; k < dims; k++) mesh.n[place(k, dims)] = shape[k], mesh.wraps[place(k, dims)] = wraps[k];
@@ -34,14 +34,9 @@ class Faces {
         require(shares.size() == dims && k.size() == dims, "`shares` and `k` must have one entry an axis of `shape`");
         for (long n : shape) require(n > 0, "each axis of `shape` must have unknowns");
         if (c) kept_.push_back(*c);
-        for (const Input& v : kept_)
-            if (v.ndim() == dims + 1) of_.members = std::max(of_.members, static_cast<long>(v.shape(0)));
-        for (auto& share : of_.share) share.assign(1, 1.0);
-        for (std::size_t d = 0; d < dims; d++) {
-            require(static_cast<long>(shares[d].size()) == shape[d], "`shares` must have one for each unknown of an axis");
-            of_.share[place(d, dims)].assign(shares[d].data(), shares[d].data() + shape[d]);
-            of_.k[place(d, dims)] = field(k[d], shape, static_cast<int>(d), "k");
-        }
+        of_.members = members_of(kept_, dims);
+        take_shares(shares, shape, of_.share);
+        for (std::size_t d = 0; d < dims; d++) of_.k[place(d, dims)] = field(k[d], shape, static_cast<int>(d), "k");
         if (c) of_.c = field(*c, shape, -1, "c");
     }
 

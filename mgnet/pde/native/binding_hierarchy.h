@@ -77,7 +77,7 @@ class Hierarchy {
     }
 
     nb::dict level(std::size_t l) const {
-        if (l >= size()) throw std::invalid_argument("there is no such level");
+        require(l < size(), "there is no such level");
         return visit([&](const auto& h) {
             const auto& g = h.levels[l];
             nb::dict to;
@@ -135,11 +135,8 @@ class Hierarchy {
 
     void set_inverse(const Doubles& inverse) {
         visit([&](auto& h) {
-            const std::array<std::size_t, 3> shape = square(h);
-            if (h.solved) throw std::invalid_argument("the coarsest grid has its inverse already");
-            if (inverse.ndim() != 3 || inverse.shape(0) != shape[0] || inverse.shape(1) != shape[1] ||
-                inverse.shape(2) != shape[2])
-                throw std::invalid_argument("`inverse` must be of the shape of the coarsest grid's `dense`");
+            require(!h.solved, "the coarsest grid has its inverse already");
+            check(inverse, false, {h.members, h.coarsest.unknowns(), h.coarsest.unknowns()}, "inverse");
             for (std::size_t k = 0; k < inverse.size(); k++)
                 h.inverse[k] = static_cast<std::decay_t<decltype(*h.inverse)>>(inverse.data()[k]);
             h.dense.clear(), h.solved = true;
@@ -150,14 +147,13 @@ class Hierarchy {
   private:
     static StencilProblem described(const Mesh& mesh, std::size_t dims, const std::vector<long>& first,
                                     const std::vector<int>& lines) {
-        if (first.size() != dims) throw std::invalid_argument("`first` must have one entry an axis of `shape`");
+        require(first.size() == dims, "`first` must have one entry an axis of `shape`");
         StencilProblem to;
         to.dims = static_cast<int>(dims), to.mesh = mesh;
         for (std::size_t k = 0; k < dims; k++) to.first[place(k, dims)] = first[k];
         for (int axis : lines) {
-            if (axis < 0 || axis >= static_cast<int>(dims))
-                throw std::invalid_argument("`lines` must be axes of `shape`; there is no axis " +
-                                            std::to_string(axis));
+            require(axis >= 0 && axis < static_cast<int>(dims),
+                    "`lines` must be axes of `shape`; there is no axis " + std::to_string(axis));
             to.lines.push_back(place(axis, dims));
         }
         return to;
@@ -170,13 +166,9 @@ class Hierarchy {
     }
 
     static const double* field(const Doubles& v, long members, const std::vector<long>& shape, const char* name) {
-        bool same = v.ndim() == shape.size() + 1 && static_cast<long>(v.shape(0)) == members;
-        std::string wanted = "(" + std::to_string(members);
-        for (std::size_t k = 0; k < shape.size(); k++) {
-            same = same && static_cast<long>(v.shape(k + 1)) == shape[k];
-            wanted += ", " + std::to_string(shape[k]);
-        }
-        if (!same) throw std::invalid_argument("`" + std::string(name) + "` must be of shape " + wanted + ")");
+        Shape all{members};
+        all.insert(all.end(), shape.begin(), shape.end());
+        check(v, false, all, name);
         return v.data();
     }
 
@@ -195,16 +187,16 @@ class Hierarchy {
             for (std::size_t k = 0; k < dims && offset.size() == dims; k++) o[place(k, dims)] = offset[k];
             for (int h = 0; h < problem.mesh.couplings(); h++)
                 if (std::equal(o, o + 3, OFFSETS[problem.mesh.points][h])) found = h;
-            if (found < 0) throw std::invalid_argument("the offset of each of `couplings` must be a positive one of 3^d");
-            if (problem.couplings[found]) throw std::invalid_argument("`couplings` must have one array an offset");
+            require(found >= 0, "the offset of each of `couplings` must be a positive one of 3^d");
+            require(!problem.couplings[found], "`couplings` must have one array an offset");
             problem.couplings[found] = field(array, problem.members, shape, "couplings");
         }
         for (std::size_t k = 0; k < dims; k++) {
             int o[3] = {};
             o[place(k, dims)] = 1;
             for (int h = 0; h < problem.mesh.couplings(); h++)
-                if (std::equal(o, o + 3, OFFSETS[problem.mesh.points][h]) && !problem.couplings[h])
-                    throw std::invalid_argument("`couplings` must have one array an axis");
+                require(!std::equal(o, o + 3, OFFSETS[problem.mesh.points][h]) || problem.couplings[h],
+                        "`couplings` must have one array an axis");
         }
     }
 

@@ -95,17 +95,6 @@ class NativeBlackBox:
         self.state = State(norms, self._zero, self._zero, tol * size)
         return torch.from_numpy(norms)
 
-    def precondition(self) -> Tensor:
-        return torch.from_numpy(self._cycles.precondition())
-
-    def direct(self, beta: Tensor) -> Tensor:
-        return torch.from_numpy(self._cycles.direct(beta.numpy()))
-
-    def step(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        norms, rp = self._cycles.step(alpha.numpy(), self.x, self._other(), self._b)
-        self.x, self._spare = self._spare, self.x
-        return torch.from_numpy(norms), torch.from_numpy(rp)
-
     def advance(self) -> None:
         self.several(self.state.norms, 0.0, 1)
 

@@ -96,14 +96,13 @@ class ClusterVectors {
     template <class Add>
     void spread(long p, const Add& add) const {
         const long N = mesh_.size(), r = p / mesh_.stride(), x = p % mesh_.stride() - LEFT;
-        const long i = r / mesh_.n[1], j = r % mesh_.n[1];
         add(p, A_.D[member_ * N + p]);
         for (int h = 0; h < mesh_.couplings(); h++)
             for (int sign = 1; sign >= -1; sign -= 2) {
                 const int* o = OFFSETS[mesh_.points][h];
                 const double* s = A_.S + (h * A_.members + member_) * N;
-                const long row = F::row(mesh_, i + sign * o[0], j + sign * o[1]);
-                const long y = F::wrapped(x + sign * o[2], mesh_.n[2], mesh_.wraps[2]);
+                const long row = mesh_.row(r, o, sign);
+                const long y = mesh_.inside(x + sign * o[2], 2);
                 if (row < 0 || y < 0) continue;
                 const long q = row * mesh_.stride() + LEFT + y;
                 add(q, sign > 0 ? -s[p] : -s[q]);

@@ -74,8 +74,8 @@ class SlowClusters {
     static void energies(const Operator& A, long member, long r, const StrongComponents<X>& components,
                          const Label* label, const Labels& of_row, Sums* sums) {
         const Mesh& mesh = A.mesh;
-        const long n = mesh.n[2], begin = member * mesh.size() + r * mesh.stride() + LEFT;
-        const double* D = A.D + begin;
+        const long n = mesh.n[2];
+        const double* D = A.D + A.begin(member, r);
         each_run(label, n, [&](long x, long end, Sums& of) {
             double total = 0;
             for (; x < end; x++) total += D[x];
@@ -83,10 +83,10 @@ class SlowClusters {
         }, sums);
         for (int h = 0; h < mesh.couplings(); h++) {
             const int* o = OFFSETS[mesh.points][h];
-            const long row = F::row(mesh, r / mesh.n[1] + o[0], r % mesh.n[1] + o[1]);
+            const long row = mesh.row(r, o);
             if (row < 0) continue;
             const Label* other = of_row(row) + o[2];
-            const double* s = A.S + h * A.members * mesh.size() + begin;  // 0 across an end
+            const double* s = A.couplings(h, member, r);  // 0 across an end
             each_run(label, n, [&](long x, long end, Sums& of) {
                 const Label own = label[x], root = components.root(own);
                 double total = 0;
@@ -122,7 +122,7 @@ class SlowClusters {
             if (row < 0) return;
             const Label* from = components.labels(r) + pair.first(2);
             for (long x = 0; x < coarse.n[2]; x++) of_row(row)[x] = from[pair.steps(2) * x];
-            F::fill(of_row(row), coarse.n[2], coarse.wraps[2]);
+            coarse.close(of_row(row));
         });
         return whole(components, [&](Sums* sums) {
             components.each_row([&](long r) {

@@ -4,12 +4,12 @@
 // choice of axes.
 #pragma once
 #include <algorithm>
-#include <stdexcept>
 
 #include "clusters.h"
 #include "conductances.h"
 #include "dense.h"
 #include "galerkin.h"
+#include "require.h"
 #include "stencil_hierarchy.h"
 #include "units.h"
 
@@ -110,7 +110,7 @@ class Coarsening {
                 if (OFFSETS[mesh.points][h][d] != 0) to.s[d] = couplings + h * all + begin;
         OperatorRows<X>(*problem_.faces).make(member, r / mesh.n[1], r % mesh.n[1], to);
         for (double* v : {to.diagonal, to.excess, to.s[0], to.s[1], to.s[2]})
-            if (v) F::fill(v, mesh.n[2], mesh.wraps[2]);
+            if (v) mesh.close(v);
     }
     void copy(long member, long r, double* D, double* couplings, double* excess) const {
         const long all = problem_.members * problem_.mesh.size();
@@ -124,7 +124,7 @@ class Coarsening {
         if (!from) return;
         double* v = to + member * mesh.size() + r * mesh.stride() + LEFT;
         std::copy_n(from + (member * mesh.rows() + r) * mesh.n[2], mesh.n[2], v);
-        F::fill(v, mesh.n[2], mesh.wraps[2]);
+        mesh.close(v);
     }
 
     // The couplings in unit form; what they told of strengths and signs is kept.
@@ -165,7 +165,7 @@ class Coarsening {
             to.first[d] = to.halved[d] ? first_[d] : 0;
             any |= to.halved[d];
         }
-        if (!any) throw std::invalid_argument("`diagonal` and `couplings` must be finite, and the diagonal positive");
+        require(any, "`diagonal` and `couplings` must be finite, and the diagonal positive");
         return true;
     }
 
@@ -213,7 +213,7 @@ class Coarsening {
             double* window = windows + who * pair.of_window();
             for (long J = 0; J < rows; J++) weights.row(b, begin, J, window, begin % 2);
             for (long I = begin; I < end; I++) {
-                const long next = F::wrapped(I + 1, planes, coarse.mesh.wraps[0]);
+                const long next = coarse.mesh.inside(I + 1, 0);
                 for (long J = 0; J < rows && next >= 0; J++) weights.row(b, next, J, window, (I + 1) % 2);
                 for (long J = 0; J < rows; J++) {
                     product.row(b, I, J, window);

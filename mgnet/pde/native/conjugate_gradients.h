@@ -1,5 +1,6 @@
 // The parts of a step of conjugate gradients on the finest grid, for one member of the batch at a time; see krylov.h.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -27,51 +28,34 @@ class ConjugateGradients {
         : h_(hierarchy), run_(run), mesh_(hierarchy.finest), verbs_(verbs) {
         for (T** field : {&r_, &p_, &q_})
             *field = h_.alone ? nullptr : arena.take<T>(run.batch * verbs.size0 + APART / sizeof(T));
-        z_ = arena.take<T*>(run.batch), sizes_ = arena.take<double>(run.batch);
-        for (long b = 0; b < run.batch; b++) sizes_[b] = 1, z_[b] = p_;
+        sizes_ = arena.take<double>(run.batch);
+        std::fill_n(sizes_, run.batch, 1.0);
     }
 
     T* r(Member m) const { return at(r_, m); }
-    T* p(Member m) const { return at(p_, m); }
     double size(Member m) const { return sizes_[m.b]; }
     void exchange() { std::swap(p_, q_); }
 
     void begin(Member m, const void* x, const void* b, double* norms) {
-        const double size = size_of(m, b);
+        const double size = moved(m, nullptr, nullptr, 0, nullptr, b, nullptr, nullptr);
         sizes_[m.b] = size > 0 ? size : 1;
         T* p = at(p_, m);
         for (long i = 0; i < verbs_.size0; i++) p[i] = 0;
-        norms[m.b] = moved(m, x, nullptr, 0, nullptr, b, at(r_, m), nullptr);
+        norms[m.b] = moved(m, x, nullptr, 0, nullptr, b, r(m), nullptr);
     }
 
-    // z = M r; returns (r, z). `visit` makes z, and sums of rows if it is given where to.
-    template <class Visit>
-    double precondition(Member m, const Visit& visit) {
-        const bool along = verbs_.sums_come_along();
-        double* sums = verbs_.lane_of(m).sums;
-        z_[m.b] = visit(at(r_, m), along ? sums : nullptr);
-        return along ? total(sums) : dotted(m, at(r_, m), z_[m.b]);
-    }
-
-    double direct(Member m, double beta) { return turned(m, z_[m.b], at(p_, m), beta, at(q_, m)); }
-
-    // rz and rp: those of the step before
+    // One iteration; rz and rp: those of the step before. `visit` makes z = M r, and sums of rows if it is given where to.
     template <class Visit>
     void advance(Member m, const Visit& visit, const void* x, void* x_out, const void* b, double& norm, double& rz,
                  double& rp) {
-        const double before = rz;
-        rz = precondition(m, visit);
+        const bool along = verbs_.sums_come_along();
+        double *const sums = verbs_.lane_of(m).sums, before = rz;
+        const T* z = visit(r(m), along ? sums : nullptr);
+        rz = along ? total(sums) : dotted(m, r(m), z);
         const double beta = quotient(rz, before), left = beta * rp;
-        const double alpha = quotient(rz + left, direct(m, beta));
-        norm = moved(m, x, at(q_, m), alpha * sizes_[m.b], x_out, b, at(r_, m), &rp);
+        const double alpha = quotient(rz + left, turned(m, z, at(p_, m), beta, at(q_, m)));
+        norm = moved(m, x, at(q_, m), alpha * size(m), x_out, b, r(m), &rp);
         if (std::abs(left) > LOST * rz) rz = -rz;
-    }
-
-    double size_of(Member m, const void* b) {
-        KrylovPass<T> p = krylov_pass(m);
-        p.b = data(b, m);
-        run_krylov(m, 2, p);
-        return std::sqrt(total(p.sums));
     }
 
     // x_out = x + alpha s p, its residual to r if that is not 0; ||b - A x_out||, and (r, p), unless b is 0
@@ -83,7 +67,7 @@ class ConjugateGradients {
         KrylovPass<T> pass = krylov_pass(m);
         pass.x = data(x, m), pass.b = data(b, m), pass.x_out = const_cast<void*>(data(x_out, m));
         pass.p = p, pass.r = r, pass.factor = alpha, pass.scale = scale;
-        run_krylov(m, 1, pass);
+        run(m, pass, false);
         if (!b) return 0;
         if (rp) *rp = total(pass.sums + mesh_.rows());
         return total(pass.sums);
@@ -102,7 +86,7 @@ class ConjugateGradients {
     double turned(Member m, const T* z, const T* p, double beta, T* p_out) {
         KrylovPass<T> pass = krylov_pass(m);
         pass.z = z, pass.p = p, pass.p_out = p_out, pass.factor = beta;
-        run_krylov(m, 0, pass);
+        run(m, pass, true);
         return total(pass.sums);
     }
 
@@ -124,30 +108,6 @@ class ConjugateGradients {
         return ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
     }
 
-    using Block = void (*)(const KrylovPass<T>&, long, double*);
-    // the pass `what` (0: direct, 1: step, 2: size of b) for this precision of data and these points
-    Block krylov(int what) const { return run_.single ? of_data<float>(what) : of_data<double>(what); }
-    template <class Data>
-    Block of_data(int what) const {
-        switch (mesh_.points) {
-            case FIVE:
-                return choice<Data, FIVE>(what);
-            case NINE:
-                return choice<Data, NINE>(what);
-            case SEVEN:
-                return choice<Data, SEVEN>(what);
-            case NINETEEN:
-                return choice<Data, NINETEEN>(what);
-            default:
-                return choice<Data, TWENTY_SEVEN>(what);
-        }
-    }
-    template <class Data, Points P>
-    static Block choice(int what) {
-        using K = KrylovPasses<X, Data, P>;
-        return what == 0 ? &K::direct : what == 1 ? &K::step : &K::size;
-    }
-
     bool small() const { return mesh_.unknowns() <= FEW || verbs_.crew == 1; }
 
     KrylovPass<T> krylov_pass(Member m) {
@@ -160,18 +120,24 @@ class ConjugateGradients {
         return p;
     }
 
-    void run_krylov(Member m, int what, KrylovPass<T>& p) {
-        if (what == 2) p.blocks1 = 1;
-        const Block block = krylov(what);
-        verbs_.blocks(m, p.blocks0 * p.blocks1, small(),
-                      [&](long number, T* space) { block(p, number, reinterpret_cast<double*>(space)); });
+    // the pass for this precision of data and these points: `direct`, or a step
+    void run(Member m, const KrylovPass<T>& pass, bool direct) {
+        using Block = void (*)(const KrylovPass<T>&, long, double*);
+        const Block block = with_points(mesh_.points, [&](auto P) -> Block {
+            using Singles = KrylovPasses<X, float, decltype(P)::value>;
+            using Doubles = KrylovPasses<X, double, decltype(P)::value>;
+            if (direct) return &Doubles::direct;
+            return run_.single ? &Singles::step : &Doubles::step;
+        });
+        verbs_.blocks(m, pass.blocks0 * pass.blocks1, small(),
+                      [&](long number, T* space) { block(pass, number, reinterpret_cast<double*>(space)); });
     }
 
     const StencilHierarchy<T>& h_;
     const StencilRun run_;
     const Mesh& mesh_;
     StencilVerbs<X>& verbs_;
-    T *r_, *p_, *q_, **z_;
+    T *r_, *p_, *q_;
     double* sizes_;  // of b
 };
 

@@ -16,25 +16,13 @@ namespace {
 std::vector<double> doubles(const Doubles& v) { return {v.data(), v.data() + v.size()}; }
 
 Table table(const Longs& start, const Doubles& weights, long columns, const std::optional<Doubles>& sums) {
-    if (weights.ndim() != 2 || weights.shape(0) != start.shape(0))
-        throw std::invalid_argument("`weights` of a table must be (rows, width), one row a `start`");
+    require(weights.ndim() == 2 && weights.shape(0) == start.shape(0),
+            "`weights` of a table must be (rows, width), one row a `start`");
     Table to;
     to.rows = static_cast<long>(start.shape(0)), to.width = static_cast<long>(weights.shape(1)), to.columns = columns;
     to.start.assign(start.data(), start.data() + start.size());
     to.weights = doubles(weights);
     if (sums) to.sums = doubles(*sums);
-    return to;
-}
-
-End end(double sign, long index, double share, double extra, double diagonal) {
-    End to;
-    to.sign = sign, to.index = index, to.share = share, to.extra = extra, to.diagonal = diagonal;
-    return to;
-}
-
-Axis axis(long n, bool wraps, double k, const End& lo, const End& hi) {
-    Axis to;
-    to.n = n, to.wraps = wraps, to.k = k, to.lo = lo, to.hi = hi;
     return to;
 }
 
@@ -65,7 +53,7 @@ Grid grid(int dims, const std::array<Axis, 3>& axes, const std::array<long, 3>& 
 }
 
 Direct direct(const std::array<Doubles, 3>& V, const Doubles& D) {
-    if (D.ndim() != 3) throw std::invalid_argument("`D` must have three axes");
+    require(D.ndim() == 3, "`D` must have three axes");
     Direct to;
     for (int d = 0; d < 3; d++) to.n[d] = static_cast<long>(D.shape(d)), to.V[d] = doubles(V[d]);
     to.D = doubles(D);
@@ -94,10 +82,9 @@ class Kernels {
                     std::optional<Output> out, std::optional<Output> f_c, int way, bool norm, bool unweighted,
                     double omega, std::optional<Input> before, std::optional<Input> after) {
         level(l);
-        if (way < 0 || way > 3) throw std::invalid_argument("`way` must be 0 (no steps), 1 (down), 2 (up) or 3 (both)");
-        if (u && guess) throw std::invalid_argument("`u` and `guess` exclude each other");
-        const bool written = out.has_value() && (way != 0);
-        if (out && !written) throw std::invalid_argument("`out` needs steps: `way` must not be 0");
+        require(way >= 0 && way <= 3, "`way` must be 0 (no steps), 1 (down), 2 (up) or 3 (both)");
+        require(!u || !guess, "`u` and `guess` exclude each other");
+        require(!out || way != 0, "`out` needs steps: `way` must not be 0");
         const bool apart = before && after;
         Arrays v{in(u, l, "u"),     in(guess, l + 1, "guess"), in(e, l + 1, "e"), apart ? nullptr : in(f, l, "f"),
                  to(out, l, "out"), to(f_c, l + 1, "f_c"),     nullptr,           nullptr,
@@ -126,10 +113,8 @@ class Kernels {
 
     nb::object cycle(std::optional<Input> u, Input b, std::optional<Output> scratch, Output out, bool measure, bool known,
                      double omega) {
-        if (!measure && !scratch && !problem_.grids[0].down.empty())
-            throw std::invalid_argument("a cycle that is not measured needs a `scratch`");
-        if (known && !(measure && u))
-            throw std::invalid_argument("only of a measured iterate may the residual be `known`");
+        require(measure || scratch || problem_.grids[0].down.empty(), "a cycle that is not measured needs a `scratch`");
+        require(!known || (measure && u), "only of a measured iterate may the residual be `known`");
         const Finest v{in(b, 0, "b"), to(scratch, 0, "scratch"), to(out, 0, "out"), measure, false};
         const void* from = in(u, 0, "u");
         return squares([&] { return cycles_->cycle(v, from, known, omega); }, measure);
@@ -138,11 +123,9 @@ class Kernels {
     nb::object full_multigrid(Input b, Output out, bool measure, bool unweighted, bool ready, std::vector<Input> data,
                      std::vector<Input> restricted) {
         const std::size_t count = problem_.grids.size();
-        if (!data.empty() && data.size() != count)
-            throw std::invalid_argument("`data` must have one array a coarser grid, or none");
-        if (data.size() != restricted.size())
-            throw std::invalid_argument("`restricted` must have as many arrays as `data`");
-        if (measure && unweighted) throw std::invalid_argument("a measured pass takes no unweighted data");
+        require(data.empty() || data.size() == count, "`data` must have one array a coarser grid, or none");
+        require(data.size() == restricted.size(), "`restricted` must have as many arrays as `data`");
+        require(!measure || !unweighted, "a measured pass takes no unweighted data");
         std::vector<const void*> given, rest;
         for (std::size_t k = 0; k < data.size(); k++)
             given.push_back(in(data[k], k + 1, "data")), rest.push_back(in(restricted[k], k + 1, "restricted"));
@@ -172,7 +155,7 @@ class Kernels {
     }
 
     void level(int l) const {
-        if (l < 0 || l >= static_cast<int>(problem_.grids.size())) throw std::invalid_argument("there is no such grid");
+        require(l >= 0 && l < static_cast<int>(problem_.grids.size()), "there is no such grid");
     }
 
     template <class Array>
@@ -207,38 +190,14 @@ class Kernels {
 
 void bind_constant(nb::module_& m) {
     nb::class_<Table>(m, "Table")
-        .def(
-            "__init__",
-            [](Table* self, const Longs& start, const Doubles& weights, long columns, std::optional<Doubles> sums) {
-                new (self) Table(table(start, weights, columns, sums));
-            },
-            "start"_a, "weights"_a, "columns"_a, "sums"_a.none() = nb::none());
-    nb::class_<End>(m, "End").def(
-        "__init__",
-        [](End* self, double sign, long index, double share, double extra, double diagonal) {
-            new (self) End(end(sign, index, share, extra, diagonal));
-        },
-        "sign"_a, "index"_a, "share"_a, "extra"_a, "diagonal"_a);
-    nb::class_<Axis>(m, "Axis").def(
-        "__init__",
-        [](Axis* self, long n, bool wraps, double k, const End& lo, const End& hi) {
-            new (self) Axis(axis(n, wraps, k, lo, hi));
-        },
-        "n"_a, "wraps"_a, "k"_a, "lo"_a, "hi"_a);
-    nb::class_<Grid>(m, "Grid").def(
-        "__init__",
-        [](Grid* self, int dims, const std::array<Axis, 3>& axes, const std::array<long, 3>& coarse, const Three& P,
-           const Three& Q, const Three& R, const Three& mass, const Three& stiffness, const Steplist& down,
-           const Steplist& up, const std::optional<Ranges>& counted) {
-            new (self) Grid(grid(dims, axes, coarse, P, Q, R, mass, stiffness, down, up, counted));
-        },
-        "dims"_a, "axes"_a, "coarse"_a, "P"_a, "Q"_a, "R"_a, "mass"_a, "stiffness"_a, "down"_a, "up"_a,
-        "counted"_a.none() = nb::none());
-    nb::class_<Direct>(m, "Direct")
-        .def(
-            "__init__",
-            [](Direct* self, const std::array<Doubles, 3>& V, const Doubles& D) { new (self) Direct(direct(V, D)); },
-            "V"_a, "D"_a);
+        .def(nb::new_(&table), "start"_a, "weights"_a, "columns"_a, "sums"_a.none() = nb::none());
+    nb::class_<End>(m, "End").def(nb::init<double, long, double, double, double>(), "sign"_a, "index"_a, "share"_a,
+                                  "extra"_a, "diagonal"_a);
+    nb::class_<Axis>(m, "Axis").def(nb::init<long, bool, double, const End&, const End&>(), "n"_a, "wraps"_a, "k"_a, "lo"_a,
+                                    "hi"_a);
+    nb::class_<Grid>(m, "Grid").def(nb::new_(&grid), "dims"_a, "axes"_a, "coarse"_a, "P"_a, "Q"_a, "R"_a, "mass"_a,
+                                    "stiffness"_a, "down"_a, "up"_a, "counted"_a.none() = nb::none());
+    nb::class_<Direct>(m, "Direct").def(nb::new_(&direct), "V"_a, "D"_a);
     nb::class_<Kernels>(m, "Kernels")
         .def(nb::init<const std::string&, bool, std::vector<Grid>, const Direct&, double, int, long, int, bool,
                       const std::optional<std::array<std::array<Doubles, 2>, 3>>&>(),

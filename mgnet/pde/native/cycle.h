@@ -28,8 +28,7 @@ class Engine final : public Cycles {
 
   public:
     explicit Engine(const Problem& problem)
-        : Cycles(problem),
-          L_(static_cast<int>(problem.grids.size())),
+        : batch_(problem.batch), gamma_(problem.gamma), summed_(problem.sums), L_(static_cast<int>(problem.grids.size())),
           crew_(problem.threads < MOST_WORKERS ? problem.threads : MOST_WORKERS) {
         levels_ = arena_.take<Level<T>>(L_);
         for (int l = 0; l < L_; l++) levels_[l] = Levels<X>::make(problem, problem.grids[l], arena_), share_out(l);
@@ -77,7 +76,7 @@ class Engine final : public Cycles {
     const double* cycle(const Finest& v, const void* u, bool known, double omega) override {
         each_member([&](Member m) {
             const long n = levels_[0].size;
-            visit(m, 0, at(u, m, n), nullptr, nullptr, at(v.b, m, n), problem_gamma_, v, known, static_cast<T>(omega));
+            visit(m, 0, at(u, m, n), nullptr, nullptr, at(v.b, m, n), gamma_, v, known, static_cast<T>(omega));
         });
         return squares_;
     }
@@ -149,7 +148,7 @@ class Engine final : public Cycles {
 
     template <class Body>
     void each_member(const Body& body) {
-        mgnet::each_member(problem_batch_, crew_, apart_, body);
+        mgnet::each_member(batch_, crew_, apart_, body);
     }
 
     // the coarsest grid's solution
@@ -231,14 +230,14 @@ class Engine final : public Cycles {
             p.f_c = datum(l + 1), p.unweighted = l == 0 && v.unweighted;
             run_pass(m, l, p, false);
         }
-        if (problem_sums_) sum(m, f_of(L_ < 2 ? L_ : 2), levels_[L_ < 2 ? L_ - 1 : 1].coarse_size);
+        if (summed_) sum(m, f_of(L_ < 2 ? L_ : 2), levels_[L_ < 2 ? L_ - 1 : 1].coarse_size);
         T* u = visit(m, L_, nullptr, nullptr, nullptr, f_of(L_), 1, v, false, 1);
         for (int l = L_ - 1; l >= 0; l--) {
             // u becomes an interpolant; its memory is exchanged for that of the last one
             T** iterate = u == lane.iterates[0][l + 1] ? &lane.iterates[0][l + 1] : &lane.iterates[1][l + 1];
             *iterate = lane.held[l + 1], lane.held[l + 1] = u;
             const T* rest = restricted ? at(restricted[l], m, levels_[l].coarse_size) : f_of(l + 1);
-            u = visit(m, l, nullptr, u, rest, f_of(l), problem_gamma_, v, false, 1);
+            u = visit(m, l, nullptr, u, rest, f_of(l), gamma_, v, false, 1);
         }
     }
 
@@ -264,6 +263,9 @@ class Engine final : public Cycles {
     }
 
     Arena arena_;
+    const long batch_;
+    const int gamma_;
+    const bool summed_;
     const int L_, crew_;
     int dims_;
     bool apart_;  // whether members are worked on several at once

@@ -22,8 +22,6 @@ struct Finest {
 // Results are (batch,) squared norms of residuals, until the next call.
 class Cycles {
   public:
-    explicit Cycles(const Problem& problem)
-        : problem_batch_(problem.batch), problem_gamma_(problem.gamma), problem_sums_(problem.sums) {}
     virtual ~Cycles() = default;
 
     // One pass on grid l, see pass.h; way 0: no steps, 1: those of the way down, 2: up, 3: up and then down.
@@ -39,11 +37,6 @@ class Cycles {
     virtual const double* norms(const void* u, const void* b) = 0;
     // (batch, 2) sums of the data on a grid below, and of their sizes, from the last `start`
     virtual const double* sums() const = 0;
-
-  protected:
-    const long problem_batch_;
-    const int problem_gamma_;
-    const bool problem_sums_;
 };
 
 }  // namespace mgnet

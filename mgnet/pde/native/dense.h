@@ -10,24 +10,22 @@ constexpr double FIRM = 1e-6;  // of the largest pivot: no smaller one, and M is
 
 template <class X>
 struct DenseInverse {
-    using F = Fields<X>;
     using V = typename X::V;
     static constexpr long W = X::W;
 
     // M (N, N), zeros before: the unit form of a member
     static void assemble(const Operator& A, long member, double* M) {
         const Mesh& mesh = A.mesh;
-        const long n1 = mesh.n[1], n2 = mesh.n[2], N = mesh.unknowns();
+        const long n2 = mesh.n[2], N = mesh.unknowns();
         for (long p = 0; p < N; p++) M[p * N + p] = 1;
         for (int h = 0; h < mesh.couplings(); h++)
             for (long p = 0; p < N; p++) {
                 const int* o = OFFSETS[mesh.points][h];
-                const long r = p / n2, x = p % n2, row = F::row(mesh, r / n1 + o[0], r % n1 + o[1]);
-                const long y = F::wrapped(x + o[2], n2, mesh.wraps[2]);
+                const long r = p / n2, x = p % n2, row = mesh.row(r, o);
+                const long y = mesh.inside(x + o[2], 2);
                 if (row < 0 || y < 0) continue;
-                const long here = member * mesh.size() + r * mesh.stride() + LEFT + x;
-                const long there = member * mesh.size() + row * mesh.stride() + LEFT + y, q = row * n2 + y;
-                const double s = A.S[h * A.members * mesh.size() + here] * A.scale[here] * A.scale[there];
+                const long here = A.begin(member, r) + x, there = A.begin(member, row) + y, q = row * n2 + y;
+                const double s = A.couplings(h, member, r)[x] * A.scale[here] * A.scale[there];
                 M[p * N + q] -= s, M[q * N + p] -= s;
             }
     }

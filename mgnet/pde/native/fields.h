@@ -1,5 +1,7 @@
 // Arrays on a grid as they come from Python, of any strides, and without the axes along which they do not change.
 #pragma once
+#include <algorithm>
+
 #include "conductances.h"
 #include "python_arrays.h"
 
@@ -29,6 +31,23 @@ inline Field field_of(const Input& v, const std::vector<long>& shape, const std:
     for (std::size_t d = 0; d < dims; d++)
         require(!longer[d] || v.ndim() + d >= dims, "`" + name + "` must have its own axis in full");
     return to;
+}
+
+// How many members there are: 1, unless some array has an axis of them.
+inline long members_of(const std::vector<Input>& arrays, std::size_t dims) {
+    long members = 1;
+    for (const Input& v : arrays)
+        if (v.ndim() == dims + 1) members = std::max(members, static_cast<long>(v.shape(0)));
+    return members;
+}
+
+// The unknowns' shares of a cell along each axis, 1 along those that a grid lacks.
+inline void take_shares(const std::vector<Doubles>& shares, const std::vector<long>& shape, std::vector<double>* to) {
+    for (int d = 0; d < 3; d++) to[d].assign(1, 1.0);
+    for (std::size_t k = 0; k < shape.size(); k++) {
+        require(static_cast<long>(shares[k].size()) == shape[k], "`shares` must have one for each unknown of an axis");
+        to[place(k, shape.size())].assign(shares[k].data(), shares[k].data() + shape[k]);
+    }
 }
 
 }  // namespace mgnet

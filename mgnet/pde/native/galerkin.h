@@ -52,25 +52,24 @@ class GalerkinProduct {
     // A_c's entries in coarse row (I, J), by the weights of its plane and the next in a window.
     void row(long member, long I, long J, const double* window) const {
         Operator& coarse = *pair_.coarse;
-        const long nc = coarse.mesh.n[2], size = coarse.mesh.size();
-        const long here = member * size + (I * coarse.mesh.n[1] + J) * coarse.mesh.stride() + LEFT;
-        const Near<X> near(pair_, I, J);
+        const long nc = coarse.mesh.n[2], r = I * coarse.mesh.n[1] + J;
+        double* const D = coarse.D + coarse.begin(member, r);
+        const Near near(pair_, I, J);
         for (const Entry& e : entries_) {
             if (crosses(e, 0, I) != e.crosses[0] || crosses(e, 1, J) != e.crosses[1]) continue;
-            double* out = e.number < 0 ? coarse.D : coarse.S + e.number * coarse.members * size;
+            double* out = e.number < 0 ? D : coarse.couplings(e.number, member, r);
             long begin = 0, end = nc;
             if (pair_.seam[2] && e.O[2] != 0) {  // the last (first) column alone crosses the seam
                 const long last = e.O[2] > 0 ? nc - 1 : 0;
                 begin = e.crosses[2] ? last : e.O[2] > 0 ? 0 : 1;
                 end = e.crosses[2] ? last + 1 : e.O[2] > 0 ? nc - 1 : nc;
             }
-            pair_.halving.halved[2] ? sum<true>(e, near, member, window, out + here, begin, end)
-                                    : sum<false>(e, near, member, window, out + here, begin, end);
+            pair_.halving.halved[2] ? sum<true>(e, near, member, window, out, begin, end)
+                                    : sum<false>(e, near, member, window, out, begin, end);
         }
-        if (pair_.fine->inside) regular(near, member, coarse.D + here);
-        F::fill(coarse.D + here, nc, coarse.mesh.wraps[2]);
-        for (int h = 0; h < coarse.mesh.couplings(); h++)
-            F::fill(coarse.S + h * coarse.members * size + here, nc, coarse.mesh.wraps[2]);
+        if (pair_.fine->inside) regular(near, member, D);
+        coarse.mesh.close(D);
+        for (int h = 0; h < coarse.mesh.couplings(); h++) coarse.mesh.close(coarse.couplings(h, member, r));
     }
 
   private:
@@ -140,7 +139,7 @@ class GalerkinProduct {
         return pair_.seam[d] && ((e.O[d] > 0 && I == pair_.coarse->mesh.n[d] - 1) || (e.O[d] < 0 && I == 0));
     }
 
-    void resolve(const Entry& e, const Near<X>& near, long member, const double* W, Part* parts,
+    void resolve(const Entry& e, const Near& near, long member, const double* W, Part* parts,
                  Factors* factors) const {
         const Operator& A = *pair_.fine;
         const double *zeros = A.zeros + LEFT, *S = A.S + member * A.mesh.size(), *D = A.D + member * A.mesh.size();
@@ -159,7 +158,7 @@ class GalerkinProduct {
     }
 
     template <bool Halved>
-    void sum(const Entry& e, const Near<X>& near, long member, const double* W, double* out, long begin,
+    void sum(const Entry& e, const Near& near, long member, const double* W, double* out, long begin,
              long end) const {
         Part parts[27];
         Factors factors[343];
@@ -199,7 +198,7 @@ class GalerkinProduct {
     }
 
     // D_c is A's diagonal where its own vanishes: one unknown stands for a part whose constant is free.
-    void regular(const Near<X>& near, long member, double* D_c) const {
+    void regular(const Near& near, long member, double* D_c) const {
         const double* D = pair_.fine->D + member * pair_.fine->mesh.size() + near.fine[2][2] + pair_.first(2);
         for (long K = 0; K < pair_.coarse->mesh.n[2]; K++) {
             const double at = D[pair_.steps(2) * K];

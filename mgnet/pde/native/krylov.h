@@ -11,49 +11,6 @@
 
 namespace mgnet {
 
-// X's numbers as doubles: as many as fill a vector of these.
-template <class X>
-struct Wide;
-
-template <class T, int Bytes, class Machine>
-struct Wide<Vectors<T, Bytes, Machine>> {
-    using D = Vectors<double, Bytes, Machine>;
-    using V = typename D::V;
-    static constexpr long W = D::W;
-    template <class N>
-    using Narrow = Vectors<N, W * sizeof(N), Machine>;
-
-    template <class N>
-    static V widened(typename Narrow<N>::V v) {
-        if constexpr (sizeof(N) == 8)
-            return v;
-        else
-            return __builtin_convertvector(v, V);
-    }
-    template <class N>
-    static typename Narrow<N>::V narrowed(V v) {
-        if constexpr (sizeof(N) == 8)
-            return v;
-        else
-            return __builtin_convertvector(v, typename Narrow<N>::V);
-    }
-    template <class N>
-    static V load(const N* p) {
-        return widened<N>(Narrow<N>::load(p));
-    }
-    template <class N>
-    static V load(const N* p, long count, const N* limit) {
-        return widened<N>(count >= W ? Narrow<N>::load(p) : Narrow<N>::load_some(p, count, limit));
-    }
-    template <class N>
-    static void store(N* p, V v, long count) {
-        if (count >= W)
-            Narrow<N>::store(p, narrowed<N>(v));
-        else
-            Narrow<N>::store_some(p, narrowed<N>(v), count);
-    }
-};
-
 // One member's part; addresses are 0 where there is nothing. `sums`: two fields of (n0 n1,).
 template <class T>
 struct KrylovPass {
@@ -94,8 +51,6 @@ struct KrylovPasses {
         if (!pass.x && !pass.p && !pass.x_out) return here.at_zero();
         here.template go<XD, true>(workspace, pass.S_wide);
     }
-    // ||b||^2
-    static void size(const KrylovPass<T>& pass, long number, double*) { KrylovPasses(pass, number).of_b(); }
 
   private:
     const KrylovPass<T>& pass;
@@ -145,8 +100,8 @@ struct KrylovPasses {
             X::store(row + i, v);
             if (copy) X::store(copy + i, v);
         }
-        R::fill(row, n2, mesh.wraps[2]);
-        if (copy) R::fill(copy, n2, mesh.wraps[2]);
+        mesh.close(row);
+        if (copy) mesh.close(copy);
     }
 
     // no residual is asked for
@@ -164,13 +119,13 @@ struct KrylovPasses {
                 T* r = pass.r ? pass.r + at : nullptr;
                 typename D::V squares = {};
                 for (long k = 0; k < n2; k += D::W) {
-                    const auto left = masked(D::load(b + k, n2 - k, limit), n2 - k);
+                    const auto left = XD::within(D::load(b + k, n2 - k, limit), n2 - k);
                     squares += left * left;
                     if (!r) continue;
                     const auto narrow = D::template narrowed<T>(pass.scale * (D::load(pass.s + at + k) * left));
                     D::template Narrow<T>::store(r + k, narrow);
                 }
-                if (r) R::fill(r, n2, mesh.wraps[2]);
+                if (r) mesh.close(r);
                 pass.sums[number] = XD::sum(squares), pass.sums[all + number] = 0;
             }
     }
@@ -194,19 +149,7 @@ struct KrylovPasses {
             XD::store(row + i, v);
             if (out) D::store(out + i, v, n2 - i);
         }
-        StencilRows<XD>::fill(row, n2, mesh.wraps[2]);
-    }
-
-    void of_b() const {
-        for (long number = i0 * mesh.n[1]; number < i1 * mesh.n[1]; number++) {
-            const Data *b = plain<Data>(pass.b, number), *limit = plain<Data>(pass.b, all);
-            typename D::V squares = {};
-            for (long i = 0; i < n2; i += D::W) {
-                const auto v = masked(D::load(b + i, n2 - i, limit), n2 - i);
-                squares += v * v;
-            }
-            pass.sums[number] = XD::sum(squares);
-        }
+        mesh.close(row);
     }
 
     // r = scale s (b + sum_o s_o (x_{i+o} - x) - (A 1) x); what lies beyond an end differs by nothing
@@ -234,15 +177,14 @@ struct KrylovPasses {
                 else
                     flux += difference(o.s_ahead + i, o.ahead + i, x) + difference(o.s_behind + i, o.behind + i, x);
             }
-            W left = D::load(b + i, n2 - i, limit) + flux - XD::load(excess + i) * x;
-            if (n2 - i < D::W) left = XD::first(left, n2 - i);
+            const W left = XD::within(D::load(b + i, n2 - i, limit) + flux - XD::load(excess + i) * x, n2 - i);
             squares += left * left;
             if (!r) continue;
             const auto narrow = D::template narrowed<T>(pass.scale * (D::load(s + i) * left));
             D::template Narrow<T>::store(r + i, narrow);
-            if (p) along += masked(D::template widened<T>(narrow) * D::load(p + i), n2 - i);
+            if (p) along += XD::within(D::template widened<T>(narrow) * D::load(p + i), n2 - i);
         }
-        if (r) R::fill(r, n2, mesh.wraps[2]);
+        if (r) mesh.close(r);
         pass.sums[number] = XD::sum(squares), pass.sums[all + number] = XD::sum(along);
     }
 
@@ -255,7 +197,6 @@ struct KrylovPasses {
             flux += difference(s + 1, v + i + 1, x) + difference(s + h, v + i, x) + difference(s + 2 * h - 1, v + i - 1, x);
         return flux;
     }
-    static typename D::V masked(typename D::V v, long left) { return left < D::W ? XD::first(v, left) : v; }
     static typename D::V difference(const double* s, const double* v, typename D::V x) {
         return XD::load(s) * (XD::load(v) - x);
     }

@@ -140,18 +140,7 @@ LineForms<typename X::T> line_forms(int axis) {
 
 template <class X>
 LineForms<typename X::T> line_forms(Points points, int axis) {
-    switch (points) {
-        case FIVE:
-            return line_forms<X, FIVE>(axis);
-        case NINE:
-            return line_forms<X, NINE>(axis);
-        case SEVEN:
-            return line_forms<X, SEVEN>(axis);
-        case NINETEEN:
-            return line_forms<X, NINETEEN>(axis);
-        default:
-            return line_forms<X, TWENTY_SEVEN>(axis);
-    }
+    return with_points(points, [axis](auto P) { return line_forms<X, decltype(P)::value>(axis); });
 }
 
 }  // namespace mgnet

@@ -81,7 +81,7 @@ class LineWeights {
                       });
         for (const Sigma& sigma : group.sigmas)
             for (long row = 0; axis != 2 && row < fine_.members * mesh.rows(); row++)
-                F::fill(sigma.weights + row * mesh.stride() + LEFT, mesh.n[2], mesh.wraps[2]);
+                mesh.close(sigma.weights + row * mesh.stride() + LEFT);
     }
 
     struct Sigma {
@@ -171,7 +171,7 @@ class LineWeights {
             long c[3];
             c[axis] = t, c[group.side] = lines.begin + lines.step * k, c[group.other] = sheet;
             for (int d = 0; d < 3 && away; d++) c[d] += away[d];
-            const long row = F::row(mesh, c[0], c[1]);
+            const long row = mesh.row(c[0], c[1]);
             return row < 0 ? -1 : member * mesh.size() + row * mesh.stride() + LEFT + c[2];
         }
 

@@ -127,15 +127,10 @@ class LineSmoother {
     static void share(Job job, Phase phase) {
         job.phase = phase;
         const long tasks = (job.of_sheets ? 1 : job.sheets) * (phase == SEAM ? 1 : job.blocks);
-        if (job.crew.size == 1) {
-            for (long t = 0; t < tasks; t++) task(&job, t, 0);
-            return;
-        }
-        run(tasks, job.crew.size, task, &job);
+        run(tasks, job.crew.size, [&](long number, int who) { task(job, number, who); });
     }
 
-    static void task(void* of, long number, int who) {
-        const Job& job = *static_cast<const Job*>(of);
+    static void task(const Job& job, long number, int who) {
         const LineSet<X>& g = *job.g;
         const T* S = g.S + job.member * g.mesh.size();
         const LineFields<T> fields{g.mesh, S, job.u, job.f, job.nothing, g.size};

@@ -101,7 +101,7 @@ class MinimalResiduals {
             const auto row = of(r, at);
             V own = {}, along = {};
             for (long j = 0; j < n_; j += W) {
-                const V v = some(row.at(j), j);
+                const V v = X::within(row.at(j), n_ - j);
                 X::store(w + at + j, v);
                 own += v * v, along += v * X::load(r_ + at + j);
             }
@@ -167,7 +167,7 @@ class MinimalResiduals {
             const auto row = A_.row(r, x);
             V squares = {}, apart = {};
             for (long j = 0; j < n_; j += W) {
-                const V left = some(X::load_some(b + r * n_ + j, n_ - j, limit) - row.at(j), j);
+                const V left = X::within(X::load_some(b + r * n_ + j, n_ - j, limit) - row.at(j), n_ - j);
                 const V off = left - X::load(r_ + at + j);
                 squares += left * left, apart += off * off;
                 if (out) X::store(out + at + j, left);
@@ -245,9 +245,6 @@ class MinimalResiduals {
         }
         for (int k = 0; k < K; k++) sums[first + k] += X::sum(total[k]);
     }
-
-    // zeros for what is beyond the row's end
-    V some(V v, long j) const { return n_ - j < W ? X::first(v, n_ - j) : v; }
 
     // work(r, at, sums) for each row r, which begins at `at`; sums of all rows, `count` of them, are left in sums_
     template <class Work>

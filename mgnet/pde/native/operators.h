@@ -41,6 +41,10 @@ struct Operator {
         zeros = arena.take<double>(2 * mesh.stride() + BEYOND);
     }
     int crew(int threads) const { return members * mesh.size() < LONELY ? 1 : threads; }
+    // where row r of a member begins in a field, and couplings h of it
+    long begin(long member, long r) const { return member * mesh.size() + r * mesh.stride() + LEFT; }
+    double* couplings(int h, long member, long r) const { return S + h * members * mesh.size() + begin(member, r); }
+
     double* field(long count) { return arena.take<double>(count * members * mesh.size() + BEYOND); }
 
     // Whether there is such a coupling at all: none along an axis of one unknown that is not periodic.
@@ -68,30 +72,12 @@ struct Pair {
     long in_window(long slot, long J) const { return slot * of_slot() + J * coarse->mesh.stride() + LEFT; }
 };
 
-// Numbers along rows, and rows near others; compiled for each instruction set.
+// Numbers along rows, and blocks of rows; compiled for each instruction set.
 template <class X>
 struct Fields {
     using V = typename X::V;
     using M = typename X::M;
     static constexpr long W = X::W;
-
-    static long wrapped(long i, long n, bool wraps) {
-        if (0 <= i && i < n) return i;
-        return !wraps ? -1 : (i % n + n) % n;
-    }
-
-    // The number of row (i, j), -1 outside.
-    static long row(const Mesh& mesh, long i, long j) {
-        const long a = wrapped(i, mesh.n[0], mesh.wraps[0]), b = wrapped(j, mesh.n[1], mesh.wraps[1]);
-        return a < 0 || b < 0 ? -1 : a * mesh.n[1] + b;
-    }
-
-    // The ghosts of a row; v is its first unknown.
-    template <class T>
-    static void fill(T* v, long n, bool wraps) {
-        v[-1] = wraps ? v[n - 1] : T(0), v[n] = wraps ? v[0] : T(0);
-        v[-2] = wraps ? v[(n + n - 2) % n] : T(0), v[n + 1] = wraps ? v[1 % n] : T(0);
-    }
 
     // Every number, or every second one.
     template <bool Halved>
@@ -105,32 +91,16 @@ struct Fields {
     // The first `count` numbers of v, in any precision.
     template <class T>
     static void put(T* to, V v, long count) {
-        if (count < W) {
-            for (long k = 0; k < count; k++) to[k] = static_cast<T>(v[k]);
-        } else if constexpr (sizeof(T) == 8) {
-            X::store(to, v);
-        } else {
-            typedef T Short __attribute__((vector_size(W * sizeof(T))));
-            typedef T Anywhere __attribute__((vector_size(W * sizeof(T)), aligned(sizeof(T)), may_alias));
-            *reinterpret_cast<Anywhere*>(to) = __builtin_convertvector(v, Short);
-        }
+        Wide<X>::store(to, v, count);
     }
 
     // body(member, begin, end, task, worker) for `blocks` blocks of `count` rows or planes, of each member
     template <class Body>
     static void each_block(long members, long count, long blocks, int crew, const Body& body) {
-        struct Job {
-            const Body* body;
-            long count, blocks;
-        } job{&body, count, blocks};
-        run(
-            members * blocks, crew,
-            [](void* at, long t, int who) {
-                const Job& job = *static_cast<Job*>(at);
-                const long b = t / job.blocks, k = t % job.blocks;
-                (*job.body)(b, k * job.count / job.blocks, (k + 1) * job.count / job.blocks, t, who);
-            },
-            &job);
+        run(members * blocks, crew, [&](long t, int who) {
+            const long k = t % blocks;
+            body(t / blocks, k * count / blocks, (k + 1) * count / blocks, t, who);
+        });
     }
 
     template <class Body>
@@ -153,7 +123,6 @@ struct Fields {
 
 // Where the rows near a coarse row begin: fine ones up to two away in their fields, coarse ones beside it in the same
 // plane and the next in the window; -1: outside.
-template <class X>
 struct Near {
     long fine[5][5], coarse[2][3];
 
@@ -162,12 +131,12 @@ struct Near {
         const long i = pair.steps(0) * I + pair.first(0), j = pair.steps(1) * J + pair.first(1);
         for (long a = -2; a <= 2; a++)
             for (long b = -2; b <= 2; b++) {
-                const long row = Fields<X>::row(f, i + a, j + b);
+                const long row = f.row(i + a, j + b);
                 fine[a + 2][b + 2] = row < 0 ? -1 : row * f.stride() + LEFT;
             }
         for (long a = 0; a <= 1; a++)
             for (long b = -1; b <= 1; b++) {
-                const long row = Fields<X>::row(c, I + a, J + b);
+                const long row = c.row(I + a, J + b);
                 coarse[a][b + 1] = row < 0 ? -1 : pair.in_window((I + a) % 2, row % c.n[1]);
             }
     }

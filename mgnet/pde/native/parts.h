@@ -13,19 +13,8 @@ inline long parts_of(long count, long size) { return std::max(1L, std::min(count
 // body(begin, end, number) for parts of [0, count), each worth `size` numbers
 template <class Body>
 void in_parts(long count, long size, int threads, const Body& body) {
-    struct Job {
-        const Body& body;
-        long count, parts;
-    };
     const long parts = parts_of(count, size);
-    Job job{body, count, parts};
-    run(
-        parts, threads,
-        [](void* at, long k, int) {
-            const Job& job = *static_cast<Job*>(at);
-            job.body(k * job.count / job.parts, (k + 1) * job.count / job.parts, k);
-        },
-        &job);
+    run(parts, threads, [&](long k, int) { body(k * count / parts, (k + 1) * count / parts, k); });
 }
 
 }  // namespace mgnet

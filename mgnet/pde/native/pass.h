@@ -23,7 +23,7 @@ class Passes {
     using R = Rows<X>;
     using TT = Tables<X>;
     static constexpr bool flat = Dims < 3;
-    using Block = PassBlock<T, flat>;
+    using Block = PassBlock<X, flat>;
 
   public:
     static long workspace(const Level<T>& level, int nu) { return Block::workspace(level, nu); }

@@ -32,8 +32,10 @@ struct Pass {
     bool residual() const { return f_c || squares; }
 };
 
-template <class T, bool flat>
+template <class X, bool flat>
 struct PassBlock {
+    using T = typename X::T;
+
     const Pass<T>& pass;
     const Level<T>& g;
     const int nu, end;  // steps, and the last stage: the residual, or the last step
@@ -41,7 +43,8 @@ struct PassBlock {
     const long n0, n1, n2, plane;
     Range coarse[2], own[2], last[2];  // the coarse planes and rows, the fine ones with them, those of the last stage
     Range rows;                        // of the first stage
-    long base, stride, depth;          // its first plane; numbers of a row of the ring; planes of residuals that are kept
+    long base, depth;                  // its first plane; how many planes of residuals are kept
+    long stride, ring_plane, kept_plane;  // numbers of a row of the ring, of a plane of it, and of one that is kept
     T *ring, *residuals, *line, *pad, *pad2;
 
     PassBlock(const Pass<T>& p, long number, T* workspace)
@@ -50,9 +53,10 @@ struct PassBlock {
         share(0, number / p.blocks1, p.blocks0), share(1, number % p.blocks1, p.blocks1);
         base = widened(0, end).begin, rows = widened(1, flat ? 0 : end);
         depth = p.f_c ? g.R[0].width + 1 : 1;
-        ring = workspace + SLACK, residuals = ring + 3 * (nu + 1) * (rows.end - rows.begin) * stride;
+        ring_plane = (rows.end - rows.begin) * stride, kept_plane = (last[1].end - last[1].begin) * stride;
+        ring = workspace + SLACK, residuals = ring + 3 * (nu + 1) * ring_plane;
         const long wide = most(n2, g.axes[2].n_c) + 2 * SLACK;
-        line = residuals + depth * (last[1].end - last[1].begin) * stride + SLACK, pad = line + wide, pad2 = pad + wide;
+        line = residuals + depth * kept_plane + SLACK, pad = line + wide, pad2 = pad + wide;
     }
 
     // numbers of a workspace that a block of a pass with so many steps needs
@@ -82,7 +86,7 @@ struct PassBlock {
     }
 
     // where the first row of plane p lies as stage s left it, and any row of one that is to be made
-    T* slot(int s, long p) const { return ring + (3 * s + (p - base) % 3) * (rows.end - rows.begin) * stride; }
+    T* slot(int s, long p) const { return ring + (3 * s + (p - base) % 3) * ring_plane; }
     T* home(int s, long p, long j) const {
         if (s > nu) return residuals + kept(p, j);
         if (s == nu && straight) return pass.out + place(p, j);
@@ -91,7 +95,7 @@ struct PassBlock {
 
     // row (p, j) of the residuals that are kept
     long kept(long p, long j) const {
-        return ((p - last[0].begin) % depth * (last[1].end - last[1].begin) + j - last[1].begin) * stride;
+        return (p - last[0].begin) % depth * kept_plane + (j - last[1].begin) * stride;
     }
 
   private:

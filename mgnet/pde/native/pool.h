@@ -13,6 +13,13 @@ using Task = void (*)(void* job, long number, int who);
 // own.
 void run(long tasks, int crew, Task task, void* job);
 
+// The same of work(number, who).
+template <class Work>
+void run(long tasks, int crew, const Work& work) {
+    const Task task = [](void* job, long number, int who) { (*static_cast<const Work*>(job))(number, who); };
+    run(tasks, crew, task, const_cast<Work*>(&work));
+}
+
 constexpr int MOST_WORKERS = 256;
 
 }  // namespace mgnet

@@ -2,17 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
-#include <string>
+
+#include "require.h"
 
 namespace mgnet {
 namespace {
 
-void require(bool holds, const std::string& what) {
-    if (!holds) throw std::invalid_argument(what);
-}
-
-constexpr long MOST = 1L << 40;  // numbers of an array: far beyond any memory, and no product overflows
 constexpr long WIDEST = 64;      // weights of a row of a table
 constexpr long SHORTEST = 4;     // unknowns along an axis of a fine grid
 
@@ -35,7 +30,7 @@ void Table::validate(long n, long m, bool wraps, bool with_sums) const {
     for (std::size_t i = 1; i < start.size(); i++)
         require(start[i - 1] <= start[i], "a table's `start` must not decrease");
     for (long s : start) {
-        require(s > -MOST && s < MOST, "a table's `start` is out of range");
+        require(s > -MOST_NUMBERS && s < MOST_NUMBERS, "a table's `start` is out of range");
         require(wraps || (s >= 0 && s + width <= columns), "a table reaches beyond its axis, which is not periodic");
         require(!wraps || (s >= -WRAPPED && s + width <= columns + WRAPPED), "a table wraps around too far");
     }
@@ -85,7 +80,7 @@ void Grid::validate() const {
         require(missing ? axis.n == 1 && coarse[d] == 1 : axis.n >= SHORTEST,
                 "an axis of a fine grid must have 4 unknowns");
         require(coarse[d] >= 1 && coarse[d] <= axis.n, "a coarse axis must have 1 to as many unknowns as the fine one");
-        require(axis.n < MOST / size, "the grid is too large");
+        require(axis.n < MOST_NUMBERS / size, "the grid is too large");
         size *= axis.n;
         P[d].validate(axis.n, coarse[d], axis.wraps, false);
         Q[d].validate(axis.n, coarse[d], axis.wraps, false);
@@ -114,13 +109,11 @@ void Direct::validate() const {
 
 void Problem::validate() const {
     require(!grids.empty(), "there must be a grid to coarsen");
-    require(batch >= 1 && batch < MOST / grids[0].size(), "`batch` must be at least 1");
+    require(batch >= 1 && batch < MOST_NUMBERS / grids[0].size(), "`batch` must be at least 1");
     require(threads >= 1 && threads <= 4096, "`threads` must be at least 1");
     require(gamma >= 0 && gamma <= 8, "`gamma` must be 0 (F-cycles) or 1 to 8");
     require(std::isfinite(c), "`c` must be finite");
-    direct.validate();
     for (std::size_t l = 0; l < grids.size(); l++) {
-        grids[l].validate();
         require(grids[l].dims == grids[0].dims, "all grids must have the same dimensions");
         for (int d = 0; d < 3; d++) {
             const long n = l + 1 < grids.size() ? grids[l + 1].axes[d].n : direct.n[d];

@@ -24,8 +24,9 @@ struct Table {
 
 // One end of an axis: the value beyond it is sign * u[index]; where the axis is periodic, u[index] itself.
 struct End {
-    double sign = 0, share = 1;
+    double sign = 0;
     long index = 0;
+    double share = 1;
     double extra = 0;     // what the end adds to c there (Robin)
     double diagonal = 0;  // what D has there beyond that of an inner equation
 };

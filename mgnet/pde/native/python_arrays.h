@@ -6,9 +6,10 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "require.h"
 
 namespace mgnet {
 
@@ -18,10 +19,6 @@ using Output = nb::ndarray<>;
 using Doubles = nb::ndarray<const double, nb::c_contig, nb::device::cpu>;
 using Longs = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Shape = std::vector<long>;
-
-inline void require(bool holds, const std::string& what) {
-    if (!holds) throw std::invalid_argument(what);
-}
 
 inline std::string text(const Shape& shape) {
     std::string to = "(";
@@ -68,5 +65,6 @@ inline nb::object numpy_of(const double* v, std::initializer_list<std::size_t> s
     return nb::cast(nb::ndarray<nb::numpy, double>(data, shape.size(), shape.begin(), owner));
 }
 inline nb::object numpy_of(const std::vector<double>& v) { return numpy_of(v.data(), {v.size()}); }
+inline nb::object pairs_of(const std::vector<double>& v) { return numpy_of(v.data(), {v.size() / 2, 2}); }
 
 }  // namespace mgnet

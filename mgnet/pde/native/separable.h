@@ -59,17 +59,7 @@ class SeparableEngine final : public SeparableSolver {
     // body(task, workspace)
     template <class Body>
     void each(long tasks, const Body& body) {
-        struct Job {
-            const Body* body;
-            T** spaces;
-        } job{&body, spaces_};
-        run(
-            tasks, crew_,
-            [](void* at, long task, int who) {
-                const Job& job = *static_cast<Job*>(at);
-                (*job.body)(task, job.spaces ? job.spaces[who] : nullptr);
-            },
-            &job);
+        run(tasks, crew_, [&](long task, int who) { body(task, spaces_ ? spaces_[who] : nullptr); });
     }
 
     void eliminate(const T* f, T* u, long batch) {

@@ -43,6 +43,8 @@ struct Vectors {
     static inline M below(long count) { return numbered(Lanes{}) < M{} + static_cast<Integer>(count < W ? count : W); }
     static inline M lane(long k) { return numbered(Lanes{}) == M{} + static_cast<Integer>(k >= 0 && k < W ? k : -1); }
     static inline V first(V v, long count) { return reinterpret_cast<V>(reinterpret_cast<M>(v) & below(count)); }
+    // what of v is among the `left` last numbers of a row, then zeros
+    static inline V within(V v, long left) { return left < W ? first(v, left) : v; }
     static inline V where(M mask, V yes, V no) {
         return reinterpret_cast<V>((reinterpret_cast<M>(yes) & mask) | (reinterpret_cast<M>(no) & ~mask));
     }
@@ -87,6 +89,49 @@ struct Vectors {
     template <int From, int... I>
     static inline V merged(V a, V b, std::integer_sequence<int, I...>) {
         return pick<(From + I / 2 + (I % 2) * W)...>(a, b);
+    }
+};
+
+// X's numbers as doubles: as many as fill a vector of these.
+template <class X>
+struct Wide;
+
+template <class T, int Bytes, class Machine>
+struct Wide<Vectors<T, Bytes, Machine>> {
+    using D = Vectors<double, Bytes, Machine>;
+    using V = typename D::V;
+    static constexpr long W = D::W;
+    template <class N>
+    using Narrow = Vectors<N, W * sizeof(N), Machine>;
+
+    template <class N>
+    static V widened(typename Narrow<N>::V v) {
+        if constexpr (sizeof(N) == 8)
+            return v;
+        else
+            return __builtin_convertvector(v, V);
+    }
+    template <class N>
+    static typename Narrow<N>::V narrowed(V v) {
+        if constexpr (sizeof(N) == 8)
+            return v;
+        else
+            return __builtin_convertvector(v, typename Narrow<N>::V);
+    }
+    template <class N>
+    static V load(const N* p) {
+        return widened<N>(Narrow<N>::load(p));
+    }
+    template <class N>
+    static V load(const N* p, long count, const N* limit) {
+        return widened<N>(count >= W ? Narrow<N>::load(p) : Narrow<N>::load_some(p, count, limit));
+    }
+    template <class N>
+    static void store(N* p, V v, long count) {
+        if (count >= W)
+            Narrow<N>::store(p, narrowed<N>(v));
+        else
+            Narrow<N>::store_some(p, narrowed<N>(v), count);
     }
 };
 

@@ -6,6 +6,7 @@
 // at the other end. Couplings across an end are 0, so no loop asks where it is.
 #pragma once
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 namespace mgnet {
@@ -21,8 +22,17 @@ inline long padded(long n) {
 
 enum Points { FIVE, NINE, SEVEN, TWENTY_SEVEN, NINETEEN };  // of a stencil; its couplings below, in the order they are stored in
 
-using Offset = long[3];  // (planes, rows, columns)
 constexpr int COUPLINGS[] = {2, 4, 3, 13, 9};
+
+// body(P) for the points P, known to the compiler
+template <class Body>
+auto with_points(Points points, const Body& body) {
+    if (points == FIVE) return body(std::integral_constant<Points, FIVE>());
+    if (points == NINE) return body(std::integral_constant<Points, NINE>());
+    if (points == SEVEN) return body(std::integral_constant<Points, SEVEN>());
+    if (points == NINETEEN) return body(std::integral_constant<Points, NINETEEN>());
+    return body(std::integral_constant<Points, TWENTY_SEVEN>());
+}
 
 struct Mesh {
     long n[3] = {1, 1, 1};
@@ -34,6 +44,27 @@ struct Mesh {
     long size() const { return rows() * stride(); }  // numbers of a field
     long unknowns() const { return rows() * n[2]; }
     int couplings() const { return COUPLINGS[points]; }
+
+    // wrapped, or -1 beyond an end
+    long inside(long i, int d) const {
+        if (0 <= i && i < n[d]) return i;
+        return wraps[d] ? (i % n[d] + n[d]) % n[d] : -1;
+    }
+    // the number of row (i, j), and of the row at an offset from row r; -1 outside
+    long row(long i, long j) const {
+        const long a = inside(i, 0), b = inside(j, 1);
+        return a < 0 || b < 0 ? -1 : a * n[1] + b;
+    }
+    long row(long r, const int* o, int sign = 1) const { return row(r / n[1] + sign * o[0], r % n[1] + sign * o[1]); }
+
+    // the ghosts of a row; v is its first unknown
+    template <class T>
+    void close(T* v) const {
+        const long m = n[2];
+        const bool wrap = wraps[2];
+        v[-1] = wrap ? v[m - 1] : T(0), v[m] = wrap ? v[0] : T(0);
+        v[-2] = wrap ? v[m > 1 ? m - 2 : 0] : T(0), v[m + 1] = wrap ? v[m > 1 ? 1 : 0] : T(0);
+    }
 };
 
 // How a grid is coarsened: unknown first + 2 I (or I, where an axis is not halved) of an axis lies on the coarse grid.

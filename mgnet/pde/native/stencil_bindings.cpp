@@ -37,9 +37,6 @@ void bind_stencils(nb::module_& m) {
                       const std::optional<std::tuple<long, long>>&>(),
              "machine"_a, "hierarchy"_a, "single_data"_a, "gamma"_a, "batch"_a, "threads"_a, "counted"_a = nb::none())
         .def("begin", &BlackBox::begin, "x"_a.none(), "b"_a)
-        .def("precondition", &BlackBox::precondition)
-        .def("direct", &BlackBox::direct, "beta"_a)
-        .def("step", &BlackBox::step, "alpha"_a, "x"_a.none(), "x_out"_a, "b"_a)
         .def("advance", &BlackBox::advance, "x"_a, "x_out"_a, "zero"_a, "b"_a, "floor"_a, "norms"_a, "rz"_a, "rp"_a,
              "size"_a, "tol"_a, "enough"_a, "most"_a)
         .def("full_multigrid", &BlackBox::full_multigrid, "x_out"_a, "b"_a, "measured"_a = true)

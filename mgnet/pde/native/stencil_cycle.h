@@ -18,18 +18,6 @@ class StencilEngine final : public StencilCycles {
     void begin(const void* x, const void* b, double* norms) override {
         each_member([&](Member m) { cg_.begin(m, x, b, norms); });
     }
-    void precondition(double* rz) override {
-        each_member([&](Member m) { rz[m.b] = cg_.precondition(m, from_zero(m)); });
-    }
-    void direct(const double* beta, double* energy) override {
-        each_member([&](Member m) { energy[m.b] = cg_.direct(m, beta[m.b]); });
-        cg_.exchange();
-    }
-    void step(const double* alpha, const void* x, void* x_out, const void* b, double* norms, double* rp) override {
-        each_member([&](Member m) {
-            norms[m.b] = cg_.moved(m, x, cg_.p(m), alpha[m.b] * cg_.size(m), x_out, b, cg_.r(m), &rp[m.b]);
-        });
-    }
     void dot(const void* v, const void* w, double* sums) override {
         each_member([&](Member m) { sums[m.b] = cg_.dotted(m, of(v, 0, m), of(w, 0, m)); });
     }
@@ -69,9 +57,7 @@ class StencilEngine final : public StencilCycles {
         });
     }
     void norms(const void* x, const void* b, double* norms) override {
-        each_member([&](Member m) {
-            norms[m.b] = x ? cg_.moved(m, x, nullptr, 0, nullptr, b, nullptr, nullptr) : cg_.size_of(m, b);
-        });
+        each_member([&](Member m) { norms[m.b] = cg_.moved(m, x, nullptr, 0, nullptr, b, nullptr, nullptr); });
     }
 
     void smooth(int l, const void* u, const void* f, void* out, bool up) override {

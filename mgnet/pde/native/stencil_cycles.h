@@ -20,11 +20,8 @@ class StencilCycles {
 
     // r = s (b - A x) / ||b||, p = 0;  ||b - A x||
     virtual void begin(const void* x, const void* b, double* norms) = 0;
-    virtual void precondition(double* rz) = 0;                     // z = M r;  (r, z)
-    virtual void direct(const double* beta, double* energy) = 0;  // p <- z + beta p;  (p, A p)
-    // x_out = x + alpha ||b|| s p, r as above;  ||b - A x_out|| and (r, p)
-    virtual void step(const double* alpha, const void* x, void* x_out, const void* b, double* norms, double* rp) = 0;
-    // One iteration of conjugate gradients (krylov.py), which leaves members alone whose norm is at the floor.
+    // One iteration of conjugate gradients (krylov.py) from x to x_out, which leaves members alone whose norm is at the
+    // floor: ||b - A x_out||, (r, M r) and (r, p).
     virtual void advance(const void* x, void* x_out, const void* b, const double* floor, double* norms, double* rz,
                          double* rp) = 0;
     // Full multigrid, and x_out = x + M (b - A x); norms are 0 unless `measured`.

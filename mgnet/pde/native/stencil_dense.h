@@ -35,7 +35,7 @@ struct DenseProduct {
         for (long q = 0; q < mesh.rows(); q++) {
             T* to = u + q * stride + LEFT;
             for (long j = 0; j < n; j++, row += wide) to[j] = product(row, flat);
-            StencilRows<X>::fill(to, n, mesh.wraps[2]);
+            mesh.close(to);
         }
     }
 

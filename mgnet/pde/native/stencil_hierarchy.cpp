@@ -1,17 +1,12 @@
 #include "stencil_hierarchy.h"
 
 #include <cmath>
-#include <stdexcept>
-#include <string>
+
+#include "require.h"
 
 namespace mgnet {
 namespace {
 
-void require(bool holds, const std::string& what) {
-    if (!holds) throw std::invalid_argument(what);
-}
-
-constexpr long MOST = 1L << 40;        // numbers of a field: far beyond any memory, and no product overflows
 constexpr std::size_t LONGEST_WAY = 64;  // steps
 constexpr int MOST_THREADS = 1 << 16;
 
@@ -28,12 +23,12 @@ void StencilProblem::validate() const {
     long size = members;
     for (int d = 0; d < 3; d++) {
         require(mesh.n[d] >= 1, "each axis of `shape` must have unknowns");
-        require(mesh.n[d] < MOST && size < MOST / mesh.n[d], "`shape` is too large");
+        require(mesh.n[d] < MOST_NUMBERS && size < MOST_NUMBERS / mesh.n[d], "`shape` is too large");
         size *= mesh.n[d];
         require(first[d] == 0 || (first[d] == 1 && !mesh.wraps[d]),
                 "`first` must be 0 or 1 for each axis, and 0 for a periodic one");
     }
-    require(size < MOST / mesh.stride(), "`shape` is too large");
+    require(size < MOST_NUMBERS / mesh.stride(), "`shape` is too large");
     require(!jumps || mesh.size() < 1L << 31, "clusters are found on grids of up to 2^31 numbers only");
     require_omegas(down, "down"), require_omegas(up, "up");
     require(!halved || (*halved)[0] || (*halved)[1] || (*halved)[2], "`halved` must have an axis");

@@ -48,7 +48,7 @@ struct StencilPasses {
 
   private:
     const StencilPass<T>& pass;
-    const Mesh& coarse;
+    const Mesh &fine, &coarse;
     const Halving& h;
     const int nu;
     const bool zero, direct, restricts, folds;
@@ -62,6 +62,7 @@ struct StencilPasses {
 
     StencilPasses(const StencilPass<T>& p, long number, T* workspace)
         : pass(p),
+          fine(p.level->fine),
           coarse(p.level->coarse),
           h(p.level->halving),
           nu(p.nu),
@@ -120,8 +121,8 @@ struct StencilPasses {
             T* copy = nullptr;
             if (s == nu && own && pass.out) (restricts ? copy : out) = pass.out + grid.row(p, j);
             const double sum = work(s, around, p, j, out, copy, s == nu && own && pass.sums);
-            R::fill(out, n2, grid.wraps[2]);
-            if (copy) R::fill(copy, n2, grid.wraps[2]);
+            fine.close(out);
+            if (copy) fine.close(copy);
             if (s == nu && own && pass.sums) pass.sums[p * n1 + j] = sum;
         }
     }
@@ -192,7 +193,7 @@ struct StencilPasses {
             }
             T* out = pass.f_c + row_c(I, J);
             R::restrict_(out, from, count, pass.between_c, h.halved[2], h.first[2], coarse.n[2]);
-            R::fill(out, coarse.n[2], coarse.wraps[2]);
+            coarse.close(out);
         }
     }
 
@@ -224,7 +225,7 @@ struct StencilPasses {
         for (long p = i0; p < i1; p++)
             for (long j = j0; j < j1; j++) {
                 R::clear(pass.out + grid.row(p, j), n2);
-                R::fill(pass.out + grid.row(p, j), n2, grid.wraps[2]);
+                fine.close(pass.out + grid.row(p, j));
             }
     }
 };

@@ -25,12 +25,6 @@ struct StencilRows {
     static constexpr long W = X::W;
     static_assert(W <= 8, "rows have room for a vector of 8 numbers behind them");
 
-    // The ghosts of a row; values lie at [0, n).
-    static void fill(T* row, long n, bool wraps) {
-        row[-1] = wraps ? row[n - 1] : T(0), row[n] = wraps ? row[0] : T(0);
-        row[-2] = wraps ? row[n > 1 ? n - 2 : 0] : T(0), row[n + 1] = wraps ? row[n > 1 ? 1 : 0] : T(0);
-    }
-
     static void scale(T* out, T w, const T* v, long n) {
         for (long i = 0; i < n; i += W) X::store(out + i, w * X::load(v + i));
     }
@@ -41,7 +35,7 @@ struct StencilRows {
 
     static double dot(const T* v, const T* w, long n) {
         V total = {};
-        for (long i = 0; i < n; i += W) total += kept(X::load(v + i) * X::load(w + i), n - i);
+        for (long i = 0; i < n; i += W) total += X::within(X::load(v + i) * X::load(w + i), n - i);
         return X::sum(total);
     }
 
@@ -61,7 +55,7 @@ struct StencilRows {
                 const V f = X::load(r.f + j), v = a * X::load(r.v + j) + (b * f + w * total[k]);
                 X::store(r.out + j, v);
                 if (r.copy) X::store(r.copy + j, v);
-                if constexpr (Sums) sums += Edge ? kept(f * v, n - j) : f * v;
+                if constexpr (Sums) sums += Edge ? X::within(f * v, n - j) : f * v;
             }
         });
         return X::sum(sums);
@@ -81,7 +75,7 @@ struct StencilRows {
             for (int k = 0; k < U; k++) {
                 const V v = X::load(r.v + i + k * W);
                 const V term = v * (v - total[k]);
-                sums += Edge ? kept(term, n - i - k * W) : term;
+                sums += Edge ? X::within(term, n - i - k * W) : term;
             }
         });
         return X::sum(sums);
@@ -113,8 +107,6 @@ struct StencilRows {
   private:
     template <int N>
     using Count = std::integral_constant<int, N>;
-
-    static V kept(V v, long left) { return left < W ? X::first(v, left) : v; }
 
     // body(i, count of vectors, whether the row ends in them): several side by side where a stencil has many rows
     template <int P, class Body>

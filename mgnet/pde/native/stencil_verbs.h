@@ -225,18 +225,9 @@ class StencilVerbs {
         const StencilPass<T> p{g.level, g.level->S + m.b * g.own, g.level->W + m.b * g.own_c, g.between, g.between_c,
                                u,       e,   f, out, f_c, steps, nu, sums, alone ? 1 : g.planes, g.rows};
         blocks(m, p.blocks0 * p.blocks1, alone, [&](long number, T* numbers) {
-            switch (g.level->fine.points) {
-                case FIVE:
-                    return StencilPasses<X, FIVE>::block(p, number, numbers);
-                case NINE:
-                    return StencilPasses<X, NINE>::block(p, number, numbers);
-                case SEVEN:
-                    return StencilPasses<X, SEVEN>::block(p, number, numbers);
-                case NINETEEN:
-                    return StencilPasses<X, NINETEEN>::block(p, number, numbers);
-                default:
-                    return StencilPasses<X, TWENTY_SEVEN>::block(p, number, numbers);
-            }
+            with_points(g.level->fine.points, [&](auto P) {
+                StencilPasses<X, decltype(P)::value>::block(p, number, numbers);
+            });
         });
     }
 

@@ -78,7 +78,7 @@ class Levels {
         const long batch = looked_at(b, out, "b");
         std::vector<double> norms(2 * batch);
         alone_([&] { levels_->solve(b.data(), out.data(), batch, norms.data()); });
-        return numpy_of(norms.data(), {static_cast<std::size_t>(batch), 2});
+        return pairs_of(norms);
     }
 
     // Minimal residuals from x, or from zero: ||b - A x||.
@@ -129,14 +129,11 @@ class Levels {
         Sides to;
         to.mesh = mesh, to.transposed = transposed;
         for (const Arrays* each : {&back, &forth, &along, &across})
-            for (const Input& v : *each)
-                if (v.ndim() == dims + 1) to.members = std::max(to.members, static_cast<long>(v.shape(0)));
-        if (c && c->ndim() == dims + 1) to.members = std::max(to.members, static_cast<long>(c->shape(0)));
-        for (auto& share : to.share) share.assign(1, 1.0);
+            to.members = std::max(to.members, members_of(*each, dims));
+        if (c) to.members = std::max(to.members, members_of({*c}, dims));
+        take_shares(shares, shape, to.share);
         for (std::size_t k = 0, pair = 0; k < dims; k++) {
             const int d = place(k, dims);
-            require(static_cast<long>(shares[k].size()) == shape[k], "`shares` must have one for each unknown of an axis");
-            to.share[d].assign(shares[k].data(), shares[k].data() + shape[k]);
             std::vector<bool> longer(dims, false);
             longer[k] = true;
             to.back[d] = field_of(back[k], shape, longer, to.members, "back");

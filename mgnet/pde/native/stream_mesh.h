@@ -93,8 +93,7 @@ struct Equations {
 // work(task) on the pool's threads
 template <class Work>
 void share_out(long tasks, int threads, const Work& work) {
-    auto task = [](void* job, long number, int) { (*static_cast<const Work*>(job))(number); };
-    run(tasks, threads, task, const_cast<Work*>(&work));
+    run(tasks, threads, [&](long number, int) { work(number); });
 }
 
 }  // namespace mgnet

@@ -47,12 +47,9 @@ class StrongComponents {
   private:
     long place(long r, long x) const { return r * mesh_.stride() + LEFT + x; }
     // the row at the offset of coupling h from row r, or at minus it; -1 outside
-    long near(long r, int h, int sign) const {
-        const int* o = OFFSETS[mesh_.points][h];
-        return F::row(mesh_, r / mesh_.n[1] + sign * o[0], r % mesh_.n[1] + sign * o[1]);
-    }
-    const double* couplings(int h, long r) const { return A_.S + (h * A_.members + member_) * mesh_.size() + place(r, 0); }
-    const double* scale(long r) const { return A_.scale + member_ * mesh_.size() + place(r, 0); }
+    long near(long r, int h, int sign) const { return mesh_.row(r, OFFSETS[mesh_.points][h], sign); }
+    const double* couplings(int h, long r) const { return A_.couplings(h, member_, r); }
+    const double* scale(long r) const { return A_.scale + A_.begin(member_, r); }
 
     // The largest coupling of each unknown of a row, in unit form.
     void largest(long r) {
@@ -68,7 +65,7 @@ class StrongComponents {
                     F::put(out + x, X::where(reinterpret_cast<M>(v > most), v, most), mesh_.n[2] - x);
                 }
             }
-        F::fill(out, mesh_.n[2], mesh_.wraps[2]);
+        mesh_.close(out);
     }
 
     // Bit h of an unknown: whether coupling h is strong.
@@ -127,7 +124,7 @@ class StrongComponents {
         each_row([&](long r) {
             Label* row = label_ + place(r, 0);
             for (long x = 0; x < mesh_.n[2]; x++) row[x] = kept[row[x] + counts_[block_[r]]];
-            F::fill(row, mesh_.n[2], mesh_.wraps[2]);
+            mesh_.close(row);
         });
     }
 
@@ -139,7 +136,7 @@ class StrongComponents {
             const long row = near(r, h, 1), step = OFFSETS[mesh_.points][h][2];
             if (row < 0 || !asked(row)) continue;
             for (long x = 0; x < mesh_.n[2]; x++)
-                if (strong[x] >> h & 1) body(place(r, x), place(row, F::wrapped(x + step, mesh_.n[2], mesh_.wraps[2])));
+                if (strong[x] >> h & 1) body(place(r, x), place(row, mesh_.inside(x + step, 2)));
         }
     }
 

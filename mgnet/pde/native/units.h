@@ -26,36 +26,35 @@ struct Units {
 
     // D^-1/2 of a row
     static void roots(const Operator& A, long member, long r) {
-        const long begin = member * A.mesh.size() + r * A.mesh.stride() + LEFT, n = A.mesh.n[2];
+        const long begin = A.begin(member, r), n = A.mesh.n[2];
         for (long j = 0; j < n; j += X::W) {
             const V d = X::load(A.D + begin + j);
             V root = {};
             for (long k = 0; k < X::W; k++) root[k] = std::sqrt(d[k] > 0 ? d[k] : 0.0);
             F::put(A.scale + begin + j, X::where(reinterpret_cast<M>(root > V{}), 1 / root, V{}), n - j);
         }
-        F::fill(A.scale + begin, n, A.mesh.wraps[2]);
+        A.mesh.close(A.scale + begin);
     }
 
     // The couplings of a row in unit form; `told` gathers their sums and the smallest, if that is below 0.
     template <class T>
     static void couplings(const Operator& A, T* S, long member, long r, Told& told) {
         const Mesh& mesh = A.mesh;
-        const long size = mesh.size(), n = mesh.n[2], begin = member * size + r * mesh.stride() + LEFT;
+        const long n = mesh.n[2], begin = A.begin(member, r);
         const double* own = A.scale + begin;
         for (int h = 0; h < mesh.couplings(); h++) {
             const int* o = OFFSETS[mesh.points][h];
-            const long row = F::row(mesh, r / mesh.n[1] + o[0], r % mesh.n[1] + o[1]);
-            const long there = member * size + row * mesh.stride() + LEFT + o[2];
-            const double* other = row < 0 ? A.zeros + LEFT : A.scale + there;
-            const double* s = A.S + h * A.members * size + begin;
-            T* out = S + h * A.members * size + begin;
+            const long row = mesh.row(r, o);
+            const double* other = row < 0 ? A.zeros + LEFT : A.scale + A.begin(member, row) + o[2];
+            const double* s = A.couplings(h, member, r);
+            T* out = S + h * A.members * mesh.size() + begin;
             V sum = {}, least = {};
             for (long j = 0; j < n; j += X::W) {
                 const V v = X::first(X::load(s + j) * X::load(own + j) * X::load(other + j), n - j);
                 F::put(out + j, v, n - j);
                 sum += v, least = X::where(reinterpret_cast<M>(v < least), v, least);
             }
-            F::fill(out, n, mesh.wraps[2]);
+            mesh.close(out);
             told.sums[h] += X::sum(sum);
             for (long k = 0; k < X::W; k++) told.smallest = least[k] < told.smallest ? least[k] : told.smallest;
         }
@@ -70,18 +69,17 @@ struct Units {
     // 1 where an unknown is coupled to any other, along a row.
     static void inside(const Operator& A, long member, long r) {
         const Mesh& mesh = A.mesh;
-        const long size = mesh.size(), n = mesh.n[2], begin = member * size + r * mesh.stride() + LEFT;
-        double* out = A.inside + begin;
+        const long n = mesh.n[2];
+        double* out = A.inside + A.begin(member, r);
         for (long j = 0; j < n; j++) out[j] = 0;
         for (int h = 0; h < mesh.couplings(); h++) {
             const int* o = OFFSETS[mesh.points][h];
-            const double* s = A.S + (h * A.members + member) * size;
-            const long row = F::row(mesh, r / mesh.n[1] - o[0], r % mesh.n[1] - o[1]);
-            const double* here = s + r * mesh.stride() + LEFT;
-            const double* there = row < 0 ? A.zeros + LEFT : s + row * mesh.stride() + LEFT - o[2];
+            const long row = mesh.row(r, o, -1);
+            const double* here = A.couplings(h, member, r);
+            const double* there = row < 0 ? A.zeros + LEFT : A.couplings(h, member, row) - o[2];
             for (long j = 0; j < n; j++) out[j] = here[j] != 0 || there[j] != 0 ? 1 : out[j];
         }
-        F::fill(out, n, mesh.wraps[2]);
+        mesh.close(out);
     }
 
     // An upper end of the spectrum of an operator in unit form. Nine points that all couple positively have one below
@@ -101,23 +99,22 @@ struct Units {
     template <bool Halved, class T>
     static void weights(const Pair& pair, const double* from, T* W, long member, long r) {
         const Operator &fine = *pair.fine, &coarse = *pair.coarse;
-        const long nc = coarse.mesh.n[2], n1 = coarse.mesh.n[1], size = coarse.mesh.size();
-        const long begin = member * size + r * coarse.mesh.stride() + LEFT;
+        const long nc = coarse.mesh.n[2], n1 = coarse.mesh.n[1], begin = coarse.begin(member, r);
         for (int k = 0; k < pair.halving.deltas(); k++) {
             int delta[3];
             InducedWeights<X>::delta(pair.halving, k, delta);
             const long i = pair.steps(0) * (r / n1) + pair.first(0) + delta[0];
             const long j = pair.steps(1) * (r % n1) + pair.first(1) + delta[1];
-            const long row = F::row(fine.mesh, i, j), at = row * fine.mesh.stride() + LEFT + pair.first(2) + delta[2];
-            const double* D = row < 0 ? fine.zeros + LEFT : fine.D + member * fine.mesh.size() + at;
-            const double* root = row < 0 ? fine.zeros + LEFT : fine.scale + member * fine.mesh.size() + at;
+            const long row = fine.mesh.row(i, j), at = fine.begin(member, row) + pair.first(2) + delta[2];
+            const double* D = row < 0 ? fine.zeros + LEFT : fine.D + at;
+            const double* root = row < 0 ? fine.zeros + LEFT : fine.scale + at;
             const double *w = from + k * pair.of_delta(), *scale = coarse.scale + begin;
-            T* out = W + k * coarse.members * size + begin;
+            T* out = W + k * coarse.members * coarse.mesh.size() + begin;
             for (long K = 0; K < nc; K += X::W) {
                 const V fine = F::template every<Halved>(D, K) * F::template every<Halved>(root, K);  // D^1/2
                 F::put(out + K, X::load(w + K) * X::load(scale + K) * fine, nc - K);
             }
-            F::fill(out, nc, coarse.mesh.wraps[2]);
+            coarse.mesh.close(out);
         }
     }
 
@@ -143,7 +140,7 @@ struct Units {
             for (long r = 0; r < mesh.rows(); r++) {
                 const long begin = r * mesh.stride() + LEFT;
                 for (long j = begin; j < begin + mesh.n[2]; j++) y[j] = scale[j] * v[j] / std::sqrt(square);
-                F::fill(y + begin, mesh.n[2], mesh.wraps[2]);
+                mesh.close(y + begin);
             }
             square = 0;
             for (long r = 0; r < mesh.rows(); r++) square += applied(A, member, y, v, r);
@@ -154,16 +151,16 @@ struct Units {
     // v = D^-1/2 A y in a row; |v|^2
     static double applied(const Operator& A, long member, const double* y, double* v, long r) {
         const Mesh& mesh = A.mesh;
-        const long begin = r * mesh.stride() + LEFT, n = mesh.n[2], at = member * mesh.size() + begin;
+        const long n = mesh.n[2], at = A.begin(member, r), begin = at - member * mesh.size();
         const double *s[26], *u[26];
         int count = 0;
         for (int h = 0; h < mesh.couplings(); h++)
             for (int sign = 1; sign >= -1; sign -= 2) {
                 const int* o = OFFSETS[mesh.points][h];
-                const long row = F::row(mesh, r / mesh.n[1] + sign * o[0], r % mesh.n[1] + sign * o[1]);
+                const long row = mesh.row(r, o, sign);
                 if (row < 0) continue;
                 const long there = row * mesh.stride() + LEFT + sign * o[2];
-                s[count] = A.S + (h * A.members + member) * mesh.size() + (sign > 0 ? begin : there);
+                s[count] = A.couplings(h, member, 0) - LEFT + (sign > 0 ? begin : there);
                 u[count++] = y + there;
             }
         V square = {};

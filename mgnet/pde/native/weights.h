@@ -27,7 +27,7 @@ class InducedWeights {
 
     // A coarse row: what is near, its member, its plane and row, and its first weights.
     struct Row {
-        Near<X> near;
+        Near near;
         long member, at[2];
         double* weights;
     };
@@ -55,7 +55,7 @@ class InducedWeights {
     void row(long member, long I, long J, double* window, long slot) const {
         const Operator &coarse = *pair_.coarse, &fine = *pair_.fine;
         const long nc = coarse.mesh.n[2];
-        const Row r{Near<X>(pair_, I, J), member, {I, J}, window + pair_.in_window(slot, J)};
+        const Row r{Near(pair_, I, J), member, {I, J}, window + pair_.in_window(slot, J)};
         const int zero[3] = {}, centre = number(pair_.halving, zero);
         double* middle = r.weights + centre * pair_.of_delta();
         for (long K = 0; K < nc; K++) middle[K] = 1;
@@ -73,10 +73,10 @@ class InducedWeights {
                 halved ? one<true, false>(w, r, out) : one<false, false>(w, r, out);
             }
             ends(w, out);
-            F::fill(out, nc, coarse.mesh.wraps[2]);
+            coarse.mesh.close(out);
         }
         if (fine.inside) phantoms(r, middle);
-        F::fill(middle, nc, coarse.mesh.wraps[2]);
+        coarse.mesh.close(middle);
     }
 
   private:
@@ -125,7 +125,7 @@ class InducedWeights {
         const double *s, *w, *inside;
     };
 
-    const double* at(const double* field, const Near<X>& near, const int* o) const {
+    const double* at(const double* field, const Near& near, const int* o) const {
         const long begin = near.fine[o[0] + 2][o[1] + 2];
         return begin < 0 ? pair_.fine->zeros + LEFT : field + begin + pair_.first(2) + o[2];
     }

@@ -13,6 +13,7 @@ from torch import Tensor
 from mgnet.pde.native import arrays
 from mgnet.pde.outer.hidden import HIDDEN, Hidden
 from mgnet.pde.outer.iteration import STALLED, Iteration
+from mgnet.pde.problem.members import each, norm_of
 from mgnet.pde.problem.nullspace import NullSpace
 from mgnet.pde.problem.plain import runs_here
 
@@ -73,8 +74,8 @@ def change(u: Tensor, before: Tensor | None) -> np.ndarray:
         return np.full(len(u), np.inf)
     if runs_here(u, 1) and runs_here(before, 1):
         return arrays.change(u, before)
-    size = torch.linalg.vector_norm(u.flatten(1), dim=1).cpu().numpy()
-    return relative(torch.linalg.vector_norm((u - before).flatten(1), dim=1), size)
+    size = norm_of(u).cpu().numpy()
+    return relative(norm_of(u - before), size)
 
 
 def changes(null: Any) -> Changed:
@@ -90,7 +91,7 @@ def changes(null: Any) -> Changed:
 
 def per_member(members: np.ndarray, like: Tensor) -> Tensor:
     """(batch, 1, ...) a flag per member."""
-    return torch.from_numpy(members).to(like.device).reshape(-1, *[1] * (like.ndim - 1))
+    return each(torch.from_numpy(members).to(like.device), like)
 
 
 class RoundOff:

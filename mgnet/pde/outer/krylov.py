@@ -36,10 +36,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.levels.hierarchy import Hierarchy
+from mgnet.pde.levels.hierarchy import Hierarchy, OnTensors
 from mgnet.pde.levels.system import System
 from mgnet.pde.outer.iteration import Several, one_by_one
 from mgnet.pde.problem.checks import as_tensor
+from mgnet.pde.problem.members import each, norm_of
 
 FINISHING_STEPS = 2  # steps after a full multigrid pass that is to end at the discretisation error
 KEPT, MANY = 2, 40  # directions that minimal residuals remember
@@ -119,7 +120,7 @@ class Step(Protocol):
         ...
 
 
-class Preconditioned:
+class Preconditioned(OnTensors):
     """The iteration x <- x + step(M r, r), a hierarchy by itself; iterates are tensors (batch, *grid).
 
     Parameters
@@ -137,19 +138,11 @@ class Preconditioned:
         self._x: Tensor | None = None
         self._r = torch.zeros(0, device="cpu")
 
-    def data(self, b: Tensor) -> Tensor:
-        return b
-
-    def tensor(self, u: Tensor) -> Tensor:
-        return u
-
-    release = tensor
-
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
-        return _norm(b if u is None else b - self.A(u))
+        return norm_of(b if u is None else b - self.A(u))
 
     def measured(self) -> Tensor:
-        return _norm(self._r)
+        return norm_of(self._r)
 
     def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
         if self._from_zero:
@@ -257,11 +250,6 @@ class Chebyshev:
         return self._p
 
 
-def _norm(v: Tensor) -> Tensor:
-    """(batch,)."""
-    return torch.linalg.vector_norm(v.flatten(1), dim=1)
-
-
 def _dot(v: Tensor, w: Tensor) -> Tensor:
     """(batch, 1, ...) the inner product of each member."""
-    return torch.linalg.vecdot(v.flatten(1), w.flatten(1)).reshape(-1, *[1] * (v.ndim - 1))
+    return each(torch.linalg.vecdot(v.flatten(1), w.flatten(1)), v)

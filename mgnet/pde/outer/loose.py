@@ -13,7 +13,7 @@ shows whether it is done. Where the bodies are all there is, the second equation
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -26,16 +26,24 @@ from mgnet.pde.problem.fourth_order import FourthOrder
 from mgnet.pde.problem.nullspace import NullSpace, constants
 from mgnet.pde.problem.operators import Diffusion, Operator
 
-if TYPE_CHECKING:
-    from mgnet.pde.outer.multigrid import Multigrid
-
 ROUNDS = 6
 SAME = 1e-10  # relative change that is to come when u is known
 TOLERANCE = 1e-6  # of y in each
 STIFF = 1e9  # for y: what couples a body, over what holds it per unknown
 CONTRAST = 1e10  # ratio of conductances from which there may be bodies
 
-Make = Callable[[Diffusion, NullSpace | None], "Multigrid"]
+
+class Solves(Protocol):
+    """What solves with an operator, ``base``."""
+
+    base: Any
+
+    def run(self, A: Operator, b: Tensor, guess: Tensor | None, stop: Stop, project: bool = False) -> Outcome: ...
+
+    def work(self, A: Operator, outcome: Outcome) -> float: ...
+
+
+Make = Callable[[Diffusion, NullSpace | None], Solves]
 
 
 class Loose:
@@ -62,7 +70,7 @@ class Loose:
         self.inner = levels(A.having(bonds, alone), self.bodies)
         energy = self.bodies.sums(self.E.diagonal.expand(len(body), *grid).contiguous())
         self._energy, self._size = energy, self.bodies.sums(self.within.double())
-        self.stiff: Multigrid | None = None
+        self.stiff: Solves | None = None
         if not _everything(self.within, inside) or any(_inner(k, d, A).any() for d, k in enumerate(self.E.k)):
             most = self.bodies.spread(STIFF * energy / self._size.clamp(min=1))
             self.stiff = levels(A.having([_limited(A, d, h, most) for d, h in enumerate(held)], A.c), null)

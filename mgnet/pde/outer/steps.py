@@ -14,6 +14,7 @@ from torch import Tensor
 from mgnet.pde.levels.system import HALVED
 from mgnet.pde.native.streams import NativeStreams
 from mgnet.pde.outer.iteration import Several
+from mgnet.pde.problem.members import norm_of
 
 
 class Steps:
@@ -43,7 +44,7 @@ class Steps:
     def norms(self, u: np.ndarray | None, b: np.ndarray) -> Tensor:
         r = self.tensor(b)
         r = r if u is None else r - self.levels.apply(self.tensor(u))
-        return torch.linalg.vector_norm(r.flatten(1), dim=1)
+        return norm_of(r)
 
     def full_multigrid(self, b: np.ndarray) -> np.ndarray:
         """The first step, from zero."""

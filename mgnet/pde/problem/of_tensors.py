@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from mgnet.pde.problem.members import norm_of
 from mgnet.pde.problem.plain import plain, values
 
 
 def norms(v: Tensor) -> np.ndarray:
     """(batch,) of (batch, *grid)."""
-    return torch.linalg.vector_norm(v.flatten(1), dim=1).cpu().numpy()
+    return norm_of(v).cpu().numpy()
 
 
 class OfTensors(ABC):
