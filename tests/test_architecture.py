@@ -7,7 +7,9 @@ functions count as well. And no function is longer than what one can see at once
 """
 
 import ast
+import graphlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,41 @@ def out_of_order(path: Path) -> set[str]:
         for name in inside
         if name.split(".")[0] not in CHAPTERS[parts[1]] and not name.startswith(ARRAYS) and name != "native"
     }
+
+
+def seen(node: ast.AST) -> Iterator[ast.AST]:
+    """All below a node but what only the types need."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from (child, *seen(child))
+
+
+def circle(root: Path) -> list[str]:
+    """Modules of which each imports one of the next, and so itself, wherever the statements stand; [] for none."""
+    files = {path.relative_to(root.parent).with_suffix(""): path for path in root.rglob("*.py")}
+    named = {".".join(place.parts).removesuffix(".__init__"): path for place, path in files.items()}
+    edges: dict[str, set[str]] = {}
+    for name, path in named.items():
+        pairs = [(node.module, alias.name) for node in seen(ast.parse(path.read_text()))
+                 if isinstance(node, ast.ImportFrom) for alias in node.names]  # fmt: skip
+        edges[name] = {f"{base}.{of}" if f"{base}.{of}" in named else base for base, of in pairs} & named.keys()
+    try:
+        graphlib.TopologicalSorter(edges).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    assert circle(ROOT) == []
+
+
+def test_circles_are_found(tmp_path):
+    (tmp_path / "a.py").write_text(f"def f():\n    from {tmp_path.name}.b import g")
+    (tmp_path / "b.py").write_text(f"if TYPE_CHECKING:\n    from {tmp_path.name}.a import f")
+    assert circle(tmp_path) == []
+    (tmp_path / "b.py").write_text(f"from {tmp_path.name} import a")
+    assert len(circle(tmp_path)) == 3
 
 
 def test_imports_follow_the_arrows():

@@ -22,6 +22,7 @@ from mgnet.pde.outer.stopping import Stop
 from mgnet.pde.problem.checks import no_graph
 from mgnet.pde.problem.data import check_cut, fixed_values
 from mgnet.pde.problem.grid import Grid
+from mgnet.pde.problem.members import batch_of
 from mgnet.pde.problem.penalties import LARGE, Lift
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import check_derivative, solution_of
@@ -239,8 +240,7 @@ class Varying:
         return []
 
     def shape_of_u(self, b: Tensor) -> tuple[int, ...]:
-        ndim, tensors = self.problem.grid.ndim, self.problem.A.tensors
-        return np.broadcast_shapes(*(v.shape[: max(v.ndim - ndim, 0)] for v in (b, *tensors))) + self.partition.shape
+        return batch_of((b, *self.problem.A.tensors), self.problem.grid.ndim) + self.partition.shape
 
     def solved(self, call: Call, b: Tensor) -> Tensor:
         A = self.problem.A

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.problem.convection import Convection
+from mgnet.pde.problem.members import batch_of
 from mgnet.pde.problem.operators import Diffusion
 
 Offset = tuple[int, ...]
@@ -143,7 +144,7 @@ class Unsymmetric(Couplings):
 def from_convection(A: Convection) -> Unsymmetric:
     """The stencil of an operator with convection, batch axes of its coefficients flattened, in float64."""
     A = A.like(A.back[0].new_zeros((), dtype=torch.float64))
-    batch = np.broadcast_shapes(*(v.shape[: max(v.ndim - A.ndim, 0)] for v in A.tensors))
+    batch = batch_of(A.tensors, A.ndim)
     shape = tuple(axis.n for axis in A.axes)
 
     def members(v: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Conductances on the CPU: of numbers and arrays, in a pass, and what they tell; ``problem`` says it in torch."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,9 +8,6 @@ from torch import Tensor
 
 from mgnet.pde.native import kernels, threads
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
-
-if TYPE_CHECKING:
-    from mgnet.pde.problem.operators import Diffusion
 
 Faces = kernels.Conductances
 WHOLE, HALF, THROUGH, GIVEN = range(4)  # what an end's face is to its unknown: see ``conductances.end_coupling``
@@ -62,16 +58,6 @@ def corners(a: Sequence[np.ndarray], axes: Sequence[Axis]) -> tuple[Tensor, ...]
     wraps, h = [axis.periodic for axis in axes], [axis.h for axis in axes]
     good = kernels.corners(a, s, shape, wraps, h, held, threads())
     return tuple(map(torch.from_numpy, s)) if good else None
-
-
-def described(A: "Diffusion") -> Faces:
-    """A as the kernels take it; its tensors are not copied, and may be broadcast."""
-    if any(v.ndim > A.ndim + 1 for v in A.tensors):
-        A = A.flattened(np.broadcast_shapes(*(v.shape[: max(v.ndim - A.ndim, 0)] for v in A.tensors)))
-    return Faces(
-        [axis.n for axis in A.axes], [axis.periodic for axis in A.axes], [axis.share for axis in A.axes],
-        [k.detach().numpy() for k in A.k], None if A.c is None else A.c.detach().numpy(),
-    )  # fmt: skip
 
 
 def magnitudes(faces: Faces, u: Tensor, b: Tensor) -> np.ndarray:

@@ -48,8 +48,7 @@ class NativeStreams(Preconditioner):
         axes = A.axes
         self._shape = tuple(axis.n for axis in axes)
         self._four = (-1, *four(self._shape))
-        if any(v.ndim > A.ndim + 1 for v in A.tensors):
-            A = A.flattened(np.broadcast_shapes(*(v.shape[: max(v.ndim - A.ndim, 0)] for v in A.tensors)))
+        A = A.with_one_batch_axis()
         unknowns, sides = prod(self._shape), [(back.numpy(), forth.numpy()) for back, forth in A.sides]
         self._levels = kernels.Streams(
             machine(),

@@ -4,7 +4,7 @@ Constant coefficients: levels of the problem on every grid, fused where kernels 
 operator-induced ones. One dimension: no levels, elimination.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import inf, prod
@@ -46,7 +46,7 @@ from mgnet.pde.outer.backends import (
 )
 from mgnet.pde.outer.cache import Lease, cache
 from mgnet.pde.outer.scheme import CYCLES, DEFAULT, Scheme
-from mgnet.pde.outer.stationary import Stationary, stationary
+from mgnet.pde.outer.stationary import Stationary
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.nullspace import NullSpace
@@ -64,7 +64,7 @@ class Levels:
     ----------
     base : the operator; plain tensors, without a graph
     constant : (a per axis, c) where the levels are to be of constant coefficients, else None
-    null : the constants on the parts of the domain that nothing holds, if there are any
+    kernel : finds what the operator and its transpose map to zero, if anything
 
     Attributes
     ----------
@@ -80,14 +80,14 @@ class Levels:
         base: Any,
         constant: tuple[tuple[float, ...], float] | None,
         scheme: Scheme,
-        null: NullSpace | None = None,
+        kernel: Callable[[], NullSpace | Stationary | None] = lambda: None,
     ):
         constant, default = None if scheme.transform else constant, scheme == DEFAULT
         if constant is not None and thin_axis(base.axes, constant[0]) is not None:
             scheme = replace(scheme, smoother="zebra")
         lines = constant is not None and scheme.smoother == "zebra" and base.tensors[0].device.type == "cpu"
         constant = None if lines else constant  # the kernels that solve lines are those of the black-box levels
-        self.base, self.constant, self.scheme, self._null = base, constant, scheme, null
+        self.base, self.constant, self.scheme, self._kernel = base, constant, scheme, kernel
         self.sizes: tuple[int, ...] = ()
         self.device = base.tensors[0].device
         self.in_float32, self.precise, self.solve, self._tried = False, lines, False, False
@@ -105,9 +105,7 @@ class Levels:
     @cached_property
     def kernel(self) -> NullSpace | Stationary | None:
         """What the operator and its transpose map to zero."""
-        if self._null is None or self.base.symmetric:
-            return self._null
-        return stationary(self.base, self._null, self.scheme)
+        return self._kernel()
 
     @property
     def held(self) -> Tensor | None:

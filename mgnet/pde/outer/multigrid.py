@@ -19,7 +19,7 @@ from mgnet.pde.outer.iterate import Outcome, per_member
 from mgnet.pde.outer.loose import Held, hardly_held, may_be_loose
 from mgnet.pde.outer.scale import narrowed
 from mgnet.pde.outer.scheme import Scheme
-from mgnet.pde.outer.stationary import Stationary
+from mgnet.pde.outer.stationary import Stationary, stationary
 from mgnet.pde.outer.stopping import UNDONE, Stop, from_pass, quick_first
 from mgnet.pde.outer.turns import Turn, in_turn
 from mgnet.pde.outer.work import solve_work
@@ -56,7 +56,8 @@ class Multigrid:
         scheme: Scheme,
         part: Tensor | None = None,
     ):
-        self.base, self.null, self.part, self.levels = base, null, part, Levels(base, constant, scheme, null)
+        self.base, self.null, self.part = base, null, part
+        self.levels = Levels(base, constant, scheme, partial(kernel_of, base, null, scheme))
         self._methods: dict[tuple[bool, ...], str] = {}
         self._held: dict[float, Held] = {}
         self.turn = Turn(partial(Multigrid, base, constant, null, scheme, part))
@@ -253,3 +254,12 @@ class Multigrid:
         """Whether one full pass on the CPU takes data that are not weighted yet."""
         constant = self.levels.constant is not None and not self.levels.is_direct and self.finishing == 0
         return constant and self.levels.compiled(CPU)
+
+
+def kernel_of(A: Any, null: NullSpace | None, scheme: Scheme) -> NullSpace | Stationary | None:
+    """What A and its transpose map to zero; null : the constants on the parts of the domain that nothing holds."""
+
+    def solve(held: Any, b: Tensor, tol: float) -> Tensor:
+        return Multigrid(held, None, None, scheme).run(held, b, None, Stop(tol)).u
+
+    return null if null is None or A.symmetric else stationary(A, null, solve)

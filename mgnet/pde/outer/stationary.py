@@ -11,9 +11,9 @@ it solves A u = b. What rounding leaves of pi^T b ends in the equation of e, ove
 itself is found by the solver, (A + s e e^T)^T pi = s e.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -22,9 +22,6 @@ from mgnet.pde.problem.checks import finite_data
 from mgnet.pde.problem.convection import Convection
 from mgnet.pde.problem.nullspace import ROUNDOFF, NullSpace
 from mgnet.pde.problem.of_tensors import norms
-
-if TYPE_CHECKING:
-    from mgnet.pde.outer.scheme import Scheme
 
 SLIGHT, ROUGH = 1e-6, 1e-3  # of the diagonal, and a relative residual, that tell where pi is large
 EXACT, FOUND = 1e-13, 1e-10  # relative residual that is aimed at, and of pi that will do
@@ -90,16 +87,13 @@ class Stationary:
         return u - self.pi * self.null.spread(mean)
 
 
-def stationary(A: Convection, null: NullSpace, scheme: "Scheme") -> Stationary:
-    """Of a singular A or A^T.
+def stationary(A: Convection, null: NullSpace, solve: Callable[[Convection, Tensor, float], Tensor]) -> Stationary:
+    """Of a singular A or A^T; solve(A, b, tol) is A^-1 b of an A that is not.
 
     Raises
     ------
     ValueError : where rounding decides what pi is
     """
-    from mgnet.pde.outer.multigrid import Multigrid
-    from mgnet.pde.outer.stopping import Stop
-
     transposed = A.transposed
     A = A if transposed else A.T
     A = A.like(A.back[0].new_zeros((), dtype=torch.float64))
@@ -112,8 +106,7 @@ def stationary(A: Convection, null: NullSpace, scheme: "Scheme") -> Stationary:
     def solved(more: Tensor, tol: float) -> tuple[Tensor, Tensor]:
         """(c, v) (A + more) v = more, where ``more`` of c is all that holds v."""
         c = more if A.c is None else A.c + more
-        held = A.with_c(c)
-        return c, Multigrid(held, None, None, scheme).run(held, A.weigh(more), None, Stop(tol)).u
+        return c, solve(A.with_c(c), A.weigh(more), tol)
 
     def of_size_one(v: Tensor) -> Tensor:
         size = null.sums(v.abs() * floats) / unknowns

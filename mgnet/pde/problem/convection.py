@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.problem.axis import Axis
+from mgnet.pde.problem.members import batch_of
 from mgnet.pde.problem.of_tensors import OfTensors
 from mgnet.pde.problem.operators import Diffusion
 
@@ -192,7 +193,7 @@ class Convection(OfTensors):
         """A 1, what c and the ends add to the diagonal (of the transpose also what flows together)."""
         if self.transposed:
             return self(torch.ones([axis.n for axis in self.axes], device="cpu").to(self.back[0]))
-        batch = np.broadcast_shapes(*(v.shape[: max(v.ndim - self.ndim, 0)] for v in self.tensors))
+        batch = batch_of(self.tensors, self.ndim)
         total = self.back[0].new_zeros((*batch, *(axis.n for axis in self.axes)))
         if self.c is not None:
             total += self.weigh(self.c)

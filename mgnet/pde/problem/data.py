@@ -1,7 +1,7 @@
 """b of A u = b: f, and what the data on the ends of the box, on the cut of a mask, and at fixed unknowns make of it."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,14 +15,12 @@ from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.fourth_order import FourthOrder
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.mask import beside
+from mgnet.pde.problem.posed import Posed
 from mgnet.pde.problem.tensor_data import EndData
-
-if TYPE_CHECKING:
-    from mgnet.pde.problem.poisson import Poisson
 
 
 def right_hand_side(
-    problem: "Poisson", v: Tensor, boundary: Any = None, cut: Any = None, g: Tensor | None = None, graph: bool = True
+    problem: Posed, v: Tensor, boundary: Any = None, cut: Any = None, g: Tensor | None = None, graph: bool = True
 ) -> Tensor:
     """b of the equations, 0 elsewhere, for f = v, data on the ends and the cut, and g at what is fixed.
 
@@ -38,7 +36,7 @@ def right_hand_side(
     return problem.inside(b)
 
 
-def added(problem: "Poisson", boundary: Any, cut: Any, g: Tensor | None) -> Iterator[tuple[str, Tensor]]:
+def added(problem: Posed, boundary: Any, cut: Any, g: Tensor | None) -> Iterator[tuple[str, Tensor]]:
     """What adds to b."""
     if boundary is not None:
         yield from (("boundary", datum) for datum in of_ends(problem, boundary))
@@ -48,7 +46,7 @@ def added(problem: "Poisson", boundary: Any, cut: Any, g: Tensor | None) -> Iter
         yield "fixed", -problem.whole.with_c(None).like(g)(g)
 
 
-def fixed_values(problem: "Poisson", fixed: Any, like: Tensor) -> Tensor | None:
+def fixed_values(problem: Posed, fixed: Any, like: Tensor) -> Tensor | None:
     """(*batch, *grid) the values of what is fixed (others, if they are given), 0 elsewhere; None: nothing is."""
     if problem.fixed is None:
         if fixed is not None:
@@ -60,7 +58,7 @@ def fixed_values(problem: "Poisson", fixed: Any, like: Tensor) -> Tensor | None:
     return g
 
 
-def of_ends(problem: "Poisson", boundary: Any) -> Iterator[Tensor]:
+def of_ends(problem: Posed, boundary: Any) -> Iterator[Tensor]:
     """Of each datum that is not 0 its part of b, (*batch, *grid)."""
     for d, pair in enumerate(boundary_pairs(boundary, problem.grid.ndim)):
         for side, g in enumerate(pair):
@@ -68,7 +66,7 @@ def of_ends(problem: "Poisson", boundary: Any) -> Iterator[Tensor]:
                 yield of_end(problem, g, d, side)
 
 
-def of_end(problem: "Poisson", g: Any, d: int, side: int) -> Tensor:
+def of_end(problem: Posed, g: Any, d: int, side: int) -> Tensor:
     """The same of the data g on one end: zero but next to it."""
     grid, A = problem.grid, problem.A
     if isinstance(A, FourthOrder):
@@ -87,7 +85,7 @@ def check_cut(values: Any, mask: Tensor | None) -> None:
         raise ValueError("`mask_boundary` gives data on the cut of a `mask`, but there is none. Pass `boundary`.")
 
 
-def of_cut(problem: "Poisson", values: Any) -> Iterator[Tensor]:
+def of_cut(problem: Posed, values: Any) -> Iterator[Tensor]:
     """Per axis what the data on the mask's cut add to b: a value where it holds u, else the outward flux a du/dn."""
     grid, mask, A = problem.grid, problem.mask, problem.whole
     check_cut(values, mask)
@@ -107,7 +105,7 @@ def of_cut(problem: "Poisson", values: Any) -> Iterator[Tensor]:
         yield A.weigh(below.narrow(dim, 1, axis.n) + above.narrow(dim, 0, axis.n), but=d)
 
 
-def _of_cut_tensor(problem: "Poisson", values: Any, mask: Tensor, held: bool) -> Tensor:
+def _of_cut_tensor(problem: Posed, values: Any, mask: Tensor, held: bool) -> Tensor:
     """The same beside a full tensor, whose corners couple to the unknowns outside, too: - A g of those."""
     if not held or isinstance(values, Faces):
         raise ValueError(
@@ -150,7 +148,7 @@ def _on_cut(values: Any, grid: Grid, d: int, kind: Kind, left: Tensor, right: Te
     )
 
 
-def flux_through(problem: "Poisson", g: Any, d: int, side: int) -> Tensor:
+def flux_through(problem: Posed, g: Any, d: int, side: int) -> Tensor:
     """What the data g on an end add to the equations next to it, (*batch, *grid with 1 along d), of a whole cell."""
     weight, datum = _weight(problem, d, side), on_end(g, problem.grid, d, side, problem.kind, problem.mask)
     batches(problem.grid.ndim, "boundary", datum, "the coefficients", [weight])
@@ -159,7 +157,7 @@ def flux_through(problem: "Poisson", g: Any, d: int, side: int) -> Tensor:
     return flux.expand(shape)
 
 
-def _weight(problem: "Poisson", d: int, side: int) -> Tensor:
+def _weight(problem: Posed, d: int, side: int) -> Tensor:
     """Of the datum on an end."""
     axis, betas = problem.grid.axes[d], problem.betas[d]
     if betas is not None:

@@ -24,12 +24,11 @@ from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
 from mgnet.pde.problem.conductances import conductances
 from mgnet.pde.problem.of_tensors import norms
 from mgnet.pde.problem.operators import Diffusion
+from mgnet.pde.problem.posed import Posed
 from mgnet.pde.problem.precision import unaffected, wide_enough
 
 if TYPE_CHECKING:  # where it is not needed it would be half of the time of importing this
     import scipy.sparse as sparse
-
-    from mgnet.pde.problem.poisson import Poisson
 
 INNER = np.array([-1.0, 16.0, -30.0, 16.0, -1.0]) / 12  # h^2 u''
 REACH = 2  # unknowns that the inner stencil reaches on either side
@@ -300,7 +299,7 @@ class FourthOrder:
         return sparse.csr_array(matrix.T) if self.transposed else matrix
 
 
-def check_order(order: object, problem: "Poisson") -> None:
+def check_order(order: object, problem: Posed) -> None:
     """Say where the fourth order is not to be had."""
     if not isinstance(order, (int, np.integer)) or order not in (2, 4):
         raise ValueError(f"`order` must be 2 or 4; it is {order!r:.80}.")

@@ -1,7 +1,15 @@
 """The members of a batch: a number or a flag of each, (batch,), beside tensors (batch, *grid)."""
 
+from collections.abc import Iterable
+
+import numpy as np
 import torch
 from torch import Tensor
+
+
+def batch_of(tensors: Iterable[Tensor], ndim: int) -> tuple[int, ...]:
+    """The batch axes of tensors (*batch, *grid) on a grid of so many axes, broadcast."""
+    return np.broadcast_shapes(*(v.shape[: max(v.ndim - ndim, 0)] for v in tensors))
 
 
 def norm_of(v: Tensor) -> Tensor:

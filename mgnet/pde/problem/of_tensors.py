@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from torch import Tensor
 
-from mgnet.pde.problem.members import norm_of
+from mgnet.pde.problem.members import batch_of, norm_of
 from mgnet.pde.problem.plain import plain, values
 
 
@@ -73,6 +73,11 @@ class OfTensors(ABC):
             return v if v.ndim <= self.ndim else v.expand(*batch, *own).reshape(-1, *own)
 
         return self if all(v.ndim <= self.ndim for v in self.tensors) else self.made_of([flat(v) for v in self.tensors])
+
+    def with_one_batch_axis(self) -> Self:
+        """The operator whose tensors have one at most."""
+        several = any(v.ndim > self.ndim + 1 for v in self.tensors)
+        return self.flattened(batch_of(self.tensors, self.ndim)) if several else self
 
     def rounding(self, u: Tensor, b: Tensor) -> np.ndarray:
         """(batch,) || |A||u| + |b| || for u, b (batch, *grid): times 2 eps what rounding alone leaves of b - A u."""

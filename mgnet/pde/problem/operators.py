@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.native.arrays import minus_products_of_differences, product
-from mgnet.pde.native.conductances import Faces, described, magnitudes
+from mgnet.pde.native.conductances import Faces, magnitudes
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.conductances import along
 from mgnet.pde.problem.of_tensors import OfTensors
@@ -224,8 +224,13 @@ class Diffusion(OfTensors):
 
     @cached_property
     def faces(self) -> Faces:
-        """What the compiled kernels take; on the CPU."""
-        return described(self)
+        """What the compiled kernels take, on the CPU; tensors are not copied, and may be broadcast."""
+        A = self.with_one_batch_axis()
+        axes, c = A.axes, None if A.c is None else A.c.detach().numpy()
+        return Faces(
+            [axis.n for axis in axes], [axis.periodic for axis in axes], [axis.share for axis in axes],
+            [k.detach().numpy() for k in A.k], c,
+        )  # fmt: skip
 
     @cached_property
     def diagonal(self) -> Tensor:

@@ -19,6 +19,7 @@ from mgnet.pde.problem.fixed import Fixed, check_holds
 from mgnet.pde.problem.fourth_order import FourthOrder, check_order
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.kept import kept
+from mgnet.pde.problem.members import batch_of
 from mgnet.pde.problem.nullspace import NullSpace, floating
 from mgnet.pde.problem.operators import Operator
 from mgnet.pde.problem.parts import check_alone, grounded, parts_of
@@ -218,7 +219,7 @@ class Poisson:
     def singular(self) -> bool:
         """Whether A maps constants, on some part, to zero."""
         A = self.A.detached()
-        batch = np.broadcast_shapes(*(v.shape[: max(v.ndim - self.grid.ndim, 0)] for v in A.tensors))
+        batch = batch_of(A.tensors, self.grid.ndim)
         return self.null_space(A.flattened(batch), batch) is not None
 
     def having(self, a: Any = None, c: Any = None, velocity: Any = None) -> "Poisson":
@@ -241,8 +242,7 @@ class Poisson:
 
     def shape_of_u(self, b: Tensor) -> tuple[int, ...]:
         """(*batch, *grid) of the solution: b's batch axes and the coefficients', broadcast."""
-        ndim = self.grid.ndim
-        return np.broadcast_shapes(*(v.shape[: max(v.ndim - ndim, 0)] for v in (b, *self.A.tensors))) + self.grid.shape
+        return batch_of((b, *self.A.tensors), self.grid.ndim) + self.grid.shape
 
     @outside_inference
     def apply(self, u: Any) -> Any:
