@@ -45,10 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if type(error).__name__ == "NoArgsIsHelpError":  # which typer does not export
                 print(error.format_message())
                 return 2
-            return complain(error.format_message(), 2)
+            return complain(error.format_message().replace("Value error, ", ""), 2)
         except FloatingPointError as error:  # overflow; a network that has diverged
             return complain(str(error), 1)
-        except (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError) as error:  # the last: a missing extra
+        except OSError as error:
+            return complain(str(error) if error.filename or not error.strerror else error.strerror, 2)
+        except (ValueError, TypeError, MemoryError, ModuleNotFoundError) as error:  # the last: a missing extra
             return complain(str(error) or type(error).__name__, 2)
 
 

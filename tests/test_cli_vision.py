@@ -172,6 +172,7 @@ def test_wrong_argument_gives_one_line_and_status_2(arguments, names, inside, ca
     assert len(lines) == 1
     assert lines[0].startswith("mgnet: ")
     assert names in lines[0]
+    assert "Value error" not in lines[0]
 
 
 def test_diverged_training_gives_status_1(inside, capsys):

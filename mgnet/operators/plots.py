@@ -43,7 +43,8 @@ def learning_curves(history: Sequence[Row], path: str | Path) -> Path:
 
 
 def sample(model: nn.Module, samples: Samples, path: str | Path) -> Path:
-    """Input, truth, prediction and error of the sample whose error is in the middle; of a box, its middle plane.
+    """Input, truth, prediction (in the truth's colours) and error of the sample whose error is in the middle; of a box,
+    its middle plane.
 
     Parameters
     ----------
@@ -65,7 +66,8 @@ def sample(model: nn.Module, samples: Samples, path: str | Path) -> Path:
     figure = Figure(figsize=(14, 3.2), layout="constrained")
     rows = ("input", x[i, 0]), ("truth", u[i, 0]), ("prediction", v[i, 0]), (f"error, {errors[i]:.2%}", (v - u)[i, 0])
     for axes, (title, values) in zip(figure.subplots(1, 4), rows, strict=True):
-        drawn = _draw(axes, values.cpu().numpy())
+        ends = (u[i, 0].min().item(), u[i, 0].max().item()) if title == "prediction" else (None, None)
+        drawn = _draw(axes, values.cpu().numpy(), *ends)
         axes.set(title=title)
         if drawn is not None:
             figure.colorbar(drawn, ax=axes)
@@ -110,12 +112,12 @@ def _tried(model: nn.Module, samples: Samples) -> tuple[Tensor, Tensor, Tensor]:
         return x, u, model(x)
 
 
-def _draw(axes: Any, values: np.ndarray) -> Any:
-    """A line, a picture, or the middle plane."""
+def _draw(axes: Any, values: np.ndarray, low: float | None, high: float | None) -> Any:
+    """A line, a picture, or the middle plane; its colours are from low to high."""
     if values.ndim == 1:
         axes.plot((np.arange(len(values)) + 0.5) / len(values), values)
         return None
     if values.ndim == 3:
         values = values[..., values.shape[-1] // 2]
     axes.set(xticks=[], yticks=[])
-    return axes.imshow(values.T, origin="lower")
+    return axes.imshow(values.T, origin="lower", vmin=low, vmax=high)

@@ -8,14 +8,15 @@ import os
 import pickle
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import nn
 
 from mgnet.files import unwritable
-from mgnet.training.weights import write_tensors
+from mgnet.training.weights import packed
 
 _KEPT = 2
 
@@ -32,8 +33,8 @@ def save_checkpoint(run: Path, step: int, model: nn.Module, header: dict[str, st
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
-        write_tensors(temporary / "model.safetensors", model, header)
-        _save_state(temporary / "state.pt", state)
+        _save(temporary / "model.safetensors", lambda file: file.write(packed(model, header)))
+        _save(temporary / "state.pt", lambda file: torch.save(state, file))
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
     except OSError as error:
@@ -45,10 +46,10 @@ def save_checkpoint(run: Path, step: int, model: nn.Module, header: dict[str, st
     return final
 
 
-def _save_state(path: Path, state: dict[str, Any]) -> None:
+def _save(path: Path, write: Callable[[BinaryIO], object]) -> None:
     with path.open("wb") as file:
         try:
-            torch.save(state, file)
+            write(file)
         except RuntimeError as error:  # torch's writer hides the OSError of a full disk
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
@@ -77,8 +78,8 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     """
     path = checkpoint / "state.pt"
     try:
-        with zipfile.ZipFile(path) as packed:
-            if wrong := packed.testzip():  # torch reads on where a checksum is wrong
+        with zipfile.ZipFile(path) as parts:
+            if wrong := parts.testzip():  # torch reads on where a checksum is wrong
                 raise zipfile.BadZipFile(f"{wrong} in it is not what was written")
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, KeyError) as error:

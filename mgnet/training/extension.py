@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mgnet.files import unwritable
 from mgnet.training.recipe import Steps
 from mgnet.training.runs import read_config, write_json
 
@@ -39,10 +40,17 @@ def extend(out: Path, recipe: Steps, step: int, per_epoch: int) -> None:
     if more:
         for path in (out / name for name in _ENDS):
             if path.exists():
-                path.replace(path.with_stem(f"{path.stem}-{earlier}-epochs"))
+                _rename(path, path.with_stem(f"{path.stem}-{earlier}-epochs"))
         _tell(dataclasses.replace(recipe, epochs=earlier), recipe, step / per_epoch)
     if more or now != noted:
         write_json(out / "config.json", config | {"epochs": recipe.epochs, "extended": now})
+
+
+def _rename(path: Path, to: Path) -> None:
+    try:
+        path.replace(to)
+    except OSError as error:
+        raise unwritable(to, error) from None
 
 
 def _tell(before: Steps, recipe: Steps, t: float) -> None:

@@ -1,9 +1,12 @@
 """Pictures of any run: its learning curves."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from mgnet.files import write
 
@@ -34,14 +37,27 @@ def curves(history: Sequence[Mapping[str, float]], path: str | Path, *shares: st
                 continue  # not measured: no sample is held out
             axes.plot(epochs, values, f"{style}.-", label=f"{split}, last {values[-1]:.3g}", markersize=3)
         axes.set(xlabel="epoch", title=what + (" in %" if what in shares else ""))
-        axes.set_yscale("linear" if what == "accuracy" else "log")
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if what != "accuracy":
+            _logarithmic(axes)
         axes.grid(alpha=0.3, which="both")
         axes.legend()
     return save(figure, path)
 
 
+def _logarithmic(axes: Axes) -> None:
+    """Numbers as they are written, also between two powers of ten where the axis has no two."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}" if high < 10 * low else NullFormatter())
+
+
 def save(figure: Figure, path: str | Path) -> Path:
-    """Written whole or not at all."""
+    """Written whole or not at all; a letter that matplotlib's font has not is a box."""
     path = Path(path)
-    write(path, lambda temporary: figure.savefig(temporary, dpi=120, format=path.suffix[1:] or "png"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        write(path, lambda temporary: figure.savefig(temporary, dpi=120, format=path.suffix[1:] or "png"))
     return path

@@ -69,19 +69,23 @@ def write_tensors(path: Path, model: nn.Module, header: dict[str, str]) -> None:
     ------
     OSError : the place is unwritable or full
     """
+    write(path, lambda temporary: temporary.write_bytes(packed(model, header)))
+
+
+def packed(model: nn.Module, header: dict[str, str]) -> bytes:
+    """What ``write_tensors`` writes; safetensors' own writer hides the OSError of a full disk."""
     content = {name: t.cpu().contiguous() for name, t in tensors(model).items()}
-    packed = _in_order(save(content, header | {_HASH: _hash(content)}))  # save_file would hide a full disk's OSError
-    write(path, lambda temporary: temporary.write_bytes(packed))
+    return _in_order(save(content, header | {_HASH: _hash(content)}))
 
 
-def _in_order(packed: bytes) -> bytes:
+def _in_order(file: bytes) -> bytes:
     """The same bytes for the same network: safetensors writes the header's own keys in an order of chance."""
-    start = 8 + int.from_bytes(packed[:8], "little")
-    header = json.loads(packed[8:start])
+    start = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:start])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + packed[start:]
+    return len(text).to_bytes(8, "little") + text + file[start:]
 
 
 def _hash(content: Mapping[str, Tensor]) -> str:

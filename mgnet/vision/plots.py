@@ -90,7 +90,7 @@ def _write_shares(axes: Axes, shares: Tensor) -> None:
     for i, row in enumerate(shares.tolist()):
         for j, share in enumerate(row):
             if share >= 0.05:
-                axes.text(j, i, f"{share:.3g}", ha="center", va="center", size=7, color="w" if share > 50 else "k")
+                axes.text(j, i, f"{share:.1f}", ha="center", va="center", size=7, color="w" if share > 50 else "k")
 
 
 def feature_maps(model: nn.Module, image: Tensor, path: str | Path) -> Path:

@@ -76,8 +76,8 @@ def _read(path: Path) -> State:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, KeyError) as error:
-        reason = (str(error) or "the file ends too soon").splitlines()[0]
-        raise ValueError(f"{path} is damaged, or holds more than tensors: {reason}") from None
+        reason = f" ({error})" if isinstance(error, OSError) else ""
+        raise ValueError(f"{path} is damaged, or is not what torch.save makes of tensors alone{reason}.") from None
     state = content.get("model_state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise ValueError(f"{path} must hold a dict with model_state_dict, as the published code saves it.")

@@ -149,5 +149,8 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ValueError, match="damaged"):
             load_published_checkpoint(path)
+    (tmp_path / "text.pth").write_text("no tensors")
+    with pytest.raises(ValueError, match=r"text\.pth is damaged, or is not what torch\.save makes of tensors alone\.$"):
+        load_published_checkpoint(tmp_path / "text.pth")
     with pytest.raises(FileNotFoundError, match="there is no"):
         load_published_checkpoint(tmp_path / "nothing.pt")
