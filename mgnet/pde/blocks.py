@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.distributed.data import right_hand_side
+from mgnet.pde.distributed.data import right_hand_side, weigh
 from mgnet.pde.distributed.moves import moved
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.problem import SharedPoisson, posed
@@ -136,11 +136,14 @@ class OfNumbers:
         return self.multigrid.work(self.multigrid.base, outcome)
 
     def right_hand_side(self, f: Tensor, data: Data, graph: bool) -> tuple[Tensor, None]:
-        fixed_values(self.problem, data.fixed, f)
-        check_cut(data.mask_boundary, None)
-        b = right_hand_side(self.problem, self.partition, f, data.boundary)
-        if not graph:
-            no_graph("boundary", b)
+        if not any(v is not None for v in data):
+            return weigh(self.partition, f), None
+        with self.partition.agreed():
+            fixed_values(self.problem, data.fixed, f)
+            check_cut(data.mask_boundary, None)
+            b = right_hand_side(self.problem, self.partition, f, data.boundary)
+            if not graph:
+                no_graph("boundary", b)
         return b, None
 
     def inside(self, v: Tensor) -> Tensor:

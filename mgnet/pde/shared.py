@@ -7,14 +7,14 @@ from torch import Tensor
 
 from mgnet.pde.blocks import Blocks, Call, Data, OfNumbers, Varying
 from mgnet.pde.distributed.moves import in_rows, moved
-from mgnet.pde.distributed.nearby import check_block, described
+from mgnet.pde.distributed.nearby import check_block, described, place_of
 from mgnet.pde.distributed.partition import HOST, Partition
 from mgnet.pde.distributed.problem import SharedPoisson, check_poses
 from mgnet.pde.levels.grids import constants
 from mgnet.pde.outer.multigrid import Multigrid
 from mgnet.pde.outer.scheme import Scheme
 from mgnet.pde.outer.stopping import Stop
-from mgnet.pde.problem.checks import as_tensor, finite_data, guess_like, real
+from mgnet.pde.problem.checks import Place, as_tensor, batches, dense, finite_data, guess_like
 from mgnet.pde.problem.poisson import Poisson
 from mgnet.pde.solution import Solution, concluded, solution_of
 
@@ -60,7 +60,7 @@ class OnBlocks:
             u = blocks.inside(blocks.solved(call, b))
         except (FloatingPointError, ValueError):  # of numbers that all share, so that all are here
             with self.partition.agreed():
-                finite_data(as_tensor(f))
+                finite_data(blocks.inside(v), place=self._place)
             raise
         u = moved(rows, self.partition, sum((v for v in (g, u_0) if v is not None), start=u))
         outcome = call.outcome
@@ -72,7 +72,14 @@ class OnBlocks:
     def _begin(self, guess: Any, b: Tensor) -> Tensor:
         """The guess as a first iterate of the solution's shape."""
         with self.partition.agreed():
-            return guess_like(guess, self._blocks.shape_of_u(b), b)
+            begin = self._blocks.inside(guess_like(guess, self._blocks.shape_of_u(b), b))
+            finite_data(None, begin, place=self._place)
+        return begin
+
+    @property
+    def _place(self) -> Place:
+        """Where the blocks that are solved on lie."""
+        return place_of(self.partition.grid, *(there.start for there in self._solving.slices))
 
     def _check(self, f: Any, data: Data, guess: Any, stop: Stop, throw: bool, project: bool) -> None:
         """Refuse, on every process, what is wrong on one or differs."""
@@ -80,6 +87,8 @@ class OnBlocks:
         given = {"f": f, "guess": guess, "mask_boundary": cut, "fixed": fixed}
         how = vars(stop) | {"callback": None, "boundary": None if boundary is None else "given"}
         with partition.agreed(described(partition, given, **how, throw=throw, project=project)):
+            if guess is not None:
+                dense("guess", guess)
             for name, v in given.items():
                 check_block(partition, name, v, scalar=name != "f")
             there, problem = f.device if isinstance(f, Tensor) else HOST, self._blocks.problem
@@ -88,8 +97,7 @@ class OnBlocks:
                     f"`f` must lie where the problem does, on {problem.kind.device}; it is on {there}. Make the "
                     "problem with `like` there."
                 )
-            if guess is not None:
-                finite_data(None, real("guess", guess))
+            batches(problem.grid.ndim, "f", as_tensor(f), "the coefficients", problem.A.base.tensors)
 
 
 def _blocks(problem: Poisson | SharedPoisson, scheme: Scheme, partition: Partition) -> Blocks:

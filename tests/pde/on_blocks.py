@@ -228,6 +228,13 @@ def islands(shape: tuple[int, ...]) -> np.ndarray:
     return frame | (middle & (abs(x - 0.3) > 0.01))
 
 
+def specks(shape: tuple[int, ...]) -> np.ndarray:
+    """The same, and unknowns that are parts by themselves, beside cuts and elsewhere."""
+    mask = islands(shape)
+    mask[::2, -2] = True
+    return mask
+
+
 def pores(shape: tuple[int, ...]) -> np.ndarray:
     """At random, with parts of one unknown."""
     return np.random.default_rng(5).random(shape) < 0.62
@@ -284,6 +291,10 @@ WITHIN: dict[str, dict[str, Any]] = {
     "electrodes in a disc, other values": {
         "shape": (170, 130), "told": {"fixed": electrodes, "mask": disc, "mask_bc": "neumann"}, "array": smooth,
         "tol": 1e-11, "data": {"fixed": lambda shape: [smooth(shape), lambda x, y: x]},
+    },
+    "specks": {
+        "shape": (180, 150), "bc": "neumann", "centering": "cell", "project": True, "tol": 1e-11, "array": smooth,
+        "told": {"mask": specks, "mask_bc": "neumann"},
     },
     "walls": {
         "shape": (180, 120), "bc": "neumann", "centering": "cell", "project": True, "array": walls, "tol": 1e-11
@@ -535,7 +546,21 @@ def faults() -> dict[str, str]:
         "a mask on one": lambda: solve(f, partition=partition, mask=f > 0 if rank else None),
         "an empty mask": lambda: solve(f, partition=partition, mask=f < 0),
         "a mask of numbers on one": lambda: solve(f, partition=partition, mask=np.ones_like(f, int if rank else bool)),
-        "alone": lambda: solve(f, partition=partition, mask=lonely(f, rank), mask_bc="neumann"),
+        "alone": lambda: solve(f, partition=partition, mask=lonely(f, rank), mask_bc="neumann", a=((2, 1), (1, 2))),
+        "a tensor, indefinite on one": lambda: solve(
+            f, partition=partition, a=((f, (m := np.where(np.isnan(hole), rank + 0.5, 0.0))), (m, f))
+        ),
+        "a, NaN on one": lambda: solve(f, partition=partition, a=hole if rank else f),
+        "c, NaN on one": lambda: solve(f, partition=partition, c=hole if rank else f),
+        "velocity, NaN on one": lambda: solve(f, partition=partition, velocity=(1.0, hole if rank else f)),
+        "faces, NaN on one": lambda: solve(
+            f, partition=partition, a=Faces(1.0, np.pad(hole if rank else f, ((0, 0), (0, 1)), constant_values=1.0))
+        ),
+        "fixed, a contradiction on one": lambda: solve(
+            f, partition=partition, fixed=[(f > 0, 1.0), (np.isnan(hole), 2.0 if rank else 1.0)]
+        ),
+        "boundary, NaN": lambda: solve(f, partition=partition, boundary=[(0.0, np.full(140, np.nan)), None]),
+        "other batches": lambda: solve(np.stack([f, f]), partition=partition, a=np.stack([f, f, f])),
         "fixed nowhere": lambda: solve(f, partition=partition, fixed=(f < 0, 1.0)),
         "fixed everywhere": lambda: solve(f, partition=partition, fixed=(f > 0, 1.0)),
         "fixed of another shape": lambda: solve(f, partition=partition, fixed=(f[1:] > 0 if rank else f > 0, 1.0)),

@@ -1,5 +1,6 @@
 """From blocks of one shape to blocks of another: what each process has of another's goes there."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def in_rows(partition: Partition, v: Any, name: str) -> Any:
     if partition.in_rows:
         return v
     if isinstance(v, (tuple, list)):
-        return tuple(in_rows(partition, entry, name) for entry in v)
+        return each_entry(v, lambda entry: in_rows(partition, entry, name))
     if isinstance(v, Faces):
         return Faces(*(_faces_in_rows(partition, entry, d, name) for d, entry in enumerate(v.values)))
     if not isinstance(v, (np.ndarray, Tensor)) or v.ndim == 0:
@@ -91,9 +92,20 @@ def _faces_in_rows(partition: Partition, v: Any, d: int, name: str) -> Any:
         moved(partition, partition.rows, tensor.narrow(dim, at, partition.shape[d]).contiguous()) for at in (0, 1)
     )
     n = below.shape[dim]
-    check_shared(partition, torch.equal(below.narrow(dim, 1, n - 1), above.narrow(dim, 0, n - 1)), name)
+    check_shared(partition, same(below.narrow(dim, 1, n - 1), above.narrow(dim, 0, n - 1)), name)
     both = torch.cat([below, above.narrow(dim, n - 1, 1)], dim)
     return both if isinstance(v, Tensor) else both.numpy()
+
+
+def each_entry(v: Any, of: Callable[[Any], Any]) -> Any:
+    """A tuple or a list of what comes of each entry."""
+    entries = [of(entry) for entry in v]
+    return entries if isinstance(v, list) else tuple(entries)
+
+
+def same(v: Tensor, w: Tensor) -> bool:
+    """Whether numbers are, NaN among them."""
+    return bool(torch.isclose(v, w, rtol=0, atol=0, equal_nan=True).all())
 
 
 def check_shared(partition: Partition, same: bool, name: str) -> None:

@@ -10,18 +10,17 @@ from torch import Tensor
 
 from mgnet.pde.distributed.channel import kinds
 from mgnet.pde.distributed.halo import Widened
-from mgnet.pde.distributed.moves import check_shared, tensor_of
+from mgnet.pde.distributed.moves import check_shared, each_entry, same, tensor_of
 from mgnet.pde.distributed.partition import BOTH, HOST, Partition
 from mgnet.pde.distributed.window import Window
 from mgnet.pde.problem.axis import DIRICHLET, Axis
-from mgnet.pde.problem.checks import as_tensor
-from mgnet.pde.problem.coefficients import Kind, is_number
+from mgnet.pde.problem.checks import Place, as_tensor
+from mgnet.pde.problem.coefficients import Kind
 from mgnet.pde.problem.ends import Robin
 from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.grid import Grid
 
 NEAR = 1e-9  # of a period: no unknown lies so near an end, but on it
-KINDS = "a number, an array of this process's block or a callable"
 ARRAYS = (np.ndarray, Tensor)
 
 
@@ -34,7 +33,7 @@ def described(partition: Partition, given: dict[str, Any], **words: Any) -> dict
 def around(partition: Partition, w: Window, v: Any, name: str) -> Any:
     """v, which ``check_block`` has looked at, on a window; sequences and ``Faces`` entry by entry."""
     if isinstance(v, (tuple, list)):
-        return tuple(around(partition, w, entry, name) for entry in v)
+        return each_entry(v, lambda entry: around(partition, w, entry, name))
     if isinstance(v, Faces):
         return Faces(*(_faces_around(partition, w, entry, d, name) for d, entry in enumerate(v.values)))
     if callable(v):
@@ -77,7 +76,7 @@ def _faces_around(partition: Partition, w: Window, v: Any, d: int, name: str) ->
     tensor, n, dim = tensor_of(name, v), w.high - w.low, -partition.grid.ndim
     wide, last = _wide(partition, w, tensor.narrow(dim, 0, n).contiguous()), tensor.narrow(dim, n, 1)
     shared = wide.narrow(dim, w.before + n, 1) if w.after else last
-    check_shared(partition, torch.equal(shared, last), name)
+    check_shared(partition, same(shared, last), name)
     beyond = wide.narrow(dim, w.size - 1, 1).detach() if w.after else last
     both = torch.cat([wide, beyond], dim)
     return both if isinstance(v, Tensor) else both.numpy()
@@ -98,15 +97,14 @@ def check_block(partition: Partition, name: str, v: Any, faces_of: int | None = 
         return
     shape = tuple(n + (d == faces_of) for d, n in enumerate(partition.shape))
     of = "" if faces_of is None else f" = Faces on axis {faces_of}"
-    if not (v is None or is_number(v) or callable(v) or isinstance(v, ARRAYS)):
-        raise TypeError(f"`{name}` on several processes must be {KINDS}; it is {type(v).__name__}.")
-    if isinstance(v, ARRAYS) and not (scalar and v.ndim == 0) and tuple(v.shape[-len(shape) :]) != shape:
+    if not isinstance(v, ARRAYS):
+        return  # others have no block, and are looked at as on one process
+    if not (scalar and v.ndim == 0) and tuple(v.shape[-len(shape) :]) != shape:
         raise ValueError(
             f"`{name}`{of} must be this process's block, of shape (..., {shape}); it has {tuple(v.shape)}."
         )
     check_reach(partition, name, v)
-    if isinstance(v, ARRAYS):
-        tensor_of(name, v)
+    tensor_of(name, v)
 
 
 def check_reach(partition: Partition, name: str, v: Any) -> None:
@@ -153,6 +151,12 @@ def elsewhere(data: Sequence[Any], ndim: int, like: Tensor) -> Tensor:
             nothing = torch.where(torch.zeros_like(batch, dtype=torch.bool), batch, 0.0).sum(-1)
             total = total + nothing.reshape(*nothing.shape, *[1] * ndim)
     return total
+
+
+def place_of(grid: Grid, *begin: int) -> Place:
+    """Of what begins there, along some axes."""
+    every = (*begin, *[0] * (grid.ndim - len(begin)))
+    return Place(every, tuple(axis.n if axis.periodic else None for axis in grid.axes))
 
 
 def near_axes(grid: Grid, w: Window) -> tuple[Axis, ...]:

@@ -48,7 +48,10 @@ def shared_parts(problem: SharedPoisson, A: Any, excess: Tensor) -> SharedParts:
     inside = members(torch.ones(shape, dtype=torch.bool, device="cpu") if problem.unknown is None else problem.unknown)
     opens = [members(k > 0, d) for d, k in enumerate(A.k)]
     D = members(A.diagonal)
-    each = [_parts_of(problem, inside[m], [k[m] for k in opens], D[m], v) for m, v in enumerate(excess.cpu().numpy())]
+    held = excess.cpu().numpy()
+    if problem.alone is not None:  # what is in those equations holds nothing
+        held = np.where(members(problem.alone)[:, problem.near.owned], 0.0, held)
+    each = [_parts_of(problem, inside[m], [k[m] for k in opens], D[m], v) for m, v in enumerate(held)]
     counts = np.array([count for _, count, _ in each])
     floats = np.arange(max(counts.max(), 1)) < counts[:, None]
     part = torch.from_numpy(np.stack([part for part, _, _ in each])).to(excess.device)

@@ -19,6 +19,7 @@ from mgnet.pde.distributed.nearby import (
     described,
     elsewhere,
     near_axes,
+    place_of,
     planes_of_end,
     reached,
 )
@@ -34,7 +35,6 @@ from mgnet.pde.problem.faces import Faces
 from mgnet.pde.problem.fixed import Fixed, check_holds
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.mask import check_filled, check_left, somewhere
-from mgnet.pde.problem.parts import check_alone
 from mgnet.pde.problem.plain import outside_inference
 from mgnet.pde.problem.poisson import Poisson
 
@@ -58,6 +58,7 @@ class SharedPoisson:
     A : the operator there; its rows of the block are those of the whole one
     scale : of A's conductances, which are in units of another mean width
     unknown, holding : (*batch, *near) where there are equations, and what holds those beside it; None: all are
+    alone : (*batch, *near) which unknowns are a part by themselves, that floats; None: none
 
     Raises
     ------
@@ -103,8 +104,7 @@ class SharedPoisson:
         self._pose(nearby, scheme, mask_bc)
         if self._poisson.domain is not None:
             self._leave()
-        if self.in_parts:
-            self._check_alone()
+        self.alone = self._ground() if self.in_parts else None
 
     def __repr__(self) -> str:
         return f"SharedPoisson({self.grid!r}, {self.partition.count} processes)"
@@ -155,6 +155,10 @@ class SharedPoisson:
     def in_parts(self) -> bool:
         """Whether the domain may have several parts, or what its ends hold is for their numbers to tell."""
         return self.unknown is not None or self.walls or not self.grid.has_numbers
+
+    @property
+    def grounds(self) -> bool:
+        return self._poisson.grounds
 
     @property
     def near_shape(self) -> tuple[int, ...]:
@@ -222,7 +226,7 @@ class SharedPoisson:
         """Each equation by itself."""
         with self.partition.agreed():
             grid = Grid.of(near_axes(self.grid, self.near))
-            grid.geometry = self.grid.geometry
+            grid.geometry, grid.place = self.grid.geometry, place_of(self.grid, self.near.begin)
             a, c, velocity, mask, fixed = nearby.values()
             self._poisson = Poisson.on_planes(grid, a, c, velocity, scheme, mask, mask_bc, fixed, self.kind)
         uniform, (first, *_) = self.grid.axes[0].uniform, self._poisson.grid.axes
@@ -252,10 +256,14 @@ class SharedPoisson:
         near.leave(D.new_tensor(total / count / self.scale).to(self.kind.dtype))
         self.A = self._scaled(near.A)
 
-    def _check_alone(self) -> None:
-        """Refuse unknowns without an equation."""
+    def _ground(self) -> Tensor | None:
+        """See to the unknowns that are a part by themselves; None: there are none."""
+        alone = self.A.diagonal == 0
+        some = bool(self.anywhere(alone.any()))
         with self.partition.agreed():
-            check_alone(None, self.owned(self.A.diagonal == 0), "a" if self.walls else "mask")
+            self._poisson.ground(alone, "a" if self.walls else "mask", some)
+        self.A = self._scaled(self._poisson.A)
+        return alone if some else None
 
     def _of_block(self, boundary: Any) -> Any:
         """What data on whole ends are on this block's."""

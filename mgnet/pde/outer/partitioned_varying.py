@@ -290,4 +290,4 @@ def parts_of_whole(problem: SharedPoisson, A: Any, batch: Sequence[int]) -> tupl
         domain = Domain(*(whole_of(problem, v.byte()).bool().cpu() for v in (problem.unknown, problem.holding)))
     parts = connected(domain, grid, open_faces([k.cpu() for k in A.k], grid)).flattened(grid.ndim, batch)
     part, free = (v.to(A.k[0].device) for v in (parts.part, parts.free))
-    return floating(A, part, free), part
+    return floating(A, part, free, parts.alone.to(part.device) if problem.grounds else None), part

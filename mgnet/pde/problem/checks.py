@@ -4,6 +4,7 @@ import copy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -168,25 +169,53 @@ def batches(ndim: int, name: str, v: Tensor, other: str, others: Sequence[Tensor
             )
 
 
-def finite(name: str, v: Tensor, remedy: str, points: Sequence[np.ndarray] | None = None) -> None:
+@dataclass(frozen=True)
+class Place:
+    """Where the numbers of a part of a grid lie in the whole one.
+
+    Parameters
+    ----------
+    begin, period : per axis the first plane, and how many there are where it is periodic, else None
+    """
+
+    begin: tuple[int, ...] = ()
+    period: tuple[int | None, ...] = ()
+
+    def first(self, bad: Tensor) -> tuple[int, ...]:
+        """The index in the whole array of the first one that is True."""
+        index = [int(i) for i in bad.nonzero()[0]]
+        for d, (begin, n) in enumerate(zip(self.begin, self.period, strict=True), len(index) - len(self.begin)):
+            if d >= 0:
+                index[d] = index[d] + begin if n is None else (index[d] + begin) % n
+        return tuple(index)
+
+    def beside(self, d: int) -> "Place":
+        """Of an end of axis d."""
+        return Place(self.begin[:d] + self.begin[d + 1 :], self.period[:d] + self.period[d + 1 :])
+
+
+HERE = Place()  # of all of a grid
+
+
+def finite(name: str, v: Tensor, remedy: str, points: Sequence[np.ndarray] | None = None, place: Place = HERE) -> None:
     """Refuse NaN and infinity; say where the first one is: its index, or its coordinates of ``points`` per axis."""
     bad = ~torch.isfinite(v)
     if bad.any():
         first = tuple(int(i) for i in bad.nonzero()[0])
         what = "NaN" if torch.isnan(v).any() else "infinite values"
-        where = f", first at {first}" if first else ""
+        where = f", first at {place.first(bad)}" if first else ""
         if points is not None:
             x = (f"{float(p[i]):.6g}" for p, i in zip(points, first[v.ndim - len(points) :], strict=True))
             where = f", first at the point ({', '.join(x)})"
         raise ValueError(f"`{name}` must be finite; it has {int(bad.sum())} {what}{where}. {remedy}")
 
 
-def finite_data(f: Tensor | None, guess: Tensor | None = None, name: str = "guess") -> None:
+def finite_data(f: Tensor | None, guess: Tensor | None = None, name: str = "guess", place: Place = HERE) -> None:
     """The same of f and of a first iterate."""
     if f is not None:
-        finite("f", f, "Clean the right-hand side.")
+        finite("f", f, "Clean the right-hand side.", place=place)
     if guess is not None:
-        finite(name, guess, "Pass None to start from scratch.")
+        finite(name, guess, "Pass None to start from scratch.", place=place)
 
 
 @contextmanager

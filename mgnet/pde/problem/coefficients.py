@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mgnet.pde.native.conductances import conductance
 from mgnet.pde.problem.axis import DIRICHLET, Axis, Robin
-from mgnet.pde.problem.checks import REAL, batches, finite, looked_at, real, unlabelled
+from mgnet.pde.problem.checks import HERE, REAL, Place, batches, finite, looked_at, real, unlabelled
 from mgnet.pde.problem.conductances import end_coupling
 from mgnet.pde.problem.forward_mode import nested
 from mgnet.pde.problem.grid import Grid
@@ -91,7 +91,12 @@ def is_scalar(value: Any) -> bool:
 
 
 def check(
-    name: str, value: Tensor, positive: bool, h: float | None = None, points: Sequence[np.ndarray] | None = None
+    name: str,
+    value: Tensor,
+    positive: bool,
+    h: float | None = None,
+    points: Sequence[np.ndarray] | None = None,
+    place: Place = HERE,
 ) -> Tensor:
     """Refuse coefficients that are not finite, of the wrong sign, or out of the levels' range when divided by h^2.
 
@@ -103,7 +108,7 @@ def check(
             raise ValueError(f"`{name}` must not be empty; its shape is {tuple(data.shape)}.")
         low, high = (float(v) for v in torch.aminmax(data))  # NaN if there is one
         if not isfinite(low) or not isfinite(high):
-            finite(name, data, "Clean the coefficient.", points)
+            finite(name, data, "Clean the coefficient.", points, place)
         if low < 0 or (positive and low == 0):
             need, wall = "positive" if positive else ">= 0", ""
             if low == 0 and data.ndim:
@@ -126,7 +131,7 @@ def at_unknowns(name: str, value: Any, grid: Grid, kind: Kind, mask: Tensor | No
     points = [axis.x for axis in grid.axes] if callable(value) else None
     value = ours(value) if isinstance(value, Tensor) else value  # later changes do not reach the operator
     v = _beside_mask(name, at_points(name, value, grid, kind), grid, mask)
-    return check(name, _inside(v, mask, 0.0), positive=False, points=points)
+    return check(name, _inside(v, mask, 0.0), positive=False, points=points, place=grid.place)
 
 
 def at_points(name: str, value: Any, grid: Grid, kind: Kind) -> Tensor:
@@ -166,7 +171,7 @@ def on_faces(
         a = _filled(a, axis, _used(grid, d, kind, mask, held, all_ends))
         return check(name, a, positive=True, points=points)
     a = _beside_mask(name, array(name, value, grid, kind), grid, mask)
-    a = check(name, _inside(a, mask, 1.0), positive=True)
+    a = check(name, _inside(a, mask, 1.0), positive=True, place=grid.place)
     if a.ndim == 0:
         ones = [grid.axes[e].n + 1 if e == d else 1 for e in range(grid.ndim)]
         return a.expand(ones)

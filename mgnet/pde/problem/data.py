@@ -119,7 +119,8 @@ def _of_cut_tensor(problem: Posed, values: Any, mask: Tensor, held: bool) -> Ten
         faces = torch.bitwise_or(*beside(near, axis, d - grid.ndim))
         near = faces.narrow(d - grid.ndim, 0, axis.n) | faces.narrow(d - grid.ndim, 1, axis.n)
     g = looked_at(
-        torch.where(near & ~mask, g, 0.0), lambda data: finite("mask_boundary", data, "Clean the data on the cut.")
+        torch.where(near & ~mask, g, 0.0),
+        lambda data: finite("mask_boundary", data, "Clean the data on the cut.", place=grid.place),
     )
     return -problem.whole.with_c(None).like(g)(g)
 
@@ -144,7 +145,10 @@ def _on_cut(values: Any, grid: Grid, d: int, kind: Kind, left: Tensor, right: Te
             g = torch.where(left ^ held, below, above)
     g = torch.where(cut, g, 0.0)
     return looked_at(
-        g, lambda data: finite("mask_boundary", data, f"That is on a face of axis {d}. Clean the data on the cut.")
+        g,
+        lambda data: finite(
+            "mask_boundary", data, f"That is on a face of axis {d}. Clean the data on the cut.", place=grid.place
+        ),
     )
 
 
@@ -217,7 +221,10 @@ def on_end(
     remedy = f"That is on axis {d} at the {('low', 'high')[side]} end. Clean it."
     if callable(value):
         return looked_at(g, lambda data: finite(name, data, remedy, points))
-    return looked_at(g, lambda data: finite(name, data.squeeze(dim) if data.ndim >= grid.ndim else data, remedy))
+    place = grid.place.beside(d)
+    return looked_at(
+        g, lambda data: finite(name, data.squeeze(dim) if data.ndim >= grid.ndim else data, remedy, place=place)
+    )
 
 
 def _array_on_end(value: Any, grid: Grid, d: int, kind: Kind, name: str) -> Tensor:

@@ -82,7 +82,7 @@ class Diffusivity:
             faces = a.tensor(self.grid, d, self._kind)
         else:
             faces = on_faces("a", a, self.grid, d, self._kind, *self._domain)
-            faces = check("a", faces, positive=True, h=self.grid.axes[d].h)
+            faces = check("a", faces, positive=True, h=self.grid.axes[d].h, place=self.grid.place)
         for alpha in self._alphas[d]:
             if alpha is not None:
                 batches(self.grid.ndim, "alpha", alpha, "`a`", [faces])

@@ -77,10 +77,10 @@ class OnFaces:
             low, high = RANGE[0] * axis.h**2, RANGE[1] * axis.h**2
             good = (data == 0) | ((data >= low) & (data <= high))
             if not good.all():
-                at = tuple(int(i) for i in (~good).nonzero()[0])
+                value, at = float(data[~good][0]), grid.place.first(~good)
                 raise ValueError(
                     f"`a` = Faces must be 0 or between {low:.3g} and {high:.3g} (a / h^2 between {RANGE[0]:g} and "
-                    f"{RANGE[1]:g}); on axis {d} it is {float(data[at]):.6g} at {at}. Make what is less 0, a wall, or "
+                    f"{RANGE[1]:g}); on axis {d} it is {value:.6g} at {at}. Make what is less 0, a wall, or "
                     f"raise it."
                 )
             dim = d - grid.ndim

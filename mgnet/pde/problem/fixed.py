@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.problem.checks import BOOLEAN, as_tensor, batches, dense, finite, looked_at, not_mapped
+from mgnet.pde.problem.checks import BOOLEAN, Place, as_tensor, batches, dense, finite, looked_at, not_mapped
 from mgnet.pde.problem.coefficients import Kind, at_points
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.plain import ours, values
@@ -74,7 +74,7 @@ class Fixed:
             v = torch.where(where, v, 0.0)
             v = looked_at(v, lambda data: finite("fixed", data, "Clean its values.", points))
             if taken is not None and (both := taken & where).any():
-                _agree(v, total, both)
+                _agree(v, total, both, grid.place)
             new = where if taken is None else where & ~taken
             total, taken = torch.where(new, v, total.to(v)), where if taken is None else taken | where
         return total
@@ -115,7 +115,7 @@ def check_holds(holds: Sequence[bool], masked: bool) -> None:
         raise ValueError(f"`fixed` must hold somewhere{place}; its array is False everywhere. Leave it out.")
 
 
-def _agree(v: Tensor, before: Tensor, both: Tensor) -> None:
+def _agree(v: Tensor, before: Tensor, both: Tensor, place: Place) -> None:
     """Refuse two values for one unknown."""
 
     def look(pair: Tensor) -> None:
@@ -123,7 +123,7 @@ def _agree(v: Tensor, before: Tensor, both: Tensor) -> None:
         if bad.any():
             at = tuple(int(i) for i in bad.nonzero()[0])
             raise ValueError(
-                f"`fixed` must not contradict itself: at {at} it says {float(pair[0][at]):.6g} and "
+                f"`fixed` must not contradict itself: at {place.first(bad)} it says {float(pair[0][at]):.6g} and "
                 f"{float(pair[1][at]):.6g} ({int(bad.sum())} such unknowns). Let its arrays not overlap."
             )
 

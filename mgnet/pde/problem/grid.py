@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
-from mgnet.pde.problem.checks import word
+from mgnet.pde.problem.checks import HERE, word
 from mgnet.pde.problem.ends import BoundaryType, Ends, pairs_of
 from mgnet.pde.problem.geometry import GEOMETRIES, Geometry, Measure, angles, coordinates, measures
 from mgnet.pde.problem.positions import box_of, positions_of, shape_of
@@ -56,6 +56,8 @@ class Grid:
     >>> x[:, 0].tolist()
     [0.25, 0.5, 0.75]
     """
+
+    place = HERE  # in a larger grid
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mgnet.pde.native.arrays import components
 from mgnet.pde.problem.axis import DIRICHLET, NEUMANN, PERIODIC, Axis, Robin
-from mgnet.pde.problem.checks import looked_at
+from mgnet.pde.problem.checks import HERE, Place, looked_at
 from mgnet.pde.problem.faces import open_faces
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.mask import Domain
@@ -123,16 +123,16 @@ def _numbered(member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return member, number
 
 
-def check_alone(c: Tensor | None, alone: Tensor, name: str = "mask") -> None:
+def check_alone(c: Tensor | None, alone: Tensor, name: str = "mask", place: Place = HERE) -> None:
     """Refuse a part of one unknown with no equation: no neighbour, nothing that holds it, no c."""
     if alone.any():
         c = torch.zeros_like(alone, dtype=torch.float64) if c is None else c
-        looked_at(c, lambda c: _refuse_alone((c == 0) & alone.to(c.device), name))
+        looked_at(c, lambda c: _refuse_alone((c == 0) & alone.to(c.device), name, place))
 
 
-def _refuse_alone(bad: Tensor, name: str) -> None:
+def _refuse_alone(bad: Tensor, name: str, place: Place) -> None:
     if bad.any():
-        first = tuple(int(i) for i in bad.nonzero()[0])
+        first = place.first(bad)
         raise ValueError(
             f"`{name}` must leave no unknown without an equation: with no flux through the cut and c = 0, "
             f"{int(bad.sum())} of them have no neighbour (first {first}). Leave them out by a `mask`, or give c > 0."

@@ -107,7 +107,7 @@ class Poisson:
         walls = isinstance(a, Faces)
         self.parts = parts_of(self.domain, self.whole, grid, walls)
         if self.parts is not None:
-            self._ground(self.parts.alone, "a" if walls else "mask")
+            self.ground(self.parts.alone, "a" if walls else "mask", bool(self.parts.alone.any()))
         check_order(order, self)
         self.order = order
         if order == 4:
@@ -148,11 +148,11 @@ class Poisson:
         base = self.domain.cut(self.whole, outer)
         self.A, self.c = base, base.c
 
-    def _ground(self, alone: Tensor, name: str) -> None:
-        """See to the unknowns that are a part by themselves."""
-        if not (self.terms.along_axes and self.terms.has_no_c):
-            check_alone(self.c, alone, name)
-        elif alone.any():
+    def ground(self, alone: Tensor, name: str, some: bool) -> None:
+        """See to the unknowns that are a part by themselves; some : whether there are any."""
+        if not self.grounds:
+            check_alone(self.c, alone, name, self.grid.place)
+        elif some:
             A = grounded(self.A, alone, self.whole.diagonal.detach().mean())
             self.A, self.c = A, A.c
 
@@ -185,6 +185,11 @@ class Poisson:
         return self.terms.along_axes and self.terms.are_scalars
 
     @property
+    def grounds(self) -> bool:
+        """Whether an unknown that is a part by itself floats, as other parts do; else c has to hold it."""
+        return self.terms.along_axes and self.terms.has_no_c
+
+    @property
     def c_varies(self) -> bool:
         """Whether c was given as an array or a callable."""
         return self.terms.c_varies
@@ -208,7 +213,7 @@ class Poisson:
         if self.parts is None:
             return floating(A.base) if self.grid.closed else None
         parts = self.parts.flattened(self.grid.ndim, batch)
-        return floating(A.base, parts.part, parts.free, parts.alone if self.terms.has_no_c else None)
+        return floating(A.base, parts.part, parts.free, parts.alone if self.grounds else None)
 
     @cached_property
     def weighs(self) -> bool:

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from mgnet.pde.native.conductances import corners
 from mgnet.pde.problem.axis import Axis
-from mgnet.pde.problem.checks import as_tensor, finite, looked_at
+from mgnet.pde.problem.checks import Place, as_tensor, finite, looked_at
 from mgnet.pde.problem.coefficients import (
     Kind,
     array,
@@ -170,16 +170,16 @@ class FullTensor:
         if n == 3:
             det = 1 + 2 * rho[0, 1] * rho[0, 2] * rho[1, 2] - sum(v**2 for v in rho.values())
             minor = torch.minimum(minor, det)
-        _look_definite(minor if self.mask is None else torch.where(self.mask, minor, 1.0), x)
+        _look_definite(minor if self.mask is None else torch.where(self.mask, minor, 1.0), x, self.grid.place)
         for pair in pairs(n) if any(callable(v) for v in self.entries.values()) else ():
             faces = [axis.faces if d in pair else axis.x for d, axis in enumerate(self.grid.axes)]
-            _look_definite(1 - self._rho(*pair, pair) ** 2, faces)
+            _look_definite(1 - self._rho(*pair, pair) ** 2, faces, self.grid.place)
 
     def _on_faces(self, d: int) -> Tensor:
         """a[d][d] on the faces of axis d, in full along every axis."""
         axis = self.grid.axes[d]
         a = on_faces("a", self.entries[d, d], self.grid, d, self.kind, self.mask, self.held)
-        a = check("a", a, positive=True, h=axis.h)
+        a = check("a", a, positive=True, h=axis.h, place=self.grid.place)
         return a.expand(np.broadcast_shapes(a.shape, [m + (e == d) for e, m in enumerate(self.grid.shape)]))
 
     def at(self, d: int, e: int, on: Sequence[int]) -> Tensor:
@@ -269,7 +269,7 @@ def _same(v: Tensor, w: Tensor, mask: Tensor | None) -> bool:
     return torch.equal(v, w) or (mask is not None and not bool(((v != w) & mask.to(v.device)).any()))
 
 
-def _look_definite(minor: Tensor, points: Sequence[np.ndarray]) -> None:
+def _look_definite(minor: Tensor, points: Sequence[np.ndarray], place: Place) -> None:
     """Say where a leading minor, over the product of its diagonal, is not positive."""
 
     def look(data: Tensor) -> None:
@@ -278,9 +278,12 @@ def _look_definite(minor: Tensor, points: Sequence[np.ndarray]) -> None:
         finite("a", data, "Clean the coefficient.", points)
         at = tuple(int(i) for i in (data <= 0).nonzero()[0])
         inner = at[len(at) - len(points) :]
-        where = ", ".join(f"{float(p[i]):.6g}" for p, i in zip(points, inner, strict=True))
+        where, first = (
+            ", ".join(f"{float(p[i]):.6g}" for p, i in zip(points, inner, strict=True)),
+            place.first(data <= 0),
+        )
         raise ValueError(
-            f"`a` must be positive definite; it is not at {at}, the point ({where}): its determinant, or one of two "
+            f"`a` must be positive definite; it is not at {first}, the point ({where}): its determinant, or one of two "
             f"rows and columns, is {float(data[at]):.3g} times the product of the diagonal."
         )
 

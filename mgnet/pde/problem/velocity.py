@@ -171,7 +171,7 @@ def _on_faces(value: Any, grid: Grid, d: int, kind: Kind, mask: Tensor | None) -
         batches(grid.ndim, name, v, "the `mask`", [mask])
         left, right = beside(mask, axis, dim)
         v = torch.where(left | right, v, 0.0)
-    return looked_at(v, lambda data: finite(name, data, "Clean the velocity.", points))
+    return looked_at(v, lambda data: finite(name, data, "Clean the velocity.", points, grid.place))
 
 
 def _mean(v: Tensor, axis: Axis, dim: int, mask: Tensor | None) -> Tensor:
