@@ -3,6 +3,7 @@
 import inspect
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from mgnet.pde.levels.fas import NonlinearHierarchy, Pointwise, chain
 from mgnet.pde.levels.transfers import Transfer
+from mgnet.pde.outer.backends import applied
 from mgnet.pde.outer.eager import eager
 from mgnet.pde.outer.iterate import iterate
 from mgnet.pde.outer.iteration import Cycles
+from mgnet.pde.outer.linearised import linearised
 from mgnet.pde.outer.stopping import Callback
 from mgnet.pde.outer.work import cycle_work, full_multigrid_work
 from mgnet.pde.problem import checks
@@ -47,9 +50,10 @@ def solve_nonlinear(
     throw: bool = True,
     callback: Callback | None = None,
 ) -> Solution:
-    """Solve -div(a grad u) + g(u) = f on a box, by nonlinear multigrid (FAS).
+    """Solve -div(a grad u) + g(u) = f on a box.
 
-    A member whose cycles do not halve the residual, where g' >= 0, is left to damped Newton with linear multigrid.
+    Members where g grows by damped Newton's method with linear multigrid, from coarse grids to fine ones; others by
+    nonlinear multigrid (FAS).
 
     Parameters
     ----------
@@ -58,9 +62,10 @@ def solve_nonlinear(
         coordinates of every axis, of arrays of f's kind. They are called on coarse grids too, with u of shape
         (members, *grid) and coordinates of shape grid, so data that varies in space must be computed from the
         coordinates. Which of the two is meant is read off the positional parameters without defaults.
-    a : None, a number, a callable, or one of these per axis (an array has no values on coarse grids)
+    a : None, a number, an array at the unknowns (coarse grids have its means), a callable, or one of these per axis;
+        or a full tensor of them
     boundary : None, a number, a callable, or one (low, high) pair of these per axis
-    guess : where to start; default: full multigrid with Newton's method on the coarsest grid
+    guess : where to start; default: the solution on the next coarser grid, and so on
     tol : residual relative to that of u = 0
     bc, lower, upper, centering, ndim, max_cycles, throw, callback : as for ``solve``
 
@@ -74,7 +79,7 @@ def solve_nonlinear(
     NotConverged : with the residuals reached and what to do
     FloatingPointError : the solution overflows, or g is not finite where no step can be taken back
 
-    Source: Brandt 1977; Trottenberg, Oosterlee & Schueller 2001, section 5.3.
+    Source: Brandt 1977; Trottenberg, Oosterlee & Schueller 2001, section 5.3; Deuflhard 2011, sections 2.3 and 3.4.
 
     Example
     -------
@@ -101,14 +106,14 @@ def solve_nonlinear(
     checks.controls(tol, max_cycles, throw, callback)
     if tol is None:
         raise ValueError("`tol` must be a number between 0 and 1 for a nonlinear problem; it is None.")
-    _check_evaluable(a, boundary, grid)
+    _check_evaluable(boundary, grid)
     b0 = checks.as_tensor(f)
     grids = chain(grid)
     functions = [_pointwise(name, v, f, grids) for name, v in (("g", g), ("dg", dg))]
-    problems = [Poisson(level, a, like=f) for level in grids]
+    problems = [Poisson(level, each, like=f) for level, each in zip(grids, _on_grids(a, grids), strict=True)]
     data = _data(problems, b0.reshape(-1, *grid.shape), boundary)
     start = None if guess is None else checks.guess_like(guess, f.shape, b0).reshape(-1, *grid.shape)
-    hierarchy = NonlinearHierarchy(problems, functions[0], functions[1], data)
+    hierarchy = NonlinearHierarchy(problems, functions[0], functions[1], data, applied, linearised)
     begun = time.perf_counter()
     b = data[0]
     try:
@@ -118,11 +123,13 @@ def solve_nonlinear(
         checks.finite_data(b0, None if start is None else start.reshape(f.shape))
         raise FloatingPointError(f"{error} {REMEDY}") from None
     u: Any = outcome.u.reshape(f.shape)
-    work = cycle_work(hierarchy.sizes, (2, 2), 1) * (len(outcome.residuals) - 1 + hierarchy.linear_cycles)
-    if start is None and len(outcome.residuals) > 1:
+    cycles = hierarchy.linear_cycles + (len(outcome.residuals) - 1) * hierarchy.fas
+    work = cycle_work(hierarchy.sizes, (2, 2), 1) * cycles
+    if start is None and hierarchy.fas:
         work += full_multigrid_work(hierarchy.sizes, (2, 2), 1) - cycle_work(hierarchy.sizes, (2, 2), 1)
     u = u.numpy() if isinstance(f, np.ndarray) else u
-    method = "FAS V(2,2)-cycles, Newton-Chebyshev smoother" + (", damped Newton" if hierarchy.stiff.any() else "")
+    words = "damped Newton" * hierarchy.newton, "FAS V(2,2)-cycles, Newton-Chebyshev smoother" * hierarchy.fas
+    method = ", ".join(filter(None, words))
     solution = solution_of(outcome, u, grid, method, work, time.perf_counter() - begun)
     if throw:
         check_converged(solution, tol, REMEDY)
@@ -151,9 +158,34 @@ def _data(problems: Sequence[Poisson], f: Tensor, boundary: Any) -> list[Tensor]
         data.append(problem.rhs(f, boundary))
         checks.no_derivative("boundary", "solve_nonlinear", data[-1])
         if coarse is not None:
-            R, w = Transfer(problem.grid.axes, coarse.grid.axes).R, problem.A.base.weigh(torch.ones_like(f))
-            f = R(w * f) / R(w)
+            f = _mean(f, problem.grid, coarse.grid)
     return data
+
+
+def _mean(v: Tensor, fine: Grid, coarse: Grid) -> Tensor:
+    """(batch, *grid) on the coarser grid: means, weighted by the shares of a cell, which stay in the range of v."""
+    R, w = Transfer(fine.axes, coarse.axes).R, torch.ones_like(v[:1])
+    for d, axis in enumerate(fine.axes):
+        w = w * torch.from_numpy(axis.share).to(w).reshape([-1 if e == d else 1 for e in range(fine.ndim)])
+    return R(w * v) / R(w)
+
+
+def _on_grids(a: Any, grids: Sequence[Grid]) -> list[Any]:
+    """The coefficient on each grid; of arrays their means."""
+    if isinstance(a, (tuple, list)):
+        return list(zip(*(_on_grids(each, grids) for each in a), strict=True))
+    if not isinstance(a, (np.ndarray, Tensor)) or a.ndim == 0:
+        return [a] * len(grids)
+    if tuple(a.shape) != grids[0].shape:
+        came = f"it has {tuple(a.shape)}"
+        raise ValueError(f"`a` must have the grid's shape {grids[0].shape} for a nonlinear problem; {came}.")
+    v, found = checks.real("a", a)[None], [a]
+    checks.no_derivative("a", "solve_nonlinear", v)
+    v = v.double()
+    for fine, coarse in pairwise(grids):
+        v = _mean(v, fine, coarse)
+        found.append(v[0])
+    return found
 
 
 def _pointwise(name: str, function: Any, f: Any, grids: Sequence[Grid]) -> Pointwise:
@@ -241,8 +273,8 @@ def _meshes(grid: Grid, f: Any) -> tuple[Any, ...]:
     return tuple(_shown(x, f) for x in meshes)
 
 
-def _check_evaluable(a: Any, boundary: Any, grid: Grid) -> None:
-    """Coarse grids need the coefficient and the data as functions."""
+def _check_evaluable(boundary: Any, grid: Grid) -> None:
+    """Coarse grids need the data as functions."""
 
     def known(v: Any) -> bool:
         if isinstance(v, (tuple, list)):
@@ -250,6 +282,6 @@ def _check_evaluable(a: Any, boundary: Any, grid: Grid) -> None:
         return v is None or is_number(v) or callable(v) or not isinstance(v, (np.ndarray, Tensor))
 
     alphas = tuple(end.alpha for pair in grid.bc for end in pair if isinstance(end, Robin))
-    for name, v in (("a", a), ("boundary", boundary), ("alpha", alphas)):
+    for name, v in (("boundary", boundary), ("alpha", alphas)):
         if not known(v):
             raise TypeError(f"`{name}` must be a number or a callable for a nonlinear problem; it is an array.")

@@ -18,6 +18,8 @@ import torch
 from mgnet.core import cycle
 from mgnet.pde import Grid, NotConverged, Poisson, solve, solve_nonlinear
 from mgnet.pde.levels.fas import NonlinearHierarchy, chain
+from mgnet.pde.outer.backends import applied
+from mgnet.pde.outer.linearised import linearised
 from tests.pde.grids_and_data import CENTERINGS, ENDS, Manufactured, order, random
 
 
@@ -191,6 +193,37 @@ def test_a_tilted_junction_in_space(n, Q):
         np.testing.assert_allclose(s.u, reference(f, two_sinh, two_cosh), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("contrast", [40.0, 1e6])
+@pytest.mark.parametrize("shape", [(33, 33), (40, 61), (14, 15, 13)], ids=str)
+def test_charges_in_materials(shape, contrast):
+    """Poisson and Boltzmann's equation with an array of permittivities."""
+    x = Grid(shape).coordinates()
+    a, f = np.where(np.hypot(x[0] - 0.4, x[1] - 0.6) < 0.23, 1.0, contrast), np.zeros(np.prod(shape))
+    f[np.random.default_rng(0).integers(0, f.size, 6)] = [1e5, -1e5] * 3
+    s = solve_nonlinear(f.reshape(shape), two_sinh, two_cosh, a=a, tol=1e-10)
+    assert s.cycles <= 6
+    exact = newton(Poisson(Grid(shape), a).to_scipy(), f, np.arcsinh(f / 2), two_sinh, two_cosh)
+    np.testing.assert_allclose(s.u.ravel(), exact, rtol=0, atol=1e-6 * abs(exact).max())
+
+
+def test_an_array_where_g_falls():
+    x, y = Grid((64, 64)).coordinates()
+    a = 1 + x * y
+    ours, theirs = (bratu(64, 1.0, a=v) for v in (a, lambda x, y: 1 + x * y))
+    np.testing.assert_allclose(ours.u, theirs.u, rtol=0, atol=2 / 65**2 * theirs.u.max())  # of order h^2
+    assert ours.cycles <= theirs.cycles + 1
+
+
+@pytest.mark.parametrize("bc", ["neumann", "periodic"])
+def test_where_g_alone_holds_u(bc):
+    """From u = 0, where g' = 0 leaves the first linear problem singular."""
+    (x,) = Grid((96,), bc=bc).coordinates()
+    f = 1 + np.cos(2 * np.pi * x)
+    s = solve_nonlinear(f, cube, three_squares, bc=bc, tol=1e-10)
+    A = Poisson(Grid((96,), bc=bc))
+    assert np.linalg.norm(A.apply(s.u) + A.rhs(cube(s.u)) - A.rhs(f)) <= 1e-9 * np.linalg.norm(A.rhs(f))
+
+
 STEEP = {
     "exp": (np.exp, np.exp, 1e10),
     "kappa^2 sinh": (lambda u: 1e6 * np.sinh(u), lambda u: 1e6 * np.cosh(u), 1e8),
@@ -243,7 +276,7 @@ def factor(inject):
     def g(u):
         return -5.0 * u.exp()
 
-    hierarchy = NonlinearHierarchy(problems, g, g, b, inject)
+    hierarchy = NonlinearHierarchy(problems, g, g, b, applied, linearised, inject)
     u, norms = torch.zeros_like(b[0]), []
     for _ in range(12):
         u = cycle(hierarchy.levels, u, b[0])
@@ -272,7 +305,9 @@ def test_Pi_is_information():
         ({"g": lambda u: u.pow_(3), "f": torch.ones(20, 20)}, TypeError, "`g` .* changes it in place"),
         ({"g": lambda u, x, y: x.mul_(2), "f": torch.ones(20, 20)}, TypeError, "`g` .* changes it in place"),
         ({"g": lambda u, x: u}, TypeError, "`g` must take u, or u and 2 coordinates; it takes 2 arguments"),
-        ({"a": np.ones((20, 20))}, TypeError, "`a` must be a number or a callable for a nonlinear problem"),
+        ({"a": np.ones((2, 20, 20))}, ValueError, r"`a` must have the grid's shape \(20, 20\) for a nonlinear problem"),
+        ({"a": np.full((20, 20), np.nan)}, ValueError, "`a` must be finite"),
+        ({"a": torch.ones(20, 20, requires_grad=True)}, TypeError, "`a` asks for a gradient"),
         ({"boundary": [(np.ones(20), 0.0), (0.0, 0.0)]}, TypeError, "`boundary` must be a number or a callable"),
         ({"tol": None}, ValueError, "`tol` must be a number between 0 and 1"),
         ({"guess": np.ones(3)}, ValueError, "`guess` must have the solution's shape"),

@@ -6,8 +6,8 @@ L is the linear operator, D its diagonal, w the unknowns' shares of a cell. The 
 equation (2) needs A_c(u_c), so u itself is carried down; with Pi = 0 the coarse grids would solve
 for a correction at the wrong place, and the iteration stalls.
 
-Where g is steep, a sweep solves each unknown's own equation (pointwise.py), and a member whose cycle does not bring the
-residual down is left to Newton's method (newton.py): coarse grids see g of an average, not the average of g.
+Where g is steep, a sweep solves each unknown's own equation (pointwise.py). Members where g grows are left to Newton's
+method (newton.py): coarse grids see g of an average, not the average of g, and its linear problems have faster cycles.
 
 Source: Brandt 1977; Trottenberg, Oosterlee & Schueller 2001, section 5.3.
 """
@@ -20,33 +20,37 @@ from torch import Tensor
 
 from mgnet.core import correct, cycle, transfer
 from mgnet.pde.levels.hierarchy import OnTensors
-from mgnet.pde.levels.newton import Linearised, direction, finite, search, solved
+from mgnet.pde.levels.newton import finite, search, solved
 from mgnet.pde.levels.pointwise import Local
 from mgnet.pde.levels.smoothers import omegas
 from mgnet.pde.levels.transfers import Transfer, apply_tables
 from mgnet.pde.problem.axis import Axis, Table
 from mgnet.pde.problem.grid import Grid
 from mgnet.pde.problem.members import norm_of
+from mgnet.pde.problem.operators import Diffusion
 from mgnet.pde.problem.poisson import Poisson
 
 Pointwise = Callable[[Tensor], Tensor]
+Linear = Callable[[Diffusion, Tensor, Tensor], tuple[Tensor, int]]  # (L + diag(c))^-1 r of (L, c, r), and its cycles
 SWEEPS = 2  # down, and as many up
 NEWTON = 50  # steps at most on the coarsest grid
+NEAR = 0.1  # of the residual: what a whole step of Newton's method leaves where it is near
 SHIFT = 1e-3  # of the diagonal, where A' is singular
-SLOW = 0.5  # of the residual: a cycle that leaves more is no help,
-NEAR = 10.0  # times round-off's residual: if there is more than this
 COARSEST = 150  # unknowns of a grid on which Newton's method solves dense systems
 
 
 class Nonlinearity:
-    """A(u) and its diagonal's derivative on one grid."""
+    """A(u) and its diagonal's derivative on one grid; product : makes u -> L u of L."""
 
-    def __init__(self, problem: Poisson, g: Pointwise, dg: Pointwise):
+    def __init__(self, problem: Poisson, g: Pointwise, dg: Pointwise, product: Callable[[Diffusion], Pointwise]):
         self.L, self.g, self.dg, self.problem = problem.A.base, g, dg, problem
-        self.w = self.L.weigh(torch.ones(problem.grid.shape, device="cpu").to(self.L.k[0]))
+        self.w, self.product = (
+            self.L.weigh(torch.ones(problem.grid.shape, device="cpu").to(self.L.k[0])),
+            product(self.L),
+        )
 
     def __call__(self, u: Tensor) -> Tensor:
-        return self.L(u) + self.w * self.g(u)
+        return self.product(u) + self.w * self.g(u)
 
     def diagonal(self, u: Tensor) -> Tensor:
         return self.L.diagonal + self.w * self.dg(u)
@@ -125,13 +129,27 @@ class NonlinearHierarchy(OnTensors):
     problems : one linear problem a grid, finest first
     g, dg : the reaction and its derivative, of tensors
     data : one b a grid, (batch, *grid): what full multigrid solves on the way up
+    product, linear : what multiplies by L, and solves the linear problems of Newton's method
     inject : whether Pi is injection, or 0 (to show that it is information)
+
+    Attributes
+    ----------
+    newton, fas : whether a member was solved by Newton's method, and by cycles
+    linear_cycles : of the linear problems on the finest grid
     """
 
     def __init__(
-        self, problems: Sequence[Poisson], g: Pointwise, dg: Pointwise, data: Sequence[Tensor], inject: bool = True
+        self,
+        problems: Sequence[Poisson],
+        g: Pointwise,
+        dg: Pointwise,
+        data: Sequence[Tensor],
+        product: Callable[[Diffusion], Pointwise],
+        linear: Linear,
+        inject: bool = True,
     ):
-        self.operators = [Nonlinearity(problem, g, dg) for problem in problems]
+        self._linear = linear
+        self.operators = [Nonlinearity(problem, g, dg, product) for problem in problems]
         axes = [problem.grid.axes for problem in problems]
         self._transfers = [Transfer(f, c) for f, c in zip(axes[:-1], axes[1:], strict=True)]
         self.levels: list[Any] = [
@@ -140,10 +158,8 @@ class NonlinearHierarchy(OnTensors):
         ]
         self.levels.append(NewtonLevel(self.operators[-1]))
         self._data = list(data)
-        self.stiff = torch.zeros(
-            len(data[0]), dtype=torch.bool, device=data[0].device
-        )  # members left to Newton's method
-        self.linear_cycles = 0  # on the finest grid, that Newton's steps took
+        self.newton = self.fas = False
+        self.linear_cycles = 0
         self.sizes = tuple(problem.grid.size for problem in problems)
 
     def full_multigrid(self, b: Tensor, measure: bool = True) -> Tensor:
@@ -158,34 +174,38 @@ class NonlinearHierarchy(OnTensors):
         return self._last[0]
 
     def _step(self, l: int, u: Tensor, b: Tensor) -> Tensor:
-        """A cycle from grid l on; Newton's method for the members that one did not bring down, from then on."""
+        """A step of Newton's method on grid l for members where g grows; for others a cycle from there on."""
         A = self.operators[l]
         u = finite(A, u, b)
         if l + 1 == len(self.levels):
             return self.levels[l].smooth(u, b)
-        if self.stiff.all():
+        growing = (A.dg(u) >= 0).flatten(1).all(dim=1)
+        self.newton, self.fas = self.newton or bool(growing.any()), self.fas or not growing.all()
+        if growing.all():
             return self._newton(l, u, b)
         new = cycle(self.levels[l:], u, b)
-        enough = torch.maximum(SLOW * norm_of(b - A(u)), NEAR * self.roundoff(b, l)(u))
-        growing = (A.dg(u) >= 0).flatten(1).all(dim=1)
-        self.stiff = self.stiff | (growing & ~(norm_of(b - A(new)) <= enough))
-        if self.stiff.any():
-            new[self.stiff] = self._newton(l, u[self.stiff], b[self.stiff])
+        if growing.any():
+            new[growing] = self._newton(l, u[growing], b[growing])
         return new
 
     def _newton(self, l: int, u: Tensor, b: Tensor) -> Tensor:
-        """Two sweeps and a damped Newton step on grid l."""
+        """A step on grid l; of members that it does not bring near, two sweeps and a damped one."""
         A = self.operators[l]
-        u = self.levels[l].smooth(u, b)
         r = b - A(u)
-        c, levels = A.w * A.dg(u), []
-        for operator, to_coarse in zip(self.operators[l:-1], self._transfers[l:], strict=True):
-            levels.append(Linearised(operator.L, c, to_coarse, self.levels[l].omegas))
-            c = to_coarse.R(c)
-        levels.append(Linearised(self.operators[-1].L, c, None, (), self.levels[-1].dense))
-        e, cycles = direction(levels, r)
+        new = u + self._direction(l, u, r)
+        far = ~(norm_of(b - A(new)) <= NEAR * norm_of(r))
+        if far.any():
+            u, b = self.levels[l].smooth(u[far], b[far]), b[far]
+            r = b - A(u)
+            new[far] = search(A, u, b, norm_of(r), self._direction(l, u, r))[0]
+        return new
+
+    def _direction(self, l: int, u: Tensor, r: Tensor) -> Tensor:
+        """e of (N)."""
+        A = self.operators[l]
+        e, cycles = self._linear(A.L, A.dg(u), r)
         self.linear_cycles += cycles if l == 0 else 0
-        return search(A, u, b, norm_of(r), e)[0]
+        return e
 
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
         return norm_of(b - self.operators[0](torch.zeros_like(b) if u is None else u))

@@ -1,60 +1,24 @@
-"""Damped Newton's method for -div(a grad u) + g(u) = f with a growing g, where FAS cycles do not contract.
+"""Damped Newton's method for -div(a grad u) + g(u) = f where g grows.
 
     (L + diag(c)) e = f - A(u),   c = w g'(u)                       (N)
 
-is solved by conjugate gradients which one linear V-cycle preconditions; c is full-weighted to coarse grids. For g' >= 0
-the energy E(u) = (u, L u) / 2 + (w, G(u)) - (f, u) is convex with gradient -r, so that a step which leaves (r, e) >= 0
-has brought E down, whatever the residual says: G itself is not needed.
+is a linear problem with a c that varies: ``outer.linearised`` solves it, on the coarsest grid dense matrices do. For
+g' >= 0 the energy E(u) = (u, L u) / 2 + (w, G(u)) - (f, u) is convex with gradient -r, so that a step which leaves
+(r, e) >= 0 has brought E down, whatever the residual says: G itself is not needed.
 
 Source: Deuflhard 2011, sections 2.3 and 3.4 (inexact Newton, convex energies); Bank & Rose 1981 (damping).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mgnet.core import cycle
 from mgnet.pde.levels.pointwise import Local
-from mgnet.pde.levels.transfers import Transfer
-from mgnet.pde.problem.members import each, norm_of, where
-from mgnet.pde.problem.operators import Diffusion
+from mgnet.pde.problem.members import norm_of, where
 
 HALVINGS = 12  # of a Newton step
-ENOUGH = 1e-4  # of (r, M r) where conjugate gradients stop
-STEPS = 12  # of conjugate gradients at most
 FALLS = 0.9  # of the residual: a full step that reaches this is taken
-
-
-class Linearised:
-    """One grid of (N), with equations (1)-(3) for Pi = 0."""
-
-    def __init__(self, L: Diffusion, c: Tensor, transfer: Transfer | None, omegas: Sequence[float], dense: Any = None):
-        self.L, self.c, self.transfer, self.omegas, self.dense = L, c, transfer, omegas, dense
-
-    def __call__(self, e: Tensor) -> Tensor:
-        return self.L(e) + self.c * e
-
-    def smooth(self, e: Tensor | None, r: Tensor) -> Tensor:
-        if self.dense is not None:
-            return solved(self.dense, self.c, r)
-        return self._sweep(self.omegas, torch.zeros_like(r) if e is None else e, r)
-
-    def down(self, e: Tensor | None, r: Tensor, coarse: Any) -> tuple[Tensor, None, Tensor]:
-        assert self.transfer is not None, "a level above another has a transfer"
-        e = self.smooth(e, r)
-        return e, None, self.transfer.R(r - self(e))
-
-    def up(self, e: Tensor, r: Tensor, before: None, after: Tensor) -> Tensor:
-        assert self.transfer is not None, "a level above another has a transfer"
-        return self._sweep(self.omegas[::-1], e + self.transfer.P(after), r)
-
-    def _sweep(self, omegas: Sequence[float], e: Tensor, r: Tensor) -> Tensor:
-        D = self.L.diagonal + self.c
-        for omega in omegas:
-            e = e + omega * (r - self(e)) / D
-        return e
 
 
 def solved(L: Tensor, c: Tensor, r: Tensor) -> Tensor:
@@ -69,25 +33,6 @@ def solved(L: Tensor, c: Tensor, r: Tensor) -> Tensor:
     else:
         e, _ = torch.linalg.solve_ex(M, v)
     return e.reshape(r.shape)
-
-
-def direction(levels: Sequence[Linearised], r: Tensor) -> tuple[Tensor, int]:
-    """e of (N) to two digits, and the cycles it took; of any accuracy it is a direction of descent."""
-    e, p, rho = torch.zeros_like(r), torch.zeros_like(r), torch.ones_like(r.flatten(1)[:, 0])
-    first, cycles = None, 0
-    while cycles < STEPS:
-        cycles += 1
-        z = cycle(levels, None, r)
-        rho, before = dot(r, z), rho
-        first = rho if first is None else first
-        p = z + each(rho / before, z) * p
-        q = levels[0](p)
-        alpha = rho / dot(p, q)
-        going = torch.isfinite(alpha) & (rho > ENOUGH * first)
-        if not going.any():
-            break
-        e, r = where(going, e + each(alpha, p) * p, e), where(going, r - each(alpha, q) * q, r)
-    return e, cycles
 
 
 def search(A: Any, u: Tensor, f: Tensor, norm: Tensor, e: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -42,7 +42,7 @@ class Local:
 
     def residual(self, f: Tensor) -> Tensor:
         """f - A(u)."""
-        return f - self.A.L(self.u) - self.wg
+        return f - self.A.product(self.u) - self.wg
 
     def step(self, r: Tensor, e: Tensor, omega: float = 1.0) -> Tensor:
         """d that solves the equations for r; e itself where it nearly solves those for omega r, or g does not grow.
