@@ -144,6 +144,12 @@ def draw(rows: list[dict], folder: Path) -> None:
     right.set(xlabel="unknowns", ylabel="million unknowns a second, set-up kept by both")
     works.set(xlabel="n (unknowns n x n)", ylabel="work units (one is a sweep on the finest grid)")
     works.set_ylim(bottom=0)
+    left.set_ylim(top=4 * left.get_ylim()[1])  # room for the legend
+    sizes = sorted({row["n"] for row in (*wins, *loses)})
+    for ax in (left, works):
+        ax.set_xticks(sizes, list(map(str, sizes)))
+    right.yaxis.set_major_formatter("{x:g}")
+    right.yaxis.set_minor_formatter("{x:g}")
     for ax in (left, right, works):
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.grid(True, alpha=0.3)

@@ -5,6 +5,7 @@ argument costs one line on stderr and exit status 2; a solver that did not conve
 """
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -45,13 +46,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if type(error).__name__ == "NoArgsIsHelpError":  # which typer does not export
                 print(error.format_message())
                 return 2
-            return complain(error.format_message().replace("Value error, ", ""), 2)
+            return complain(_short(error.format_message()), 2)
         except FloatingPointError as error:  # overflow; a network that has diverged
             return complain(str(error), 1)
         except OSError as error:
             return complain(str(error) if error.filename or not error.strerror else error.strerror, 2)
-        except (ValueError, TypeError, MemoryError, ModuleNotFoundError) as error:  # the last: a missing extra
+        except ModuleNotFoundError as error:
+            return complain(_missing(error), 2)
+        except (ValueError, TypeError, MemoryError) as error:
             return complain(str(error) or type(error).__name__, 2)
+
+
+def _short(message: str) -> str:
+    """Without the words of what reads the options.
+
+    Example
+    -------
+    >>> _short("Invalid value for '--seed': Input should be a valid integer, unable to parse string as an integer")
+    "Invalid value for '--seed': not a valid integer"
+    """
+    return re.sub(r"Input should be a (valid \w+).*", r"not a \1", message.replace("Value error, ", ""))
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    """Which package of an extra is missing, as ``mgnet.training.extras`` says it; or which of those that all need.
+
+    Example
+    -------
+    >>> _missing(ModuleNotFoundError("No module named 'matplotlib.axes'", name="matplotlib.axes"))
+    'this needs matplotlib; in a clone of mgnet: python -m pip install .'
+    """
+    if "pip install" in str(error):
+        return str(error)
+    return f"this needs {(error.name or str(error)).partition('.')[0]}; in a clone of mgnet: python -m pip install ."
 
 
 def _version(asked: bool) -> None:

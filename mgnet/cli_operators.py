@@ -16,7 +16,7 @@ Given = Annotated[Path, typer.Argument(help="A file of samples, .npz or .mat.")]
 WorksOn = Annotated[
     Literal["trained", "data"], typer.Option(help="The grid the network works on: its own, or that of the data.")
 ]
-PROBLEMS = ("darcy", "poisson", "heat")
+TAKES = {"darcy": ("kind", "recipe"), "poisson": ("bc", "ndim"), "heat": ("bc", "ndim", "time")}
 
 
 @app.command()
@@ -48,18 +48,21 @@ def data(
     """Solve for samples, each with its measured error, and write them; or write those of a published file."""
     from mgnet import operators
     from mgnet.files import new_file
+    from mgnet.training.checks import whole
 
     if out.suffix != ".npz":
         raise ValueError(f"`out` must end in .npz; it is {str(out)!r}.")
+    whole("every", every, 1)
+    given: dict[str, Any] = {"kind": kind, "recipe": recipe, "bc": bc, "ndim": ndim, "time": time}
+    given |= {"inputs": inputs, "outputs": outputs}
+    given = {name: value for name, value in given.items() if value is not None}
+    _check_options(problem, given)
     new_file(out)
-    if problem in PROBLEMS:
-        given: dict[str, Any] = {"kind": kind, "recipe": recipe, "bc": bc, "ndim": ndim, "time": time}
-        given = {name: value for name, value in given.items() if value is not None}
-        _check_options(problem, given)
+    if problem in TAKES:
         common = {"cells": cells, "seed": seed, "first": first, "reference": reference, "device": device}
         made = getattr(operators, problem)(samples, size, **common, **given, progress=True)
     else:
-        made = operators.load(problem, inputs=inputs, outputs=outputs)
+        made = operators.load(problem, **given)
     made = made if every == 1 else made.every(every)
     path = operators.save(made, out)
     error = f", mean relative error {made.error.mean():.3%}" if made.error.mean() == made.error.mean() else ""
@@ -67,10 +70,14 @@ def data(
 
 
 def _check_options(problem: str, given: dict[str, Any]) -> None:
-    takes = {"darcy": ("kind", "recipe"), "poisson": ("bc", "ndim"), "heat": ("bc", "ndim", "time")}[problem]
+    from mgnet.training.checks import word
+
+    if not Path(problem).suffix:
+        word("problem", problem, (*TAKES, "a file of samples"))
+    takes = TAKES.get(problem, ("inputs", "outputs"))
     for name in given:
         if name not in takes:
-            raise ValueError(f"`{name}` is none of {problem}'s options, which are {', '.join(takes)}.")
+            raise ValueError(f"`{name}` is none of the options of {problem}, which are {', '.join(takes)}.")
 
 
 @app.command()

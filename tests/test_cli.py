@@ -201,6 +201,16 @@ def test_a_failed_write_leaves_nothing_behind(inside, capsys, monkeypatch):
     assert list((inside / "runs").iterdir()) == []
 
 
+@pytest.mark.parametrize("package", ["matplotlib", "torchvision"])
+def test_a_missing_package_is_told_in_a_line(package, tmp_path):
+    """Also of those that are always installed."""
+    code = f"import sys; sys.modules[{package!r}] = None; from mgnet.cli import main; sys.exit(main())"
+    command = {"matplotlib": ["solve", "7"], "torchvision": ["info"]}[package]
+    found = subprocess.run([sys.executable, "-c", code, *command], cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == 2
+    assert found.stderr == f"mgnet: this needs {package}; in a clone of mgnet: python -m pip install .\n"
+
+
 def test_info_names_versions_devices_and_threads(capsys):
     assert main(["info"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if len(line.split()) == 2)

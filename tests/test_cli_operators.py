@@ -83,10 +83,15 @@ def test_several_seeds(folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("data darcy --bc neumann", "`bc` is none of darcy's options, which are kind, recipe"),
-        ("data poisson --kind rough", "`kind` is none of poisson's options"),
+        ("data darcy --bc neumann", "`bc` is none of the options of darcy, which are kind, recipe"),
+        ("data poisson --kind rough", "`kind` is none of the options of poisson"),
+        ("data heat --inputs a", "`inputs` is none of the options of heat"),
+        ("data {}/data.npz --kind rough --out o.npz", "data.npz, which are inputs, outputs"),
+        ("data darcy --every 0", "`every` must be a whole number of at least 1"),
+        ("data darcy --samples some", "Invalid value for '--samples': not a valid integer"),
+        ("train {}/data.npz --up 5 --out {}/other", "`up` must be a whole number, 3 or 4, or"),
         ("data darcy --size 2", "`size` must be a whole number of at least 4"),
-        ("data stokes", "`path` must be a .npz or .mat file of samples; there is no file stokes"),
+        ("data stokes", "`problem` must be one of darcy, poisson, heat, a file of samples; it is 'stokes'"),
         ("data darcy --out d.mat --samples 1 --size 8", "`out` must end in .npz"),
         ("train {}/no.npz", "there is no file"),
         ("train {}/data.npz --set los=1", "it is 'los=1'. Did you mean 'loss'?"),

@@ -315,5 +315,5 @@ def _per_grid(name: str, value: Any, count: int, holds: Any, wanted: str) -> tup
     """
     numbers = (value,) * count if isinstance(value, int) else tuple(value)
     if len(numbers) != count or not all(type(n) is int and holds(n) for n in numbers):
-        raise ValueError(f"`{name}` must be {count} whole numbers, each {wanted}; it is {value!r}.")
+        raise ValueError(f"`{name}` must be a whole number, {wanted}, or {count} of them; it is {value!r}.")
     return numbers

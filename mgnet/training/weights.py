@@ -122,7 +122,9 @@ def read_tensors(path: Path, key: str) -> tuple[dict[str, Tensor], str]:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}. Use another checkpoint.") from None
     if key not in header:
-        raise ValueError(f"{path} does not say which network it belongs to; it was not written by {key}.")
+        others = [name for name in header if name.startswith("mgnet.") and name != _HASH]
+        whose = f"it was written by {others[0]}" if others else "it does not say which network it belongs to"
+        raise ValueError(f"{path} must have been written by {key}; {whose}.")
     if header.get(_HASH) not in (None, _hash(stored)):
         raise ValueError(
             f"{path} is damaged: its numbers are not those that were written. Use another checkpoint, or, if you "
