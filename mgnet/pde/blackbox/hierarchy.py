@@ -22,6 +22,7 @@ from mgnet.pde.blackbox.interpolation import Coarsening, Interpolation, induced
 from mgnet.pde.blackbox.lines import line_steps, line_sweeps
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 from mgnet.pde.blackbox.traits import COARSEST, NEGATIVE, smallest, strengths
+from mgnet.pde.levels.grids import semicoarsened
 from mgnet.pde.levels.smoothers import Smoother, omegas
 from mgnet.pde.levels.unit_form import UnitForm
 from mgnet.pde.problem.axis import DIRICHLET, Axis
@@ -32,7 +33,6 @@ SHORTEST = 5  # unknowns of the shortest periodic axis that is coarsened; others
 COARSE_BOUND = 1.7  # of the spectrum of coarse operators in unit form (measured 1.3 to 1.7; steps are stable up to 2.1)
 VERY_NEGATIVE = 0.1  # couplings below minus this make the spectrum larger than 2 (4; at an odd ring's seam 3)
 POWER_STEPS = 12
-STRONG = 0.3  # an axis with at least this share of the strongest coupling is coarsened
 
 
 @dataclass(frozen=True)
@@ -75,21 +75,12 @@ def first_coarse(axis: Axis) -> int:
 def choose_axes(
     strength: Sequence[float], lines: Sequence[Coarsening], solved: Sequence[int] = ()
 ) -> list[Coarsening] | None:
-    """Which axes to halve: those coupled about as strongly as the strongest (semicoarsening).
-
-    Axes along which lines are ``solved`` are halved too, and do not count among the others. None: no axis
-    is long enough. Source: Trottenberg et al. 2001, section 5.1.
-    """
+    """Which axes to halve; None: no axis is long enough. solved : those along which lines are."""
     can = [line.n >= (SHORTEST if line.periodic else 2) for line in lines]
     if not any(can):
         return None
-    strongest = max(
-        (s for d, (s, ok) in enumerate(zip(strength, can, strict=True)) if ok and d not in solved), default=0
-    )
-    return [
-        Coarsening(line.n, line.periodic, line.first, ok and (d in solved or s >= min(STRONG * strongest, strongest)))
-        for d, (line, s, ok) in enumerate(zip(lines, strength, can, strict=True))
-    ]
+    chosen = semicoarsened(strength, can, solved)
+    return [Coarsening(line.n, line.periodic, line.first, yes) for line, yes in zip(lines, chosen, strict=True)]
 
 
 def readable_levels(

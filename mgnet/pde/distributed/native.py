@@ -9,9 +9,10 @@ from torch import Tensor
 from mgnet.pde.distributed.passes import DATUM, ITERATE, NONE, WORK, Windowed, Windows
 from mgnet.pde.distributed.slabs import Slabs
 from mgnet.pde.distributed.window import Window, cut
+from mgnet.pde.levels.interpolant import of_interpolants
 from mgnet.pde.levels.transfers import identity
 from mgnet.pde.native import four, kernels, machine, padded, threads
-from mgnet.pde.native.describe import NO_END, axis_of, end_of, kernel_table, of_interpolants
+from mgnet.pde.native.describe import NO_END, axis_of, end_of, kernel_table
 from mgnet.pde.native.memory import Pool
 from mgnet.pde.problem.axis import Axis, Table
 
@@ -53,7 +54,7 @@ class NativePasses:
 def _grid(of: Windowed, asked: Windows) -> kernels.Grid:
     """A window of a fine grid, and its transfers to and from one of the next coarser."""
     fine, a = of.transfer.fine, asked.a
-    _, Q, R = ([t or identity(axis.n) for t, axis in zip(kind, fine, strict=True)] for kind in of.transfer.tables)
+    _, Q, R = of.transfer.on_all_axes
     mass, stiffness = of_interpolants(fine, a, asked.c, R, Q)
     for d, (w, w_c) in enumerate(zip(of.fine, of.coarse, strict=True)):
         if not w.whole:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mgnet.core import ConvLevel, Level, cycle, full_multigrid
 from mgnet.pde.levels.direct import DirectLevel
+from mgnet.pde.levels.hierarchy import OnTensors
 from mgnet.pde.levels.lines import lines_of
 from mgnet.pde.levels.richardson import Richardson
 from mgnet.pde.levels.smoothers import COLOURED, Smoother, omegas
@@ -110,7 +111,7 @@ def _robin(axes: Sequence[Axis]) -> bool:
     return any(isinstance(end, Robin) for axis in axes for end in (axis.low, axis.high))
 
 
-class ReadableHierarchy:
+class ReadableHierarchy(OnTensors):
     """Levels in plain torch as a hierarchy that the outer loops can drive."""
 
     centres = False
@@ -120,12 +121,6 @@ class ReadableHierarchy:
         self._dims = tuple(range(-A.ndim, 0))
         self._last: tuple[Tensor, Tensor] | None = None
         self.richardson = Richardson()
-
-    def data(self, b: Tensor) -> Tensor:
-        return b
-
-    def tensor(self, u: Tensor) -> Tensor:
-        return u
 
     def release(self, u: Tensor) -> Tensor:
         self.richardson.restart()

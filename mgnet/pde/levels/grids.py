@@ -28,10 +28,10 @@ def grids(
 ) -> tuple[tuple[Axis, ...], ...]:
     """The axes of every grid, finest first.
 
-    Only strongly coupled axes are coarsened (semicoarsening), until all couplings are alike: point
-    smoothers then work for any constant anisotropy and any aspect of the mesh. The axis along which
-    lines are smoothed, ``line``, is always coarsened, and does not count among the others.
-    Source: Trottenberg et al. 2001, section 5.1.
+    Only strongly coupled axes are coarsened, until all couplings are alike: point smoothers then work for any constant
+    anisotropy and any aspect of the mesh.
+
+    line : the axis along which lines are smoothed
     """
     chain = [axes]
     while work_of(chain[-1]) > direct_work:
@@ -43,13 +43,20 @@ def grids(
 
 
 def _coarsen(axes: Sequence[Axis], a: Sequence[float], line: int | None) -> tuple[Axis, ...]:
-    coupling = _couplings(axes, a)
-    can = [axis.intervals >= 4 for axis in axes]
-    strongest = max((s for d, (s, ok) in enumerate(zip(coupling, can, strict=True)) if ok and d != line), default=0.0)
-    return tuple(
-        axis.coarsen() if ok and (d == line or s >= ISOTROPIC * strongest) else axis
-        for d, (axis, s, ok) in enumerate(zip(axes, coupling, can, strict=True))
-    )
+    chosen = semicoarsened(_couplings(axes, a), [axis.intervals >= 4 for axis in axes], () if line is None else (line,))
+    return tuple(axis.coarsen() if yes else axis for axis, yes in zip(axes, chosen, strict=True))
+
+
+def semicoarsened(couplings: Sequence[float], can: Sequence[bool], lines: Sequence[int]) -> list[bool]:
+    """Which axes to coarsen of those that can be: those coupled about as strongly as the strongest of them.
+
+    Axes along which lines are solved always are, and do not count among the others.
+    Source: Trottenberg et al. 2001, section 5.1.
+    """
+    among = [s for d, (s, ok) in enumerate(zip(couplings, can, strict=True)) if ok and d not in lines]
+    strongest = max(among, default=0.0)
+    least = min(ISOTROPIC * strongest, strongest)
+    return [ok and (d in lines or s >= least) for d, (s, ok) in enumerate(zip(couplings, can, strict=True))]
 
 
 def _couplings(axes: Sequence[Axis], a: Sequence[float]) -> list[float]:

@@ -1,6 +1,6 @@
 """Transfers between a grid and its coarser neighbour: products of one-dimensional tables."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,11 @@ class Transfer:
         object.__setattr__(self, "tables", tuple(list(kind) for kind in zip(*tables, strict=True)))
 
     tables: tuple[list[Table | None], ...] = ()
+
+    @property
+    def on_all_axes(self) -> Iterator[list[Table]]:
+        """The tables of P, of Q and of R, with the identity on axes that both grids share."""
+        return ([t or identity(axis.n) for t, axis in zip(kind, self.fine, strict=True)] for kind in self.tables)
 
     def P(self, u_c: Tensor) -> Tensor:
         """Linear interpolation."""

@@ -13,6 +13,14 @@ namespace {
 struct Here {};
 constexpr long SHORT = 1024;
 
+// body(begin, count) for stretches of (batch, n), each of one member
+template <class Body>
+void in_stretches(long batch, long n, int threads, const Body& body) {
+    in_parts(batch * n, 1, threads, [&](long begin, long end, long) {
+        for (long count; begin < end; begin += count) count = std::min(end - begin, n - begin % n), body(begin, count);
+    });
+}
+
 // -(a - b) (c - d); a row that is not there is 0
 template <class X>
 void product_of_differences(typename X::T* out, const typename X::T* a, const typename X::T* b, const typename X::T* c,
@@ -45,25 +53,17 @@ void across(typename X::T* out, const typename X::T* v, const typename X::T* u, 
 template <class T>
 void WholeArrays<T>::product(const T* v, const T* w, T* out, long batch, long n, int threads) {
     using X = Vectors<T, 16, Here>;
-    in_parts(batch * n, 1, threads, [&](long begin, long end, long) {
-        while (begin < end) {
-            const long at = begin % n, count = std::min(end - begin, n - at);
-            each<X>(out + begin, count, [&](auto row) { return row(v + begin) * row(w + at); });
-            begin += count;
-        }
+    in_stretches(batch, n, threads, [&](long begin, long count) {
+        each<X>(out + begin, count, [&](auto row) { return row(v + begin) * row(w + begin % n); });
     });
 }
 
 template <class T>
 void WholeArrays<T>::shift(T* v, const double* by, long batch, long n, int threads) {
     using X = Vectors<T, 16, Here>;
-    in_parts(batch * n, 1, threads, [&](long begin, long end, long) {
-        while (begin < end) {
-            const long count = std::min(end - begin, n - begin % n);
-            const auto more = X::splat(static_cast<T>(by[begin / n]));
-            each<X>(v + begin, count, [&](auto row) { return row(v + begin) + more; });
-            begin += count;
-        }
+    in_stretches(batch, n, threads, [&](long begin, long count) {
+        const auto more = X::splat(static_cast<T>(by[begin / n]));
+        each<X>(v + begin, count, [&](auto row) { return row(v + begin) + more; });
     });
 }
 

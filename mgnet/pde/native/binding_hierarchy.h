@@ -28,13 +28,12 @@ class Hierarchy {
 
     Hierarchy(const std::string& machine, bool single, const std::vector<long>& shape, const std::vector<bool>& wraps,
               const std::vector<long>& first, const Doubles& diagonal, const Couplings& couplings,
-              const std::optional<Doubles>& excess, bool masked, bool jumps, std::vector<double> down,
-              std::vector<double> up, const std::vector<int>& lines, int threads, bool coarse,
+              const std::optional<Doubles>& excess, bool masked, bool jumps, const std::vector<double>& down,
+              const std::vector<double>& up, const std::vector<int>& lines, int threads, bool coarse,
               const std::optional<std::vector<bool>>& halved) {
-        StencilProblem problem = described(mesh_of(shape, wraps), shape.size(), first, lines);
+        StencilProblem problem = described(mesh_of(shape, wraps), shape.size(), first, lines, down, up, threads);
         problem.members = diagonal.ndim() > 0 ? static_cast<long>(diagonal.shape(0)) : 0;
-        problem.masked = masked, problem.jumps = jumps, problem.threads = std::min(threads, MOST_WORKERS);
-        problem.down = std::move(down), problem.up = std::move(up);
+        problem.masked = masked, problem.jumps = jumps;
         problem.mesh.points = points_of(couplings, static_cast<int>(shape.size()));
         problem.coarse = coarse;
         if (halved) {
@@ -51,11 +50,10 @@ class Hierarchy {
 
     // From the conductances of the faces.
     Hierarchy(const std::string& machine, bool single, const Faces& faces, const std::vector<long>& first, bool masked,
-              bool jumps, std::vector<double> down, std::vector<double> up, const std::vector<int>& lines, int threads) {
-        StencilProblem problem = described(faces.get().mesh, faces.dims(), first, lines);
+              bool jumps, const std::vector<double>& down, const std::vector<double>& up, const std::vector<int>& lines, int threads) {
+        StencilProblem problem = described(faces.get().mesh, faces.dims(), first, lines, down, up, threads);
         problem.members = faces.get().members, problem.faces = &faces.get();
-        problem.masked = masked, problem.jumps = jumps, problem.threads = std::min(threads, MOST_WORKERS);
-        problem.down = std::move(down), problem.up = std::move(up);
+        problem.masked = masked, problem.jumps = jumps;
         problem.validate();
         make(machine, single, problem);
     }
@@ -146,10 +144,12 @@ class Hierarchy {
 
   private:
     static StencilProblem described(const Mesh& mesh, std::size_t dims, const std::vector<long>& first,
-                                    const std::vector<int>& lines) {
+                                    const std::vector<int>& lines, const std::vector<double>& down,
+                                    const std::vector<double>& up, int threads) {
         require(first.size() == dims, "`first` must have one entry an axis of `shape`");
         StencilProblem to;
-        to.dims = static_cast<int>(dims), to.mesh = mesh;
+        to.dims = static_cast<int>(dims), to.mesh = mesh, to.threads = std::min(threads, MOST_WORKERS);
+        to.down = down, to.up = up;
         for (std::size_t k = 0; k < dims; k++) to.first[place(k, dims)] = first[k];
         for (int axis : lines) {
             require(axis >= 0 && axis < static_cast<int>(dims),

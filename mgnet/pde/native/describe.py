@@ -13,9 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from mgnet.pde.levels.direct import eigenbasis
+from mgnet.pde.levels.interpolant import of_interpolants, robin
 from mgnet.pde.levels.transfers import Transfer, identity
 from mgnet.pde.native import four, kernels, padded
-from mgnet.pde.problem.axis import DIRICHLET, PERIODIC, Axis, Robin, Table
+from mgnet.pde.problem.axis import DIRICHLET, PERIODIC, Axis, Table
 
 ROUNDOFF = 1e-14  # relative differences of weights that are meant to be equal
 # An axis that a grid does not have: one unknown, and what it is multiplied by.
@@ -36,29 +37,13 @@ def grid(transfer: Transfer, a: Sequence[float], c: float, exact: bool, steps: t
     steps : of the way down and of the way up
     """
     fine, coarse = transfer.fine, transfer.coarse
-    P, Q, R = ([t or identity(axis.n) for t, axis in zip(kind, fine, strict=True)] for kind in transfer.tables)
+    P, Q, R = transfer.on_all_axes
     axes = [axis_of(axis, a_d, exact) for axis, a_d in zip(fine, a, strict=True)]
     mass, stiffness = of_interpolants(fine, a, c, R, Q)
     Ps, Qs, Rs, Ms = (kernel_tables(kind) for kind in (P, Q, R, mass))
     Ks = kernel_tables([K for K, _ in stiffness], [sums for _, sums in stiffness], NO_STIFFNESS)
     sizes = four([axis.n for axis in coarse])
     return kernels.Grid(len(fine), padded(axes, NO_AXIS), sizes, Ps, Qs, Rs, Ms, Ks, *steps)
-
-
-def of_interpolants(
-    fine: Sequence[Axis], a: Sequence[float], c: float, R: Sequence[Table], Q: Sequence[Table]
-) -> tuple[list[Table], list[tuple[Table, np.ndarray]]]:
-    """Per axis R W Q and (R K Q, R K 1), of which R A Q is a sum of products."""
-
-    known: dict[tuple, tuple[Table, tuple[Table, np.ndarray]]] = {}
-    keys = [(id(R[d]), id(Q[d]), a_d, c if d == 0 else 0.0) for d, a_d in enumerate(a)]  # equal axes share their tables
-    for d, key in enumerate(keys):
-        if key not in known:
-            K, sums = _stiffness(fine[d], *key[2:])
-            WQ = Table(Q[d].start, fine[d].share[:, None] * Q[d].weights, Q[d].columns)
-            known[key] = R[d] @ WQ, (R[d] @ K @ Q[d], _times(R[d], sums))  # in this order what cancels is 0 exactly
-    mass, stiffness = zip(*(known[key] for key in keys), strict=True)
-    return list(mass), list(stiffness)
 
 
 def direct(axes: Sequence[Axis], a: Sequence[float], c: float) -> kernels.Direct:
@@ -110,36 +95,6 @@ def end_of(axis: Axis, a: float, side: int, exact: bool, first: int = 0) -> kern
     return kernels.End(sign, index, float(axis.share[-side]), x, more if exact else 0.0)
 
 
-def robin(axis: Axis, end: str | Robin, a: float) -> float:
-    """What an end adds to the coefficient of its unknown, beside a Neumann end's."""
-    if not isinstance(end, Robin) or end.alpha == 0:
-        return 0.0
-    half = 2 * a / axis.h  # conductance from a cell centre to its face, or of the node's half cell
-    return (end.alpha * half / (end.alpha + half) if axis.centering == "cell" else 2 * end.alpha) / axis.h
-
-
-def _stiffness(axis: Axis, a: float, c: float) -> tuple[Table, np.ndarray]:
-    """W (a L + c) along an axis, and its row sums, in which nothing cancels."""
-    n, k = axis.n, a / axis.h**2
-    sums = np.full(n, c)
-    weights = np.tile([-k, 2 * k, -k], (n, 1))
-    start = np.arange(n) - 1
-    for side, i in ((0, 0), (1, n - 1)):
-        if axis.periodic:
-            break
-        end = (axis.low, axis.high)[side]
-        sums[i] += robin(axis, end, a) + (0.0 if end != DIRICHLET else 2 * k if axis.centering == "cell" else k)
-        sign, image = axis.ghost(side)
-        ghost, weights[i, 2 * side] = weights[i, 2 * side] * sign, 0
-        start[i] -= 2 * side - 1  # inside the axis
-        weights[i] = np.roll(weights[i], 2 * side - 1)
-        weights[i, image - start[i]] += ghost
-        weights[i, i - start[i]] += robin(axis, end, a)
-    np.add.at(weights, (np.arange(n), np.arange(n) - start), c)
-    share = axis.share
-    return Table(start, weights * share[:, None], n), sums * share
-
-
 def kernel_tables(
     tables: Sequence[Table], sums: Sequence[np.ndarray | None] = (None,) * 3, none: kernels.Table = ONE
 ) -> list[kernels.Table]:
@@ -154,11 +109,6 @@ def kernel_tables(
 def kernel_table(table: Table, sums: np.ndarray | None = None) -> kernels.Table:
     start, weights = np.ascontiguousarray(table.start, np.int64), np.ascontiguousarray(table.weights, float)
     return kernels.Table(start, weights, table.columns, sums)
-
-
-def _times(table: Table, v: np.ndarray) -> np.ndarray:
-    """table v."""
-    return (table.weights * v[table.index]).sum(1)
 
 
 def _transposed(table: Table, v: np.ndarray) -> np.ndarray:

@@ -88,16 +88,10 @@ struct Interpolants {
 
     // r += row i of M times rows a, a + step, ...
     static void add_mass(T* r, const T* a, long step, long n, long n2, const Matrix<T>& M, long i) {
-        const T* x[8];
-        const T* w = M.weights + i * M.width;
-        if (M.width <= 8) {
-            for (long m = 0; m < M.width; m++) x[m] = a + wrapped(M.start[i] + m, n) * step;
-            if (M.width == 5) return Rows<X>::template combine<5>(r, x, w, n2, true);
-        }
-        for (long m = 0; m < M.width; m++) {
-            const T* y = a + wrapped(M.start[i] + m, n) * step;
-            Rows<X>::template combine<1>(r, &y, w + m, n2, true);
-        }
+        const T *x[WIDEST], *w = M.weights + i * M.width;
+        for (long m = 0; m < M.width; m++) x[m] = a + wrapped(M.start[i] + m, n) * step;
+        if (M.width == 5) return Rows<X>::template combine<5>(r, x, w, n2, true);
+        for (long m = 0; m < M.width; m++) Rows<X>::template combine<1>(r, x + m, w + m, n2, true);
     }
 
     // body(k, get, put) for vectors at k, and for what is left of n one by one

@@ -8,7 +8,6 @@
 namespace mgnet {
 namespace {
 
-constexpr long WIDEST = 64;      // weights of a row of a table
 constexpr long SHORTEST = 4;     // unknowns along an axis of a fine grid
 
 constexpr double ROUNDOFF = 1e-14;  // relative differences of weights that are meant to be equal

@@ -5,6 +5,7 @@
 namespace mgnet {
 
 constexpr long ALL = 1L << 62;
+constexpr long WIDEST = 64;   // weights of a row of a table, at most
 constexpr long WRAPPED = 16;  // numbers on either side of a periodic axis that a table may reach
 
 // A row-sparse matrix: row i holds weights[i * width + k] at columns start[i] + k (wrapped on a periodic axis).

@@ -82,10 +82,7 @@ class NativeStreams(Preconditioner):
 
     def solve(self, b: Tensor) -> tuple[Tensor, np.ndarray]:
         """(u, (batch, 2) ||b|| and ||b - A u||) of a cycle for A u = b from zero."""
-        numbers = b.contiguous().numpy().reshape(self._four)
-        out = np.empty_like(numbers)
-        norms = self._levels.solve(numbers, out)
-        return torch.from_numpy(out).reshape(b.shape), norms
+        return self._call(self._levels.solve, b)
 
     def numbers(self, v: Tensor) -> np.ndarray:
         """v, (batch, *grid), as the kernels take it."""
@@ -120,13 +117,14 @@ class NativeStreams(Preconditioner):
 
     def apply(self, u: Tensor) -> Tensor:
         """A u, of u's precision."""
-        return self._call(self._levels.apply, u)
+        return self._call(self._levels.apply, u)[0]
 
     def precondition(self, r: Tensor) -> Tensor:
-        return self._call(self._levels.cycle, r)
+        return self._call(self._levels.cycle, r)[0]
 
-    def _call(self, kernel: Callable[[np.ndarray, np.ndarray], None], v: Tensor) -> Tensor:
-        numbers = v.contiguous().numpy().reshape(self._four)
+    def _call(self, kernel: Callable[[np.ndarray, np.ndarray], Any], v: Tensor) -> tuple[Tensor, Any]:
+        """What it makes of v, and what it returns."""
+        numbers = self.numbers(v)
         out = np.empty_like(numbers)
-        kernel(numbers, out)
-        return torch.from_numpy(out).reshape(v.shape)
+        returned = kernel(numbers, out)
+        return torch.from_numpy(out).reshape(v.shape), returned
