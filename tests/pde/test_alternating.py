@@ -12,6 +12,8 @@ import scipy.sparse.linalg as sparse
 import torch
 
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve
+from mgnet.pde.outer.finishing import cycles_after
+from mgnet.pde.outer.work import cycle_work
 from tests.pde.stretched import graded, smooth
 
 MIXED = ("neumann", Robin(2.0))
@@ -61,6 +63,27 @@ def test_cycles_where_coefficients_jump():
     assert solved(Poisson(grid, a=np.where(blocks, 10.0, 1.0)), random(grid.shape), project=True).cycles <= 18
     noise = np.exp(0.3 * random(grid.shape, 1))
     assert solved(Poisson(grid, a=noise), random(grid.shape), project=True).cycles <= 8
+
+
+def test_steps_do_not_stand_still():
+    """Where A M is not positive a step may help nothing, and the next one only beside it."""
+    r = np.random.default_rng(0)
+    faces = [np.append(0, np.cumsum(10.0 ** r.uniform(-1.2, 1.2, n))) for n in (12, 13, 10)]
+    grid = Grid.from_faces([v / v[-1] for v in faces], "neumann")
+    x, y, z = grid.coordinates()
+    problem = Poisson(grid, a=np.where(x + y > z + 0.5, 3.0, 1.0), c=1e-2)
+    assert solved(problem, r.normal(size=grid.shape)).cycles <= 10
+
+
+def test_work():
+    """Each step is two cycles and two products, also the first, from zero: there is no full pass."""
+    grid = Grid.from_faces([graded(14, 1e-3)] * 3)
+    solver = Solver(Poisson(grid, a=linear))
+    s, once = (solver.solve(random(grid.shape), tol=tol) for tol in (1e-8, None))
+    levels = solver.multigrid(solver.problem.A).levels
+    one = 2 * cycle_work(levels.sizes, (2, 2), levels.gamma) + 2
+    assert s.work == pytest.approx(s.cycles * one)
+    assert once.work == pytest.approx((1 + cycles_after(levels)) * one)
 
 
 # 2

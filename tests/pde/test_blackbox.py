@@ -337,7 +337,7 @@ def test_slow_levels_in_float32_that_end_in_sight_are_kept():
 @pytest.mark.parametrize(("strength", "contrast"), [((1.0, 1.0), 100.0), ((350.0, 8.0), 1.6), ((350.0, 8.0), 100.0)])
 @pytest.mark.parametrize("bc", ["periodic", "neumann"])
 def test_single_precision_data_that_little_holds(bc, strength, contrast, c):
-    """The levels are in float64 where the operator asks for it; in float32 u was off by as much as its size."""
+    """It is solved in float64, and levels are so where the operator asks for it; u was off by as much as its size."""
     blobs = ndimage.gaussian_filter(np.random.default_rng(4).standard_normal((53, 90)), 2.0) > 0
     problem = Poisson(
         Grid(blobs.shape, bc=bc, centering="cell"), tuple(a * np.where(blobs, contrast, 1.0) for a in strength), c
@@ -345,7 +345,7 @@ def test_single_precision_data_that_little_holds(bc, strength, contrast, c):
     f = np.random.default_rng(1).standard_normal(blobs.shape).astype(np.float32)
     s = Solver(problem).solve(f)
     assert s.u.dtype == np.float32
-    assert s.cycles <= 5
+    assert s.cycles <= 7
     exact = splinalg.spsolve(problem.to_scipy().tocsc(), f.astype(float).ravel()).reshape(f.shape)
     np.testing.assert_allclose(s.u, exact, rtol=0, atol=1e-4 * np.abs(exact).max())
 

@@ -9,7 +9,10 @@ import torch
 from mgnet.pde import Grid, NotConverged, Poisson, solve
 from mgnet.pde.blackbox import ReadableBlackBox
 from mgnet.pde.native.blackbox import NativeBlackBox
+from mgnet.pde.outer.finishing import UNFINISHED, unfinished
+from mgnet.pde.outer.krylov import ConjugateGradients
 from tests.pde.box import Box
+from tests.pde.test_hidden import Lacking
 
 TWO = np.random.default_rng(0)
 ROUGH, F = 10.0 ** TWO.uniform(-0.5, 0.5, (48, 40)), TWO.normal(size=(48, 40))
@@ -66,6 +69,20 @@ def test_members_of_a_batch_and_gradients():
         grads.append(a.grad.clone())
         a.grad = None
     assert off(grads[0].numpy(), grads[1].numpy()) < 1e-4
+
+
+@pytest.mark.parametrize(("part", "seen"), [(1e-3, False), (1.0, True)])
+def test_a_residual_tells_of_what_no_energy_does(part, seen):
+    """Of a few unknowns, whose part of b is given, M knows next to nothing, of the others all."""
+    system, b = Lacking(), torch.ones(1, 40, dtype=torch.float64)
+    system._mu[:] = 1.0
+    system._mu[0, -6:], b[0, -6:] = 0.01 ** torch.arange(4, 10), part
+    system.A, system.scale, system.small = (lambda x: x), torch.ones_like(b), torch.ones(()).double()
+    cg = ConjugateGradients(system, None)
+    energy = (b * cg.full_multigrid(cg.data(b))).sum(1)
+    size = b.norm(dim=1)
+    assert cg.system.state.rz.abs() * size**2 < UNFINISHED**2 * energy
+    assert unfinished(cg, size, lambda: energy) == seen
 
 
 def test_too_few_cycles_are_told():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse.linalg as splinalg
 import torch
 
 from mgnet.pde import Grid, NotConverged, Poisson, solve
@@ -76,6 +77,32 @@ def test_what_is_told_of_it():
     asked.clear()
     assert not Hidden(1e-5, 4, changed).look(before, now, lambda: None, lambda: None)
     assert asked == []
+
+
+@pytest.mark.parametrize("tol", [1e-4, 1e-8])
+def test_data_next_to_an_end_hide_all_else(tol):
+    """A step from zero takes most of a residual away that is most of it data of a strongly coupled end."""
+    grid = Grid((40, 36), [("dirichlet", "dirichlet"), "neumann"], centering="cell")
+    a = np.where(grid.coordinates()[0] < 0.3, 1e9, 1.0), 1.0
+    how = {"grid": grid, "a": a, "boundary": [(lambda x, y: np.cos(9 * y), 0.0), (0.0, 0.0)]}
+    exact = solve(np.ones(grid.shape), tol=1e-13, throw=False, **how).u
+    s = solve(np.ones(grid.shape), tol=tol, **how)
+    assert abs(s.u - exact).max() < 10 * tol * abs(exact).max()
+    assert s.cycles <= 8
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("tol", [None, 1e-4, 1e-8])
+@pytest.mark.parametrize("bc", ["periodic", "neumann"])
+def test_lines_that_only_weak_couplings_hold(bc, tol, dtype):
+    """Fixed unknowns hold the lines that they lie on, and those the others, by 1e-10 of what couples a line."""
+    r = np.random.default_rng(0)
+    where, value, weak = r.random((40, 36)) < 0.02, r.normal(size=(40, 36)), 1e-10 * (1 + r.random((40, 36)))
+    f, value, weak = (v.astype(dtype) for v in (1e-9 + 0 * value, value, weak))
+    s = solve(f, a=(weak, 1.0), fixed=(where, value), bc=bc, tol=tol)
+    problem = Poisson(Grid(f.shape, bc), a=(weak.astype(float), 1.0), fixed=(where, value.astype(float)))
+    exact = splinalg.spsolve(problem.to_scipy().tocsc(), problem.rhs(f.astype(float)).ravel()).reshape(f.shape)
+    assert abs(s.u - exact).max() < (1e-5 if tol is None else max(tol, 1e-7)) * 10 * abs(exact).max()
 
 
 def picture(n=48):

@@ -31,7 +31,7 @@ def history(iteration, b, guess, steps):
 
 def twins(A, b, **how):
     levels = NativeStreams(A, b, eliminated=0, **how)
-    return Steps(levels), Preconditioned(levels.apply, levels, MinimalResiduals(levels.apply, None), from_zero=True)
+    return Steps(levels), Preconditioned(levels.apply, levels, MinimalResiduals(levels.apply), from_zero=True)
 
 
 def close(ours, theirs, size, precision):

@@ -166,11 +166,17 @@ def test_relative_to_a_guess_at_round_off_ends():
     assert solve(f, ndim=2, relative_to="guess").residuals == solve(f, ndim=2).residuals
 
 
-def test_nothing_is_solved_from_a_guess_of_something():
-    """f = 0 has no size that a residual could be relative to but the guess's."""
-    s = solve(np.zeros((70, 60)), guess=random((70, 60)))
-    assert (s.status, s.residuals[0]) == ("tolerance", 1.0)
-    assert abs(s.u).max() < 1e-7
+@pytest.mark.parametrize("relative_to", ["data", "guess"])
+@pytest.mark.parametrize("a", [1.0, lambda x, y: 1 + x * y], ids=["number", "callable"])
+def test_nothing_is_solved_from_a_guess_of_something(a, relative_to):
+    """f = 0 has no size that a residual could be relative to but the guess's, which hides what little holds."""
+    f = random((2, 70, 60)) * np.array([0.0, 1.0])[:, None, None]
+    s = solve(f, a=a, c=1e-3, bc="neumann", ndim=2, guess=random((2, 70, 60), 1), relative_to=relative_to)
+    assert s.converged
+    assert not s.u[0].any()
+    alone = solve(f[0], a=a, c=1e-3, bc="neumann", guess=f[1], relative_to=relative_to)
+    assert (alone.status, alone.cycles) == ("tolerance", 0)
+    assert not alone.u.any()
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])

@@ -1,7 +1,7 @@
 """What a variable operator is like, and how it is solved therefore: lines or points, V or W, float32 or float64."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, permutations
 from typing import Protocol
@@ -39,7 +39,7 @@ class Survey:
     variation : the largest ratio of two of k_d / k_e, for any axes d and e
     dominance : see the function, where variation is above VARIES
     constant, wave : (members,) the energy of a constant and of the smoothest wave, see ``Diffusion.hold``
-    lone : whether an unknown may be coupled to no other
+    lone : whether an unknown is coupled to no other
     """
 
     contrast: float
@@ -47,14 +47,15 @@ class Survey:
     constant: np.ndarray
     wave: np.ndarray
     dominance: float
-    lone: bool = True
+    lone: bool
 
 
 def survey(A: Diffusion) -> Survey:
     """What decides how A is solved; its compiled twin is ``native.blackbox.surveyed``."""
     constant, wave = (v.reshape(-1).cpu().numpy() for v in A.hold())
     varies = variation(A)
-    return Survey(contrast(A), varies, constant, wave, dominance(A) if varies > VARIES else 0.0)
+    lone = not bool(from_diffusion(A).coupled.all())
+    return Survey(contrast(A), varies, constant, wave, dominance(A) if varies > VARIES else 0.0, lone)
 
 
 def contrast(A: Diffusion) -> float:
@@ -117,14 +118,16 @@ def levels_precision(A: Diffusion, seen: Survey | None = None) -> torch.dtype:
     """float32, unless it would round away the weak couplings, or the little that holds u.
 
     Between strongly coupled unknowns float32 knows differences to 1e-7 of the strong coupling only, and row
-    sums to 1e-7 of the diagonal: nearly singular problems need more, whatever the precision of their data.
+    sums to 1e-7 of the diagonal: nearly singular problems need more, whatever the precision of their data. What holds a
+    constant within the domain, at a mask's cut and by fixed unknowns, need not hold all lines of strong couplings.
     """
     seen = seen or survey(A)
     if seen.contrast > CONTRAST:
         return torch.float64
     if seen.variation > LOPSIDED and not (seen.constant > 0).all():
         return torch.float64
-    held = (seen.constant >= HOLD) | ((seen.constant <= 0) & (seen.wave >= WAVE))
+    stiff, firm = seen.wave >= WAVE, seen.constant >= HOLD
+    held = (firm & (stiff | (not seen.lone))) | ((seen.constant <= 0) & stiff)
     return torch.float32 if held.all() else torch.float64
 
 
@@ -296,10 +299,11 @@ def thin_lines(A: Diffusion) -> tuple[int, ...]:
 def thin_of_means(axes: Sequence[Axis], means: Callable[[], Sequence[float]]) -> tuple[int, ...]:
     """The same, by the mean conductance of each axis."""
     periodic = any(axis.periodic for axis in axes)  # others are coarsened to the last unknown
-    if not periodic or not all(axis.uniform for axis in axes):
+    if not periodic:
         return ()
-    a = tuple(mean * axis.h**2 for mean, axis in zip(means(), axes, strict=True))
-    thin = thin_axis(axes, a, 20 * COARSEST)  # N (n_0 + n_1 + ...), of about the same grid
+    even = tuple(replace(axis, points=None, measure=None) for axis in axes)
+    a = tuple(mean * axis.h**2 for mean, axis in zip(means(), even, strict=True))
+    thin = thin_axis(even, a, 20 * COARSEST)  # N (n_0 + n_1 + ...), of about the same grid
     return (thin,) if thin is not None and axes[thin].periodic else ()
 
 

@@ -26,6 +26,11 @@ def acceleration(levels: Levels, A: Operator) -> Kind:
     return ConjugateGradients if symmetric else MinimalResiduals
 
 
+def begins_from_zero(levels: Levels) -> bool:
+    """Whether minimal residuals begin with a step from zero, and not with a full multigrid pass."""
+    return not levels.base.symmetric or (levels.constant is None and levels.alternates)
+
+
 def accelerated(levels: Levels, A: Operator, b: Tensor, null: Any, stop: Stop) -> Iteration:
     """The iteration for A u = b; null : what A and its transpose map to zero, for b."""
     kind = acceleration(levels, A)
@@ -43,7 +48,5 @@ def accelerated(levels: Levels, A: Operator, b: Tensor, null: Any, stop: Stop) -
         return Steps(levels.streaming(b))
     apply = applied(A) if symmetric else levels.streaming(b).apply
     product = apply if null is None else lambda u: null.compatible(apply(u))
-    if not symmetric:
-        return Preconditioned(product, levels.of(b), MinimalResiduals(product, None), from_zero=True)
     step = Chebyshev(A.spectrum) if kind is Chebyshev else MinimalResiduals(product)
-    return Preconditioned(product, levels.of(b), step, from_zero=levels.alternates)
+    return Preconditioned(product, levels.of(b), step, begins_from_zero(levels))

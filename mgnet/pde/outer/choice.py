@@ -54,6 +54,7 @@ from mgnet.pde.problem.precision import wide_enough
 
 CPU = torch.device("cpu")
 PLANES = 1e3  # ratio of two axes' couplings: where it varies by less, lines take 4 to 6 cycles (measured)
+TINY = 1e-20  # conductances below it: what they are multiplied with and divided by is beyond float32 (1e-30 and 1e30)
 SHOWING = 20_000  # unknowns of a grid on which the factor of a cycle shows
 
 
@@ -69,6 +70,7 @@ class Levels:
     Attributes
     ----------
     sizes, device : unknowns of each grid of the last levels, and where those are
+    doubles : whether float32 is solved in float64, which takes no longer where coefficients vary, on CPUs (measured)
     is_direct : whether there are none: a transform, separation of variables, elimination in 1-D and of few unknowns
     separates : whether variables are separated
     in_float32 : whether those are in float32;   precise : whether the next may not be, or eliminate all that they can
@@ -87,6 +89,9 @@ class Levels:
             scheme = replace(scheme, smoother="zebra")
         lines = constant is not None and scheme.smoother == "zebra" and base.tensors[0].device.type == "cpu"
         constant = None if lines else constant  # the kernels that solve lines are those of the black-box levels
+        varies = constant is None and not scheme.transform and base.tensors[0].device.type == "cpu"
+        self.doubles = varies or not base.symmetric or all(float(k.detach().max()) < TINY for k in base.k)
+        base = base.like(base.tensors[0].new_zeros((), dtype=torch.float64)) if varies else base
         self.base, self.constant, self.scheme, self._kernel = base, constant, scheme, kernel
         self.sizes: tuple[int, ...] = ()
         self.device = base.tensors[0].device

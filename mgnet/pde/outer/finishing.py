@@ -8,6 +8,7 @@ strong couplings meet coefficients that jump, show by what conjugate gradients k
     (r, M r)  ~  (e, A e)    beside    (b, u)  ~  (u, A u)
 
 which is between its tenth and itself where 50 cycles are needed to 1e-10. Of minimal residuals ||r|| is known.
+Of errors that M does not know no energy is known either: a residual that is no small part of b tells of those.
 Where coefficients jump by more than FAINT, no energy tells: what lies behind the edges of a picture has none.
 """
 

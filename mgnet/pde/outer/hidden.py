@@ -16,6 +16,7 @@ import numpy as np
 from torch import Tensor
 
 HIDES = 5.0  # times tol: an estimate of the error beyond which a residual below tol says too little
+LEAST = 1e-3  # of an error that a step leaves: a residual that falls by more was most of it data next to an end
 HIDDEN = (
     "The residual alone meets `tol`, but cycles still change u by much more: parts of the domain are held by very "
     "little (c, or `a` around them) beside their own couplings, and creep. Raise `max_cycles` or `tol`, hold them "
@@ -49,7 +50,7 @@ class Hidden:
         met = (relatives <= self._tol) & ((before > self._tol) | self.members)
         last = self.members
         if met.any():
-            error = np.minimum(self._changed(u(), old()), 1.0) * relatives
+            error = np.minimum(self._changed(u(), old()), 1.0) * np.maximum(relatives, LEAST * before)
             met &= error > HIDES * self._tol * before
         self.members = met
         return bool((last != met).any())

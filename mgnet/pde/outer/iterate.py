@@ -154,12 +154,13 @@ def iterate(
     Parameters
     ----------
     f : the right-hand side, in the format of the levels
-    guess : (batch, *grid); where A is linear, members whose residual is larger than that of zero start from zero
+    guess : (batch, *grid); where A is linear, members whose residual is larger than that of zero start from zero,
+        and those of b = 0 end there
     roundoff : u -> (batch,) the residual that rounding alone leaves, 2 eps || |A||u| + |b| ||
     callback : called with (cycle, largest relative residual) after each cycle
     scale : (batch,) the residual of zero, where it is known already
     hopeless : asked after each cycle whether to give up, by the residuals
-    of_guess : whether residuals are relative to the guess's, as they are where that of zero is 0
+    of_guess : whether residuals are relative to the guess's, as they are of a nonlinear problem where that of zero is 0
     changed : (u, before) -> (batch,) the relative change
     """
     u, relatives, size = _begun(iteration, f, guess, scale, of_guess, linear)
@@ -203,18 +204,17 @@ def _begun(
     iteration: Iteration, f: Any, guess: Tensor | None, scale: Tensor | None, of_guess: bool, linear: bool
 ) -> tuple[Any, np.ndarray, np.ndarray]:
     """The first iterate (None for zero), (batch,) its relative residuals, and what those are relative to."""
-    of_zero = iteration.norms(None, f) if scale is None else scale
-    u = None if guess is None else iteration.data(guess)
-    of_begin = of_zero if u is None else iteration.norms(u, f)
-    first = size = (of_begin if of_guess else of_zero).cpu().numpy()
-    if u is not None:
-        size = np.where(first == 0, (of_zero if of_guess else of_begin).cpu().numpy(), first)
-    relatives = relative(of_begin, size)
-    worse = (relatives > 1) & (first > 0)
-    if guess is not None and linear and worse.any():  # than zero: it would cost digits
+    of_zero = (iteration.norms(None, f) if scale is None else scale).cpu().numpy()
+    if guess is None:
+        return None, relative(of_zero, of_zero), of_zero
+    u = iteration.data(guess)
+    of_begin = iteration.norms(u, f).cpu().numpy()
+    first, other = (of_begin, of_zero) if of_guess else (of_zero, of_begin)
+    size = np.where(first == 0, other, first)
+    worse = ((of_begin > first) | (of_zero == 0)) & linear  # than zero: it would cost digits
+    if worse.any():
         u = None if worse.all() else iteration.data(torch.where(per_member(worse, guess), 0.0, guess))
-        relatives = np.where(worse, 1.0, relatives)
-    return u, relatives, size
+    return u, relative(np.where(worse, of_zero, of_begin), size), size
 
 
 def _words(residuals: list[float], dtype: torch.dtype) -> str:

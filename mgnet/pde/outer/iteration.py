@@ -59,7 +59,7 @@ class Iteration(Protocol):
         ...
 
     def error(self, size: Tensor, energy: Callable[[], Tensor], /) -> tuple[Tensor, Tensor]:
-        """(batch,) the square of what is known of the error after such steps, and of what it is small beside.
+        """(numbers,) the square of what is known of errors after such steps, and of what they are small beside.
 
         size, energy : (batch,) ||b||, and what gives (batch,) (b, u)
         """

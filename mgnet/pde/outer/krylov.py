@@ -12,8 +12,8 @@ r is orthogonal to the p before, until rounding costs that; where (r, p) and (r,
 next p is z alone. As alpha minimises the energy (x, A x) / 2 - (b, x) along p all the same, x does not run away:
 without both, a residual of 1e-5 may grow to 1e3 where coefficients jump by 1e6.
 
-Minimal residuals, for any A and M (conjugate residuals that remember KEPT directions; where A is unsymmetric all, until
-there are MANY: GMRES that begins anew, but for rounding):
+Minimal residuals, for any A and M (GMRES, but for rounding; it begins anew when there are MANY directions. Remembering
+fewer, it stands still where (r, A M r) = 0):
 
     p = M r,   p <- p - sum_i (A p, A p_i) p_i,   |A p| = 1,   x <- x + (r, A p) p,   r = b - A x
 
@@ -43,7 +43,8 @@ from mgnet.pde.problem.checks import as_tensor
 from mgnet.pde.problem.members import each, norm_of
 
 FINISHING_STEPS = 2  # steps after a full multigrid pass that is to end at the discretisation error
-KEPT, MANY = 2, 40  # directions that minimal residuals remember
+RESIDUAL = 1e-2  # part of a residual that counts as an error, beside b; where steps work it is below 1e-2 b (measured)
+MANY = 40  # directions that minimal residuals remember before they begin anew
 SLOW = 0.9  # of a residual: where a step leaves more, the next direction is that of the last A p
 
 
@@ -79,8 +80,13 @@ class ConjugateGradients:
         return self._x
 
     def error(self, size: Tensor, energy: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
-        """Of the one that the last step began with (r, M r) ~ (e, A e) is known, beside (b, u) ~ (u, A u)."""
-        return as_tensor(self.system.state.rz).abs() * size**2, energy()  # of b / ||b||
+        """Of the one that the last step began with (r, M r) ~ (e, A e) is known, beside (b, u) ~ (u, A u).
+
+        And of what M knows nothing of, a residual as large as b: the RESIDUAL part of it counts.
+        """
+        rz, norms = (as_tensor(v) for v in (self.system.state.rz, self.system.state.norms))
+        seen = rz.abs() * size**2  # rz is that of b / ||b||
+        return torch.cat([seen, (RESIDUAL * norms) ** 2]), torch.cat([energy(), size**2])
 
     def several(self, u: Any, b: Any, norms: np.ndarray, size: np.ndarray, tol: float, most: int) -> Several:
         self._go_on(u, b)
@@ -178,25 +184,18 @@ class Preconditioned(OnTensors):
 
 
 class MinimalResiduals:
-    """Steps along the preconditioned residual and directions before it, as long as lowers ||r|| most.
-
-    Parameters
-    ----------
-    kept : how many directions, the last ones; None: all, until there are MANY and it begins anew
-    """
+    """Steps along the preconditioned residual and the directions before it, as long as lowers ||r|| most."""
 
     name, applications, finishing = "minimal residuals", 2, 0
 
-    def __init__(self, A: Callable[[Tensor], Tensor], kept: int | None = KEPT):
-        self.A, self._most = A, kept
+    def __init__(self, A: Callable[[Tensor], Tensor]):
+        self.A = A
 
     def restart(self) -> None:
         self._kept: list[tuple[Tensor, Tensor]] = []
         self._size: Tensor | None = None  # of r, as it was
 
     def datum(self, r: Tensor) -> Tensor:
-        if self._most is not None:
-            return r
         if len(self._kept) == MANY:
             self.restart()
         size, before = _dot(r, r).sqrt(), self._size
@@ -217,10 +216,9 @@ class MinimalResiduals:
         size = torch.where(size > 0, size, 1.0)
         p, Ap = p / size, Ap / size
         step = _dot(r, Ap) * p
-        if self._most is None:
-            for q, Aq in self._kept:  # what rounding leaves r of them
-                step = torch.addcmul(step, _dot(r, Aq), q)
-        self._kept = [*self._kept, (p, Ap)][-(self._most or MANY) :]
+        for q, Aq in self._kept:  # what rounding leaves r of them
+            step = torch.addcmul(step, _dot(r, Aq), q)
+        self._kept = [*self._kept, (p, Ap)]
         return step
 
 

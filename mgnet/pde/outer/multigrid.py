@@ -30,7 +30,6 @@ from mgnet.pde.problem.of_tensors import norms
 from mgnet.pde.problem.operators import Diffusion, Operator
 from mgnet.pde.problem.precision import unaffected
 
-TINY = 1e-20  # conductances below it: what they are multiplied with and divided by is beyond float32 (1e-30 and 1e30)
 HARDLY_HELD = (
     "Part of the domain is held by less than float64 shows beside its own couplings (a tiny `a` around it, `c` or "
     "Robin alpha, and no jump in between), so rounding decides what u is there. Hold it by more, or mask it out."
@@ -90,29 +89,33 @@ class Multigrid:
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         unweighted : b is not weighted by the shares of a cell; only where ``takes_unweighted``, for one full pass
         """
-        doubled = b.dtype == torch.float32 and (not self.base.symmetric or self._on_a_line or self._is_tiny)
-        narrow = b if doubled else None
-        if narrow is not None:
-            b, guess = b.double(), None if guess is None else guess.double()
-            A = A.like(b)
+        if b.dtype == torch.float32 and self.levels.doubles:
+            return self._in_float64(A, b, guess, stop, project, parts, unweighted)
         if guess is None:
-            outcome = self._run(A, b, None, stop, project, parts, unweighted)
+            return self._run(A, b, None, stop, project, parts, unweighted)
+        return self._from(A, b, guess, stop, project)
+
+    def _in_float64(
+        self,
+        A: Operator,
+        b: Tensor,
+        guess: Tensor | None,
+        stop: Stop,
+        project: bool,
+        parts: Sequence[Tensor],
+        unweighted: bool,
+    ) -> Outcome:
+        """``run`` of float32, whose own round-off a mean may be, and which expresses no smaller tolerance than eps."""
+        if self._kernel is not None and not project:
+            self._kernel.to(b).compatible(b, check=True, exact=False, unweighted=unweighted)
+        tol = None if stop.tol is None else max(stop.tol, torch.finfo(b.dtype).eps)
+        wide, A = b.double(), A.like(b.double())
+        if guess is None:
+            outcome = self._run(A, wide, None, replace(stop, tol=tol), True, parts, unweighted)
         else:
-            outcome = self._from(A, b, guess, stop, project)
-        if narrow is None:
-            return outcome
-        solved = b if self._kernel is None else self._kernel.to(b).compatible(b)
-        return narrowed(A, solved, narrow.dtype, outcome, stop.tol, stop.of_guess)
-
-    @property
-    def _on_a_line(self) -> bool:
-        """Whether a line of varying coefficients is solved, which costs little in any precision."""
-        return self.base.ndim == 1 and self.levels.is_direct and not self.levels.scheme.transform
-
-    @cached_property
-    def _is_tiny(self) -> bool:
-        """Whether A is so small that products with what it solves for leave float32's range."""
-        return all(float(k.detach().max()) < TINY for k in self.base.k)
+            outcome = self._from(A, wide, guess.double(), replace(stop, tol=tol), True)
+        solved = wide if self._kernel is None else self._kernel.to(wide).compatible(wide)
+        return narrowed(A, solved, b.dtype, outcome, stop.tol, stop.of_guess)
 
     def _from(self, A: Operator, b: Tensor, guess: Tensor, stop: Stop, project: bool) -> Outcome:
         """``run`` from a guess."""

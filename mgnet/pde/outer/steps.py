@@ -1,6 +1,6 @@
 """Minimal residuals where compiled levels take the steps: one call for as many as there is nothing to decide between.
 
-The iteration is that of ``krylov``'s ``Preconditioned`` with ``MinimalResiduals(A, None)``, its readable twin.
+The iteration is that of ``krylov``'s ``Preconditioned`` with ``MinimalResiduals(A)``, its readable twin.
 """
 
 from collections.abc import Callable

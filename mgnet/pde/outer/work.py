@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from mgnet.pde.outer.acceleration import Kind
+from mgnet.pde.outer.acceleration import Kind, begins_from_zero
 from mgnet.pde.outer.choice import Levels
 from mgnet.pde.outer.iterate import Outcome
 from mgnet.pde.outer.krylov import ConjugateGradients
@@ -52,8 +52,9 @@ def solve_work(levels: Levels, kind: Kind, finishing: int, outcome: Outcome) -> 
     """Work units of a solve with an iteration around the cycles, of which ``finishing`` follow a full pass."""
     how, cycles = (levels.sizes, levels.scheme.nu, levels.gamma), len(outcome.residuals) - 1
     one = cycle_work(*how) * (1 + levels.alternates) + kind.applications
+    first = one if begins_from_zero(levels) else full_multigrid_work(*how)
     if not outcome.residuals or outcome.status == DONE:
-        return full_multigrid_work(*how) + one * (finishing + kind.finishing + max(cycles, 0)) + float(outcome.guessed)
-    if cycles and not outcome.guessed and kind is not ConjugateGradients and levels.base.symmetric:
-        return full_multigrid_work(*how) + one * (cycles - 1)
+        return first + one * (finishing + kind.finishing + max(cycles, 0)) + float(outcome.guessed)
+    if cycles and not outcome.guessed and kind is not ConjugateGradients:
+        return first + one * (cycles - 1)
     return one * cycles
