@@ -61,15 +61,15 @@ class MinimalResiduals {
     }
     void stay() { last_ = count_; }
 
-    // x, (n0, n1, n2); returns ||b - A x||
-    double finish(const T* b, T* x) {
-        norm_ = residual(count_, b, x);
+    // x, (n0, n1, n2), and in padded rows; returns ||b - A x||
+    double finish(const T* b, T* x, T* padded) {
+        norm_ = residual(count_, b, x, padded);
         off_ = off_ || !(sums_[1] <= DRIFT * DRIFT * sums_[0]);
         return norm_;
     }
 
     // the x before the last step (null: not asked for); returns ||b - A x||
-    double before(const T* b, T* x) { return residual(last_, b, x); }
+    double before(const T* b, T* x, T* padded) { return residual(last_, b, x, padded); }
 
   private:
     void take_directions() {
@@ -135,10 +135,10 @@ class MinimalResiduals {
         norm_ = std::sqrt(sums_[0]), slow_ = norm_ > SLOW * before;
     }
 
-    // ||b - A x|| of x, (n0, n1, n2) or null, by the first `count` directions; in sums_ its square, and how far r is off
-    double residual(int count, const T* b, T* x) {
-        combine(count, x, A_.room());
-        return residual(b, A_.room(), nullptr);
+    // ||b - A x|| of x, (n0, n1, n2) or null and padded, by the first `count` directions; in sums_ its square, and how far r is off
+    double residual(int count, const T* b, T* x, T* padded) {
+        combine(count, x, padded);
+        return residual(b, padded, nullptr);
     }
 
     // x_0 + Z y, R y = alpha, of the first `count` directions: to x, (n0, n1, n2) or null, and to padded rows

@@ -13,11 +13,8 @@ class StreamApply {
 
   public:
     StreamApply(const StreamOperator& A, int threads, Arena& arena)
-        : mesh_(A.mesh), threads_(threads), u_(mesh_.take<T>(arena)), m_(numbers_of<T>(A.m, mesh_, threads, arena)),
+        : mesh_(A.mesh), threads_(threads), m_(numbers_of<T>(A.m, mesh_, threads, arena)),
           couplings_(couplings_of<T>(A, threads, arena)) {}
-    // the same with a workspace of its own, as of what follows; coefficients stay where they are
-    StreamApply(const StreamApply& of, Arena& arena)
-        : mesh_(of.mesh_), threads_(of.threads_), u_(mesh_.take<T>(arena)), m_(of.m_), couplings_(of.couplings_) {}
 
     // A u at the numbers of one row of padded rows, whose ghosts are there
     struct Row {
@@ -49,14 +46,13 @@ class StreamApply {
             std::copy_n(u + r * n, n, to + mesh_.begin(r)), mesh_.close(to + mesh_.begin(r));
         });
     }
-    T* room() const { return u_; }
 
-    // u, out (n0, n1, n2)
-    void operator()(const T* u, T* out) const {
+    // u, out (n0, n1, n2); room : padded rows
+    void operator()(const T* u, T* room, T* out) const {
         const long n = mesh_.n[2];
-        pad(u, u_);
+        pad(u, room);
         share_out(mesh_.rows(), threads_, [&](long r) {
-            const Row each = row(r, u_);
+            const Row each = row(r, room);
             for (long j = 0; j < n; j += W) X::put(out + r * n + j, each.at(j), n - j);
         });
     }
@@ -64,7 +60,7 @@ class StreamApply {
   private:
     const StreamMesh mesh_;
     const int threads_;
-    T *const u_, *const m_;
+    T* const m_;
     const std::vector<StreamCoupling<T>> couplings_;
 };
 

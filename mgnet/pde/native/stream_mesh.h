@@ -26,9 +26,10 @@ struct StreamMesh {
     long unknowns() const { return n[0] * n[1] * n[2]; }
     long begin(long r) const { return r * stride() + SIDE; }
 
+    // at most, of an array
     template <class T>
     std::size_t bytes() const {
-        return (size() + 4 * SIDE) * sizeof(T);
+        return (size() + 8 * SIDE) * sizeof(T);
     }
     // zeros for a grid, and behind it what vectors may read
     template <class T>

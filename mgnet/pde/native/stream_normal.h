@@ -20,7 +20,7 @@ class StreamNormal {
     // omegas : of each step, on a spectrum up to 2
     StreamNormal(const StreamApply<X>& A, const StreamOperator& of_A, const StreamOperator& of_T, const std::vector<double>& omegas,
                  int threads, Arena& arena)
-        : mesh_(of_A.mesh), A_(A), threads_(threads), inverse_(mesh_.take<T>(arena)), r_(mesh_.take<T>(arena)), T_(of_T, threads, arena) {
+        : mesh_(of_A.mesh), A_(A), threads_(threads), inverse_(mesh_.take<T>(arena)), T_(of_T, threads, arena) {
         std::vector<double> root(mesh_.size() + 2 * SIDE);  // D^-1/2
         double across = 0, along = 0;  // sums of |D^-1/2 A| over rows, and over columns
         each(of_A, [&](long at, double sum, double squares, const auto&) {
@@ -32,25 +32,20 @@ class StreamNormal {
         for (double omega : omegas) omegas_.push_back(across > 0 ? static_cast<T>(2 * omega / (across * along)) : T(0));
     }
 
-    // the same with workspaces of its own
-    StreamNormal(const StreamNormal& of, const StreamApply<X>& A, Arena& arena)
-        : mesh_(of.mesh_), A_(A), threads_(of.threads_), inverse_(of.inverse_), r_(mesh_.take<T>(arena)), T_(of.T_, arena),
-          omegas_(of.omegas_) {}
-
-    // u, padded rows, for the datum f
-    void operator()(const T* f, T* u) const {
+    // u for the datum f; r : a workspace; all padded rows
+    void operator()(const T* f, T* u, T* r) const {
         const long n = mesh_.n[2];
         for (const T omega : omegas_) {
-            share_out(mesh_.rows(), threads_, [&](long r) {
-                const long at = mesh_.begin(r);
-                const auto row = A_.row(r, u);
+            share_out(mesh_.rows(), threads_, [&](long k) {
+                const long at = mesh_.begin(k);
+                const auto row = A_.row(k, u);
                 for (long j = 0; j < n; j += W)
-                    X::put(r_ + at + j, X::load(inverse_ + at + j) * (X::load(f + at + j) - row.at(j)), n - j);
-                mesh_.close(r_ + at);
+                    X::put(r + at + j, X::load(inverse_ + at + j) * (X::load(f + at + j) - row.at(j)), n - j);
+                mesh_.close(r + at);
             });
-            share_out(mesh_.rows(), threads_, [&](long r) {
-                const long at = mesh_.begin(r);
-                const auto row = T_.row(r, r_);
+            share_out(mesh_.rows(), threads_, [&](long k) {
+                const long at = mesh_.begin(k);
+                const auto row = T_.row(k, r);
                 for (long j = 0; j < n; j += W) X::put(u + at + j, X::load(u + at + j) + omega * row.at(j), n - j);
                 mesh_.close(u + at);
             });
@@ -84,7 +79,7 @@ class StreamNormal {
     const StreamMesh mesh_;
     const StreamApply<X>& A_;
     const int threads_;
-    T *const inverse_, *const r_;
+    T* const inverse_;
     const StreamApply<X> T_;
     std::vector<T> omegas_;
 };

@@ -54,19 +54,19 @@ class StreamSmoother {
     static constexpr long WORTH = 1 << 14;  // unknowns a second thread is woken for
 
   public:
-    StreamSmoother(const StreamMesh& mesh, const std::vector<StreamCoupling<T>>& couplings, int threads, Arena& arena)
-        : mesh_(mesh), couplings_(couplings), threads_(threads), space_(mesh.take<T>(arena)) {}
-    StreamSmoother(const StreamSmoother& of, Arena& arena) : StreamSmoother(of.mesh_, of.couplings_, of.threads_, arena) {}
+    StreamSmoother(const StreamMesh& mesh, const std::vector<StreamCoupling<T>>& couplings, int threads)
+        : mesh_(mesh), couplings_(couplings), threads_(threads) {}
 
     // the lines of one colour: along the other axes the index's parity, or 2 for the last one of an odd ring
-    void solve(const StreamLines<T>& lines, const int colour[3], const T* f, T* u) {
-        lines.axis == 2 ? rows(lines, colour, f, u) : columns(lines, colour, f, u);
+    // y : a workspace, padded rows
+    void solve(const StreamLines<T>& lines, const int colour[3], const T* f, T* u, T* y) const {
+        lines.axis == 2 ? rows(lines, colour, f, u) : columns(lines, colour, f, u, y);
     }
 
     // All rows in turn, both of a pair of planes at a time, on one thread or on two.
     // left : where the residual goes, or null. A row's equations hold when it is solved; what changes later leaves them
     // its couplings to that.
-    void sweep(const StreamLines<T>& lines, const StreamOrder& order, const T* f, T* u, T* left) {
+    void sweep(const StreamLines<T>& lines, const StreamOrder& order, const T* f, T* u, T* left) const {
         auto solve = [&](const auto& these) {
             constexpr long K = std::extent_v<std::remove_reference_t<decltype(these)>>;
             for (long r : these)
@@ -157,9 +157,8 @@ class StreamSmoother {
         return to;
     }
 
-    void rows(const StreamLines<T>& lines, const int colour[3], const T* f, T* u) {
-        std::vector<long>& mine = chosen_;
-        mine.clear();
+    void rows(const StreamLines<T>& lines, const int colour[3], const T* f, T* u) const {
+        std::vector<long> mine;
         for (long r = 0; r < mesh_.rows(); r++)
             if (mesh_.colour(r / mesh_.n[1], 0) == colour[0] && mesh_.colour(r % mesh_.n[1], 1) == colour[1]) mine.push_back(r);
         const long count = static_cast<long>(mine.size()), bundles = (count + TOGETHER - 1) / TOGETHER;
@@ -170,11 +169,11 @@ class StreamSmoother {
         });
     }
 
-    void one(const StreamLines<T>& lines, long r, const T* f, T* u) { bundle<1>(lines, &r, f, u); }
+    void one(const StreamLines<T>& lines, long r, const T* f, T* u) const { bundle<1>(lines, &r, f, u); }
 
     // Rows none of which is beside another. Pads stay 0: so are f's, and the couplings'.
     template <long K>
-    void bundle(const StreamLines<T>& lines, const long* r, const T* f, T* u) {
+    void bundle(const StreamLines<T>& lines, const long* r, const T* f, T* u) const {
         const long n = mesh_.n[2], open = lines.closed ? n - 1 : n, meet = lines.meet;
         const T *p[K], *e[K], *q[K];
         T *y[K], below[K] = {}, above[K] = {};
@@ -220,23 +219,22 @@ class StreamSmoother {
         }
     }
 
-    void columns(const StreamLines<T>& lines, const int colour[3], const T* f, T* u) {
+    void columns(const StreamLines<T>& lines, const int colour[3], const T* f, T* u, T* y) const {
         const int other = lines.axis == 0 ? 1 : 0;
         const long blocks = (mesh_.n[2] + COLUMNS - 1) / COLUMNS;
         share_out(mesh_.n[other] * blocks, threads_, [&](long task) {
             const long sheet = task / blocks, from = task % blocks * COLUMNS;
             if (mesh_.colour(sheet, other) == colour[other])
-                block(lines, sheet, from, std::min(from + COLUMNS, mesh_.n[2]), colour[2], f, u);
+                block(lines, sheet, from, std::min(from + COLUMNS, mesh_.n[2]), colour[2], f, u, y);
         });
         if (mesh_.wraps[2])
             for (long r = 0; r < mesh_.rows(); r++) mesh_.close(u + mesh_.begin(r));
     }
 
     // numbers [from, to) of the rows of a sheet: all are eliminated, and those of the colour are kept
-    void block(const StreamLines<T>& lines, long sheet, long from, long to, int colour, const T* f, T* u) {
+    void block(const StreamLines<T>& lines, long sheet, long from, long to, int colour, const T* f, T* u, T* y) const {
         const long n = mesh_.n[lines.axis], open = lines.closed ? n - 1 : n;
         auto row = [&](long i) { return lines.axis == 0 ? i * mesh_.n[1] + sheet : sheet * mesh_.n[1] + i; };
-        T* const y = space_;
         for (long i = 0; i < n; i++) {
             const Sum sums = sum(row(i), lines.axis, f, u);
             const long at = mesh_.begin(row(i)), before = i > 0 ? mesh_.begin(row(i - 1)) : at;
@@ -276,8 +274,6 @@ class StreamSmoother {
     const StreamMesh mesh_;
     const std::vector<StreamCoupling<T>>& couplings_;
     const int threads_;
-    T* const space_;
-    std::vector<long> chosen_;
 };
 
 }  // namespace mgnet
