@@ -76,6 +76,18 @@ def test_passes_assemble_what_torch_does(shape, bc, centering, monkeypatch):
         np.testing.assert_allclose(ours.rhs(f, boundary=lambda *x: 1 + x[0]), b, rtol=0, atol=1e-14 * abs(b).max())
 
 
+@pytest.mark.parametrize("scheme", ["upwind", "central"])
+def test_velocities_of_a_batch_are_assembled_as_those_of_its_members(scheme):
+    grid, a = Grid((7, 9), bc=[("neumann", "dirichlet"), "periodic"]), np.exp(random((7, 9)))
+    v, w = 9 * random((2, 3, 7, 9), 1), 9 * random((3, 7, 9), 2)
+    A = Poisson(grid, a, velocity=(v, w), scheme=scheme).A
+    for m, k in np.ndindex(2, 3):
+        one = Poisson(grid, a, velocity=(v[m, k], w[k]), scheme=scheme).A
+        for of, theirs in ((A.back, one.back), (A.forth, one.forth)):
+            assert torch.equal(of[0][m, k], theirs[0])
+            assert torch.equal(of[1][k], theirs[1])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_small_grids_are_eliminated(kind):
     problem, f = posed(kind), random((N, N))

@@ -207,12 +207,12 @@ def test_grids_of_a_transpose_are_transposes():
 
 
 def test_what_is_small_is_eliminated_unless_rows_in_turn_do_alone():
-    grid, b = Grid((63, 63)), torch.as_tensor(random((1, 63, 63)))
+    grid, b = Grid((52, 52)), torch.as_tensor(random((1, 52, 52)))
     whirl = (lambda x, y: np.sin(3 * x) * np.cos(3 * y), lambda x, y: -np.cos(3 * x) * np.sin(3 * y))
     for velocity, smoother in ((whirl, ""), ((-0.4, 0.9), "row Gauss-Seidel alone")):
         A = Poisson(grid, 1e-4, velocity=velocity).A
         levels = NativeStreams(A, b)
-        assert (levels.smoother, levels.solves, levels.sizes) == (smoother, not smoother, (63 * 63,))
+        assert (levels.smoother, levels.solves, levels.sizes) == (smoother, not smoother, (52 * 52,))
         left = levels.norms(levels.precondition(b), b) / levels.norms(None, b)
         assert left < (1e-2 if smoother else 1e-12)
 
@@ -245,7 +245,7 @@ def test_elimination_solves(shape, bc, scheme):
         A = A.tame if scheme == "central" else A  # which is what is eliminated
         for precision, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-3)):
             u = torch.as_tensor(random((2, *shape), 9)).to(precision)
-            levels = NativeStreams(A, u)
+            levels = NativeStreams(A, u, eliminated=1e9)
             assert len(levels.sizes) == 1
             b = A.like(u)(u)
             torch.testing.assert_close(levels.precondition(b), u, rtol=0, atol=tolerance * float(u.abs().max()))

@@ -1,6 +1,7 @@
 """Conductances on the CPU: of numbers and arrays, in a pass, and what they tell; ``problem`` says it in torch."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -31,14 +32,18 @@ def conductance(a: np.ndarray, axis: Axis, dim: int, least: float, most: float) 
 def flows(k: np.ndarray, v: np.ndarray, axis: Axis, d: int, upwind: bool) -> tuple[Tensor, Tensor] | None:
     """back and forth of axis d, see ``problem.convection``, of k on its faces and v there or at the unknowns.
 
-    Both have the grid's axes, of one number where they do not change along one. None where v is not finite.
+    Both have the grid's axes, of one number where they do not change along one, and v batch axes before them, if any.
+    None where v is not finite.
     """
-    shape = list(map(max, k.shape, v.shape))
+    batch, shape = v.shape[: v.ndim - k.ndim], list(map(max, k.shape, v.shape[v.ndim - k.ndim :]))
     shape[d] = axis.n + 1
-    back, forth = np.empty(shape, k.dtype), np.empty(shape, k.dtype)
+    back, forth = np.empty((*batch, *shape), k.dtype), np.empty((*batch, *shape), k.dtype)
     near = (0.0, 1.0) if axis.centering == "cell" else (0.5, 0.5)
     through = (float(axis.low == DIRICHLET), float(axis.high == DIRICHLET))
-    good = kernels.flows(k, v, back, forth, d, axis.periodic, axis.h, upwind, near, through, threads())
+    good = all(
+        kernels.flows(k, v[m], back[m], forth[m], d, axis.periodic, axis.h, upwind, near, through, threads())
+        for m in product(*map(range, batch))
+    )
     return (torch.from_numpy(back), torch.from_numpy(forth)) if good else None
 
 

@@ -20,8 +20,8 @@ from mgnet.pde.native import four, kernels, machine, threads
 from mgnet.pde.problem.convection import TAME
 
 HELD = 1e-10  # of a pivot over its diagonal
-LEAST, EACH, MOST = 3e7, 1.1e3, 1e9  # multiplications that eliminating the coarsest grid may take; each unknown's share
-TURN_LEAST, TURN_EACH = 2e6, 200.0  # where rows are smoothed in turn, whose cycles take no longer
+LEAST, EACH, MOST = 1e7, 1.1e3, 1e9  # multiplications that eliminating the coarsest grid may take; each unknown's share
+TURN_LEAST, TURN_EACH = 5e5, 200.0  # where rows are smoothed in turn, whose cycles take no longer
 
 
 class NativeStreams(Preconditioner):

@@ -155,7 +155,9 @@ def guess_like(guess: Any, shape: Sequence[int], like: Tensor, name: str = "gues
     return tensor
 
 
-def batches(ndim: int, name: str, v: Tensor, other: str, others: Sequence[Tensor]) -> None:
+def batches(
+    ndim: int, name: str, v: Tensor | np.ndarray, other: str, others: Sequence[Tensor] | Sequence[np.ndarray]
+) -> None:
     """Refuse arrays whose batch axes, those before the grid's, do not broadcast."""
     own = tuple(v.shape[: max(v.ndim - ndim, 0)])
     for w in others:

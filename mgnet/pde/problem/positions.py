@@ -9,6 +9,8 @@ from torch import Tensor
 
 from mgnet.pde.problem.checks import asks, dense
 
+EPS = float(np.finfo(float).eps)
+
 
 def shape_of(shape: Any) -> tuple[int, ...]:
     """Unknowns per axis."""
@@ -35,7 +37,7 @@ def box_of(lower: Any, upper: Any, shape: Sequence[int]) -> tuple[tuple[float, .
                 f"`lower` and `upper` must lie 1e-100 to 1e100 per unknown apart, for 1 / h^2 to exist; "
                 f"on axis {d} they are {lo} and {hi}. Use other units."
             )
-        if (hi - lo) / n < 16 * np.finfo(float).eps * max(abs(lo), abs(hi)):
+        if (hi - lo) / n < 16 * EPS * max(abs(lo), abs(hi)):
             raise ValueError(
                 f"`lower` and `upper` must leave room for unknowns that rounding keeps apart; on axis {d} they are "
                 f"{lo} and {hi}. Count from nearer by."
@@ -44,6 +46,14 @@ def box_of(lower: Any, upper: Any, shape: Sequence[int]) -> tuple[tuple[float, .
 
 
 def _per_axis(name: str, value: Any, ndim: int) -> tuple[float, ...]:
+    numbers = (float(value),) * ndim if type(value) in (int, float) else _numbers(name, value, ndim)
+    if not all(map(isfinite, numbers)):
+        raise ValueError(f"`{name}` must be finite; it is {value!r:.80}.")
+    return numbers
+
+
+def _numbers(name: str, value: Any, ndim: int) -> tuple[float, ...]:
+    """Of what is no plain number, or of one for each axis."""
     several = isinstance(value, Sequence) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim > 0)
     values = list(value) if several and not isinstance(value, str) else [value] * ndim
     if any(isinstance(v, (str, bool)) for v in values):
@@ -53,12 +63,9 @@ def _per_axis(name: str, value: Any, ndim: int) -> tuple[float, ...]:
     if len(values) != ndim:
         raise ValueError(f"`{name}` must be a number or one per axis ({ndim}); it has {len(values)}.")
     try:
-        numbers = tuple(float(v) for v in values)
+        return tuple(float(v) for v in values)
     except (TypeError, ValueError):
         raise TypeError(f"`{name}` must be a number or one per axis; it is {value!r:.80}.") from None
-    if not all(map(isfinite, numbers)):
-        raise ValueError(f"`{name}` must be finite; it is {value!r:.80}.")
-    return numbers
 
 
 def positions_of(name: str, points: Any) -> list[np.ndarray]:

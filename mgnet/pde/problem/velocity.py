@@ -82,9 +82,12 @@ class Velocity:
         found = []
         for d, v in enumerate(self._given):
             array = plain_array(v, grid, kind, d)
-            if array is None or array.ndim > grid.ndim:
+            if array is None:
                 return None
             found.append(array)
+        if any(array.ndim > grid.ndim for array in found):
+            for array in found:
+                batches(grid.ndim, "velocity", array, "its other entries", found)
         return found
 
     def of_plain(self, k: Sequence[Tensor]) -> Convection | None:
