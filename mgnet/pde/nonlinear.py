@@ -128,7 +128,8 @@ def solve_nonlinear(
     if start is None and hierarchy.fas:
         work += full_multigrid_work(hierarchy.sizes, (2, 2), 1) - cycle_work(hierarchy.sizes, (2, 2), 1)
     u = u.numpy() if isinstance(f, np.ndarray) else u
-    words = "damped Newton" * hierarchy.newton, "FAS V(2,2)-cycles, Newton-Chebyshev smoother" * hierarchy.fas
+    newton = hierarchy.newton or not hierarchy.fas  # as on the coarsest grid
+    words = "damped Newton" * newton, "FAS V(2,2)-cycles, Newton-Chebyshev smoother" * hierarchy.fas
     method = ", ".join(filter(None, words))
     solution = solution_of(outcome, u, grid, method, work, time.perf_counter() - begun)
     if throw:

@@ -45,7 +45,9 @@ def test_bratu_in_one_dimension():
 
 def test_bratu_in_two_dimensions():
     """lambda = 6.8 lies just below the fold at 6.80812; lambda = 1: max u = 0.0781 (0.07810)."""
-    assert bratu(127, 1.0).u.max() == pytest.approx(0.0781, abs=1e-4)
+    s = bratu(127, 1.0)
+    assert s.u.max() == pytest.approx(0.0781, abs=1e-4)
+    assert (s.method[:3], bratu(9, 1.0).method) == ("FAS", "damped Newton")
     assert bratu(63, 6.5).u.max() == pytest.approx(bratu(127, 6.5).u.max(), abs=3e-3)
 
 
