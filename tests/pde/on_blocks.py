@@ -211,6 +211,7 @@ VARYING: dict[str, dict[str, Any]] = {
         "shape": (120, 200), "centering": "cell", "a": lambda x, y: 1 + x * x + y, "guess": True, "split": ""
     },
     "one dimension, varying": {"shape": (300,), "array": smooth, "tol": 1e-11},
+    "one dimension, zebra": {"shape": (300,), "array": smooth, "tol": 1e-11, "smoother": "zebra"},
     "unequal sweeps": {"shape": (120, 90), "array": smooth, "nu": (2, 1), "tol": 1e-11},
 }  # fmt: skip
 

@@ -271,7 +271,7 @@ def test_a_short_axis_of_strong_coupling(shape, upper, a, end, centering):
 @pytest.mark.parametrize(("cycle", "a", "index"), [("V", 1e4, (2, "F")), ("V", 2.0, (1, 1)), ("F", 1e4, ("F", "F"))])
 def test_cycles_where_coefficients_jump(cycle, a, index):
     """W on a CPU, F on a GPU, where each visit to a coarse grid takes time; what was asked for stays."""
-    problem = Poisson(Grid((8, 8)), np.where(np.indices((8, 8))[0] < 4, a, 1.0))
+    problem = Poisson(Grid((40, 40)), np.where(np.indices((40, 40))[0] < 20, a, 1.0))
     levels = Solver(problem, cycle=cycle).multigrid(problem.A).levels
     for device, gamma in zip(("cpu", "cuda"), index, strict=True):
         levels.device = torch.device(device)

@@ -6,34 +6,22 @@ J. Comput. Phys. 48 (1982) 366-386; Dendy, Black box multigrid for nonsymmetric 
 Math. Comput. 13 (1983) 261-283.
 """
 
+from mgnet.pde.blackbox.decision import Decision
 from mgnet.pde.blackbox.hierarchy import ReadableBlackBox, coarse_operators
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
-from mgnet.pde.blackbox.traits import (
-    JUMP,
-    Survey,
-    contrast,
-    gradual,
-    index,
-    levels_precision,
-    solved_axes,
-    survey,
-    variation,
-)
+from mgnet.pde.blackbox.traits import Survey, Whole, contrast, survey, variation
 from mgnet.pde.blackbox.unsymmetric import ReadableStreams
 
 __all__ = [
-    "JUMP",
+    "Decision",
     "ReadableBlackBox",
     "ReadableStreams",
     "Stencil",
     "Survey",
+    "Whole",
     "coarse_operators",
     "contrast",
     "from_diffusion",
-    "gradual",
-    "index",
-    "levels_precision",
-    "solved_axes",
     "survey",
     "variation",
 ]

@@ -1,4 +1,4 @@
-"""What a variable operator is like, and how it is solved therefore: lines or points, V or W, float32 or float64."""
+"""What a variable operator is like, of which it is decided how it is solved (``decision``)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,23 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.blackbox.lines import ALIKE, DOMINANT, VARIES, dominant_axes
+from mgnet.pde.blackbox.lines import VARIES, dominant_axes
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion
 from mgnet.pde.levels.grids import thin_axis
-from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.problem.axis import Axis
-from mgnet.pde.problem.ends import DIRICHLET, PERIODIC
 from mgnet.pde.problem.operators import Diffusion
 
 COARSEST = 100  # unknowns that a dense inverse may have in any case
-JUMP = 30.0  # ratio of coefficients above which V-cycles become W-cycles
-FAINT = 3e4  # the same, above which parts that little holds have no share in the energy of an error, large as it may be
-STEEP = 4.5  # the same of neighbouring ones, where lines are smoothed along all axes that dominate somewhere
-CONTRAST = 3e4  # ratio of coefficients: up to it float32 levels lose no iterations (measured, docs)
-HOLD = 2e-6  # of the diagonal, that c and the ends hold u by: down to it float32 levels lose no iterations (measured)
-LOPSIDED = 1e3  # ratio of two axes' couplings: where it varies by more, and nothing holds u, float32 lines may fail
 NEGATIVE = 0.05  # couplings below minus this, in unit form, are not to be overlooked
-WAVE = 1e-7  # the same of the smoothest wave where nothing holds u; rounding may give a constant 3e-8 of the diagonal
 
 
 @dataclass(frozen=True)
@@ -114,41 +105,13 @@ def spread(k: Tensor) -> float:
     return max(1.0, float(largest / smallest))
 
 
-def levels_precision(A: Diffusion, seen: Survey | None = None) -> torch.dtype:
-    """float32, unless it would round away the weak couplings, or the little that holds u.
-
-    Between strongly coupled unknowns float32 knows differences to 1e-7 of the strong coupling only, and row
-    sums to 1e-7 of the diagonal: nearly singular problems need more, whatever the precision of their data. What holds a
-    constant within the domain, at a mask's cut and by fixed unknowns, need not hold all lines of strong couplings.
-    """
-    seen = seen or survey(A)
-    if seen.contrast > CONTRAST:
-        return torch.float64
-    if seen.variation > LOPSIDED and not (seen.constant > 0).all():
-        return torch.float64
-    stiff, firm = seen.wave >= WAVE, seen.constant >= HOLD
-    held = (firm & (stiff | (not seen.lone))) | ((seen.constant <= 0) & stiff)
-    return torch.float32 if held.all() else torch.float64
-
-
-def index(gamma: int | str, device: torch.device) -> int | str:
-    """The cycle index where coefficients jump: a V-cycle becomes a W-cycle, on a GPU an F-cycle.
-
-    The coarse problems' errors add up across the grids there: with V-cycles a 1e6 checkerboard takes 15, 21
-    and 24 iterations at 127^2, 255^2 and 511^2, with W-cycles, at twice the time each, 6 or 7 on all of them,
-    with F-cycles 7, 9 and 11. Those visit grid l l times instead of 2^l: a GPU waits at each visit.
-    """
-    if gamma != 1:
-        return gamma
-    return 2 if device.type == "cpu" else "F"
-
-
 class Look(Protocol):
     """What an operator is asked before its levels are made; ``Whole`` answers for one that is in one place.
 
     Attributes
     ----------
-    variation, dominance : as in ``Survey``;   steepness, skewed, thin : see the functions of about these names
+    survey, steepness, thin : see the class and the functions of about these names
+    corners : whether unknowns are coupled along diagonals;   smallest : the smallest coupling, in unit form
     dominant : the axes that ``dominant_axes`` finds;   strongest : the one coupled most strongly
     """
 
@@ -156,13 +119,16 @@ class Look(Protocol):
     def axes(self) -> tuple[Axis, ...]: ...
 
     @property
-    def variation(self) -> float: ...
+    def survey(self) -> Survey: ...
 
     @property
     def steepness(self) -> float: ...
 
     @property
-    def skewed(self) -> bool: ...
+    def corners(self) -> bool: ...
+
+    @property
+    def smallest(self) -> float: ...
 
     @property
     def thin(self) -> tuple[int, ...]: ...
@@ -173,27 +139,24 @@ class Look(Protocol):
     @property
     def strongest(self) -> int: ...
 
-    @property
-    def dominance(self) -> float: ...
-
 
 class Whole:
-    """A look at an operator; ``seen`` : what is known already."""
+    """A look at an operator of which a survey is made."""
 
-    def __init__(self, A: Diffusion, seen: Survey | None = None):
-        self.A, self._seen, self.axes = A, seen, A.axes
-
-    @property
-    def variation(self) -> float:
-        return variation(self.A) if self._seen is None else self._seen.variation
+    def __init__(self, A: Diffusion, survey: Survey):
+        self.A, self.survey, self.axes = A, survey, A.axes
 
     @property
     def steepness(self) -> float:
         return steepness(self.A)
 
     @property
-    def skewed(self) -> bool:
-        return skewed(self.A)
+    def corners(self) -> bool:
+        return bool(self.A.diagonal_couplings)
+
+    @property
+    def smallest(self) -> float:
+        return smallest(self._unit)
 
     @property
     def thin(self) -> tuple[int, ...]:
@@ -211,53 +174,6 @@ class Whole:
     @cached_property
     def _unit(self) -> Stencil:
         return from_diffusion(self.A).unit()[0]
-
-    @cached_property
-    def dominance(self) -> float:
-        return dominance(self.A) if self._seen is None else self._seen.dominance
-
-
-def gradual(A: Diffusion, solved: Sequence[int]) -> bool:
-    """``changes_gradually``, of an operator in one place."""
-    return changes_gradually(Whole(A), solved)
-
-
-def changes_gradually(look: Look, solved: Sequence[int]) -> bool:
-    """Whether lines are smoothed where an anisotropy changes bit by bit, as on stretched grids, or cells do.
-
-    V-cycles take as many iterations as W-cycles there: 7 with ratios of 14 and of 100, both axes, 128^2.
-    """
-    lines = bool(solved) and tuple(solved) != look.thin
-    return (lines or not all(axis.uniform for axis in look.axes)) and look.steepness <= STEEP
-
-
-def solved_axes(A: Diffusion, smoother: Smoother, seen: Survey | None = None) -> tuple[int, ...]:
-    """``line_axes``, of an operator in one place."""
-    return line_axes(Whole(A, seen), smoother)
-
-
-def line_axes(look: Look, smoother: Smoother) -> tuple[int, ...]:
-    """The axes along which lines have to be smoothed, or are to be ("zebra")."""
-    every = tuple(d for d, axis in enumerate(look.axes) if axis.n > 1)
-    if look.skewed:
-        return every
-    varies = look.variation > VARIES
-    if varies and smoother != "zebra" and look.dominance > ALIKE and look.steepness <= STEEP:
-        return every
-    if smoother != "zebra" and not (varies and look.dominance > DOMINANT / 2):
-        return look.thin
-    return look.dominant or look.thin or ((look.strongest,) if smoother == "zebra" else ())
-
-
-def skewed(A: Diffusion) -> bool:
-    """Whether strong couplings along diagonals meet an end that is free.
-
-    There the last unknown of an axis may have no coarse one beyond it, and what it takes from the one before is not
-    what it has along the diagonal. With lines a tensor of ratio 100, turned by any angle, takes up to 20 iterations
-    with Neumann ends, with points 25 (30 at 24^3); with Dirichlet ends points take 13 (11).
-    """
-    free = any(end not in (DIRICHLET, PERIODIC) for axis in A.axes for end in (axis.low, axis.high))
-    return bool(A.diagonal_couplings) and free and smallest(from_diffusion(A).unit()[0]) < -NEGATIVE
 
 
 def smallest(A: Stencil) -> float:

@@ -12,12 +12,11 @@ from torch import Tensor
 
 from mgnet.pde.blackbox.lines import ALIKE, DOMINANT, PART, REGION
 from mgnet.pde.blackbox.stencil import Stencil, from_diffusion, offsets, shift
-from mgnet.pde.blackbox.traits import NEGATIVE, Survey, dominance, inner, smallest, steepness, thin_of_means
+from mgnet.pde.blackbox.traits import Survey, dominance, inner, smallest, steepness, thin_of_means
 from mgnet.pde.distributed.halo import exchange
 from mgnet.pde.distributed.partition import Partition
 from mgnet.pde.distributed.problem import SharedPoisson
 from mgnet.pde.distributed.window import Window, window
-from mgnet.pde.problem.ends import DIRICHLET, PERIODIC
 
 AROUND = 3  # planes that a region of an axis' dominance asks for
 
@@ -58,10 +57,10 @@ class SharedLook:
     @cached_property
     def survey(self) -> Survey:
         constant, wave = self._hold()
-        return Survey(self._contrast(), self.variation, constant, wave, self.dominance, self._of_unit[0])
+        dominant = float(self.partition.most(dominance(self._A)))
+        return Survey(self._contrast(), self._variation(), constant, wave, dominant, self._of_unit[0])
 
-    @cached_property
-    def variation(self) -> float:
+    def _variation(self) -> float:
         A, ndim = self._A, len(self.axes)
         k, spreads = [inner(A, d) for d in range(ndim)], [1.0]
         for d, e in combinations(range(ndim), 2):
@@ -86,15 +85,18 @@ class SharedLook:
     def thin(self) -> tuple[int, ...]:
         return thin_of_means(self.axes, self._means)
 
-    @cached_property
-    def skewed(self) -> bool:
-        free = any(end not in (DIRICHLET, PERIODIC) for axis in self.axes for end in (axis.low, axis.high))
-        return bool(self._whole.diagonal_couplings) and free and self._of_unit[2] < -NEGATIVE
+    @property
+    def corners(self) -> bool:
+        return bool(self._whole.diagonal_couplings)
+
+    @property
+    def smallest(self) -> float:
+        return self._of_unit[2]
 
     @cached_property
     def dominant(self) -> tuple[int, ...]:
-        if min(np.diff(self.partition.ends)) < AROUND:
-            return ()  # no grid is shared by such blocks
+        if min(np.diff(self.partition.ends)) < AROUND or len(self.axes) == 1:
+            return ()  # no grid is shared by such blocks, and no line
         w = window(self.axes[0], self.partition.ends, self.partition.rank, AROUND)
         unit, ndim = self._unit(w), len(self.axes)
         along = [tuple(int(e == d) for e in range(ndim)) for d in range(ndim)]
@@ -114,10 +116,6 @@ class SharedLook:
     @cached_property
     def strongest(self) -> int:
         return int(np.argmax(self._of_unit[1]))
-
-    @cached_property
-    def dominance(self) -> float:
-        return float(self.partition.most(dominance(self._A)))
 
     # Numbers of all processes ----------------------------------------------------------------------------------------
 

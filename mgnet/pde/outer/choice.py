@@ -15,8 +15,7 @@ from torch import Tensor
 
 from mgnet.core import Level
 from mgnet.pde import cuda
-from mgnet.pde.blackbox import JUMP, contrast, gradual, index, levels_precision, solved_axes, survey, variation
-from mgnet.pde.blackbox.traits import FAINT, Survey
+from mgnet.pde.blackbox import Decision, Survey, Whole, contrast, survey, variation
 from mgnet.pde.levels.alternating import Alternating, alternates, nearby
 from mgnet.pde.levels.constant import ReadableHierarchy, operator
 from mgnet.pde.levels.grids import DIRECT_WORK, grids, line_axis, thin_axis
@@ -53,7 +52,6 @@ from mgnet.pde.problem.nullspace import NullSpace
 from mgnet.pde.problem.precision import wide_enough
 
 CPU = torch.device("cpu")
-PLANES = 1e3  # ratio of two axes' couplings: where it varies by less, lines take 4 to 6 cycles (measured)
 TINY = 1e-20  # conductances below it: what they are multiplied with and divided by is beyond float32 (1e-30 and 1e30)
 SHOWING = 20_000  # unknowns of a grid on which the factor of a cycle shows
 
@@ -136,7 +134,7 @@ class Levels:
             return self.streams or ("elimination" if self.constant is None else "fast diagonalisation")
         kind = "" if self.constant is not None else "black-box "
         cycle = next(word for word, gamma in CYCLES.items() if gamma == self.gamma)
-        smoother: Any = self.streams or ("zebra" if self.solved else self.scheme.smoother)
+        smoother: Any = self.streams or ("zebra" if self.decision and self.decision.lines else self.scheme.smoother)
         between = ", separation of variables in between" * self.alternates
         return f"{kind}{replace(self.scheme, cycle=cycle, smoother=smoother)}{between}"
 
@@ -144,26 +142,25 @@ class Levels:
     def gamma(self) -> int | str:
         """The cycle index."""
         gamma = CYCLES[self.scheme.cycle]
-        if not self.base.symmetric or self.separates:
-            return gamma
-        varies = self.constant is None and (self.jumps or bool(self.base.diagonal_couplings))
-        return index(gamma, self.device) if varies else gamma
+        return gamma if self.decision is None else self.decision.index(gamma, self.device)
 
     @cached_property
-    def gradual(self) -> bool:
-        """Whether lines meet an anisotropy that changes without jumps."""
-        return gradual(self.base, self.solved)
-
-    @cached_property
-    def jumps(self) -> bool:
-        """Whether variable coefficients do."""
-        return self.survey.contrast > JUMP and not self.gradual and not self.alternates
+    def decision(self) -> Decision | None:
+        """How levels of variable coefficients are made; None: there are none, or those of convection."""
+        if self.constant is not None or self.is_direct or not self.base.symmetric:
+            return None
+        may = self._stretched and self.base.ndim == 3
+        return Decision(Whole(self.base, self.survey), self.scheme.smoother, lambda: may and alternates(self.base))
 
     @property
     def faint(self) -> bool:
-        """Whether they jump by so much that the energy of an error does not tell of it."""
-        varies = self.constant is None and self.base.symmetric and not self.is_direct
-        return varies and self.jumps and self.survey.contrast > FAINT
+        """As ``Decision.faint``."""
+        return self.decision is not None and self.decision.faint
+
+    @property
+    def alternates(self) -> bool:
+        """As ``Decision.alternates``."""
+        return self.decision is not None and self.decision.alternates
 
     @cached_property
     def faces(self) -> kernels.Conductances | None:
@@ -288,28 +285,14 @@ class Levels:
 
     def _robust(self, b: Tensor) -> Any:
         """Operator-induced multigrid."""
-        scheme = self.scheme
-        precision = torch.float64 if self.precise else levels_precision(self.base, self.survey)
+        scheme, how = self.scheme, self.decision
+        assert how is not None
+        precision = torch.float64 if self.precise else how.precision
         self.in_float32 = precision == torch.float32
-        how = b, scheme.smoother, scheme.nu, self.gamma
-        levels = serve(Varying(*how, self.base, precision, self.solved, self.jumps, self.faces, self.survey.lone))
+        asked = b, scheme.smoother, scheme.nu, self.gamma
+        levels = serve(Varying(*asked, self.base, precision, how.lines, how.jumps, self.faces, self.survey.lone))
         self.sizes = levels.sizes
         if not self.alternates:
             return levels
         A_0, S = nearby(self.base)
         return Alternating(levels, applied(self.base.like(b)), S, separated(A_0))
-
-    @cached_property
-    def alternates(self) -> bool:
-        """Whether cycles alternate with separation of variables: lines would have to be planes."""
-        lines = self._stretched and self.base.ndim == 3 and not self.is_direct and bool(self.solved)
-        return lines and self.survey.variation > PLANES and not self.survey.lone and alternates(self.base)
-
-    @cached_property
-    def solved(self) -> tuple[int, ...]:
-        """The axes along which variable coefficients make us smooth lines."""
-        if self.constant is not None or self.is_direct:
-            return ()
-        if not self.base.symmetric:
-            return tuple(d for d, axis in enumerate(self.base.axes) if axis.n > 1)
-        return solved_axes(self.base, self.scheme.smoother, self.survey)

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgnet.pde.blackbox.decision import Decision
 from mgnet.pde.blackbox.stencil import excess
-from mgnet.pde.blackbox.traits import FAINT, JUMP, changes_gradually, index, levels_precision, line_axes
 from mgnet.pde.cuda.memory import on_device
 from mgnet.pde.distributed.halo import widened
 from mgnet.pde.distributed.look import SharedLook, block_stencil
@@ -71,7 +71,7 @@ class PartitionedVarying:
     @property
     def _of_no_use(self) -> bool:
         """Whether blocks are: lines are cut, cycles are not symmetric, or something is hardly held."""
-        if 0 in self._lines or self.scheme.nu[0] != self.scheme.nu[1] or self._look.ratio >= CONTRAST:
+        if 0 in self._decision.lines or self.scheme.nu[0] != self.scheme.nu[1] or self._look.ratio >= CONTRAST:
             return True
         held = self._look.survey.constant if self._parts is None else np.array([self._parts.least])
         return bool(((held > 0) & (held < LOOSE)).any())  # see ``loose.may_be_loose``
@@ -83,12 +83,8 @@ class PartitionedVarying:
         return SharedLook(self.problem, self.A)
 
     @cached_property
-    def _lines(self) -> tuple[int, ...]:
-        return line_axes(self._look, self.scheme.smoother)
-
-    @cached_property
-    def _jumps(self) -> bool:
-        return self._look.survey.contrast > JUMP and not changes_gradually(self._look, self._lines)
+    def _decision(self) -> Decision:
+        return Decision(self._look, self.scheme.smoother)
 
     @property
     def _excess(self) -> Tensor:
@@ -116,7 +112,7 @@ class PartitionedVarying:
         if self.everywhere is not None:
             return f"{self.everywhere.method(self.everywhere.base)}, on each of {self.partition.count} processes"
         word = next(word for word, gamma in CYCLES.items() if gamma == self._gamma)
-        smoother = "zebra" if self._lines else self.scheme.smoother
+        smoother = "zebra" if self._decision.lines else self.scheme.smoother
         cycles = replace(self.scheme, cycle=word, smoother=smoother)
         return f"{ConjugateGradients.name}, black-box {cycles}, on {self.partition.count} processes"
 
@@ -166,8 +162,9 @@ class PartitionedVarying:
         u = cycles.release(u)
         self._sums.finite(u)  # with a tolerance its residual is
         energy = partial(self._product, b, u)
-        faint = self._jumps and self._look.survey.contrast > FAINT
-        return Outcome(u, [], UNDONE if faint or unfinished(cycles, cycles.norms(None, f), energy) else DONE)
+        return Outcome(
+            u, [], UNDONE if self._decision.faint or unfinished(cycles, cycles.norms(None, f), energy) else DONE
+        )
 
     def _product(self, v: Tensor, w: Tensor) -> Tensor:
         """(batch,) (v, w)."""
@@ -212,7 +209,7 @@ class PartitionedVarying:
         scheme, seen = self.scheme, self._look.survey
         precision = torch.float32 if self._in_float32 else torch.float64
         lone, signed = (False, True) if self.A.diagonal_couplings else (seen.lone, False)
-        how = How(scheme.smoother, scheme.nu, self._lines, precision, lone, self._jumps, signed)
+        how = How(scheme.smoother, scheme.nu, self._decision.lines, precision, lone, self._decision.jumps, signed)
         grid = self.problem.grid
         return set_up(self.partition, grid.axes, block_stencil(self.problem, self.A), self._excess, how, self._stencils)
 
@@ -227,12 +224,11 @@ class PartitionedVarying:
 
     @property
     def _in_float32(self) -> bool:
-        return not self._precise and levels_precision(self.A, self._look.survey) == torch.float32
+        return not self._precise and self._decision.precision == torch.float32
 
     @property
     def _gamma(self) -> int | str:
-        gamma = CYCLES[self.scheme.cycle]
-        return index(gamma, self._device) if self._jumps or self.A.diagonal_couplings else gamma
+        return self._decision.index(CYCLES[self.scheme.cycle], self._device)
 
     @property
     def _finishing(self) -> int:
