@@ -16,7 +16,7 @@ import numpy as np
 
 from mgnet.files import write
 from mgnet.operators.samples import Samples
-from mgnet.training.checks import whole
+from mgnet.training.checks import as_path, whole
 from mgnet.training.extras import need
 
 #: What files call the inputs and the outputs.
@@ -39,7 +39,7 @@ def save(samples: Samples, path: str | Path) -> Path:
 
     Raises
     ------
-    ValueError : another suffix than .npz
+    ValueError, TypeError : another suffix than .npz; no Samples
     OSError : it cannot be written; a file that was there before is untouched
 
     Example
@@ -50,7 +50,9 @@ def save(samples: Samples, path: str | Path) -> Path:
     >>> load(path).inputs.shape
     (2, 8)
     """
-    path = Path(path)
+    path = as_path("path", path)
+    if not isinstance(samples, Samples):
+        raise TypeError(f"`samples` must be Samples; it is a {type(samples).__name__}.")
     if path.suffix != ".npz":
         raise ValueError(f"`path` must end in .npz; it is {str(path)!r}.")
     header = json.dumps({"settings": samples.settings, "ndim": samples.ndim, "sha256": samples.hash})
@@ -87,7 +89,7 @@ def load(
     >>> load(path).grid
     (5, 5)
     """
-    path = Path(path)
+    path = as_path("path", path)
     if not path.is_file():
         raise FileNotFoundError(f"`path` must be a .npz or .mat file of samples; there is no file {path}.")
     if path.suffix not in (".npz", ".mat"):

@@ -54,7 +54,8 @@ def predict(
     if not isinstance(inputs, (np.ndarray, torch.Tensor)):
         raise TypeError(f"`inputs` must be a numpy array or a tensor; it is {type(inputs).__name__}.")
     ndim, place = len(card.grid), choose_device(device)
-    real = inputs.dtype.kind in "biuf" if isinstance(inputs, np.ndarray) else not inputs.is_complex()
+    dense = isinstance(inputs, np.ndarray) or inputs.layout == torch.strided
+    real = inputs.dtype.kind in "biuf" if isinstance(inputs, np.ndarray) else dense and not inputs.is_complex()
     if not real or 0 in inputs.shape or isinstance(inputs, np.ma.MaskedArray):
         raise ValueError(
             f"`inputs` must be plain real functions, one at least; they are {inputs.dtype} {tuple(inputs.shape)}, a "

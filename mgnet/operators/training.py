@@ -29,6 +29,7 @@ from mgnet.training.placement import placed
 from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
 from mgnet.training.randomness import begun, seed_of
+from mgnet.training.recipe import chosen
 from mgnet.training.runs import Row, folder_of, read_metrics
 from mgnet.training.threads import at_most, worth
 
@@ -99,7 +100,7 @@ def train(
     """
     need_tensorboard(tensorboard)
     seed = whole("seed", seed)
-    recipe = dataclasses.replace(recipe, epochs=epochs) if epochs is not None else recipe
+    recipe = chosen(recipe, Recipe, epochs)
     samples, tested = _split(data, test)
     with torch.enable_grad(), joined(device) as process:  # whatever the caller has set
         recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, process.device))
@@ -166,8 +167,14 @@ def _network(model: Make | None, samples: Samples, seed: int) -> nn.Module:
         network = model() if model is not None else network_for(samples)
     if not isinstance(network, nn.Module):
         raise TypeError(f"`model` must make a torch.nn.Module; it made a {type(network).__name__}.")
-    with torch.no_grad():
-        shape = network.eval()(x).shape
+    try:
+        with torch.no_grad():
+            shape = network.eval()(x).shape
+    except (RuntimeError, TypeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"`model` must make another network: this one does not take {tuple(x.shape)} ({reason})."
+        ) from None
     if shape != u.shape:
         raise ValueError(
             f"`model` must give {tuple(u.shape[1:])}, channels and grid, for each sample; it gives {tuple(shape[1:])}."

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 
@@ -46,6 +48,25 @@ def check(name: str, value: object, requirement: str, holds: Callable[..., bool]
     """
     if not (isinstance(value, (int, float)) and holds(value)):
         raise ValueError(f"`{name}` must be {requirement}; it is {value!r}.")
+
+
+def as_path(name: str, value: object) -> Path:
+    """Where something lies, or will.
+
+    Raises
+    ------
+    TypeError : it is no path
+
+    Example
+    -------
+    >>> as_path("out", 3)
+    Traceback (most recent call last):
+    ...
+    TypeError: `out` must be a path, as "runs/one"; it is 3.
+    """
+    if not isinstance(value, (str, PathLike)):
+        raise TypeError(f'`{name}` must be a path, as "runs/one"; it is {value!r:.80}.')
+    return Path(value)
 
 
 def word(name: str, value: object, known: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mgnet.files import write
+from mgnet.training.checks import as_path
 from mgnet.training.extras import need
 
 SUFFIXES = (".onnx", ".pt2")
@@ -54,11 +55,12 @@ def write_program(
 
 def check_path(path: str | Path) -> Path:
     """That its suffix is one of ``SUFFIXES``, and what writes it is there; before a checkpoint is read."""
-    if Path(path).suffix not in SUFFIXES:
+    path = as_path("path", path)
+    if path.suffix not in SUFFIXES:
         raise ValueError(f"`path` must end in {' or '.join(SUFFIXES)}; it is {str(path)!r}.")
-    if Path(path).suffix == ".onnx":
+    if path.suffix == ".onnx":
         need("exporting ONNX", "export", "onnx", "onnxscript", "onnxruntime")
-    return Path(path)
+    return path
 
 
 def _program(module: nn.Module, example: Example) -> torch.export.ExportedProgram:

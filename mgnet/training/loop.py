@@ -36,6 +36,7 @@ import torch
 from torch import Tensor, nn
 
 from mgnet.training.checkpoints import all_checkpoints, drop_newest, load_state, save_checkpoint
+from mgnet.training.checks import whole
 from mgnet.training.extension import extend
 from mgnet.training.learner import Batch, Learner
 from mgnet.training.process import Process
@@ -131,8 +132,8 @@ def fit(
     Diverged : the loss is not finite; the last good checkpoint is kept
     KeyboardInterrupt : after Ctrl-C or SIGTERM, once a checkpoint is written
     """
-    if checkpoint_every is not None and checkpoint_every < 1:
-        raise ValueError(f"`checkpoint_every` must be at least 1 step; it is {checkpoint_every}.")
+    if checkpoint_every is not None:
+        whole("checkpoint_every", checkpoint_every, 1)
     training = Training(network, task, recipe, seed, process, folder)
     if process.first and not recipe.decays:
         warnings.warn(

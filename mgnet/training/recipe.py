@@ -1,14 +1,36 @@
 """What decides how any network is trained; what else decides it is its task's own, and is added to it."""
 
 import math
-from dataclasses import dataclass, fields
-from typing import Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from mgnet.training.checks import check, word
 
 Precision = Literal["auto", "float32", "bfloat16"]
+
+Chosen = TypeVar("Chosen", bound="Steps")
+
+
+def chosen(recipe: Any, kind: type[Chosen], epochs: int | None) -> Chosen:
+    """The recipe that a door was given, with these epochs if it was given some.
+
+    Raises
+    ------
+    TypeError, ValueError : it is no recipe of this kind; epochs that cannot be
+
+    Example
+    -------
+    >>> chosen("fast", Steps, None)
+    Traceback (most recent call last):
+    ...
+    TypeError: `recipe` must be a mgnet.training.recipe.Steps, as preset("fast") makes one; it is 'fast'.
+    """
+    if not isinstance(recipe, kind):
+        called = f"{kind.__module__}.{kind.__name__}"
+        raise TypeError(f'`recipe` must be a {called}, as preset("fast") makes one; it is {recipe!r:.80}.')
+    return recipe if epochs is None else replace(recipe, epochs=epochs)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 
 from mgnet.files import numbered, unwritable, write_rows, write_text
+from mgnet.training.checks import as_path
 from mgnet.training.process import Process
 
 try:
@@ -40,7 +41,7 @@ def folder_of(out: str | Path | None, name: str, resume: bool, process: Process)
     'here'
     """
     if out is not None:
-        return Path(out)
+        return as_path("out", out)
     text = str(numbered(Path("runs") / name, "config.json", resume)).encode()
     letters = torch.zeros(4096, dtype=torch.uint8, device=process.device)
     letters[: len(text)] = torch.frombuffer(bytearray(text), dtype=torch.uint8)

@@ -7,7 +7,7 @@ from statistics import mean, stdev
 from typing import TypeVar
 
 from mgnet.files import write_rows
-from mgnet.training.checks import whole
+from mgnet.training.checks import as_path, whole
 
 Run = TypeVar("Run")
 SCORES = "seeds.csv"
@@ -82,7 +82,7 @@ def train_each(
     FileExistsError : `out` has scores, and no `resume`
     ValueError, TypeError : as ``numbers``
     """
-    swept, folder = numbers(seeds), Path(out)
+    swept, folder = numbers(seeds), as_path("out", out)
     if not resume and (folder / SCORES).exists():
         raise FileExistsError(
             f"`out` must be a folder without {SCORES}, which would be lost; {folder} has one. Pass resume, or another."

@@ -102,7 +102,7 @@ def as_tensor(v: Any) -> Tensor:
 
     Raises
     ------
-    TypeError, ValueError, RuntimeError : it is no array of numbers; a masked one, whose mask would be passed over
+    TypeError : it is no array of numbers; a masked or sparse one, of which something would be passed over
 
     Example
     -------
@@ -113,7 +113,14 @@ def as_tensor(v: Any) -> Tensor:
         raise TypeError("it is masked. Fill it.")
     if isinstance(v, np.ndarray):
         v = np.require(v, v.dtype.newbyteorder("="), ["C", "W"])
-    return torch.as_tensor(v)
+    try:
+        found = torch.as_tensor(v)
+    except (TypeError, ValueError, RuntimeError):
+        what = f"an array of {v.dtype}" if isinstance(v, np.ndarray) else f"a {type(v).__name__}"
+        raise TypeError(f"it is {what}.") from None
+    if found.layout != torch.strided:
+        raise TypeError("it is sparse. Make it dense.")
+    return found
 
 
 def as_pixels(images: object, name: str) -> Tensor:
@@ -135,9 +142,8 @@ def as_pixels(images: object, name: str) -> Tensor:
     """
     try:
         pixels = as_tensor(images).detach()
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise TypeError(f"`{name}` must be an array or tensor of numbers: {reason}") from None
+    except TypeError as error:
+        raise TypeError(f"`{name}` must be an array or tensor of numbers: {error}") from None
     if pixels.ndim not in (3, 4) or 0 in pixels.shape:
         raise ValueError(
             f"`{name}` must have shape (N, C, H, W), (N, H, W, C) or (N, H, W); it is {tuple(pixels.shape)}."

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mgnet.training.checks import whole
 from mgnet.training.placement import placed
 from mgnet.vision.models import Model, name_of, network_of
 from mgnet.vision.network import MgNet, OneChannel
@@ -72,8 +73,8 @@ def summary(model: Model, in_channels: int = 3, num_classes: int = 10, image_siz
     total                            14,714                11,649,184
     published                                              15,188,128
     """
-    if image_size < 1 or in_channels < 1 or num_classes < 1:
-        raise ValueError("`in_channels`, `num_classes` and `image_size` must be at least 1.")
+    for name, value in {"in_channels": in_channels, "num_classes": num_classes, "image_size": image_size}.items():
+        whole(name, value, 1)
     with torch.device("meta") if isinstance(model, str) else nullcontext():
         network = network_of(model, in_channels, num_classes, (image_size, image_size)).eval()
         x = torch.zeros(1, in_channels, image_size, image_size)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from mgnet.training.checks import word
+from mgnet.training.checks import as_path, word
 from mgnet.training.placement import placed
 from mgnet.vision.arrays import from_pair, is_pair
 from mgnet.vision.cifar import read_cifar10, read_cifar100
@@ -110,12 +110,12 @@ def load(
     if not isinstance(dataset, str | Path):
         raise TypeError(f"`dataset` must be a name, a folder or (train, test); it is a {type(dataset).__name__}.")
     if size is not None and (dataset not in READERS or dataset == "imagenet"):
-        root = Path(data) / "imagenet" if dataset == "imagenet" else Path(dataset)
+        root = as_path("data", data) / "imagenet" if dataset == "imagenet" else Path(dataset)
         return read_folder(root, root.resolve().name, size, fit)
     if dataset in READERS:
         if size is not None:
             raise ValueError(f"`image_size` is for folders of images; {dataset} has a fixed size. Leave it out.")
-        return READERS[str(dataset)](Path(data))
+        return READERS[str(dataset)](as_path("data", data))
     if not Path(dataset).is_dir():
         near = get_close_matches(str(dataset).lower().replace("_", "-"), READERS, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(READERS)}."

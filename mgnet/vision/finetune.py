@@ -1,7 +1,7 @@
 """Fine-tuning: which weights a network begins with, and which of them stay."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import MethodType
 
@@ -140,7 +140,10 @@ def _stays(norm: nn.Module, mode: bool = True) -> nn.Module:
 
 def _prefixes(network: nn.Module, freeze: int | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(freeze, int):
-        return (freeze,) if isinstance(freeze, str) else tuple(freeze)
+        names = (freeze,) if isinstance(freeze, str) else tuple(freeze) if isinstance(freeze, Iterable) else (freeze,)
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError(f"`freeze` must be a number of grids, or names of parameters; it is {freeze!r}.")
+        return names
     if freeze == 0:
         return ()
     if not isinstance(network, MgNet):

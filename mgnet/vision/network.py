@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mgnet.core import ConvLevel, Leg, ResidualConvLevel, descend
+from mgnet.training.checks import whole
 from mgnet.vision.notation import Notation, parse
 
 STEMS = ("3x3", "7x7")
@@ -52,7 +53,8 @@ class MgNet(nn.Module):
     def __init__(self, notation: str, in_channels: int = 3, num_classes: int = 10, stem: str | None = None):
         super().__init__()
         n = parse(notation)
-        self.notation, self.in_channels, self.num_classes = str(n), in_channels, num_classes
+        self.in_channels, self.num_classes = whole("in_channels", in_channels, 1), whole("num_classes", num_classes, 1)
+        self.notation = str(n)
         self.stem_size = _check_stem(stem)
         self.stem = _stem(in_channels, n.channels[0][1], self.stem_size)
         self.levels = nn.ModuleList(_levels(n))
@@ -95,7 +97,7 @@ class MgNet(nn.Module):
         -------
         One a grid, finest first; f is the residual
         """
-        return descend([ResidualConvLevel(level) for level in self._levels], None, self.stem(x))
+        return descend([ResidualConvLevel(level) for level in self._levels], None, self._datum(x))
 
     def plain(self, x: Tensor) -> Tensor:
         """The readable twin of forward: equations (1) and (2) word for word.
@@ -110,9 +112,16 @@ class MgNet(nn.Module):
         """
         return self.classify(self.plain_legs(x)[-1].u)
 
+    def _datum(self, x: Tensor) -> Tensor:
+        """f on the finest grid."""
+        if not isinstance(x, Tensor) or x.ndim != 4 or x.shape[1] != self.in_channels:
+            found = f"{tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+            raise ValueError(f"`x` must be a tensor (N, {self.in_channels}, H, W) of images; it is {found}.")
+        return self.stem(x)
+
     def plain_legs(self, x: Tensor) -> list[Leg]:
         """u and f on each grid, as the paper defines them."""
-        return descend(self._levels, None, self.stem(x))
+        return descend(self._levels, None, self._datum(x))
 
     def published(self, x: Tensor) -> Tensor:
         """The same as the published code computes it, from u = 0 stored as zeros; for comparisons.
@@ -125,7 +134,7 @@ class MgNet(nn.Module):
         -------
         logits : (N, num_classes)
         """
-        f = self.stem(x)
+        f = self._datum(x)
         c_u = self.levels[0].A.in_channels  # type: ignore[union-attr]
         u = f.new_zeros(f.shape[0], c_u, *f.shape[2:])
         return self.classify(descend(self._levels, u, f)[-1].u)

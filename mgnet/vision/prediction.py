@@ -144,14 +144,14 @@ def _read(images: object, card: Card, skip: bool) -> Iterator[_Batch]:
 
 def _stacked(images: Sequence[object]) -> Tensor:
     """A list of arrays as one."""
+    wanted = "`images` must be all files, or all arrays of one shape"
     try:
-        return torch.stack([as_tensor(image) for image in images])
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"`images` must be all files, or all arrays of one shape: {_first(error)}") from None
-
-
-def _first(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+        each = [as_tensor(image) for image in images]
+    except TypeError as error:
+        raise TypeError(f"{wanted}; of one {error}") from None
+    if len(shapes := {tuple(v.shape) for v in each}) > 1:
+        raise TypeError(f"{wanted}; two of them are {' and '.join(map(str, sorted(shapes)[:2]))}.")
+    return torch.stack(each)
 
 
 def _find(path: Path) -> list[Path]:

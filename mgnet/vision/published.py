@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mgnet.training.checks import as_path
 from mgnet.vision.network import MgNet
 from mgnet.vision.weights import copy_into
 
@@ -55,7 +56,7 @@ def load_published_checkpoint(path: str | Path) -> MgNet:
     ...
     ValueError: ...
     """
-    state = _read(Path(path))
+    state = _read(as_path("path", path))
     try:
         model, ours = _translate(state)
     except KeyError as error:

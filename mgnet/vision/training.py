@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mgnet.training.checks import whole
+from mgnet.training.checks import as_path, whole
 from mgnet.training.extras import need_tensorboard
 from mgnet.training.loop import fit as train_task
 from mgnet.training.placement import placed
 from mgnet.training.precision import resolve_precision
 from mgnet.training.process import Process, joined
 from mgnet.training.randomness import begun, seed_of
+from mgnet.training.recipe import chosen
 from mgnet.training.runs import Row, folder_of, read_metrics
 from mgnet.training.threads import at_most, worth
 from mgnet.vision import plots
@@ -111,12 +112,12 @@ def train(
     """
     need_tensorboard(tensorboard)
     seed = whole("seed", seed)
-    recipe = dataclasses.replace(recipe, epochs=epochs) if epochs is not None else recipe
+    recipe = chosen(recipe, Recipe, epochs)
     check_counts(None, workers)
     with torch.enable_grad(), joined(device) as process:  # whatever the caller has set
         recipe = dataclasses.replace(recipe, precision=resolve_precision(recipe.precision, process.device))
         loaded = load(dataset, data, image_size, fit).hold_out(recipe.validation)
-        if process.first and not (resume and out and (Path(out) / "config.json").exists()):
+        if process.first and not (resume and out and (as_path("out", out) / "config.json").exists()):
             check_files(loaded, workers, progress)
         network = _network(model, loaded, seed)
         check_takes(network, loaded, recipe)

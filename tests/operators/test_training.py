@@ -345,6 +345,8 @@ def test_resume_needs_the_same_run(tmp_path, data):
         ({"model": lambda: MgNO(2, width=2, grids=3, ndim=1)}, ValueError, r"`x` must be \(N, 2, x\)"),
         ({"model": lambda: MgNO(1, 2, width=2, grids=3, ndim=1)}, ValueError, r"`model` must give \(1, 16\)"),
         ({"model": lambda: MgNO(width=2, grids=7, ndim=1)}, ValueError, "must have 33 points or more"),
+        ({"model": lambda: nn.Linear(3, 3)}, ValueError, r"this one does not take \(1, 1, 16\)"),
+        ({"recipe": "fast"}, TypeError, "`recipe` must be a mgnet.operators.recipe.Recipe"),
         ({"test": poisson(5, 32, ndim=1)}, ValueError, "`test` must lie on the grid of `data`"),
         ({"data": poisson(5, 16, ndim=1)}, ValueError, "`test` must be given where there are fewer than 10"),
         ({"device": "gpu"}, ValueError, "`device` must be"),

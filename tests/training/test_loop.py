@@ -222,7 +222,7 @@ def test_an_edited_configuration(tmp_path: Path, text: str) -> None:
 
 
 def test_bad_intervals_leave_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="`checkpoint_every` must be at least 1 step; it is 0"):
+    with pytest.raises(ValueError, match="`checkpoint_every` must be a whole number of at least 1; it is 0"):
         loop.fit(network(), Antiderivative(STEPS), STEPS, 0, ALONE, tmp_path / "run", checkpoint_every=0)
     assert not (tmp_path / "run").exists()
 

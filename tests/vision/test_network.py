@@ -250,3 +250,21 @@ def test_the_repr_has_a_line_a_grid() -> None:
     assert head.startswith("MgNet[2,1,3]-[4,6,8]-B^l: 1 channels, 10 classes, ")
     assert names.split()[:2] == ["level", "sweeps"]
     assert [row.split()[:4] for row in rows] == [["0", "2", "4", "4"], ["1", "1", "6", "6"], ["2", "3", "8", "8"]]
+
+
+OTHERS = {"channel": torch.ones(2, 1, 8, 8), "axes": torch.ones(3, 8, 8), "numpy": torch.ones(1, 3, 8, 8).numpy()}
+
+
+@pytest.mark.parametrize("x", OTHERS.values(), ids=OTHERS)
+def test_other_images_are_told(x: object) -> None:
+    network = MgNet("MgNet[1,1]-4-B^l")
+    for ask in (network, network.plain, network.published):
+        with pytest.raises(ValueError, match=r"`x` must be a tensor \(N, 3, H, W\) of images; it is"):
+            ask(x)
+
+
+@pytest.mark.parametrize("name", ["in_channels", "num_classes"])
+@pytest.mark.parametrize("wrong", [0, 1.5])
+def test_sizes_are_whole_numbers(name: str, wrong: float) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"`{name}` must be a whole number of at least 1; it is {wrong}"):
+        MgNet("MgNet[1,1]-4-B^l", **{name: wrong})  # type: ignore[arg-type]

@@ -446,6 +446,16 @@ def test_arrays_of_any_memory(
     assert torch.equal(as_pixels(memory(images), "images"), want)
 
 
-def test_masked_images_are_refused() -> None:
-    with pytest.raises(TypeError, match="`images` must be an array or tensor of numbers: it is masked"):
-        as_pixels(np.ma.masked_greater(np.ones((4, 8, 8)), 0.5), "images")
+NO_PIXELS = {
+    "it is masked": np.ma.masked_equal(np.zeros((1, 8, 8), np.float32), 0),
+    "it is sparse": torch.zeros(2, 8, 8).to_sparse(),
+    "it is an array of object": np.array([[None]]),
+    "it is a NoneType": None,
+    "it is a generator": (v for v in ()),
+}
+
+
+@pytest.mark.parametrize("says", NO_PIXELS)
+def test_what_is_no_array_of_numbers_is_named(says: str) -> None:
+    with pytest.raises(TypeError, match=f"`images` must be an array or tensor of numbers: {says}"):
+        as_pixels(NO_PIXELS[says], "images")

@@ -261,11 +261,16 @@ def test_an_unwritable_folder_is_said(tmp_path: Path) -> None:
         *(({"device": word}, "`device` must be cpu or cuda") for word in ("gpu", "meta", "mps", "cuda:x", "", 0.5)),
         ({"epochs": 0}, "`epochs` must be a whole number of at least 1"),
         ({"checkpoint_every": 0}, "`checkpoint_every` must be"),
+        ({"checkpoint_every": "often"}, "`checkpoint_every` must be a whole number of at least 1; it is 'often'"),
+        ({"recipe": "fast"}, "makes one; it is 'fast'"),
+        ({"freeze": 1.5}, "`freeze` must be a number of grids, or names of parameters; it is 1.5"),
+        ({"dataset": "cifar10", "data": 3}, "`data` must be a path, as"),
+        ({"out": 3}, "`out` must be a path, as"),
     ],
 )
 def test_bad_arguments_leave_no_folder(tmp_path: Path, arguments: dict, says: str) -> None:
-    with pytest.raises(ValueError, match="must") as caught:
-        train(**{"model": TINY, **arguments}, out=tmp_path / "run", progress=False)
+    with pytest.raises((ValueError, TypeError), match="must") as caught:
+        train(**{"model": TINY, "out": tmp_path / "run", **arguments}, progress=False)
     assert says in str(caught.value)
     assert not (tmp_path / "run").exists()
 
