@@ -135,7 +135,7 @@ class MgNet(nn.Module):
         logits : (N, num_classes)
         """
         f = self._datum(x)
-        c_u = self.levels[0].A.in_channels  # type: ignore[union-attr]
+        c_u = parse(self.notation).channels[0][0]
         u = f.new_zeros(f.shape[0], c_u, *f.shape[2:])
         return self.classify(descend(self._levels, u, f)[-1].u)
 
