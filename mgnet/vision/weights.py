@@ -127,7 +127,8 @@ def _check(model: nn.Module, card: Card) -> None:
             logits = model.eval()(p.new_zeros(1, card.in_channels, *card.image_size))
         gives: object = tuple(logits.shape)
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-        gives = (str(error) or type(error).__name__).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        gives = f"an error ({reason.rstrip('.')})"
     model.train(training)
     wanted = (1, len(card.classes))
     if gives != wanted:

@@ -125,7 +125,7 @@ def test_a_named_network_and_one_of_ones_own(tmp_path: Path) -> None:
     ("changes", "says"),
     [
         ({"classes": ["cat"]}, r"`model` must give logits \(1, 1\) for an image \(1, 1, 8, 8\), .*; it gives \(1, 2\)"),
-        ({"mean": [0.5] * 3, "std": [0.2] * 3}, r"`model` must give logits .*; it gives .*channels"),
+        ({"mean": [0.5] * 3, "std": [0.2] * 3}, r"`model` must give logits .*; it gives an error .*`x` must be"),
         ({"std": [0.0]}, "`mean` and `std` must be a number a channel"),
         ({"mean": []}, "`mean` and `std` must be a number a channel"),
         ({"image_size": 100}, "must fit the network"),  # whose stem would be 7x7
