@@ -293,6 +293,10 @@ WITHIN: dict[str, dict[str, Any]] = {
         "shape": (170, 130), "told": {"fixed": electrodes, "mask": disc, "mask_bc": "neumann"}, "array": smooth,
         "tol": 1e-11, "data": {"fixed": lambda shape: [smooth(shape), lambda x, y: x]},
     },
+    "specks, some held by a cut": {
+        "shape": (40, 38), "told": {"mask": lambda shape: np.stack([disc(shape), specks(shape)])}, "array": smooth,
+        "project": True, "tol": 1e-11,
+    },
     "specks": {
         "shape": (180, 150), "bc": "neumann", "centering": "cell", "project": True, "tol": 1e-11, "array": smooth,
         "told": {"mask": specks, "mask_bc": "neumann"},

@@ -38,7 +38,7 @@ from tests.pde.on_blocks import (
     smooth,
 )
 
-GATHERED = ("a full tensor, free", "a velocity")  # because of lines, and of streams
+GATHERED = ("a full tensor, free", "a velocity", "specks, some held by a cut")  # lines, streams, a small grid
 SCRIPT = Path(__file__).with_name("on_blocks.py")
 
 

@@ -284,6 +284,9 @@ def parts_of_whole(problem: SharedPoisson, A: Any, batch: Sequence[int]) -> tupl
         domain = Domain.of(grid, CPU, None, DIRICHLET, None)
     else:
         domain = Domain(*(whole_of(problem, v.byte()).bool().cpu() for v in (problem.unknown, problem.holding)))
-    parts = connected(domain, grid, open_faces([k.cpu() for k in A.k], grid)).flattened(grid.ndim, batch)
-    part, free = (v.to(A.k[0].device) for v in (parts.part, parts.free))
-    return floating(A, part, free, parts.alone.to(part.device) if problem.grounds else None), part
+    parts = connected(domain, grid, open_faces([k.cpu() for k in A.k], grid))
+    if problem.alone is not None:  # what only a cut holds is not among these
+        alone = whole_of(problem, problem.alone.byte()).bool().cpu()
+        parts = parts._replace(alone=alone.expand(parts.part.shape))
+    part, free, alone = (v.to(A.k[0].device) for v in parts.flattened(grid.ndim, batch))
+    return floating(A, part, free, None if problem.alone is None else alone), part
