@@ -477,12 +477,15 @@ def test_refused(a, more, message):
 def test_nonlinear(centering, off):
     a, bc = ((1.0, off), (off, 1.0)), [("neumann", "dirichlet"), "dirichlet"]
     f = 100 * random((31, 32))
-    s = solve_nonlinear(f, lambda u: u**3, lambda u: 3 * u**2, a=a, bc=bc, centering=centering, boundary=0.3, tol=1e-9)
+    given = {"bc": bc, "centering": centering, "boundary": 0.3, "tol": 1e-9}
+    s = solve_nonlinear(f, lambda u: u**3, lambda u: 3 * u**2, a=a, **given)
     problem = Poisson(Grid(f.shape, bc=bc, centering=centering), a)
     r = problem.apply(s.u) + problem.rhs(s.u**3) - problem.rhs(f, 0.3)
     assert np.linalg.norm(r) < 1e-7 * np.linalg.norm(f)
-    with pytest.raises(TypeError, match="`a` must be a number or a callable"):
-        solve_nonlinear(f, lambda u: u, lambda u: 1, a=((1.0, 0 * f), (0 * f, 1.0)))
+    if not callable(off):
+        array = np.full(f.shape, off)
+        t = solve_nonlinear(f, lambda u: u**3, lambda u: 3 * u**2, a=((1.0, array), (array, 1.0)), **given)
+        np.testing.assert_allclose(t.u, s.u, rtol=0, atol=1e-6 * abs(s.u).max())
 
 
 @pytest.mark.parametrize("centering", CENTERINGS)
