@@ -343,9 +343,9 @@ def test_single_precision_data_that_little_holds(bc, strength, contrast, c):
         Grid(blobs.shape, bc=bc, centering="cell"), tuple(a * np.where(blobs, contrast, 1.0) for a in strength), c
     )
     f = np.random.default_rng(1).standard_normal(blobs.shape).astype(np.float32)
-    s = Solver(problem).solve(f)
+    s, in_float64 = Solver(problem).solve(f), Solver(problem).solve(f.astype(float), tol=2.0**-23)
     assert s.u.dtype == np.float32
-    assert s.cycles <= 7
+    assert s.cycles <= in_float64.cycles <= 9
     exact = splinalg.spsolve(problem.to_scipy().tocsc(), f.astype(float).ravel()).reshape(f.shape)
     np.testing.assert_allclose(s.u, exact, rtol=0, atol=1e-4 * np.abs(exact).max())
 
