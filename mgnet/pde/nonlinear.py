@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgnet.pde.levels.fas import NonlinearHierarchy, Pointwise, chain
+from mgnet.pde.levels.fas import SWEEPS, NonlinearHierarchy, Pointwise, chain
 from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.outer.backends import applied
 from mgnet.pde.outer.eager import eager
@@ -124,9 +124,10 @@ def solve_nonlinear(
         raise FloatingPointError(f"{error} {REMEDY}") from None
     u: Any = outcome.u.reshape(f.shape)
     cycles = hierarchy.linear_cycles + (len(outcome.residuals) - 1) * hierarchy.fas
-    work = cycle_work(hierarchy.sizes, (2, 2), 1) * cycles
+    grids_and_sweeps = hierarchy.sizes, (SWEEPS, SWEEPS), 1
+    work = cycle_work(*grids_and_sweeps) * cycles
     if start is None and hierarchy.fas:
-        work += full_multigrid_work(hierarchy.sizes, (2, 2), 1) - cycle_work(hierarchy.sizes, (2, 2), 1)
+        work += full_multigrid_work(*grids_and_sweeps) - cycle_work(*grids_and_sweeps)
     u = u.numpy() if isinstance(f, np.ndarray) else u
     newton = hierarchy.newton or not hierarchy.fas  # as on the coarsest grid
     words = "damped Newton" * newton, "FAS V(2,2)-cycles, Newton-Chebyshev smoother" * hierarchy.fas

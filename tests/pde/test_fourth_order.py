@@ -16,7 +16,7 @@ import torch
 
 from mgnet.pde import Grid, Poisson, Robin, Solver, solve
 from mgnet.pde.native import kernels
-from mgnet.pde.native.differences import NativeFourthOrder
+from mgnet.pde.native.applied import AppliedFourthOrder
 from tests.pde.grids_and_data import CENTERINGS, ENDS, Manufactured, order, random, reaction_for, shape_of
 
 MORE_ENDS = [*ENDS, ("dirichlet", Robin(2.0)), (Robin(0.5), "neumann")]
@@ -36,7 +36,7 @@ def test_the_kernel_is_its_twin(shape, ends, dtype):
         A, u = operator(shape, ends, centering, dtype), torch.as_tensor(random((3, *shape))).to(dtype)
         for B in (A.flattened(()), A.T.flattened(())):
             bound = (4 * torch.finfo(dtype).eps * B.magnitude(u)).clamp(min=torch.finfo(dtype).tiny)
-            assert ((NativeFourthOrder(B)(u) - B(u)).abs() <= bound).all()
+            assert ((AppliedFourthOrder(B)(u) - B(u)).abs() <= bound).all()
 
 
 def test_threads_give_equal_bits():
@@ -45,7 +45,7 @@ def test_threads_give_equal_bits():
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            found.append(NativeFourthOrder(A)(u))
+            found.append(AppliedFourthOrder(A)(u))
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(v, found[0]) for v in found)

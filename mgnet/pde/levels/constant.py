@@ -16,6 +16,7 @@ from mgnet.pde.levels.smoothers import COLOURED, Smoother, omegas
 from mgnet.pde.levels.transfers import Transfer
 from mgnet.pde.problem.axis import Axis, Robin
 from mgnet.pde.problem.conductances import along, conductances
+from mgnet.pde.problem.members import norm_of
 from mgnet.pde.problem.operators import Diffusion
 
 
@@ -118,7 +119,6 @@ class ReadableHierarchy(OnTensors):
 
     def __init__(self, levels: Sequence[Level], transfers: Sequence[Any], A: Any, gamma: int | str):
         self.levels, self._transfers, self._A, self._gamma = levels, transfers, A, gamma
-        self._dims = tuple(range(-A.ndim, 0))
         self._last: tuple[Tensor, Tensor] | None = None
         self.richardson = Richardson()
 
@@ -150,8 +150,7 @@ class ReadableHierarchy(OnTensors):
         return new
 
     def norms(self, u: Tensor | None, b: Tensor) -> Tensor:
-        r = b if u is None else b - self._A(u)
-        return torch.linalg.vector_norm(r, dim=self._dims)
+        return norm_of(b if u is None else b - self._A(u))
 
     def measured(self) -> Tensor:
         assert self._last is not None

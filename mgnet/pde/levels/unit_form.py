@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mgnet.pde.levels.system import State, advance, one
-from mgnet.pde.problem.members import each
+from mgnet.pde.problem.members import each, norm_of
 
 
 class UnitForm(ABC):
@@ -98,7 +98,7 @@ class UnitForm(ABC):
         return each(v, self.scale).to(self.scale.device)
 
     def _norms(self, r: Tensor) -> Tensor:
-        return torch.linalg.vector_norm(r, dim=tuple(range(1, r.ndim)))
+        return norm_of(r)
 
     def _dot(self, v: Tensor, w: Tensor) -> Tensor:
         """(batch,) in float64."""

@@ -8,7 +8,6 @@ from mgnet.pde.levels.modes import Matrix, Transform
 from mgnet.pde.levels.separable import Separated
 from mgnet.pde.native import kernels, machine, threads
 from mgnet.pde.native.memory import pool
-from mgnet.pde.problem.operators import Diffusion
 
 
 class NativeSeparable:
@@ -35,15 +34,3 @@ class NativeSeparable:
         for V, along in self._fast[::-1]:
             out = V.back(out, along)
         return out.movedim(1, dim).to(f.dtype).contiguous()
-
-
-class Applied:
-    """u -> A u for u (batch, *grid), in one pass, in float64 whatever u's precision."""
-
-    def __init__(self, A: Diffusion):
-        self.ndim, self._faces = A.ndim, A.faces
-
-    def __call__(self, u: Tensor) -> Tensor:
-        out = pool(tuple(u.shape), "float64").empty()
-        self._faces.apply(u.detach().contiguous().numpy(), out, threads())
-        return torch.from_numpy(out).to(u.dtype)

@@ -18,10 +18,10 @@ from mgnet.pde.levels.grids import line_axis
 from mgnet.pde.levels.separable import SeparableLevel, Separation, parts_of
 from mgnet.pde.levels.smoothers import Smoother
 from mgnet.pde.native import kernels
+from mgnet.pde.native.applied import Applied, AppliedFourthOrder
 from mgnet.pde.native.blackbox import NativeBlackBox
-from mgnet.pde.native.differences import NativeFourthOrder
 from mgnet.pde.native.hierarchy import constant_hierarchy, fusible
-from mgnet.pde.native.separable import Applied, NativeSeparable
+from mgnet.pde.native.separable import NativeSeparable
 from mgnet.pde.native.streams import NativeStreams
 from mgnet.pde.problem.axis import Axis
 from mgnet.pde.problem.convection import Convection
@@ -163,5 +163,5 @@ def applied(A: Any) -> Any:
     if A.base.k[0].device.type != "cpu":
         return A
     if A.base is not A:  # of order 4
-        return NativeFourthOrder(A)
-    return A if A.diagonal_couplings else Applied(A)
+        return AppliedFourthOrder(A)
+    return A if A.diagonal_couplings else Applied(A.faces)

@@ -68,7 +68,7 @@ class Levels:
     Attributes
     ----------
     sizes, device : unknowns of each grid of the last levels, and where those are
-    doubles : whether float32 is solved in float64, which takes no longer where coefficients vary, on CPUs (measured)
+    doubles : whether float32 is solved in float64: where coefficients vary, on CPUs, something flows, or A is tiny
     is_direct : whether there are none: a transform, separation of variables, elimination in 1-D and of few unknowns
     separates : whether variables are separated
     in_float32 : whether those are in float32;   precise : whether the next may not be, or eliminate all that they can

@@ -89,36 +89,22 @@ class Multigrid:
         parts : the boundary data's part of b on every grid, (batch or 1, *grid), for one full pass
         unweighted : b is not weighted by the shares of a cell; only where ``takes_unweighted``, for one full pass
         """
-        if b.dtype == torch.float32 and self.levels.doubles:
-            return self._in_float64(A, b, guess, stop, project, parts, unweighted)
-        if guess is None:
-            return self._run(A, b, None, stop, project, parts, unweighted)
-        return self._from(A, b, guess, stop, project)
-
-    def _in_float64(
-        self,
-        A: Operator,
-        b: Tensor,
-        guess: Tensor | None,
-        stop: Stop,
-        project: bool,
-        parts: Sequence[Tensor],
-        unweighted: bool,
-    ) -> Outcome:
-        """``run`` of float32, whose own round-off a mean may be, and which expresses no smaller tolerance than eps."""
-        if self._kernel is not None and not project:
+        whole = parts, unweighted
+        if b.dtype != torch.float32 or not self.levels.doubles:
+            return self._from(A, b, guess, stop, project, *whole)
+        if self._kernel is not None and not project:  # of float32, whose own round-off a mean may be
             self._kernel.to(b).compatible(b, check=True, exact=False, unweighted=unweighted)
         tol = None if stop.tol is None else max(stop.tol, torch.finfo(b.dtype).eps)
-        wide, A = b.double(), A.like(b.double())
-        if guess is None:
-            outcome = self._run(A, wide, None, replace(stop, tol=tol), True, parts, unweighted)
-        else:
-            outcome = self._from(A, wide, guess.double(), replace(stop, tol=tol), True)
+        wide, begin = b.double(), None if guess is None else guess.double()
+        A = A.like(wide)
+        outcome = self._from(A, wide, begin, replace(stop, tol=tol), True, *whole)
         solved = wide if self._kernel is None else self._kernel.to(wide).compatible(wide)
         return narrowed(A, solved, b.dtype, outcome, stop.tol, stop.of_guess)
 
-    def _from(self, A: Operator, b: Tensor, guess: Tensor, stop: Stop, project: bool) -> Outcome:
-        """``run`` from a guess."""
+    def _from(self, A: Operator, b: Tensor, guess: Tensor | None, stop: Stop, project: bool, *whole: Any) -> Outcome:
+        """``run`` in b's precision; whole : what is said for one full pass, from no guess."""
+        if guess is None:
+            return self._run(A, b, None, stop, project, *whole)
         if not isfinite(float(guess.sum())):
             finite_data(None, guess)
         null = None if self._kernel is None else self._kernel.to(b)
